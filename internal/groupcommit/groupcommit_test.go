@@ -1,0 +1,253 @@
+package groupcommit_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// recorder is a commit function that doubles its items, keeps the batches, and can be held up.
+type recorder struct {
+	mu      sync.Mutex
+	batches [][]int
+	started chan struct{} // receives once a commit begins
+	release chan struct{} // a commit waits for it
+	fail    func([]int) error
+}
+
+func (r *recorder) commit(_ context.Context, items []int) ([]int, error) {
+	if r.started != nil {
+		r.started <- struct{}{}
+		<-r.release
+	}
+	r.mu.Lock()
+	r.batches = append(r.batches, slices.Clone(items))
+	r.mu.Unlock()
+	if r.fail != nil {
+		if err := r.fail(items); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]int, len(items))
+	for i, item := range items {
+		results[i] = 2 * item
+	}
+	return results, nil
+}
+
+// letAllCommit lets every commit go on, until started is closed.
+func (r *recorder) letAllCommit() {
+	for range r.started {
+		r.release <- struct{}{}
+	}
+}
+
+func closeNow(t *testing.T, c *groupcommit.Committer[int, int]) {
+	t.Helper()
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 8})
+		var callers sync.WaitGroup
+		do := func(item int) {
+			callers.Go(func() {
+				if got, err := c.Do(t.Context(), item); err != nil || got != 2*item {
+					t.Errorf("Do(%d) = %d, %v", item, got, err)
+				}
+			})
+		}
+		do(1)
+		<-r.started
+		for item := 2; item <= 6; item++ {
+			do(item)
+		}
+		synctest.Wait()
+		r.release <- struct{}{}
+		<-r.started
+		r.release <- struct{}{}
+		callers.Wait()
+		if len(r.batches) != 2 || len(r.batches[0]) != 1 || len(r.batches[1]) != 5 {
+			t.Errorf("batches = %v, want one of 1 and one of 5", r.batches)
+		}
+		closeNow(t, c)
+	})
+}
+
+func TestABatchIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 2, MaxQueue: 8})
+		var callers sync.WaitGroup
+		for item := range 5 {
+			callers.Go(func() {
+				if _, err := c.Do(t.Context(), item); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		go r.letAllCommit()
+		callers.Wait()
+		closeNow(t, c)
+		close(r.started)
+		for _, batch := range r.batches {
+			if len(batch) > 2 {
+				t.Errorf("a batch of %d, want at most 2", len(batch))
+			}
+		}
+	})
+}
+
+func TestAFullQueueRefusesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{}, 3)}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = c.Do(t.Context(), 1) })
+		<-r.started
+		callers.Go(func() { _, _ = c.Do(t.Context(), 2) })
+		synctest.Wait()
+		if _, err := c.Do(t.Context(), 3); !errors.Is(err, groupcommit.ErrQueueFull) {
+			t.Errorf("Do with a full queue: %v, want ErrQueueFull", err)
+		}
+		if c.Waiting() != 1 {
+			t.Errorf("Waiting() = %d, want 1", c.Waiting())
+		}
+		r.release <- struct{}{}
+		<-r.started
+		r.release <- struct{}{}
+		callers.Wait()
+		closeNow(t, c)
+	})
+}
+
+func TestACallerThatGivesUpDoesNotStopTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan error)
+		go func() {
+			_, err := c.Do(ctx, 1)
+			answer <- err
+		}()
+		<-r.started
+		cancel()
+		if err := <-answer; !errors.Is(err, context.Canceled) {
+			t.Errorf("Do = %v, want context.Canceled", err)
+		}
+		r.release <- struct{}{}
+		closeNow(t, c)
+		if len(r.batches) != 1 {
+			t.Errorf("%d commits, want 1", len(r.batches))
+		}
+	})
+}
+
+func TestABadItemFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errBad := errors.New("bad item")
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
+			if slices.Contains(items, 3) {
+				return errBad
+			}
+			return nil
+		}}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 8,
+			MayBeItemsFault: func(err error) bool { return errors.Is(err, errBad) }})
+		var mu sync.Mutex
+		failed := map[int]error{}
+		var callers sync.WaitGroup
+		for item := 1; item <= 5; item++ {
+			callers.Go(func() {
+				if _, err := c.Do(t.Context(), item); err != nil {
+					mu.Lock()
+					failed[item] = err
+					mu.Unlock()
+				}
+			})
+		}
+		go r.letAllCommit()
+		callers.Wait()
+		if len(failed) != 1 || !errors.Is(failed[3], errBad) {
+			t.Errorf("failed = %v, want only item 3", failed)
+		}
+		closeNow(t, c)
+		close(r.started)
+	})
+}
+
+func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
+	t.Parallel()
+	errDisk := errors.New("disk is gone")
+	r := &recorder{fail: func([]int) error { return errDisk }}
+	c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 64})
+	var callers sync.WaitGroup
+	for item := range 32 {
+		callers.Go(func() {
+			if _, err := c.Do(t.Context(), item); !errors.Is(err, errDisk) {
+				t.Errorf("Do = %v, want errDisk", err)
+			}
+		})
+	}
+	callers.Wait()
+	closeNow(t, c)
+	items := 0
+	for _, batch := range r.batches {
+		items += len(batch)
+	}
+	if items != 32 {
+		t.Errorf("%d items were tried, want each of 32 once", items)
+	}
+}
+
+func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
+	t.Parallel()
+	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil }, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+	if _, err := c.Do(t.Context(), 1); err == nil {
+		t.Error("Do succeeded without a result")
+	}
+	closeNow(t, c)
+}
+
+func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 4, MaxQueue: 4})
+		var callers sync.WaitGroup
+		for item := range 3 {
+			callers.Go(func() {
+				if _, err := c.Do(t.Context(), item); err != nil {
+					t.Errorf("Do(%d) = %v; it was taken before Close", item, err)
+				}
+			})
+		}
+		synctest.Wait()
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := c.Close(ended); err == nil {
+			t.Error("Close says that all is committed while a commit is held up")
+		}
+		if _, err := c.Do(t.Context(), 9); !errors.Is(err, groupcommit.ErrClosed) {
+			t.Errorf("Do after Close: %v, want ErrClosed", err)
+		}
+		go r.letAllCommit()
+		closeNow(t, c)
+		callers.Wait()
+		close(r.started)
+	})
+}

@@ -1,0 +1,270 @@
+// Package sqlitedb opens the SQLite files in which both services keep their data, so that what they promise about durability holds on
+// every connection.
+//
+// One process owns a file: a lock beside it refuses a second one. Within the process there is one connection that writes and a few
+// that read; in WAL mode readers see the last commit and neither wait for the writer nor hold it up.
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var (
+	// ErrUnavailable says that the database can't do its work at the moment (the disk is full or failing, the file is locked). The
+	// same call may succeed later.
+	ErrUnavailable = errors.New("database is unavailable")
+	// ErrUnusable says that the database can't be opened as it is. The text names the file and what to do about it.
+	ErrUnusable = errors.New("database can't be used")
+)
+
+// Options says which database to open, and what is in it.
+type Options struct {
+	// Path of the file. Its folder is made when it is missing.
+	Path string
+	// ApplicationID marks the file as this service's own, in SQLite's header field of that name.
+	ApplicationID int32
+	// Migrations are the steps of the schema, each a script: step n makes version n out of version n-1. Steps are never changed once
+	// they are released.
+	Migrations []string
+	// Readers is how many connections read at the same time. At least 1.
+	Readers int
+}
+
+// DB is an open database.
+type DB struct {
+	// Writer has a single connection, the only one that writes. Its transactions begin with the write lock.
+	Writer *sql.DB
+	// Reader has connections that can't write.
+	Reader *sql.DB
+
+	lock *flock.Flock
+}
+
+// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names.
+func PathFromURL(databaseURL string) (string, error) {
+	path, ok := strings.CutPrefix(databaseURL, "sqlite:")
+	if !ok || path == "" || strings.HasPrefix(path, ":") {
+		return "", errors.New("not of the form sqlite:<path>, such as sqlite:data/tickets.db")
+	}
+	return path, nil
+}
+
+// Open opens the database, makes it when it is missing, and brings its schema up to date.
+//
+// Errors are [ErrUnusable] with a text for whoever set the path: the folder or file can't be written, another process has it, it is
+// of another application or of a newer schema, or it does not do what durability needs.
+func Open(ctx context.Context, options Options) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
+		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
+	}
+	lock := flock.New(options.Path+".lock", flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, unusable("%s can't be locked (%v): make its folder writable, or name another path", options.Path, cause(err))
+	}
+	if !locked {
+		return nil, unusable("%s is in use by another process: stop that one, or name another path", options.Path)
+	}
+	db := &DB{lock: lock}
+	if err := db.open(ctx, options); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, options Options) error {
+	// Made here, because SQLite would make it readable to everyone.
+	file, err := os.OpenFile(options.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
+	}
+	if err := file.Close(); err != nil {
+		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
+	}
+	db.Writer = openPool(options.Path, "_txlock=immediate")
+	db.Writer.SetMaxOpenConns(1)
+	db.Reader = openPool(options.Path, "_pragma=query_only(1)")
+	db.Reader.SetMaxOpenConns(max(1, options.Readers))
+	db.Reader.SetMaxIdleConns(max(1, options.Readers))
+	if err := db.Writer.PingContext(ctx); err != nil {
+		return unusable("%s can't be opened (%v): is it an SQLite database, and the disk in order?", options.Path, err)
+	}
+	return migrate(ctx, db.Writer, options)
+}
+
+// Close closes all connections and lets go of the file.
+func (db *DB) Close() error {
+	var errs []error
+	for _, pool := range []*sql.DB{db.Reader, db.Writer} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(append(errs, db.lock.Unlock())...)
+}
+
+// Write runs f in a transaction that holds the write lock from its beginning, and commits it when f returns nil.
+//
+// Once f has returned, the end of ctx no longer matters: a commit that is cut off would leave it open whether it happened. The error
+// is f's own, or one of the database as [Translate] gives it.
+func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// database/sql rolls back, on its own, a transaction whose context ends; so this one gets a context that doesn't.
+	tx, err := db.Writer.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return Translate(err)
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		// SQLite leaves the transaction open when its commit fails, on a full disk for one.
+		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
+	}
+	return nil
+}
+
+// Translate makes an error of the driver one that says what it means to the caller: [ErrUnavailable] for what may pass, everything
+// else unchanged.
+func Translate(err error) error {
+	var sqliteErr *sqlite.Error
+	if errors.As(err, &sqliteErr) {
+		switch sqliteErr.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+			sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+func unusable(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
+}
+
+// cause is the reason behind a file error, without the path that the message has already.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// connector opens connections to one data source, each checked for what durability needs.
+type connector struct {
+	driver *sqlite.Driver
+	source string
+}
+
+func openPool(path, option string) *sql.DB {
+	source := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join([]string{
+		"_pragma=busy_timeout(5000)",
+		"_pragma=journal_mode(WAL)",
+		"_pragma=synchronous(FULL)",
+		"_pragma=foreign_keys(1)",
+		"_pragma=trusted_schema(0)",
+		"_pragma=cache_size(-32768)",
+		"_pragma=journal_size_limit(67108864)",
+		option,
+	}, "&")}
+	d := &sqlite.Driver{}
+	d.RegisterConnectionHook(checkDurability)
+	return sql.OpenDB(connector{driver: d, source: source.String()})
+}
+
+// Connect implements driver.Connector.
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.source) }
+
+// Driver implements driver.Connector.
+func (c connector) Driver() driver.Driver { return c.driver }
+
+// checkDurability refuses a connection on which a commit would not be on disk. A setting belongs to one connection, so it is read back
+// on each.
+func checkDurability(conn sqlite.ExecQuerierContext, _ string) error {
+	for pragma, want := range map[string]any{"journal_mode": "wal", "synchronous": int64(2)} {
+		got, err := queryValue(conn, "PRAGMA "+pragma)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", pragma, err)
+		}
+		if got != want {
+			return fmt.Errorf("%s is %v, want %v", pragma, got, want)
+		}
+	}
+	return nil
+}
+
+func queryValue(conn sqlite.ExecQuerierContext, query string) (any, error) {
+	rows, err := conn.QueryContext(context.Background(), query, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	values := make([]driver.Value, len(rows.Columns()))
+	if err := rows.Next(values); err != nil {
+		return nil, err
+	}
+	return values[0], nil
+}
+
+func migrate(ctx context.Context, db *sql.DB, options Options) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return unusable("%s can't be written (%v): make it and its folder writable, or name another path", options.Path, err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	var version, applicationID, tables int
+	if err := tx.QueryRowContext(ctx, "SELECT (SELECT user_version FROM pragma_user_version),"+
+		" (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)").
+		Scan(&version, &applicationID, &tables); err != nil {
+		return unusable("%s can't be read (%v): is it an SQLite database?", options.Path, err)
+	}
+	switch {
+	case tables > 0 && applicationID != int(options.ApplicationID):
+		return unusable("%s belongs to another application: name another path", options.Path)
+	case version > len(options.Migrations):
+		return unusable("%s has schema %d, newer than the %d that this binary knows: run a newer binary, or name another path",
+			options.Path, version, len(options.Migrations))
+	case version == len(options.Migrations):
+		return nil
+	}
+	for step, script := range options.Migrations[version:] {
+		if _, err := tx.ExecContext(ctx, script); err != nil {
+			return unusable("%s can't be brought from schema %d to %d (%v)", options.Path, version+step, version+step+1, err)
+		}
+	}
+	// A PRAGMA takes no arguments; both values are our own numbers.
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d",
+		len(options.Migrations), options.ApplicationID)); err != nil {
+		return unusable("%s can't be marked as schema %d (%v)", options.Path, len(options.Migrations), err)
+	}
+	if err := tx.Commit(); err != nil {
+		return unusable("%s can't be written (%v): is the disk full?", options.Path, err)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package sqlitedb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const applicationID = 0x54657374
+
+var schema = []string{"CREATE TABLE t (id INTEGER PRIMARY KEY)", "ALTER TABLE t ADD COLUMN note TEXT"}
+
+func options(path string) sqlitedb.Options {
+	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: schema, Readers: 3}
+}
+
+func mustOpen(t *testing.T, o sqlitedb.Options) *sqlitedb.DB {
+	t.Helper()
+	db, err := sqlitedb.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// everyConnection calls f with each connection that the pool can have, all open at the same time.
+func everyConnection(t *testing.T, pool *sql.DB, f func(*sql.Conn)) {
+	t.Helper()
+	for range pool.Stats().MaxOpenConnections {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		f(conn)
+	}
+}
+
+func TestEveryConnectionIsDurable(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	connections := 0
+	for _, pool := range []*sql.DB{db.Writer, db.Reader} {
+		everyConnection(t, pool, func(conn *sql.Conn) {
+			connections++
+			var mode string
+			var synchronous int
+			if err := conn.QueryRowContext(t.Context(), "SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT synchronous FROM pragma_synchronous)").Scan(&mode, &synchronous); err != nil {
+				t.Fatal(err)
+			}
+			if mode != "wal" || synchronous != 2 {
+				t.Errorf("journal_mode %s, synchronous %d; want wal, 2 (FULL)", mode, synchronous)
+			}
+		})
+	}
+	if connections != 4 {
+		t.Errorf("looked at %d connections, want 1 writer and 3 readers", connections)
+	}
+}
+
+func TestReadersCannotWrite(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	everyConnection(t, db.Reader, func(conn *sql.Conn) {
+		if _, err := conn.ExecContext(t.Context(), "INSERT INTO t DEFAULT VALUES"); err == nil {
+			t.Error("a reader wrote")
+		}
+	})
+}
+
+// Versions before 3.51.3 can corrupt a WAL file when it is reset.
+func TestSQLiteIsNewEnough(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	var version string
+	if err := db.Reader.QueryRowContext(t.Context(), "SELECT sqlite_version()").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		t.Fatalf("version %q: %v", version, err)
+	}
+	if slices.Compare([]int{major, minor, patch}, []int{3, 51, 3}) < 0 {
+		t.Errorf("SQLite %s, want 3.51.3 or newer", version)
+	}
+}
+
+func TestMigrationsRunOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	old := options(path)
+	old.Migrations = schema[:1]
+	db, err := sqlitedb.Open(t.Context(), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		db, err := sqlitedb.Open(t.Context(), options(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Writer.ExecContext(t.Context(), "INSERT INTO t (note) VALUES ('x')"); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpenRefusesWhatItCannotUse(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	mustOpen(t, options(in("taken.db")))
+	for path, content := range map[string]string{"file": "a file", "text.db": strings.Repeat("not a database ", 100)} {
+		if err := os.WriteFile(in(path), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newer, err := sqlitedb.Open(t.Context(), options(in("newer.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		options sqlitedb.Options
+		want    string
+	}{
+		"a newer schema":              {sqlitedb.Options{Path: in("newer.db"), ApplicationID: applicationID, Migrations: schema[:1]}, "newer than the 1 that this binary knows: run a newer binary"},
+		"another application's file":  {sqlitedb.Options{Path: in("newer.db"), ApplicationID: 1, Migrations: schema}, "belongs to another application"},
+		"a file in use":               {options(in("taken.db")), "in use by another process: stop that one"},
+		"not a database":              {options(in("text.db")), "is it an SQLite database"},
+		"a folder that can't be made": {options(in("file/a.db")), "name a path in a folder that can be written"},
+		"a path that is a folder":     {options(folder), "can't be written"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			db, err := sqlitedb.Open(t.Context(), test.options)
+			if err == nil {
+				_ = db.Close()
+				t.Fatal("opened")
+			}
+			if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %q, want one line of ErrUnusable with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestPathsWithOddCharactersNameTheFileTheySay(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a b?c%20d#e.db")
+	mustOpen(t, options(path))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() == 0 {
+		t.Error("the file is empty: the database is somewhere else")
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %o, want 600: the file holds personal data", info.Mode().Perm())
+	}
+}
+
+func TestWriteCommitsOrRollsBack(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	insert := func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t DEFAULT VALUES")
+		return err
+	}
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Fatal(err)
+	}
+	errMine := errors.New("mine")
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error { return errors.Join(insert(tx), errMine) }); !errors.Is(err, errMine) {
+		t.Errorf("Write = %v, want the function's own error", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := db.Write(ctx, func(tx *sql.Tx) error { cancel(); return insert(tx) }); err != nil {
+		t.Errorf("Write whose context ended on the way = %v, want it committed", err)
+	}
+	if err := db.Write(ctx, insert); !errors.Is(err, context.Canceled) {
+		t.Errorf("Write with an ended context = %v, want context.Canceled", err)
+	}
+	var count int
+	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&count); err != nil {
+		t.Fatal(err)
+	}
+	if count != 2 {
+		t.Errorf("%d rows, want the 2 that were committed", count)
+	}
+}
+
+func TestReadersSeeTheLastCommitWhileTheWriterWrites(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	var readers sync.WaitGroup
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		if _, err := tx.Exec("INSERT INTO t DEFAULT VALUES"); err != nil {
+			return err
+		}
+		for range 6 {
+			readers.Go(func() {
+				var count int
+				if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&count); err != nil || count != 0 {
+					t.Errorf("a reader sees %d rows, %v; want none before the commit", count, err)
+				}
+			})
+		}
+		readers.Wait()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	fill := func() error {
+		return db.Write(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO t (note) VALUES (zeroblob(1000000))")
+			return err
+		})
+	}
+	// The largest size a file may have stands in for the disk's: SQLite reports both alike, as SQLITE_FULL.
+	if _, err := db.Writer.ExecContext(t.Context(), "PRAGMA max_page_count = 10"); err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(); !errors.Is(err, sqlitedb.ErrUnavailable) {
+		t.Errorf("writing beyond the space = %v, want ErrUnavailable", err)
+	}
+	if _, err := db.Writer.ExecContext(t.Context(), "PRAGMA max_page_count = 4294967294"); err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(); err != nil {
+		t.Errorf("writing once there is space again = %v", err)
+	}
+}
+
+func TestPathFromURL(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{"sqlite:data/a.db": "data/a.db", "sqlite:/var/lib/a.db": "/var/lib/a.db", "sqlite:": "",
+		"sqlite::memory:": "", "data/a.db": "", "mysql://x": ""} {
+		got, err := sqlitedb.PathFromURL(url)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("PathFromURL(%q) = %q, %v; want %q", url, got, err, want)
+		}
+	}
+}
