@@ -1,0 +1,67 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
+)
+
+// ErrBusy says that the inbox has as many deliveries waiting to be kept as it takes, or is stopping. Try again later.
+var ErrBusy = errors.New("inbox is busy")
+
+const (
+	// maxBatch is how many arrivals share a commit at the most. docs/decisions.md has the figures.
+	maxBatch = 512
+	// maxQueue is how many arrivals wait for a commit at the most.
+	maxQueue = 4096
+)
+
+// Inbox is the front of a store: it lets concurrent arrivals share a commit, and tells the forwarder that there is work.
+type Inbox struct {
+	Store
+	committer *groupcommit.Committer[Arrival, Action]
+	wake      chan struct{}
+}
+
+// New returns an inbox in front of store. End it with [Inbox.Stop], then close the store.
+func New(store Store) *Inbox {
+	i := &Inbox{Store: store, wake: make(chan struct{}, 1)}
+	i.committer = groupcommit.New(i.add, groupcommit.Options{
+		MaxBatch: maxBatch,
+		MaxQueue: maxQueue,
+		// Whatever is not the database's state may be one arrival's fault, and must not take the others with it.
+		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
+	})
+	return i
+}
+
+// Accept keeps an arrival, and returns once it is durable.
+//
+// It returns [ErrBusy] when the arrival was not taken, [ErrUnavailable] when the store can't keep it now, and ctx's error when ctx
+// ended first; in that last case the arrival may be kept all the same. The arrival's body must not be changed before Accept returns
+// with another error than ctx's, or none.
+func (i *Inbox) Accept(ctx context.Context, arrival Arrival) (Action, error) {
+	action, err := i.committer.Do(ctx, arrival)
+	if errors.Is(err, groupcommit.ErrQueueFull) || errors.Is(err, groupcommit.ErrClosed) {
+		return action, errors.Join(ErrBusy, err)
+	}
+	return action, err
+}
+
+// Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Store.NextDue] tells.
+func (i *Inbox) Wake() <-chan struct{} { return i.wake }
+
+// Stop takes no more arrivals, and returns once those taken are kept or ctx ends.
+func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
+
+func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
+	actions, err := i.Add(ctx, arrivals)
+	if err == nil {
+		select {
+		case i.wake <- struct{}{}:
+		default:
+		}
+	}
+	return actions, err
+}

@@ -1,0 +1,37 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrUnavailable says that the store can't do its work at the moment. The same call may succeed later.
+var ErrUnavailable = errors.New("inbox is unavailable")
+
+// Store keeps deliveries in a database. Its methods can be called at the same time.
+//
+// Every error that may pass with time is an [ErrUnavailable]; a context that ends gives the context's error.
+type Store interface {
+	// Add keeps arrivals as [Decide] says, each seeing what those before it did, and returns what happened with each. All of it is one
+	// durable transaction: with an error nothing is kept, unless the answer to the commit was lost.
+	Add(ctx context.Context, arrivals []Arrival) ([]Action, error)
+
+	// Claim leases up to limit pending deliveries that are due at now and leased to nobody, those due longest first. The leases hold
+	// until now+lease.
+	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
+
+	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease
+	// was lost, and they changed nothing. now is the time to note for those that were forwarded.
+	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
+
+	// NextDue returns when the next pending delivery that is leased to nobody is due, or a lease runs out. It returns false when none
+	// is pending.
+	NextDue(ctx context.Context) (time.Time, bool, error)
+
+	// Ping returns an error when the store can't be used.
+	Ping(ctx context.Context) error
+
+	// Close lets go of the database.
+	Close() error
+}

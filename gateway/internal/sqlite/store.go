@@ -1,0 +1,103 @@
+// Package sqlite keeps the inbox in an SQLite file, for a gateway that runs on one machine.
+//
+// One process has the file, so leases are kept in its memory: they end with it.
+package sqlite
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+)
+
+//go:embed schema.sql
+var schema string
+
+// applicationID is "TBgw".
+const applicationID = 0x54426777
+
+// Store implements [inbox.Store].
+type Store struct {
+	db *sqlitedb.DB
+
+	insertDeliveries *sqlitedb.RowsStatement
+	insertPayloads   *sqlitedb.RowsStatement
+	forward          *sqlitedb.RowsStatement
+	fetch            *sqlitedb.RowsStatement
+
+	// claiming lets one claim at a time choose deliveries.
+	claiming sync.Mutex
+	// mu guards the fields below.
+	mu        sync.Mutex
+	leases    map[int64]lease
+	lastToken int64
+}
+
+type lease struct {
+	token int64
+	until time.Time
+	// settling is set while the lease is being used: it can't run out then.
+	settling bool
+}
+
+func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.until) }
+
+// Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
+func Open(ctx context.Context, path string) (*Store, error) {
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []string{schema}, Readers: 4})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db, leases: map[int64]lease{}}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.insertDeliveries, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO deliveries (id, key, state, receive_time,"+
+		" next_attempt_time, event_id, event_name, ticket_id, reason, body_hash) VALUES ",
+		"(?,?,?,?,?,?,?,?,?,?)", " ON CONFLICT (key) DO NOTHING"); err != nil {
+		return err
+	}
+	if s.insertPayloads, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO payloads (delivery_id, body, signature_timestamp,"+
+		" content_type, user_agent, trace_parent) VALUES ", "(?,?,?,?,?,?)", ""); err != nil {
+		return err
+	}
+	// ?1 is the time of all of them.
+	if s.forward, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "UPDATE deliveries SET state = 2, forward_time = ?1,"+
+		" next_attempt_time = NULL, reason = '' WHERE state = 1 AND id IN (", "?", ")"); err != nil {
+		return err
+	}
+	s.fetch, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals,"+
+		" d.receive_time, p.trace_parent, p.body FROM deliveries d JOIN payloads p ON p.delivery_id = d.id WHERE d.id IN (", "?", ")")
+	return err
+}
+
+// Close implements [inbox.Store].
+func (s *Store) Close() error { return s.db.Close() }
+
+// Ping implements [inbox.Store].
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	return translate(s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM deliveries LIMIT 1)").Scan(&one))
+}
+
+// translate makes the database's errors the inbox's.
+func translate(err error) error {
+	err = sqlitedb.Translate(err)
+	if errors.Is(err, sqlitedb.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
+	}
+	return err
+}
+
+func unixNano(t time.Time) int64 { return t.UnixNano() }
+
+func fromUnixNano(nanoseconds int64) time.Time { return time.Unix(0, nanoseconds).UTC() }
