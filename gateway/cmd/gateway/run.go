@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+)
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitFailure  = 1
+	exitSettings = 2
+)
+
+// run is the whole gateway: it serves until ctx ends, and returns the process's exit code.
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
+	c, err := parseSettings(args, lookupEnv, stdout)
+	if err == nil {
+		err = serve(ctx, c, newLog(c, stderr))
+	} else if errors.Is(err, settings.ErrHelp) {
+		return exitOK
+	} else {
+		err = settingsError{err}
+	}
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(stderr, "gateway: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if errors.As(err, &settingsError{}) {
+		return exitSettings
+	}
+	return exitFailure
+}
+
+// settingsError marks an error that a change of the settings mends.
+type settingsError struct{ error }
+
+func (e settingsError) Unwrap() error { return e.error }
+
+func newLog(c config, w io.Writer) *slog.Logger {
+	handlerOptions := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, handlerOptions))
+	}
+	return slog.New(slog.NewTextHandler(w, handlerOptions))
+}
+
+// serve runs the gateway until ctx ends or a server fails.
+//
+// It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
+// last the database is closed.
+func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
+	store, err := sqlite.Open(ctx, c.databasePath)
+	if err != nil {
+		return settingError("database-url", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	in := inbox.New(store)
+
+	admin, mux := httpserver.NewAdmin(store.Ping)
+	mux.Handle(deliveryv1connect.NewDeliveryServiceHandler(deliveryv1connect.UnimplementedDeliveryServiceHandler{}))
+	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
+	if err != nil {
+		return errors.Join(settingError("admin-listen", err), in.Stop(context.WithoutCancel(ctx)))
+	}
+	door, err := httpserver.Listen(ctx, c.Listen, newDoor(in, c, log))
+	if err != nil {
+		return errors.Join(settingError("listen", err), adminServer.Close(), in.Stop(context.WithoutCancel(ctx)))
+	}
+
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopForwarding()
+	forwarded := make(chan struct{})
+	go func() {
+		defer close(forwarded)
+		newForwarder(in, c, log).Run(forwarding)
+	}()
+	adminServer.Start(fail)
+	door.Start(fail)
+	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
+		"database", c.DatabaseURL, "ticketsvc", c.TicketsvcURL)
+
+	<-ctx.Done()
+	log.Info("gateway is stopping")
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	err = errors.Join(door.Stop(ending), in.Stop(ending))
+	stopForwarding()
+	select {
+	case <-forwarded:
+	case <-ending.Done():
+		err = errors.Join(err, errors.New("calls of ticketsvc were cut off; their events will be forwarded again"))
+	}
+	err = errors.Join(err, adminServer.Stop(ending))
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	log.Info("gateway has stopped")
+	return err
+}
+
+// newDoor returns the server of the public address.
+func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
+	return webhook.NewServer(webhook.NewHandler(in, signature.NewVerifier(c.secrets), webhook.Options{
+		Path:                  c.WebhookPath,
+		SignatureHeader:       c.SignatureHeader,
+		TimestampTolerance:    c.TimestampTolerance,
+		MaxBodyBytes:          c.MaxBodyBytes,
+		RejectUnsigned:        c.Unsigned == "reject",
+		AcknowledgeUnexpected: c.Unexpected == "acknowledge",
+		Now:                   time.Now,
+		Log:                   log,
+	}), log)
+}
+
+func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwarder {
+	return forwarder.New(in, forwarder.NewClient(c.TicketsvcURL, c.ForwardConcurrency), forwarder.Options{
+		Concurrency: c.ForwardConcurrency,
+		CallTimeout: c.ForwardTimeout,
+		MaxAttempts: c.MaxAttempts,
+		Now:         time.Now,
+		Random:      rand.Float64,
+		Log:         log,
+	})
+}
+
+// settingError is the error of a setting that turned out wrong when it was used.
+func settingError(flag string, err error) error {
+	if flag == "database-url" && !errors.Is(err, sqlitedb.ErrUnusable) {
+		return err
+	}
+	return settingsError{settings.Program{EnvPrefix: "GATEWAY"}.Problem(flag, "%w", err)}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+)
+
+const description = `Receives Allthings' webhooks, verifies and keeps them, answers at once, and forwards the events to ticketsvc.
+
+It refuses to start without the webhook's shared secret. To try it out on this machine:
+
+  GATEWAY_WEBHOOK_SECRET=development gateway
+
+Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a process can be read by others.`
+
+// options are the gateway's settings as they are given.
+type options struct {
+	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address: POST on the webhook path and nothing else, HTTP/1.1 only. Put a proxy that speaks TLS in front."`
+	WebhookPath string `default:"/webhook" placeholder:"PATH" help:"Path that Allthings posts to."`
+	AdminListen string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
+	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Where deliveries are kept: sqlite:<path>."`
+
+	TicketsvcURL string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
+
+	WebhookSecret     []string `placeholder:"SECRET,…" help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
+	WebhookSecretFile string   `placeholder:"FILE" help:"File with the shared secrets, one a line."`
+
+	SignatureHeader    string        `default:"x-allthings-signature" placeholder:"NAME" help:"Header that holds the signature; its time is in the header of this name with -timestamp behind it."`
+	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions."`
+	MaxBodyBytes       int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
+	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
+	Unexpected         string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+
+	ForwardConcurrency int           `default:"64" placeholder:"N" help:"How many calls of ticketsvc are in flight at the most."`
+	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
+	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
+
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take."`
+	LogLevel        slog.Level    `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
+	LogFormat       string        `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
+}
+
+// config is the gateway's settings, checked and ready for use.
+type config struct {
+	options
+	databasePath string
+	secrets      []string
+}
+
+// parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
+func parseSettings(args []string, lookupEnv func(string) (string, bool), stdout io.Writer) (config, error) {
+	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+	var c config
+	if err := program.Parse(&c.options); err != nil {
+		return config{}, err
+	}
+	var problems []error
+	problem := func(flag, format string, values ...any) {
+		problems = append(problems, program.Problem(flag, format, values...))
+	}
+
+	var err error
+	if c.secrets, err = settings.Secrets(c.WebhookSecret, c.WebhookSecretFile); err != nil {
+		problem("webhook-secret-file", "can't be read (%w): name a file that can be read, with one secret a line", err)
+	} else if len(c.secrets) == 0 {
+		problem("webhook-secret", "is not set: set it to the webhook's shared secret, or name a file that holds it with --webhook-secret-file")
+	}
+	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
+		if strings.HasPrefix(c.DatabaseURL, "postgres:") || strings.HasPrefix(c.DatabaseURL, "postgresql:") {
+			err = errors.New("PostgreSQL is not supported by this version: use sqlite:<path>")
+		}
+		problem("database-url", "%w", err)
+	}
+	if u, err := url.Parse(c.TicketsvcURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		problem("ticketsvc-url", "is not a URL such as http://127.0.0.1:9090: set it to where ticketsvc listens")
+	}
+	if !httpserver.IsLoopback(c.AdminListen) {
+		problem("admin-listen", "%s can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as 127.0.0.1:8081", c.AdminListen)
+	}
+	if !strings.HasPrefix(c.WebhookPath, "/") || strings.ContainsAny(c.WebhookPath, "?#") {
+		problem("webhook-path", "%q is not a path: it begins with / and has neither ? nor #", c.WebhookPath)
+	}
+	if !isHeaderName(c.SignatureHeader) {
+		problem("signature-header", "%q is not a header name: use letters, digits and hyphens", c.SignatureHeader)
+	}
+	for flag, d := range map[string]time.Duration{"timestamp-tolerance": c.TimestampTolerance, "forward-timeout": c.ForwardTimeout, "shutdown-timeout": c.ShutdownTimeout} {
+		if d <= 0 || d > 24*time.Hour {
+			problem(flag, "%v is out of range: use more than 0 and at most 24h", d)
+		}
+	}
+	for flag, limit := range map[string]struct{ value, most int64 }{
+		"max-body-bytes":      {c.MaxBodyBytes, 4 << 20},
+		"forward-concurrency": {int64(c.ForwardConcurrency), 1024},
+		"max-attempts":        {int64(c.MaxAttempts), 1000},
+	} {
+		if limit.value < 1 || limit.value > limit.most {
+			problem(flag, "%d is out of range: use 1 to %d", limit.value, limit.most)
+		}
+	}
+	return c, errors.Join(problems...)
+}
+
+func isHeaderName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+	})
+}

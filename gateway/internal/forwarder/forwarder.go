@@ -1,0 +1,322 @@
+// Package forwarder brings pending deliveries from the inbox to ticketsvc.
+//
+// It claims deliveries in batches, has many calls in flight, and settles them in batches. What the outcome of a call means stands in
+// one table (verdict.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its
+// own fault is put off, and in the end set aside, on its own. No order is kept and none is needed.
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+)
+
+// Inbox is what the forwarder needs of the inbox.
+type Inbox interface {
+	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error)
+	Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error)
+	NextDue(ctx context.Context) (time.Time, bool, error)
+	Wake() <-chan struct{}
+}
+
+// Options are the forwarder's bounds, and what it takes time and chance from.
+type Options struct {
+	// Concurrency is how many calls are in flight at the most.
+	Concurrency int
+	// CallTimeout is the deadline of one call.
+	CallTimeout time.Duration
+	// MaxAttempts is how many calls may fail by the event's own fault before its delivery is dead.
+	MaxAttempts int
+	// Now and Random (in [0, 1)) are the clock and the dice.
+	Now    func() time.Time
+	Random func() float64
+	// Log receives what operators should know.
+	Log *slog.Logger
+}
+
+const (
+	// claimsPerCall is how many deliveries are claimed for each call that may be in flight, so that no call waits for the database.
+	claimsPerCall = 4
+	// leasePeriod is how long a claimed delivery may take to be settled before another may claim it. It is far more than waiting in
+	// the queue and the call take together.
+	leasePeriod = 2 * time.Minute
+	// pollInterval is how long the forwarder sleeps at the most: a missed wake-up costs no more than that.
+	pollInterval = time.Second
+	// maxSettlements is how many deliveries are settled in one transaction at the most.
+	maxSettlements = 512
+	// outageThreshold is how many failures in a row are taken for an outage.
+	outageThreshold = 3
+)
+
+var (
+	// probePace bounds the time between two probes of an outage, and so how late its end is noticed.
+	probePace = backoff{base: 50 * time.Millisecond, limit: time.Second}
+	// deferralPace is for a delivery that can't get through by no fault of its own while others do.
+	deferralPace = backoff{base: 250 * time.Millisecond, limit: time.Minute}
+	// attemptPace is for a delivery that fails by its own fault.
+	attemptPace = backoff{base: time.Second, limit: 10 * time.Minute}
+)
+
+// Forwarder forwards deliveries. Make one with [New].
+type Forwarder struct {
+	inbox   Inbox
+	client  ticketv1connect.TicketEventServiceClient
+	options Options
+	gate    gate
+
+	work        chan inbox.Delivery
+	settlements chan inbox.Settlement
+	// settled receives when outcomes were written, which may have put deliveries off until sooner than anything known before.
+	settled chan struct{}
+	// claimed has room for each delivery that may be claimed and not yet settled.
+	claimed *semaphore.Weighted
+}
+
+// New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
+func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Options) *Forwarder {
+	claims := claimsPerCall * options.Concurrency
+	return &Forwarder{
+		inbox:       from,
+		client:      client,
+		options:     options,
+		gate:        gate{threshold: outageThreshold, pace: probePace},
+		work:        make(chan inbox.Delivery, claims),
+		settlements: make(chan inbox.Settlement, claims),
+		settled:     make(chan struct{}, 1),
+		claimed:     semaphore.NewWeighted(int64(claims)),
+	}
+}
+
+// Run forwards until ctx ends. Then it claims no more, lets the calls in flight end, settles them, and returns.
+func (f *Forwarder) Run(ctx context.Context) {
+	var callers, settler sync.WaitGroup
+	for range f.options.Concurrency {
+		callers.Go(func() {
+			for delivery := range f.work {
+				f.settlements <- f.forward(ctx, delivery)
+			}
+		})
+	}
+	settler.Go(func() { f.settleAll(ctx) })
+	f.claimAll(ctx)
+	close(f.work)
+	callers.Wait()
+	close(f.settlements)
+	settler.Wait()
+}
+
+// claimAll claims what is due and sees to it that it is forwarded, until ctx ends.
+func (f *Forwarder) claimAll(ctx context.Context) {
+	for {
+		// A claim costs about the same for one delivery as for many, so it waits until there is room for a good number.
+		limit := f.options.Concurrency
+		if err := f.claimed.Acquire(ctx, int64(limit)); err != nil {
+			return
+		}
+		deliveries, probe := f.claim(ctx, limit)
+		f.claimed.Release(int64(limit - len(deliveries)))
+		for _, delivery := range deliveries {
+			if probe {
+				f.settlements <- f.forwardProbe(ctx, delivery)
+			} else {
+				f.work <- delivery
+			}
+		}
+		if len(deliveries) == 0 {
+			f.sleepUntilDue(ctx)
+		}
+	}
+}
+
+// claim claims up to limit deliveries; during an outage a single one, as a probe, once that is due.
+func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.Delivery, probe bool) {
+	closed, probeAt := f.gate.isClosed()
+	if closed {
+		limit = 1
+		if !f.sleepUntil(ctx, probeAt) {
+			return nil, false
+		}
+	}
+	deliveries, err := f.inbox.Claim(ctx, f.options.Now(), leasePeriod, limit)
+	if err != nil && ctx.Err() == nil {
+		f.options.Log.Error("pending deliveries can't be read", "error", err)
+	}
+	return deliveries, closed
+}
+
+// forward forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
+func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
+	if closed, _ := f.gate.isClosed(); closed || ctx.Err() != nil {
+		return putBack(delivery, f.options.Now())
+	}
+	return f.forwardProbe(ctx, delivery)
+}
+
+// forwardProbe forwards a delivery and returns what became of it.
+func (f *Forwarder) forwardProbe(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
+	request, err := translateSafely(delivery)
+	if err != nil {
+		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason", err.Error())
+		return bury(delivery, err.Error())
+	}
+	// A call that was begun is let end, so that stopping does not leave its outcome open.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
+	defer cancel()
+	return f.settle(delivery, f.call(ctx, delivery, request))
+}
+
+func (f *Forwarder) call(ctx context.Context, delivery inbox.Delivery, request translate.Request) error {
+	if delivery.TraceParent != "" {
+		var info connect.CallInfo
+		ctx, info = connect.NewClientContext(ctx)
+		info.RequestHeader().Set("Traceparent", delivery.TraceParent)
+	}
+	var err error
+	if request.Created != nil {
+		_, err = f.client.TicketCreated(ctx, request.Created)
+	} else {
+		_, err = f.client.TicketUpdated(ctx, request.Updated)
+	}
+	return err
+}
+
+// translateSafely makes the RPC request of a delivery. A translator that panics must take down neither the gateway nor, after each
+// restart, the gateway again.
+func translateSafely(delivery inbox.Delivery) (request translate.Request, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the translator panicked")
+		}
+	}()
+	return translate.Event(delivery.Body, delivery.ReceiveTime)
+}
+
+// settle decides what becomes of a delivery whose call ended with err.
+func (f *Forwarder) settle(delivery inbox.Delivery, err error) inbox.Settlement {
+	now, log := f.options.Now(), f.options.Log.With("delivery_id", delivery.ID, "event_id", delivery.EventID)
+	settlement := inbox.Settlement{Lease: delivery.Lease, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
+	if err != nil {
+		settlement.Reason = reasonOf(err)
+	}
+	switch v := judge(err); v {
+	case done:
+		f.noteSuccess(now)
+		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
+	case deferred, misdeployed:
+		settlement.State = inbox.Pending
+		if f.noteOutage(now, v, err) {
+			settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
+		} else {
+			settlement.Deferrals++
+			settlement.NextAttemptTime = now.Add(deferralPace.after(settlement.Deferrals, f.options.Random()))
+		}
+		return settlement
+	case failed:
+		f.noteSuccess(now)
+		settlement.Attempts++
+		if settlement.Attempts < f.options.MaxAttempts {
+			settlement.State = inbox.Pending
+			settlement.NextAttemptTime = now.Add(attemptPace.after(settlement.Attempts, f.options.Random()))
+			log.Warn("event failed and will be tried again", "attempts", settlement.Attempts, "reason", settlement.Reason)
+			return settlement
+		}
+	default:
+		f.noteSuccess(now)
+		settlement.Attempts++
+	}
+	log.Error("event can't be forwarded and its delivery is dead", "attempts", settlement.Attempts, "reason", settlement.Reason)
+	settlement.State = inbox.Dead
+	return settlement
+}
+
+// noteSuccess notes that ticketsvc answered, whatever it said of the event.
+func (f *Forwarder) noteSuccess(now time.Time) {
+	if opened, closedFor := f.gate.succeeded(now); opened {
+		f.options.Log.Info("ticketsvc answers again: forwarding goes on", "paused_for", closedFor.Round(time.Millisecond))
+	}
+}
+
+// noteOutage notes a call that failed by no fault of its event, and returns whether an outage is on.
+func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) bool {
+	closes, closed := f.gate.failed(now, v == misdeployed, f.options.Random())
+	switch {
+	case closes && v == misdeployed:
+		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+
+			"the token right, ticketsvc new enough?)", "code", connect.CodeOf(err), "error", err)
+	case closes:
+		f.options.Log.Warn("ticketsvc can't be reached: forwarding is paused, deliveries are kept", "code", connect.CodeOf(err), "error", err)
+	}
+	return closed
+}
+
+// putBack is the settlement of a delivery that was claimed and not tried.
+func putBack(delivery inbox.Delivery, now time.Time) inbox.Settlement {
+	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals, NextAttemptTime: now}
+}
+
+// bury is the settlement of a delivery that can't be forwarded.
+func bury(delivery inbox.Delivery, reason string) inbox.Settlement {
+	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals, Reason: reason}
+}
+
+// settleAll writes settlements in batches, until there will be no more.
+func (f *Forwarder) settleAll(ctx context.Context) {
+	batch := make([]inbox.Settlement, 0, maxSettlements)
+	for first := range f.settlements {
+		batch = append(batch[:0], first)
+		for len(batch) < maxSettlements && len(f.settlements) > 0 {
+			batch = append(batch, <-f.settlements)
+		}
+		// What can't be settled now is claimed again, and forwarding it again does no harm.
+		lost, err := f.inbox.Settle(context.Background(), f.options.Now(), batch)
+		if err != nil {
+			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
+			f.sleepUntil(ctx, f.options.Now().Add(pollInterval))
+		}
+		if lost > 0 {
+			f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)
+		}
+		f.claimed.Release(int64(len(batch)))
+		select {
+		case f.settled <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// sleepUntilDue sleeps until there may be something to claim, or ctx ends.
+func (f *Forwarder) sleepUntilDue(ctx context.Context) {
+	until := f.options.Now().Add(pollInterval)
+	if due, pending, err := f.inbox.NextDue(ctx); err == nil && pending && due.Before(until) {
+		until = due
+	}
+	timer := time.NewTimer(until.Sub(f.options.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.inbox.Wake():
+	case <-f.settled:
+	case <-ctx.Done():
+	}
+}
+
+// sleepUntil sleeps until then, and returns false when ctx ended first.
+func (f *Forwarder) sleepUntil(ctx context.Context, then time.Time) bool {
+	timer := time.NewTimer(then.Sub(f.options.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

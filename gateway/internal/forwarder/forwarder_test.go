@@ -1,0 +1,502 @@
+package forwarder_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// ticketsvc is a server of the contract whose answers a test decides.
+type ticketsvc struct {
+	answer func(eventID string, call int) error
+
+	mu    sync.Mutex
+	calls map[string]int
+	peak  atomic.Int64
+	now   atomic.Int64
+}
+
+func (s *ticketsvc) handle(eventID string) error {
+	s.peak.Store(max(s.peak.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	s.mu.Lock()
+	s.calls[eventID]++
+	call := s.calls[eventID]
+	s.mu.Unlock()
+	if s.answer == nil {
+		return nil
+	}
+	return s.answer(eventID, call)
+}
+
+func (s *ticketsvc) TicketCreated(_ context.Context, r *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
+	return &ticketv1.TicketCreatedResponse{}, s.handle(r.GetEvent().GetEventId())
+}
+
+func (s *ticketsvc) TicketUpdated(_ context.Context, r *ticketv1.TicketUpdatedRequest) (*ticketv1.TicketUpdatedResponse, error) {
+	return &ticketv1.TicketUpdatedResponse{}, s.handle(r.GetEvent().GetEventId())
+}
+
+func (s *ticketsvc) callsOf(eventID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[eventID]
+}
+
+func newTicketsvc(answer func(eventID string, call int) error) *ticketsvc {
+	return &ticketsvc{answer: answer, calls: map[string]int{}}
+}
+
+func (s *ticketsvc) handler() http.Handler {
+	_, handler := ticketv1connect.NewTicketEventServiceHandler(s)
+	return handler
+}
+
+// box is an inbox over SQLite that tells when outcomes were written.
+type box struct {
+	*inbox.Inbox
+	path    string
+	settled chan struct{}
+}
+
+func (b *box) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (int, error) {
+	lost, err := b.Inbox.Settle(ctx, now, settlements)
+	select {
+	case b.settled <- struct{}{}:
+	default:
+	}
+	return lost, err
+}
+
+func newBox(t *testing.T) *box {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gateway.db")
+	store, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &box{Inbox: inbox.New(store), path: path, settled: make(chan struct{}, 1)}
+	t.Cleanup(func() {
+		if err := errors.Join(b.Stop(context.Background()), store.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// body is a delivery that can be translated.
+func body(eventID string) string {
+	return fmt.Sprintf(`{"event":{"id":%q,"name":"ticket.created","createdDate":"2026-03-02T07:15:30Z","urn":"urn:allthings:app:a:ticket:c:*",`+
+		`"data":{"id":"t-%s","title":"x","description":"","status":"closed"}}}`, eventID, eventID)
+}
+
+func (b *box) add(t *testing.T, eventID, body string) {
+	t.Helper()
+	if _, err := b.Accept(t.Context(), inbox.Arrival{EventID: eventID, EventName: "ticket.created", TicketID: "t-" + eventID,
+		ReceiveTime: time.Now(), Body: []byte(body), BodyHash: sha256.Sum256([]byte(body))}); err != nil {
+		t.Error(err)
+	}
+}
+
+func (b *box) addMany(t *testing.T, n int) {
+	t.Helper()
+	var adders sync.WaitGroup
+	for i := range n {
+		adders.Go(func() { b.add(t, fmt.Sprint("e", i), body(fmt.Sprint("e", i))) })
+	}
+	adders.Wait()
+}
+
+type row struct {
+	State               inbox.State
+	Attempts, Deferrals int
+	Reason              string
+}
+
+// rows returns what is kept of each event.
+func (b *box) rows(t *testing.T) map[string]row {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+b.path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	answers, err := db.QueryContext(t.Context(), "SELECT event_id, state, attempts, deferrals, reason FROM deliveries")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answers.Close() }()
+	rows := map[string]row{}
+	for answers.Next() {
+		var id string
+		var r row
+		if err := answers.Scan(&id, &r.State, &r.Attempts, &r.Deferrals, &r.Reason); err != nil {
+			t.Fatal(err)
+		}
+		rows[id] = r
+	}
+	if err := answers.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// waitUntil waits for outcomes to be written until what is kept satisfies the condition.
+func (b *box) waitUntil(t *testing.T, condition func(map[string]row) bool) map[string]row {
+	t.Helper()
+	for {
+		if rows := b.rows(t); condition(rows) {
+			return rows
+		}
+		select {
+		case <-b.settled:
+		case <-t.Context().Done():
+			t.Fatal("the test is over")
+		}
+	}
+}
+
+func allInState(state inbox.State) func(map[string]row) bool {
+	return func(rows map[string]row) bool {
+		for _, r := range rows {
+			if r.State != state {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func nonePending(rows map[string]row) bool {
+	for _, r := range rows {
+		if r.State == inbox.Pending {
+			return false
+		}
+	}
+	return true
+}
+
+const maxAttempts = 3
+
+// start runs a forwarder from b to url, with waits a hundredth of what chance could make them, until stop is called.
+func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
+	t.Helper()
+	f := forwarder.New(b, forwarder.NewClient(url, 8), forwarder.Options{Concurrency: 8, CallTimeout: 5 * time.Second, MaxAttempts: maxAttempts,
+		Now: time.Now, Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Run(ctx)
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-ended
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func startServer(t *testing.T, s *ticketsvc) string {
+	t.Helper()
+	server := httptest.NewServer(s.handler())
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestEverythingPendingIsForwardedOnce(t *testing.T) {
+	t.Parallel()
+	const before, after, concurrency = 300, 300, 8
+	// The first calls wait for one another, so that as many are in flight as may be.
+	var first atomic.Int64
+	var together sync.WaitGroup
+	together.Add(concurrency)
+	b, s := newBox(t), newTicketsvc(func(string, int) error {
+		if first.Add(1) <= concurrency {
+			together.Done()
+			together.Wait()
+		}
+		return nil
+	})
+	for i := range before {
+		b.add(t, fmt.Sprint("before", i), body(fmt.Sprint("before", i)))
+	}
+	start(t, b, startServer(t, s), io.Discard)
+	b.addMany(t, after)
+	rows := b.waitUntil(t, allInState(inbox.Forwarded))
+	if len(rows) != before+after {
+		t.Errorf("%d deliveries, want %d", len(rows), before+after)
+	}
+	for id := range rows {
+		if calls := s.callsOf(id); calls != 1 {
+			t.Errorf("event %s was forwarded %d times", id, calls)
+		}
+	}
+	if peak := s.peak.Load(); peak != concurrency {
+		t.Errorf("%d calls in flight at the most, want %d", peak, concurrency)
+	}
+}
+
+func TestWhatEachCodeMeans(t *testing.T) {
+	t.Parallel()
+	const passes = 5 // more than an event may fail by its own fault
+	tests := map[connect.Code]row{
+		connect.CodeAlreadyExists: {State: inbox.Forwarded},
+
+		connect.CodeUnavailable:       {State: inbox.Forwarded},
+		connect.CodeDeadlineExceeded:  {State: inbox.Forwarded},
+		connect.CodeResourceExhausted: {State: inbox.Forwarded},
+		connect.CodeAborted:           {State: inbox.Forwarded},
+		connect.CodeCanceled:          {State: inbox.Forwarded},
+
+		connect.CodeUnauthenticated:  {State: inbox.Forwarded},
+		connect.CodePermissionDenied: {State: inbox.Forwarded},
+		connect.CodeUnimplemented:    {State: inbox.Forwarded},
+
+		connect.CodeInternal: {State: inbox.Dead, Attempts: maxAttempts, Reason: "ticketsvc: internal: not today"},
+		connect.CodeUnknown:  {State: inbox.Dead, Attempts: maxAttempts, Reason: "ticketsvc: unknown: not today"},
+		connect.CodeDataLoss: {State: inbox.Dead, Attempts: maxAttempts, Reason: "ticketsvc: data_loss: not today"},
+
+		connect.CodeInvalidArgument:    {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: invalid_argument: not today"},
+		connect.CodeOutOfRange:         {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: out_of_range: not today"},
+		connect.CodeFailedPrecondition: {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: failed_precondition: not today"},
+		connect.CodeNotFound:           {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: not_found: not today"},
+	}
+	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
+		want, ok := tests[code]
+		if !ok {
+			t.Errorf("no decision for %v", code)
+			continue
+		}
+		t.Run(code.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.add(t, "e", body("e"))
+			start(t, b, startServer(t, newTicketsvc(func(_ string, call int) error {
+				if call <= passes {
+					return connect.NewError(code, errors.New("not today"))
+				}
+				return nil
+			})), io.Discard)
+			got := b.waitUntil(t, nonePending)["e"]
+			if want.State == inbox.Forwarded {
+				got.Deferrals = 0 // how often it was put off before is of no account
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
+	t.Parallel()
+	const deliveries = 500
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, s := newBox(t), newTicketsvc(nil)
+	var log bytes.Buffer
+	stop := start(t, b, "http://"+address, &log)
+	b.addMany(t, deliveries)
+	// Enough time for every delivery to be dead, were the outage held against it.
+	for range 10 {
+		<-b.settled
+	}
+	if listener, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: s.handler()}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
+		if r.Attempts != 0 || r.Reason != "" {
+			t.Errorf("event %s: %+v, want no attempts used up", id, r)
+		}
+	}
+	stop()
+	if pauses := strings.Count(log.String(), "forwarding is paused"); pauses != 1 {
+		t.Errorf("the pause was logged %d times, want once:\n%s", pauses, log.String())
+	}
+	if !strings.Contains(log.String(), "forwarding goes on") {
+		t.Errorf("the end of the outage was not logged:\n%s", log.String())
+	}
+}
+
+func TestAnOutageIsProbedWithOneCallAtATime(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	var down atomic.Bool
+	down.Store(true)
+	calls := make(chan struct{}, 1000)
+	s := newTicketsvc(func(string, int) error {
+		if down.Load() {
+			calls <- struct{}{}
+			return connect.NewError(connect.CodeUnavailable, errors.New("down"))
+		}
+		return nil
+	})
+	b.addMany(t, 200)
+	start(t, b, startServer(t, s), io.Discard)
+	// The calls that were in flight when the outage began, and some probes.
+	for range 8 + 10 {
+		<-calls
+	}
+	s.peak.Store(0)
+	for range 10 {
+		<-calls
+	}
+	if peak := s.peak.Load(); peak != 1 {
+		t.Errorf("%d calls at the same time during an outage, want one", peak)
+	}
+	down.Store(false)
+	b.waitUntil(t, allInState(inbox.Forwarded))
+}
+
+func TestAWrongDeploymentIsSaidLoudlyAndPausesEverything(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.addMany(t, 50)
+	var log bytes.Buffer
+	mux := http.NewServeMux() // whatever is at the URL, it is not ticketsvc
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	stop := start(t, b, server.URL, &log)
+	for range 5 {
+		<-b.settled
+	}
+	stop()
+	if !allInState(inbox.Pending)(b.rows(t)) {
+		t.Error("a delivery was given up")
+	}
+	if loud := strings.Count(log.String(), "level=ERROR"); loud != 1 || !strings.Contains(log.String(), "until the deployment is mended") {
+		t.Errorf("%d errors logged, want one that says so:\n%s", loud, log.String())
+	}
+}
+
+func TestBadEventsHoldUpNoOthers(t *testing.T) {
+	t.Parallel()
+	const good = 1000
+	b := newBox(t)
+	b.add(t, "untranslatable", `{"event":{"id":"untranslatable","name":"ticket.created","createdDate":"yesterday","data":{"id":"t"}}}`)
+	b.add(t, "no ticket", `{"event":{"id":"no ticket","name":"ticket.created","createdDate":"2026-03-02T07:15:30Z","data":{}}}`)
+	b.add(t, "internal", body("internal"))
+	b.add(t, "too large", body("too large"))
+	start(t, b, startServer(t, newTicketsvc(func(eventID string, _ int) error {
+		switch eventID {
+		case "internal":
+			return connect.NewError(connect.CodeInternal, errors.New("it always fails"))
+		case "too large":
+			return connect.NewError(connect.CodeResourceExhausted, errors.New("it never fits"))
+		default:
+			return nil
+		}
+	})), io.Discard)
+	b.addMany(t, good)
+	rows := b.waitUntil(t, func(rows map[string]row) bool {
+		forwarded, dead := 0, 0
+		for _, r := range rows {
+			switch r.State {
+			case inbox.Forwarded:
+				forwarded++
+			case inbox.Dead:
+				dead++
+			}
+		}
+		return forwarded == good && dead == 3
+	})
+	if r := rows["no ticket"]; r.Reason != "no ticket id" {
+		t.Errorf("reason %q, want %q", r.Reason, "no ticket id")
+	}
+	if r := rows["untranslatable"]; r.Reason == "" || strings.Contains(r.Reason, "yesterday") {
+		t.Errorf("reason %q, want one that tells nothing of the body", r.Reason)
+	}
+	if r := rows["too large"]; r.State != inbox.Pending || r.Attempts != 0 {
+		t.Errorf("what may pass with time: %+v, want it pending without attempts used up", r)
+	}
+}
+
+func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.add(t, "e", body("e"))
+	called, goOn := make(chan struct{}), make(chan struct{})
+	stop := start(t, b, startServer(t, newTicketsvc(func(string, int) error {
+		close(called)
+		<-goOn
+		return nil
+	})), io.Discard)
+	<-called
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop()
+	}()
+	close(goOn)
+	<-stopped
+	if r := b.rows(t)["e"]; r.State != inbox.Forwarded {
+		t.Errorf("%+v, want it forwarded", r)
+	}
+}
+
+func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
+	t.Parallel()
+	b, s := newBox(t), newTicketsvc(nil)
+	var cut atomic.Int64
+	inner := s.handler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Every third answer is lost after the event was recorded: half of them before the headers, half within the body.
+		switch n := cut.Add(1); {
+		case n%6 == 0:
+			inner.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		case n%6 == 3:
+			inner.ServeHTTP(httptest.NewRecorder(), r)
+			w.Header().Set("Content-Type", "application/proto")
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte{0})
+			panic(http.ErrAbortHandler)
+		default:
+			inner.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	start(t, b, server.URL, io.Discard)
+	b.addMany(t, 300)
+	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
+		if r.Attempts != 0 {
+			t.Errorf("event %s: %d attempts used up by lost answers", id, r.Attempts)
+		}
+	}
+}

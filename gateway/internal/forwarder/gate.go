@@ -1,0 +1,56 @@
+package forwarder
+
+import (
+	"sync"
+	"time"
+)
+
+// gate tells an outage of ticketsvc from the failure of one event, and paces the calls during an outage.
+//
+// It is open while calls succeed. A few failures in a row, with no success between, close it; then one call at a time goes through
+// as a probe, and the first that succeeds opens it again.
+type gate struct {
+	// threshold is how many failures in a row close it.
+	threshold int
+	pace      backoff
+
+	mu       sync.Mutex
+	failures int // in a row
+	closed   bool
+	closedAt time.Time
+	probeAt  time.Time
+}
+
+// isClosed tells whether calls must wait for a probe to succeed, and when the next probe is due.
+func (g *gate) isClosed() (closed bool, probeAt time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed, g.probeAt
+}
+
+// succeeded notes a call that ticketsvc answered as it should. It returns for how long the gate was closed when this opens it.
+func (g *gate) succeeded(now time.Time) (opened bool, closedFor time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures = 0
+	if !g.closed {
+		return false, 0
+	}
+	g.closed = false
+	return true, now.Sub(g.closedAt)
+}
+
+// failed notes a call that failed by no fault of its event; at once says that no other call can do better. It returns whether this
+// closes the gate, and whether the gate is closed now.
+func (g *gate) failed(now time.Time, atOnce bool, random float64) (closes, closed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures++
+	if !g.closed && (atOnce || g.failures >= g.threshold) {
+		g.closed, g.closedAt, closes = true, now, true
+	}
+	if g.closed {
+		g.probeAt = now.Add(g.pace.after(g.failures, random))
+	}
+	return closes, g.closed
+}

@@ -1,0 +1,63 @@
+package webhook
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// answer is a response of the door, made once.
+type answer struct {
+	status int
+	body   []byte
+	length []string
+	// closes says that the rest of the request is not worth reading, so that the connection ends.
+	closes bool
+}
+
+// The door's answers. The texts of the first three are the provider's own.
+var (
+	answerSuccess    = newAnswer(http.StatusOK, "success")
+	answerTest       = newAnswer(http.StatusOK, "Received test event.")
+	answerUnexpected = newAnswer(http.StatusBadRequest, "Unexpected event type")
+
+	answerUnsigned         = newAnswer(http.StatusBadRequest, "Missing signature")
+	answerMalformed        = newAnswer(http.StatusBadRequest, "Malformed event")
+	answerUnauthenticated  = newAnswer(http.StatusUnauthorized, "Invalid signature")
+	answerNotFound         = newAnswer(http.StatusNotFound, "Not found")
+	answerMethodNotAllowed = newAnswer(http.StatusMethodNotAllowed, "Only POST is allowed")
+	answerEncoded          = newAnswer(http.StatusUnsupportedMediaType, "Content-Encoding is not supported")
+	answerUnavailable      = newAnswer(http.StatusServiceUnavailable, "Try again later")
+	answerCutShort         = newAnswer(http.StatusBadRequest, "Incomplete body").closing()
+	answerTimeout          = newAnswer(http.StatusRequestTimeout, "Body came too slowly").closing()
+	answerTooLarge         = newAnswer(http.StatusRequestEntityTooLarge, "Body is too large").closing()
+)
+
+func newAnswer(status int, message string) *answer {
+	body, err := json.Marshal(struct {
+		Message string `json:"message"`
+	}{message})
+	if err != nil {
+		panic(err) // a struct of one string can't fail
+	}
+	return &answer{status: status, body: body, length: []string{strconv.Itoa(len(body))}}
+}
+
+func (a *answer) closing() *answer {
+	a.closes = true
+	return a
+}
+
+var contentTypeJSON = []string{"application/json"}
+
+func (a *answer) write(w http.ResponseWriter) {
+	header := w.Header()
+	// Set as slices that all answers share, which net/http only reads.
+	header["Content-Type"] = contentTypeJSON
+	header["Content-Length"] = a.length
+	if a.closes {
+		header.Set("Connection", "close")
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}

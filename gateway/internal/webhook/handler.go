@@ -1,0 +1,191 @@
+// Package webhook is the public door: it takes in what Allthings posts, and answers as Allthings' contract says.
+//
+// It trusts nothing. A body is read once, under a limit, and its signature checked over those very bytes; only then is anything of it
+// looked at. What is signed is kept before it is answered, also when it is refused; what is not signed leaves no trace.
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+)
+
+// Inbox keeps arrivals.
+type Inbox interface {
+	// Accept returns once the arrival is durable. Its errors are those of [inbox.Inbox.Accept].
+	Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error)
+}
+
+// Options say how the door behaves.
+type Options struct {
+	// Path is the only path that is served.
+	Path string
+	// SignatureHeader is the name of the header that holds the signature. The header of its time is named the same with "-timestamp"
+	// behind it.
+	SignatureHeader string
+	// TimestampTolerance is how far the time of a signature may be from now, in both directions.
+	TimestampTolerance time.Duration
+	// MaxBodyBytes is the size of the largest body that is taken.
+	MaxBodyBytes int64
+	// RejectUnsigned refuses deliveries without a signature. Otherwise they are acknowledged, as the provider's test deliveries must be.
+	RejectUnsigned bool
+	// AcknowledgeUnexpected acknowledges events of an unknown kind, which are kept as rejected either way.
+	AcknowledgeUnexpected bool
+	// Now is the clock.
+	Now func() time.Time
+	// Log receives what operators should know.
+	Log *slog.Logger
+}
+
+// Handler is the door.
+type Handler struct {
+	inbox    Inbox
+	verifier *signature.Verifier
+	options  Options
+	bodies   *bodyReader
+
+	signatureHeader, timestampHeader string
+}
+
+// NewHandler returns a door that keeps in inbox what one of the verifier's secrets signed.
+func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
+	return &Handler{
+		inbox:           in,
+		verifier:        verifier,
+		options:         options,
+		bodies:          newBodyReader(options.MaxBodyBytes),
+		signatureHeader: http.CanonicalHeaderKey(options.SignatureHeader),
+		timestampHeader: http.CanonicalHeaderKey(options.SignatureHeader + "-timestamp"),
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		// net/http drops a Content-Length beside a Transfer-Encoding without a word, though the two together can smuggle a request past
+		// a proxy. A connection that is closed after the answer has nothing to smuggle.
+		w.Header().Set("Connection", "close")
+	}
+	switch {
+	case r.URL.Path != h.options.Path:
+		answerNotFound.write(w)
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		answerMethodNotAllowed.write(w)
+	case !isIdentity(r.Header["Content-Encoding"]):
+		answerEncoded.write(w)
+	case len(r.Header[h.signatureHeader]) == 0:
+		if h.options.RejectUnsigned {
+			answerUnsigned.write(w)
+		} else {
+			answerTest.write(w)
+		}
+	default:
+		h.serveSigned(w, r)
+	}
+}
+
+// serveSigned answers a delivery that says that it is signed.
+func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
+	body, err := h.bodies.read(r)
+	if err != nil {
+		answerTo(err).write(w)
+		return
+	}
+	if err := h.verifier.Verify(r.Header[h.signatureHeader], body.bytes); err != nil {
+		body.release()
+		answerUnauthenticated.write(w)
+		return
+	}
+	arrival, answer := h.assess(r, body.bytes)
+	_, err = h.inbox.Accept(r.Context(), arrival)
+	switch {
+	case err == nil:
+		body.release()
+		answer.write(w)
+	case r.Context().Err() != nil:
+		// The sender is gone, and the body may still be on its way to the disk: it is left to the garbage collector.
+	default:
+		body.release()
+		if !errors.Is(err, inbox.ErrBusy) {
+			h.options.Log.Error("delivery can't be kept; Allthings will send it again", "event_id", arrival.EventID, "error", err)
+		}
+		w.Header().Set("Retry-After", "1")
+		answerUnavailable.write(w)
+	}
+}
+
+// assess says what a signed body is to the inbox, and how it is to be answered once it is kept.
+func (h *Handler) assess(r *http.Request, body []byte) (inbox.Arrival, *answer) {
+	now := h.options.Now()
+	event, parseErr := envelope.Parse(body)
+	kept := envelope.Redact(body)
+	arrival := inbox.Arrival{
+		EventID:     event.EventID,
+		EventName:   event.EventName,
+		TicketID:    event.TicketID,
+		ReceiveTime: now,
+		Headers: inbox.Headers{
+			SignatureTimestamp: header(r, h.timestampHeader),
+			ContentType:        header(r, "Content-Type"),
+			UserAgent:          header(r, "User-Agent"),
+			TraceParent:        header(r, "Traceparent"),
+		},
+		Body:     kept,
+		BodyHash: sha256.Sum256(kept),
+	}
+	outcome := answerSuccess
+	if err := signature.CheckTime(r.Header[h.timestampHeader], now, h.options.TimestampTolerance); err != nil {
+		arrival.RejectReason, outcome = err.Error(), answerUnauthenticated
+	} else if parseErr != nil {
+		arrival.RejectReason, outcome = parseErr.Error(), answerMalformed
+		if errors.Is(parseErr, envelope.ErrUnexpectedEvent) {
+			outcome = answerUnexpected
+			if h.options.AcknowledgeUnexpected {
+				outcome = answerSuccess
+			}
+		}
+	}
+	if arrival.RejectReason != "" {
+		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", arrival.EventID, "reason", arrival.RejectReason, "status", outcome.status)
+	}
+	return arrival, outcome
+}
+
+// maxHeaderBytes bounds each header that is kept. Longer ones say nothing to anyone who reads a delivery.
+const maxHeaderBytes = 256
+
+// header returns the first value of a header as valid text of bounded length.
+func header(r *http.Request, canonicalName string) string {
+	values := r.Header[canonicalName]
+	if len(values) == 0 {
+		return ""
+	}
+	return validText(values[0][:min(maxHeaderBytes, len(values[0]))])
+}
+
+func isIdentity(encodings []string) bool {
+	return len(encodings) == 0 || (len(encodings) == 1 && (encodings[0] == "" || encodings[0] == "identity"))
+}
+
+// answerTo is the answer to a body that could not be read.
+func answerTo(err error) *answer {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return answerTooLarge
+	case errors.Is(err, errNoRoom):
+		return answerUnavailable
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return answerTimeout
+	default:
+		return answerCutShort
+	}
+}

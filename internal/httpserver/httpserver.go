@@ -1,0 +1,118 @@
+// Package httpserver holds what the HTTP servers of both services share: how they begin, how they end, and what an admin address shows.
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+)
+
+// Server is an HTTP server that listens.
+type Server struct {
+	server   *http.Server
+	listener net.Listener
+	served   chan error
+}
+
+// Listen makes server listen on address. The error is for whoever set the address.
+func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("can't listen on %s (%w): name an address of this machine, as host:port, that is free", address, cause(err))
+	}
+	return &Server{server: server, listener: listener, served: make(chan error, 1)}, nil
+}
+
+// cause is the reason behind a listen error, without the address that the message has already.
+func cause(err error) error {
+	var opErr *net.OpError
+	if errors.As(err, &opErr) {
+		return opErr.Err
+	}
+	return err
+}
+
+// Addr returns the address on which the server listens.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Start begins to serve. onFailure is called when serving ends before [Server.Stop] asked for it.
+func (s *Server) Start(onFailure func(error)) {
+	go func() {
+		err := s.server.Serve(s.listener)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		s.served <- err
+		if err != nil {
+			onFailure(fmt.Errorf("serving on %s: %w", s.Addr(), err))
+		}
+	}()
+}
+
+// Stop takes no more connections, and lets the requests at hand end. Those that have not ended when ctx does are cut off, which is
+// the error then.
+func (s *Server) Stop(ctx context.Context) error {
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))
+	}
+	return errors.Join(err, <-s.served)
+}
+
+// Close lets go of the address of a server that was never started.
+func (s *Server) Close() error { return s.listener.Close() }
+
+// readyTimeout bounds one question whether the service is ready.
+const readyTimeout = 2 * time.Second
+
+// NewAdmin returns the server of an admin address: /livez (200 while the process runs), /readyz (200 while ready returns nil, else 503
+// with its text), and profiles under /debug/pprof/. Its address must be out of the public's reach.
+func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := ready(ctx); err != nil {
+			writeLine(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		writeLine(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}, mux
+}
+
+func writeLine(w http.ResponseWriter, status int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, line)
+}
+
+// IsLoopback tells whether an address, host:port, can be reached from this machine only.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,145 @@
+package httpserver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func mustListen(t *testing.T, server *http.Server) *httpserver.Server {
+	t.Helper()
+	s, err := httpserver.Listen(t.Context(), "127.0.0.1:0", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, strings.TrimSpace(string(body))
+}
+
+func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
+	t.Parallel()
+	var notReady error
+	admin, _ := httpserver.NewAdmin(func(context.Context) error { return notReady })
+	s := mustListen(t, admin)
+	s.Start(func(err error) { t.Error(err) })
+	expect := func(path string, wantStatus int, wantBody string) {
+		t.Helper()
+		if status, body := get(t, "http://"+s.Addr()+path); status != wantStatus || body != wantBody {
+			t.Errorf("%s: %d %q, want %d %q", path, status, body, wantStatus, wantBody)
+		}
+	}
+	expect("/livez", 200, "ok")
+	expect("/readyz", 200, "ok")
+	notReady = errors.New("the database is away")
+	expect("/livez", 200, "ok")
+	expect("/readyz", 503, "the database is away")
+	if status, _ := get(t, "http://"+s.Addr()+"/debug/pprof/goroutine?debug=1"); status != 200 {
+		t.Errorf("profile: status %d", status)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopLetsRequestsEnd(t *testing.T) {
+	t.Parallel()
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	s := mustListen(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-goOn
+		_, _ = io.WriteString(w, "whole")
+	})})
+	s.Start(func(err error) { t.Error(err) })
+	answer := make(chan string)
+	go func() {
+		_, body := get(t, "http://"+s.Addr())
+		answer <- body
+	}()
+	<-arrived
+	stopped := make(chan error)
+	go func() { stopped <- s.Stop(t.Context()) }()
+	close(goOn)
+	if body := <-answer; body != "whole" {
+		t.Errorf("answer %q", body)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	s := mustListen(t, &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+	})})
+	s.Start(func(err error) { t.Error(err) })
+	failed := make(chan error)
+	go func() {
+		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.Addr())
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		failed <- err
+	}()
+	<-arrived
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.Stop(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop = %v, want context.Canceled", err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the request succeeded")
+	}
+}
+
+func TestListenSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	taken := mustListen(t, &http.Server{})
+	defer func() { _ = taken.Close() }()
+	for _, address := range []string{taken.Addr(), "nonsense", "127.0.0.1:99999", "192.0.2.1:80"} {
+		s, err := httpserver.Listen(t.Context(), address, &http.Server{})
+		if err == nil {
+			_ = s.Close()
+			t.Errorf("listening on %s succeeded", address)
+			continue
+		}
+		if !strings.Contains(err.Error(), address) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %q, want one line with the address", err)
+		}
+	}
+}
+
+func TestIsLoopback(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"127.0.0.1:80": true, "127.8.9.1:0": true, "[::1]:80": true, "localhost:80": true,
+		"[::ffff:127.0.0.1]:80": true, ":80": false, "0.0.0.0:80": false, "[::]:80": false, "192.0.2.1:80": false, "example.test:80": false, "127.0.0.1": false} {
+		if got := httpserver.IsLoopback(address); got != want {
+			t.Errorf("IsLoopback(%q) = %v, want %v", address, got, want)
+		}
+	}
+}

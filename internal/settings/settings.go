@@ -1,0 +1,105 @@
+// Package settings reads a service's settings from flags and environment variables, and says what is wrong with them in a way that
+// names the setting and the mend.
+//
+// Every flag --some-name can be given as the environment variable PREFIX_SOME_NAME; a flag goes first.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// ErrHelp says that the caller asked for help or the version, which was printed, and that there is nothing else to do.
+var ErrHelp = errors.New("help was printed")
+
+// Program says whose settings are read, and from where.
+type Program struct {
+	// Name is the program's, such as "gateway".
+	Name string
+	// Description is what --help says before the settings.
+	Description string
+	// EnvPrefix is what the names of its environment variables begin with, such as "GATEWAY".
+	EnvPrefix string
+	// Args are the command line's, without the program's name.
+	Args []string
+	// LookupEnv returns an environment variable, as [os.LookupEnv].
+	LookupEnv func(string) (string, bool)
+	// Stdout receives the help.
+	Stdout io.Writer
+}
+
+// Parse fills into, a pointer to a struct with tags of package kong, from the program's flags and environment.
+//
+// It returns [ErrHelp] when help was printed, and otherwise errors for people, one line each.
+func (p Program) Parse(into any) error {
+	exited := false
+	parser, err := kong.New(into,
+		kong.Name(p.Name),
+		kong.Description(p.Description),
+		kong.Writers(p.Stdout, p.Stdout),
+		kong.Exit(func(int) { exited = true }),
+		kong.PostBuild(func(k *kong.Kong) error {
+			for _, flag := range k.Model.Flags {
+				if p.isSetting(flag) {
+					flag.Help = strings.TrimSuffix(flag.Help, ".") + " ($" + p.Env(flag.Name) + ")."
+				}
+			}
+			return nil
+		}),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if value, ok := p.LookupEnv(p.Env(flag.Name)); ok && p.isSetting(flag) {
+				return value, nil
+			}
+			return nil, nil
+		})),
+	)
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse(p.Args)
+	if exited {
+		return ErrHelp
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s --help lists all settings", err, p.Name)
+	}
+	return nil
+}
+
+func (p Program) isSetting(flag *kong.Flag) bool {
+	return flag.Name != "help" && flag.Name != "version"
+}
+
+// Env returns the name of the environment variable of a flag.
+func (p Program) Env(flag string) string {
+	return p.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Problem is the error of a setting that can't be used: it names the setting in both its forms, and says what to do.
+func (p Program) Problem(flag, format string, args ...any) error {
+	return fmt.Errorf("--%s / %s: %w", flag, p.Env(flag), fmt.Errorf(format, args...))
+}
+
+// Secrets returns the secrets that a setting and its file form give together: values, and the non-empty lines of file when that is not
+// empty. Whitespace around them is dropped. An error doesn't hold any of them.
+func Secrets(values []string, file string) ([]string, error) {
+	if file != "" {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values[:len(values):len(values)], strings.Split(string(content), "\n")...)
+	}
+	secrets := make([]string, 0, len(values))
+	for _, value := range values {
+		if secret := strings.TrimSpace(value); secret != "" {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets, nil
+}
