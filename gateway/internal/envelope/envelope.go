@@ -1,0 +1,94 @@
+// Package envelope reads what the public door has to know about a delivery's raw body before the body is stored: which event it is, of
+// which kind, and which ticket it is about. It also takes access tokens out of a body, which must never be stored in clear.
+//
+// It is strict, because the bytes that were signed and the bytes that are used later must mean the same to everyone: keys are compared
+// by case, an object that holds a key twice is refused at any depth, and so is text that is not UTF-8. It leaves alone what only a
+// value can tell: large numbers, `\u0000` and lone surrogates are accepted, since they are kept exactly as they came.
+package envelope
+
+// The kinds of event that Ticketbridge takes in, as event.name says them. Source: the provider's webhook example.
+const (
+	// TicketCreated says that a ticket was opened; event.data is the ticket.
+	TicketCreated = "ticket.created"
+	// TicketUpdated says that a ticket changed; event.data.delta holds the changes.
+	TicketUpdated = "ticket.updated"
+)
+
+// MaxIDBytes is how long an event's id, an event's name and a ticket's id may be, in bytes of UTF-8 after unescaping.
+const MaxIDBytes = 256
+
+// Envelope is what the door knows about a body. Its texts are valid UTF-8 without NUL, so that any database can hold them.
+type Envelope struct {
+	// EventID is event.id. It tells one event from all others, for ever.
+	EventID string
+	// EventName is event.name: [TicketCreated], [TicketUpdated], or any other text beside [ErrUnexpectedEvent].
+	EventName string
+	// CreatedDate is event.createdDate as it was sent, whether or not it is a date. Empty when there is none.
+	CreatedDate string
+	// URN is event.urn as it was sent. Empty when there is none.
+	URN string
+	// AppID is the App that the URN names. Empty when the URN has another form.
+	AppID string
+	// TicketID is the ticket that the event is about, at most [MaxIDBytes] long.
+	//
+	// It is the first of data.id, data.ticketId and data.ticket.id that is a text or an integer (then its exact digits), else the URN's
+	// last segment when that is not a category. Empty when there is none, or when it can't serve as an id.
+	TicketID string
+	// Data is the raw value of event.data, a part of the body that was parsed. Nil when there is none.
+	Data []byte
+}
+
+// Parse reads the envelope of a body.
+//
+// Every error is an [*Error]. A body that is not one well-formed JSON object without doubled keys gives the zero Envelope: it says
+// nothing, or two things. An error about a single field ([ErrUnexpectedEvent], or one that names event.id or event.name) comes with
+// everything else filled in, so that it can be recorded with the refused delivery.
+//
+// A missing ticket id or date is no error here. The delivery is kept, and translating it says what is wrong with it.
+func Parse(body []byte) (Envelope, error) {
+	found, err := scan(body)
+	if err != nil {
+		return Envelope{}, err
+	}
+	return found.envelope()
+}
+
+// envelope makes the Envelope of what was found in a well-formed body.
+func (f *found) envelope() (Envelope, error) {
+	env := Envelope{CreatedDate: textOrEmpty(f.createdDate), URN: textOrEmpty(f.urn), Data: f.data}
+	urn := parseURN(env.URN)
+	env.AppID = urn.app
+	env.TicketID = f.ticketID(urn)
+
+	var nameErr, idErr error
+	env.EventName, nameErr = requireID(f.name, &nameErrors)
+	env.EventID, idErr = requireID(f.id, &idErrors)
+
+	switch {
+	case f.event == nil:
+		return env, errNoEvent
+	case f.event[0] != '{':
+		return env, errEventNotObject
+	case nameErr != nil:
+		return env, nameErr
+	case env.EventName != TicketCreated && env.EventName != TicketUpdated:
+		// Said before anything about the id: what an event of a kind that is not ours looks like is not ours to judge.
+		return env, ErrUnexpectedEvent
+	default:
+		return env, idErr
+	}
+}
+
+// ticketID returns the id of the ticket that the event is about, or "".
+func (f *found) ticketID(urn urn) string {
+	for _, raw := range [...][]byte{f.dataID, f.dataTicketID, f.ticketObjectID} {
+		// The first that is there decides, even when it can't be used: another one may name another ticket.
+		if isID(raw) {
+			return usableID(raw)
+		}
+	}
+	if len(urn.last) > MaxIDBytes || isID(f.category) && urn.last == usableID(f.category) {
+		return ""
+	}
+	return urn.last
+}

@@ -1,0 +1,100 @@
+package envelope_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+)
+
+func addSeeds(f *testing.F) {
+	f.Helper()
+	for _, path := range corpus(f) {
+		f.Add(mustRead(f, path))
+	}
+	for _, body := range []string{
+		``, `null`, `[]`, `{}`, `{"event":{"id":"e","name":"ticket.created","data":{"id":7,"token":"s"}}}`,
+		`{"event":{"id":"\ud800","name":"ticket.updated","urn":"urn:allthings:app:a:ticket:c:t"}}`,
+		`{"event":{"id":"e","name":"ticket.updated","data":{"ticket":{"id":"t","\u0074oken":{"a":[1]}}}}}`,
+		`{"token":"a\"b","x":["token",{"token":null}]}`, `{"a":"x "token":"s"`, `"token":`, `"toke\u006e":"`,
+	} {
+		f.Add([]byte(body))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		got, err := envelope.Parse(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("Parse changed the body")
+		}
+		if err != nil {
+			if _, ok := errors.AsType[*envelope.Error](err); !ok {
+				t.Fatalf("error of type %T", err)
+			}
+		} else if !json.Valid(body) || got.EventID == "" {
+			t.Fatalf("accepted: %+v", got)
+		}
+		for _, text := range []string{got.EventID, got.EventName, got.TicketID, got.AppID, got.URN, got.CreatedDate} {
+			if !utf8.ValidString(text) || bytes.IndexByte([]byte(text), 0) >= 0 {
+				t.Fatalf("not fit for a database: %q", text)
+			}
+		}
+		if max(len(got.EventID), len(got.EventName), len(got.TicketID)) > envelope.MaxIDBytes {
+			t.Fatalf("too long: %+v", got)
+		}
+	})
+}
+
+func FuzzRedact(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		out := envelope.Redact(body)
+		if again := envelope.Redact(out); !bytes.Equal(again, out) {
+			t.Fatalf("not stable: %q then %q", out, again)
+		}
+		if json.Valid(body) && !json.Valid(out) {
+			t.Fatalf("no longer well-formed: %q", out)
+		}
+		if json.Valid(out) {
+			var value any
+			if err := json.Unmarshal(out, &value); err == nil && !tokensAreRedacted(value) {
+				t.Fatalf("a token survived in %q", out)
+			}
+		}
+		want, wantErr := envelope.Parse(body)
+		got, err := envelope.Parse(out)
+		if wantErr != nil {
+			return
+		}
+		want.Data, got.Data = envelope.Redact(want.Data), envelope.Redact(got.Data)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Fatalf("another envelope after Redact: %v\n%s", err, diff)
+		}
+	})
+}
+
+func tokensAreRedacted(value any) bool {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			if name == "token" && member != "redacted" || !tokensAreRedacted(member) {
+				return false
+			}
+		}
+	case []any:
+		for _, element := range value {
+			if !tokensAreRedacted(element) {
+				return false
+			}
+		}
+	}
+	return true
+}
