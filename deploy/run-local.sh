@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs both services on this machine, with SQLite files in data/, until Ctrl-C or until one of them ends.
+# Any setting can be given in the environment; the webhook's secret is made up and kept in data/ when there is none.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+umask 077
+mkdir -p data
+if [[ -z ${GATEWAY_WEBHOOK_SECRET:-} && -z ${GATEWAY_WEBHOOK_SECRET_FILE:-} ]]; then
+  export GATEWAY_WEBHOOK_SECRET_FILE=data/webhook-secret
+  if [[ ! -s $GATEWAY_WEBHOOK_SECRET_FILE ]]; then
+    head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$GATEWAY_WEBHOOK_SECRET_FILE"
+  fi
+  echo "webhook secret: in $GATEWAY_WEBHOOK_SECRET_FILE"
+fi
+
+# A job in the background of a script does not get Ctrl-C's signal, so this passes it on.
+pids=()
+stop() { kill -TERM "${pids[@]}" 2>/dev/null || true; }
+trap stop INT TERM
+
+bin/ticketsvc &
+pids+=($!)
+bin/gateway &
+pids+=($!)
+
+# Returns when one has ended, by itself or because of the signal; then the other has to end as well.
+status=0
+wait -n || status=$?
+stop
+for pid in "${pids[@]}"; do
+  wait "$pid" || true
+done
+# 128 and more: the wait was ended by a signal, which is how this is meant to end.
+if ((status < 128)); then exit "$status"; fi

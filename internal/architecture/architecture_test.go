@@ -1,0 +1,105 @@
+// Package architecture_test holds the direction of imports: the rules know no machinery, and the services know nothing of each other.
+package architecture_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ticketbridge/ticketbridge/"
+
+type goPackage struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+// packages returns all packages of the module.
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	command := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,Deps", module+"...")
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for decoder := json.NewDecoder(out); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if err := command.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// rules are the packages that say what things are, with what they may import beside the standard library. What of the standard library
+// they may not import is in machinery.
+var rules = map[string][]string{
+	module + "ticketsvc/internal/ticket":  nil,
+	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
+	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext", "github.com/go-json-experiment/json"},
+	module + "gateway/internal/signature": nil,
+}
+
+var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}
+
+func TestRulesImportNoMachinery(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, p := range packages(t) {
+		allowed, isRule := rules[p.ImportPath]
+		if !isRule {
+			continue
+		}
+		found++
+		for _, path := range p.Imports {
+			standard := !strings.Contains(strings.Split(path, "/")[0], ".")
+			if standard && slices.Contains(machinery, path) || !standard && !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s: the rules stand apart from machinery", p.ImportPath, path)
+			}
+		}
+	}
+	if found != len(rules) {
+		t.Errorf("%d of %d packages of rules were found", found, len(rules))
+	}
+}
+
+func TestServicesKnowNothingOfEachOther(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			for _, pair := range [][2]string{{"gateway/", "ticketsvc/"}, {"ticketsvc/", "gateway/"}, {"internal/", "gateway/"}, {"internal/", "ticketsvc/"}} {
+				if strings.HasPrefix(p.ImportPath, module+pair[0]) && strings.HasPrefix(dep, module+pair[1]) {
+					t.Errorf("%s depends on %s", p.ImportPath, dep)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		generated := strings.HasPrefix(p.ImportPath, module+"gen/")
+		onlyTests := len(p.GoFiles) == 0
+		if p.Doc == "" && !generated && !onlyTests {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}

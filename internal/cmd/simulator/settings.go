@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `Plays Allthings: sends signed webhook deliveries, and sends again whatever is not answered with a 2xx.
+
+Without FILES it makes up tickets in German and English: each is created and then changed a few times. With FILES it posts their bytes as
+they are and shows each answer.
+
+Examples:
+
+  One hundred made-up events to a gateway on this machine (its secret is taken from GATEWAY_WEBHOOK_SECRET):
+    simulator --events 100
+
+  What the real sender does on a bad day: late, in any order, some twice:
+    simulator --events 10000 --rate 500 --burst 50 --shuffle --duplicates 0.1
+
+  The same events again:
+    simulator --events 10000 --seed 42
+
+  Bodies from files, each with its answer:
+    simulator --secret s3cret corpus/*.json
+
+The exit status is 0 when everything was acknowledged, 1 when not, 2 for wrong usage.`
+
+// envPrefix begins the names of the environment variables: --retry-base is SIMULATOR_RETRY_BASE.
+const envPrefix = "SIMULATOR_"
+
+// gatewaySecretEnv is where the secret is looked for last, so that a shell that is set up for the gateway does for the simulator.
+const gatewaySecretEnv = "GATEWAY_WEBHOOK_SECRET"
+
+type settings struct {
+	Files []string `arg:"" optional:"" name:"files" help:"Post the bytes of these files, instead of made-up events."`
+
+	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" placeholder:"URL" help:"Where to send. With several, comma-separated, tries go to them in turn."`
+	Secret     string   `help:"The webhook's shared secret. Without one, the first of GATEWAY_WEBHOOK_SECRET is used."`
+	SecretFile string   `placeholder:"PATH" help:"Take the secret from the first line of this file that is not empty."`
+
+	Events        int     `default:"100" help:"How many events to make up."`
+	Seed          *uint64 `help:"What the events, their order and the duplicates are made from. Default: a new one each time, so that runs do not repeat events."`
+	Rate          float64 `default:"0" help:"Events a second; retries come on top. 0 is as fast as answers come."`
+	Burst         int     `default:"1" help:"Send in groups of this many at once, at the same rate on the whole."`
+	Concurrency   int     `default:"16" help:"Tries under way at the same time, at most."`
+	Duplicates    float64 `default:"0" placeholder:"SHARE" help:"Send this share of the events, from 0 to 1, a second time later."`
+	Shuffle       bool    `help:"Send in a random order. All events are held in memory, unless there is a window."`
+	ShuffleWindow int     `default:"0" placeholder:"N" help:"Shuffle, but let an event overtake at most about this many others."`
+
+	RetryBase    time.Duration `default:"100ms" help:"About the pause before the first retry. It doubles with each."`
+	RetryMax     time.Duration `default:"5s" help:"The longest pause between retries."`
+	GiveUpAfter  time.Duration `default:"0" help:"For how long an event is tried again. 0 is 1m, in place of the provider's seven days; for FILES 5s."`
+	TryTimeout   time.Duration `default:"10s" help:"How long one try may take."`
+	RetryRefused bool          `help:"Retry FILES that are answered with a 4xx too, as Allthings does. Made-up events always are."`
+}
+
+// parse reads the settings from the arguments, then the environment. When help was asked for it returns that text alone.
+func parse(args []string, lookupEnv func(string) (string, bool)) (s settings, help string, err error) {
+	var output bytes.Buffer
+	helped := false
+	parser, err := kong.New(&s,
+		kong.Name("simulator"), kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{FlagsLast: true, WrapUpperBound: 120}),
+		kong.Writers(&output, &output), kong.Exit(func(int) { helped = true }),
+		kong.ValueFormatter(func(value *kong.Value) string {
+			if value.Flag == nil || value.Name == "help" {
+				return value.Help
+			}
+			return value.Help + " [$" + envName(value.Name) + "]"
+		}),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if value, ok := lookupEnv(envName(flag.Name)); ok && value != "" {
+				return value, nil
+			}
+			return nil, nil
+		})),
+	)
+	if err != nil {
+		return s, "", err
+	}
+	_, err = parser.Parse(args)
+	if helped {
+		return s, output.String(), nil
+	}
+	if err != nil {
+		return s, "", err
+	}
+	if err := s.findSecret(lookupEnv); err != nil {
+		return s, "", err
+	}
+	return s, "", s.check()
+}
+
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// findSecret fills in the secret from where it may stand beside --secret.
+func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
+	if s.Secret != "" && s.SecretFile != "" {
+		return errors.New("set --secret or --secret-file, not both")
+	}
+	if s.SecretFile != "" {
+		content, err := os.ReadFile(s.SecretFile)
+		if err != nil {
+			return fmt.Errorf("reading the secret: %w", err)
+		}
+		s.Secret, _, _ = strings.Cut(strings.TrimSpace(string(content)), "\n")
+		s.Secret = strings.TrimSpace(s.Secret)
+	}
+	if s.Secret == "" {
+		// The gateway takes several while a secret is rotated; any of them does.
+		value, _ := lookupEnv(gatewaySecretEnv)
+		first, _, _ := strings.Cut(value, ",")
+		s.Secret = strings.TrimSpace(first)
+	}
+	if s.Secret == "" {
+		return fmt.Errorf("no secret: set --secret, --secret-file or %s to the one that the receiver has", gatewaySecretEnv)
+	}
+	return nil
+}
+
+// check finds what simulator.Send can't see. All problems come in one error.
+func (s *settings) check() error {
+	var errs []error
+	if s.Events < 0 || s.ShuffleWindow < 0 {
+		errs = append(errs, errors.New("--events and --shuffle-window can't be negative"))
+	}
+	if s.Duplicates < 0 || s.Duplicates > 1 {
+		errs = append(errs, fmt.Errorf("--duplicates %v is not from 0 to 1", s.Duplicates))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,192 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/simulator"
+)
+
+// post signs and posts a body, and returns the answer's status and message.
+func (s *system) post(t *testing.T, body []byte) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.webhookURL(), bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set(simulator.SignatureHeader, simulator.Sign(secret, body))
+	request.Header.Set(simulator.TimestampHeader, strconv.FormatInt(time.Now().UnixMilli(), 10))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var answer struct{ Message string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, answer.Message
+}
+
+func (s *system) postFile(t *testing.T, name string) (int, string) {
+	t.Helper()
+	body, err := corpus.Files.ReadFile(name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.post(t, body)
+}
+
+func at(t *testing.T, text string) *timestamppb.Timestamp {
+	t.Helper()
+	when, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return timestamppb.New(when)
+}
+
+const app = "82662ee4-0080-4960-8b8f-d7693e6ff3e4"
+
+// fullTicket is the ticket of created-full.json.
+func fullTicket(t *testing.T) *ticketv1.Ticket {
+	return &ticketv1.Ticket{
+		TicketId: "5f0c1e2d3b4a596877660101", AppId: app, IncrementId: "10432", Title: "Heizung im Bad kalt",
+		Description: "Seit gestern Abend bleibt der Heizkörper kalt. 🥶 Bereits zweimal entlüftet.",
+		Status:      ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, StatusText: "waiting-for-agent",
+		CategoryId: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001", PropertyId: "5a00d001", UnitName: "3.02",
+		Channels: []string{"App-" + app, "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
+		Files: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
+		CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Type: "string", Kind: &ticketv1.CustomSetting_Value{Value: "bathroom"}}},
+		CreateTime:     at(t, "2026-03-02T07:15:30Z"), UpdateTime: at(t, "2026-03-02T07:15:30Z"), LastStatusUpdateTime: at(t, "2026-03-02T07:15:30Z"),
+		Revision: 1, Complete: true,
+	}
+}
+
+// expectTicket compares a ticket with what it should be, its attributes apart.
+func (s *system) expectTicket(t *testing.T, want *ticketv1.Ticket) *ticketv1.Ticket {
+	t.Helper()
+	got := s.waitForTicket(t, want.GetTicketId(), want.GetRevision())
+	if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreFields(&ticketv1.Ticket{}, "attributes")); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	return got
+}
+
+func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	success := func(name string) {
+		t.Helper()
+		if status, message := s.postFile(t, name); status != 200 || message != "success" {
+			t.Errorf("%s: %d %q, want 200 success", name, status, message)
+		}
+	}
+
+	want := fullTicket(t)
+	success("created-full")
+	got := s.expectTicket(t, want)
+	wantAttributes := map[string]string{"unreadAdminMessages": "1", "unreadUserMessages": "0", "read": "false", "sortHash": `"zz91"`,
+		"customerWaitingSince": `"2026-03-02T07:15:30+00:00"`, "customerWaitingSinceIndicator": `"green"`, "_embedded.conversations": "[]", "_embedded.files": "[]"}
+	for name, value := range wantAttributes {
+		if got.GetAttributes()[name] != value {
+			t.Errorf("attribute %s is %q, want %q", name, got.GetAttributes()[name], value)
+		}
+	}
+	for _, name := range []string{"channelPaths", "_embedded.category", "_embedded.group"} {
+		if _, ok := got.GetAttributes()[name]; !ok {
+			t.Errorf("attribute %s is missing", name)
+		}
+	}
+	if text := protojson.Format(got); strings.Contains(text, "mara@example.test") || strings.Contains(text, "Mara") {
+		t.Error("the ticket holds what its creator is called")
+	}
+
+	success("updated-status")
+	want.Status, want.StatusText, want.Revision = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_CUSTOMER, "waiting-for-customer", 2
+	want.UpdateTime, want.LastStatusUpdateTime = at(t, "2026-03-02T08:00:00Z"), at(t, "2026-03-02T08:00:00Z")
+	s.expectTicket(t, want)
+
+	success("updated-old-new")
+	want.AssignedTo, want.Title, want.Revision = "5b00c0aa", "Heizung Bad und Küche kalt", 3
+	want.Status, want.StatusText = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL, "waiting-for-external"
+	want.UpdateTime = at(t, "2026-03-02T08:05:00Z")
+	s.expectTicket(t, want)
+
+	success("updated-clear")
+	want.AssignedTo, want.Labels, want.PhoneNumber, want.Revision = "", nil, "", 4
+	want.UpdateTime = at(t, "2026-03-02T08:10:00Z")
+	s.expectTicket(t, want)
+
+	success("updated-closed")
+	want.Status, want.StatusText, want.CommentCount, want.Revision = ticketv1.TicketStatus_TICKET_STATUS_CLOSED, "closed", 4, 5
+	want.UpdateTime = at(t, "2026-03-03T16:20:00.5Z")
+	s.expectTicket(t, want)
+
+	success("created-minimal")
+	s.expectTicket(t, &ticketv1.Ticket{TicketId: "5f0c1e2d3b4a596877660102", AppId: app, Title: "Lift steht", StatusText: "waiting-for-agent",
+		Status: ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, CreateTime: at(t, "2026-03-02T09:00:00Z"),
+		UpdateTime: at(t, "2026-03-02T09:00:00Z"), Revision: 1, Complete: true})
+
+	success("created-numbers")
+	got = s.expectTicket(t, &ticketv1.Ticket{TicketId: "5f0c1e2d3b4a596877660103", AppId: app, IncrementId: "10433", Title: "Big numbers",
+		Description: "kept exactly", StatusText: "waiting-for-agent", Status: ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT,
+		CreateTime: at(t, "2026-03-02T09:01:00Z"), UpdateTime: at(t, "2026-03-02T09:01:00Z"), Revision: 1, Complete: true})
+	if diff := cmp.Diff(map[string]string{"externalRef": "9007199254740993", "ratio": "0.1",
+		"nested": "{\n    \"deep\": {\n     \"list\": [\n      1,\n      2.5,\n      \"drei\",\n      null,\n      true\n     ]\n    }\n   }"},
+		got.GetAttributes()); diff != "" {
+		t.Errorf("attributes, to the byte:\n%s", diff)
+	}
+
+	success("created-unknown-status")
+	s.expectTicket(t, &ticketv1.Ticket{TicketId: "5f0c1e2d3b4a596877660104", AppId: app, Title: "New kind of status", Description: "x",
+		StatusText: "waiting-for-craftsmen", CreateTime: at(t, "2026-03-02T09:02:00Z"), UpdateTime: at(t, "2026-03-02T09:02:00Z"),
+		Revision: 1, Complete: true})
+
+	success("updated-before-created")
+	s.expectTicket(t, &ticketv1.Ticket{TicketId: "5f0c1e2d3b4a596877660105", AppId: app, StatusText: "closed",
+		Status: ticketv1.TicketStatus_TICKET_STATUS_CLOSED, UpdateTime: at(t, "2026-03-02T10:30:00Z"), Revision: 1})
+
+	success("updated-snapshot")
+	snapshot := proto.CloneOf(fullTicket(t))
+	snapshot.TicketId, snapshot.CommentCount = "5f0c1e2d3b4a596877660106", 2
+	snapshot.CreatedBy, snapshot.PropertyId, snapshot.UnitName = "", "", ""
+	s.expectTicket(t, snapshot)
+
+	if status, message := s.postFile(t, "unexpected-event"); status != 400 || message != "Unexpected event type" {
+		t.Errorf("unexpected-event: %d %q", status, message)
+	}
+	// Posted again, nothing has an effect.
+	for _, name := range []string{"created-full", "updated-status", "updated-closed"} {
+		success(name)
+	}
+	success("updated-before-created")
+	s.expectTicket(t, want)
+	for _, service := range []*service{s.gateway, s.ticketsvc} {
+		stop(t, service)
+		log, err := os.ReadFile(service.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, personal := range []string{"Heizung", "Heizk", "Mara", "mara@", "+4179", secret} {
+			if bytes.Contains(log, []byte(personal)) {
+				t.Errorf("%s holds %q", service.log, personal)
+			}
+		}
+	}
+}
