@@ -191,8 +191,8 @@ func openPool(path, option string) *sql.DB {
 		"_pragma=trusted_schema(0)",
 		// Statement journals in memory: a multi-row INSERT keeps one, and it needs no more durability than the statement.
 		"_pragma=temp_store(2)",
-		// A checkpoint writes each page once, however often it changed since the last: about 16 MB of log between two.
-		"_pragma=wal_autocheckpoint(4000)",
+		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
+		"_pragma=wal_autocheckpoint(16000)",
 		"_pragma=cache_size(-32768)",
 		"_pragma=journal_size_limit(67108864)",
 		option,

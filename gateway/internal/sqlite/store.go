@@ -61,12 +61,13 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.insertDeliveries, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO deliveries (id, key, state, receive_time,"+
+	// OR FAIL spares SQLite the journal that undoes a statement which fails half-way: a failure ends the whole transaction anyway.
+	if s.insertDeliveries, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR FAIL INTO deliveries (id, key, state, receive_time,"+
 		" next_attempt_time, event_id, event_name, ticket_id, reason, body_hash) VALUES ",
 		"(?,?,?,?,?,?,?,?,?,?)", " ON CONFLICT (key) DO NOTHING"); err != nil {
 		return err
 	}
-	if s.insertPayloads, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO payloads (delivery_id, body, signature_timestamp,"+
+	if s.insertPayloads, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR FAIL INTO payloads (delivery_id, body, signature_timestamp,"+
 		" content_type, user_agent, trace_parent) VALUES ", "(?,?,?,?,?,?)", ""); err != nil {
 		return err
 	}

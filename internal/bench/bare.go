@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/simulator"
+)
+
+const (
+	webhookPath = "/webhook"
+	readyPath   = "/readyz"
+	// maxBody is the gateway's default limit.
+	maxBody = 1 << 20
+)
+
+// Bare returns the least that a webhook endpoint can do: read the body, check its signature, say success. It keeps nothing. This
+// is what the gateway is measured against.
+func Bare(secret string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+readyPath, func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength < 0 || r.ContentLength > maxBody {
+			http.Error(w, "body too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			http.Error(w, "body cut short", http.StatusBadRequest)
+			return
+		}
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		want := hex.EncodeToString(mac.Sum(nil))
+		if !hmac.Equal([]byte(want), []byte(r.Header.Get(simulator.SignatureHeader))) {
+			http.Error(w, "wrong signature", http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"message":"success"}`)
+	})
+	return mux
+}
+
+// ServeBare serves [Bare] until ctx ends, with the timeouts that any public server has.
+func ServeBare(ctx context.Context, address, secret string) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           Bare(secret),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	unhook := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer unhook()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+// Command bench measures the gateway and ticketsvc against a bare HTTP handler on the same machine. See bench --help.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/ticketbridge/ticketbridge/internal/bench"
+	"github.com/ticketbridge/ticketbridge/internal/process"
+)
+
+const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler does that only reads each body and
+checks its signature. Everything runs on this machine, in turns, several rounds; the median of the rounds counts.
+
+  durable accept               the gateway alone: each event committed and synced before its 200. ticketsvc does not run.
+  accept to applied, sustained  gateway and ticketsvc: from the first request to the last event applied.
+
+Examples:
+
+  The whole measurement, some four minutes:
+    bench --gateway bin/gateway --ticketsvc bin/ticketsvc
+
+  Does everything still work? (a quarter of a minute, no verdict)
+    bench --gateway bin/gateway --ticketsvc bin/ticketsvc --quick
+
+  How noisy is this machine? The bare handler against itself:
+    bench --noise
+
+  CPU profiles of the first round:
+    bench --gateway bin/gateway --ticketsvc bin/ticketsvc --rounds 1 --profile-dir profiles
+
+The exit status is 0 when every target is met, 1 when one is missed or something failed, 2 for wrong usage.`
+
+type commandLine struct {
+	Run  runCommand  `cmd:"" default:"withargs" help:"Measure. This is what is done without a command."`
+	Bare bareCommand `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
+}
+
+type runCommand struct {
+	Gateway    string        `placeholder:"PATH" help:"The gateway's binary."`
+	Ticketsvc  string        `placeholder:"PATH" help:"The binary of ticketsvc."`
+	Noise      bool          `help:"Measure the bare handler against itself, and no service."`
+	Rounds     int           `default:"5" help:"How often everything is measured."`
+	Warmup     time.Duration `default:"500ms" help:"For how long requests are sent before they count."`
+	Duration   time.Duration `default:"3s" help:"For how long they count."`
+	Sustained  time.Duration `default:"8s" help:"For how long requests are sent to both services, before the wait until all are applied."`
+	Events     int           `default:"250000" help:"How many different requests are prepared, at 2 kB of memory each. A part ends early when they run out."`
+	Dir        string        `default:"data" placeholder:"PATH" help:"Where the databases are made, in folders that are removed again. It decides which disk is measured."`
+	ProfileDir string        `placeholder:"PATH" help:"Write CPU profiles of the services here, from the first round."`
+	Quick      bool          `help:"One round of one second each, with fewer events, and no verdict."`
+}
+
+type bareCommand struct {
+	Address string `arg:"" help:"Where to listen, such as 127.0.0.1:8080."`
+	Secret  string `arg:"" help:"The secret that requests are signed with."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// Exit statuses.
+const (
+	exitMet    = 0
+	exitMissed = 1
+	exitUsage  = 2
+)
+
+// run is the program, without what is global to its process. It returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var line commandLine
+	var help bytes.Buffer
+	helped := false
+	parser, err := kong.New(&line,
+		kong.Name("bench"), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
+		kong.Writers(&help, &help), kong.Exit(func(int) { helped = true }),
+	)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "bench: %v\n", err)
+		return exitUsage
+	}
+	selected, err := parser.Parse(args)
+	if helped {
+		_, _ = io.Copy(stdout, &help)
+		return exitMet
+	}
+	if err == nil && selected.Selected().Name == "run" {
+		err = line.Run.check()
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "bench: %v\nRun bench --help to see what can be set.\n", err)
+		return exitUsage
+	}
+	if selected.Selected().Name == "bare" {
+		err = bench.ServeBare(ctx, line.Bare.Address, line.Bare.Secret)
+	} else {
+		err = line.Run.measure(ctx, stdout, stderr)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "bench: %v\n", err)
+		return exitMissed
+	}
+	return exitMet
+}
+
+// check finds wrong settings. All problems come in one error.
+func (c *runCommand) check() error {
+	var errs []error
+	if c.Noise == (c.Gateway != "" || c.Ticketsvc != "") || !c.Noise && (c.Gateway == "" || c.Ticketsvc == "") {
+		errs = append(errs, errors.New("name both --gateway and --ticketsvc, or set --noise"))
+	}
+	if c.Rounds < 1 || c.Events < 1 {
+		errs = append(errs, errors.New("--rounds and --events must be at least 1"))
+	}
+	if c.Warmup < 0 || c.Duration <= 0 || c.Sustained <= 0 {
+		errs = append(errs, errors.New("--duration and --sustained must be positive, and --warmup not negative"))
+	}
+	// The requests' timestamps are made right before, and the gateway takes them for two minutes.
+	if max(c.Warmup+c.Duration, c.Sustained) > time.Minute {
+		errs = append(errs, errors.New("no part may be longer than a minute"))
+	}
+	return errors.Join(errs...)
+}
+
+var errMissed = errors.New("a target is missed")
+
+// measure runs the benchmark and prints its report, also when it fails on the way.
+func (c *runCommand) measure(ctx context.Context, stdout, stderr io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	options := bench.Options{
+		Gateway: c.Gateway, Ticketsvc: c.Ticketsvc, Bare: process.Command{Path: self, Args: []string{"bare"}},
+		Dir: c.Dir, Rounds: c.Rounds, Warmup: c.Warmup, Duration: c.Duration, Sustained: c.Sustained, Events: c.Events,
+		ProfileDir: c.ProfileDir, Progress: stderr,
+	}
+	if c.Quick {
+		options.Rounds, options.Warmup, options.Duration, options.Sustained = 1, 200*time.Millisecond, time.Second, time.Second
+		options.Events = min(options.Events, 80_000)
+	}
+	report, err := bench.Run(ctx, options)
+	if err == nil && !c.Quick && !report.Met() {
+		err = errMissed
+	}
+	if len(report.Comparisons) == 0 {
+		return err
+	}
+	return errors.Join(err, report.Print(stdout, !c.Quick))
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// What the benchmark starts as the bare handler is its own binary, here this one.
+	if len(os.Args) > 1 && os.Args[1] == "bare" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestNoiseIsMeasured(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	args := []string{"--noise", "--rounds", "1", "--warmup", "0s", "--duration", "50ms", "--events", "3000", "--dir", t.TempDir()}
+	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {
+		t.Fatalf("status %d: %s", status, &stderr)
+	}
+	if !strings.Contains(stdout.String(), "bare against itself  256") || !strings.Contains(stderr.String(), "round 1 of 1") {
+		t.Errorf("printed\n%s%s", &stdout, &stderr)
+	}
+}
+
+func TestAFailureIsReported(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	args := []string{"--quick", "--gateway", "missing-gateway", "--ticketsvc", "missing-ticketsvc", "--events", "3000", "--dir", t.TempDir()}
+	if status := run(t.Context(), args, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), "round 1: ") {
+		t.Errorf("status %d, want 1\n%s%s", status, &stdout, &stderr)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"nothing to measure": nil,
+		"one binary":         {"--gateway", "x"},
+		"noise and binaries": {"--noise", "--gateway", "x", "--ticketsvc", "y"},
+		"no rounds":          {"--noise", "--rounds", "0"},
+		"too long":           {"--noise", "--duration", "2m"},
+		"unknown":            {"--nosie"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if status := run(t.Context(), args, &stdout, &stderr); status != 2 || stderr.Len() == 0 {
+			t.Errorf("%s: status %d, want 2 and a reason\n%s", name, status, &stderr)
+		}
+	}
+}
+
+func TestHelpTeaches(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	status := run(t.Context(), []string{"--help"}, &stdout, &stderr)
+	for _, want := range []string{"Examples:", "--profile-dir", "exit status"} {
+		if status != 0 || !strings.Contains(stdout.String(), want) {
+			t.Errorf("status %d, help lacks %q:\n%s", status, want, &stdout)
+		}
+	}
+}
