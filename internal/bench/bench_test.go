@@ -91,7 +91,7 @@ func options(t *testing.T) bench.Options {
 	}
 	return bench.Options{
 		Gateway: self, Ticketsvc: self, Bare: process.Command{Path: self, Args: []string{"bare"}},
-		Dir: filepath.Join(t.TempDir(), "dir"), Rounds: 1, Duration: 100 * time.Millisecond, Sustained: 100 * time.Millisecond, Events: 600,
+		Dir: filepath.Join(t.TempDir(), "dir"), Rounds: 1, Duration: time.Second, Sustained: time.Second, Events: 600,
 		Progress: io.Discard,
 	}
 }
