@@ -17,7 +17,8 @@ const (
 // MaxIDBytes is how long an event's id, an event's name and a ticket's id may be, in bytes of UTF-8 after unescaping.
 const MaxIDBytes = 256
 
-// Envelope is what the door knows about a body. Its texts are valid UTF-8 without NUL, so that any database can hold them.
+// Envelope is what the door knows about a body. Its texts are valid UTF-8 without NUL, so that any database can hold them; its
+// ids have no control characters either, so that any log can show them.
 type Envelope struct {
 	// EventID is event.id. It tells one event from all others, for ever.
 	EventID string
@@ -61,7 +62,7 @@ func (f *found) envelope() (Envelope, error) {
 	env.TicketID = f.ticketID(urn)
 
 	var nameErr, idErr error
-	env.EventName, nameErr = requireID(f.name, &nameErrors)
+	env.EventName, nameErr = requireText(f.name, &nameErrors)
 	env.EventID, idErr = requireID(f.id, &idErrors)
 
 	switch {

@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -11,6 +12,15 @@ import (
 
 // requireID returns the text of a value that has to be a usable id.
 func requireID(raw []byte, errs *fieldErrors) (string, error) {
+	id, err := requireText(raw, errs)
+	if err == nil && !isLoggable(id) {
+		return "", errs.notText
+	}
+	return id, err
+}
+
+// requireText returns the text of a value that has to be a short text.
+func requireText(raw []byte, errs *fieldErrors) (string, error) {
 	switch {
 	case raw == nil:
 		return "", errs.missing
@@ -54,11 +64,11 @@ func isID(raw []byte) bool {
 
 // usableID returns the text of a string or the exact digits of an integer, or "" when that can't serve as an id.
 func usableID(raw []byte) string {
-	id := string(raw)
+	id, ok := string(raw), true
 	if raw[0] == '"' {
-		id, _ = unquote(raw)
+		id, ok = unquote(raw)
 	}
-	if len(id) > MaxIDBytes {
+	if !ok || len(id) > MaxIDBytes || !isLoggable(id) {
 		return ""
 	}
 	return id
@@ -75,6 +85,9 @@ func unquote(raw []byte) (string, bool) {
 	}
 	return string(text), true
 }
+
+// isLoggable reports whether an id has no control character, which no real one has and which a terminal that shows a log would act on.
+func isLoggable(id string) bool { return !strings.ContainsFunc(id, unicode.IsControl) }
 
 // urn is what a URN says about a ticket. The contract leaves its form open behind the category:
 //

@@ -111,7 +111,7 @@ type Action uint8
 const (
 	// Insert keeps it under its [Arrival.Key].
 	Insert Action = iota
-	// Replace gives it the place of the delivery kept under its key.
+	// Replace gives it the place of the delivery kept under its key. The same body, where it was set aside before, is dropped.
 	Replace
 	// Ignore keeps nothing: the same is kept already.
 	Ignore

@@ -130,8 +130,21 @@ func (s *Store) insertOne(tx *sql.Tx, key inbox.Key, a *inbox.Arrival) error {
 	return err
 }
 
-// replace gives an arrival the place of a rejected delivery. The id stays; everything else is the arrival's.
+// replace gives an arrival the place of a rejected delivery. The id stays; everything else is the arrival's. Where the same body was set
+// aside before, it has its place now.
 func (s *Store) replace(tx *sql.Tx, id int64, a *inbox.Arrival) error {
+	aside, err := find(tx, a.BodyKey())
+	if err != nil {
+		return err
+	}
+	if aside != nil {
+		if _, err := tx.Exec("DELETE FROM payloads WHERE delivery_id = ?", aside.id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec("DELETE FROM deliveries WHERE id = ?", aside.id); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.Exec("UPDATE deliveries SET state = ?, receive_time = ?, next_attempt_time = ?, attempts = 0, deferrals = 0,"+
 		" event_name = ?, ticket_id = ?, reason = ?, body_hash = ? WHERE id = ?",
 		a.State(), unixNano(a.ReceiveTime), nextAttempt(a), a.EventName, a.TicketID, a.RejectReason, a.BodyHash[:], id); err != nil {
@@ -140,7 +153,7 @@ func (s *Store) replace(tx *sql.Tx, id int64, a *inbox.Arrival) error {
 	if _, err := tx.Exec("DELETE FROM payloads WHERE delivery_id = ?", id); err != nil {
 		return err
 	}
-	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
+	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
 	return err
 }
 

@@ -55,6 +55,9 @@ func (a *answer) write(w http.ResponseWriter) {
 	// Set as slices that all answers share, which net/http only reads.
 	header["Content-Type"] = contentTypeJSON
 	header["Content-Length"] = a.length
+	if a.status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
 	if a.closes {
 		header.Set("Connection", "close")
 	}

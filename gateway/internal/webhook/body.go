@@ -21,7 +21,7 @@ const (
 	smallBody = 16 << 10
 	// largeBodies is how many bodies over smallBody are in memory at the same time at the most, so that senders who declare the largest
 	// size and then dawdle can't take all memory.
-	largeBodies = 64
+	largeBodies = 256
 )
 
 // bodyReader reads request bodies under a limit of size and of memory.

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
@@ -69,9 +71,10 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if len(r.TransferEncoding) > 0 {
-		// net/http drops a Content-Length beside a Transfer-Encoding without a word, though the two together can smuggle a request past
-		// a proxy. A connection that is closed after the answer has nothing to smuggle.
+	defer h.survive(w)
+	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+		// net/http drops a Content-Length beside a Transfer-Encoding without a word (of HTTP/1.0 the latter), though the two together can
+		// smuggle a request past a proxy. A connection that is closed after the answer has nothing to smuggle.
 		w.Header().Set("Connection", "close")
 	}
 	switch {
@@ -93,6 +96,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// survive answers a request whose handling panicked, and says so. What the panic holds may be personal, so only where it was is logged.
+func (h *Handler) survive(w http.ResponseWriter) {
+	if recover() != nil {
+		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
+		answerUnavailable.write(w)
+	}
+}
+
 // serveSigned answers a delivery that says that it is signed.
 func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 	body, err := h.bodies.read(r)
@@ -106,21 +117,16 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	arrival, answer := h.assess(r, body.bytes)
-	_, err = h.inbox.Accept(r.Context(), arrival)
-	switch {
-	case err == nil:
-		body.release()
-		answer.write(w)
-	case r.Context().Err() != nil:
-		// The sender is gone, and the body may still be on its way to the disk: it is left to the garbage collector.
-	default:
-		body.release()
+	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
+	_, err = h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
+	body.release()
+	if err != nil {
 		if !errors.Is(err, inbox.ErrBusy) {
 			h.options.Log.Error("delivery can't be kept; Allthings will send it again", "event_id", arrival.EventID, "error", err)
 		}
-		w.Header().Set("Retry-After", "1")
-		answerUnavailable.write(w)
+		answer = answerUnavailable
 	}
+	answer.write(w)
 }
 
 // assess says what a signed body is to the inbox, and how it is to be answered once it is kept.
@@ -173,7 +179,7 @@ func header(r *http.Request, canonicalName string) string {
 }
 
 func isIdentity(encodings []string) bool {
-	return len(encodings) == 0 || (len(encodings) == 1 && (encodings[0] == "" || encodings[0] == "identity"))
+	return len(encodings) == 0 || len(encodings) == 1 && (encodings[0] == "" || strings.EqualFold(encodings[0], "identity"))
 }
 
 // answerTo is the answer to a body that could not be read.

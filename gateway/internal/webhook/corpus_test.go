@@ -1,0 +1,87 @@
+package webhook_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// corpus returns the sample deliveries, which the package that translates them keeps.
+func corpus(tb testing.TB) map[string]string {
+	tb.Helper()
+	paths, err := filepath.Glob("../translate/testdata/corpus/*.json")
+	if err != nil || len(paths) == 0 {
+		tb.Fatalf("no corpus: %v", err)
+	}
+	bodies := map[string]string{}
+	for _, path := range paths {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		bodies[filepath.Base(path)] = string(body)
+	}
+	return bodies
+}
+
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	for name, body := range corpus(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := mustOpenDoor(t)
+			// What a sample says in words is private.
+			d.forbid("Heizung im Bad kalt", "Seit gestern Abend", "mara@example.test", "+41790000001", "Sunrise Towers", "Hauptstrasse")
+			_, id, _ := strings.Cut(body, `"id": "`)
+			id, _, _ = strings.Cut(id, `"`)
+			if name == "unexpected-event.json" {
+				d.follow(t, step{signed(body), unexpected}, step{signed(body), unexpected})
+				d.wantRows(t, rejected("event.name is unexpected", id, body))
+				return
+			}
+			d.follow(t, step{signed(body), success}, step{signed(body), success})
+			d.wantRows(t, pending(id, body))
+		})
+	}
+}
+
+// All samples at one door: none is in another's way, in whatever order they come.
+func TestCorpusTogether(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	bodies := corpus(t)
+	for name, body := range bodies {
+		want := success
+		if name == "unexpected-event.json" {
+			want = unexpected
+		}
+		d.follow(t, step{signed(body), want})
+	}
+	if pending := d.count(t, "SELECT count(*) FROM deliveries WHERE state = 1"); pending != len(bodies)-1 {
+		t.Errorf("%d are pending, want %d", pending, len(bodies)-1)
+	}
+}
+
+// Each door looks through its log when it ends. This shows that there is something to look through, and what it may say.
+func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	d.follow(t,
+		step{signed(event("e1")), success},
+		step{signed(event("e2")).with(signatureHeader, "x"), unauthorized},
+		step{signed(event("e3")).with(timestampHeader, "1"), unauthorized},
+		step{signed(strings.Replace(event("e4"), "ticket.created", "ticket.deleted", 1)), unexpected},
+		step{signed("{"), malformed})
+	log := d.log.String()
+	for text, want := range map[string]int{
+		"event_id=e3 ": 1, `"event_id":"e3"`: 1, "event_id=e4 ": 1, `reason="event.name is unexpected" status=400`: 1,
+		"status=401": 1, `event_id="" reason="body is not valid JSON" status=400`: 1,
+		// What went well, and what was not signed, is not worth a line. Anybody could write the log full.
+		"e1": 0, "e2": 0,
+	} {
+		if got := strings.Count(log, text); got != want {
+			t.Errorf("%q is %d times in the log, want %d:\n%s", text, got, want, log)
+		}
+	}
+}

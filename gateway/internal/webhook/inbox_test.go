@@ -1,0 +1,232 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
+// inboxFunc is an inbox of the test's own.
+type inboxFunc func(context.Context, inbox.Arrival) (inbox.Action, error)
+
+func (f inboxFunc) Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error) {
+	return f(ctx, arrival)
+}
+
+func withInbox(f inboxFunc) func(*setup) { return func(s *setup) { s.inbox = f } }
+
+// What would be refused is no less to be kept: until it is, only trying again is right.
+func signedRequests() map[string]request {
+	return map[string]request{
+		"a good delivery":      signed(event("e1")),
+		"a stale one":          signed(event("e1")).with(timestampHeader, "1"),
+		"a malformed one":      signed("{"),
+		"one of unknown kind":  signed(unexpectedEvent),
+		"one of 100 kilobytes": signed(sized(100_000)),
+	}
+}
+
+func TestAnInboxThatFailsIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{
+		"full":        inbox.ErrBusy,
+		"full, by":    errors.Join(inbox.ErrBusy, errors.New("queue is full")),
+		"broken":      inbox.ErrUnavailable,
+		"broken, by":  fmt.Errorf("%w: disk is full", inbox.ErrUnavailable),
+		"its own bug": errors.New("no such column"),
+		// The inbox's own contexts are not the sender's.
+		"cut off":   context.Canceled,
+		"timed out": context.DeadlineExceeded,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { return 0, failure }))
+			for kind, r := range signedRequests() {
+				t.Run(kind, func(t *testing.T) {
+					t.Parallel()
+					d.follow(t, step{r, tryLater}, step{r, tryLater})
+					// A full inbox passes; a broken one needs someone.
+					if logged := strings.Contains(d.log.String(), "level=ERROR"); logged == errors.Is(failure, inbox.ErrBusy) {
+						t.Errorf("logged as an error: %t", logged)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestAClosedStoreIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	if err := d.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for kind, r := range signedRequests() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d.follow(t, step{r, tryLater}, step{unsigned("{}"), testEvent}, step{r.with(signatureHeader, "x"), unauthorized})
+			d.wantRows(t)
+		})
+	}
+}
+
+func TestAStoppedInboxIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	if err := d.inbox.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for kind, r := range signedRequests() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d.follow(t, step{r, tryLater})
+			d.wantRows(t)
+		})
+	}
+}
+
+// failSlowly is an inbox on a slow disk that then fails. Nothing is ever kept, so nothing may ever be acknowledged.
+func failSlowly(ctx context.Context, _ inbox.Arrival) (inbox.Action, error) {
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-time.After(100 * time.Millisecond):
+		return 0, inbox.ErrUnavailable
+	}
+}
+
+// A sender may say that nothing more comes and still wait for the answer. net/http then ends the request's context.
+func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t, withInbox(failSlowly))
+	for kind, r := range signedRequests() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := d.dial(t)
+			c.mustWrite(t, r.String())
+			c.mustCloseWrite(t)
+			// Closing the connection without a word would do as well.
+			if got, err := c.read("POST"); err == nil && got.status() != "503" {
+				t.Errorf("nothing is kept, and the answer is:\n%s\n%s", got.Head, got.Body)
+			}
+		})
+	}
+}
+
+func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	for i := range 50 { // whether the end of sending is seen before the answer is made is a matter of chance
+		id := fmt.Sprint("e", i)
+		c := d.dial(t)
+		c.mustWrite(t, signed(event(id)).String())
+		c.mustCloseWrite(t)
+		got, err := c.read("POST")
+		if err != nil || got.status() != "200" {
+			continue // not acknowledged, so that it comes again
+		}
+		kept := d.count(t, "SELECT count(*) FROM deliveries WHERE event_id = ? AND state = ?", id, inbox.Pending)
+		if got.Body != success.Body || kept != 1 {
+			t.Fatalf("acknowledged with %q, while %d are kept", got.Body, kept)
+		}
+	}
+}
+
+// Large bodies are read a bounded number at a time. Senders who leave must not use the number up for good.
+func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
+	t.Parallel()
+	const senders = 200
+	large, tooLarge := signed(sized(20_000)), signed(sized(30_001)).chunked(30_001)
+	for name, leave := range map[string]func(*testing.T, *client){
+		"before it is kept": func(t *testing.T, c *client) { c.mustWrite(t, large.String()) },
+		"half way":          func(t *testing.T, c *client) { c.mustWrite(t, large.String()[:19_000]) },
+		"wrongly signed": func(t *testing.T, c *client) {
+			c.mustWrite(t, large.with(signatureHeader, "x").String())
+		},
+		"over the limit": func(t *testing.T, c *client) {
+			c.mustWrite(t, tooLarge.String())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var healthy atomic.Bool
+			d := mustOpenDoor(t, withInbox(func(ctx context.Context, a inbox.Arrival) (inbox.Action, error) {
+				if healthy.Load() {
+					return inbox.Insert, nil
+				}
+				return failSlowly(ctx, a)
+			}), func(s *setup) { s.options.MaxBodyBytes = 30_000 })
+			clients := make(chan *client, senders)
+			for range senders {
+				clients <- d.dial(t)
+			}
+			close(clients)
+			var group sync.WaitGroup
+			for range 16 {
+				group.Go(func() {
+					for c := range clients {
+						leave(t, c)
+						if err := c.Close(); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			group.Wait()
+			d.connections.waitForDialed()
+			healthy.Store(true)
+			d.follow(t, step{large, success}, step{large.chunked(5000), answers(200, "success", "Connection: close")})
+		})
+	}
+}
+
+// TestTooManyLargeBodies holds up as many large bodies as there may be at a time. One more is told when to try again.
+func TestTooManyLargeBodies(t *testing.T) {
+	t.Parallel()
+	const atATime = 256
+	var d *door
+	entered, proceed := make(chan struct{}, atATime+1), make(chan struct{})
+	d = mustOpenDoor(t, withInbox(func(ctx context.Context, a inbox.Arrival) (inbox.Action, error) {
+		entered <- struct{}{}
+		<-proceed
+		return d.inbox.Accept(ctx, a)
+	}))
+	large := func(id string) request { return signed(eventWith(id, `"x":"`+strings.Repeat("x", 20_000)+`"`)) }
+
+	clients := make([]*client, atATime)
+	for i := range clients {
+		clients[i] = d.dial(t)
+		clients[i].mustWrite(t, large(fmt.Sprint("e", i)).String())
+	}
+	for range clients {
+		<-entered
+	}
+	d.follow(t, step{large("one too many"), tryLater}, step{large("one too many"), tryLater})
+	close(proceed)
+	d.follow(t, step{signed(event("small")), success})
+	for _, c := range clients {
+		if diff := cmp.Diff(success, c.answer(t, "POST")); diff != "" {
+			t.Errorf("answer (-want +got):\n%s", diff)
+		}
+	}
+	d.follow(t, step{large("room again"), success})
+	if kept := d.count(t, "SELECT count(*) FROM deliveries WHERE state = ?", inbox.Pending); kept != atATime+2 {
+		t.Errorf("%d are kept, want %d", kept, atATime+2)
+	}
+}
+
+// TestAPanicIsAnsweredAndSaid has the inbox panic with something personal.
+func TestAPanicIsAnsweredAndSaid(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { panic("Heizung im Bad kalt") }))
+	d.follow(t, step{signed(event("e")), tryLater}, step{signed(event("e")), tryLater})
+}
