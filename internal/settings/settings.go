@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -46,7 +47,7 @@ func (p Program) Parse(into any) error {
 		kong.PostBuild(func(k *kong.Kong) error {
 			for _, flag := range k.Model.Flags {
 				if p.isSetting(flag) {
-					flag.Help = strings.TrimSuffix(flag.Help, ".") + " ($" + p.Env(flag.Name) + ")."
+					flag.Help += defaultOf(flag) + " ($" + p.Env(flag.Name) + ")"
 				}
 			}
 			return nil
@@ -66,9 +67,16 @@ func (p Program) Parse(into any) error {
 		return ErrHelp
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s --help lists all settings", err, p.Name)
+		return problem{fmt.Errorf("%w: %s --help lists all settings", err, p.Name)}
 	}
 	return nil
+}
+
+func defaultOf(flag *kong.Flag) string {
+	if flag.Default == "" {
+		return ""
+	}
+	return " Default " + flag.Default + "."
 }
 
 func (p Program) isSetting(flag *kong.Flag) bool {
@@ -80,9 +88,52 @@ func (p Program) Env(flag string) string {
 	return p.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// problem is an error that a change of the settings mends.
+type problem struct{ error }
+
+func (p problem) Unwrap() error { return p.error }
+
 // Problem is the error of a setting that can't be used: it names the setting in both its forms, and says what to do.
 func (p Program) Problem(flag, format string, args ...any) error {
-	return fmt.Errorf("--%s / %s: %w", flag, p.Env(flag), fmt.Errorf(format, args...))
+	return problem{fmt.Errorf("--%s / %s: %w", flag, p.Env(flag), fmt.Errorf(format, args...))}
+}
+
+// Exit codes.
+const (
+	ExitOK       = 0
+	ExitFailure  = 1
+	ExitSettings = 2
+)
+
+// Exit tells people how the program ended, a line on stderr for each line of err, and returns its exit code: [ExitOK] without an error
+// or after [ErrHelp], [ExitSettings] when a setting is wrong, else [ExitFailure].
+func (p Program) Exit(err error, stderr io.Writer) int {
+	if err == nil || errors.Is(err, ErrHelp) {
+		return ExitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))
+	}
+	if errors.As(err, &problem{}) {
+		return ExitSettings
+	}
+	return ExitFailure
+}
+
+// Log is the settings of a program's log. A program's settings embed it.
+type Log struct {
+	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
+	LogFormat string     `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
+}
+
+// New returns a log that writes to w as the settings say, with the program's name in each line.
+func (l Log) New(p Program, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if l.LogFormat == "json" {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	return slog.New(handler).With("program", p.Name)
 }
 
 // Secrets returns the secrets that a setting and its file form give together: values, and the non-empty lines of file when that is not

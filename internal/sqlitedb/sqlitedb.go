@@ -53,8 +53,12 @@ type DB struct {
 	lock *flock.Flock
 }
 
-// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names.
+// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names. The error does not repeat the URL, which can
+// hold a password.
 func PathFromURL(databaseURL string) (string, error) {
+	if strings.HasPrefix(databaseURL, "postgres:") || strings.HasPrefix(databaseURL, "postgresql:") {
+		return "", errors.New("PostgreSQL is not supported by this version: use sqlite:<path>")
+	}
 	path, ok := strings.CutPrefix(databaseURL, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, ":") {
 		return "", errors.New("not of the form sqlite:<path>, such as sqlite:data/tickets.db")

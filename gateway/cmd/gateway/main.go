@@ -5,16 +5,14 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
+
+	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The live heap is a few megabytes, so by default the collector would run many times a second. docs/decisions.md has the figures.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	goruntime.Tune(os.LookupEnv)
 	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 }

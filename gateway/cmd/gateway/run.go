@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
@@ -19,59 +17,26 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
-	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
-)
-
-// Exit codes.
-const (
-	exitOK       = 0
-	exitFailure  = 1
-	exitSettings = 2
 )
 
 // run is the whole gateway: it serves until ctx ends, and returns the process's exit code.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
-	c, err := parseSettings(args, lookupEnv, stdout)
+	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+	c, err := parseSettings(program)
 	if err == nil {
-		err = serve(ctx, c, newLog(c, stderr))
-	} else if errors.Is(err, settings.ErrHelp) {
-		return exitOK
-	} else {
-		err = settingsError{err}
+		err = serve(ctx, program, c, c.New(program, stderr))
 	}
-	if err == nil {
-		return exitOK
-	}
-	for line := range strings.Lines(err.Error()) {
-		_, _ = fmt.Fprintf(stderr, "gateway: %s\n", strings.TrimSuffix(line, "\n"))
-	}
-	if errors.As(err, &settingsError{}) {
-		return exitSettings
-	}
-	return exitFailure
-}
-
-// settingsError marks an error that a change of the settings mends.
-type settingsError struct{ error }
-
-func (e settingsError) Unwrap() error { return e.error }
-
-func newLog(c config, w io.Writer) *slog.Logger {
-	handlerOptions := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, handlerOptions))
-	}
-	return slog.New(slog.NewTextHandler(w, handlerOptions))
+	return program.Exit(err, stderr)
 }
 
 // serve runs the gateway until ctx ends or a server fails.
 //
 // It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
 // last the database is closed.
-func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
 	store, err := sqlite.Open(ctx, c.databasePath)
 	if err != nil {
-		return settingError("database-url", err)
+		return program.Problem("database-url", "%w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	in := inbox.New(store)
@@ -80,11 +45,11 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	mux.Handle(deliveryv1connect.NewDeliveryServiceHandler(deliveryv1connect.UnimplementedDeliveryServiceHandler{}))
 	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
 	if err != nil {
-		return errors.Join(settingError("admin-listen", err), in.Stop(context.WithoutCancel(ctx)))
+		return errors.Join(program.Problem("admin-listen", "%w", err), in.Stop(context.WithoutCancel(ctx)))
 	}
 	door, err := httpserver.Listen(ctx, c.Listen, newDoor(in, c, log))
 	if err != nil {
-		return errors.Join(settingError("listen", err), adminServer.Close(), in.Stop(context.WithoutCancel(ctx)))
+		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), in.Stop(context.WithoutCancel(ctx)))
 	}
 
 	ctx, fail := context.WithCancelCause(ctx)
@@ -143,12 +108,4 @@ func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwar
 		Random:      rand.Float64,
 		Log:         log,
 	})
-}
-
-// settingError is the error of a setting that turned out wrong when it was used.
-func settingError(flag string, err error) error {
-	if flag == "database-url" && !errors.Is(err, sqlitedb.ErrUnusable) {
-		return err
-	}
-	return settingsError{settings.Program{EnvPrefix: "GATEWAY"}.Problem(flag, "%w", err)}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -88,8 +90,8 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
 			defer cancel()
 			var stderr bytes.Buffer
-			if code := run(ctx, nil, env(t, test.setting), io.Discard, &stderr); code != exitSettings {
-				t.Errorf("exit code %d, want %d", code, exitSettings)
+			if code := run(ctx, nil, env(t, test.setting), io.Discard, &stderr); code != settings.ExitSettings {
+				t.Errorf("exit code %d, want %d", code, settings.ExitSettings)
 			}
 			line := stderr.String()
 			if strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, "gateway: ") {
@@ -108,15 +110,15 @@ func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	code := run(t.Context(), []string{"--webhook-path=x"}, env(t, "GATEWAY_WEBHOOK_SECRET=", "GATEWAY_MAX_ATTEMPTS=0"), io.Discard, &stderr)
-	if code != exitSettings || strings.Count(stderr.String(), "\n") != 3 {
-		t.Errorf("exit code %d and output\n%s\nwant %d and a line for each of three settings", code, stderr.String(), exitSettings)
+	if code != settings.ExitSettings || strings.Count(stderr.String(), "\n") != 3 {
+		t.Errorf("exit code %d and output\n%s\nwant %d and a line for each of three settings", code, stderr.String(), settings.ExitSettings)
 	}
 }
 
 func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--help"}, env(t), &stdout, &stderr); code != exitOK || stderr.Len() != 0 {
+	if code := run(t.Context(), []string{"--help"}, env(t), &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
 		t.Errorf("exit code %d, errors %q", code, stderr.String())
 	}
 	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "webhook-secret", "webhook-secret-file",
@@ -145,7 +147,7 @@ func TestItStopsCleanly(t *testing.T) {
 		cancel()
 		select {
 		case got := <-code:
-			if got != exitOK {
+			if got != settings.ExitOK {
 				t.Errorf("exit code %d; log:\n%s", got, log)
 			}
 		case <-time.After(20 * time.Second):

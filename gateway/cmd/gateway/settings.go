@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
-	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -44,8 +42,7 @@ type options struct {
 	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
 
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take."`
-	LogLevel        slog.Level    `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
-	LogFormat       string        `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
+	settings.Log
 }
 
 // config is the gateway's settings, checked and ready for use.
@@ -56,8 +53,7 @@ type config struct {
 }
 
 // parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
-func parseSettings(args []string, lookupEnv func(string) (string, bool), stdout io.Writer) (config, error) {
-	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+func parseSettings(program settings.Program) (config, error) {
 	var c config
 	if err := program.Parse(&c.options); err != nil {
 		return config{}, err
@@ -74,9 +70,6 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), stdout 
 		problem("webhook-secret", "is not set: set it to the webhook's shared secret, or name a file that holds it with --webhook-secret-file")
 	}
 	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
-		if strings.HasPrefix(c.DatabaseURL, "postgres:") || strings.HasPrefix(c.DatabaseURL, "postgresql:") {
-			err = errors.New("PostgreSQL is not supported by this version: use sqlite:<path>")
-		}
 		problem("database-url", "%w", err)
 	}
 	if u, err := url.Parse(c.TicketsvcURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

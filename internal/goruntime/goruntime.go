@@ -1,0 +1,24 @@
+// Package goruntime sets up Go's runtime for a process that answers many small requests and commits to disk.
+package goruntime
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// gcPercent lets the heap grow to five times what is live before it is collected. A few megabytes are live, so by default the collector
+// would run many times a second.
+const gcPercent = 400
+
+// Tune sets what the environment does not: GOGC, and GOMAXPROCS to one more than there are processors.
+//
+// The one more is for the goroutine that commits. While it waits for the disk, in a system call, it keeps its processor from the others
+// until the runtime notices. docs/decisions.md has the figures of both.
+func Tune(lookupEnv func(string) (string, bool)) {
+	if value, _ := lookupEnv("GOGC"); value == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if value, _ := lookupEnv("GOMAXPROCS"); value == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+}

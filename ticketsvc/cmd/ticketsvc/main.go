@@ -1,0 +1,18 @@
+// Ticketsvc keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ticketbridge/ticketbridge/internal/goruntime"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	goruntime.Tune(os.LookupEnv)
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// run is the whole service: it serves until ctx ends, and returns the process's exit code.
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
+	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+	c, err := parseSettings(program)
+	if err == nil {
+		err = serve(ctx, program, c, c.New(program, stderr))
+	}
+	return program.Exit(err, stderr)
+}
+
+// serve runs the service until ctx ends or a server fails.
+//
+// It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
+// last the database is closed. The admin address stays until then, to say that the service is stopping.
+func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
+	store, err := sqlite.Open(ctx, c.databasePath)
+	if err != nil {
+		return program.Problem("database-url", "%w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	ready := readiness(ctx, store)
+	service := rpc.New(store, ready, log)
+	admin, _ := httpserver.NewAdmin(ready)
+	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
+	if err != nil {
+		return errors.Join(program.Problem("admin-listen", "%w", err), service.Close(context.WithoutCancel(ctx)))
+	}
+	server, err := httpserver.Listen(ctx, c.Listen, service.NewServer(log))
+	if err != nil {
+		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), service.Close(context.WithoutCancel(ctx)))
+	}
+	adminServer.Start(fail)
+	server.Start(fail)
+	log.Info("ticketsvc is ready", "rpc", "http://"+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.DatabaseURL)
+
+	<-ctx.Done()
+	log.Info("ticketsvc is stopping")
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	err = errors.Join(server.Stop(ending), service.Close(ending), adminServer.Stop(ending))
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	log.Info("ticketsvc has stopped")
+	return err
+}
+
+var (
+	errStopping   = errors.New("the service is stopping")
+	errNoDatabase = errors.New("the database does not answer")
+)
+
+// readiness returns a function that says why the service should get no calls, if so. serving ends when the service begins to stop.
+func readiness(serving context.Context, store ticket.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if serving.Err() != nil {
+			return errStopping
+		}
+		if err := store.Ping(ctx); err != nil {
+			return fmt.Errorf("%w (%w)", errNoDatabase, err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/settings"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func environment(values map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { value, ok := values[name]; return value, ok }
+}
+
+// running is a service that run started.
+type running struct {
+	rpc, admin string
+	// stop asks it to stop, as SIGTERM does, and returns its exit code.
+	stop func() int
+	log  *strings.Builder
+}
+
+var readyLine = regexp.MustCompile(`msg="ticketsvc is ready" program=ticketsvc rpc=(\S+) admin=(\S+)`)
+
+// mustRun starts the service on free ports, and waits for the line that says that it is ready.
+func mustRun(t *testing.T, args ...string) running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	reader, writer := io.Pipe()
+	exit := make(chan int, 1)
+	go func() {
+		exit <- run(ctx, append([]string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, args...), environment(nil), io.Discard, writer)
+		_ = writer.Close()
+	}()
+	r := running{log: &strings.Builder{}}
+	lines := bufio.NewScanner(io.TeeReader(reader, r.log))
+	for r.rpc == "" {
+		if !lines.Scan() {
+			t.Fatalf("it ended with %d before it was ready: %s", <-exit, r.log)
+		}
+		if found := readyLine.FindStringSubmatch(lines.Text()); found != nil {
+			r.rpc, r.admin = found[1], found[2]
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for lines.Scan() {
+			continue
+		}
+	}()
+	stopped := false
+	r.stop = func() int {
+		stopped = true
+		cancel()
+		<-drained
+		return <-exit
+	}
+	t.Cleanup(func() {
+		if !stopped {
+			r.stop()
+		}
+	})
+	return r
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, strings.TrimSpace(string(body))
+}
+
+func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "data", "tickets.db")
+	first := mustRun(t, database)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, body := get(t, first.admin+path); status != http.StatusOK || body != "ok" {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+	transport := &http.Transport{Protocols: &http.Protocols{}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	request := &ticketv1.TicketCreatedRequest{
+		Event:     &ticketv1.EventMetadata{EventId: "e", OccurTime: &timestamppb.Timestamp{Seconds: 1}},
+		Ticket:    &ticketv1.Ticket{TicketId: "t", Title: "personal"},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title"}},
+	}
+	if _, err := ticketv1connect.NewTicketEventServiceClient(client, first.rpc, connect.WithGRPC()).TicketCreated(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	// The client's connection is still open: a stop does not wait for it.
+	if code := first.stop(); code != settings.ExitOK {
+		t.Errorf("exit code %d, want 0: %s", code, first.log)
+	}
+	if strings.Contains(first.log.String(), "personal") {
+		t.Errorf("the log holds personal data: %s", first.log)
+	}
+
+	second := mustRun(t, database, "--log-format=text")
+	got, err := ticketv1connect.NewTicketServiceClient(client, second.rpc, connect.WithGRPC()).GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"})
+	if err != nil || got.GetTicket().GetTitle() != "personal" {
+		t.Errorf("after a restart: %v, %v", got, err)
+	}
+}
+
+// fails runs the service with what can't work, and returns its exit code and what it says.
+func fails(t *testing.T, env map[string]string, args ...string) (int, []string) {
+	t.Helper()
+	var stderr strings.Builder
+	code := run(t.Context(), args, environment(env), io.Discard, &stderr)
+	return code, strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
+}
+
+func TestWrongSettingsAreAllToldTogether(t *testing.T) {
+	t.Parallel()
+	code, lines := fails(t, map[string]string{"TICKETSVC_LISTEN": ":9090", "TICKETSVC_SHUTDOWN_TIMEOUT": "48h"},
+		"--admin-listen=0.0.0.0:9091", "--database-url=postgres://user:secret@host/db")
+	want := []string{"--listen / TICKETSVC_LISTEN: ", "--admin-listen / TICKETSVC_ADMIN_LISTEN: ", "--database-url / TICKETSVC_DATABASE_URL: PostgreSQL",
+		"--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "}
+	if code != settings.ExitSettings || len(lines) != len(want) {
+		t.Fatalf("exit code %d and %d lines, want %d and %d: %q", code, len(lines), settings.ExitSettings, len(want), lines)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "ticketsvc: "+want[i]) || strings.Contains(line, "secret") {
+			t.Errorf("line %q, want one that begins with %q and holds no password", line, want[i])
+		}
+	}
+}
+
+func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	mustRun(t, "--database-url=sqlite:"+filepath.Join(folder, "running.db"))
+	database := "--database-url=sqlite:" + filepath.Join(folder, "a.db")
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"an unknown flag":                {[]string{"--bogus"}, "--bogus"},
+		"a database of no kind":          {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: not of the form"},
+		"a folder that can't be made":    {[]string{"--database-url=sqlite:" + file + "/a.db"}, "--database-url / TICKETSVC_DATABASE_URL: "},
+		"a database in use":              {[]string{"--database-url=sqlite:" + filepath.Join(folder, "running.db")}, "in use by another process"},
+		"an address in use":              {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"}, "--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},
+		"an admin address in use":        {[]string{database + "2", "--admin-listen=" + taken.Addr().String()}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: can't listen on"},
+		"an address without a port":      {[]string{database + "3", "--listen=127.0.0.1"}, "--listen / TICKETSVC_LISTEN: \"127.0.0.1\" is not an address"},
+		"a time that is no time":         {[]string{"--shutdown-timeout=soon"}, "--shutdown-timeout"},
+		"a log level that is none":       {[]string{"--log-level=loud"}, "--log-level"},
+		"a log format that is none":      {[]string{"--log-format=xml"}, "--log-format"},
+		"a time that is no time to stop": {[]string{"--shutdown-timeout=0s"}, "--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, lines := fails(t, nil, test.args...)
+			if code != settings.ExitSettings || len(lines) != 1 || !strings.Contains(lines[0], test.want) {
+				t.Errorf("exit code %d, %q; want %d and one line with %q", code, lines, settings.ExitSettings, test.want)
+			}
+		})
+	}
+}
+
+func TestHelpNamesEverySettingItsVariableAndDefault(t *testing.T) {
+	t.Parallel()
+	var stdout strings.Builder
+	if code := run(t.Context(), []string{"--help"}, environment(nil), &stdout, io.Discard); code != settings.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	help := strings.Join(strings.Fields(stdout.String()), " ")
+	for _, want := range []string{"--listen=", "$TICKETSVC_LISTEN", "127.0.0.1:9090", "--admin-listen=", "$TICKETSVC_ADMIN_LISTEN", "127.0.0.1:9091",
+		"--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
+		"--log-level=", "$TICKETSVC_LOG_LEVEL", "info", "--log-format=", "$TICKETSVC_LOG_FORMAT", "text"} {
+		if !strings.Contains(help, want) {
+			t.Errorf("help lacks %q:\n%s", want, stdout.String())
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
+// What is not here is INTERNAL: it can only be a mistake of ours.
+var codes = []struct {
+	err      error
+	code     connect.Code
+	sentence string
+}{
+	{context.Canceled, connect.CodeCanceled, "the call was cancelled"},
+	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "the call's deadline passed; what it asked for may still be done"},
+	{groupcommit.ErrQueueFull, connect.CodeResourceExhausted, "too many calls wait: call again later"},
+	{groupcommit.ErrClosed, connect.CodeUnavailable, "the service is stopping: call again"},
+	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later"},
+	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded"},
+	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read"},
+}
+
+// errorTranslator returns the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log
+// what callers are not told.
+func errorTranslator(log *slog.Logger) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			response, err := next(ctx, request)
+			if err == nil {
+				return response, nil
+			}
+			return nil, translate(ctx, log, request.Spec().Procedure, err)
+		}
+	}
+}
+
+func translate(ctx context.Context, log *slog.Logger, procedure string, err error) error {
+	var ready *connect.Error
+	if errors.As(err, &ready) {
+		return ready
+	}
+	var invalid *ticket.InvalidError
+	if errors.As(err, &invalid) {
+		return invalidArgument(invalid)
+	}
+	for _, known := range codes {
+		if errors.Is(err, known.err) {
+			if level := levels[known.code]; log.Enabled(ctx, level) {
+				log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
+			}
+			return connect.NewError(known.code, errors.New(known.sentence))
+		}
+	}
+	log.ErrorContext(ctx, "call failed", "procedure", procedure, "code", connect.CodeInternal.String(), "error", err)
+	return errInternal()
+}
+
+// levels says how much an operator should care. Without an entry it is [slog.LevelInfo].
+var levels = map[connect.Code]slog.Level{
+	connect.CodeCanceled:          slog.LevelDebug,
+	connect.CodeDeadlineExceeded:  slog.LevelWarn,
+	connect.CodeNotFound:          slog.LevelDebug,
+	connect.CodeResourceExhausted: slog.LevelWarn,
+	connect.CodeUnavailable:       slog.LevelWarn,
+	connect.CodeDataLoss:          slog.LevelError,
+}
+
+func errInternal() error {
+	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))
+}
+
+// invalidArgument tells a caller what is wrong with a request, in words and as a google.rpc.BadRequest.
+func invalidArgument(invalid *ticket.InvalidError) error {
+	wire := connect.NewError(connect.CodeInvalidArgument, invalid)
+	badRequest := &errdetails.BadRequest{}
+	for _, v := range invalid.Violations {
+		badRequest.FieldViolations = append(badRequest.FieldViolations,
+			&errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Description})
+	}
+	// It can't fail for a message of a known type; without the detail the sentence says the same.
+	if detail, err := connect.NewErrorDetail(badRequest); err == nil {
+		wire.AddDetail(detail)
+	}
+	return wire
+}
+
+// recoverer makes a handler's panic an error. The value of the panic stays out of the log, since it can hold what a ticket holds.
+func recoverer(log *slog.Logger) func(context.Context, connect.Spec, http.Header, any) error {
+	return func(ctx context.Context, spec connect.Spec, _ http.Header, value any) error {
+		log.ErrorContext(ctx, "call panicked", "procedure", spec.Procedure, "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
+		return errInternal()
+	}
+}

@@ -1,0 +1,104 @@
+// Package rpc serves the contract's TicketEventService and TicketService over Connect, gRPC and gRPC-Web, with gRPC's health and
+// reflection services beside them.
+//
+// Handlers check a request, call the rules or the store, and return the rules' errors; one table, in errors.go, says what these are to
+// callers.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+const (
+	// maxReadBytes is the size of the largest request, after decompression. Every event whose body the gateway can take fits in.
+	maxReadBytes = 8 << 20
+	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
+	maxSendBytes = 64 << 20
+	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
+	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor
+	// time of recording events.
+	compressBytes = 8 << 10
+	// maxHeaderBytes has room for a BatchGetTickets of 1000 usual ids that is sent as a GET.
+	maxHeaderBytes = 64 << 10
+	// maxStreams is how many calls one HTTP/2 connection has at the same time: more than a gateway keeps in flight.
+	maxStreams = 1024
+)
+
+var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1connect.TicketServiceName}
+
+// Service serves the RPCs. It is to be closed.
+type Service struct {
+	recorder *recorder
+	handler  http.Handler
+}
+
+// New returns a service that keeps what it is told in store. ready returns nil while the service should get calls; health checks show
+// it.
+func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger) *Service {
+	recorder := newRecorder(store)
+	options := connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(maxReadBytes),
+		connect.WithSendMaxBytes(maxSendBytes),
+		connect.WithCompressMinBytes(compressBytes),
+		connect.WithRecover(recoverer(log)),
+		connect.WithInterceptors(errorTranslator(log)),
+	)
+	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
+	mux := http.NewServeMux()
+	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options))
+	mux.Handle(ticketv1connect.NewTicketServiceHandler(&ticketService{store: store}, options))
+	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
+	return &Service{recorder: recorder, handler: mux}
+}
+
+// Close takes no more events, and returns once those that were taken are recorded or ctx ends. It comes after the server has stopped
+// and before the store is closed.
+func (s *Service) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
+
+// NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2 in cleartext.
+//
+// There is no limit on how long a response may take, since that would cut off streams.
+func (s *Service) NewServer(log *slog.Logger) *http.Server {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           s.handler,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// health answers gRPC's health checks.
+type health struct {
+	ready func(context.Context) error
+}
+
+// Check implements [grpchealth.Checker].
+func (h health) Check(ctx context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	if request.Service != "" && !slices.Contains(serviceNames, request.Service) {
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such service"))
+	}
+	if h.ready(ctx) != nil {
+		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+	}
+	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+}

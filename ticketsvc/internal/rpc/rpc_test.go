@@ -1,0 +1,314 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// personal stands for personal data: it is in tickets, and must be in no log and no error.
+const personal = "Heizung im Bad kalt"
+
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// server is a service on a real socket.
+type server struct {
+	url string
+	log *logBuffer
+	// notReady is what the service says of its readiness.
+	notReady error
+}
+
+// mustServe serves store until the end of the test.
+func mustServe(t *testing.T, store ticket.Store) *server {
+	t.Helper()
+	s := &server{log: &logBuffer{}}
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	service := rpc.New(store, func(context.Context) error { return s.notReady }, log)
+	listening, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + listening.Addr()
+	listening.Start(func(err error) { t.Error(err) })
+	t.Cleanup(func() {
+		if err := listening.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := service.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func mustOpenStore(t *testing.T) ticket.Store {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// protocols are the ways to call the service.
+var protocols = map[string][]connect.ClientOption{
+	"Connect":      nil,
+	"Connect JSON": {connect.WithProtoJSON()},
+	"Connect GET":  {connect.WithHTTPGet()},
+	"gRPC":         {connect.WithGRPC()},
+	"gRPC-Web":     {connect.WithGRPCWeb()},
+}
+
+// client calls a service by one protocol.
+type client struct {
+	ticketv1connect.TicketEventServiceClient
+	ticketv1connect.TicketServiceClient
+	http    *http.Client
+	url     string
+	options []connect.ClientOption
+}
+
+// newClient returns a client that speaks HTTP/2 where the protocol needs it, and else HTTP/1.1.
+func newClient(t *testing.T, s *server, protocol string, options ...connect.ClientOption) client {
+	t.Helper()
+	transport := &http.Transport{Protocols: &http.Protocols{}}
+	transport.Protocols.SetUnencryptedHTTP2(protocol == "gRPC")
+	transport.Protocols.SetHTTP1(protocol != "gRPC")
+	t.Cleanup(transport.CloseIdleConnections)
+	httpClient := &http.Client{Transport: transport}
+	options = append(slices.Clone(protocols[protocol]), options...)
+	return client{
+		TicketEventServiceClient: ticketv1connect.NewTicketEventServiceClient(httpClient, s.url, options...),
+		TicketServiceClient:      ticketv1connect.NewTicketServiceClient(httpClient, s.url, options...),
+		http:                     httpClient,
+		url:                      s.url,
+		options:                  options,
+	}
+}
+
+func at(seconds int64) *timestamppb.Timestamp {
+	return &timestamppb.Timestamp{Seconds: 1_780_000_000 + seconds}
+}
+
+func created(eventID, ticketID string, seconds int64) *ticketv1.TicketCreatedRequest {
+	return &ticketv1.TicketCreatedRequest{
+		Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds), ReceiveTime: at(100)},
+		Ticket: &ticketv1.Ticket{TicketId: ticketID, Title: personal, StatusText: "waiting-for-agent", AppId: "app", CreateTime: at(seconds),
+			UpdateTime: at(seconds), Labels: []string{"a", "b"}, Attributes: map[string]string{"sortHash": `"zz"`},
+			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_Value{Value: ""}}}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "status_text", "app_id", "create_time", "update_time", "labels", "attributes", "custom_settings"}},
+	}
+}
+
+func TestEveryProtocolServesEveryCall(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			s := mustServe(t, mustOpenStore(t))
+			c := newClient(t, s, protocol)
+			ctx := t.Context()
+
+			updated := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2", OccurTime: at(2)},
+				Ticket: &ticketv1.Ticket{TicketId: "t1", StatusText: "closed"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}}
+			for _, duplicate := range []bool{false, true} {
+				update, err := c.TicketUpdated(ctx, updated)
+				if err != nil || update.GetDuplicate() != duplicate {
+					t.Fatalf("TicketUpdated = %v, %v; want duplicate %v", update, err, duplicate)
+				}
+				create, err := c.TicketCreated(ctx, created("e1", "t1", 1))
+				if err != nil || create.GetDuplicate() != duplicate {
+					t.Fatalf("TicketCreated = %v, %v; want duplicate %v", create, err, duplicate)
+				}
+			}
+
+			want := proto.CloneOf(created("e1", "t1", 1).GetTicket())
+			want.StatusText, want.Status, want.Labels = "closed", ticketv1.TicketStatus_TICKET_STATUS_CLOSED, nil
+			want.Revision, want.Complete, want.UpdateTime = 2, true, at(2)
+			got, err := c.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, want, got.GetTicket())
+
+			for i := 2; i <= 5; i++ {
+				if _, err := c.TicketCreated(ctx, created(fmt.Sprintf("create%d", i), fmt.Sprintf("t%d", i), int64(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			batch, err := c.BatchGetTickets(ctx, &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"t3", "nowhere", "t1", "t3", "neither"}})
+			if err != nil || len(batch.GetTickets()) != 2 || batch.GetTickets()[0].GetTicketId() != "t3" ||
+				!slices.Equal(batch.GetMissingTicketIds(), []string{"nowhere", "neither"}) {
+				t.Errorf("BatchGetTickets = %v, %v", batch, err)
+			}
+
+			if got, want := walkTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}), []string{"t5", "t4", "t3", "t1", "t2"}; !slices.Equal(got, want) {
+				t.Errorf("tickets by default %q, want %q", got, want)
+			}
+			request := &ticketv1.ListTicketsRequest{PageSize: 1, OrderBy: "create_time", Filter: &ticketv1.TicketFilter{
+				Statuses: []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT}, UpdatedAfter: at(3), UpdatedBefore: at(5)}}
+			if got, want := walkTickets(t, c, request), []string{"t3", "t4"}; !slices.Equal(got, want) {
+				t.Errorf("tickets with a filter %q, want %q", got, want)
+			}
+			testEvents(t, c)
+			testHealth(t, s, c)
+			testReflection(t, c)
+		})
+	}
+}
+
+func expect(t *testing.T, want, got proto.Message) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func walkTickets(t *testing.T, c client, request *ticketv1.ListTicketsRequest) []string {
+	t.Helper()
+	var ids []string
+	for {
+		page, err := c.ListTickets(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.GetTickets() {
+			ids = append(ids, one.GetTicketId())
+		}
+		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+			return ids
+		}
+	}
+}
+
+// testEvents lists the events of the ticket t1, of which the later was recorded first.
+func testEvents(t *testing.T, c client) {
+	t.Helper()
+	want := []*ticketv1.TicketEvent{
+		{EventId: "e2", Name: "ticket.updated", TicketId: "t1", OccurTime: at(2), Sequence: 1,
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}, Outcome: ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_CURRENT},
+		{EventId: "e1", Name: "ticket.created", TicketId: "t1", OccurTime: at(1), ReceiveTime: at(100), Sequence: 2,
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "status_text", "labels", "custom_settings", "create_time", "update_time", "attributes"}},
+			Outcome:       ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_PARTLY_SUPERSEDED},
+	}
+	request := &ticketv1.ListTicketEventsRequest{TicketId: "t1", PageSize: 1}
+	for i := range want {
+		page, err := c.ListTicketEvents(t.Context(), request)
+		if err != nil || len(page.GetEvents()) != 1 {
+			t.Fatalf("ListTicketEvents = %v, %v", page, err)
+		}
+		expect(t, want[i], page.GetEvents()[0])
+		request.PageToken = page.GetNextPageToken()
+	}
+	if request.GetPageToken() != "" {
+		t.Error("the last page says that others follow")
+	}
+}
+
+// testHealth calls gRPC's health service, whose messages are read as the bytes that they are: field 1 is the status.
+func testHealth(t *testing.T, s *server, c client) {
+	t.Helper()
+	check := connect.NewClient[ticketv1.GetTicketRequest, ticketv1.GetTicketRequest](c.http, c.url+"/grpc.health.v1.Health/Check",
+		append(slices.Clone(c.options), connect.WithCodec(rawCodec{}))...)
+	for service, wantCode := range map[string]connect.Code{"": 0, ticketv1connect.TicketServiceName: 0,
+		ticketv1connect.TicketEventServiceName: 0, "other": connect.CodeNotFound} {
+		for notReady, want := range map[error]string{nil: "\x08\x01", context.Canceled: "\x08\x02"} {
+			s.notReady = notReady
+			got, err := check.CallUnary(t.Context(), connect.NewRequest(&ticketv1.GetTicketRequest{TicketId: service}))
+			switch {
+			case wantCode != 0:
+				if connect.CodeOf(err) != wantCode {
+					t.Errorf("health of %q: %v, want %v", service, err, wantCode)
+				}
+			case err != nil:
+				t.Errorf("health of %q: %v", service, err)
+			case got.Msg.GetTicketId() != want:
+				t.Errorf("health of %q while readiness is %v: %q, want %q", service, notReady, got.Msg.GetTicketId(), want)
+			}
+		}
+	}
+	s.notReady = nil
+}
+
+// rawCodec sends the id of a GetTicketRequest, which has the same bytes as a HealthCheckRequest, and puts what it receives into one.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(message any) ([]byte, error) { return proto.Marshal(message.(proto.Message)) }
+
+func (rawCodec) Unmarshal(data []byte, message any) error {
+	message.(*ticketv1.GetTicketRequest).TicketId = string(data)
+	return nil
+}
+
+func testReflection(t *testing.T, c client) {
+	t.Helper()
+	if len(c.options) == 0 || c.http.Transport.(*http.Transport).Protocols.HTTP1() {
+		return // Reflection is a stream in both directions, for which HTTP/1.1 will not do.
+	}
+	stream := grpcreflect.NewClient(c.http, c.url, c.options...).NewStream(t.Context())
+	defer func() { _, _ = stream.Close() }()
+	names, err := stream.ListServices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{ticketv1connect.TicketEventServiceName, ticketv1connect.TicketServiceName, "grpc.health.v1.Health"} {
+		if !slices.Contains(stringsOf(names), want) {
+			t.Errorf("reflection lists %q, want %s too", names, want)
+		}
+	}
+	if _, err := stream.FileContainingSymbol("allthings.ticket.v1.Ticket"); err != nil {
+		t.Error(err)
+	}
+}
+
+func stringsOf[S ~string](values []S) []string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = string(value)
+	}
+	return texts
+}

@@ -1,0 +1,119 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+// ticketService implements TicketService, as far as this version goes: the RPCs that are not here answer UNIMPLEMENTED.
+type ticketService struct {
+	ticketv1connect.UnimplementedTicketServiceHandler
+	store ticket.Store
+}
+
+// GetTicket implements the RPC of that name.
+func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTicketRequest) (*ticketv1.GetTicketResponse, error) {
+	id, err := ticketpb.ToTicketID(request.GetTicketId())
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.store.Get(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("ticket %q: %w", id, err)
+	}
+	return &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}, nil
+}
+
+// BatchGetTickets implements the RPC of that name.
+func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.BatchGetTicketsRequest) (*ticketv1.BatchGetTicketsResponse, error) {
+	ids, err := ticketpb.ToTicketIDs(request)
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := s.store.BatchGet(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	response := &ticketv1.BatchGetTicketsResponse{}
+	for _, id := range ids {
+		if t, ok := tickets[id]; ok {
+			response.Tickets = append(response.Tickets, ticketpb.FromTicket(&t))
+		} else {
+			response.MissingTicketIds = append(response.MissingTicketIds, id)
+		}
+	}
+	return response, nil
+}
+
+// ListTickets implements the RPC of that name.
+func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListTicketsRequest) (*ticketv1.ListTicketsResponse, error) {
+	query, err := ticketpb.ToListQuery(request)
+	if err != nil {
+		return nil, err
+	}
+	tokenQuery := listQuery(&query.Filter, query.Order)
+	after, err := placeOf(tokenQuery, request.GetPageToken(), decodeCursor)
+	if err != nil {
+		return nil, err
+	}
+	tickets, more, err := s.store.List(ctx, query.Filter, query.Order, after, query.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	response := &ticketv1.ListTicketsResponse{Tickets: make([]*ticketv1.Ticket, len(tickets))}
+	for i := range tickets {
+		response.Tickets[i] = ticketpb.FromTicket(&tickets[i])
+	}
+	if more {
+		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))
+	}
+	return response, nil
+}
+
+// ListTicketEvents implements the RPC of that name.
+func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.ListTicketEventsRequest) (*ticketv1.ListTicketEventsResponse, error) {
+	id, pageSize, err := ticketpb.ToEventQuery(request)
+	if err != nil {
+		return nil, err
+	}
+	tokenQuery := eventQuery(id)
+	after, err := placeOf(tokenQuery, request.GetPageToken(), decodeSequence)
+	if err != nil {
+		return nil, err
+	}
+	if after == nil {
+		after = new(int64)
+	}
+	events, more, err := s.store.ListEvents(ctx, id, *after, pageSize)
+	if err != nil {
+		return nil, fmt.Errorf("ticket %q: %w", id, err)
+	}
+	response := &ticketv1.ListTicketEventsResponse{Events: make([]*ticketv1.TicketEvent, len(events))}
+	for i := range events {
+		response.Events[i] = ticketpb.FromEvent(&events[i])
+	}
+	if more {
+		response.NextPageToken = encodeToken(tokenQuery, encodeSequence(events[len(events)-1].Sequence))
+	}
+	return response, nil
+}
+
+// placeOf returns the place that a page token stands for, nil for an empty one. The error is a [*ticket.InvalidError].
+func placeOf[P any](query []byte, token string, decode func([]byte) (P, bool)) (*P, error) {
+	if token == "" {
+		return nil, nil
+	}
+	if raw, ok := decodeToken(query, token); ok {
+		if place, ok := decode(raw); ok {
+			return &place, nil
+		}
+	}
+	var violations ticket.Violations
+	violations.Add("page_token", "must be the next_page_token of a page of the same query")
+	return nil, violations.Err()
+}

@@ -1,0 +1,256 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+// Get implements [ticket.Store].
+func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
+	var content []byte
+	err := s.findContent.QueryRowContext(ctx, ticketID).Scan(&content)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Ticket{}, translate(ctx, err)
+	}
+	return unmarshalTicket(ticketID, content)
+}
+
+// BatchGet implements [ticket.Store].
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ticket.Ticket, error) {
+	ids := make([]any, len(ticketIDs))
+	for i, id := range ticketIDs {
+		ids[i] = id
+	}
+	tickets := make(map[string]ticket.Ticket, len(ids))
+	// The ids are looked up in pieces: the transaction makes them see the same moment.
+	err := s.read(ctx, func(tx *sql.Tx) error {
+		return s.findContents.Query(ctx, tx, ids, 1, func(rows *sql.Rows) error {
+			var id string
+			var content sql.RawBytes
+			if err := rows.Scan(&id, &content); err != nil {
+				return err
+			}
+			t, err := unmarshalTicket(id, content)
+			tickets[id] = t
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tickets, nil
+}
+
+// List implements [ticket.Store].
+func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+) (tickets []ticket.Ticket, more bool, err error) {
+	column, direction, beyond := "update_time", "", " > ?"
+	if order.Time == ticket.ByCreateTime {
+		column = "create_time"
+	}
+	if order.Descending {
+		direction, beyond = " DESC", " < ?"
+	}
+	page := page{index: indexFor(filter, column), limit: limit}
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		all := filterConditions(filter)
+		if after == nil {
+			return page.read(ctx, tx, all, " ORDER BY "+column+direction+", ticket_id")
+		}
+		// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
+		// statements each begins where an index says, however many tickets have that time.
+		at := after.Time.SortableText()
+		rest := append(conditions{}, all...)
+		rest.add(column+" = ?", at)
+		rest.add("ticket_id > ?", after.TicketID)
+		if err := page.read(ctx, tx, rest, " ORDER BY ticket_id"); err != nil || page.more {
+			return err
+		}
+		all.add(column+beyond, at)
+		return page.read(ctx, tx, all, " ORDER BY "+column+direction+", ticket_id")
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return page.tickets, page.more, nil
+}
+
+// page gathers tickets until it is full.
+type page struct {
+	// index is the one to go by.
+	index   string
+	limit   int
+	bytes   int
+	tickets []ticket.Ticket
+	// more tells that there was a ticket for which the page had no room.
+	more bool
+}
+
+func (p *page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy string) (err error) {
+	text, args := where.sql()
+	// One more than there is room for tells whether others follow.
+	rows, err := tx.QueryContext(ctx, "SELECT ticket_id, content FROM tickets INDEXED BY "+p.index+text+orderBy+" LIMIT ?",
+		append(args, p.limit-len(p.tickets)+1)...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		var content sql.RawBytes
+		if err := rows.Scan(&id, &content); err != nil {
+			return err
+		}
+		if len(p.tickets) == p.limit || len(p.tickets) > 0 && p.bytes+len(content) > ticket.MaxPageBytes {
+			p.more = true
+			return nil
+		}
+		t, err := unmarshalTicket(id, content)
+		if err != nil {
+			return err
+		}
+		p.tickets = append(p.tickets, t)
+		p.bytes += len(content)
+	}
+	return rows.Err()
+}
+
+// indexFor returns the index by which a list goes. SQLite left to itself takes any condition for one that few tickets meet, and reads
+// and sorts all tickets to find, say, the open ones.
+func indexFor(f ticket.Filter, orderColumn string) string {
+	switch {
+	case hasIDs(f.PropertyIDs):
+		return "tickets_by_property_id"
+	case f.AssignedTo != "":
+		return "tickets_by_assigned_to"
+	default:
+		return "tickets_by_" + orderColumn
+	}
+}
+
+// hasIDs tells whether there are ids, and none is empty: the indexes of ids hold no empty ones.
+func hasIDs(ids []string) bool { return len(ids) > 0 && !slices.Contains(ids, "") }
+
+// conditions are what a row must meet, all of them.
+type conditions []condition
+
+type condition struct {
+	text string
+	args []any
+}
+
+func (c *conditions) add(text string, args ...any) {
+	*c = append(*c, condition{text: text, args: args})
+}
+
+func (c conditions) sql() (where string, args []any) {
+	texts := make([]string, len(c))
+	for i, condition := range c {
+		texts[i] = condition.text
+		args = append(args, condition.args...)
+	}
+	if len(texts) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(texts, " AND "), args
+}
+
+// filterConditions returns the conditions that [ticket.Filter.Matches] stands for.
+func filterConditions(f ticket.Filter) conditions {
+	var c conditions
+	addOneOf(&c, "status", f.Statuses)
+	addOneOf(&c, "app_id", f.AppIDs)
+	addOneOf(&c, "category_id", f.CategoryIDs)
+	addOneOf(&c, "property_id", f.PropertyIDs)
+	// That an id is not empty follows from the ids, but SQLite doesn't see it, and so not that the index has all such tickets.
+	if hasIDs(f.PropertyIDs) {
+		c.add("property_id <> ''")
+	}
+	if f.AssignedTo != "" {
+		c.add("assigned_to = ? AND assigned_to <> ''", f.AssignedTo)
+	}
+	if f.Unassigned {
+		c.add("assigned_to = ''")
+	}
+	if f.UpdatedAfter.Set {
+		c.add("update_time >= ?", f.UpdatedAfter.SortableText())
+	}
+	if f.UpdatedBefore.Set {
+		c.add("update_time < ?", f.UpdatedBefore.SortableText())
+	}
+	return c
+}
+
+func addOneOf[T any](c *conditions, column string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	args := make([]any, len(values))
+	for i, value := range values {
+		args[i] = value
+	}
+	c.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?,", len(values)), ",")+")", args...)
+}
+
+// ListEvents implements [ticket.Store].
+func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var content, stamps []byte
+		err := tx.QueryRowContext(ctx, "SELECT stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&stamps, &content)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ticket.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		record, err := ticketpb.UnmarshalRecord(content, stamps)
+		if err != nil {
+			return corrupt(ticketID, err)
+		}
+		events, err = readEvents(ctx, tx, record, after, limit+1)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(events) > limit {
+		return events[:limit], true, nil
+	}
+	return events, false, nil
+}
+
+func readEvents(ctx context.Context, tx *sql.Tx, record *ticket.Record, after int64, limit int) (events []ticket.Event, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT sequence, event_id, name, occur_time, receive_time, content FROM events"+
+		" WHERE ticket_id = ? AND sequence > ? ORDER BY sequence LIMIT ?", record.Ticket.ID, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var occur, receive string
+		var content sql.RawBytes
+		e := ticket.Event{TicketID: record.Ticket.ID}
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.Name, &occur, &receive, &content); err != nil {
+			return nil, err
+		}
+		var errs [3]error
+		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
+		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
+		e.Content, errs[2] = ticketpb.UnmarshalContent(content)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, corrupt(e.TicketID, err)
+		}
+		e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+		events = append(events, e)
+	}
+	return events, rows.Err()
+}

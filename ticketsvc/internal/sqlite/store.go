@@ -1,0 +1,148 @@
+// Package sqlite keeps tickets and the log of their events in an SQLite file, for a service that runs on one machine.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+//go:embed schema.sql
+var schema string
+
+// applicationID is "TBts".
+const applicationID = 0x54427473
+
+// readers is how many calls read at the same time: as many as keep two processors busy while some of them wait for the disk.
+const readers = 4
+
+// Store implements [ticket.Store].
+type Store struct {
+	db *sqlitedb.DB
+
+	// Of the writer.
+	lastSequence  *sql.Stmt
+	findEvents    *sqlitedb.RowsStatement
+	findRecords   *sqlitedb.RowsStatement
+	insertEvents  *sqlitedb.RowsStatement
+	insertTickets *sqlitedb.RowsStatement
+	updateTicket  *sql.Stmt
+	touchTicket   *sql.Stmt
+	// Of the readers.
+	findContent  *sql.Stmt
+	findContents *sqlitedb.RowsStatement
+}
+
+// Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
+func Open(ctx context.Context, path string) (*Store, error) {
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []string{schema}, Readers: readers})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.lastSequence, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(sequence), 0) FROM events"); err != nil {
+		return err
+	}
+	if s.findEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"); err != nil {
+		return err
+	}
+	if s.findRecords, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT number, ticket_id, stamps, content FROM tickets"+
+		" WHERE ticket_id IN (", "?", ")"); err != nil {
+		return err
+	}
+	if s.insertEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name,"+
+		" full_snapshot, occur_time, receive_time, content, payload) VALUES ", "(?,?,?,?,?,?,?,?,?)", ""); err != nil {
+		return err
+	}
+	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (ticket_id, status, app_id,"+
+		" category_id, assigned_to, property_id, create_time, update_time, stamps, content) VALUES ",
+		"(?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
+		return err
+	}
+	if s.updateTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
+		" assigned_to = ?, property_id = ?, create_time = ?, update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+		return err
+	}
+	if s.touchTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
+		" update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+		return err
+	}
+	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ?"); err != nil {
+		return err
+	}
+	s.findContents, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE ticket_id IN (", "?", ")")
+	return err
+}
+
+// Close implements [ticket.Store].
+func (s *Store) Close() error { return s.db.Close() }
+
+// Ping implements [ticket.Store].
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	// It reads a page of the file: a constant alone would be answered without one.
+	err := s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM tickets LIMIT 1)").Scan(&one)
+	return translate(ctx, err)
+}
+
+// read runs f in a transaction that sees the database as it is at one moment.
+func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.Reader.BeginTx(ctx, nil)
+	if err != nil {
+		return translate(ctx, err)
+	}
+	// There is nothing to commit, and nothing to be learned from the end of a transaction that only read.
+	defer func() { _ = tx.Rollback() }()
+	return translate(ctx, f(tx))
+}
+
+// translate makes the database's errors the rules' own.
+func translate(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var statement *sqlite.Error
+	switch err = sqlitedb.Translate(err); {
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt):
+		return err
+	case errors.Is(err, sqlitedb.ErrUnavailable):
+		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
+	case errors.As(err, &statement):
+		// A statement that can't be right: no later call will fare better.
+		return err
+	default:
+		// From database/sql itself: the database is closed.
+		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
+	}
+}
+
+func corrupt(ticketID string, err error) error {
+	return fmt.Errorf("%w: ticket %q: %w", ticket.ErrCorrupt, ticketID, err)
+}
+
+// unmarshalTicket reads the ticket out of a row.
+func unmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
+	t, err := ticketpb.UnmarshalTicket(content)
+	if err != nil {
+		return t, corrupt(ticketID, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,80 @@
+package ticket
+
+import "cmp"
+
+// EventName is an event's kind, in the provider's word.
+type EventName string
+
+const (
+	// Created: a ticket was opened.
+	Created EventName = "ticket.created"
+	// Updated: fields of a ticket changed.
+	Updated EventName = "ticket.updated"
+)
+
+// Stamp orders events: by the time at which they occurred, then by id, so that two events never have the same.
+type Stamp struct {
+	Time    Instant
+	EventID string
+}
+
+// Compare returns -1, 0 or 1 as s is earlier than, the same as or later than t. The zero stamp is earlier than that of any event.
+func (s Stamp) Compare(t Stamp) int {
+	return cmp.Or(s.Time.Compare(t.Time), cmp.Compare(s.EventID, t.EventID))
+}
+
+// Change is what an event says of its ticket.
+type Change struct {
+	EventID  string
+	Name     EventName
+	TicketID string
+	// OccurTime is when the event occurred at Allthings. Always set.
+	OccurTime Instant
+	// ReceiveTime is when the gateway received the event. None when it didn't say.
+	ReceiveTime Instant
+	// FullSnapshot tells whether an update carried the whole ticket.
+	FullSnapshot bool
+	// Named are the fields that the event named.
+	Named FieldSet
+	// Values holds the values of the named fields, and the attributes that the event named. Its other fields are zero. A record that
+	// took the change shares its lists: they are not to be changed afterwards.
+	Values Ticket
+}
+
+// Stamp returns the event's place in the order of all events.
+func (c *Change) Stamp() Stamp { return Stamp{Time: c.OccurTime, EventID: c.EventID} }
+
+// Content returns what the event named, without the values.
+func (c *Change) Content() Content {
+	return Content{Named: c.Named, AttributeKeys: sortedKeys(c.Values.Attributes)}
+}
+
+// Only returns a ticket with nothing but the named fields of t. Lists are shared.
+func (t *Ticket) Only(named FieldSet) Ticket {
+	var only Ticket
+	for f := range named.All() {
+		f.copy(&only, t)
+	}
+	return only
+}
+
+// Content says which registers an event named.
+type Content struct {
+	// Named are the fields.
+	Named FieldSet
+	// AttributeKeys are the keys of the attributes, in order.
+	AttributeKeys []string
+}
+
+// FieldNames returns the contract's names of what the event named, in the order of the contract; [AttributesName] stands for any
+// number of attributes.
+func (c Content) FieldNames() []string {
+	var names []string
+	for f := range c.Named.All() {
+		names = append(names, f.String())
+	}
+	if len(c.AttributeKeys) > 0 {
+		names = append(names, AttributesName)
+	}
+	return names
+}

@@ -1,0 +1,128 @@
+package ticket
+
+import (
+	"iter"
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// Field names a field of [Ticket] that an event can name, and so a register.
+type Field uint8
+
+// fields are the registers beside the attributes: adding a field is adding a line. The order is the contract's, and may change: it is
+// stored nowhere.
+var fields = [...]struct {
+	// name is the field's in the contract.
+	name string
+	// provider is the field's name at Allthings, where it is one of the ticket's own.
+	provider string
+	// ref returns where a ticket holds the field.
+	ref func(*Ticket) any
+}{
+	{"app_id", "", func(t *Ticket) any { return &t.AppID }},
+	{"increment_id", "incrementID", func(t *Ticket) any { return &t.IncrementID }},
+	{"title", "title", func(t *Ticket) any { return &t.Title }},
+	{"description", "description", func(t *Ticket) any { return &t.Description }},
+	{"status_text", "status", func(t *Ticket) any { return &t.StatusText }},
+	{"category_id", "category", func(t *Ticket) any { return &t.CategoryID }},
+	{"assigned_to", "assignedTo", func(t *Ticket) any { return &t.AssignedTo }},
+	{"created_by", "", func(t *Ticket) any { return &t.CreatedBy }},
+	{"property_id", "", func(t *Ticket) any { return &t.PropertyID }},
+	{"unit_name", "", func(t *Ticket) any { return &t.UnitName }},
+	{"channels", "channels", func(t *Ticket) any { return &t.Channels }},
+	{"labels", "labels", func(t *Ticket) any { return &t.Labels }},
+	{"tags", "tags", func(t *Ticket) any { return &t.Tags }},
+	{"files", "files", func(t *Ticket) any { return &t.Files }},
+	{"phone_number", "phoneNumber", func(t *Ticket) any { return &t.PhoneNumber }},
+	{"custom_settings", "customSettings", func(t *Ticket) any { return &t.CustomSettings }},
+	{"comment_count", "commentCount", func(t *Ticket) any { return &t.CommentCount }},
+	{"create_time", "createdAt", func(t *Ticket) any { return &t.CreateTime }},
+	{updateTimeName, "updatedAt", func(t *Ticket) any { return &t.UpdateTime }},
+	{"last_status_update_time", "lastStatusUpdate", func(t *Ticket) any { return &t.LastStatusUpdateTime }},
+}
+
+const (
+	fieldCount     = len(fields)
+	updateTimeName = "update_time"
+	// AttributesName is what names attributes in a list of fields, beside the names of the [Field]s.
+	AttributesName = "attributes"
+)
+
+var (
+	fieldsByName     = index(func(f Field) string { return fields[f].name })
+	fieldsByProvider = index(func(f Field) string { return fields[f].provider })
+	updateTimeField  = fieldsByName[updateTimeName]
+)
+
+func index(name func(Field) string) map[string]Field {
+	byName := make(map[string]Field, fieldCount)
+	for f := range Field(fieldCount) {
+		if n := name(f); n != "" {
+			byName[n] = f
+		}
+	}
+	return byName
+}
+
+// ParseField returns the field of that name in the contract.
+func ParseField(name string) (Field, bool) {
+	f, ok := fieldsByName[name]
+	return f, ok
+}
+
+// Fields returns every field, in the order of the contract.
+func Fields() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for f := range Field(fieldCount) {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// String returns the field's name in the contract, such as "assigned_to".
+func (f Field) String() string { return fields[f].name }
+
+// Ref returns a pointer to the field in t: a *string, *[]string, *[]CustomSetting, *int32 or *[Instant].
+func (f Field) Ref(t *Ticket) any { return fields[f].ref(t) }
+
+// copy gives to the field's value in from. Lists are shared.
+func (f Field) copy(to, from *Ticket) {
+	switch target := f.Ref(to).(type) {
+	case *string:
+		*target = *f.Ref(from).(*string)
+	case *[]string:
+		*target = *f.Ref(from).(*[]string)
+	case *[]CustomSetting:
+		*target = *f.Ref(from).(*[]CustomSetting)
+	case *int32:
+		*target = *f.Ref(from).(*int32)
+	case *Instant:
+		*target = *f.Ref(from).(*Instant)
+	}
+}
+
+// FieldSet is a set of fields.
+type FieldSet uint32
+
+// With returns the set with f in it.
+func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }
+
+// Has tells whether f is in the set.
+func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
+
+// All returns the fields of the set, in the order of the contract.
+func (s FieldSet) All() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for rest := s; rest != 0; rest &= rest - 1 {
+			if !yield(Field(bits.TrailingZeros32(uint32(rest)))) {
+				return
+			}
+		}
+	}
+}
+
+// sortedKeys returns m's keys in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

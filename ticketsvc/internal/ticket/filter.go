@@ -1,0 +1,93 @@
+package ticket
+
+import (
+	"cmp"
+	"slices"
+)
+
+// The most values that a filter's lists may have.
+const (
+	maxFilterStatuses = 16
+	maxFilterIDs      = 100
+)
+
+// Filter selects tickets: those that meet every condition that is set. The zero filter matches all.
+type Filter struct {
+	// Statuses, if any: the ticket's status is one of these.
+	Statuses []Status
+	// AppIDs, if any: the ticket belongs to one of these Apps.
+	AppIDs []string
+	// CategoryIDs, if any: the ticket's category is one of these.
+	CategoryIDs []string
+	// PropertyIDs, if any: the ticket's property is one of these.
+	PropertyIDs []string
+	// AssignedTo, if not empty: the ticket is assigned to this user.
+	AssignedTo string
+	// Unassigned: the ticket is assigned to nobody.
+	Unassigned bool
+	// UpdatedAfter, if set: the ticket's update time is this or later.
+	UpdatedAfter Instant
+	// UpdatedBefore, if set: the ticket's update time is before this.
+	UpdatedBefore Instant
+}
+
+// Check notes what is wrong with the filter. path is that of the filter in its request.
+func (f *Filter) Check(path string, violations *Violations) {
+	if len(f.Statuses) > maxFilterStatuses {
+		violations.Add(path+".statuses", "must have at most 16 values")
+	}
+	for _, status := range f.Statuses {
+		if status < StatusUnspecified || status > StatusClosed {
+			violations.Add(path+".statuses", "must be statuses that this version knows")
+			break
+		}
+	}
+	for _, list := range []struct {
+		name string
+		ids  []string
+	}{{".app_ids", f.AppIDs}, {".category_ids", f.CategoryIDs}, {".property_ids", f.PropertyIDs}} {
+		if len(list.ids) > maxFilterIDs {
+			violations.Add(path+list.name, "must have at most 100 values")
+		}
+	}
+	if f.AssignedTo != "" && f.Unassigned {
+		violations.Add(path+".assigned_to", "can't be set together with unassigned")
+	}
+	for _, bound := range []struct {
+		name string
+		time Instant
+	}{{".updated_after", f.UpdatedAfter}, {".updated_before", f.UpdatedBefore}} {
+		if !bound.time.Valid() {
+			violations.Add(path+bound.name, "must be a time in the years 1 to 9999")
+		}
+	}
+}
+
+// Matches tells whether the filter selects t.
+func (f *Filter) Matches(t *Ticket) bool {
+	return isOneOf(f.Statuses, t.Status) &&
+		isOneOf(f.AppIDs, t.AppID) &&
+		isOneOf(f.CategoryIDs, t.CategoryID) &&
+		isOneOf(f.PropertyIDs, t.PropertyID) &&
+		(f.AssignedTo == "" || t.AssignedTo == f.AssignedTo) &&
+		(!f.Unassigned || t.AssignedTo == "") &&
+		(!f.UpdatedAfter.Set || t.UpdateTime.Compare(f.UpdatedAfter) >= 0) &&
+		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0)
+}
+
+func isOneOf[T comparable](allowed []T, value T) bool {
+	return len(allowed) == 0 || slices.Contains(allowed, value)
+}
+
+// Normal returns the filter with its lists in order and without repeats: filters that select alike for that reason are equal then.
+func (f Filter) Normal() Filter {
+	f.Statuses = normal(f.Statuses)
+	f.AppIDs = normal(f.AppIDs)
+	f.CategoryIDs = normal(f.CategoryIDs)
+	f.PropertyIDs = normal(f.PropertyIDs)
+	return f
+}
+
+func normal[T cmp.Ordered](values []T) []T {
+	return slices.Compact(slices.Sorted(slices.Values(values)))
+}

@@ -1,0 +1,57 @@
+package ticket
+
+import (
+	"slices"
+	"strings"
+)
+
+// InvalidError says that a request can never succeed as it is. It holds no value of the request, since those may be personal.
+type InvalidError struct {
+	// Violations are what is wrong, at least one.
+	Violations []Violation
+}
+
+// Violation is one thing that is wrong with a request.
+type Violation struct {
+	// Field is the path of the request's field, such as "event.event_id".
+	Field string
+	// Description says what the field must be, such as "must not be empty".
+	Description string
+}
+
+// Error returns all violations in one line.
+func (e *InvalidError) Error() string {
+	texts := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		texts[i] = v.Field + " " + v.Description
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Violations gathers what is wrong with a request.
+type Violations []Violation
+
+// Add notes one thing that is wrong, once.
+func (v *Violations) Add(field, description string) {
+	if violation := (Violation{Field: field, Description: description}); !slices.Contains(*v, violation) {
+		*v = append(*v, violation)
+	}
+}
+
+// Err returns an [*InvalidError], or nil when nothing is wrong.
+func (v Violations) Err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &InvalidError{Violations: v}
+}
+
+// CheckID notes when id can't be that of a ticket or event.
+func (v *Violations) CheckID(field, id string) {
+	switch {
+	case id == "":
+		v.Add(field, "must not be empty")
+	case len(id) > MaxIDBytes:
+		v.Add(field, "must have at most 256 bytes")
+	}
+}

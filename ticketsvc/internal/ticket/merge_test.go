@@ -1,0 +1,251 @@
+package ticket_test
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+// Properties are checked this many times, unless the command line says otherwise: it is parsed later.
+func init() {
+	if err := flag.Set("rapid.checks", "2500"); err != nil {
+		panic(err)
+	}
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shuffled returns changes in some order, with some of them more than once.
+func shuffled(t *rapid.T, changes []ticket.Change) []ticket.Change {
+	// One seed rather than a draw for each place: it is the events that shrink to something readable.
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 0))
+	sent := slices.Clone(changes)
+	for range random.IntN(len(changes) + 1) {
+		sent = append(sent, changes[random.IntN(len(changes))])
+	}
+	random.Shuffle(len(sent), func(i, j int) { sent[i], sent[j] = sent[j], sent[i] })
+	return sent
+}
+
+// record merges changes as a store does: an event counts once, and the record is written and read between some of them.
+func record(t *rapid.T, changes []ticket.Change) *ticket.Record {
+	pauses := rapid.Uint32().Draw(t, "pauses")
+	seen := map[string]bool{}
+	r := ticket.NewRecord(changes[0].TicketID)
+	for i, c := range changes {
+		if seen[c.EventID] {
+			continue
+		}
+		seen[c.EventID] = true
+		r.Apply(&c)
+		if pauses&(1<<i) != 0 {
+			var err error
+			if r, err = ticketpb.UnmarshalRecord(ticketpb.MarshalRecord(r)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return r
+}
+
+func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		changes := tickettest.Changes(t, "ticket")
+		one, other := record(t, shuffled(t, changes)), record(t, shuffled(t, changes))
+		if diff := cmp.Diff(one, other); diff != "" {
+			t.Fatal(diff)
+		}
+		content, stamps := ticketpb.MarshalRecord(one)
+		otherContent, otherStamps := ticketpb.MarshalRecord(other)
+		if !bytes.Equal(content, otherContent) || !bytes.Equal(stamps, otherStamps) {
+			t.Fatal("equal records have different bytes")
+		}
+		want, wantOutcomes := fold(changes)
+		if diff := cmp.Diff(want, one.Ticket); diff != "" {
+			t.Fatal(diff)
+		}
+		for i := range changes {
+			if got := one.Outcome(changes[i].Stamp(), changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
+				t.Fatalf("outcome of %s is %d, want %d", changes[i].EventID, got, wantOutcomes[changes[i].EventID])
+			}
+		}
+	})
+}
+
+// provider holds the fields' names at the provider.
+var provider = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber", "increment_id": "incrementID",
+	"status_text": "status", "category_id": "category", "assigned_to": "assignedTo", "channels": "channels", "labels": "labels", "tags": "tags",
+	"files": "files", "custom_settings": "customSettings", "comment_count": "commentCount", "create_time": "createdAt",
+	"update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
+
+// fold is what the rules must come to, worked out another way: all events at once, sorted, each overwriting what the ones before said.
+func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
+	changes = slices.Clone(changes)
+	slices.SortFunc(changes, func(a, b ticket.Change) int {
+		if byTime := a.OccurTime.Compare(b.OccurTime); byTime != 0 {
+			return byTime
+		}
+		if a.EventID < b.EventID {
+			return -1
+		}
+		return 1
+	})
+	want := ticket.Ticket{ID: changes[0].TicketID, Revision: int64(len(changes))}
+	owner := map[string]string{}
+	for _, c := range changes {
+		want.Complete = want.Complete || c.Name == ticket.Created || c.FullSnapshot
+		for f := range c.Named.All() {
+			reflect.ValueOf(f.Ref(&want)).Elem().Set(reflect.ValueOf(f.Ref(&c.Values)).Elem())
+			owner[f.String()] = c.EventID
+			if key := provider[f.String()]; key != "" {
+				delete(want.Attributes, key)
+				owner["attributes."+key] = c.EventID
+			}
+		}
+		for key, text := range c.Values.Attributes {
+			if want.Attributes == nil {
+				want.Attributes = map[string]string{}
+			}
+			want.Attributes[key] = text
+			owner["attributes."+key] = c.EventID
+		}
+	}
+	if len(want.Attributes) == 0 {
+		want.Attributes = nil
+	}
+	want.Status = map[string]ticket.Status{"closed": 4, "waiting-for-agent": 1}[want.StatusText]
+	latest := changes[len(changes)-1]
+	if !want.UpdateTime.Set || owner["update_time"] != latest.EventID && latest.OccurTime.Compare(want.UpdateTime) > 0 {
+		want.UpdateTime = latest.OccurTime
+	}
+
+	outcomes := map[string]ticket.Outcome{}
+	for _, c := range changes {
+		var names []string
+		for f := range c.Named.All() {
+			names = append(names, f.String())
+		}
+		for key := range c.Values.Attributes {
+			names = append(names, "attributes."+key)
+		}
+		lost := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return owner[name] == c.EventID })
+		switch {
+		case len(names) == 0:
+			outcomes[c.EventID] = ticket.OutcomeNoFields
+		case len(lost) == 0:
+			outcomes[c.EventID] = ticket.OutcomeCurrent
+		case len(lost) == len(names):
+			outcomes[c.EventID] = ticket.OutcomeSuperseded
+		default:
+			outcomes[c.EventID] = ticket.OutcomePartlySuperseded
+		}
+	}
+	return want, outcomes
+}
+
+// apply merges changes of one ticket.
+func apply(changes ...ticket.Change) ticket.Ticket {
+	r := ticket.NewRecord("t")
+	for i := range changes {
+		r.Apply(&changes[i])
+	}
+	return r.Ticket
+}
+
+func update(eventID string, seconds int64, values ticket.Ticket, names ...string) ticket.Change {
+	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(seconds), Values: values,
+		Named: tickettest.Named(names...)}
+}
+
+func TestNullIsAValueAndAbsentIsNot(t *testing.T) {
+	t.Parallel()
+	assigned := update("a", 1, ticket.Ticket{AssignedTo: "user", Title: "kept"}, "assigned_to", "title")
+	cleared := update("b", 2, ticket.Ticket{}, "assigned_to")
+	if got := apply(cleared, assigned); got.AssignedTo != "" || got.Title != "kept" {
+		t.Errorf("assigned to %q, title %q; want nobody, kept", got.AssignedTo, got.Title)
+	}
+}
+
+func TestOfEqualTimesTheLaterIDStands(t *testing.T) {
+	t.Parallel()
+	a, b := update("a", 1, ticket.Ticket{Title: "a"}, "title"), update("b", 1, ticket.Ticket{Title: "b"}, "title")
+	for _, got := range []ticket.Ticket{apply(a, b), apply(b, a)} {
+		if got.Title != "b" {
+			t.Errorf("title %q, want b", got.Title)
+		}
+	}
+}
+
+func TestUpdateTime(t *testing.T) {
+	t.Parallel()
+	dated := func(id string, at, says int64) ticket.Change {
+		return update(id, at, ticket.Ticket{UpdateTime: tickettest.At(says)}, "update_time")
+	}
+	for name, test := range map[string]struct {
+		changes []ticket.Change
+		want    int64
+	}{
+		"no date": {[]ticket.Change{update("a", 5, ticket.Ticket{})}, 5},
+		"the latest event's date, though it is older": {[]ticket.Change{dated("a", 5, 3)}, 3},
+		"a later event without a date":                {[]ticket.Change{dated("a", 5, 3), update("b", 7, ticket.Ticket{}, "title")}, 7},
+		"a later event, older than the date":          {[]ticket.Change{dated("a", 5, 9), update("b", 7, ticket.Ticket{}, "title")}, 9},
+		"an earlier event without a date":             {[]ticket.Change{dated("a", 5, 3), update("b", 4, ticket.Ticket{}, "title")}, 3},
+		"a date that was cleared":                     {[]ticket.Change{dated("a", 5, 3), update("b", 6, ticket.Ticket{}, "update_time")}, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := apply(test.changes...).UpdateTime; got != tickettest.At(test.want) {
+				t.Errorf("update time %+v, want %+v", got, tickettest.At(test.want))
+			}
+		})
+	}
+}
+
+func TestAnExactTextFallsWithItsField(t *testing.T) {
+	t.Parallel()
+	exact := update("a", 1, ticket.Ticket{Title: "\ufffd", Attributes: map[string]string{"title": `"\ud800"`}}, "title")
+	plain := update("b", 2, ticket.Ticket{Title: "plain"}, "title")
+	elsewhere := update("c", 3, ticket.Ticket{Description: "x"}, "description")
+	for name, test := range map[string]struct {
+		changes []ticket.Change
+		want    map[string]string
+	}{
+		"it stands while its field does":           {[]ticket.Change{exact, elsewhere}, map[string]string{"title": `"\ud800"`}},
+		"it goes with its field":                   {[]ticket.Change{exact, plain}, nil},
+		"it doesn't come back":                     {[]ticket.Change{plain, exact}, nil},
+		"an attribute of that name alone is later": {[]ticket.Change{update("d", 4, ticket.Ticket{Attributes: map[string]string{"title": "7"}}), plain, exact}, map[string]string{"title": "7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, apply(test.changes...).Attributes); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	created, snapshot := update("a", 1, ticket.Ticket{}), update("a", 1, ticket.Ticket{})
+	created.Name, snapshot.FullSnapshot = ticket.Created, true
+	for want, changes := range map[bool][]ticket.Change{false: {update("b", 2, ticket.Ticket{})}, true: {update("b", 2, ticket.Ticket{}), created}} {
+		if got := apply(changes...).Complete; got != want {
+			t.Errorf("complete = %v, want %v", got, want)
+		}
+	}
+	if !apply(snapshot, update("b", 2, ticket.Ticket{})).Complete {
+		t.Error("a snapshot does not make a ticket complete")
+	}
+}

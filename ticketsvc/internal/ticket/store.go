@@ -1,0 +1,55 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+)
+
+var (
+	// ErrNotFound says that no event of the ticket is recorded.
+	ErrNotFound = errors.New("no event of the ticket is recorded")
+	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
+	// succeed later.
+	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrCorrupt says that what the database holds of a ticket can't be read. The text names the ticket.
+	ErrCorrupt = errors.New("the stored ticket can't be read")
+)
+
+// Recorded is what became of one change.
+type Recorded struct {
+	// Duplicate tells that the event was recorded before, so that the change had no effect.
+	Duplicate bool
+	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt].
+	Err error
+}
+
+// Store keeps the log of events and the tickets that they make. It is safe for concurrent use.
+//
+// Every method returns the error of its context when that ends first, and [ErrUnavailable] when the database is at fault.
+type Store interface {
+	// Record adds the events of changes that are not in the log yet to it, and merges them into their tickets, in one durable
+	// transaction. It returns what became of each change, in their order. An event that is there twice is recorded once; it is the
+	// first one that counts. After an error nothing of the batch is recorded, as far as is known.
+	Record(ctx context.Context, changes []Change) ([]Recorded, error)
+
+	// Get returns a ticket. Errors: [ErrNotFound], [ErrCorrupt].
+	Get(ctx context.Context, ticketID string) (Ticket, error)
+
+	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. Errors: [ErrCorrupt].
+	BatchGet(ctx context.Context, ticketIDs []string) (map[string]Ticket, error)
+
+	// List returns, in that order, the first tickets that match the filter and come behind after; from the beginning where that is nil.
+	// There are at most limit, which is at least 1, and fewer where they are together larger than [MaxPageBytes], but one at least.
+	// more tells whether others follow. Errors: [ErrCorrupt].
+	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit int) (tickets []Ticket, more bool, err error)
+
+	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least
+	// 1. more tells whether others follow. Errors: [ErrNotFound], [ErrCorrupt].
+	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
+
+	// Ping returns nil when the database answers.
+	Ping(ctx context.Context) error
+
+	// Close lets go of the database. Calls that come later get [ErrUnavailable].
+	Close() error
+}

@@ -1,0 +1,100 @@
+// Package ticket holds the rules of the ticket service: how events make a ticket whatever order they come in, which tickets a filter
+// matches, what a list's order is, and what an event still means for its ticket.
+//
+// A ticket is a map of last-writer-wins registers, one for each top-level field and one for each attribute. What an event says of a
+// register stands until an event with a later [Stamp] says something else of it. The rules import the standard library only; a
+// database keeps what they make behind the interface [Store].
+package ticket
+
+// MaxIDBytes is the most bytes that the id of a ticket or an event may have.
+const MaxIDBytes = 256
+
+// Ticket is a tenant's request, as far as the recorded events tell. Its fields mean what those of the contract's message
+// allthings.ticket.v1.Ticket do; the zero value of each is that no event has named it, or that it was cleared.
+type Ticket struct {
+	ID                   string
+	AppID                string
+	IncrementID          string
+	Title                string
+	Description          string
+	Status               Status // follows StatusText
+	StatusText           string
+	CategoryID           string
+	AssignedTo           string
+	CreatedBy            string
+	PropertyID           string
+	UnitName             string
+	Channels             []string
+	Labels               []string
+	Tags                 []string
+	Files                []string
+	PhoneNumber          string
+	CustomSettings       []CustomSetting
+	CommentCount         int32
+	CreateTime           Instant
+	UpdateTime           Instant // always set in a ticket that a [Record] made
+	LastStatusUpdateTime Instant
+
+	// Attributes holds the JSON text of what the fields above do not model, by the provider's names.
+	Attributes map[string]string
+	// Revision is how many events are recorded for the ticket.
+	Revision int64
+	// Complete tells whether the ticket's creation, or a snapshot of the whole ticket, is recorded.
+	Complete bool
+}
+
+// CustomSetting is one setting that a ticket's category adds.
+type CustomSetting struct {
+	Key  string
+	Type string
+	// Kind says which of the values below is meant.
+	Kind ValueKind
+	// Value is the setting's text for [TextValue], its JSON text for [JSONValue], and empty for [NoValue].
+	Value string
+	// Attributes holds the JSON text of every other field of the setting, by name.
+	Attributes map[string]string
+}
+
+// ValueKind says what form a setting's value has.
+type ValueKind uint8
+
+const (
+	// NoValue: the provider sent none, or null.
+	NoValue ValueKind = iota
+	// TextValue is a text.
+	TextValue
+	// JSONValue is anything else, as JSON.
+	JSONValue
+)
+
+// Status says whom a ticket waits for. Its numbers are those of the contract's enum TicketStatus.
+type Status int32
+
+const (
+	// StatusUnspecified: no status yet, or one that is not known here.
+	StatusUnspecified Status = 0
+	// StatusWaitingForAgent: the ticket waits for the property's management.
+	StatusWaitingForAgent Status = 1
+	// StatusWaitingForCustomer: the ticket waits for the tenant.
+	StatusWaitingForCustomer Status = 2
+	// StatusWaitingForExternal: the ticket waits for a third party.
+	StatusWaitingForExternal Status = 3
+	// StatusClosed: the ticket is done.
+	StatusClosed Status = 4
+)
+
+// ParseStatus returns the status that the provider's word stands for: [StatusUnspecified] where the word is not known.
+func ParseStatus(providerWord string) Status {
+	switch providerWord {
+	case "waiting-for-agent":
+		return StatusWaitingForAgent
+	case "waiting-for-customer":
+		return StatusWaitingForCustomer
+	case "waiting-for-external":
+		return StatusWaitingForExternal
+	case "closed":
+		return StatusClosed
+	default:
+		return StatusUnspecified
+	}
+}

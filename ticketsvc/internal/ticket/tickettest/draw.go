@@ -1,0 +1,98 @@
+package tickettest
+
+import (
+	"fmt"
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// At returns the moment that is so many seconds after one in 2026.
+func At(seconds int64) ticket.Instant {
+	return ticket.Instant{Set: true, Seconds: 1_780_000_000 + seconds}
+}
+
+// Named returns the set of the fields with these names in the contract.
+func Named(names ...string) ticket.FieldSet {
+	var set ticket.FieldSet
+	for _, name := range names {
+		f, ok := ticket.ParseField(name)
+		if !ok {
+			panic("no such field: " + name)
+		}
+		set = set.With(f)
+	}
+	return set
+}
+
+// texts are values of fields: none, plain ones, and one that needs care.
+var texts = []string{"", "a", "b", "closed", "waiting-for-agent", "\x00 é🥶\u2028"}
+
+// attributeKeys hold plain ones, and names of modelled fields at the provider.
+var attributeKeys = []string{"sortHash", "_embedded.unit", "title", "status", "labels", "commentCount"}
+
+// Changes draws events of one ticket: few times, so that many are equal; fields set, cleared and absent; attributes, also those that
+// bear the name of a modelled field; creations and snapshots. No two have the same id.
+func Changes(t *rapid.T, ticketID string) []ticket.Change {
+	changes := make([]ticket.Change, rapid.IntRange(1, 7).Draw(t, "events"))
+	for i := range changes {
+		c := ticket.Change{
+			EventID:     fmt.Sprintf("event-%d", (i*5)%7),
+			Name:        rapid.SampledFrom([]ticket.EventName{ticket.Updated, ticket.Created}).Draw(t, "name"),
+			TicketID:    ticketID,
+			OccurTime:   At(rapid.Int64Range(1, 3).Draw(t, "time")),
+			ReceiveTime: At(10),
+		}
+		c.FullSnapshot = c.Name == ticket.Updated && rapid.Bool().Draw(t, "snapshot")
+		// Half of the fields each: a bit mask is one draw where one for each field would be twenty.
+		mask := rapid.Uint32().Draw(t, "fields")
+		value := rapid.SampledFrom(texts)
+		for f := range ticket.Fields() {
+			if mask&(1<<f) == 0 {
+				continue
+			}
+			c.Named = c.Named.With(f)
+			setValue(&c.Values, f, value.Draw(t, f.String()))
+		}
+		for _, key := range attributeKeys {
+			if rapid.IntRange(0, 2).Draw(t, key) == 0 {
+				if c.Values.Attributes == nil {
+					c.Values.Attributes = map[string]string{}
+				}
+				c.Values.Attributes[key] = value.Draw(t, "text")
+			}
+		}
+		changes[i] = c
+	}
+	return changes
+}
+
+// setValue sets a field of any type to a value that text stands for: the empty text for none.
+func setValue(t *ticket.Ticket, f ticket.Field, text string) {
+	number := int64(slices.Index(texts, text))
+	switch target := f.Ref(t).(type) {
+	case *string:
+		*target = text
+	case *[]string:
+		if text != "" {
+			*target = []string{text, "", text}
+		}
+	case *[]ticket.CustomSetting:
+		if text != "" {
+			*target = []ticket.CustomSetting{
+				{Key: text, Kind: ticket.TextValue},
+				{Type: text, Kind: ticket.JSONValue, Value: text, Attributes: map[string]string{text: text, "": ""}},
+			}
+		}
+	case *int32:
+		*target = int32(-number)
+	case *ticket.Instant:
+		if text != "" {
+			*target = At(number)
+		}
+	default:
+		panic(fmt.Sprintf("field %s has type %T, which no value is made up for", f, target))
+	}
+}

@@ -1,0 +1,249 @@
+package tickettest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+var orders = []ticket.Order{
+	{Time: ticket.ByUpdateTime}, {Time: ticket.ByUpdateTime, Descending: true},
+	{Time: ticket.ByCreateTime}, {Time: ticket.ByCreateTime, Descending: true},
+}
+
+// walk returns the tickets of all pages.
+func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.Order, pageSize int) []ticket.Ticket {
+	t.Helper()
+	var all []ticket.Ticket
+	var after *ticket.Cursor
+	for {
+		page, more, err := store.List(t.Context(), filter, order, after, pageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page...)
+		if !more {
+			return all
+		}
+		if len(page) == 0 {
+			t.Fatal("an empty page says that others follow")
+		}
+		cursor := order.Cursor(&page[len(page)-1])
+		after = &cursor
+	}
+}
+
+// testLists compares lists with filters and orders as the rules have them. Half of the tickets have one of three update times, and some
+// no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
+func testLists(t *testing.T, open Open) {
+	store := mustOpen(t, open)
+	random := rand.New(rand.NewPCG(3, 4))
+	pick := func(values ...string) string { return values[random.IntN(len(values))] }
+	const tickets = 120
+	var changes []ticket.Change
+	for i := range 2 * tickets {
+		c := ticket.Change{
+			EventID: fmt.Sprintf("e%03d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%x", i%tickets*7919%4096), OccurTime: At(0),
+			Named: Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time"),
+			Values: ticket.Ticket{
+				StatusText: pick("", "closed", "waiting-for-agent", "something new"), AppID: pick("", "app1", "app2"),
+				CategoryID: pick("", "c1", "c2"), AssignedTo: pick("", "", "u1", "u2"), PropertyID: pick("", "p1", "p2", "p\x00"),
+				UpdateTime: At(int64(random.IntN(3))),
+			},
+		}
+		if i%2 == 0 {
+			c.Values.UpdateTime = ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: int32(random.IntN(1e9))}
+		}
+		if i%3 != 0 {
+			c.Values.CreateTime = At(int64(random.IntN(9)))
+		}
+		changes = append(changes, c)
+	}
+	mustRecord(t, store, changes[:tickets]...)
+	mustRecord(t, store, changes[tickets:]...)
+	var all []ticket.Ticket
+	for i := range tickets {
+		all = append(all, merged(changes[i], changes[tickets+i]))
+	}
+
+	for name, filter := range map[string]ticket.Filter{
+		"all":                      {},
+		"one status":               {Statuses: []ticket.Status{ticket.StatusClosed}},
+		"an unknown status":        {Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusWaitingForAgent}},
+		"Apps":                     {AppIDs: []string{"app1", "app2"}},
+		"no App":                   {AppIDs: []string{""}},
+		"categories":               {CategoryIDs: []string{"c1", "nowhere"}},
+		"properties":               {PropertyIDs: []string{"p1", "p\x00"}},
+		"no property or one":       {PropertyIDs: []string{"", "p2"}},
+		"a user":                   {AssignedTo: "u1"},
+		"nobody":                   {Unassigned: true},
+		"from a time":              {UpdatedAfter: At(1)},
+		"before a time":            {UpdatedBefore: At(1)},
+		"a range in a second":      {UpdatedAfter: ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: 5e8}, UpdatedBefore: At(1)},
+		"an empty range":           {UpdatedAfter: At(1), UpdatedBefore: At(1)},
+		"everything at once":       {Statuses: []ticket.Status{ticket.StatusClosed}, AppIDs: []string{"app1"}, CategoryIDs: []string{"c1", "c2"}, PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0)},
+		"nothing has this":         {AssignedTo: "nobody"},
+		"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
+	} {
+		for _, order := range orders {
+			want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
+			slices.SortFunc(want, func(a, b ticket.Ticket) int { return order.Compare(order.Cursor(&a), order.Cursor(&b)) })
+			for _, pageSize := range []int{1, 7, 120, 1000} {
+				if diff := cmp.Diff(want, walk(t, store, filter, order, pageSize), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%s, order %+v, pages of %d: %s", name, order, pageSize, diff)
+				}
+			}
+		}
+	}
+}
+
+// testPagesUnderWrites walks while other tickets change: those that don't are to come exactly once.
+func testPagesUnderWrites(t *testing.T, open Open) {
+	store := mustOpen(t, open)
+	var changes []ticket.Change
+	for i := range 200 {
+		changes = append(changes, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%03d", i), int64(i/20), ""))
+	}
+	mustRecord(t, store, changes...)
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := 0; ; i++ {
+			c := titled(fmt.Sprintf("later%d", i), fmt.Sprintf("t%03d", i*2%200), int64(i%15), "")
+			if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for _, order := range orders {
+		times := map[string]int{}
+		for _, one := range walk(t, store, ticket.Filter{}, order, 9) {
+			times[one.ID]++
+		}
+		for i := 1; i < 200; i += 2 {
+			if id := fmt.Sprintf("t%03d", i); times[id] != 1 {
+				t.Errorf("order %+v: %s, which did not change, came %d times", order, id, times[id])
+			}
+		}
+	}
+	close(stop)
+	writer.Wait()
+}
+
+func testLargePages(t *testing.T, open Open) {
+	store := mustOpen(t, open)
+	const tickets = 7
+	for i := range tickets {
+		size := ticket.MaxPageBytes / 3
+		if i == 3 {
+			size = ticket.MaxPageBytes + 1
+		}
+		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), strings.Repeat("x", size)))
+	}
+	for _, order := range orders {
+		if got := walk(t, store, ticket.Filter{}, order, 1000); len(got) != tickets {
+			t.Errorf("order %+v: %d tickets, want %d", order, len(got), tickets)
+		}
+	}
+	page, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 1000)
+	if err != nil || !more || len(page) != 2 {
+		t.Errorf("first page: %d tickets, more %v, %v; want the 2 that fit in", len(page), more, err)
+	}
+}
+
+func allEvents(t *testing.T, store ticket.Store, ticketID string, pageSize int) []ticket.Event {
+	t.Helper()
+	var all []ticket.Event
+	var after int64
+	for {
+		page, more, err := store.ListEvents(t.Context(), ticketID, after, pageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page...)
+		if !more {
+			return all
+		}
+		after = page[len(page)-1].Sequence
+	}
+}
+
+func sequences(events []ticket.Event) []int64 {
+	numbers := make([]int64, len(events))
+	for i, e := range events {
+		numbers[i] = e.Sequence
+	}
+	return numbers
+}
+
+// testLog records in batches with duplicates among them, from several writers.
+func testLog(t *testing.T, open Open) {
+	store := mustOpen(t, open)
+	var writers sync.WaitGroup
+	for writer := range 4 {
+		writers.Go(func() {
+			for i := range 10 {
+				event := func(n int) ticket.Change {
+					return titled(fmt.Sprintf("e%d-%d", writer, i+n), fmt.Sprintf("t%d", (i+n)%2), 1, "")
+				}
+				if _, err := store.Record(t.Context(), []ticket.Change{event(0), event(0), event(1)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	got := slices.Concat(sequences(allEvents(t, store, "t0", 3)), sequences(allEvents(t, store, "t1", 1000)))
+	slices.Sort(got)
+	want := make([]int64, 4*11)
+	for i := range want {
+		want[i] = int64(i + 1)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testEventPages(t *testing.T, open Open) {
+	store := mustOpen(t, open)
+	changes := []ticket.Change{
+		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Named: Named("title", "labels"),
+			Values: ticket.Ticket{Title: "old", Labels: []string{"x"}, Attributes: map[string]string{"read": "true"}}},
+		{EventID: "current", Name: ticket.Updated, TicketID: "t1", OccurTime: At(3), Named: Named("title"),
+			Values: ticket.Ticket{Title: "new", Attributes: map[string]string{"title": `"\ud800"`, "read": "null"}}},
+		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Named: Named("title", "labels"),
+			Values: ticket.Ticket{Title: "between", Attributes: map[string]string{"title": `"\udfff"`}}},
+		{EventID: "empty", Name: ticket.Updated, TicketID: "t1", OccurTime: At(4)},
+	}
+	mustRecord(t, store, changes...)
+	want := []ticket.Event{
+		{Outcome: ticket.OutcomeSuperseded},
+		{Outcome: ticket.OutcomeCurrent},
+		{Outcome: ticket.OutcomePartlySuperseded},
+		{Outcome: ticket.OutcomeNoFields},
+	}
+	for i := range want {
+		c := changes[i]
+		want[i] = ticket.Event{Sequence: int64(i + 1), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
+			ReceiveTime: c.ReceiveTime, Content: c.Content(), Outcome: want[i].Outcome}
+	}
+	for _, pageSize := range []int{1, 2, 3, 4, 1000} {
+		if diff := cmp.Diff(want, allEvents(t, store, "t1", pageSize)); diff != "" {
+			t.Errorf("pages of %d: %s", pageSize, diff)
+		}
+	}
+}

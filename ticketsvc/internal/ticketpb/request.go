@@ -1,0 +1,156 @@
+package ticketpb
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// ToCreated returns the change that a request says. The error is a [*ticket.InvalidError]. The change shares the request's lists and
+// maps.
+func ToCreated(request *ticketv1.TicketCreatedRequest) (ticket.Change, error) {
+	return toChange(ticket.Created, request.GetEvent(), request.GetTicket(), request.GetFieldMask(), "field_mask")
+}
+
+// ToUpdated is as [ToCreated].
+func ToUpdated(request *ticketv1.TicketUpdatedRequest) (ticket.Change, error) {
+	change, err := toChange(ticket.Updated, request.GetEvent(), request.GetTicket(), request.GetUpdateMask(), "update_mask")
+	change.FullSnapshot = request.GetFullSnapshot()
+	return change, err
+}
+
+func toChange(name ticket.EventName, event *ticketv1.EventMetadata, message *ticketv1.Ticket, mask *fieldmaskpb.FieldMask,
+	maskName string,
+) (ticket.Change, error) {
+	var violations ticket.Violations
+	violations.CheckID("event.event_id", event.GetEventId())
+	violations.CheckID("ticket.ticket_id", message.GetTicketId())
+	change := ticket.Change{
+		EventID:     event.GetEventId(),
+		Name:        name,
+		TicketID:    message.GetTicketId(),
+		OccurTime:   toInstant(event.GetOccurTime()),
+		ReceiveTime: toInstant(event.GetReceiveTime()),
+	}
+	if !change.OccurTime.Set {
+		violations.Add("event.occur_time", "must be set")
+	}
+	checkInstant("event.occur_time", change.OccurTime, &violations)
+	checkInstant("event.receive_time", change.ReceiveTime, &violations)
+	attributesNamed := false
+	for _, path := range mask.GetPaths() {
+		field, ok := ticket.ParseField(path)
+		switch {
+		case ok:
+			change.Named = change.Named.With(field)
+		case path == ticket.AttributesName:
+			attributesNamed = true
+		default:
+			violations.Add(maskName, "must name nothing but fields of Ticket that events can set")
+		}
+	}
+	values := toTicket(message)
+	change.Values = values.Only(change.Named)
+	if attributesNamed && len(message.GetAttributes()) > 0 {
+		change.Values.Attributes = message.GetAttributes()
+	}
+	for field := range change.Named.All() {
+		if instant, ok := field.Ref(&change.Values).(*ticket.Instant); ok {
+			checkInstant("ticket."+field.String(), *instant, &violations)
+		}
+	}
+	return change, violations.Err()
+}
+
+func checkInstant(field string, instant ticket.Instant, violations *ticket.Violations) {
+	if !instant.Valid() {
+		violations.Add(field, "must be a time in the years 1 to 9999")
+	}
+}
+
+// ListQuery is what a ListTicketsRequest asks for, apart from where it goes on.
+type ListQuery struct {
+	// Filter is in its normal form.
+	Filter ticket.Filter
+	Order  ticket.Order
+	// PageSize is between 1 and 1000.
+	PageSize int
+}
+
+// ToListQuery returns what a request asks for. The error is a [*ticket.InvalidError].
+func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
+	var violations ticket.Violations
+	order, ok := ticket.ParseOrder(request.GetOrderBy())
+	if !ok {
+		violations.Add("order_by", "must be update_time or create_time, with or without desc behind it")
+	}
+	pageSize := toPageSize(request.GetPageSize(), &violations)
+	message := request.GetFilter()
+	filter := ticket.Filter{
+		AppIDs:        message.GetAppIds(),
+		CategoryIDs:   message.GetCategoryIds(),
+		PropertyIDs:   message.GetPropertyIds(),
+		AssignedTo:    message.GetAssignedTo(),
+		Unassigned:    message.GetUnassigned(),
+		UpdatedAfter:  toInstant(message.GetUpdatedAfter()),
+		UpdatedBefore: toInstant(message.GetUpdatedBefore()),
+	}
+	for _, status := range message.GetStatuses() {
+		filter.Statuses = append(filter.Statuses, ticket.Status(status))
+	}
+	filter.Check("filter", &violations)
+	if message.GetText() != "" {
+		violations.Add("filter.text", "is not supported yet")
+	}
+	return ListQuery{Filter: filter.Normal(), Order: order, PageSize: pageSize}, violations.Err()
+}
+
+// ToTicketID returns the ticket that a request names. The error is a [*ticket.InvalidError].
+func ToTicketID(id string) (string, error) {
+	var violations ticket.Violations
+	violations.CheckID("ticket_id", id)
+	return id, violations.Err()
+}
+
+// maxBatchIDs is the most tickets that one BatchGetTickets can ask for.
+const maxBatchIDs = 1000
+
+// ToTicketIDs returns the tickets that a request names, each once, in the order in which it first names them. The error is a
+// [*ticket.InvalidError].
+func ToTicketIDs(request *ticketv1.BatchGetTicketsRequest) ([]string, error) {
+	var violations ticket.Violations
+	if len(request.GetTicketIds()) > maxBatchIDs {
+		violations.Add("ticket_ids", "must have at most 1000 values")
+		return nil, violations.Err()
+	}
+	seen := make(map[string]bool, len(request.GetTicketIds()))
+	ids := slices.DeleteFunc(slices.Clone(request.GetTicketIds()), func(id string) bool {
+		repeated := seen[id]
+		seen[id] = true
+		return repeated
+	})
+	for _, id := range ids {
+		violations.CheckID("ticket_ids", id)
+	}
+	return ids, violations.Err()
+}
+
+// ToEventQuery returns the ticket that a request names, and how many events a page of it has at the most. The error is a
+// [*ticket.InvalidError].
+func ToEventQuery(request *ticketv1.ListTicketEventsRequest) (ticketID string, pageSize int, err error) {
+	var violations ticket.Violations
+	violations.CheckID("ticket_id", request.GetTicketId())
+	pageSize = toPageSize(request.GetPageSize(), &violations)
+	return request.GetTicketId(), pageSize, violations.Err()
+}
+
+func toPageSize(requested int32, violations *ticket.Violations) int {
+	size, ok := ticket.PageSize(requested)
+	if !ok {
+		violations.Add("page_size", "must not be negative")
+	}
+	return size
+}

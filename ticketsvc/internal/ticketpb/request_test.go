@@ -1,0 +1,136 @@
+package ticketpb_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+// violated returns the fields that an error says are wrong.
+func violated(t *testing.T, err error) []string {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	var invalid *ticket.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("error %v, want an InvalidError", err)
+	}
+	var fields []string
+	for _, v := range invalid.Violations {
+		fields = append(fields, v.Field)
+	}
+	return fields
+}
+
+func at(seconds int64) *timestamppb.Timestamp {
+	return &timestamppb.Timestamp{Seconds: tickettest.At(seconds).Seconds}
+}
+
+func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
+	t.Parallel()
+	request := &ticketv1.TicketUpdatedRequest{
+		Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1), ReceiveTime: at(2)},
+		Ticket: &ticketv1.Ticket{TicketId: "t", Title: "named", Description: "not named", Status: ticketv1.TicketStatus_TICKET_STATUS_CLOSED,
+			CreateTime: &timestamppb.Timestamp{Nanos: -1}, Revision: 7, Complete: true, Attributes: map[string]string{"read": "true"}},
+		UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"title", "labels", "attributes", "title"}},
+		FullSnapshot: true,
+	}
+	got, err := ticketpb.ToUpdated(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1), ReceiveTime: tickettest.At(2),
+		FullSnapshot: true, Named: tickettest.Named("title", "labels"),
+		Values: ticket.Ticket{Title: "named", Attributes: map[string]string{"read": "true"}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	request.UpdateMask.Paths = []string{"title"}
+	if got, err = ticketpb.ToUpdated(request); err != nil || got.Values.Attributes != nil {
+		t.Errorf("attributes that are not named: %v, %v", got.Values.Attributes, err)
+	}
+}
+
+func TestRequestsThatCanNeverSucceed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*ticketv1.TicketCreatedRequest)
+		want   []string
+	}{
+		"nothing":                     {func(r *ticketv1.TicketCreatedRequest) { *r = ticketv1.TicketCreatedRequest{} }, []string{"event.event_id", "ticket.ticket_id", "event.occur_time"}},
+		"a long event id":             {func(r *ticketv1.TicketCreatedRequest) { r.Event.EventId = strings.Repeat("x", 257) }, []string{"event.event_id"}},
+		"a long ticket id":            {func(r *ticketv1.TicketCreatedRequest) { r.Ticket.TicketId = strings.Repeat("é", 129) }, []string{"ticket.ticket_id"}},
+		"a time before year 1":        {func(r *ticketv1.TicketCreatedRequest) { r.Event.OccurTime.Seconds = -62135596801 }, []string{"event.occur_time"}},
+		"a bad receive time":          {func(r *ticketv1.TicketCreatedRequest) { r.Event.ReceiveTime = &timestamppb.Timestamp{Nanos: -1} }, []string{"event.receive_time"}},
+		"a bad named time":            {func(r *ticketv1.TicketCreatedRequest) { r.Ticket.CreateTime = &timestamppb.Timestamp{Seconds: 1 << 60} }, []string{"ticket.create_time"}},
+		"the ticket's id in the mask": {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"ticket_id", "revision"} }, []string{"field_mask"}},
+		"the status in the mask":      {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"status"} }, []string{"field_mask"}},
+		"completeness in the mask":    {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"complete"} }, []string{"field_mask"}},
+		"an unknown field":            {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"ticket.title"} }, []string{"field_mask"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := &ticketv1.TicketCreatedRequest{Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1)},
+				Ticket: &ticketv1.Ticket{TicketId: "t"}, FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "create_time"}}}
+			if _, err := ticketpb.ToCreated(request); err != nil {
+				t.Fatal(err)
+			}
+			test.change(request)
+			_, err := ticketpb.ToCreated(request)
+			if diff := cmp.Diff(test.want, violated(t, err)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestListQueries(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		request *ticketv1.ListTicketsRequest
+		want    []string
+	}{
+		"nothing":     {&ticketv1.ListTicketsRequest{}, nil},
+		"all at once": {&ticketv1.ListTicketsRequest{PageSize: -1, OrderBy: "title", Filter: &ticketv1.TicketFilter{Text: "heating", Statuses: []ticketv1.TicketStatus{99}}}, []string{"order_by", "page_size", "filter.statuses", "filter.text"}},
+		"a bad time":  {&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{UpdatedBefore: &timestamppb.Timestamp{Nanos: -1}}}, []string{"filter.updated_before"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := ticketpb.ToListQuery(test.request)
+			if diff := cmp.Diff(test.want, violated(t, err)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTicketIDs(t *testing.T) {
+	t.Parallel()
+	request := &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"b", "a", "b", "c", "a"}}
+	got, err := ticketpb.ToTicketIDs(request)
+	if err != nil || !slices.Equal(got, []string{"b", "a", "c"}) || len(request.TicketIds) != 5 {
+		t.Errorf("ids %q, %v", got, err)
+	}
+	tooMany := &ticketv1.BatchGetTicketsRequest{}
+	for i := range 1001 {
+		tooMany.TicketIds = append(tooMany.TicketIds, fmt.Sprint(i))
+	}
+	for _, request := range []*ticketv1.BatchGetTicketsRequest{tooMany, {TicketIds: []string{"a", ""}}, {TicketIds: []string{strings.Repeat("x", 257)}}} {
+		_, err := ticketpb.ToTicketIDs(request)
+		if diff := cmp.Diff([]string{"ticket_ids"}, violated(t, err)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

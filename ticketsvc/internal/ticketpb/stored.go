@@ -1,0 +1,232 @@
+package ticketpb
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// MarshalRecord returns a record as databases keep it: the ticket as a message of the contract, and the stamps in a form of their own.
+// Equal records have equal bytes.
+//
+// The stamps begin with the number of the form, 1. The rest are varints, and texts behind their lengths:
+//
+//	number of events, then for each, in the order of stamps: seconds (zigzag), nanoseconds, event id; the last is the ticket's latest
+//	1 and seconds (zigzag) and nanoseconds of the provider's update time, or 0 for none
+//	number of fields, then for each, in the contract's order: its number in the contract, the place of its event
+//	for each of the ticket's attributes, in the order of the keys: the place of its event, counted from 1; 0 where it has the stamp of a
+//	field
+func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
+	keys := sortedKeys(r.Ticket.Attributes)
+	events := eventsOf(&r.Stamps, keys)
+	place := func(s ticket.Stamp) uint64 {
+		i, _ := slices.BinarySearchFunc(events, s, ticket.Stamp.Compare)
+		return uint64(i)
+	}
+
+	b := append(make([]byte, 0, 64+64*len(events)+len(keys)), stampsForm)
+	b = protowire.AppendVarint(b, uint64(len(events)))
+	for _, event := range events {
+		b = appendMoment(b, event.Time)
+		b = protowire.AppendString(b, event.EventID)
+	}
+	if r.Stamps.ProviderUpdateTime.Set {
+		b = appendMoment(append(b, 1), r.Stamps.ProviderUpdateTime)
+	} else {
+		b = append(b, 0)
+	}
+	named := 0
+	for _, stamp := range r.Stamps.Fields {
+		if stamp != (ticket.Stamp{}) {
+			named++
+		}
+	}
+	b = protowire.AppendVarint(b, uint64(named))
+	for f := range ticket.Fields() {
+		if stamp := r.Stamps.Fields[f]; stamp != (ticket.Stamp{}) {
+			b = protowire.AppendVarint(b, uint64(numbers[f]))
+			b = protowire.AppendVarint(b, place(stamp))
+		}
+	}
+	for _, key := range keys {
+		if stamp, ok := r.Stamps.Attributes[key]; ok {
+			b = protowire.AppendVarint(b, place(stamp)+1)
+		} else {
+			b = append(b, 0)
+		}
+	}
+	return appendTicket(make([]byte, 0, usualContent), &r.Ticket, keys), b
+}
+
+// usualContent is a size, in bytes, that most tickets do not exceed.
+const usualContent = 3072
+
+// stampsForm is the number of the form in which stamps are kept.
+const stampsForm = 1
+
+// eventsOf returns the distinct stamps of a record, in order.
+func eventsOf(stamps *ticket.Stamps, attributeKeys []string) []ticket.Stamp {
+	events := append(make([]ticket.Stamp, 0, 16), stamps.Latest)
+	// Neighbours mostly come from the same event: leaving out repeats at once makes the sorting short.
+	add := func(s ticket.Stamp) {
+		if s != events[len(events)-1] && s != (ticket.Stamp{}) {
+			events = append(events, s)
+		}
+	}
+	for _, stamp := range stamps.Fields {
+		add(stamp)
+	}
+	for _, key := range attributeKeys {
+		add(stamps.Attributes[key])
+	}
+	slices.SortFunc(events, ticket.Stamp.Compare)
+	return slices.Compact(events)
+}
+
+func appendMoment(b []byte, i ticket.Instant) []byte {
+	b = protowire.AppendVarint(b, protowire.EncodeZigZag(i.Seconds))
+	return protowire.AppendVarint(b, uint64(i.Nanos))
+}
+
+// UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them.
+func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
+	t, attributeKeys, err := parseTicket(content)
+	if err != nil {
+		return nil, err
+	}
+	r := &ticket.Record{Ticket: t}
+	if len(stamps) == 0 || stamps[0] != stampsForm {
+		return nil, errMalformed
+	}
+	p := parser{rest: message(stamps[1:])}
+	events := make([]ticket.Stamp, p.count())
+	for i := range events {
+		events[i] = ticket.Stamp{Time: p.moment(), EventID: p.text()}
+	}
+	event := func(place uint64) ticket.Stamp {
+		if place >= uint64(len(events)) {
+			p.err = errMalformed
+			return ticket.Stamp{}
+		}
+		return events[place]
+	}
+	r.Stamps.Latest = event(uint64(len(events)) - 1)
+	if p.number() != 0 {
+		r.Stamps.ProviderUpdateTime = p.moment()
+	}
+	for range p.count() {
+		f, known := fieldOf(p.number())
+		stamp := event(p.number())
+		if !known {
+			return nil, errMalformed
+		}
+		r.Stamps.Fields[f] = stamp
+	}
+	for _, key := range attributeKeys {
+		place := p.number()
+		if place == 0 {
+			continue
+		}
+		if r.Stamps.Attributes == nil {
+			r.Stamps.Attributes = make(map[string]ticket.Stamp, len(t.Attributes))
+		}
+		r.Stamps.Attributes[key] = event(place - 1)
+	}
+	return r, p.end()
+}
+
+// UnmarshalTicket returns the ticket of a record's content. An error says that the bytes are not what was written, and holds none of
+// them.
+func UnmarshalTicket(content []byte) (ticket.Ticket, error) {
+	t, _, err := parseTicket(content)
+	return t, err
+}
+
+// MarshalValues returns the values of a change as a message Ticket of the contract, with nothing in it but what the event named.
+func MarshalValues(c *ticket.Change) []byte {
+	return appendTicket(make([]byte, 0, 256), &c.Values, sortedKeys(c.Values.Attributes))
+}
+
+// MarshalContent returns what an event named, as databases keep it: the number of fields, for each its number in the contract, then
+// the attributes' keys, each behind its length.
+func MarshalContent(c ticket.Content) []byte {
+	numbersOf := make([]byte, 0, 32)
+	count := uint64(0)
+	for f := range c.Named.All() {
+		numbersOf = protowire.AppendVarint(numbersOf, uint64(numbers[f]))
+		count++
+	}
+	b := append(protowire.AppendVarint(make([]byte, 0, 64), count), numbersOf...)
+	for _, key := range c.AttributeKeys {
+		b = protowire.AppendString(b, key)
+	}
+	return b
+}
+
+// UnmarshalContent is the inverse of [MarshalContent]. An error says that the bytes are not what was written, and holds none of them.
+func UnmarshalContent(b []byte) (ticket.Content, error) {
+	var c ticket.Content
+	p := parser{rest: message(b)}
+	for range p.count() {
+		f, known := fieldOf(p.number())
+		if !known {
+			return c, errMalformed
+		}
+		c.Named = c.Named.With(f)
+	}
+	for p.err == nil && p.rest != "" {
+		c.AttributeKeys = append(c.AttributeKeys, p.text())
+	}
+	return c, p.end()
+}
+
+// parser reads varints and texts one after the other. After an error it returns zeros.
+type parser struct {
+	rest message
+	err  error
+}
+
+func (p *parser) number() uint64 {
+	if p.err != nil {
+		return 0
+	}
+	var n uint64
+	n, p.err = p.rest.varint()
+	return n
+}
+
+// count reads how many items follow. Each takes a byte at least, so a number that can't be right takes no memory.
+func (p *parser) count() uint64 {
+	n := p.number()
+	if n > uint64(len(p.rest)) {
+		p.err = errMalformed
+		return 0
+	}
+	return n
+}
+
+func (p *parser) text() string {
+	if p.err != nil {
+		return ""
+	}
+	var text message
+	text, p.err = p.rest.bytes()
+	return string(text)
+}
+
+func (p *parser) moment() ticket.Instant {
+	i := ticket.Instant{Set: true, Seconds: protowire.DecodeZigZag(p.number()), Nanos: int32(p.number())}
+	if p.err == nil && !i.Valid() {
+		p.err = errMalformed
+	}
+	return i
+}
+
+func (p *parser) end() error {
+	if p.err == nil && p.rest != "" {
+		return errMalformed
+	}
+	return p.err
+}

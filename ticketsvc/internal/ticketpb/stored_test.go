@@ -1,0 +1,137 @@
+package ticketpb_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// drawRecord draws a record of some events.
+func drawRecord(t *rapid.T) *ticket.Record {
+	record := ticket.NewRecord("ticket")
+	for _, c := range tickettest.Changes(t, "ticket") {
+		record.Apply(&c)
+	}
+	return record
+}
+
+// Stored tickets are written and read without the protobuf runtime, which here says whether that is right.
+func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		record := drawRecord(t)
+		content, _ := ticketpb.MarshalRecord(record)
+		want := ticketpb.FromTicket(&record.Ticket)
+		got := &ticketv1.Ticket{}
+		if err := proto.Unmarshal(content, got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+			t.Fatal(diff)
+		}
+		theirs, err := proto.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ticketpb.UnmarshalTicket(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(record.Ticket, back); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestRecordsComeBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawRecord(t)
+		content, stamps := ticketpb.MarshalRecord(want)
+		got, err := ticketpb.UnmarshalRecord(content, stamps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+		for length := range stamps {
+			if _, err := ticketpb.UnmarshalRecord(content, stamps[:length]); err == nil {
+				t.Fatalf("the first %d of %d bytes are taken for stamps", length, len(stamps))
+			}
+		}
+	})
+}
+
+func TestContentsComeBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		for _, c := range tickettest.Changes(t, "ticket") {
+			got, err := ticketpb.UnmarshalContent(ticketpb.MarshalContent(c.Content()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.Content().FieldNames(), got.FieldNames()); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+// Adding a field to the contract is to be noticed here, not by the absence of its values.
+func TestEveryFieldOfTheContractIsARegisterOrKnownNotToBe(t *testing.T) {
+	t.Parallel()
+	others := map[protoreflect.Name]bool{"ticket_id": true, "status": true, "attributes": true, "revision": true, "complete": true}
+	fields := (&ticketv1.Ticket{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		name := fields.Get(i).Name()
+		if _, isRegister := ticket.ParseField(string(name)); isRegister == others[name] {
+			t.Errorf("%s: a register %v", name, isRegister)
+		}
+	}
+	registers := 0
+	for range ticket.Fields() {
+		registers++
+	}
+	if registers+len(others) != fields.Len() {
+		t.Errorf("%d registers and %d others, but the contract has %d fields", registers, len(others), fields.Len())
+	}
+}
+
+func FuzzUnmarshalRecord(f *testing.F) {
+	record := ticket.NewRecord("ticket")
+	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Named: tickettest.Named("title", "custom_settings", "update_time"),
+		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
+			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
+	content, stamps := ticketpb.MarshalRecord(record)
+	f.Add(content, stamps)
+	f.Fuzz(func(t *testing.T, content, stamps []byte) {
+		record, err := ticketpb.UnmarshalRecord(content, stamps)
+		if err != nil {
+			return
+		}
+		// What is read is whole: it is written, and read again, as the same.
+		again, err := ticketpb.UnmarshalRecord(ticketpb.MarshalRecord(record))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, stamps = ticketpb.MarshalRecord(record)
+		againContent, againStamps := ticketpb.MarshalRecord(again)
+		if !bytes.Equal(content, againContent) || !bytes.Equal(stamps, againStamps) {
+			t.Errorf("bytes %x %x become %x %x", content, stamps, againContent, againStamps)
+		}
+	})
+}
