@@ -153,13 +153,19 @@ func (b *batch) appendEvents(ctx context.Context) error {
 		return err
 	}
 	rows := make([]any, 0, eventParameters*len(b.changes))
+	failed := map[string]error{}
 	for i := range b.changes {
+		c := &b.changes[i]
 		if b.recorded[i].Duplicate {
+			// The duplicate of an event that could not be recorded is none.
+			if err := failed[c.EventID]; err != nil {
+				b.recorded[i] = ticket.Recorded{Err: err}
+			}
 			continue
 		}
-		c := &b.changes[i]
 		m := b.tickets[c.TicketID]
 		if m.err != nil {
+			failed[c.EventID] = m.err
 			b.recorded[i].Err = m.err
 			continue
 		}

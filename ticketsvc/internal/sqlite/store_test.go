@@ -72,11 +72,11 @@ func TestATicketThatCannotBeReadFailsItsOwnEventsAlone(t *testing.T) {
 			mustExec(t, path, damage)
 			store = mustOpen(t, path)
 			defer func() { _ = store.Close() }()
-			recorded, err := store.Record(t.Context(), []ticket.Change{change("e3", "bad"), change("e4", "good"), change("e5", "bad"), change("e6", "new")})
+			recorded, err := store.Record(t.Context(), []ticket.Change{change("e3", "bad"), change("e4", "good"), change("e5", "bad"), change("e6", "new"), change("e3", "bad")})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, wantErr := range []error{ticket.ErrCorrupt, nil, ticket.ErrCorrupt, nil} {
+			for i, wantErr := range []error{ticket.ErrCorrupt, nil, ticket.ErrCorrupt, nil, ticket.ErrCorrupt} {
 				if !errors.Is(recorded[i].Err, wantErr) || recorded[i].Duplicate {
 					t.Errorf("change %d: %+v, want error %v", i, recorded[i], wantErr)
 				}

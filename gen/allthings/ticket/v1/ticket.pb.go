@@ -149,7 +149,8 @@ type Ticket struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the ticket last changed.
 	//
-	// The provider's own date, or the time of the latest event where that is newer than the date. Never unset.
+	// The provider's own date where the latest event named it; otherwise the later of that date and the time of the latest event. Never
+	// unset.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// When the status last changed, as the provider says. Unset while unknown.
 	LastStatusUpdateTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_status_update_time,json=lastStatusUpdateTime,proto3" json:"last_status_update_time,omitempty"`
