@@ -98,6 +98,25 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 	}, mux
 }
 
+var (
+	errStopping   = errors.New("the service is stopping")
+	errNoDatabase = errors.New("the database does not answer")
+)
+
+// Readiness returns a function for [NewAdmin] that says why a service should get no requests, if so: it is stopping, since serving has
+// ended, or ping, which asks its database, fails.
+func Readiness(serving context.Context, ping func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if serving.Err() != nil {
+			return errStopping
+		}
+		if err := ping(ctx); err != nil {
+			return fmt.Errorf("%w (%w)", errNoDatabase, err)
+		}
+		return nil
+	}
+}
+
 func writeLine(w http.ResponseWriter, status int, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

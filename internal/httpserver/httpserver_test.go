@@ -64,6 +64,25 @@ func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
 	}
 }
 
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	serving, stop := context.WithCancel(t.Context())
+	var away error
+	ready := httpserver.Readiness(serving, func(context.Context) error { return away })
+	if err := ready(t.Context()); err != nil {
+		t.Errorf("a service whose database answers: %v", err)
+	}
+	away = errors.New("no route to it")
+	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database does not answer") {
+		t.Errorf("a service whose database is away: %v", err)
+	}
+	away = nil
+	stop()
+	if err := ready(t.Context()); err == nil || err.Error() != "the service is stopping" {
+		t.Errorf("a service that stops: %v", err)
+	}
+}
+
 func TestStopLetsRequestsEnd(t *testing.T) {
 	t.Parallel()
 	arrived, goOn := make(chan struct{}), make(chan struct{})

@@ -41,7 +41,9 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	defer func() { err = errors.Join(err, store.Close()) }()
 	in := inbox.New(store)
 
-	admin, mux := httpserver.NewAdmin(store.Ping)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	admin, mux := httpserver.NewAdmin(httpserver.Readiness(ctx, store.Ping))
 	mux.Handle(deliveryv1connect.NewDeliveryServiceHandler(deliveryv1connect.UnimplementedDeliveryServiceHandler{}))
 	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
 	if err != nil {
@@ -52,8 +54,6 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), in.Stop(context.WithoutCancel(ctx)))
 	}
 
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
 	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopForwarding()
 	forwarded := make(chan struct{})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
@@ -37,7 +35,7 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	ready := readiness(ctx, store)
+	ready := httpserver.Readiness(ctx, store.Ping)
 	service := rpc.New(store, ready, log)
 	admin, _ := httpserver.NewAdmin(ready)
 	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
@@ -62,22 +60,4 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	}
 	log.Info("ticketsvc has stopped")
 	return err
-}
-
-var (
-	errStopping   = errors.New("the service is stopping")
-	errNoDatabase = errors.New("the database does not answer")
-)
-
-// readiness returns a function that says why the service should get no calls, if so. serving ends when the service begins to stop.
-func readiness(serving context.Context, store ticket.Store) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if serving.Err() != nil {
-			return errStopping
-		}
-		if err := store.Ping(ctx); err != nil {
-			return fmt.Errorf("%w (%w)", errNoDatabase, err)
-		}
-		return nil
-	}
 }
