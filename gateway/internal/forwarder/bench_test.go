@@ -1,0 +1,68 @@
+package forwarder_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/corpus"
+)
+
+// BenchmarkCall measures one call of ticketsvc with 256 in flight, client and server in this process, over each way to make it.
+func BenchmarkCall(b *testing.B) {
+	const inFlight = 256
+	body, err := corpus.Files.ReadFile("created-full.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	request, err := translate.Event(body, time.Unix(0, 0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	newServer := func(b *testing.B, http2 bool) string {
+		server := httptest.NewUnstartedServer(newTicketsvc(nil).handler())
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetHTTP1(!http2)
+		server.Config.Protocols.SetUnencryptedHTTP2(http2)
+		server.Start()
+		b.Cleanup(server.Close)
+		return server.URL
+	}
+	overHTTP2 := func(b *testing.B, options ...connect.ClientOption) ticketv1connect.TicketEventServiceClient {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		b.Cleanup(transport.CloseIdleConnections)
+		return ticketv1connect.NewTicketEventServiceClient(&http.Client{Transport: transport}, newServer(b, true), options...)
+	}
+	for name, newClient := range map[string]func(*testing.B) ticketv1connect.TicketEventServiceClient{
+		"Connect over HTTP 1.1": func(b *testing.B) ticketv1connect.TicketEventServiceClient {
+			return forwarder.NewClient(newServer(b, false), inFlight)
+		},
+		"Connect over HTTP 2": func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b) },
+		"gRPC over HTTP 2":    func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b, connect.WithGRPC()) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			client := newClient(b)
+			group, ctx := errgroup.WithContext(context.Background())
+			group.SetLimit(inFlight)
+			for b.Loop() {
+				group.Go(func() error {
+					_, err := client.TicketCreated(ctx, request.Created)
+					return err
+				})
+			}
+			if err := group.Wait(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+		})
+	}
+}
