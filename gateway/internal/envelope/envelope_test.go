@@ -139,7 +139,7 @@ func TestParseFindsTheApp(t *testing.T) {
 // corpus returns the paths of the sample deliveries, which the package that translates them keeps.
 func corpus(tb testing.TB) []string {
 	tb.Helper()
-	paths, err := filepath.Glob("../translate/testdata/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/corpus/*.json")
 	if err != nil || len(paths) == 0 {
 		tb.Fatalf("no corpus: %v", err)
 	}

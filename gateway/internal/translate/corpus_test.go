@@ -1,7 +1,6 @@
 package translate_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/corpus"
 )
 
 const (
@@ -42,7 +42,7 @@ func TestEventTranslatesTheCorpus(t *testing.T) {
 
 func TestEveryFileOfTheCorpusIsTested(t *testing.T) {
 	t.Parallel()
-	paths, err := filepath.Glob("testdata/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/corpus/*.json")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no corpus: %v", err)
 	}
@@ -213,7 +213,7 @@ func date(year, month, day, hour, minute, second, nanosecond int) *timestamppb.T
 
 func mustReadCorpus(tb testing.TB, name string) []byte {
 	tb.Helper()
-	body, err := os.ReadFile(filepath.Join("testdata", "corpus", name))
+	body, err := corpus.Files.ReadFile(name)
 	if err != nil {
 		tb.Fatal(err)
 	}

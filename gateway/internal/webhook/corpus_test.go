@@ -10,7 +10,7 @@ import (
 // corpus returns the sample deliveries, which the package that translates them keeps.
 func corpus(tb testing.TB) map[string]string {
 	tb.Helper()
-	paths, err := filepath.Glob("../translate/testdata/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/corpus/*.json")
 	if err != nil || len(paths) == 0 {
 		tb.Fatalf("no corpus: %v", err)
 	}
