@@ -78,7 +78,7 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@go tool staticcheck ./...
 
 .PHONY: check
-check: lint check-generated test race bench-quick ## Everything that CI checks
+check: lint check-generated test race bench-quick ## What CI checks, but for a moment of fuzzing (make fuzz)
 
 .PHONY: clean
 clean: ## Remove bin/ and data/

@@ -16,20 +16,22 @@ fi
 
 # A job in the background of a script does not get Ctrl-C's signal, so this passes it on.
 pids=()
+asked=
 stop() { kill -TERM "${pids[@]}" 2>/dev/null || true; }
-trap stop INT TERM
+trap 'asked=yes; stop' INT TERM
 
 bin/ticketsvc &
 pids+=($!)
 bin/gateway &
 pids+=($!)
 
-# Returns when one has ended, by itself or because of the signal; then the other has to end as well.
+# Returns when one has ended, or when a signal asks to stop. Then both have to end.
 status=0
 wait -n || status=$?
 stop
 for pid in "${pids[@]}"; do
   wait "$pid" || true
 done
-# 128 and more: the wait was ended by a signal, which is how this is meant to end.
-if ((status < 128)); then exit "$status"; fi
+if [[ -n $asked ]]; then exit 0; fi
+echo "one of the services has ended, so the other was stopped" >&2
+exit "$status"

@@ -53,7 +53,7 @@ func packages(t *testing.T) []goPackage {
 var rules = map[string][]string{
 	module + "ticketsvc/internal/ticket":  nil,
 	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
-	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext", "github.com/go-json-experiment/json"},
+	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,
 }
 

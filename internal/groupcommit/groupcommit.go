@@ -84,9 +84,6 @@ func (c *Committer[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
-// Waiting returns how many items wait for a commit to begin.
-func (c *Committer[T, R]) Waiting() int { return len(c.queue) }
-
 // Close takes no more items, commits those that were taken, and returns once all are answered or ctx ends.
 func (c *Committer[T, R]) Close(ctx context.Context) error {
 	c.closing.Lock()

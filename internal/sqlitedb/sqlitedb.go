@@ -69,7 +69,7 @@ func PathFromURL(databaseURL string) (string, error) {
 // Open opens the database, makes it when it is missing, and brings its schema up to date.
 //
 // Errors are [ErrUnusable] with a text for whoever set the path: the folder or file can't be written, another process has it, it is
-// of another application or of a newer schema, or it does not do what durability needs.
+// of another application or of a newer schema, or it does not do what durability needs. When ctx ends first the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
 		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
@@ -84,6 +84,9 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	}
 	db := &DB{lock: lock}
 	if err := db.open(ctx, options); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil

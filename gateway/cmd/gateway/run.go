@@ -35,7 +35,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // last the database is closed.
 func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
 	store, err := sqlite.Open(ctx, c.databasePath)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case err != nil:
 		return program.Problem("database-url", "%w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
@@ -64,7 +67,7 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	adminServer.Start(fail)
 	door.Start(fail)
 	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
-		"database", c.DatabaseURL, "ticketsvc", c.TicketsvcURL)
+		"database", c.databasePath, "ticketsvc", c.ticketsvcURL.Redacted())
 
 	<-ctx.Done()
 	log.Info("gateway is stopping")

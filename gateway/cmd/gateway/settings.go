@@ -49,6 +49,7 @@ type options struct {
 type config struct {
 	options
 	databasePath string
+	ticketsvcURL *url.URL
 	secrets      []string
 }
 
@@ -72,7 +73,8 @@ func parseSettings(program settings.Program) (config, error) {
 	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
 		problem("database-url", "%w", err)
 	}
-	if u, err := url.Parse(c.TicketsvcURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if c.ticketsvcURL, err = url.Parse(c.TicketsvcURL); err != nil || (c.ticketsvcURL.Scheme != "http" && c.ticketsvcURL.Scheme != "https") ||
+		c.ticketsvcURL.Host == "" {
 		problem("ticketsvc-url", "is not a URL such as http://127.0.0.1:9090: set it to where ticketsvc listens")
 	}
 	if !httpserver.IsLoopback(c.AdminListen) {
@@ -84,18 +86,24 @@ func parseSettings(program settings.Program) (config, error) {
 	if !isHeaderName(c.SignatureHeader) {
 		problem("signature-header", "%q is not a header name: use letters, digits and hyphens", c.SignatureHeader)
 	}
-	for flag, d := range map[string]time.Duration{"timestamp-tolerance": c.TimestampTolerance, "forward-timeout": c.ForwardTimeout, "shutdown-timeout": c.ShutdownTimeout} {
-		if d <= 0 || d > 24*time.Hour {
-			problem(flag, "%v is out of range: use more than 0 and at most 24h", d)
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"timestamp-tolerance", c.TimestampTolerance}, {"forward-timeout", c.ForwardTimeout}, {"shutdown-timeout", c.ShutdownTimeout}} {
+		if d.value <= 0 || d.value > 24*time.Hour {
+			problem(d.flag, "%v is out of range: use more than 0 and at most 24h", d.value)
 		}
 	}
-	for flag, limit := range map[string]struct{ value, most int64 }{
-		"max-body-bytes":      {c.MaxBodyBytes, 4 << 20},
-		"forward-concurrency": {int64(c.ForwardConcurrency), 1024},
-		"max-attempts":        {int64(c.MaxAttempts), 1000},
+	for _, limit := range []struct {
+		flag        string
+		value, most int64
+	}{
+		{"max-body-bytes", c.MaxBodyBytes, 4 << 20},
+		{"forward-concurrency", int64(c.ForwardConcurrency), 1024},
+		{"max-attempts", int64(c.MaxAttempts), 1000},
 	} {
 		if limit.value < 1 || limit.value > limit.most {
-			problem(flag, "%d is out of range: use 1 to %d", limit.value, limit.most)
+			problem(limit.flag, "%d is out of range: use 1 to %d", limit.value, limit.most)
 		}
 	}
 	return c, errors.Join(problems...)

@@ -102,7 +102,7 @@ func (f *Forwarder) Run(ctx context.Context) {
 	for range f.options.Concurrency {
 		callers.Go(func() {
 			for delivery := range f.work {
-				f.settlements <- f.forward(ctx, delivery)
+				f.settlements <- f.forwardUnlessPaused(ctx, delivery)
 			}
 		})
 	}
@@ -126,7 +126,7 @@ func (f *Forwarder) claimAll(ctx context.Context) {
 		f.claimed.Release(int64(limit - len(deliveries)))
 		for _, delivery := range deliveries {
 			if probe {
-				f.settlements <- f.forwardProbe(ctx, delivery)
+				f.settlements <- f.forward(ctx, delivery)
 			} else {
 				f.work <- delivery
 			}
@@ -153,16 +153,19 @@ func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.De
 	return deliveries, closed
 }
 
-// forward forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
-func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
+// forwardUnlessPaused forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
+func (f *Forwarder) forwardUnlessPaused(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
 	if closed, _ := f.gate.isClosed(); closed || ctx.Err() != nil {
 		return putBack(delivery, f.options.Now())
 	}
-	return f.forwardProbe(ctx, delivery)
+	return f.forward(ctx, delivery)
 }
 
-// forwardProbe forwards a delivery and returns what became of it.
-func (f *Forwarder) forwardProbe(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
+// forward forwards a delivery and returns what became of it.
+func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
+	if len(delivery.Body) == 0 {
+		return bury(delivery, "the body is gone")
+	}
 	request, err := translateSafely(delivery)
 	if err != nil {
 		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason", err.Error())
@@ -223,6 +226,7 @@ func (f *Forwarder) settle(delivery inbox.Delivery, err error) inbox.Settlement 
 	case failed:
 		f.noteSuccess(now)
 		settlement.Attempts++
+		settlement.Deferrals = 0
 		if settlement.Attempts < f.options.MaxAttempts {
 			settlement.State = inbox.Pending
 			settlement.NextAttemptTime = now.Add(attemptPace.after(settlement.Attempts, f.options.Random()))
@@ -260,7 +264,8 @@ func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) bool {
 
 // putBack is the settlement of a delivery that was claimed and not tried.
 func putBack(delivery inbox.Delivery, now time.Time) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals, NextAttemptTime: now}
+	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
+		Deferrals: delivery.Deferrals, NextAttemptTime: now}
 }
 
 // bury is the settlement of a delivery that can't be forwarded.

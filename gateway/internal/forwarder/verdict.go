@@ -63,7 +63,12 @@ func judge(err error) verdict {
 	}
 	// Nobody at the other end said this: the connection broke, something in between answered, or the call never left.
 	var network net.Error
+	var other *notTicketsvcError
 	switch {
+	case errors.As(err, &other) && other.mayPass():
+		return deferred
+	case errors.As(err, &other):
+		return misdeployed
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return deferred
 	case v == hopeless:

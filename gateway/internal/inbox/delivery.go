@@ -154,7 +154,9 @@ type Delivery struct {
 	ReceiveTime time.Time
 	// TraceParent is the W3C trace context that it came with.
 	TraceParent string
-	// Body is what was posted.
+	// Reason is why it is still pending after a try.
+	Reason string
+	// Body is what was posted. Empty when it is gone, its retention being over.
 	Body []byte
 	// Lease is what the claim is good for.
 	Lease Lease

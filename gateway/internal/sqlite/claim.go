@@ -23,7 +23,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 	if err := s.fetch.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
 		var d inbox.Delivery
 		var receiveTime int64
-		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.TraceParent, &d.Body); err != nil {
+		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent, &d.Body); err != nil {
 			return err
 		}
 		d.ReceiveTime = fromUnixNano(receiveTime)
@@ -131,7 +131,9 @@ func (s *Store) release(settlements []inbox.Settlement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, settlement := range settlements {
-		delete(s.leases, settlement.Lease.DeliveryID)
+		if s.leases[settlement.Lease.DeliveryID].token == settlement.Lease.Token {
+			delete(s.leases, settlement.Lease.DeliveryID)
+		}
 	}
 }
 

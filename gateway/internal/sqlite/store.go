@@ -77,7 +77,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	s.fetch, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals,"+
-		" d.receive_time, p.trace_parent, p.body FROM deliveries d JOIN payloads p ON p.delivery_id = d.id WHERE d.id IN (", "?", ")")
+		" d.receive_time, d.reason, coalesce(p.trace_parent, ''), p.body FROM deliveries d LEFT JOIN payloads p ON p.delivery_id = d.id"+
+		" WHERE d.id IN (", "?", ")")
 	return err
 }
 

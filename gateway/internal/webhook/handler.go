@@ -111,20 +111,25 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 		answerTo(err).write(w)
 		return
 	}
+	defer body.release()
 	if err := h.verifier.Verify(r.Header[h.signatureHeader], body.bytes); err != nil {
-		body.release()
 		answerUnauthenticated.write(w)
 		return
 	}
 	arrival, answer := h.assess(r, body.bytes)
 	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
-	_, err = h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
-	body.release()
-	if err != nil {
-		if !errors.Is(err, inbox.ErrBusy) {
-			h.options.Log.Error("delivery can't be kept; Allthings will send it again", "event_id", arrival.EventID, "error", err)
-		}
+	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
+	switch {
+	case errors.Is(err, inbox.ErrBusy):
 		answer = answerUnavailable
+	case err != nil:
+		h.options.Log.Error("delivery can't be kept; Allthings will send it again", "event_id", arrival.EventID, "error", err)
+		answer = answerUnavailable
+	case action == inbox.SetAside && arrival.RejectReason == "":
+		h.options.Log.Warn("delivery is set aside", "event_id", arrival.EventID, "reason", inbox.ReasonOtherBody)
+	case action != inbox.Ignore && arrival.RejectReason != "":
+		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", arrival.EventID, "reason", arrival.RejectReason,
+			"status", answer.status)
 	}
 	answer.write(w)
 }
@@ -159,9 +164,6 @@ func (h *Handler) assess(r *http.Request, body []byte) (inbox.Arrival, *answer) 
 				outcome = answerSuccess
 			}
 		}
-	}
-	if arrival.RejectReason != "" {
-		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", arrival.EventID, "reason", arrival.RejectReason, "status", outcome.status)
 	}
 	return arrival, outcome
 }

@@ -28,7 +28,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // last the database is closed. The admin address stays until then, to say that the service is stopping.
 func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
 	store, err := sqlite.Open(ctx, c.databasePath)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case err != nil:
 		return program.Problem("database-url", "%w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()

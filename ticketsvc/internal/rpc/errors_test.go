@@ -143,7 +143,7 @@ func TestRequestsOverTheLimitAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		bytes int
 		want  connect.Code
-	}{{7 << 20, 0}, {8<<20 + 1, connect.CodeResourceExhausted}} {
+	}{{7 << 20, 0}, {16<<20 + 1, connect.CodeResourceExhausted}} {
 		request.Ticket.Description = strings.Repeat("x", test.bytes)
 		for _, options := range [][]connect.ClientOption{{connect.WithGRPC()}, {connect.WithGRPC(), connect.WithSendGzip()}} {
 			_, err := newClient(t, s, "gRPC", options...).TicketCreated(t.Context(), request)

@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// maxReadBytes is the size of the largest request, after decompression. Every event whose body the gateway can take fits in.
-	maxReadBytes = 8 << 20
+	// maxReadBytes is the size of the largest request, after decompression. The gateway's largest body, 4 MiB, can make an event of two
+	// and a half times that, since texts that UTF-8 can't hold are in it twice.
+	maxReadBytes = 16 << 20
 	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
 	maxSendBytes = 64 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a

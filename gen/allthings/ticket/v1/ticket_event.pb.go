@@ -109,7 +109,7 @@ type TicketEvent struct {
 	ChangedFields *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=changed_fields,json=changedFields,proto3" json:"changed_fields,omitempty"`
 	// What the event still means for its ticket.
 	Outcome TicketEventOutcome `protobuf:"varint,7,opt,name=outcome,proto3,enum=allthings.ticket.v1.TicketEventOutcome" json:"outcome,omitempty"`
-	// The event's place in the log of all events. Places grow in commit order, without gaps between events.
+	// The event's place in the log. Places grow in commit order; not every place need be an event's.
 	Sequence      int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
