@@ -123,8 +123,27 @@ func writeLine(w http.ResponseWriter, status int, line string) {
 	_, _ = fmt.Fprintln(w, line)
 }
 
-// IsLoopback tells whether an address, host:port, can be reached from this machine only.
-func IsLoopback(address string) bool {
+// CheckAddress returns an error, for whoever set the address, unless it is of the form host:port, such as example.
+func CheckAddress(address, example string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("%q is not an address: use one such as %s", address, example)
+	}
+	return nil
+}
+
+// CheckLoopback is as [CheckAddress], and returns an error for an address that other machines can reach, too.
+func CheckLoopback(address, example string) error {
+	if err := CheckAddress(address, example); err != nil {
+		return err
+	}
+	if !isLoopback(address) {
+		return fmt.Errorf("%q can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as %s",
+			address, example)
+	}
+	return nil
+}
+
+func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

@@ -153,12 +153,17 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestIsLoopback(t *testing.T) {
+func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string]bool{"127.0.0.1:80": true, "127.8.9.1:0": true, "[::1]:80": true, "localhost:80": true,
-		"[::ffff:127.0.0.1]:80": true, ":80": false, "0.0.0.0:80": false, "[::]:80": false, "192.0.2.1:80": false, "example.test:80": false, "127.0.0.1": false} {
-		if got := httpserver.IsLoopback(address); got != want {
-			t.Errorf("IsLoopback(%q) = %v, want %v", address, got, want)
+	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "", "[::ffff:127.0.0.1]:80": "",
+		":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines", "192.0.2.1:80": "other machines",
+		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
+		err := httpserver.CheckLoopback(address, "127.0.0.1:80")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckLoopback(%q) = %v, want %q", address, err, want)
+		}
+		if err := httpserver.CheckAddress(address, "127.0.0.1:80"); (err != nil) != (want == "not an address") {
+			t.Errorf("CheckAddress(%q) = %v", address, err)
 		}
 	}
 }

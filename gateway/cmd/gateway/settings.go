@@ -77,8 +77,11 @@ func parseSettings(program settings.Program) (config, error) {
 		c.ticketsvcURL.Host == "" {
 		problem("ticketsvc-url", "is not a URL such as http://127.0.0.1:9090: set it to where ticketsvc listens")
 	}
-	if !httpserver.IsLoopback(c.AdminListen) {
-		problem("admin-listen", "%s can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as 127.0.0.1:8081", c.AdminListen)
+	if err := httpserver.CheckAddress(c.Listen, "127.0.0.1:8080"); err != nil {
+		problem("listen", "%w", err)
+	}
+	if err := httpserver.CheckLoopback(c.AdminListen, "127.0.0.1:8081"); err != nil {
+		problem("admin-listen", "%w", err)
 	}
 	if !strings.HasPrefix(c.WebhookPath, "/") || strings.ContainsAny(c.WebhookPath, "?#") {
 		problem("webhook-path", "%q is not a path: it begins with / and has neither ? nor #", c.WebhookPath)

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 )
@@ -19,14 +20,14 @@ const (
 
 // Inbox is the front of a store: it lets concurrent arrivals share a commit, and tells the forwarder that there is work.
 type Inbox struct {
-	Store
+	store     Store
 	committer *groupcommit.Committer[Arrival, Action]
 	wake      chan struct{}
 }
 
 // New returns an inbox in front of store. End it with [Inbox.Stop], then close the store.
 func New(store Store) *Inbox {
-	i := &Inbox{Store: store, wake: make(chan struct{}, 1)}
+	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
 	i.committer = groupcommit.New(i.add, groupcommit.Options{
 		MaxBatch: maxBatch,
 		MaxQueue: maxQueue,
@@ -49,14 +50,27 @@ func (i *Inbox) Accept(ctx context.Context, arrival Arrival) (Action, error) {
 	return action, err
 }
 
-// Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Store.NextDue] tells.
+// Claim is [Store.Claim].
+func (i *Inbox) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error) {
+	return i.store.Claim(ctx, now, lease, limit)
+}
+
+// Settle is [Store.Settle].
+func (i *Inbox) Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error) {
+	return i.store.Settle(ctx, now, settlements)
+}
+
+// NextDue is [Store.NextDue].
+func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i.store.NextDue(ctx) }
+
+// Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Inbox.NextDue] tells.
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
 // Stop takes no more arrivals, and returns once those taken are kept or ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
 
 func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
-	actions, err := i.Add(ctx, arrivals)
+	actions, err := i.store.Add(ctx, arrivals)
 	if err == nil {
 		select {
 		case i.wake <- struct{}{}:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
@@ -41,15 +40,11 @@ func parseSettings(program settings.Program) (config, error) {
 	problem := func(flag, format string, values ...any) {
 		problems = append(problems, program.Problem(flag, format, values...))
 	}
-	for _, address := range []struct{ flag, value, example string }{
-		{"listen", c.Listen, "127.0.0.1:9090"}, {"admin-listen", c.AdminListen, "127.0.0.1:9091"},
-	} {
-		if _, _, err := net.SplitHostPort(address.value); err != nil {
-			problem(address.flag, "%q is not an address: use one such as %s", address.value, address.example)
-		} else if !httpserver.IsLoopback(address.value) {
-			problem(address.flag, "%q can be reached from other machines, and there are no credentials yet to protect it:"+
-				" use a loopback address such as %s", address.value, address.example)
-		}
+	if err := httpserver.CheckLoopback(c.Listen, "127.0.0.1:9090"); err != nil {
+		problem("listen", "%w", err)
+	}
+	if err := httpserver.CheckLoopback(c.AdminListen, "127.0.0.1:9091"); err != nil {
+		problem("admin-listen", "%w", err)
 	}
 	var err error
 	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
