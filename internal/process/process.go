@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -144,18 +146,28 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// FreeAddress returns a loopback address, with a port that nothing listens on at the moment. Another process can take the port before
-// it is used; the system hands out each port rarely enough for tests to rely on it.
+// The ports that [FreeAddress] gives out: below those that systems take for outgoing connections (from 32768 on Linux), so that no
+// connection of a test takes one between its being given out and its being used.
+const firstPort, ports = 20_000, 12_000
+
+// nextPort is where the next search begins. It begins anywhere, so that processes that search at the same time rarely meet.
+var nextPort = func() *atomic.Uint32 {
+	var start atomic.Uint32
+	start.Store(rand.Uint32N(ports))
+	return &start
+}()
+
+// FreeAddress returns a loopback address, with a port that nothing listens on at the moment and that it has not returned before.
 func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
+	var err error
+	for range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%ports)
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", address); err == nil {
+			return address, listener.Close()
+		}
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	return address, nil
+	return "", fmt.Errorf("looking for a free port: %w", err)
 }
 
 func (p *Process) name() string { return filepath.Base(p.command.Path) }

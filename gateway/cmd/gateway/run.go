@@ -71,16 +71,22 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 
 	<-ctx.Done()
 	log.Info("gateway is stopping")
+	// The door gets half of the time, because a sender that dawdles can use up all that it gets. What is cut off was not acknowledged
+	// (a delivery) or will be done again (a call), so that is worth a line, and no failure.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
-	err = errors.Join(door.Stop(ending), in.Stop(ending))
+	closing, closed := context.WithTimeout(ending, c.ShutdownTimeout/2)
+	defer closed()
+	if err := errors.Join(door.Stop(closing), in.Stop(ending)); err != nil {
+		log.Warn("deliveries were cut off before they were kept; Allthings will send them again", "error", err)
+	}
 	stopForwarding()
 	select {
 	case <-forwarded:
 	case <-ending.Done():
-		err = errors.Join(err, errors.New("calls of ticketsvc were cut off; their events will be forwarded again"))
+		log.Warn("calls of ticketsvc were cut off; their events will be forwarded again")
 	}
-	err = errors.Join(err, adminServer.Stop(ending))
+	err = adminServer.Stop(ending)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}

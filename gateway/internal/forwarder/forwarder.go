@@ -46,14 +46,14 @@ type Options struct {
 const (
 	// claimsPerCall is how many deliveries are claimed for each call that may be in flight, so that no call waits for the database.
 	claimsPerCall = 4
-	// leasePeriod is how long a claimed delivery may take to be settled before another may claim it. It is far more than waiting in
-	// the queue and the call take together.
-	leasePeriod = 2 * time.Minute
+	// leaseReserve is how long a claimed delivery may take to be settled, beyond the calls that it waits for and its own, before another
+	// may claim it.
+	leaseReserve = time.Minute
 	// pollInterval is how long the forwarder sleeps at the most: a missed wake-up costs no more than that.
 	pollInterval = time.Second
 	// maxSettlements is how many deliveries are settled in one transaction at the most.
 	maxSettlements = 512
-	// outageThreshold is how many failures in a row are taken for an outage.
+	// outageThreshold is how many failures in a row, without a success between, are taken for an outage.
 	outageThreshold = 3
 )
 
@@ -61,7 +61,7 @@ var (
 	// probePace bounds the time between two probes of an outage, and so how late its end is noticed.
 	probePace = backoff{base: 50 * time.Millisecond, limit: time.Second}
 	// deferralPace is for a delivery that can't get through by no fault of its own while others do.
-	deferralPace = backoff{base: 250 * time.Millisecond, limit: time.Minute}
+	deferralPace = backoff{base: 250 * time.Millisecond, limit: 15 * time.Second}
 	// attemptPace is for a delivery that fails by its own fault.
 	attemptPace = backoff{base: time.Second, limit: 10 * time.Minute}
 )
@@ -73,7 +73,7 @@ type Forwarder struct {
 	options Options
 	gate    gate
 
-	work        chan inbox.Delivery
+	work        chan call
 	settlements chan inbox.Settlement
 	// settled receives when outcomes were written, which may have put deliveries off until sooner than anything known before.
 	settled chan struct{}
@@ -89,7 +89,7 @@ func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Op
 		client:      client,
 		options:     options,
 		gate:        gate{threshold: outageThreshold, pace: probePace},
-		work:        make(chan inbox.Delivery, claims),
+		work:        make(chan call, claims),
 		settlements: make(chan inbox.Settlement, claims),
 		settled:     make(chan struct{}, 1),
 		claimed:     semaphore.NewWeighted(int64(claims)),
@@ -101,8 +101,8 @@ func (f *Forwarder) Run(ctx context.Context) {
 	var callers, settler sync.WaitGroup
 	for range f.options.Concurrency {
 		callers.Go(func() {
-			for delivery := range f.work {
-				f.settlements <- f.forwardUnlessPaused(ctx, delivery)
+			for c := range f.work {
+				f.settlements <- f.forwardUnlessPaused(ctx, c)
 			}
 		})
 	}
@@ -112,6 +112,13 @@ func (f *Forwarder) Run(ctx context.Context) {
 	callers.Wait()
 	close(f.settlements)
 	settler.Wait()
+}
+
+// call is a delivery that is to be forwarded.
+type call struct {
+	delivery inbox.Delivery
+	// probe says that it is to find out whether an outage is over.
+	probe bool
 }
 
 // claimAll claims what is due and sees to it that it is forwarded, until ctx ends.
@@ -125,11 +132,7 @@ func (f *Forwarder) claimAll(ctx context.Context) {
 		deliveries, probe := f.claim(ctx, limit)
 		f.claimed.Release(int64(limit - len(deliveries)))
 		for _, delivery := range deliveries {
-			if probe {
-				f.settlements <- f.forward(ctx, delivery)
-			} else {
-				f.work <- delivery
-			}
+			f.work <- call{delivery, probe}
 		}
 		if len(deliveries) == 0 {
 			f.sleepUntilDue(ctx)
@@ -146,19 +149,24 @@ func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.De
 			return nil, false
 		}
 	}
-	deliveries, err := f.inbox.Claim(ctx, f.options.Now(), leasePeriod, limit)
+	now := f.options.Now()
+	lease := (claimsPerCall+1)*f.options.CallTimeout + leaseReserve
+	deliveries, err := f.inbox.Claim(ctx, now, lease, limit)
 	if err != nil && ctx.Err() == nil {
 		f.options.Log.Error("pending deliveries can't be read", "error", err)
+	}
+	if closed && len(deliveries) > 0 {
+		f.gate.probed(now, f.options.Random())
 	}
 	return deliveries, closed
 }
 
 // forwardUnlessPaused forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
-func (f *Forwarder) forwardUnlessPaused(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
-	if closed, _ := f.gate.isClosed(); closed || ctx.Err() != nil {
-		return putBack(delivery, f.options.Now())
+func (f *Forwarder) forwardUnlessPaused(ctx context.Context, c call) inbox.Settlement {
+	if closed, _ := f.gate.isClosed(); closed && !c.probe || ctx.Err() != nil {
+		return putBack(c.delivery, f.options.Now())
 	}
-	return f.forward(ctx, delivery)
+	return f.forward(ctx, c.delivery)
 }
 
 // forward forwards a delivery and returns what became of it.
@@ -174,10 +182,10 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	// A call that was begun is let end, so that stopping does not leave its outcome open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
 	defer cancel()
-	return f.settle(delivery, f.call(ctx, delivery, request))
+	return f.settle(delivery, f.record(ctx, delivery, request))
 }
 
-func (f *Forwarder) call(ctx context.Context, delivery inbox.Delivery, request translate.Request) error {
+func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Request) error {
 	if delivery.TraceParent != "" {
 		var info connect.CallInfo
 		ctx, info = connect.NewClientContext(ctx)
@@ -214,14 +222,19 @@ func (f *Forwarder) settle(delivery inbox.Delivery, err error) inbox.Settlement 
 	case done:
 		f.noteSuccess(now)
 		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
-	case deferred, misdeployed:
+	case unreachable, misdeployed:
+		f.noteOutage(now, v, err)
 		settlement.State = inbox.Pending
-		if f.noteOutage(now, v, err) {
-			settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
-		} else {
-			settlement.Deferrals++
-			settlement.NextAttemptTime = now.Add(deferralPace.after(settlement.Deferrals, f.options.Random()))
+		settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
+		return settlement
+	case deferred:
+		if delivery.Deferrals == 0 {
+			// That one event fails so again and again tells nothing new of ticketsvc; that many do, does.
+			f.noteOutage(now, v, err)
 		}
+		settlement.State = inbox.Pending
+		settlement.Deferrals++
+		settlement.NextAttemptTime = now.Add(deferralPace.after(settlement.Deferrals, f.options.Random()))
 		return settlement
 	case failed:
 		f.noteSuccess(now)
@@ -249,9 +262,9 @@ func (f *Forwarder) noteSuccess(now time.Time) {
 	}
 }
 
-// noteOutage notes a call that failed by no fault of its event, and returns whether an outage is on.
-func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) bool {
-	closes, closed := f.gate.failed(now, v == misdeployed, f.options.Random())
+// noteOutage notes a call that failed by no fault of its event.
+func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) {
+	closes := f.gate.failed(now, v == misdeployed, f.options.Random())
 	switch {
 	case closes && v == misdeployed:
 		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+
@@ -259,7 +272,6 @@ func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) bool {
 	case closes:
 		f.options.Log.Warn("ticketsvc can't be reached: forwarding is paused, deliveries are kept", "code", connect.CodeOf(err), "error", err)
 	}
-	return closed
 }
 
 // putBack is the settlement of a delivery that was claimed and not tried.

@@ -207,7 +207,12 @@ const maxAttempts = 3
 // start runs a forwarder from b to url, with waits a hundredth of what chance could make them, until stop is called.
 func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
 	t.Helper()
-	f := forwarder.New(b, forwarder.NewClient(url, 8), forwarder.Options{Concurrency: 8, CallTimeout: 5 * time.Second, MaxAttempts: maxAttempts,
+	return startWithTimeout(t, b, url, log, 5*time.Second)
+}
+
+func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration) (stop func()) {
+	t.Helper()
+	f := forwarder.New(b, forwarder.NewClient(url, 8), forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts,
 		Now: time.Now, Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -566,5 +571,46 @@ func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	start(t, b, startServer(t, newTicketsvc(nil)), io.Discard)
 	if diff := cmp.Diff(row{State: inbox.Dead, Reason: "the body is gone"}, b.waitUntil(t, nonePending)["e"]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
+	t.Parallel()
+	const hanging = 40
+	b := newBox(t)
+	over := make(chan struct{})
+	var hung atomic.Int64
+	forwarded := make(chan int64, 1)
+	s := newTicketsvc(func(eventID string, _ int) error {
+		if eventID == "good" {
+			forwarded <- hung.Load()
+			return nil
+		}
+		hung.Add(1)
+		<-over
+		return nil
+	})
+	url := startServer(t, s)
+	t.Cleanup(func() { close(over) })
+	b.addMany(t, hanging)
+	var log bytes.Buffer
+	stop := startWithTimeout(t, b, url, &log, 100*time.Millisecond)
+	// All have hung, so that ticketsvc is taken to be away.
+	for hung.Load() < hanging {
+		<-b.settled
+	}
+	before := hung.Load()
+	b.add(t, "good", body("good"))
+	if calls := <-forwarded - before; calls > 16 {
+		t.Errorf("%d calls of events that hang came before the good one, want what was under way and a few probes at most", calls)
+	}
+	stop()
+	if !strings.Contains(log.String(), "forwarding is paused") {
+		t.Error("forwarding was not paused: the test has not tested anything")
+	}
+	for id, r := range b.rows(t) {
+		if r.State == inbox.Dead || r.Attempts != 0 {
+			t.Errorf("event %s: %+v, want no attempt used up", id, r)
+		}
 	}
 }

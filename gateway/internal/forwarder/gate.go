@@ -7,8 +7,8 @@ import (
 
 // gate tells an outage of ticketsvc from the failure of one event, and paces the calls during an outage.
 //
-// It is open while calls succeed. A few failures in a row, with no success between, close it; then one call at a time goes through
-// as a probe, and the first that succeeds opens it again.
+// It is open while calls succeed. A few failures in a row, with no success between, close it; then a call goes through now and then as a
+// probe, and the first that succeeds opens it again. Probes do not wait for one another: one that hangs holds up no other.
 type gate struct {
 	// threshold is how many failures in a row close it.
 	threshold int
@@ -28,6 +28,13 @@ func (g *gate) isClosed() (closed bool, probeAt time.Time) {
 	return g.closed, g.probeAt
 }
 
+// probed notes that a probe is on its way, and so when the next is due.
+func (g *gate) probed(now time.Time, random float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.probeAt = now.Add(g.pace.after(g.failures, random))
+}
+
 // succeeded notes a call that ticketsvc answered as it should. It returns for how long the gate was closed when this opens it.
 func (g *gate) succeeded(now time.Time) (opened bool, closedFor time.Duration) {
 	g.mu.Lock()
@@ -41,16 +48,14 @@ func (g *gate) succeeded(now time.Time) (opened bool, closedFor time.Duration) {
 }
 
 // failed notes a call that failed by no fault of its event; at once says that no other call can do better. It returns whether this
-// closes the gate, and whether the gate is closed now.
-func (g *gate) failed(now time.Time, atOnce bool, random float64) (closes, closed bool) {
+// closes the gate.
+func (g *gate) failed(now time.Time, atOnce bool, random float64) (closes bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures++
 	if !g.closed && (atOnce || g.failures >= g.threshold) {
 		g.closed, g.closedAt, closes = true, now, true
-	}
-	if g.closed {
 		g.probeAt = now.Add(g.pace.after(g.failures, random))
 	}
-	return closes, g.closed
+	return closes
 }

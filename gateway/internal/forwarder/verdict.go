@@ -15,7 +15,9 @@ type verdict uint8
 const (
 	// done: ticketsvc has recorded the event, now or before.
 	done verdict = iota
-	// deferred: not the event's fault. It is tried again, and no attempt is used up.
+	// unreachable: ticketsvc can't do its work, which is no fault of any event's. It is tried again, and no attempt is used up.
+	unreachable
+	// deferred: as unreachable, but it can be that only this event fails so, being large or slow to record.
 	deferred
 	// misdeployed: no event can get through until somebody mends the deployment. As deferred, but said loudly, and all wait.
 	misdeployed
@@ -29,7 +31,8 @@ const (
 var verdicts = map[connect.Code]verdict{
 	connect.CodeAlreadyExists: done,
 
-	connect.CodeUnavailable:       deferred,
+	connect.CodeUnavailable: unreachable,
+
 	connect.CodeDeadlineExceeded:  deferred,
 	connect.CodeResourceExhausted: deferred,
 	connect.CodeAborted:           deferred,
@@ -65,12 +68,14 @@ func judge(err error) verdict {
 	var network net.Error
 	var other *notTicketsvcError
 	switch {
-	case errors.As(err, &other) && other.mayPass():
+	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		return deferred
+	case errors.As(err, &other) && other.mayPass():
+		return unreachable
 	case errors.As(err, &other):
 		return misdeployed
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return deferred
+		return unreachable
 	case v == hopeless:
 		return failed
 	default:

@@ -17,8 +17,9 @@ type Store interface {
 	// durable transaction: with an error nothing is kept, unless the answer to the commit was lost.
 	Add(ctx context.Context, arrivals []Arrival) ([]Action, error)
 
-	// Claim leases up to limit pending deliveries that are due at now and leased to nobody, those due longest first. The leases hold
-	// until now+lease.
+	// Claim leases up to limit pending deliveries that are due at now and leased to nobody: those never tried first, so that what keeps
+	// failing holds up nothing new, and of each kind those due longest. It may stop short of limit when the bodies are large, but never
+	// at none. The leases hold until now+lease.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
 	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease

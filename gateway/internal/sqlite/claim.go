@@ -3,10 +3,17 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
+
+// maxClaimBytes is about how much memory the bodies of one claim take at the most.
+const maxClaimBytes = 16 << 20
+
+// errEnough ends the reading of bodies.
+var errEnough = errors.New("enough bodies")
 
 // Claim implements [inbox.Store].
 func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, limit int) ([]inbox.Delivery, error) {
@@ -20,7 +27,11 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		return nil, translate(err)
 	}
 	deliveries := make([]inbox.Delivery, 0, len(ids))
+	bytes := 0
 	if err := s.fetch.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
+		if bytes > maxClaimBytes {
+			return errEnough
+		}
 		var d inbox.Delivery
 		var receiveTime int64
 		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent, &d.Body); err != nil {
@@ -28,8 +39,9 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		}
 		d.ReceiveTime = fromUnixNano(receiveTime)
 		deliveries = append(deliveries, d)
+		bytes += len(d.Body)
 		return nil
-	}); err != nil {
+	}); err != nil && !errors.Is(err, errEnough) {
 		return nil, translate(err)
 	}
 	s.mu.Lock()
@@ -42,25 +54,43 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 	return deliveries, nil
 }
 
-// due returns the ids of up to limit pending deliveries that are due and not leased.
+// due returns the ids of up to limit pending deliveries that are due and not leased, in the order in which they are to be claimed.
 func (s *Store) due(ctx context.Context, now time.Time, limit int, leased map[int64]struct{}) ([]any, error) {
-	rows, err := s.db.Reader.QueryContext(ctx, "SELECT id FROM deliveries WHERE state = 1 AND next_attempt_time <= ?"+
-		" ORDER BY next_attempt_time, id LIMIT ?", unixNano(now), limit+len(leased))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
 	ids := make([]any, 0, limit)
-	for len(ids) < limit && rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
+	for _, tried := range []bool{false, true} {
+		if err := s.eachPending(ctx, tried, limit+len(leased), func(id int64, due time.Time) bool {
+			if len(ids) == limit || due.After(now) {
+				return false
+			}
+			if _, taken := leased[id]; !taken {
+				ids = append(ids, id)
+			}
+			return true
+		}); err != nil {
 			return nil, err
 		}
-		if _, taken := leased[id]; !taken {
-			ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// eachPending calls f with pending deliveries, those due first first, until it returns false or limit is reached.
+func (s *Store) eachPending(ctx context.Context, tried bool, limit int, f func(id int64, due time.Time) bool) error {
+	rows, err := s.db.Reader.QueryContext(ctx, "SELECT id, next_attempt_time FROM deliveries"+
+		" WHERE state = 1 AND (attempts + deferrals > 0) = ? ORDER BY next_attempt_time, id LIMIT ?", tried, limit)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id, due int64
+		if err := rows.Scan(&id, &due); err != nil {
+			return err
+		}
+		if !f(id, fromUnixNano(due)) {
+			return nil
 		}
 	}
-	return ids, rows.Err()
+	return rows.Err()
 }
 
 // leasedAt returns the deliveries whose leases hold at now.
@@ -145,31 +175,20 @@ func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
 		leases[id] = l.until
 	}
 	s.mu.Unlock()
-	rows, err := s.db.Reader.QueryContext(ctx, "SELECT id, next_attempt_time FROM deliveries WHERE state = 1"+
-		" ORDER BY next_attempt_time, id LIMIT ?", len(leases)+1)
-	if err != nil {
-		return time.Time{}, false, translate(err)
-	}
-	defer func() { _ = rows.Close() }()
 	var earliest time.Time
-	for rows.Next() {
-		var id, due int64
-		if err := rows.Scan(&id, &due); err != nil {
+	for _, tried := range []bool{false, true} {
+		if err := s.eachPending(ctx, tried, len(leases)+1, func(id int64, due time.Time) bool {
+			until, leased := leases[id]
+			if leased {
+				due = until
+			}
+			if earliest.IsZero() || due.Before(earliest) {
+				earliest = due
+			}
+			return leased
+		}); err != nil {
 			return time.Time{}, false, translate(err)
 		}
-		at, leased := leases[id]
-		if !leased {
-			at = fromUnixNano(due)
-		}
-		if earliest.IsZero() || at.Before(earliest) {
-			earliest = at
-		}
-		if !leased {
-			break
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return time.Time{}, false, translate(err)
 	}
 	return earliest, !earliest.IsZero(), nil
 }

@@ -16,8 +16,8 @@ CREATE TABLE deliveries (
   body_hash BLOB NOT NULL             -- SHA-256; outlives the body
 ) STRICT;
 
--- What is to be forwarded next; settled deliveries take no room in it.
-CREATE INDEX deliveries_pending ON deliveries (next_attempt_time) WHERE state = 1;
+-- What is to be forwarded next, those never tried first; settled deliveries take no room in it.
+CREATE INDEX deliveries_pending ON deliveries ((attempts + deferrals > 0), next_attempt_time) WHERE state = 1;
 
 CREATE TABLE payloads (
   delivery_id INTEGER PRIMARY KEY,
