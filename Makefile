@@ -15,7 +15,7 @@ FUZZ_TIME ?= 30s
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Run both services on this machine, with embedded SQLite, until Ctrl-C
@@ -33,6 +33,7 @@ test: ## Run all tests
 
 .PHONY: race
 race: ## Run all tests under the race detector; needs a C compiler
+	@command -v "$$(go env CC)" >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	@CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 .PHONY: bench

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -67,10 +68,26 @@ func (p Program) Parse(into any) error {
 		return ErrHelp
 	}
 	if err != nil {
-		return problem{fmt.Errorf("%w: %s --help lists all settings", err, p.Name)}
+		return p.parseProblem(err)
 	}
 	return nil
 }
+
+// parseProblem is the error of a command line or environment that can't be read.
+func (p Program) parseProblem(err error) error {
+	text := err.Error()
+	if strings.HasPrefix(text, "unexpected argument") {
+		// What was taken for an argument may be the rest of a secret that lacks its quotes.
+		text = "an argument is not a flag's; values with spaces need quotes"
+	}
+	if flag := flagOf.FindStringSubmatch(text); flag != nil && !strings.HasPrefix(text, "unknown flag") {
+		text = fmt.Sprintf("--%s / %s%s", flag[1], p.Env(flag[1]), text[len(flag[0]):])
+	}
+	return problem{fmt.Errorf("%s: %s --help lists all settings", text, p.Name)}
+}
+
+// flagOf finds the flag that an error of kong's begins with.
+var flagOf = regexp.MustCompile(`^--([a-z-]+)`)
 
 func defaultOf(flag *kong.Flag) string {
 	if flag.Default == "" {
@@ -142,6 +159,10 @@ func Secrets(values []string, file string) ([]string, error) {
 	if file != "" {
 		content, err := os.ReadFile(file)
 		if err != nil {
+			// Without the path, which can be the secret itself, put into the wrong setting.
+			if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
+				err = pathErr.Err
+			}
 			return nil, err
 		}
 		values = append(values[:len(values):len(values)], strings.Split(string(content), "\n")...)

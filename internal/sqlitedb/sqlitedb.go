@@ -61,7 +61,7 @@ func PathFromURL(databaseURL string) (string, error) {
 	}
 	path, ok := strings.CutPrefix(databaseURL, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, ":") {
-		return "", errors.New("not of the form sqlite:<path>, such as sqlite:data/tickets.db")
+		return "", errors.New("is not of the form sqlite:<path>, such as sqlite:data/service.db")
 	}
 	return path, nil
 }
@@ -71,6 +71,9 @@ func PathFromURL(databaseURL string) (string, error) {
 // Errors are [ErrUnusable] with a text for whoever set the path: the folder or file can't be written, another process has it, it is
 // of another application or of a newer schema, or it does not do what durability needs. When ctx ends first the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
+	if info, err := os.Stat(options.Path); err == nil && info.IsDir() {
+		return nil, unusable("%s is a folder: name a file in it", options.Path)
+	}
 	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
 		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
 	}

@@ -155,7 +155,7 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 		"a file in use":               {options(in("taken.db")), "in use by another process: stop that one"},
 		"not a database":              {options(in("text.db")), "is it an SQLite database"},
 		"a folder that can't be made": {options(in("file/a.db")), "name a path in a folder that can be written"},
-		"a path that is a folder":     {options(folder), "can't be written"},
+		"a path that is a folder":     {options(folder), "is a folder: name a file in it"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -28,8 +28,8 @@ type options struct {
 
 	TicketsvcURL string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
 
-	WebhookSecret     []string `placeholder:"SECRET,…" help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
-	WebhookSecretFile string   `placeholder:"FILE" help:"File with the shared secrets, one a line."`
+	WebhookSecret     []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
+	WebhookSecretFile string   `placeholder:"FILE" help:"File with the shared secrets, one a line; with --webhook-secret as well, all count."`
 
 	SignatureHeader    string        `default:"x-allthings-signature" placeholder:"NAME" help:"Header that holds the signature; its time is in the header of this name with -timestamp behind it."`
 	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions."`
@@ -41,7 +41,7 @@ type options struct {
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
 	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
 
-	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
 

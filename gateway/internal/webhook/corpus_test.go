@@ -85,3 +85,17 @@ func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
 		}
 	}
 }
+
+// A wrong secret shows in the log, but nobody can fill the log by signing wrongly.
+func TestAWrongSecretIsSaidOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t)
+	wrong := signed(event("e")).with(signatureHeader, strings.Repeat("0", 64))
+	for range 20 {
+		d.follow(t, step{wrong, unauthorized})
+	}
+	log := d.log.String()
+	if said := strings.Count(log, "msg=\"deliveries with a wrong signature are refused; is the secret the one that Allthings has?\" count=1\n"); said != 1 {
+		t.Errorf("said %d times in a minute, want once:\n%s", said, log)
+	}
+}

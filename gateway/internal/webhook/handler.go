@@ -54,6 +54,8 @@ type Handler struct {
 	options  Options
 	bodies   *bodyReader
 
+	wronglySigned notice
+
 	signatureHeader, timestampHeader string
 }
 
@@ -113,6 +115,9 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.release()
 	if err := h.verifier.Verify(r.Header[h.signatureHeader], body.bytes); err != nil {
+		if say, count := h.wronglySigned.happened(h.options.Now()); say {
+			h.options.Log.Warn("deliveries with a wrong signature are refused; is the secret the one that Allthings has?", "count", count)
+		}
 		answerUnauthenticated.write(w)
 		return
 	}

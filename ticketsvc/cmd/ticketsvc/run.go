@@ -57,7 +57,11 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	log.Info("ticketsvc is stopping")
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
-	err = errors.Join(server.Stop(ending), service.Close(ending), adminServer.Stop(ending))
+	// What is cut off was not acknowledged, so that is worth a line, and no failure.
+	if err := errors.Join(server.Stop(ending), service.Close(ending)); err != nil {
+		log.Warn("calls were cut off; the gateway will make them again", "error", err)
+	}
+	err = adminServer.Stop(ending)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}

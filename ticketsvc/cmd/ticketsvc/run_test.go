@@ -173,7 +173,7 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		want string
 	}{
 		"an unknown flag":                {[]string{"--bogus"}, "--bogus"},
-		"a database of no kind":          {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: not of the form"},
+		"a database of no kind":          {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: is not of the form"},
 		"a folder that can't be made":    {[]string{"--database-url=sqlite:" + file + "/a.db"}, "--database-url / TICKETSVC_DATABASE_URL: "},
 		"a database in use":              {[]string{"--database-url=sqlite:" + filepath.Join(folder, "running.db")}, "in use by another process"},
 		"an address in use":              {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"}, "--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},

@@ -292,3 +292,35 @@ func FuzzPageToken(f *testing.F) {
 		}
 	})
 }
+
+func TestRequestsThatCannotBeReadAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	service := rpc.New(stubStore{}, func(context.Context) error { return nil }, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = service.Close(context.Background()) })
+	server := httptest.NewServer(service.NewServer(slog.New(slog.DiscardHandler)).Handler)
+	t.Cleanup(server.Close)
+	for name, request := range map[string]string{
+		"a text for a number": `{"ticket": {"commentCount": "Max Muster"}}`,
+		"a text for a time":   `{"ticket": {"createTime": "Max Muster"}}`,
+		"no JSON":             `{"ticket": Max Muster}`,
+		"a text for an enum":  `{"ticket": {"status": "Max Muster"}}`,
+	} {
+		for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {
+			t.Run(name+" as "+contentType, func(t *testing.T) {
+				t.Parallel()
+				response, err := server.Client().Post(server.URL+"/allthings.ticket.v1.TicketEventService/TicketUpdated", contentType, strings.NewReader(request))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = response.Body.Close() }()
+				var answer bytes.Buffer
+				if _, err := answer.ReadFrom(response.Body); err != nil {
+					t.Fatal(err)
+				}
+				if response.StatusCode != http.StatusBadRequest || strings.Contains(answer.String(), "Max") || !strings.Contains(answer.String(), "invalid_argument") {
+					t.Errorf("%d %s, want 400 invalid_argument without what was sent", response.StatusCode, &answer)
+				}
+			})
+		}
+	}
+}

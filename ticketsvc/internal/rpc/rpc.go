@@ -53,6 +53,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 		connect.WithReadMaxBytes(maxReadBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
+		jsonCodecs(),
 		connect.WithRecover(recoverer(log)),
 		connect.WithInterceptors(errorTranslator(log)),
 	)
