@@ -104,9 +104,10 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if err := file.Close(); err != nil {
 		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
 	}
-	db.Writer = openPool(options.Path, "_txlock=immediate")
+	// Each commit walks through the writer's cache, so a large one costs more than the pages that it saves reading.
+	db.Writer = openPool(options.Path, "_txlock=immediate", "_pragma=cache_size(-4096)")
 	db.Writer.SetMaxOpenConns(1)
-	db.Reader = openPool(options.Path, "_pragma=query_only(1)")
+	db.Reader = openPool(options.Path, "_pragma=query_only(1)", "_pragma=cache_size(-16384)")
 	db.Reader.SetMaxOpenConns(max(1, options.Readers))
 	db.Reader.SetMaxIdleConns(max(1, options.Readers))
 	if err := db.Writer.PingContext(ctx); err != nil {
@@ -192,8 +193,8 @@ type connector struct {
 	source string
 }
 
-func openPool(path, option string) *sql.DB {
-	source := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join([]string{
+func openPool(path string, options ...string) *sql.DB {
+	source := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(append([]string{
 		"_pragma=busy_timeout(5000)",
 		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
@@ -203,10 +204,8 @@ func openPool(path, option string) *sql.DB {
 		"_pragma=temp_store(2)",
 		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
 		"_pragma=wal_autocheckpoint(16000)",
-		"_pragma=cache_size(-32768)",
 		"_pragma=journal_size_limit(67108864)",
-		option,
-	}, "&")}
+	}, options...), "&")}
 	d := &sqlite.Driver{}
 	d.RegisterConnectionHook(checkDurability)
 	return sql.OpenDB(connector{driver: d, source: source.String()})

@@ -12,8 +12,9 @@ import (
 var ErrBusy = errors.New("inbox is busy")
 
 const (
-	// maxBatch is how many arrivals share a commit at the most. docs/decisions.md has the figures.
-	maxBatch = 512
+	// maxBatch is how many arrivals share a commit at the most. With more, all that come would wait for one commit together, and then be
+	// read together, so that the disk and the door take turns. docs/decisions.md has the figures.
+	maxBatch = 128
 	// maxQueue is how many arrivals wait for a commit at the most.
 	maxQueue = 4096
 )

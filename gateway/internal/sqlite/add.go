@@ -34,7 +34,7 @@ func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Acti
 
 // insertNew inserts the arrivals whose keys are new, and returns the indexes of the others.
 func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err error) {
-	id, err := nextID(tx)
+	id, err := s.nextID(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (s *Store) addOne(tx *sql.Tx, a *inbox.Arrival) (inbox.Action, error) {
 }
 
 func (s *Store) insertOne(tx *sql.Tx, key inbox.Key, a *inbox.Arrival) error {
-	id, err := nextID(tx)
+	id, err := s.nextID(tx)
 	if err != nil {
 		return err
 	}
@@ -175,9 +175,9 @@ func find(tx *sql.Tx, key inbox.Key) (*keptDelivery, error) {
 }
 
 // nextID returns an id that no delivery has or ever had. The transaction has the write lock, so it stays free until it is used.
-func nextID(tx *sql.Tx) (int64, error) {
+func (s *Store) nextID(tx *sql.Tx) (int64, error) {
 	var last int64
-	err := tx.QueryRow("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'deliveries'").Scan(&last)
+	err := tx.Stmt(s.lastID).QueryRow().Scan(&last)
 	return last + 1, err
 }
 

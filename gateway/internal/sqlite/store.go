@@ -5,6 +5,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const applicationID = 0x54426777
 type Store struct {
 	db *sqlitedb.DB
 
+	lastID           *sql.Stmt
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
 	forward          *sqlitedb.RowsStatement
@@ -61,6 +63,9 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.lastID, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'deliveries'"); err != nil {
+		return err
+	}
 	// OR FAIL spares SQLite the journal that undoes a statement which fails half-way: a failure ends the whole transaction anyway.
 	if s.insertDeliveries, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR FAIL INTO deliveries (id, key, state, receive_time,"+
 		" next_attempt_time, event_id, event_name, ticket_id, reason, body_hash) VALUES ",
