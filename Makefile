@@ -41,6 +41,14 @@ bench: build ## Measure speed and memory against a bare handler; takes some minu
 	@go build -o bin/bench ./internal/cmd/bench
 	@bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc
 
+.PHONY: profile
+profile: build ## Measure anew what the gateway is compiled for (default.pgo); takes a minute
+	@go build -o bin/bench ./internal/cmd/bench
+	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
+		go build -trimpath -o "$$folder/gateway" ./gateway/cmd/gateway; \
+		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --rounds 1 --profile-dir "$$folder" || true; \
+		go tool pprof -proto "$$folder"/*-gateway.pprof > gateway/cmd/gateway/default.pgo
+
 .PHONY: bench-quick
 bench-quick: build ## Run the benchmark in its short form, which only shows that it works
 	@go build -o bin/bench ./internal/cmd/bench

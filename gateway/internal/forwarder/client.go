@@ -18,8 +18,8 @@ const maxAnswerBytes = 64 << 10
 
 // NewClient returns a client of the ticketsvc at url that keeps a connection open for each of concurrency calls.
 //
-// It speaks Connect over HTTP/1.1: for small unary calls between two processes that costs a third less than HTTP/2, which shares one
-// connection among all calls. docs/decisions.md has the figures.
+// It speaks Connect over HTTP/1.1: for small unary calls that makes a third more calls than HTTP/2, which shares one connection among all of
+// them. docs/decisions.md has the figures.
 func NewClient(url string, concurrency int) ticketv1connect.TicketEventServiceClient {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{

@@ -1,7 +1,6 @@
 package forwarder_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -320,96 +318,6 @@ func TestWhatEachCodeMeans(t *testing.T) {
 	}
 }
 
-func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
-	t.Parallel()
-	const deliveries = 500
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b, s := newBox(t), newTicketsvc(nil)
-	var log bytes.Buffer
-	stop := start(t, b, "http://"+address, &log)
-	b.addMany(t, deliveries)
-	// Enough time for every delivery to be dead, were the outage held against it.
-	for range 10 {
-		<-b.settled
-	}
-	if listener, err = net.Listen("tcp", address); err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: s.handler()}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
-		if r.Attempts != 0 || r.Reason != "" {
-			t.Errorf("event %s: %+v, want no attempts used up", id, r)
-		}
-	}
-	stop()
-	if pauses := strings.Count(log.String(), "forwarding is paused"); pauses != 1 {
-		t.Errorf("the pause was logged %d times, want once:\n%s", pauses, log.String())
-	}
-	if !strings.Contains(log.String(), "forwarding goes on") {
-		t.Errorf("the end of the outage was not logged:\n%s", log.String())
-	}
-}
-
-func TestAnOutageIsProbedWithOneCallAtATime(t *testing.T) {
-	t.Parallel()
-	b := newBox(t)
-	var down atomic.Bool
-	down.Store(true)
-	calls := make(chan struct{}, 1000)
-	s := newTicketsvc(func(string, int) error {
-		if down.Load() {
-			calls <- struct{}{}
-			return connect.NewError(connect.CodeUnavailable, errors.New("down"))
-		}
-		return nil
-	})
-	b.addMany(t, 200)
-	start(t, b, startServer(t, s), io.Discard)
-	// The calls that were in flight when the outage began, and some probes.
-	for range 8 + 10 {
-		<-calls
-	}
-	s.peak.Store(0)
-	for range 10 {
-		<-calls
-	}
-	if peak := s.peak.Load(); peak != 1 {
-		t.Errorf("%d calls at the same time during an outage, want one", peak)
-	}
-	down.Store(false)
-	b.waitUntil(t, allInState(inbox.Forwarded))
-}
-
-func TestAWrongDeploymentIsSaidLoudlyAndPausesEverything(t *testing.T) {
-	t.Parallel()
-	b := newBox(t)
-	b.addMany(t, 50)
-	var log bytes.Buffer
-	mux := http.NewServeMux() // whatever is at the URL, it is not ticketsvc
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	stop := start(t, b, server.URL, &log)
-	for range 5 {
-		<-b.settled
-	}
-	stop()
-	if !allInState(inbox.Pending)(b.rows(t)) {
-		t.Error("a delivery was given up")
-	}
-	if loud := strings.Count(log.String(), "level=ERROR"); loud != 1 || !strings.Contains(log.String(), "until the deployment is mended") {
-		t.Errorf("%d errors logged, want one that says so:\n%s", loud, log.String())
-	}
-}
-
 func TestBadEventsHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	const good = 1000
@@ -475,85 +383,7 @@ func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
 	}
 }
 
-func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
-	t.Parallel()
-	b, s := newBox(t), newTicketsvc(nil)
-	var cut atomic.Int64
-	inner := s.handler()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Every third answer is lost after the event was recorded: half of them before the headers, half within the body.
-		switch n := cut.Add(1); {
-		case n%6 == 0:
-			inner.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		case n%6 == 3:
-			inner.ServeHTTP(httptest.NewRecorder(), r)
-			w.Header().Set("Content-Type", "application/proto")
-			w.Header().Set("Content-Length", "100")
-			_, _ = w.Write([]byte{0})
-			panic(http.ErrAbortHandler)
-		default:
-			inner.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(server.Close)
-	start(t, b, server.URL, io.Discard)
-	b.addMany(t, 300)
-	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
-		if r.Attempts != 0 {
-			t.Errorf("event %s: %d attempts used up by lost answers", id, r.Attempts)
-		}
-	}
-}
-
 // What a proxy, or whatever is at a wrong URL, has to say is no verdict on an event.
-func TestAnswersOfSomethingElseCostNoDeliveryAnything(t *testing.T) {
-	t.Parallel()
-	const passes = 2 * maxAttempts
-	for name, answer := range map[string]struct {
-		status            int
-		contentType, body string
-	}{
-		"a proxy without ticketsvc":        {502, "text/html", "<html>"},
-		"a proxy that is broken":           {500, "text/plain", "oops"},
-		"an error of its own":              {500, "", ""},
-		"not implemented":                  {501, "text/html", ""},
-		"a status of its own":              {521, "text/html", ""},
-		"a redirect":                       {302, "text/html", ""},
-		"bad request":                      {400, "text/html", "<html>"},
-		"not found":                        {404, "text/plain", "404 page not found"},
-		"method not allowed":               {405, "text/plain", ""},
-		"request timeout":                  {408, "text/plain", ""},
-		"too large for a proxy":            {413, "text/html", ""},
-		"too many requests":                {429, "text/plain", ""},
-		"a login page":                     {200, "text/html; charset=utf-8", "<html>"},
-		"another service that speaks JSON": {200, "application/json", "{}"},
-		"a success without a content type": {200, "", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBox(t)
-			b.add(t, "e", body("e"))
-			var calls atomic.Int64
-			inner := newTicketsvc(nil).handler()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if calls.Add(1) > passes {
-					inner.ServeHTTP(w, r)
-					return
-				}
-				w.Header()["Content-Type"] = []string{answer.contentType}
-				w.WriteHeader(answer.status)
-				_, _ = io.WriteString(w, answer.body)
-			}))
-			t.Cleanup(server.Close)
-			start(t, b, server.URL, io.Discard)
-			if got := b.waitUntil(t, nonePending)["e"]; got.State != inbox.Forwarded || got.Attempts != 0 {
-				t.Errorf("%+v, want it forwarded without an attempt used up", got)
-			}
-		})
-	}
-}
-
 func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -571,46 +401,5 @@ func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	start(t, b, startServer(t, newTicketsvc(nil)), io.Discard)
 	if diff := cmp.Diff(row{State: inbox.Dead, Reason: "the body is gone"}, b.waitUntil(t, nonePending)["e"]); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
-	t.Parallel()
-	const hanging = 40
-	b := newBox(t)
-	over := make(chan struct{})
-	var hung atomic.Int64
-	forwarded := make(chan int64, 1)
-	s := newTicketsvc(func(eventID string, _ int) error {
-		if eventID == "good" {
-			forwarded <- hung.Load()
-			return nil
-		}
-		hung.Add(1)
-		<-over
-		return nil
-	})
-	url := startServer(t, s)
-	t.Cleanup(func() { close(over) })
-	b.addMany(t, hanging)
-	var log bytes.Buffer
-	stop := startWithTimeout(t, b, url, &log, 100*time.Millisecond)
-	// All have hung, so that ticketsvc is taken to be away.
-	for hung.Load() < hanging {
-		<-b.settled
-	}
-	before := hung.Load()
-	b.add(t, "good", body("good"))
-	if calls := <-forwarded - before; calls > 16 {
-		t.Errorf("%d calls of events that hang came before the good one, want what was under way and a few probes at most", calls)
-	}
-	stop()
-	if !strings.Contains(log.String(), "forwarding is paused") {
-		t.Error("forwarding was not paused: the test has not tested anything")
-	}
-	for id, r := range b.rows(t) {
-		if r.State == inbox.Dead || r.Attempts != 0 {
-			t.Errorf("event %s: %+v, want no attempt used up", id, r)
-		}
 	}
 }
