@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -46,11 +47,15 @@ func TestMain(m *testing.M) {
 // serveGateway stands in for the gateway: it forwards before it answers, and stores nothing. Without ticketsvc it accepts all the same.
 func serveGateway(ctx context.Context) error {
 	bare, ticketsvc := bench.Bare(os.Getenv("GATEWAY_WEBHOOK_SECRET")), os.Getenv("GATEWAY_TICKETSVC_URL")
-	go func() { _ = http.ListenAndServe(os.Getenv("GATEWAY_ADMIN_LISTEN"), http.DefaultServeMux) }()
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("/debug/pprof/profile", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a profile") })
+	listener, err := net.Listen("tcp", os.Getenv("GATEWAY_LISTEN")) // before the admin address says that it is ready
+	if err != nil {
+		return err
+	}
+	go func() { _ = http.ListenAndServe(os.Getenv("GATEWAY_ADMIN_LISTEN"), http.DefaultServeMux) }()
 	go func() {
-		_ = http.ListenAndServe(os.Getenv("GATEWAY_LISTEN"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if response, err := http.Post(ticketsvc, "", nil); err == nil {
 				_ = response.Body.Close()
 			}
@@ -71,8 +76,12 @@ func serveTicketsvc(ctx context.Context) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE events (sequence INTEGER PRIMARY KEY)"); err != nil {
 		return err
 	}
+	listener, err := net.Listen("tcp", os.Getenv("TICKETSVC_LISTEN")) // before the admin address says that it is ready
+	if err != nil {
+		return err
+	}
 	go func() {
-		_ = http.ListenAndServe(os.Getenv("TICKETSVC_LISTEN"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			_, _ = db.ExecContext(ctx, "INSERT INTO events DEFAULT VALUES")
 		}))
 	}()
