@@ -1,0 +1,154 @@
+package postgresserver_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+)
+
+// The test binary is also a program that runs a server in the folder that this variable names, and never ends it.
+const folderEnv = "POSTGRESSERVER_TEST_FOLDER"
+
+func TestMain(m *testing.M) {
+	if folder, ok := os.LookupEnv(folderEnv); ok {
+		os.Exit(runServer(folder))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// runServer prints the server's address and returns once standard input ends.
+func runServer(folder string) int {
+	server, err := postgresserver.Start(context.Background(), postgresserver.Options{Dir: folder})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(server.Address())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends the server")
+	}
+	if _, err := postgresserver.Find(); err != nil {
+		t.Skip(err)
+	}
+	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
+		"that is killed": func(starter *exec.Cmd, _ io.Closer) error { return starter.Process.Kill() },
+		"that exits":     func(_ *exec.Cmd, input io.Closer) error { return input.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := reachableFolder(t)
+			starter, input := startServerIn(t, folder, nil)
+			if processesIn(t, folder) == 0 {
+				t.Fatal("no process of the server is found while it runs")
+			}
+			if err := end(starter, input); err != nil {
+				t.Fatal(err)
+			}
+			_ = starter.Wait()
+			eventually(t, "all processes of the server end", func() bool { return processesIn(t, folder) == 0 })
+		})
+	}
+}
+
+// Where tests run as root, all others try the server under another account than the one that starts it. This one doesn't.
+func TestAServerRunsAsTheAccountThatStartsIt(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("all tests run so, unless root runs them")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends the server")
+	}
+	if _, err := postgresserver.Find(); err != nil {
+		t.Skip(err)
+	}
+	const nobody = 65534
+	folder := reachableFolder(t)
+	if err := os.Chown(folder, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	starter, input := startServerIn(t, folder, &syscall.Credential{Uid: nobody, Gid: nobody})
+	if err := input.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := starter.Wait(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "all processes of the server end", func() bool { return processesIn(t, folder) == 0 })
+}
+
+// startServerIn runs this binary as another process, under another account unless that is nil, and waits until its server runs.
+func startServerIn(t *testing.T, folder string, as *syscall.Credential) (*exec.Cmd, io.Closer) {
+	t.Helper()
+	// A copy, because what go test builds is in a folder that no other account can reach.
+	binary := filepath.Join(folder, "starter")
+	if err := copyExecutable(binary); err != nil {
+		t.Fatal(err)
+	}
+	starter := exec.Command(binary)
+	starter.Dir, starter.Env, starter.Stderr = folder, append(os.Environ(), folderEnv+"="+folder), os.Stderr
+	starter.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	input, err := starter.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := starter.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := starter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = starter.Process.Kill() })
+	if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
+		t.Fatalf("the server did not start: %v", err)
+	}
+	return starter, input
+}
+
+func copyExecutable(path string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o755)
+}
+
+// processesIn counts the processes that work in a folder or below it, as all of a server do. Linux alone tells.
+func processesIn(t *testing.T, folder string) int {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, link := range links {
+		// An error is one of a process that has ended, or of another account's.
+		if at, err := os.Readlink(link); err == nil && strings.HasPrefix(at, folder+"/") {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,174 @@
+// Package postgrestest gives tests databases of a real PostgreSQL server.
+//
+// A package whose tests use it runs them through [Main]. The server is the one that TEST_POSTGRES_URL names, whose role may create
+// databases; without it, one that is started from the binaries of this machine. Where neither is there the tests are skipped, unless
+// TEST_POSTGRES_REQUIRED is set to anything, as CI does: then they fail.
+package postgrestest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+)
+
+const (
+	urlEnv      = "TEST_POSTGRES_URL"
+	requiredEnv = "TEST_POSTGRES_REQUIRED"
+)
+
+// limit bounds what would otherwise wait for ever: a server's start, and a statement.
+const limit = time.Minute
+
+// shared is the server of this test binary.
+var shared struct {
+	mu sync.Mutex
+	// open says that [Main] runs, which ends the server.
+	open   bool
+	server *postgresserver.Server
+}
+
+// Main returns what runs a package's tests and ends the server after them. TestMain hands it to goleak, or runs it:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func Main(m *testing.M) interface{ Run() int } { return runner{m} }
+
+type runner struct{ tests *testing.M }
+
+// Run returns the status to exit with.
+func (r runner) Run() int {
+	shared.mu.Lock()
+	shared.open = true
+	shared.mu.Unlock()
+	status := r.tests.Run()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.open = false
+	if shared.server == nil {
+		return status
+	}
+	if err := shared.server.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(status, 1)
+	}
+	return status
+}
+
+// Database returns the URL of a new, empty database, which is dropped at the end of the test, with all connections to it.
+func Database(t testing.TB) string {
+	t.Helper()
+	server := sharedURL(t)
+	location, err := url.Parse(server)
+	if err != nil {
+		// Without the error's text, which holds the URL and so the password.
+		t.Fatalf("%s is not a URL", urlEnv)
+	}
+	name := "ticketbridge_test_" + strings.ToLower(rand.Text())
+	mustExecute(t, server, "CREATE DATABASE "+name+" TEMPLATE template0 "+collation(t, server))
+	t.Cleanup(func() { mustExecute(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	location.Path = "/" + name
+	return location.String()
+}
+
+// collation returns the options with which a database sorts texts as people do, and not by bytes, so that whoever relies on the order of
+// bytes and doesn't say so is found out. PostgreSQL 14 can't have that from ICU, and gets what the server has.
+func collation(t testing.TB, server string) string {
+	t.Helper()
+	if queryRow[int](t, server, "SELECT current_setting('server_version_num')::int") < 15_00_00 {
+		return ""
+	}
+	return "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+}
+
+// Server starts a server of the test's own, which it may stop, kill and restart. The server is ended at the end of the test. It is never
+// the one that TEST_POSTGRES_URL names. See [postgresserver.Options] for the settings; nil will do.
+func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
+	t.Helper()
+	server, err := start(postgresserver.Options{Settings: settings})
+	if err != nil {
+		fail(t, err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// sharedURL returns the URL of a database in which databases can be created, and starts the shared server on its first call.
+func sharedURL(t testing.TB) string {
+	t.Helper()
+	if given := os.Getenv(urlEnv); given != "" {
+		return given
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if !shared.open {
+		t.Fatal("no TestMain of this package runs the tests through postgrestest.Main, so that nothing would end the server")
+	}
+	if shared.server == nil {
+		server, err := start(postgresserver.Options{})
+		if err != nil {
+			fail(t, err)
+		}
+		shared.server = server
+	}
+	return shared.server.URL("postgres")
+}
+
+func start(options postgresserver.Options) (*postgresserver.Server, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return postgresserver.Start(ctx, options)
+}
+
+// fail ends the test: it is skipped when there is no PostgreSQL and none is required.
+func fail(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, postgresserver.ErrNotInstalled) && os.Getenv(requiredEnv) == "" {
+		t.Skip(err)
+	}
+	t.Fatal(err)
+}
+
+// queryRow returns the one value of a query.
+func queryRow[T any](t testing.TB, url, query string) (value T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	connection, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close(ctx) }()
+	if err := connection.QueryRow(ctx, query).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
+// mustExecute runs one statement on a connection of its own. It isn't bound to the test's context, which has ended when a test cleans up.
+func mustExecute(t testing.TB, url, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	connection, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close(ctx) }()
+	if _, err := connection.Exec(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
