@@ -51,7 +51,7 @@ func packages(t *testing.T) []goPackage {
 // rules are the packages that say what things are, with what they may import beside the standard library. What of the standard library
 // they may not import is in machinery.
 var rules = map[string][]string{
-	module + "ticketsvc/internal/ticket":  nil,
+	module + "ticketsvc/internal/ticket":  {module + "internal/groupcommit"},
 	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
 	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,
@@ -77,6 +77,27 @@ func TestRulesImportNoMachinery(t *testing.T) {
 	}
 	if found != len(rules) {
 		t.Errorf("%d of %d packages of rules were found", found, len(rules))
+	}
+}
+
+// fronts are the ways in and out of each service, of which the packages that keep things know nothing: those that implement a store, and
+// the bytes that these keep.
+var fronts = map[string][]string{
+	module + "ticketsvc/internal/sqlite":      {module + "ticketsvc/internal/ticketpb", module + "ticketsvc/internal/rpc"},
+	module + "ticketsvc/internal/postgres":    {module + "ticketsvc/internal/ticketpb", module + "ticketsvc/internal/rpc"},
+	module + "ticketsvc/internal/ticketcodec": {module + "ticketsvc/internal/ticketpb", module + "ticketsvc/internal/rpc"},
+	module + "gateway/internal/sqlite":        {module + "gateway/internal/webhook", module + "gateway/internal/forwarder"},
+	module + "gateway/internal/postgres":      {module + "gateway/internal/webhook", module + "gateway/internal/forwarder"},
+}
+
+func TestStoresKnowNothingOfTheFronts(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			if slices.Contains(fronts[p.ImportPath], dep) {
+				t.Errorf("%s depends on %s: a store serves the rules alone", p.ImportPath, dep)
+			}
+		}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
-	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -24,28 +23,47 @@ var codes = []struct {
 }{
 	{context.Canceled, connect.CodeCanceled, "the call was cancelled"},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "the call's deadline passed; what it asked for may still be done"},
-	{groupcommit.ErrQueueFull, connect.CodeResourceExhausted, "too many calls wait: call again later"},
-	{groupcommit.ErrClosed, connect.CodeUnavailable, "the service is stopping: call again"},
+	{ticket.ErrBusy, connect.CodeResourceExhausted, "too many calls wait: call again later"},
+	{ticket.ErrStopping, connect.CodeUnavailable, "the service is stopping: call again"},
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later"},
 	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded"},
+	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version"},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read"},
 }
 
-// errorTranslator returns the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log
-// what callers are not told.
-func errorTranslator(log *slog.Logger) connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			response, err := next(ctx, request)
-			if err == nil {
-				return response, nil
-			}
-			return nil, translate(ctx, log, request.Spec().Procedure, err)
+// errorTranslator is the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log what
+// callers are not told.
+type errorTranslator struct {
+	log *slog.Logger
+}
+
+// WrapUnary implements [connect.Interceptor].
+func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		response, err := next(ctx, request)
+		if err != nil {
+			return nil, e.translate(ctx, request.Spec().Procedure, err)
 		}
+		return response, nil
 	}
 }
 
-func translate(ctx context.Context, log *slog.Logger, procedure string, err error) error {
+// WrapStreamingHandler implements [connect.Interceptor].
+func (e errorTranslator) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
+		if err := next(ctx, stream); err != nil {
+			return e.translate(ctx, stream.Spec().Procedure, err)
+		}
+		return nil
+	}
+}
+
+// WrapStreamingClient implements [connect.Interceptor]. The service calls nobody.
+func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (e errorTranslator) translate(ctx context.Context, procedure string, err error) error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
 		return ready
@@ -56,18 +74,19 @@ func translate(ctx context.Context, log *slog.Logger, procedure string, err erro
 	}
 	for _, known := range codes {
 		if errors.Is(err, known.err) {
-			if level := levels[known.code]; log.Enabled(ctx, level) {
-				log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
+			if level := levels[known.code]; e.log.Enabled(ctx, level) {
+				e.log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
 			}
 			return connect.NewError(known.code, errors.New(known.sentence))
 		}
 	}
-	log.ErrorContext(ctx, "call failed", "procedure", procedure, "code", connect.CodeInternal.String(), "error", err)
+	e.log.ErrorContext(ctx, "call failed", "procedure", procedure, "code", connect.CodeInternal.String(), "error", err)
 	return errInternal()
 }
 
 // levels says how much an operator should care. Without an entry it is [slog.LevelInfo].
 var levels = map[connect.Code]slog.Level{
+	connect.CodeAborted:           slog.LevelWarn,
 	connect.CodeCanceled:          slog.LevelDebug,
 	connect.CodeDeadlineExceeded:  slog.LevelWarn,
 	connect.CodeNotFound:          slog.LevelDebug,

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -42,22 +41,26 @@ func (s stubStore) List(ctx context.Context, _ ticket.Filter, _ ticket.Order, _ 
 	return nil, false, s.call(ctx)
 }
 
+// wireCodes says what each error is over the wire.
+var wireCodes = []struct {
+	err  error
+	want connect.Code
+}{
+	{context.Canceled, connect.CodeCanceled},
+	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
+	{ticket.ErrBusy, connect.CodeResourceExhausted},
+	{ticket.ErrStopping, connect.CodeUnavailable},
+	{ticket.ErrUnavailable, connect.CodeUnavailable},
+	{ticket.ErrNotFound, connect.CodeNotFound},
+	{ticket.ErrNewer, connect.CodeAborted},
+	{ticket.ErrCorrupt, connect.CodeDataLoss},
+	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument},
+	{errors.New("anything else"), connect.CodeInternal},
+}
+
 func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		err  error
-		want connect.Code
-	}{
-		{context.Canceled, connect.CodeCanceled},
-		{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
-		{groupcommit.ErrQueueFull, connect.CodeResourceExhausted},
-		{groupcommit.ErrClosed, connect.CodeUnavailable},
-		{ticket.ErrUnavailable, connect.CodeUnavailable},
-		{ticket.ErrNotFound, connect.CodeNotFound},
-		{ticket.ErrCorrupt, connect.CodeDataLoss},
-		{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument},
-		{errors.New("anything else"), connect.CodeInternal},
-	} {
+	for _, test := range wireCodes {
 		for protocol := range protocols {
 			t.Run(fmt.Sprintf("%v by %s", test.err, protocol), func(t *testing.T) {
 				t.Parallel()

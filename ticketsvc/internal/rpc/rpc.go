@@ -41,21 +41,21 @@ var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1conn
 
 // Service serves the RPCs. It is to be closed.
 type Service struct {
-	recorder *recorder
+	recorder *ticket.Recorder
 	handler  http.Handler
 }
 
 // New returns a service that keeps what it is told in store. ready returns nil while the service should get calls; health checks show
 // it.
 func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger) *Service {
-	recorder := newRecorder(store)
+	recorder := ticket.NewRecorder(store)
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxReadBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
 		jsonCodecs(),
 		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(errorTranslator(log)),
+		connect.WithInterceptors(errorTranslator{log: log}),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
@@ -69,7 +69,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 
 // Close takes no more events, and returns once those that were taken are recorded or ctx ends. It comes after the server has stopped
 // and before the store is closed.
-func (s *Service) Close(ctx context.Context) error { return s.recorder.Close(ctx) }
+func (s *Service) Close(ctx context.Context) error { return s.recorder.Stop(ctx) }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2 in cleartext.
 //

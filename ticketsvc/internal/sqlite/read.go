@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
 // Get implements [ticket.Store].
@@ -26,14 +25,10 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 
 // BatchGet implements [ticket.Store].
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ticket.Ticket, error) {
-	ids := make([]any, len(ticketIDs))
-	for i, id := range ticketIDs {
-		ids[i] = id
-	}
-	tickets := make(map[string]ticket.Ticket, len(ids))
+	tickets := make(map[string]ticket.Ticket, len(ticketIDs))
 	// The ids are looked up in pieces: the transaction makes them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		return s.findContents.Query(ctx, tx, ids, 1, func(rows *sql.Rows) error {
+		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
 			var id string
 			var content sql.RawBytes
 			if err := rows.Scan(&id, &content); err != nil {
@@ -60,7 +55,7 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	if order.Descending {
 		direction, beyond = " DESC", " < ?"
 	}
-	page := page{index: indexFor(filter, column), limit: limit}
+	page := page{PageBuilder: ticket.NewPageBuilder(limit), index: indexFor(filter, column)}
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		all := filterConditions(filter)
 		if after == nil {
@@ -72,7 +67,7 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 		rest := append(conditions{}, all...)
 		rest.add(column+" = ?", at)
 		rest.add("ticket_id > ?", after.TicketID)
-		if err := page.read(ctx, tx, rest, " ORDER BY ticket_id"); err != nil || page.more {
+		if err := page.read(ctx, tx, rest, " ORDER BY ticket_id"); err != nil || page.More() {
 			return err
 		}
 		all.add(column+beyond, at)
@@ -81,25 +76,20 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	if err != nil {
 		return nil, false, err
 	}
-	return page.tickets, page.more, nil
+	return page.Tickets(), page.More(), nil
 }
 
-// page gathers tickets until it is full.
+// page is a page that is read in one statement or more.
 type page struct {
+	*ticket.PageBuilder
 	// index is the one to go by.
-	index   string
-	limit   int
-	bytes   int
-	tickets []ticket.Ticket
-	// more tells that there was a ticket for which the page had no room.
-	more bool
+	index string
 }
 
-func (p *page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy string) (err error) {
+func (p page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy string) (err error) {
 	text, args := where.sql()
-	// One more than there is room for tells whether others follow.
 	rows, err := tx.QueryContext(ctx, "SELECT ticket_id, content FROM tickets INDEXED BY "+p.index+text+orderBy+" LIMIT ?",
-		append(args, p.limit-len(p.tickets)+1)...)
+		append(args, p.Room())...)
 	if err != nil {
 		return err
 	}
@@ -110,16 +100,14 @@ func (p *page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy s
 		if err := rows.Scan(&id, &content); err != nil {
 			return err
 		}
-		if len(p.tickets) == p.limit || len(p.tickets) > 0 && p.bytes+len(content) > ticket.MaxPageBytes {
-			p.more = true
+		if !p.Fits(len(content)) {
 			return nil
 		}
 		t, err := unmarshalTicket(id, content)
 		if err != nil {
 			return err
 		}
-		p.tickets = append(p.tickets, t)
-		p.bytes += len(content)
+		p.Add(t, len(content))
 	}
 	return rows.Err()
 }
@@ -199,58 +187,4 @@ func addOneOf[T any](c *conditions, column string, values []T) {
 		args[i] = value
 	}
 	c.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?,", len(values)), ",")+")", args...)
-}
-
-// ListEvents implements [ticket.Store].
-func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
-	err = s.read(ctx, func(tx *sql.Tx) error {
-		var content, stamps []byte
-		err := tx.QueryRowContext(ctx, "SELECT stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&stamps, &content)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ticket.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		record, err := ticketpb.UnmarshalRecord(content, stamps)
-		if err != nil {
-			return corrupt(ticketID, err)
-		}
-		events, err = readEvents(ctx, tx, record, after, limit+1)
-		return err
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	if len(events) > limit {
-		return events[:limit], true, nil
-	}
-	return events, false, nil
-}
-
-func readEvents(ctx context.Context, tx *sql.Tx, record *ticket.Record, after int64, limit int) (events []ticket.Event, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT sequence, event_id, name, occur_time, receive_time, content FROM events"+
-		" WHERE ticket_id = ? AND sequence > ? ORDER BY sequence LIMIT ?", record.Ticket.ID, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var occur, receive string
-		var content sql.RawBytes
-		e := ticket.Event{TicketID: record.Ticket.ID}
-		if err := rows.Scan(&e.Sequence, &e.EventID, &e.Name, &occur, &receive, &content); err != nil {
-			return nil, err
-		}
-		var errs [3]error
-		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
-		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
-		e.Content, errs[2] = ticketpb.UnmarshalContent(content)
-		if err := errors.Join(errs[:]...); err != nil {
-			return nil, corrupt(e.TicketID, err)
-		}
-		e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
-		events = append(events, e)
-	}
-	return events, rows.Err()
 }

@@ -9,7 +9,7 @@ CREATE TABLE events (
   full_snapshot INTEGER NOT NULL,
   occur_time    TEXT NOT NULL,
   receive_time  TEXT NOT NULL,
-  -- Which fields and attributes the event named: ticketpb.MarshalContent.
+  -- Which fields and attributes the event named: ticketcodec.MarshalContent.
   content       BLOB NOT NULL,
   -- Their values, an allthings.ticket.v1.Ticket. Last, so that reading the other columns does not read its pages.
   payload       BLOB NOT NULL
@@ -28,7 +28,7 @@ CREATE TABLE tickets (
   property_id TEXT NOT NULL,
   create_time TEXT NOT NULL,
   update_time TEXT NOT NULL,
-  -- Where the ticket's values come from, and the ticket, an allthings.ticket.v1.Ticket: ticketpb.MarshalRecord.
+  -- Where the ticket's values come from, and the ticket, an allthings.ticket.v1.Ticket: ticketcodec.MarshalRecord.
   stamps      BLOB NOT NULL,
   content     BLOB NOT NULL
 ) STRICT;

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 //go:embed schema.sql
@@ -121,7 +121,7 @@ func translate(ctx context.Context, err error) error {
 	}
 	var statement *sqlite.Error
 	switch err = sqlitedb.Translate(err); {
-	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt):
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewer):
 		return err
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
@@ -134,15 +134,11 @@ func translate(ctx context.Context, err error) error {
 	}
 }
 
-func corrupt(ticketID string, err error) error {
-	return fmt.Errorf("%w: ticket %q: %w", ticket.ErrCorrupt, ticketID, err)
-}
-
 // unmarshalTicket reads the ticket out of a row.
 func unmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
-	t, err := ticketpb.UnmarshalTicket(content)
+	t, err := ticketcodec.UnmarshalTicket(content)
 	if err != nil {
-		return t, corrupt(ticketID, err)
+		return t, ticket.Unreadable(ticketID, err)
 	}
 	return t, nil
 }

@@ -32,6 +32,9 @@ type Filter struct {
 }
 
 // Check notes what is wrong with the filter. path is that of the filter in its request.
+//
+// Ids may have [MaxIDBytes]: databases need a bound for what they look up. Where an event gave a ticket a longer one, no filter can ask
+// for that.
 func (f *Filter) Check(path string, violations *Violations) {
 	if len(f.Statuses) > maxFilterStatuses {
 		violations.Add(path+".statuses", "must have at most 16 values")
@@ -49,7 +52,11 @@ func (f *Filter) Check(path string, violations *Violations) {
 		if len(list.ids) > maxFilterIDs {
 			violations.Add(path+list.name, "must have at most 100 values")
 		}
+		for _, id := range list.ids {
+			violations.checkIDSize(path+list.name, id)
+		}
 	}
+	violations.checkIDSize(path+".assigned_to", f.AssignedTo)
 	if f.AssignedTo != "" && f.Unassigned {
 		violations.Add(path+".assigned_to", "can't be set together with unassigned")
 	}

@@ -48,10 +48,32 @@ func (v Violations) Err() error {
 
 // CheckID notes when id can't be that of a ticket or event.
 func (v *Violations) CheckID(field, id string) {
-	switch {
-	case id == "":
+	if id == "" {
 		v.Add(field, "must not be empty")
-	case len(id) > MaxIDBytes:
+	}
+	v.checkIDSize(field, id)
+}
+
+func (v *Violations) checkIDSize(field, id string) {
+	if len(id) > MaxIDBytes {
 		v.Add(field, "must have at most 256 bytes")
 	}
+}
+
+// CheckBatch notes when a call can't ask for tickets with these ids. It returns the ids, each once, in the order in which they first come.
+func (v *Violations) CheckBatch(field string, ids []string) []string {
+	if len(ids) > maxBatchIDs {
+		v.Add(field, "must have at most 1000 values")
+		return nil
+	}
+	seen := make(map[string]bool, len(ids))
+	distinct := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			distinct = append(distinct, id)
+			v.CheckID(field, id)
+		}
+	}
+	return distinct
 }

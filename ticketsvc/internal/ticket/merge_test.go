@@ -14,7 +14,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // Properties are checked this many times, unless the command line says otherwise: it is parsed later.
@@ -51,7 +51,7 @@ func record(t *rapid.T, changes []ticket.Change) *ticket.Record {
 		r.Apply(&c)
 		if pauses&(1<<i) != 0 {
 			var err error
-			if r, err = ticketpb.UnmarshalRecord(ticketpb.MarshalRecord(r)); err != nil {
+			if r, err = ticketcodec.UnmarshalRecord(ticketcodec.MarshalRecord(r)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -67,8 +67,8 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 		if diff := cmp.Diff(one, other); diff != "" {
 			t.Fatal(diff)
 		}
-		content, stamps := ticketpb.MarshalRecord(one)
-		otherContent, otherStamps := ticketpb.MarshalRecord(other)
+		content, stamps := ticketcodec.MarshalRecord(one)
+		otherContent, otherStamps := ticketcodec.MarshalRecord(other)
 		if !bytes.Equal(content, otherContent) || !bytes.Equal(stamps, otherStamps) {
 			t.Fatal("equal records have different bytes")
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -112,16 +113,21 @@ func TestFilterCheck(t *testing.T) {
 		filter ticket.Filter
 		want   string
 	}{
-		"nothing":             {ticket.Filter{}, ""},
-		"as much as allowed":  {ticket.Filter{Statuses: make([]ticket.Status, 16), AppIDs: make([]string, 100)}, ""},
-		"too many statuses":   {ticket.Filter{Statuses: make([]ticket.Status, 17)}, "filter.statuses"},
-		"an unknown status":   {ticket.Filter{Statuses: []ticket.Status{5}}, "filter.statuses"},
-		"too many Apps":       {ticket.Filter{AppIDs: make([]string, 101)}, "filter.app_ids"},
-		"too many categories": {ticket.Filter{CategoryIDs: make([]string, 101)}, "filter.category_ids"},
-		"too many properties": {ticket.Filter{PropertyIDs: make([]string, 101)}, "filter.property_ids"},
-		"somebody and nobody": {ticket.Filter{AssignedTo: "u", Unassigned: true}, "filter.assigned_to"},
-		"a time out of range": {ticket.Filter{UpdatedAfter: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_after"},
-		"the other one":       {ticket.Filter{UpdatedBefore: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_before"},
+		"nothing":               {ticket.Filter{}, ""},
+		"as much as allowed":    {ticket.Filter{Statuses: make([]ticket.Status, 16), AppIDs: make([]string, 100)}, ""},
+		"too many statuses":     {ticket.Filter{Statuses: make([]ticket.Status, 17)}, "filter.statuses"},
+		"an unknown status":     {ticket.Filter{Statuses: []ticket.Status{5}}, "filter.statuses"},
+		"too many Apps":         {ticket.Filter{AppIDs: make([]string, 101)}, "filter.app_ids"},
+		"too many categories":   {ticket.Filter{CategoryIDs: make([]string, 101)}, "filter.category_ids"},
+		"too many properties":   {ticket.Filter{PropertyIDs: make([]string, 101)}, "filter.property_ids"},
+		"ids as long as can be": {ticket.Filter{AppIDs: []string{strings.Repeat("x", 256), ""}, AssignedTo: strings.Repeat("x", 256)}, ""},
+		"a long App":            {ticket.Filter{AppIDs: []string{"app", strings.Repeat("x", 257)}}, "filter.app_ids"},
+		"a long category":       {ticket.Filter{CategoryIDs: []string{strings.Repeat("é", 129)}}, "filter.category_ids"},
+		"a long property":       {ticket.Filter{PropertyIDs: []string{strings.Repeat("x", 257)}}, "filter.property_ids"},
+		"a long user":           {ticket.Filter{AssignedTo: strings.Repeat("x", 257)}, "filter.assigned_to"},
+		"somebody and nobody":   {ticket.Filter{AssignedTo: "u", Unassigned: true}, "filter.assigned_to"},
+		"a time out of range":   {ticket.Filter{UpdatedAfter: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_after"},
+		"the other one":         {ticket.Filter{UpdatedBefore: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package ticket
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 var (
@@ -13,13 +14,25 @@ var (
 	ErrUnavailable = errors.New("the database is unavailable")
 	// ErrCorrupt says that what the database holds of a ticket can't be read. The text names the ticket.
 	ErrCorrupt = errors.New("the stored ticket can't be read")
+	// ErrNewer says that a newer version of the service wrote what the database holds of a ticket, with something in it that this version
+	// does not know, and would lose. The text names the ticket. The same call succeeds where that version runs.
+	ErrNewer = errors.New("the ticket was written by a newer version")
 )
+
+// Unreadable returns the error of a ticket whose stored form can't be used, for the reason err: it is [ErrNewer] where err is, and else
+// [ErrCorrupt].
+func Unreadable(ticketID string, err error) error {
+	if errors.Is(err, ErrNewer) {
+		return fmt.Errorf("ticket %q: %w", ticketID, err)
+	}
+	return fmt.Errorf("%w: ticket %q: %w", ErrCorrupt, ticketID, err)
+}
 
 // Recorded is what became of one change.
 type Recorded struct {
 	// Duplicate tells that the event was recorded before, so that the change had no effect.
 	Duplicate bool
-	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt].
+	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer].
 	Err error
 }
 
@@ -29,10 +42,11 @@ type Recorded struct {
 type Store interface {
 	// Record adds the events of changes that are not in the log yet to it, and merges them into their tickets, in one durable
 	// transaction. It returns what became of each change, in their order. An event that is there twice is recorded once; it is the
-	// first one that counts. After an error nothing of the batch is recorded, as far as is known.
+	// first one that counts, and where that could not be recorded the others fail as it does. After an error nothing of the batch is
+	// recorded, as far as is known.
 	Record(ctx context.Context, changes []Change) ([]Recorded, error)
 
-	// Get returns a ticket. Errors: [ErrNotFound], [ErrCorrupt].
+	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt].
 	Get(ctx context.Context, ticketID string) (Ticket, error)
 
 	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. Errors: [ErrCorrupt].
@@ -44,8 +58,13 @@ type Store interface {
 	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit int) (tickets []Ticket, more bool, err error)
 
 	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least
-	// 1. more tells whether others follow. Errors: [ErrNotFound], [ErrCorrupt].
+	// 1. more tells whether others follow. Errors: [ErrNotFound], [ErrCorrupt], [ErrNewer].
 	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
+
+	// ReadLog returns, in the order of the log, the first events of the whole log behind the place after, at most limit, which is at least
+	// 1. They have no Outcome, since that depends on the ticket. A reader that goes on from the last event's sequence sees every event
+	// once, however many write meanwhile. Errors: [ErrCorrupt], [ErrNewer].
+	ReadLog(ctx context.Context, after int64, limit int) ([]Event, error)
 
 	// Ping returns nil when the database answers.
 	Ping(ctx context.Context) error

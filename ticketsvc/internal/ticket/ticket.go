@@ -2,12 +2,16 @@
 // matches, what a list's order is, and what an event still means for its ticket.
 //
 // A ticket is a map of last-writer-wins registers, one for each top-level field and one for each attribute. What an event says of a
-// register stands until an event with a later [Stamp] says something else of it. The rules import the standard library only; a
-// database keeps what they make behind the interface [Store].
+// register stands until an event with a later [Stamp] says something else of it. The rules know of no machinery: a database keeps what
+// they make behind the interface [Store]. [Recording] and [PageBuilder] are what all stores do alike, [Recorder] is the front of a store.
 package ticket
 
-// MaxIDBytes is the most bytes that the id of a ticket or an event may have.
-const MaxIDBytes = 256
+const (
+	// MaxIDBytes is the most bytes that the id of a ticket or an event may have, and any id in a filter.
+	MaxIDBytes = 256
+	// maxBatchIDs is the most tickets that one call can ask for by their ids.
+	maxBatchIDs = 1000
+)
 
 // Ticket is a tenant's request, as far as the recorded events tell. Its fields mean what those of the contract's message
 // allthings.ticket.v1.Ticket do; the zero value of each is that no event has named it, or that it was cleared.

@@ -1,8 +1,6 @@
 package ticketpb
 
 import (
-	"slices"
-
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -115,26 +113,11 @@ func ToTicketID(id string) (string, error) {
 	return id, violations.Err()
 }
 
-// maxBatchIDs is the most tickets that one BatchGetTickets can ask for.
-const maxBatchIDs = 1000
-
 // ToTicketIDs returns the tickets that a request names, each once, in the order in which it first names them. The error is a
 // [*ticket.InvalidError].
 func ToTicketIDs(request *ticketv1.BatchGetTicketsRequest) ([]string, error) {
 	var violations ticket.Violations
-	if len(request.GetTicketIds()) > maxBatchIDs {
-		violations.Add("ticket_ids", "must have at most 1000 values")
-		return nil, violations.Err()
-	}
-	seen := make(map[string]bool, len(request.GetTicketIds()))
-	ids := slices.DeleteFunc(slices.Clone(request.GetTicketIds()), func(id string) bool {
-		repeated := seen[id]
-		seen[id] = true
-		return repeated
-	})
-	for _, id := range ids {
-		violations.CheckID("ticket_ids", id)
-	}
+	ids := violations.CheckBatch("ticket_ids", request.GetTicketIds())
 	return ids, violations.Err()
 }
 

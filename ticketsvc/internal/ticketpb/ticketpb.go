@@ -1,5 +1,4 @@
-// Package ticketpb carries tickets and events between the rules in package ticket, the contract's messages, and the bytes in which
-// databases keep them.
+// Package ticketpb carries requests, tickets and events between the contract's messages and the rules in package ticket.
 package ticketpb
 
 import (

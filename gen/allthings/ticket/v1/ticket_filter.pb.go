@@ -27,17 +27,17 @@ type TicketFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's status is one of these. At most 16.
 	Statuses []TicketStatus `protobuf:"varint,1,rep,packed,name=statuses,proto3,enum=allthings.ticket.v1.TicketStatus" json:"statuses,omitempty"`
-	// The ticket belongs to one of these Apps. At most 100.
+	// The ticket belongs to one of these Apps. At most 100, each of at most 256 bytes.
 	AppIds []string `protobuf:"bytes,2,rep,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
-	// The ticket's category is one of these. At most 100.
+	// The ticket's category is one of these. At most 100, each of at most 256 bytes.
 	CategoryIds []string `protobuf:"bytes,3,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// The ticket is assigned to this user.
+	// The ticket is assigned to this user. At most 256 bytes.
 	//
 	// Can't be set together with `unassigned`.
 	AssignedTo string `protobuf:"bytes,4,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
 	// The ticket is assigned to nobody.
 	Unassigned bool `protobuf:"varint,5,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
-	// The ticket's property is one of these. At most 100.
+	// The ticket's property is one of these. At most 100, each of at most 256 bytes.
 	PropertyIds []string `protobuf:"bytes,6,rep,name=property_ids,json=propertyIds,proto3" json:"property_ids,omitempty"`
 	// The ticket's update_time is this or later.
 	UpdatedAfter *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_after,json=updatedAfter,proto3" json:"updated_after,omitempty"`

@@ -43,8 +43,8 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 
 // testLists compares lists with filters and orders as the rules have them. Half of the tickets have one of three update times, and some
 // no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
-func testLists(t *testing.T, open Open) {
-	store := mustOpen(t, open)
+func testLists(t *testing.T, place Place) {
+	store := mustOpen(t, place)
 	random := rand.New(rand.NewPCG(3, 4))
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	const tickets = 120
@@ -106,8 +106,9 @@ func testLists(t *testing.T, open Open) {
 }
 
 // testPagesUnderWrites walks while other tickets change: those that don't are to come exactly once.
-func testPagesUnderWrites(t *testing.T, open Open) {
-	store := mustOpen(t, open)
+func testPagesUnderWrites(t *testing.T, place Place) {
+	open := stores(t, place, 2)
+	store := open[0]
 	var changes []ticket.Change
 	for i := range 200 {
 		changes = append(changes, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%03d", i), int64(i/20), ""))
@@ -118,7 +119,7 @@ func testPagesUnderWrites(t *testing.T, open Open) {
 	writer.Go(func() {
 		for i := 0; ; i++ {
 			c := titled(fmt.Sprintf("later%d", i), fmt.Sprintf("t%03d", i*2%200), int64(i%15), "")
-			if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+			if _, err := open[1].Record(t.Context(), []ticket.Change{c}); err != nil {
 				t.Error(err)
 				return
 			}
@@ -144,8 +145,8 @@ func testPagesUnderWrites(t *testing.T, open Open) {
 	writer.Wait()
 }
 
-func testLargePages(t *testing.T, open Open) {
-	store := mustOpen(t, open)
+func testLargePages(t *testing.T, place Place) {
+	store := mustOpen(t, place)
 	const tickets = 7
 	for i := range tickets {
 		size := ticket.MaxPageBytes / 3
@@ -162,88 +163,5 @@ func testLargePages(t *testing.T, open Open) {
 	page, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 1000)
 	if err != nil || !more || len(page) != 2 {
 		t.Errorf("first page: %d tickets, more %v, %v; want the 2 that fit in", len(page), more, err)
-	}
-}
-
-func allEvents(t *testing.T, store ticket.Store, ticketID string, pageSize int) []ticket.Event {
-	t.Helper()
-	var all []ticket.Event
-	var after int64
-	for {
-		page, more, err := store.ListEvents(t.Context(), ticketID, after, pageSize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, page...)
-		if !more {
-			return all
-		}
-		after = page[len(page)-1].Sequence
-	}
-}
-
-func sequences(events []ticket.Event) []int64 {
-	numbers := make([]int64, len(events))
-	for i, e := range events {
-		numbers[i] = e.Sequence
-	}
-	return numbers
-}
-
-// testLog records in batches with duplicates among them, from several writers.
-func testLog(t *testing.T, open Open) {
-	store := mustOpen(t, open)
-	var writers sync.WaitGroup
-	for writer := range 4 {
-		writers.Go(func() {
-			for i := range 10 {
-				event := func(n int) ticket.Change {
-					return titled(fmt.Sprintf("e%d-%d", writer, i+n), fmt.Sprintf("t%d", (i+n)%2), 1, "")
-				}
-				if _, err := store.Record(t.Context(), []ticket.Change{event(0), event(0), event(1)}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	writers.Wait()
-	got := slices.Concat(sequences(allEvents(t, store, "t0", 3)), sequences(allEvents(t, store, "t1", 1000)))
-	slices.Sort(got)
-	want := make([]int64, 4*11)
-	for i := range want {
-		want[i] = int64(i + 1)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func testEventPages(t *testing.T, open Open) {
-	store := mustOpen(t, open)
-	changes := []ticket.Change{
-		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Named: Named("title", "labels"),
-			Values: ticket.Ticket{Title: "old", Labels: []string{"x"}, Attributes: map[string]string{"read": "true"}}},
-		{EventID: "current", Name: ticket.Updated, TicketID: "t1", OccurTime: At(3), Named: Named("title"),
-			Values: ticket.Ticket{Title: "new", Attributes: map[string]string{"title": `"\ud800"`, "read": "null"}}},
-		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Named: Named("title", "labels"),
-			Values: ticket.Ticket{Title: "between", Attributes: map[string]string{"title": `"\udfff"`}}},
-		{EventID: "empty", Name: ticket.Updated, TicketID: "t1", OccurTime: At(4)},
-	}
-	mustRecord(t, store, changes...)
-	want := []ticket.Event{
-		{Outcome: ticket.OutcomeSuperseded},
-		{Outcome: ticket.OutcomeCurrent},
-		{Outcome: ticket.OutcomePartlySuperseded},
-		{Outcome: ticket.OutcomeNoFields},
-	}
-	for i := range want {
-		c := changes[i]
-		want[i] = ticket.Event{Sequence: int64(i + 1), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
-			ReceiveTime: c.ReceiveTime, Content: c.Content(), Outcome: want[i].Outcome}
-	}
-	for _, pageSize := range []int{1, 2, 3, 4, 1000} {
-		if diff := cmp.Diff(want, allEvents(t, store, "t1", pageSize)); diff != "" {
-			t.Errorf("pages of %d: %s", pageSize, diff)
-		}
 	}
 }

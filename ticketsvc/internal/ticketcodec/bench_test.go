@@ -1,4 +1,4 @@
-package ticketpb_test
+package ticketcodec_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // BenchmarkStoredTicket reads and writes a ticket of about 1.5 kB, as every event does, here and by the protobuf runtime. Ours reads and
@@ -24,15 +24,15 @@ func BenchmarkStoredTicket(b *testing.B) {
 	record := ticket.NewRecord("5f0c1e2d3b4a596877660101")
 	record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(1), Values: values,
 		Named: tickettest.Named("title", "description", "status_text", "app_id", "labels")})
-	content, stamps := ticketpb.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalRecord(record)
 	b.Run("here", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			r, err := ticketpb.UnmarshalRecord(content, stamps)
+			r, err := ticketcodec.UnmarshalRecord(content, stamps)
 			if err != nil {
 				b.Fatal(err)
 			}
-			ticketpb.MarshalRecord(r)
+			ticketcodec.MarshalRecord(r)
 		}
 	})
 	b.Run("runtime", func(b *testing.B) {

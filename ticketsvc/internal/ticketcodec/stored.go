@@ -1,4 +1,5 @@
-package ticketpb
+// Package ticketcodec is the bytes in which databases keep tickets and events, the same in every engine.
+package ticketcodec
 
 import (
 	"slices"
@@ -90,15 +91,21 @@ func appendMoment(b []byte, i ticket.Instant) []byte {
 	return protowire.AppendVarint(b, uint64(i.Nanos))
 }
 
-// UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them.
+// UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them; or it
+// is [ticket.ErrNewer], since a record that is written again without what is not known of it would lose that.
 func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
-	t, attributeKeys, err := parseTicket(content)
+	var values ticketParser
+	t, attributeKeys, err := values.ticket(content)
 	if err != nil {
 		return nil, err
 	}
 	r := &ticket.Record{Ticket: t}
-	if len(stamps) == 0 || stamps[0] != stampsForm {
+	// The forms are numbered from 1 on.
+	if len(stamps) == 0 || stamps[0] == 0 {
 		return nil, errMalformed
+	}
+	if values.skipped || stamps[0] != stampsForm {
+		return nil, ticket.ErrNewer
 	}
 	p := parser{rest: message(stamps[1:])}
 	events := make([]ticket.Stamp, p.count())
@@ -107,7 +114,7 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 	}
 	event := func(place uint64) ticket.Stamp {
 		if place >= uint64(len(events)) {
-			p.err = errMalformed
+			p.fail(errMalformed)
 			return ticket.Stamp{}
 		}
 		return events[place]
@@ -117,12 +124,8 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		r.Stamps.ProviderUpdateTime = p.moment()
 	}
 	for range p.count() {
-		f, known := fieldOf(p.number())
-		stamp := event(p.number())
-		if !known {
-			return nil, errMalformed
-		}
-		r.Stamps.Fields[f] = stamp
+		f := p.field()
+		r.Stamps.Fields[f] = event(p.number())
 	}
 	for _, key := range attributeKeys {
 		place := p.number()
@@ -137,10 +140,11 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 	return r, p.end()
 }
 
-// UnmarshalTicket returns the ticket of a record's content. An error says that the bytes are not what was written, and holds none of
-// them.
+// UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. An error says that the
+// bytes are not what was written, and holds none of them.
 func UnmarshalTicket(content []byte) (ticket.Ticket, error) {
-	t, _, err := parseTicket(content)
+	var p ticketParser
+	t, _, err := p.ticket(content)
 	return t, err
 }
 
@@ -165,16 +169,13 @@ func MarshalContent(c ticket.Content) []byte {
 	return b
 }
 
-// UnmarshalContent is the inverse of [MarshalContent]. An error says that the bytes are not what was written, and holds none of them.
+// UnmarshalContent is the inverse of [MarshalContent]. An error says that the bytes are not what was written, and holds none of them; or
+// it is [ticket.ErrNewer], when the event named a field that is not known.
 func UnmarshalContent(b []byte) (ticket.Content, error) {
 	var c ticket.Content
 	p := parser{rest: message(b)}
 	for range p.count() {
-		f, known := fieldOf(p.number())
-		if !known {
-			return c, errMalformed
-		}
-		c.Named = c.Named.With(f)
+		c.Named = c.Named.With(p.field())
 	}
 	for p.err == nil && p.rest != "" {
 		c.AttributeKeys = append(c.AttributeKeys, p.text())
@@ -186,6 +187,13 @@ func UnmarshalContent(b []byte) (ticket.Content, error) {
 type parser struct {
 	rest message
 	err  error
+}
+
+// fail notes an error, unless there was one.
+func (p *parser) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
 }
 
 func (p *parser) number() uint64 {
@@ -201,10 +209,19 @@ func (p *parser) number() uint64 {
 func (p *parser) count() uint64 {
 	n := p.number()
 	if n > uint64(len(p.rest)) {
-		p.err = errMalformed
+		p.fail(errMalformed)
 		return 0
 	}
 	return n
+}
+
+// field reads the number of a register's field in the contract.
+func (p *parser) field() ticket.Field {
+	f, known := fieldOf(p.number())
+	if !known {
+		p.fail(ticket.ErrNewer)
+	}
+	return f
 }
 
 func (p *parser) text() string {
@@ -218,8 +235,8 @@ func (p *parser) text() string {
 
 func (p *parser) moment() ticket.Instant {
 	i := ticket.Instant{Set: true, Seconds: protowire.DecodeZigZag(p.number()), Nanos: int32(p.number())}
-	if p.err == nil && !i.Valid() {
-		p.err = errMalformed
+	if !i.Valid() {
+		p.fail(errMalformed)
 	}
 	return i
 }

@@ -1,4 +1,4 @@
-package ticketpb
+package ticketcodec
 
 import (
 	"errors"
@@ -191,6 +191,11 @@ func (m *message) next() (number protowire.Number, varint uint64, bytes message,
 		varint, err = m.varint()
 	case protowire.BytesType:
 		bytes, err = m.bytes()
+	case protowire.Fixed32Type:
+		// No field of this version has a number of a fixed width. One of a later version may.
+		_, err = m.cut(4)
+	case protowire.Fixed64Type:
+		_, err = m.cut(8)
 	default:
 		err = errMalformed
 	}
@@ -211,7 +216,15 @@ func (m *message) varint() (uint64, error) {
 
 func (m *message) bytes() (message, error) {
 	length, err := m.varint()
-	if err != nil || length > uint64(len(*m)) {
+	if err != nil {
+		return "", err
+	}
+	return m.cut(length)
+}
+
+// cut takes away so many bytes.
+func (m *message) cut(length uint64) (message, error) {
+	if length > uint64(len(*m)) {
 		return "", errMalformed
 	}
 	bytes := (*m)[:length]
@@ -219,8 +232,14 @@ func (m *message) bytes() (message, error) {
 	return bytes, nil
 }
 
-// parseTicket is the inverse of appendTicket. Fields that are not known are skipped.
-func parseTicket(content []byte) (t ticket.Ticket, attributeKeys []string, err error) {
+// ticketParser reads a ticket. It skips what it does not know.
+type ticketParser struct {
+	// skipped tells whether there was anything of that kind.
+	skipped bool
+}
+
+// ticket is the inverse of appendTicket.
+func (p *ticketParser) ticket(content []byte) (t ticket.Ticket, attributeKeys []string, err error) {
 	m := message(content)
 	var attributeTexts []string
 	for {
@@ -232,7 +251,7 @@ func parseTicket(content []byte) (t ticket.Ticket, attributeKeys []string, err e
 			break
 		}
 		if f, ok := fieldOf(uint64(number)); ok {
-			err = parseField(&t, f, varint, bytes)
+			err = p.field(&t, f, varint, bytes)
 		} else {
 			switch number {
 			case numberTicketID:
@@ -241,12 +260,14 @@ func parseTicket(content []byte) (t ticket.Ticket, attributeKeys []string, err e
 				t.Status = ticket.Status(varint)
 			case numberAttributes:
 				var key, text string
-				key, text, err = parseEntry(bytes)
+				key, text, err = p.entry(bytes)
 				attributeKeys, attributeTexts = append(attributeKeys, key), append(attributeTexts, text)
 			case numberRevision:
 				t.Revision = int64(varint)
 			case numberComplete:
 				t.Complete = varint != 0
+			default:
+				p.skipped = true
 			}
 		}
 		if err != nil {
@@ -262,7 +283,7 @@ func parseTicket(content []byte) (t ticket.Ticket, attributeKeys []string, err e
 	return t, attributeKeys, nil
 }
 
-func parseField(t *ticket.Ticket, f ticket.Field, varint uint64, bytes message) (err error) {
+func (p *ticketParser) field(t *ticket.Ticket, f ticket.Field, varint uint64, bytes message) (err error) {
 	switch target := f.Ref(t).(type) {
 	case *string:
 		*target = string(bytes)
@@ -271,16 +292,16 @@ func parseField(t *ticket.Ticket, f ticket.Field, varint uint64, bytes message) 
 	case *int32:
 		*target = int32(varint)
 	case *ticket.Instant:
-		*target, err = parseInstant(bytes)
+		*target, err = p.instant(bytes)
 	case *[]ticket.CustomSetting:
 		var setting ticket.CustomSetting
-		setting, err = parseSetting(bytes)
+		setting, err = p.setting(bytes)
 		*target = append(*target, setting)
 	}
 	return err
 }
 
-func parseInstant(m message) (ticket.Instant, error) {
+func (p *ticketParser) instant(m message) (ticket.Instant, error) {
 	i := ticket.Instant{Set: true}
 	for {
 		number, varint, _, ok, err := m.next()
@@ -293,11 +314,13 @@ func parseInstant(m message) (ticket.Instant, error) {
 			i.Seconds = int64(varint)
 		case number == numberNanos:
 			i.Nanos = int32(varint)
+		default:
+			p.skipped = true
 		}
 	}
 }
 
-func parseSetting(m message) (ticket.CustomSetting, error) {
+func (p *ticketParser) setting(m message) (ticket.CustomSetting, error) {
 	var s ticket.CustomSetting
 	for {
 		number, _, bytes, ok, err := m.next()
@@ -314,7 +337,7 @@ func parseSetting(m message) (ticket.CustomSetting, error) {
 		case numberSettingValueJSON:
 			s.Kind, s.Value = ticket.JSONValue, string(bytes)
 		case numberSettingAttributes:
-			key, text, err := parseEntry(bytes)
+			key, text, err := p.entry(bytes)
 			if err != nil {
 				return s, err
 			}
@@ -322,12 +345,14 @@ func parseSetting(m message) (ticket.CustomSetting, error) {
 				s.Attributes = map[string]string{}
 			}
 			s.Attributes[key] = text
+		default:
+			p.skipped = true
 		}
 	}
 }
 
-// parseEntry reads an entry of a map.
-func parseEntry(m message) (key, value string, err error) {
+// entry reads an entry of a map.
+func (p *ticketParser) entry(m message) (key, value string, err error) {
 	for {
 		number, _, bytes, ok, err := m.next()
 		if !ok {
@@ -338,6 +363,8 @@ func parseEntry(m message) (key, value string, err error) {
 			key = string(bytes)
 		case numberEntryValue:
 			value = string(bytes)
+		default:
+			p.skipped = true
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package ticketpb_test
+package ticketcodec_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
@@ -33,7 +34,7 @@ func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		record := drawRecord(t)
-		content, _ := ticketpb.MarshalRecord(record)
+		content, _ := ticketcodec.MarshalRecord(record)
 		want := ticketpb.FromTicket(&record.Ticket)
 		got := &ticketv1.Ticket{}
 		if err := proto.Unmarshal(content, got); err != nil {
@@ -46,7 +47,7 @@ func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := ticketpb.UnmarshalTicket(theirs)
+		back, err := ticketcodec.UnmarshalTicket(theirs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,8 +61,8 @@ func TestRecordsComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawRecord(t)
-		content, stamps := ticketpb.MarshalRecord(want)
-		got, err := ticketpb.UnmarshalRecord(content, stamps)
+		content, stamps := ticketcodec.MarshalRecord(want)
+		got, err := ticketcodec.UnmarshalRecord(content, stamps)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestRecordsComeBack(t *testing.T) {
 			t.Fatal(diff)
 		}
 		for length := range stamps {
-			if _, err := ticketpb.UnmarshalRecord(content, stamps[:length]); err == nil {
+			if _, err := ticketcodec.UnmarshalRecord(content, stamps[:length]); err == nil {
 				t.Fatalf("the first %d of %d bytes are taken for stamps", length, len(stamps))
 			}
 		}
@@ -80,7 +81,7 @@ func TestContentsComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		for _, c := range tickettest.Changes(t, "ticket") {
-			got, err := ticketpb.UnmarshalContent(ticketpb.MarshalContent(c.Content()))
+			got, err := ticketcodec.UnmarshalContent(ticketcodec.MarshalContent(c.Content()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,20 +117,20 @@ func FuzzUnmarshalRecord(f *testing.F) {
 	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Named: tickettest.Named("title", "custom_settings", "update_time"),
 		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
 			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
-	content, stamps := ticketpb.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalRecord(record)
 	f.Add(content, stamps)
 	f.Fuzz(func(t *testing.T, content, stamps []byte) {
-		record, err := ticketpb.UnmarshalRecord(content, stamps)
+		record, err := ticketcodec.UnmarshalRecord(content, stamps)
 		if err != nil {
 			return
 		}
 		// What is read is whole: it is written, and read again, as the same.
-		again, err := ticketpb.UnmarshalRecord(ticketpb.MarshalRecord(record))
+		again, err := ticketcodec.UnmarshalRecord(ticketcodec.MarshalRecord(record))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, stamps = ticketpb.MarshalRecord(record)
-		againContent, againStamps := ticketpb.MarshalRecord(again)
+		content, stamps = ticketcodec.MarshalRecord(record)
+		againContent, againStamps := ticketcodec.MarshalRecord(again)
 		if !bytes.Equal(content, againContent) || !bytes.Equal(stamps, againStamps) {
 			t.Errorf("bytes %x %x become %x %x", content, stamps, againContent, againStamps)
 		}

@@ -1,0 +1,71 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+)
+
+// failingStream sends one message, then fails.
+type failingStream struct {
+	ticketv1connect.UnimplementedTicketServiceHandler
+	err error
+}
+
+func (s failingStream) WatchTickets(_ context.Context, _ *ticketv1.WatchTicketsRequest,
+	stream *connect.ServerStream[ticketv1.WatchTicketsResponse],
+) error {
+	return errors.Join(stream.Send(&ticketv1.WatchTicketsResponse{ResumeToken: "token"}), s.err)
+}
+
+func TestEveryErrorOfAStreamHasItsCodeOverTheWire(t *testing.T) {
+	t.Parallel()
+	for _, test := range wireCodes {
+		for protocol := range protocols {
+			t.Run(fmt.Sprintf("%v by %s", test.err, protocol), func(t *testing.T) {
+				t.Parallel()
+				log := &logBuffer{}
+				interceptor := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+				mux := http.NewServeMux()
+				mux.Handle(ticketv1connect.NewTicketServiceHandler(
+					failingStream{err: fmt.Errorf("of a driver that quotes %s: %w", personal, test.err)}, connect.WithInterceptors(interceptor)))
+				listening := httptest.NewUnstartedServer(mux)
+				listening.Config.Protocols = &http.Protocols{}
+				listening.Config.Protocols.SetHTTP1(true)
+				listening.Config.Protocols.SetUnencryptedHTTP2(true)
+				listening.Start()
+				t.Cleanup(listening.Close)
+				stream, err := newClient(t, &server{url: listening.URL}, protocol).WatchTickets(t.Context(), &ticketv1.WatchTicketsRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !stream.Receive() || stream.Msg().GetResumeToken() != "token" {
+					t.Errorf("the message before the error is %v", stream.Msg())
+				}
+				if stream.Receive() {
+					t.Error("a message behind the error")
+				}
+				if err := stream.Err(); connect.CodeOf(err) != test.want || strings.Contains(err.Error(), personal) {
+					t.Errorf("error %v, want %v and nothing of the inner text", err, test.want)
+				}
+				if err := stream.Close(); err != nil {
+					t.Error(err)
+				}
+				if test.want != connect.CodeInvalidArgument && !strings.Contains(log.String(), "WatchTickets") {
+					t.Errorf("log %q, want the procedure", log)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// selectEvents is what [scanEvents] reads.
+const selectEvents = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content FROM events"
+
+// ReadLog implements [ticket.Store].
+func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.Event, error) {
+	rows, err := s.db.Reader.QueryContext(ctx, selectEvents+" WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	events, err := scanEvents(rows)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	return events, nil
+}
+
+// ListEvents implements [ticket.Store].
+func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var content, stamps []byte
+		err := tx.QueryRowContext(ctx, "SELECT stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&stamps, &content)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ticket.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		record, err := ticketcodec.UnmarshalRecord(content, stamps)
+		if err != nil {
+			return ticket.Unreadable(ticketID, err)
+		}
+		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+			ticketID, after, limit+1)
+		if err != nil {
+			return err
+		}
+		if events, err = scanEvents(rows); err != nil {
+			return err
+		}
+		for i := range events {
+			e := &events[i]
+			e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(events) > limit {
+		return events[:limit], true, nil
+	}
+	return events, false, nil
+}
+
+// scanEvents reads all rows of [selectEvents], and closes them.
+func scanEvents(rows *sql.Rows) (events []ticket.Event, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e ticket.Event
+		var occur, receive string
+		var content sql.RawBytes
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &occur, &receive, &content); err != nil {
+			return nil, err
+		}
+		var errs [3]error
+		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
+		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
+		e.Content, errs[2] = ticketcodec.UnmarshalContent(content)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, ticket.Unreadable(e.TicketID, err)
+		}
+		events = append(events, e)
+	}
+	return events, rows.Err()
+}

@@ -1,0 +1,37 @@
+package ticket
+
+// PageBuilder gathers the tickets of one page of a list: as many as the page may have, and no more than [MaxPageBytes] unless one alone is
+// larger. It is for one list, and not for concurrent use.
+type PageBuilder struct {
+	limit   int
+	bytes   int
+	tickets []Ticket
+	more    bool
+}
+
+// NewPageBuilder returns a builder of a page of at most limit tickets, which is at least 1.
+func NewPageBuilder(limit int) *PageBuilder { return &PageBuilder{limit: limit} }
+
+// Room returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
+func (p *PageBuilder) Room() int { return p.limit - len(p.tickets) + 1 }
+
+// Fits tells whether the next ticket, which has that many bytes as it is stored, still belongs to the page. When it doesn't, the page is
+// complete, and others follow it.
+func (p *PageBuilder) Fits(bytes int) bool {
+	if len(p.tickets) == p.limit || len(p.tickets) > 0 && p.bytes+bytes > MaxPageBytes {
+		p.more = true
+	}
+	return !p.more
+}
+
+// Add adds the next ticket, which fits.
+func (p *PageBuilder) Add(t Ticket, bytes int) {
+	p.tickets = append(p.tickets, t)
+	p.bytes += bytes
+}
+
+// More tells whether there was a ticket that did not fit.
+func (p *PageBuilder) More() bool { return p.more }
+
+// Tickets returns the tickets of the page, in the order in which they were added.
+func (p *PageBuilder) Tickets() []Ticket { return p.tickets }

@@ -1,0 +1,63 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
+)
+
+var (
+	// ErrBusy says that the change was not taken, because as many as may wait are waiting. Try again later.
+	ErrBusy = errors.New("too many events wait to be recorded")
+	// ErrStopping says that the change was not taken, because the recorder is stopping.
+	ErrStopping = errors.New("the recorder is stopping")
+)
+
+const (
+	// maxBatch is how many events share a commit at the most. There a commit's fixed cost is about a microsecond per event, and in
+	// a larger batch the first would wait longer for the last.
+	maxBatch = 256
+	// maxQueue is how many events wait at the most: what is recorded in about a second, before callers give up.
+	maxQueue = 4096
+)
+
+// Recorder is the front of a store: it lets concurrent events share a commit.
+type Recorder struct {
+	committer *groupcommit.Committer[Change, Recorded]
+}
+
+// NewRecorder returns a recorder in front of store. End it with [Recorder.Stop], then close the store.
+func NewRecorder(store Store) *Recorder {
+	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options{
+		MaxBatch: maxBatch,
+		MaxQueue: maxQueue,
+		// When the database is away it is so for all of them.
+		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
+	})}
+}
+
+// Record records an event, and returns once it is durable. duplicate tells that it was recorded before, so that it had no effect.
+//
+// It returns [ErrBusy] or [ErrStopping] when the change was not taken, the errors of [Store.Record] and of [Recorded] when it was not
+// recorded, and ctx's error when ctx ended first; in that last case it may be recorded all the same. The change's lists and maps must not
+// be changed afterwards. The text names the event and the ticket.
+func (r *Recorder) Record(ctx context.Context, change Change) (duplicate bool, err error) {
+	recorded, err := r.committer.Do(ctx, change)
+	switch {
+	case err == nil:
+		err = recorded.Err
+	case errors.Is(err, groupcommit.ErrQueueFull):
+		err = ErrBusy
+	case errors.Is(err, groupcommit.ErrClosed):
+		err = ErrStopping
+	}
+	if err != nil {
+		return false, fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)
+	}
+	return recorded.Duplicate, nil
+}
+
+// Stop takes no more events, and returns once those taken are recorded or ctx ends.
+func (r *Recorder) Stop(ctx context.Context) error { return r.committer.Close(ctx) }

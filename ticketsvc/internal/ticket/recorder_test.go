@@ -1,0 +1,143 @@
+package ticket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// recordingStore counts the batches that it gets, and answers as recorded says; begun receives when it is called, and it waits for release.
+type recordingStore struct {
+	ticket.Store
+	begun, release chan struct{}
+	recorded       func(ticket.Change) ticket.Recorded
+	err            error
+	batches        int
+}
+
+func (s *recordingStore) Record(_ context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
+	if s.begun != nil {
+		s.begun <- struct{}{}
+		<-s.release
+	}
+	s.batches++
+	recorded := make([]ticket.Recorded, len(changes))
+	for i := range changes {
+		if s.recorded != nil {
+			recorded[i] = s.recorded(changes[i])
+		}
+	}
+	return recorded, s.err
+}
+
+func mustStop(t *testing.T, r *ticket.Recorder) {
+	t.Helper()
+	if err := r.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
+	t.Parallel()
+	store := &recordingStore{recorded: func(c ticket.Change) ticket.Recorded {
+		switch c.EventID {
+		case "again":
+			return ticket.Recorded{Duplicate: true}
+		case "bad":
+			return ticket.Recorded{Err: ticket.ErrCorrupt}
+		default:
+			return ticket.Recorded{}
+		}
+	}}
+	recorder := ticket.NewRecorder(store)
+	for eventID, want := range map[string]ticket.Recorded{"new": {}, "again": {Duplicate: true}, "bad": {Err: ticket.ErrCorrupt}} {
+		duplicate, err := recorder.Record(t.Context(), ticket.Change{EventID: eventID, TicketID: "t"})
+		if duplicate != want.Duplicate || !errors.Is(err, want.Err) {
+			t.Errorf("Record(%s) = %v, %v; want %+v", eventID, duplicate, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), `event "bad" of ticket "t"`) {
+			t.Errorf("error %v, want one that names the event and the ticket", err)
+		}
+	}
+	mustStop(t, recorder)
+	if _, err := recorder.Record(t.Context(), ticket.Change{EventID: "late"}); !errors.Is(err, ticket.ErrStopping) {
+		t.Errorf("Record after Stop: %v, want ErrStopping", err)
+	}
+}
+
+func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxBatch, maxQueue = 256, 4096
+		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
+		recorder := ticket.NewRecorder(store)
+		var callers sync.WaitGroup
+		record := func(i int) {
+			callers.Go(func() {
+				if _, err := recorder.Record(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		record(0)
+		<-store.begun
+		for i := range maxQueue {
+			record(i + 1)
+		}
+		synctest.Wait()
+		if _, err := recorder.Record(t.Context(), ticket.Change{EventID: "one too many"}); !errors.Is(err, ticket.ErrBusy) {
+			t.Errorf("Record with a full queue: %v, want ErrBusy", err)
+		}
+		close(store.release)
+		go func() {
+			for range store.begun {
+			}
+		}()
+		callers.Wait()
+		close(store.begun)
+		mustStop(t, recorder)
+		if want := 1 + maxQueue/maxBatch; store.batches != want {
+			t.Errorf("%d commits, want %d: one that was at hand, and full ones", store.batches, want)
+		}
+	})
+}
+
+func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			err  error
+			want int
+		}{{ticket.ErrUnavailable, 2}, {errors.New("of one of them, perhaps"), 5}} {
+			store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{}), err: test.err}
+			recorder := ticket.NewRecorder(store)
+			var callers sync.WaitGroup
+			for i := range 4 {
+				callers.Go(func() {
+					if _, err := recorder.Record(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); !errors.Is(err, test.err) {
+						t.Errorf("Record = %v, want %v", err, test.err)
+					}
+				})
+				if i == 0 {
+					<-store.begun
+				}
+			}
+			synctest.Wait()
+			close(store.release)
+			go func() {
+				for range store.begun {
+				}
+			}()
+			callers.Wait()
+			close(store.begun)
+			mustStop(t, recorder)
+			if store.batches != test.want {
+				t.Errorf("%d batches after %v, want %d", store.batches, test.err, test.want)
+			}
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package ticket
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Recording is the work of [Store.Record] apart from the database: which changes are new, which tickets they need, and what becomes of
+// these. It is for one batch, and not for concurrent use.
+//
+// A store looks up the events in its log and says which it found, loads the tickets that are needed, merges, and writes what that
+// returns:
+//
+//	EventIDs → Logged … → TicketIDs → Load or Fail … → Merge → Recorded
+//
+// A store that has to lock tickets before it looks at the log asks for TicketIDs first, and then, of each, whether it is still needed.
+type Recording struct {
+	changes []Change
+	// recorded has, until Merge, nothing but which changes are duplicates.
+	recorded []Recorded
+	// firsts holds, for each event, the place of the first change that names it. It is the one that counts.
+	firsts map[string]int
+	// tickets are those of the first changes, by id in byte order.
+	tickets []merging
+}
+
+// merging is one ticket that gets changes. Several changes of it take one reading and one writing.
+type merging struct {
+	id string
+	// changes is how many changes of it are not duplicates.
+	changes int
+	// record is nil while the ticket is not known to be kept.
+	record *Record
+	// err says why the ticket can't be used.
+	err error
+}
+
+// NewRecording returns the recording of changes, which must not be changed before it is over.
+func NewRecording(changes []Change) *Recording {
+	r := &Recording{
+		changes:  changes,
+		recorded: make([]Recorded, len(changes)),
+		firsts:   make(map[string]int, len(changes)),
+		tickets:  make([]merging, 0, len(changes)),
+	}
+	for i := range changes {
+		if _, repeated := r.firsts[changes[i].EventID]; repeated {
+			r.recorded[i].Duplicate = true
+			continue
+		}
+		r.firsts[changes[i].EventID] = i
+		r.tickets = append(r.tickets, merging{id: changes[i].TicketID, changes: 1})
+	}
+	slices.SortFunc(r.tickets, func(a, b merging) int { return cmp.Compare(a.id, b.id) })
+	distinct := r.tickets[:0]
+	for _, t := range r.tickets {
+		if last := len(distinct) - 1; last >= 0 && distinct[last].id == t.id {
+			distinct[last].changes++
+		} else {
+			distinct = append(distinct, t)
+		}
+	}
+	r.tickets = distinct
+	return r
+}
+
+// EventIDs returns the ids of the events, each once, in the order in which the changes name them: they are to be looked up in the log.
+func (r *Recording) EventIDs() []string {
+	ids := make([]string, 0, len(r.firsts))
+	for i := range r.changes {
+		if id := r.changes[i].EventID; r.firsts[id] == i {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Logged says that the log has an event of the batch: all changes of that event are duplicates.
+func (r *Recording) Logged(eventID string) {
+	i, ok := r.firsts[eventID]
+	if !ok || r.recorded[i].Duplicate {
+		return
+	}
+	r.recorded[i].Duplicate = true
+	r.ticket(r.changes[i].TicketID).changes--
+}
+
+// TicketIDs returns the tickets of the changes that are not known to be duplicates, each once, in byte order. Before [Recording.Logged]
+// says anything, only the changes of an event that comes earlier in the batch are.
+func (r *Recording) TicketIDs() []string {
+	ids := make([]string, 0, len(r.tickets))
+	for i := range r.tickets {
+		if r.tickets[i].changes > 0 {
+			ids = append(ids, r.tickets[i].id)
+		}
+	}
+	return ids
+}
+
+// Needs tells whether a change that is not known to be a duplicate is about the ticket.
+func (r *Recording) Needs(ticketID string) bool {
+	t := r.ticket(ticketID)
+	return t != nil && t.changes > 0
+}
+
+// Load says how a ticket of the batch is kept; one of which nothing is said is new. The record becomes the recording's: it is what
+// [Recording.Merge] changes and returns.
+func (r *Recording) Load(ticketID string, record *Record) {
+	if t := r.ticket(ticketID); t != nil {
+		t.record = record
+	}
+}
+
+// Fail says that a ticket of the batch can't be used: its new changes get err, and the others go on.
+func (r *Recording) Fail(ticketID string, err error) {
+	if t := r.ticket(ticketID); t != nil {
+		t.err = err
+	}
+}
+
+// Merge merges the new changes into their tickets. It returns the events to add to the log, in this order, and the tickets to write, by
+// id in byte order. It is to be called once.
+func (r *Recording) Merge() (events []*Change, records []*Record) {
+	events = make([]*Change, 0, len(r.changes))
+	for i := range r.changes {
+		c := &r.changes[i]
+		if r.recorded[i].Duplicate {
+			// The duplicate of an event that could not be recorded is none.
+			if err := r.recorded[r.firsts[c.EventID]].Err; err != nil {
+				r.recorded[i] = Recorded{Err: err}
+			}
+			continue
+		}
+		t := r.ticket(c.TicketID)
+		if t.err != nil {
+			r.recorded[i].Err = t.err
+			continue
+		}
+		if t.record == nil {
+			t.record = NewRecord(t.id)
+		}
+		t.record.Apply(c)
+		events = append(events, c)
+	}
+	records = make([]*Record, 0, len(r.tickets))
+	for i := range r.tickets {
+		if t := &r.tickets[i]; t.changes > 0 && t.err == nil {
+			records = append(records, t.record)
+		}
+	}
+	return events, records
+}
+
+// Recorded returns what became of each change, in their order, after [Recording.Merge].
+func (r *Recording) Recorded() []Recorded { return r.recorded }
+
+// ticket returns the ticket of a first change, and nil for any other.
+func (r *Recording) ticket(id string) *merging {
+	i, found := slices.BinarySearchFunc(r.tickets, id, func(t merging, id string) int { return cmp.Compare(t.id, id) })
+	if !found {
+		return nil
+	}
+	return &r.tickets[i]
+}

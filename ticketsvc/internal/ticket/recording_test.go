@@ -1,0 +1,169 @@
+package ticket_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+func titled(eventID, ticketID string, seconds int64) ticket.Change {
+	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(seconds),
+		Named: tickettest.Named("title"), Values: ticket.Ticket{Title: eventID}}
+}
+
+func eventIDs(events []*ticket.Change) []string {
+	var ids []string
+	for _, e := range events {
+		ids = append(ids, e.EventID)
+	}
+	return ids
+}
+
+func ticketIDs(records []*ticket.Record) []string {
+	var ids []string
+	for _, r := range records {
+		ids = append(ids, r.Ticket.ID)
+	}
+	return ids
+}
+
+func TestARecording(t *testing.T) {
+	t.Parallel()
+	r := ticket.NewRecording([]ticket.Change{
+		titled("new", "t\xff", 1),
+		titled("logged", "t2", 1),
+		titled("new", "of a duplicate alone", 1),
+		titled("failing", "bad", 1),
+		titled("logged", "t2", 1),
+		titled("more", "t1", 2),
+		titled("failing", "bad", 1),
+		titled("logged of bad", "bad", 1),
+		titled("last", "t1", 1),
+	})
+	if diff := cmp.Diff([]string{"new", "logged", "failing", "more", "logged of bad", "last"}, r.EventIDs()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"bad", "t1", "t2", "t\xff"}, r.TicketIDs()); diff != "" {
+		t.Errorf("before anything is known of the log: %s", diff)
+	}
+	for _, id := range []string{"logged", "logged of bad", "logged", "in no change"} {
+		r.Logged(id)
+	}
+	if diff := cmp.Diff([]string{"bad", "t1", "t\xff"}, r.TicketIDs()); diff != "" {
+		t.Error(diff)
+	}
+	for id, want := range map[string]bool{
+		"bad": true, "t1": true, "t\xff": true, "t2": false, "of a duplicate alone": false, "elsewhere": false,
+	} {
+		if got := r.Needs(id); got != want {
+			t.Errorf("Needs(%q) = %v", id, got)
+		}
+	}
+	kept := ticket.NewRecord("t1")
+	before := titled("before", "t1", 3)
+	kept.Apply(&before)
+	r.Load("t1", kept)
+	r.Load("t2", ticket.NewRecord("t2"))
+	r.Load("elsewhere", ticket.NewRecord("elsewhere"))
+	errBad := errors.New("bad")
+	r.Fail("bad", errBad)
+	r.Fail("elsewhere", errBad)
+
+	events, records := r.Merge()
+	if diff := cmp.Diff([]string{"new", "more", "last"}, eventIDs(events)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"t1", "t\xff"}, ticketIDs(records)); diff != "" {
+		t.Error(diff)
+	}
+	if records[0] != kept || kept.Ticket.Title != "before" || kept.Ticket.Revision != 3 {
+		t.Errorf("the loaded ticket is %+v, want it with what came to it", records[0].Ticket)
+	}
+	duplicate, failed := ticket.Recorded{Duplicate: true}, ticket.Recorded{Err: errBad}
+	want := []ticket.Recorded{{}, duplicate, duplicate, failed, duplicate, {}, failed, duplicate, {}}
+	if diff := cmp.Diff(want, r.Recorded(), cmpopts.EquateErrors()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheRecordingOfNothing(t *testing.T) {
+	t.Parallel()
+	r := ticket.NewRecording(nil)
+	events, records := r.Merge()
+	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(records) + len(r.Recorded()); n != 0 {
+		t.Errorf("%d things", n)
+	}
+}
+
+// However events are spread over batches, with whatever duplicates, they make what they make one by one.
+func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		changes := shuffled(t, slices.Concat(tickettest.Changes(t, "t1"), inAnotherTicket(tickettest.Changes(t, "t2"))))
+		want := map[string]*ticket.Record{}
+		seen := map[string]bool{}
+		var wantLog []string
+		for _, c := range changes {
+			if seen[c.EventID] {
+				continue
+			}
+			seen[c.EventID] = true
+			wantLog = append(wantLog, c.EventID)
+			if want[c.TicketID] == nil {
+				want[c.TicketID] = ticket.NewRecord(c.TicketID)
+			}
+			want[c.TicketID].Apply(&c)
+		}
+
+		got := map[string]*ticket.Record{}
+		var log []string
+		for batch := range slices.Chunk(changes, rapid.IntRange(1, 20).Draw(t, "batch")) {
+			r := ticket.NewRecording(batch)
+			for _, id := range r.EventIDs() {
+				if slices.Contains(log, id) {
+					r.Logged(id)
+				}
+			}
+			for _, id := range r.TicketIDs() {
+				if record := got[id]; record != nil {
+					r.Load(id, record)
+				}
+			}
+			events, records := r.Merge()
+			effects := 0
+			for _, recorded := range r.Recorded() {
+				if !recorded.Duplicate {
+					effects++
+				}
+			}
+			if effects != len(events) {
+				t.Fatalf("%d changes are no duplicates, but %d events are new", effects, len(events))
+			}
+			log = append(log, eventIDs(events)...)
+			for _, record := range records {
+				got[record.Ticket.ID] = record
+			}
+		}
+		if diff := cmp.Diff(wantLog, log); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// inAnotherTicket gives events other ids than those of another ticket's have.
+func inAnotherTicket(changes []ticket.Change) []ticket.Change {
+	for i := range changes {
+		changes[i].EventID += " of another ticket"
+	}
+	return changes
+}

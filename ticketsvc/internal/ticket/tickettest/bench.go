@@ -1,0 +1,108 @@
+//go:build unix
+
+package tickettest
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// BenchmarkRecord records, in batches such as group commit makes under load, the events of [LargeChange] in a store that grows. The
+// sizes of the batches show what a commit costs by itself. open is called once for each size, and returns a new store, which it closes at
+// the end of the benchmark.
+func BenchmarkRecord(b *testing.B, open func(b *testing.B) ticket.Store) {
+	for _, size := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			store := open(b)
+			batch := make([]ticket.Change, size)
+			b.ReportAllocs()
+			before := processorTime(b)
+			for i := 0; b.Loop(); {
+				for place := range batch {
+					batch[place] = LargeChange(0, i)
+					i++
+				}
+				recorded, err := store.Record(b.Context(), batch)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, r := range recorded {
+					if r.Err != nil || r.Duplicate {
+						b.Fatal(r)
+					}
+				}
+			}
+			events := float64(b.N * size)
+			b.ReportMetric(events/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/1000/events, "cpu-µs/event")
+		})
+	}
+}
+
+// openTickets is among how many of the newest tickets updates are spread.
+const openTickets = 2000
+
+// LargeChange returns the event of this number in a stream such as the provider sends: creations of large tickets, and twice as many
+// updates of them. Streams have tickets of their own. Tickets have ids that grow, as MongoDB's do at the provider, and events random ones.
+func LargeChange(stream, number int) ticket.Change {
+	at := At(int64(number))
+	created := number / 3
+	c := ticket.Change{
+		EventID: fmt.Sprintf("%08x-5b7e-4a5e-%04x-%012d", uint32(number)*2654435761, stream, number), OccurTime: at, ReceiveTime: at,
+	}
+	if number%3 == 0 {
+		c.Name, c.Named, c.Values = ticket.Created, allFields, largeTicket
+	} else {
+		created -= number * 7919 % min(openTickets, created+1)
+		c.Name, c.Named = ticket.Updated, closingFields
+		c.Values = ticket.Ticket{StatusText: "closed", AssignedTo: "user-1", UpdateTime: at}
+	}
+	c.TicketID = fmt.Sprintf("%08x1e2d%04x%08x", 0x6a000000+created, stream, created)
+	return c
+}
+
+// largeTicket is a ticket as large as those of the provider: about 1.5 kB.
+var largeTicket = func() ticket.Ticket {
+	values := ticket.Ticket{
+		AppID:       "82662ee4-0080-4960-8b8f-000000000001",
+		IncrementID: "10432",
+		Title:       "Heizung im Bad kalt",
+		Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bereits zweimal entlüftet, es hilft nichts. Bitte um Rückruf am Nachmittag.",
+		StatusText:  "waiting-for-agent", CategoryID: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001",
+		PropertyID: "property-2", UnitName: "3.02",
+		Channels: []string{"App-82662ee4-0080-4960-8b8f-d7693e6ff3e4", "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
+		Files: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
+		CustomSettings: []ticket.CustomSetting{{Key: "room", Type: "string", Kind: ticket.TextValue, Value: "bathroom"}},
+		CreateTime:     At(0), UpdateTime: At(0), LastStatusUpdateTime: At(0),
+		Attributes: map[string]string{},
+	}
+	for _, name := range []string{"channelPaths", "customerWaitingSince", "customerWaitingSinceIndicator", "read", "sortHash",
+		"unreadAdminMessages", "unreadUserMessages", "_embedded.category", "_embedded.conversations", "_embedded.createdBy",
+		"_embedded.files", "_embedded.group", "_embedded.labels", "_embedded.property", "_embedded.unit"} {
+		values.Attributes[name] = `{"id":"5b00c001","name":"something"}`
+	}
+	return values
+}()
+
+var (
+	allFields = func() (all ticket.FieldSet) {
+		for f := range ticket.Fields() {
+			all = all.With(f)
+		}
+		return all
+	}()
+	closingFields = Named("status_text", "assigned_to", "update_time")
+)
+
+// processorTime returns the time that this process has had on all processors: the wait for the disk is not in it.
+func processorTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

@@ -1,0 +1,186 @@
+package tickettest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// countdown is a context that ends when it is asked for the n-th time whether it has. It ends a call at each of the places where that
+// looks, one after the other.
+type countdown struct {
+	// The background has no values either: by those the context package would find an ancestor to ask instead.
+	context.Context
+
+	mu    sync.Mutex
+	left  int
+	ended chan struct{}
+}
+
+func newCountdown(n int) *countdown {
+	return &countdown{Context: context.Background(), left: n, ended: make(chan struct{})}
+}
+
+// ask counts a question, and tells whether the context has ended.
+func (c *countdown) ask() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left == 0 {
+		close(c.ended)
+	}
+	return c.left <= 0
+}
+
+func (c *countdown) Done() <-chan struct{} {
+	c.ask()
+	return c.ended
+}
+
+func (c *countdown) Err() error {
+	if c.ask() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// hasEnded tells whether the context has ended, without counting.
+func (c *countdown) hasEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left <= 0
+}
+
+// maxQuestions is more often than any call asks.
+const maxQuestions = 10_000
+
+// cancelEverywhere makes calls whose contexts end at the first question, the second, and so on, until one is over before its context has
+// ended. call is told how many it is.
+func cancelEverywhere(t *testing.T, call func(ctx context.Context, n int) error) {
+	t.Helper()
+	for n := 1; n < maxQuestions; n++ {
+		ctx := newCountdown(n)
+		err := call(ctx, n)
+		if err != nil && (!errors.Is(err, context.Canceled) || !ctx.hasEnded()) {
+			t.Fatalf("ended at question %d: %v, want the context's error", n, err)
+		}
+		if t.Failed() || err == nil && !ctx.hasEnded() {
+			return
+		}
+	}
+	t.Fatalf("the call asks more than %d times", maxQuestions)
+}
+
+func testCancelledRecord(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	changes := map[string][]ticket.Change{}
+	var last int64
+	cancelEverywhere(t, func(ctx context.Context, n int) error {
+		var batch []ticket.Change
+		for i, id := range []string{"a", "b", fmt.Sprintf("new%d", n), "a"} {
+			c := titled(fmt.Sprintf("e%d-%d", n, i), id, int64(n), fmt.Sprint(n))
+			batch = append(batch, c)
+			changes[id] = append(changes[id], c)
+		}
+		recorded, err := store.Record(ctx, batch)
+		if err == nil {
+			expectAll(t, ticket.Recorded{}, recorded)
+		}
+		log := mustReadLog(t, store, last)
+		if len(log) != len(batch) && (err == nil || len(log) != 0) {
+			t.Errorf("%d events of the batch are recorded after %v, want all or none", len(log), err)
+		}
+		// An error leaves open what became of the batch. The store says so when it is asked again.
+		again, againErr := store.Record(t.Context(), batch)
+		if againErr != nil {
+			t.Fatalf("the store after %v: %v", err, againErr)
+		}
+		if len(log) != 0 || again[0].Duplicate {
+			expectAll(t, ticket.Recorded{Duplicate: true}, again)
+		} else {
+			expectAll(t, ticket.Recorded{}, again)
+		}
+		if diff := cmp.Diff(numbers(last+1, last+int64(len(batch))), sequences(mustReadLog(t, store, last))); diff != "" {
+			t.Error(diff)
+		}
+		last += int64(len(batch))
+		for _, c := range batch {
+			got := mustGet(t, store, c.TicketID)
+			if diff := cmp.Diff(merged(changes[c.TicketID]...), got); diff != "" {
+				t.Error(diff)
+			}
+			if events := allEvents(t, store, c.TicketID, 1000); int64(len(events)) != got.Revision {
+				t.Errorf("ticket %s counts %d events, and the log has %d", c.TicketID, got.Revision, len(events))
+			}
+		}
+		return err
+	})
+}
+
+func expectAll(t *testing.T, want ticket.Recorded, recorded []ticket.Recorded) {
+	t.Helper()
+	for i := range recorded {
+		if recorded[i] != want {
+			t.Errorf("change %d: %+v, want %+v as for the whole batch", i, recorded[i], want)
+		}
+	}
+}
+
+func mustReadLog(t *testing.T, store ticket.Store, after int64) []ticket.Event {
+	t.Helper()
+	events, err := store.ReadLog(t.Context(), after, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+func testCancelledReads(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	var ids []string
+	for i := range 40 {
+		id := fmt.Sprintf("t%d", i%20)
+		ids = append(ids, id)
+		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), id, int64(i), fmt.Sprint(i)))
+	}
+	type page struct {
+		Tickets []ticket.Ticket
+		Events  []ticket.Event
+		More    bool
+	}
+	order := ticket.Order{}
+	after := order.Cursor(&ticket.Ticket{ID: "t0", UpdateTime: At(20)})
+	for name, read := range map[string]func(ctx context.Context) (any, error){
+		"Get":      func(ctx context.Context) (any, error) { return store.Get(ctx, "t1") },
+		"BatchGet": func(ctx context.Context) (any, error) { return store.BatchGet(ctx, ids[:20]) },
+		"List": func(ctx context.Context) (any, error) {
+			tickets, more, err := store.List(ctx, ticket.Filter{}, order, &after, 10)
+			return page{Tickets: tickets, More: more}, err
+		},
+		"ListEvents": func(ctx context.Context) (any, error) {
+			events, more, err := store.ListEvents(ctx, "t1", 0, 1)
+			return page{Events: events, More: more}, err
+		},
+		"ReadLog": func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, 20) },
+	} {
+		want, err := read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancelEverywhere(t, func(ctx context.Context, n int) error {
+			got, err := read(ctx)
+			if err != nil {
+				return err
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, ended at question %d: %s", name, n, diff)
+			}
+			return nil
+		})
+	}
+}

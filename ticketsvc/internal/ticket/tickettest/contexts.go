@@ -1,0 +1,46 @@
+package tickettest
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func testEndedContext(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	mustRecord(t, store, titled("e1", "t1", 1, "x"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, err := range callAll(ctx, store) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with an ended context: %v, want context.Canceled", name, err)
+		}
+	}
+	mustRecord(t, store, titled("never recorded", "t1", 1, "x"))
+}
+
+func testClosed(t *testing.T, place Place) {
+	store := place.Open(t)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range callAll(t.Context(), store) {
+		if !errors.Is(err, ticket.ErrUnavailable) {
+			t.Errorf("%s of a closed store: %v, want ErrUnavailable", name, err)
+		}
+	}
+}
+
+// callAll returns the error of each method.
+func callAll(ctx context.Context, store ticket.Store) map[string]error {
+	errs := map[string]error{"Ping": store.Ping(ctx)}
+	_, errs["Record"] = store.Record(ctx, []ticket.Change{titled("never recorded", "t1", 1, "x")})
+	_, errs["Get"] = store.Get(ctx, "t1")
+	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"})
+	_, _, errs["List"] = store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 10)
+	_, _, errs["ListEvents"] = store.ListEvents(ctx, "t1", 0, 10)
+	_, errs["ReadLog"] = store.ReadLog(ctx, 0, 10)
+	return errs
+}

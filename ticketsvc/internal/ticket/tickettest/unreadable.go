@@ -1,0 +1,120 @@
+package tickettest
+
+import (
+	"errors"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// unreadable are two tickets, by id, whose stored forms can't be used: one by its content, the other by its stamps.
+var unreadable = []string{"content", "stamps"}
+
+// plantUnreadable records an event of each unreadable ticket, gives these the forms that spoil makes of theirs, and returns a store with
+// them.
+func plantUnreadable(t *testing.T, place Place, spoil func(ticketID string, content, stamps []byte) (newContent, newStamps []byte),
+) ticket.Store {
+	t.Helper()
+	if place.Plant == nil {
+		t.Fatal("the place has no Plant")
+	}
+	store := place.Open(t)
+	for _, id := range unreadable {
+		mustRecord(t, store, titled("first of "+id, id, 1, "first"))
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range unreadable {
+		record := ticket.NewRecord(id)
+		first := titled("first of "+id, id, 1, "first")
+		record.Apply(&first)
+		content, stamps := ticketcodec.MarshalRecord(record)
+		content, stamps = spoil(id, content, stamps)
+		place.Plant(t, id, content, stamps)
+	}
+	return mustOpen(t, place)
+}
+
+// testFailsAlone records a batch with events of the unreadable tickets, which get wantErr, and with one twice: the duplicate of an event
+// that could not be recorded is none.
+func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
+	t.Helper()
+	for range 2 {
+		recorded, err := store.Record(t.Context(), []ticket.Change{
+			titled("a", "content", 2, "x"), titled("good", "good", 2, "x"), titled("b", "stamps", 2, "x"), titled("c", "content", 2, "x"),
+			titled("a", "content", 2, "x"), titled("a", "good", 2, "x"), titled("first of stamps", "stamps", 1, "first")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, failed := range []bool{true, false, true, true, true, true, false} {
+			if failed && (!isJust(recorded[i].Err, wantErr) || recorded[i].Duplicate) || !failed && recorded[i].Err != nil {
+				t.Errorf("change %d: %+v; that it failed with %v is to be %v", i, recorded[i], wantErr, failed)
+			}
+		}
+		if !recorded[6].Duplicate {
+			t.Error("an event that is in the log is recorded again")
+		}
+	}
+	events := allEvents(t, store, "good", 10)
+	if len(events) != 1 || events[0].Sequence != 3 {
+		t.Errorf("events %+v, want one in place 3: failed events leave no gap", events)
+	}
+	for _, id := range unreadable {
+		if _, _, err := store.ListEvents(t.Context(), id, 0, 10); !isJust(err, wantErr) {
+			t.Errorf("ListEvents of %s: %v, want %v", id, err, wantErr)
+		}
+	}
+}
+
+// isJust tells whether an error that says why a ticket can't be used is want, and not the other one as well.
+func isJust(err, want error) bool {
+	return errors.Is(err, want) && errors.Is(err, ticket.ErrCorrupt) != errors.Is(err, ticket.ErrNewer)
+}
+
+func testCorrupt(t *testing.T, place Place) {
+	store := plantUnreadable(t, place, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+		if id == "content" {
+			return []byte{0xff}, stamps
+		}
+		return content, stamps[:2]
+	})
+	testFailsAlone(t, store, ticket.ErrCorrupt)
+	if _, err := store.Get(t.Context(), "content"); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("Get = %v, want ErrCorrupt", err)
+	}
+	if _, err := store.BatchGet(t.Context(), []string{"good", "content"}); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("BatchGet = %v, want ErrCorrupt", err)
+	}
+	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("List = %v, want ErrCorrupt", err)
+	}
+}
+
+// testNewer has a ticket with a field that no version knows yet, and one with stamps in a form of that kind: they are shown without it,
+// and not written.
+func testNewer(t *testing.T, place Place) {
+	store := plantUnreadable(t, place, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+		if id == "content" {
+			const unknown = 1000
+			return protowire.AppendString(protowire.AppendTag(content, unknown, protowire.BytesType), "of a newer version"), stamps
+		}
+		stamps[0]++
+		return content, stamps
+	})
+	testFailsAlone(t, store, ticket.ErrNewer)
+	for _, id := range unreadable {
+		if got := mustGet(t, store, id); got.Title != "first" || got.Revision != 1 {
+			t.Errorf("ticket %+v, want it as it was", got)
+		}
+	}
+	if got, err := store.BatchGet(t.Context(), unreadable); err != nil || len(got) != len(unreadable) {
+		t.Errorf("BatchGet = %v, %v", got, err)
+	}
+	if got := walk(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {
+		t.Errorf("%d tickets in the list, want all", len(got))
+	}
+}

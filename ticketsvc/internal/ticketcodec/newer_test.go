@@ -1,0 +1,121 @@
+package ticketcodec_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// unknown is a number that no field of any message has.
+const unknown = 99
+
+// titled is the stored form of a record that took one event, which named the title. The last bytes of its stamps are how many fields have
+// one, the number of the title, and the place of its event.
+func titled() (content, stamps []byte) {
+	record := ticket.NewRecord("ticket")
+	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+		Values: ticket.Ticket{Title: "title"}})
+	return ticketcodec.MarshalRecord(record)
+}
+
+func mustMarshal(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testing.T) {
+	t.Parallel()
+	_, stamps := titled()
+	number := func(wireType protowire.Type) []byte { return protowire.AppendTag(nil, unknown, wireType) }
+	text := protowire.AppendString(number(protowire.BytesType), "of a later version")
+	attributes := (&ticketv1.Ticket{}).ProtoReflect().Descriptor().Fields().ByName(ticket.AttributesName).Number()
+	setting := &ticketv1.CustomSetting{Key: "room"}
+	setting.ProtoReflect().SetUnknown(text)
+	created := &timestamppb.Timestamp{Seconds: tickettest.At(1).Seconds}
+	created.ProtoReflect().SetUnknown(text)
+	for name, test := range map[string]struct {
+		content []byte
+		want    ticket.Ticket
+	}{
+		"a text":           {text, ticket.Ticket{}},
+		"a number":         {append(number(protowire.VarintType), 1), ticket.Ticket{}},
+		"a number of 32":   {append(number(protowire.Fixed32Type), 1, 2, 3, 4), ticket.Ticket{}},
+		"a number of 64":   {append(number(protowire.Fixed64Type), 1, 2, 3, 4, 5, 6, 7, 8), ticket.Ticket{}},
+		"in a setting":     {mustMarshal(t, &ticketv1.Ticket{CustomSettings: []*ticketv1.CustomSetting{setting}}), ticket.Ticket{CustomSettings: []ticket.CustomSetting{{Key: "room"}}}},
+		"in a time":        {mustMarshal(t, &ticketv1.Ticket{CreateTime: created}), ticket.Ticket{CreateTime: tickettest.At(1)}},
+		"in a map's entry": {protowire.AppendBytes(protowire.AppendTag(nil, attributes, protowire.BytesType), text), ticket.Ticket{Attributes: map[string]string{"": ""}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			content := append(test.content, mustMarshal(t, &ticketv1.Ticket{TicketId: "ticket", Title: "title"})...)
+			test.want.ID, test.want.Title = "ticket", "title"
+			got, err := ticketcodec.UnmarshalTicket(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if _, err := ticketcodec.UnmarshalRecord(content, stamps); !errors.Is(err, ticket.ErrNewer) {
+				t.Errorf("UnmarshalRecord = %v, want ErrNewer", err)
+			}
+			for length := 1; length < len(test.content); length++ {
+				if _, err := ticketcodec.UnmarshalRecord(content[:length], stamps); err == nil || errors.Is(err, ticket.ErrNewer) {
+					t.Errorf("UnmarshalRecord of the first %d bytes = %v, want one that says that they are malformed", length, err)
+				}
+			}
+		})
+	}
+}
+
+func TestStampsOfANewerVersionAreNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	content, stamps := titled()
+	for name, test := range map[string]struct {
+		change func(stamps []byte)
+		newer  bool
+	}{
+		"a later form":    {func(stamps []byte) { stamps[0]++ }, true},
+		"a register":      {func(stamps []byte) { stamps[len(stamps)-2] = unknown }, true},
+		"no form":         {func(stamps []byte) { stamps[0] = 0 }, false},
+		"no such event":   {func(stamps []byte) { stamps[len(stamps)-1] = 1 }, false},
+		"too many fields": {func(stamps []byte) { stamps[len(stamps)-3] = 2 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stamps := slices.Clone(stamps)
+			test.change(stamps)
+			if _, err := ticketcodec.UnmarshalRecord(content, stamps); err == nil || errors.Is(err, ticket.ErrNewer) != test.newer {
+				t.Errorf("UnmarshalRecord = %v; that it is ErrNewer is to be %v", err, test.newer)
+			}
+		})
+	}
+}
+
+func TestEventsOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	b := ticketcodec.MarshalContent(ticket.Content{Named: tickettest.Named("title"), AttributeKeys: []string{"read"}})
+	b[1] = unknown
+	if _, err := ticketcodec.UnmarshalContent(b); !errors.Is(err, ticket.ErrNewer) {
+		t.Errorf("UnmarshalContent = %v, want ErrNewer", err)
+	}
+	for length := range 2 {
+		if _, err := ticketcodec.UnmarshalContent(b[:length]); err == nil || errors.Is(err, ticket.ErrNewer) {
+			t.Errorf("UnmarshalContent of the first %d bytes = %v, want one that says that they are malformed", length, err)
+		}
+	}
+}
