@@ -53,17 +53,10 @@ type DB struct {
 	lock *flock.Flock
 }
 
-// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names. The error does not repeat the URL, which can
-// hold a password.
-func PathFromURL(databaseURL string) (string, error) {
-	if strings.HasPrefix(databaseURL, "postgres:") || strings.HasPrefix(databaseURL, "postgresql:") {
-		return "", errors.New("PostgreSQL is not supported by this version: use sqlite:<path>")
-	}
-	path, ok := strings.CutPrefix(databaseURL, "sqlite:")
-	if !ok || path == "" || strings.HasPrefix(path, ":") {
-		return "", errors.New("is not of the form sqlite:<path>, such as sqlite:data/service.db")
-	}
-	return path, nil
+// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names, and false for any other.
+func PathFromURL(databaseURL string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(databaseURL, "sqlite:")
+	return path, ok && path != "" && !strings.HasPrefix(path, ":")
 }
 
 // Open opens the database, makes it when it is missing, and brings its schema up to date.

@@ -263,14 +263,3 @@ func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
 		t.Errorf("writing once there is space again = %v", err)
 	}
 }
-
-func TestPathFromURL(t *testing.T) {
-	t.Parallel()
-	for url, want := range map[string]string{"sqlite:data/a.db": "data/a.db", "sqlite:/var/lib/a.db": "/var/lib/a.db", "sqlite:": "",
-		"sqlite::memory:": "", "data/a.db": "", "mysql://x": ""} {
-		got, err := sqlitedb.PathFromURL(url)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("PathFromURL(%q) = %q, %v; want %q", url, got, err, want)
-		}
-	}
-}

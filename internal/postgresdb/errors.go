@@ -1,0 +1,224 @@
+package postgresdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
+)
+
+var (
+	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
+	// succeed later.
+	ErrUnavailable = errors.New("database is unavailable")
+	// ErrUnusable says that the database can't be opened as it is. The text names the server and what to do about it.
+	ErrUnusable = errors.New("database can't be used")
+	// ErrConflict is for what runs in [DB.Write]: what was read has changed since, so that it is to be done again.
+	ErrConflict = errors.New("another writer was faster")
+)
+
+var errBadURL = errors.New("is not of the form postgres://user:password@host:5432/database with parameters that can be used" +
+	" (in a password @ is written %40, and / %2F)")
+
+func unusable(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
+}
+
+// The codes that PostgreSQL gives errors: https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	invalidParameterValue = "22023"
+	uniqueViolation       = "23505"
+	readOnlyTransaction   = "25006"
+	idleInTransaction     = "25P03"
+	longTransaction       = "25P04"
+	invalidPassword       = "28P01"
+	invalidAuthorization  = "28000"
+	noSuchDatabase        = "3D000"
+	serializationFailure  = "40001"
+	deadlockDetected      = "40P01"
+	insufficientPrivilege = "42501"
+	undefinedObject       = "42704"
+	tooManyConnections    = "53300"
+	fixedParameter        = "55P02"
+	lockNotAvailable      = "55P03"
+	cannotConnectNow      = "57P03"
+)
+
+// unavailableClasses are the classes of errors that come from the server's state and not from what was asked of it: connection,
+// resources (a full disk is among them), operator intervention, system, and mistakes of the server's own.
+var unavailableClasses = []string{"08", "53", "57", "58", "XX"}
+
+// isConflict tells whether another writer was in the way, so that it is worth trying again at once.
+func isConflict(err error) bool {
+	if errors.Is(err, ErrConflict) {
+		return true
+	}
+	switch codeOf(err) {
+	case uniqueViolation, serializationFailure, deadlockDetected:
+		return true
+	}
+	return false
+}
+
+// isLostConnection tells whether a connection that was there is not any more.
+func isLostConnection(err error) bool {
+	var connecting *pgconn.ConnectError
+	var server *pgconn.PgError
+	switch {
+	case err == nil, errors.As(err, &connecting), isContext(err), errors.Is(err, puddle.ErrClosedPool):
+		return false
+	case errors.As(err, &server):
+		switch server.Code {
+		case idleInTransaction, longTransaction, readOnlyTransaction:
+			return true
+		}
+		return strings.HasPrefix(server.Code, "57P")
+	default:
+		return isNetwork(err)
+	}
+}
+
+// Translate makes an error of the driver one that says what it means to the caller: ctx's own when that has ended, [ErrUnavailable] for
+// what may pass, everything else unchanged. ctx is that of the call.
+func Translate(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var connecting *pgconn.ConnectError
+	code := codeOf(err)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return err
+	case code != "" && !mayPass(code):
+		return err
+	case code != "", isContext(err), errors.As(err, &connecting), errors.Is(err, puddle.ErrClosedPool), errors.Is(err, ErrConflict),
+		isNetwork(err):
+		return unavailable(err)
+	default:
+		return err
+	}
+}
+
+// unavailable returns [ErrUnavailable] for a call whose context has not ended. So that of err, if any, is a bound of our own, and is
+// hidden: whoever finds a context's error takes it for that of the call.
+func unavailable(err error) error {
+	if isContext(err) {
+		return fmt.Errorf("%w: it did not answer in time: %v", ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// isNetwork tells whether err comes from a connection rather than from what went over it.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+}
+
+func mayPass(code string) bool {
+	switch code {
+	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
+		invalidPassword, invalidAuthorization, noSuchDatabase:
+		return true
+	}
+	for _, class := range unavailableClasses {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// codeOf returns the code of the server's error, empty when err is none.
+func codeOf(err error) string {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return server.Code
+	}
+	return ""
+}
+
+// IsLockTimeout tells whether a statement gave up waiting for what another one had locked.
+func IsLockTimeout(err error) bool { return codeOf(err) == lockNotAvailable }
+
+// explain makes an error of [Open] one line for whoever set the URL, which names the server and the mend.
+func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
+	if errors.Is(err, ErrUnusable) {
+		return err
+	}
+	var refused refusal
+	if errors.As(err, &refused) {
+		return unusable("%s %v", db.name, refused)
+	}
+	var connecting *pgconn.ConnectError
+	user, database := config.ConnConfig.User, config.ConnConfig.Database
+	server := strings.TrimSuffix(db.name, "/"+database)
+	switch code := codeOf(err); {
+	case code == invalidPassword, code == invalidAuthorization:
+		return unusable("%s refuses user %q (%s): mend user and password in the URL, or let the server take them (pg_hba.conf)",
+			server, user, message(err))
+	case code == noSuchDatabase:
+		return unusable("%s has no database %q: make it with createdb, or name another one", server, database)
+	case code == insufficientPrivilege:
+		return unusable("%s lets user %q not do what is needed (%s): grant it CONNECT and CREATE on the database, or what it lacks on schema %s",
+			db.name, user, message(err), schema)
+	case code == tooManyConnections:
+		return unusable("%s has no connection left (%s): raise the limit, or use fewer with pool_max_conns in the URL", server, message(err))
+	case code == cannotConnectNow:
+		return unusable("%s is starting or stopping: try again when it is up", server)
+	case !errors.As(err, &connecting) && !isContext(err) && !isNetwork(err):
+		return unusable("%s can't be set up (%s): the server's log may tell more", db.name, oneLine(err.Error()))
+	case code == undefinedObject, code == invalidParameterValue, code == fixedParameter:
+		return unusable("%s refuses a parameter (%s): mend it in the URL", server, message(err))
+	case code != "":
+		return unusable("%s refuses to be used (%s): the server's log may tell more", db.name, message(err))
+	default:
+		return unusable("%s can't be reached (%s): start it, or mend the URL", server, reason(err))
+	}
+}
+
+// message is the server's text, which is about names and never about content here: it comes from connecting or from the schema.
+func message(err error) string {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return oneLine(server.Message)
+	}
+	return oneLine(err.Error())
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// reason is what lies behind an error of connecting, in a few words.
+func reason(err error) string {
+	var dns *net.DNSError
+	var operation *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return "its host is not known"
+	case errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
+		return "it does not answer"
+	case errors.As(err, &operation):
+		return operation.Err.Error()
+	default:
+		// The driver's own text has a line for each address that it tried, and each begins with that: "address (host): ".
+		lines := strings.Split(err.Error(), "\n")
+		last := lines[len(lines)-1]
+		if _, text, ok := strings.Cut(last, "): "); ok {
+			return text
+		}
+		return strings.TrimSpace(last)
+	}
+}

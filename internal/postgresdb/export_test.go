@@ -1,0 +1,26 @@
+package postgresdb
+
+import "time"
+
+// Judge is how a server is judged. Tests have no server that is too old.
+var Judge = judge
+
+// MigrationLock is the number of the advisory lock that whoever migrates holds.
+var MigrationLock = migrationLock
+
+// OpenWithin is [Open] with another bound on all of it.
+var OpenWithin = openWithin
+
+// SetTimeouts changes the bounds of [DB.Write] and [DB.Close]. It must not be called while one of them runs.
+func (db *DB) SetTimeouts(write, closing time.Duration) {
+	db.writeTimeout, db.closeTimeout = write, closing
+}
+
+// ConnectTimeout is the bound on one attempt to connect.
+func ConnectTimeout(url string) (time.Duration, error) {
+	config, err := parse(Options{URL: url})
+	if err != nil {
+		return 0, err
+	}
+	return config.ConnConfig.ConnectTimeout, nil
+}

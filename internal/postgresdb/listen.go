@@ -1,0 +1,62 @@
+package postgresdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// reconnectPause is the time between two attempts to listen again.
+const reconnectPause = time.Second
+
+// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends.
+//
+// Notifications are hints: they are lost while the connection is, and whoever relies on them polls as well. It has a connection of its
+// own, beside those of the pool.
+func (db *DB) Listen(ctx context.Context, channel string, wake func()) {
+	for ctx.Err() == nil {
+		db.listenOnce(ctx, channel, wake)
+		timer := time.NewTimer(reconnectPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// listenOnce listens until the connection ends.
+func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) {
+	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	if err != nil {
+		return
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return
+	}
+	for {
+		wake()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return
+		}
+	}
+}
+
+// Notify tells who listens on channel that there may be something new. It is sent on its own and not within the transaction that made
+// the news: notifying transactions commit one after the other, each with its wait for the disk. This one waits for none.
+func (db *DB) Notify(ctx context.Context, channel string) error {
+	return Translate(ctx, db.again(func() error {
+		batch := &pgx.Batch{}
+		batch.Queue("begin")
+		batch.Queue("SET LOCAL synchronous_commit = off")
+		batch.Queue("SELECT pg_notify($1, '')", channel)
+		batch.Queue("commit")
+		return db.pool.SendBatch(ctx, batch).Close()
+	}))
+}

@@ -1,0 +1,104 @@
+package postgresdb_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+// listen returns where a value comes for each call of wake. Listening ends with the test.
+func listen(t *testing.T, db *postgresdb.DB, channel string) <-chan struct{} {
+	t.Helper()
+	woken := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		db.Listen(ctx, channel, func() { woken <- struct{}{} })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(limit):
+			t.Error("Listen did not end with its context")
+		}
+	})
+	return woken
+}
+
+func waitWoken(t *testing.T, woken <-chan struct{}, why string) {
+	t.Helper()
+	select {
+	case <-woken:
+	case <-time.After(limit):
+		t.Fatalf("not woken %s", why)
+	}
+}
+
+func mustNotify(t *testing.T, db *postgresdb.DB, channel string) {
+	t.Helper()
+	if err := db.Notify(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	// The one that notifies is another replica.
+	db, admin := mustOpen(t, options(url)), mustConnect(t, url)
+	woken := listen(t, mustOpen(t, options(url)), `some "Channel"`)
+	waitWoken(t, woken, "at the start")
+	for range 3 {
+		mustNotify(t, db, "another channel")
+		mustNotify(t, db, `some "channel"`)
+		mustNotify(t, db, `some "Channel"`)
+		waitWoken(t, woken, "by a notification")
+	}
+	if len(woken) != 0 {
+		t.Error("woken by another channel's notification")
+	}
+	for range 2 {
+		if ended := mustRead[int](t, admin, "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"+
+			" WHERE datname = current_database() AND query LIKE 'LISTEN %'"); ended != 1 {
+			t.Fatalf("%d connections listened, want 1", ended)
+		}
+		waitWoken(t, woken, "once it listens again")
+	}
+	mustNotify(t, db, `some "Channel"`)
+	waitWoken(t, woken, "by a notification after it was cut off")
+	if len(woken) != 0 {
+		t.Error("woken without a reason")
+	}
+}
+
+func TestListenComesBackWithTheServer(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.Database(t))
+	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
+	p.hang()
+	woken := listen(t, db, "news")
+	p.resume()
+	waitWoken(t, woken, "once the server answers")
+}
+
+// What is told within a transaction is told when that commits; what is told beside it, at once, and without a wait for the disk.
+func TestNotifyLeavesNoTraceOnItsConnection(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(postgrestest.Database(t)))
+	mustNotify(t, db, "news")
+	if err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		if got := mustRead[string](t, conn, "SHOW synchronous_commit"); got != "on" {
+			t.Errorf("synchronous_commit is %s behind Notify, want on", got)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}

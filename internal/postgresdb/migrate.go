@@ -1,0 +1,111 @@
+package postgresdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// migrate brings the service's schema up to date, with the migrations that are missing in one transaction.
+//
+// Replicas that start at once take turns. One that has nothing to do writes nothing, so that it needs no right to.
+func (db *DB) migrate(ctx context.Context, options Options) error {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	version, err := db.version(ctx, conn.Conn(), options)
+	if err != nil || version == len(options.Migrations) {
+		return err
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// The lock lasts as long as the other's migration: that is no reason to give up.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock(options.Schema)); err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				return unusable("%s can't be set up while another process changes schema %s: try again when that is done, or end it",
+					db.name, options.Schema)
+			}
+			return err
+		}
+		version, err := db.version(ctx, tx.Conn(), options)
+		if err != nil || version == len(options.Migrations) {
+			return err
+		}
+		return migrateFrom(ctx, tx, options, version)
+	})
+}
+
+// version returns the version of the schema, 0 where there is none.
+//
+// It asks the catalog's own tables. Functions such as to_regclass remember, until their transaction ends, that there was none, although
+// another replica has made it meanwhile.
+func (db *DB) version(ctx context.Context, conn *pgx.Conn, options Options) (version int, err error) {
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)",
+		options.Schema, versionTableName).Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	if err := conn.QueryRow(ctx, "SELECT version FROM "+versionTable(options)).Scan(&version); err != nil {
+		return 0, err
+	}
+	if version > len(options.Migrations) {
+		return 0, unusable("%s has schema %d of %s, newer than the %d that this binary knows: run a newer binary, or name another database",
+			db.name, version, options.Schema, len(options.Migrations))
+	}
+	return version, nil
+}
+
+func migrateFrom(ctx context.Context, tx pgx.Tx, options Options, version int) error {
+	schema := pgx.Identifier{options.Schema}.Sanitize()
+	if version == 0 {
+		// IF NOT EXISTS would ask for the right to make one even where an administrator has made it.
+		var exists bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)",
+			options.Schema).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
+			if _, err := tx.Exec(ctx, "CREATE SCHEMA "+schema); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, "CREATE TABLE "+versionTable(options)+" (version integer NOT NULL)"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO "+versionTable(options)+" VALUES (0)"); err != nil {
+			return err
+		}
+	}
+	for step, script := range options.Migrations[version:] {
+		// A script is many statements, which only the simple protocol takes.
+		if _, err := tx.Conn().PgConn().Exec(ctx, script).ReadAll(); err != nil {
+			return fmt.Errorf("bringing the schema from version %d to %d: %w", version+step, version+step+1, err)
+		}
+	}
+	_, err := tx.Exec(ctx, "UPDATE "+versionTable(options)+" SET version = $1", len(options.Migrations))
+	return err
+}
+
+// versionTableName is the table whose one row holds the schema's version.
+const versionTableName = "schema_version"
+
+func versionTable(options Options) string {
+	return pgx.Identifier{options.Schema, versionTableName}.Sanitize()
+}
+
+// migrationLock returns the number of the advisory lock that whoever migrates a schema holds.
+func migrationLock(schema string) int64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte("ticketbridge migration of " + schema))
+	return int64(hash.Sum64())
+}

@@ -1,0 +1,166 @@
+package postgresdb_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+// counted are migrations that note that they ran.
+var counted = []string{
+	"CREATE TABLE test.runs (step integer); INSERT INTO test.runs VALUES (1); CREATE TABLE test.t (id integer PRIMARY KEY)",
+	"INSERT INTO test.runs VALUES (2); ALTER TABLE test.t ADD COLUMN note text",
+}
+
+// openAtOnce opens a database 8 times at the same time, as replicas that start do.
+func openAtOnce(t *testing.T, o postgresdb.Options) {
+	t.Helper()
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			db, err := postgresdb.Open(t.Context(), o)
+			if err == nil {
+				db.Close()
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func checkVersion(t *testing.T, conn *pgx.Conn, want string) {
+	t.Helper()
+	if got := mustRead[string](t, conn, "SELECT (SELECT string_agg(version::text, ',') FROM test.schema_version)"+
+		" || ' by ' || (SELECT string_agg(step::text, ',' ORDER BY step) FROM test.runs)"); got != want {
+		t.Errorf("version %s, want %s", got, want)
+	}
+}
+
+func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	o := options(url)
+	o.Migrations = counted
+	openAtOnce(t, o)
+	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+	openAtOnce(t, o)
+	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+}
+
+func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	o := options(url)
+	o.Migrations = counted[:1]
+	old := mustOpen(t, o)
+	checkVersion(t, mustConnect(t, url), "1 by 1")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	written := make(chan error)
+	go func() {
+		for id := 0; ; id++ {
+			if err := old.Write(t.Context(), inserting(id)); err != nil || ctx.Err() != nil {
+				written <- err
+				return
+			}
+		}
+	}()
+	o.Migrations = counted
+	openAtOnce(t, o)
+	cancel()
+	if err := <-written; err != nil {
+		t.Errorf("the old version's writer: %v", err)
+	}
+	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+
+	o.Migrations = counted[:1]
+	db, err := postgresdb.Open(t.Context(), o)
+	if err == nil {
+		db.Close()
+	}
+	const want = "has schema 2 of test, newer than the 1 that this binary knows: run a newer binary"
+	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("opening a newer schema: %v, want %q", err, want)
+	}
+}
+
+func TestABrokenMigrationLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	conn := mustConnect(t, url)
+	for _, second := range []string{
+		"CREATE TABLE test.half (id integer); SELECT nonsense",
+		"CREATE TABLE test.half (id integer); not a statement",
+		"CREATE TABLE test.half (id integer); DO $$ BEGIN RAISE EXCEPTION E'two\\nlines'; END $$",
+	} {
+		o := options(url)
+		o.Migrations = []string{counted[0], second}
+		checkRefused(t, o, postgresServer(t, url), "can't be set up (bringing the schema from version 1 to 2: ")
+		if !mustRead[bool](t, conn, "SELECT to_regnamespace('test') IS NULL") {
+			t.Fatal("the schema is there")
+		}
+	}
+	mustOpen(t, options(url))
+}
+
+// postgresServer returns host:port of a URL.
+func postgresServer(t *testing.T, url string) (server string) {
+	t.Helper()
+	name, err := postgresdb.Name(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(name, "/")[2]
+}
+
+func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	conn := mustConnect(t, url)
+	mustExec(t, conn, "SELECT pg_advisory_lock($1)", postgresdb.MigrationLock("test"))
+	const waits = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted" +
+		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+	ctx, cancel := context.WithCancel(t.Context())
+	opened := make(chan error)
+	open := func(ctx context.Context) {
+		db, err := postgresdb.Open(ctx, options(url))
+		if err == nil {
+			db.Close()
+		}
+		opened <- err
+	}
+	go open(ctx)
+	waitUntil(t, conn, waits)
+	cancel()
+	if err := <-opened; !errors.Is(err, context.Canceled) {
+		t.Errorf("Open that was cancelled while it waited = %v, want context.Canceled", err)
+	}
+	waitUntil(t, conn, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'test')")
+
+	db, err := postgresdb.OpenWithin(t.Context(), options(url), 100*time.Millisecond)
+	if err == nil {
+		db.Close()
+	}
+	const want = "can't be set up while another process changes schema test"
+	if !errors.Is(err, postgresdb.ErrUnusable) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open that waited for too long = %v, want %q", err, want)
+	}
+
+	go open(t.Context())
+	waitUntil(t, conn, waits)
+	mustExec(t, conn, "SELECT pg_advisory_unlock($1)", postgresdb.MigrationLock("test"))
+	if err := <-opened; err != nil {
+		t.Errorf("Open once the other is done = %v", err)
+	}
+}

@@ -1,0 +1,328 @@
+package postgresdb_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+// checkUnavailable checks what a call gives while the database is away: not an error of a context, which would be the caller's.
+func checkUnavailable(t *testing.T, call string, err error) {
+	t.Helper()
+	if !errors.Is(err, postgresdb.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		t.Errorf("%s = %v, want ErrUnavailable", call, err)
+	}
+}
+
+// waitUnavailable pings until the database is unavailable: each connection learns of a setting in its own time.
+func waitUnavailable(t *testing.T, db *postgresdb.DB) {
+	t.Helper()
+	begin := time.Now()
+	err := db.Ping(t.Context())
+	for err == nil && time.Since(begin) < limit {
+		err = db.Ping(t.Context())
+	}
+	checkUnavailable(t, "Ping", err)
+}
+
+// fill opens all connections that a pool can have, and leaves them to it.
+func fill(t *testing.T, db *postgresdb.DB) {
+	t.Helper()
+	for range db.Pool().Config().MaxConns {
+		conn, err := db.Pool().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+	}
+}
+
+// calls are those of the package that need no more than a server that is there.
+var calls = []struct {
+	name string
+	call func(context.Context, *postgresdb.DB) error
+}{
+	{"Write", func(ctx context.Context, db *postgresdb.DB) error { return db.Write(ctx, inserting(1)) }},
+	{"Ping", func(ctx context.Context, db *postgresdb.DB) error { return db.Ping(ctx) }},
+	{"Notify", func(ctx context.Context, db *postgresdb.DB) error { return db.Notify(ctx, "news") }},
+	{"Read", func(ctx context.Context, db *postgresdb.DB) error {
+		return db.Read(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "SELECT FROM test.t"); return err })
+	}},
+}
+
+func mustRestart(t *testing.T, server *postgresserver.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheServerGoesAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	db := mustOpen(t, options(server.URL("postgres")))
+	fill(t, db)
+	server.Kill()
+	mustRestart(t, server)
+	if err := db.Write(t.Context(), inserting(1)); err != nil {
+		t.Errorf("Write after a restart = %v", err)
+	}
+	fill(t, db)
+	server.Kill()
+	begin := time.Now()
+	for range 2 { // With the connections from before, and without one.
+		for _, c := range calls {
+			checkUnavailable(t, c.name+" while the server is down", c.call(t.Context(), db))
+		}
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("the calls took %v, want that they give up at once", took)
+	}
+	mustRestart(t, server)
+	for _, c := range calls {
+		if err := c.call(t.Context(), db); err != nil {
+			t.Errorf("%s once the server is back = %v", c.name, err)
+		}
+	}
+}
+
+func TestConnectionsAreTerminated(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.Database(t)
+	db, admin := mustOpen(t, options(databaseURL)), mustConnect(t, databaseURL)
+	for _, c := range calls {
+		fill(t, db)
+		if ended := terminateAll(t, admin); ended != 4 {
+			t.Errorf("%d connections were there, want 4", ended)
+		}
+		if err := c.call(t.Context(), db); err != nil {
+			t.Errorf("%s once all connections were terminated = %v", c.name, err)
+		}
+	}
+}
+
+func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.Database(t)
+	db, admin := mustOpen(t, options(databaseURL)), mustConnect(t, databaseURL)
+	runs := 0
+	write := func(times int) error {
+		runs = 0
+		return db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+			if err := execute(ctx, conn, "begin"); err != nil {
+				return err
+			}
+			if runs++; runs <= times {
+				terminateAll(t, admin)
+			}
+			return execute(ctx, conn, "INSERT INTO test.t VALUES (1) ON CONFLICT DO NOTHING", "commit")
+		})
+	}
+	if err := write(1); err != nil || runs != 2 {
+		t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
+	}
+	err := write(100)
+	checkUnavailable(t, "Write whose connection is terminated each time", err)
+	if runs != 2 {
+		t.Errorf("%d runs, want 2", runs)
+	}
+}
+
+func TestTheAnswerToACommitIsLost(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.Database(t)
+	p, through := startProxy(t, databaseURL)
+	db, watch := mustOpen(t, options(through)), mustConnect(t, databaseURL)
+	runs := 0
+	write := func(id int) error {
+		runs = 0
+		return db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+			runs++
+			if runs == 2 && !mustRead[bool](t, watch, "SELECT EXISTS (SELECT FROM test.t WHERE id = $1)", id) {
+				t.Error("the first run has not committed")
+			}
+			return inserting(id)(ctx, conn)
+		})
+	}
+	p.loseCommits(1)
+	if err := write(1); err != nil || runs != 2 {
+		t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
+	}
+	p.loseCommits(2)
+	err := write(2)
+	checkUnavailable(t, "Write whose answers are lost each time", err)
+	if runs != 2 {
+		t.Errorf("%d runs, want 2", runs)
+	}
+}
+
+func TestAServerThatHangs(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.Database(t))
+	db := mustOpen(t, options(through))
+	const bound = 200 * time.Millisecond
+	db.SetTimeouts(bound, limit)
+	short := func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), bound) }
+
+	p.hang()
+	begin := time.Now()
+	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
+	checkUnavailable(t, "Write without a connection", db.Write(t.Context(), inserting(1)))
+	for _, c := range calls {
+		ctx, cancel := short()
+		if err := c.call(ctx, db); !errors.Is(err, context.DeadlineExceeded) && c.name != "Write" {
+			t.Errorf("%s with a deadline = %v, want context.DeadlineExceeded", c.name, err)
+		}
+		cancel()
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("the calls took %v, want %v for each", took, bound)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- db.Write(ctx, inserting(1)) }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Write that is cancelled = %v, want context.Canceled", err)
+	}
+
+	p.resume()
+	db.SetTimeouts(limit, limit)
+	for _, c := range calls {
+		if err := c.call(t.Context(), db); err != nil {
+			t.Errorf("%s once the server answers again = %v", c.name, err)
+		}
+	}
+}
+
+func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.Database(t))
+	db, err := postgresdb.Open(t.Context(), options(through))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bound = 100 * time.Millisecond
+	db.SetTimeouts(bound, bound)
+	p.hang()
+	defer p.resume()
+	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
+	begin := time.Now()
+	db.Close()
+	if took := time.Since(begin); took < bound || took > 5*time.Second {
+		t.Errorf("Close took %v, want no more than its bound of %v", took, bound)
+	}
+}
+
+// A server that accepts connections and does not talk is the worst of all for whoever connects anew.
+func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.Database(t))
+	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
+	db.Pool().Reset()
+	p.hang()
+	begin := time.Now()
+	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("Write took %v, want the 1 s that connecting may take", took)
+	}
+	p.resume()
+	if err := db.Write(t.Context(), inserting(1)); err != nil {
+		t.Errorf("Write once the server answers again = %v", err)
+	}
+}
+
+func TestClosedIsUnavailable(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(postgrestest.Database(t)))
+	db.Close()
+	for _, c := range calls {
+		checkUnavailable(t, c.name+" of a closed database", c.call(t.Context(), db))
+	}
+}
+
+// makeStandby turns a server into a standby of nobody: read-only until it is promoted.
+func makeStandby(t *testing.T, server *postgresserver.Server, admin *pgx.Conn) {
+	t.Helper()
+	signal := filepath.Join(mustRead[string](t, admin, "SHOW data_directory"), "standby.signal")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(signal, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRestart(t, server)
+}
+
+func TestSeveralHosts(t *testing.T) {
+	t.Parallel()
+	standby, primary := postgrestest.Server(t, nil), postgrestest.Server(t, nil)
+	for _, server := range []*postgresserver.Server{standby, primary} {
+		mustExec(t, mustConnect(t, server.URL("postgres")), "CREATE ROLE service SUPERUSER LOGIN PASSWORD '"+password+"'")
+	}
+	hosts := func(list string) string { return "postgres://service:" + password + "@" + list + "/postgres" }
+	first := standby.URL("postgres")
+	db, err := postgresdb.Open(t.Context(), options(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	makeStandby(t, standby, mustConnect(t, first))
+
+	closed := newAddress(t)
+	checkRefused(t, options(hosts(standby.Address())), standby.Address(), "is a read-only replica, or set read-only: name the primary")
+	checkRefused(t, options(hosts(closed+","+standby.Address())), closed+","+standby.Address(), "is a read-only replica")
+	checkRefused(t, options(hosts(closed+","+newAddress(t))), closed, "connection refused")
+	checkRefused(t, options(hosts(closed+","+primary.Address())+"?x=y"), primary.Address(), `refuses a parameter (unrecognized configuration`)
+
+	for name, list := range map[string]string{
+		"one that is down": closed + "," + primary.Address(),
+		"a standby":        standby.Address() + "," + primary.Address(),
+	} {
+		db := mustOpen(t, options(hosts(list)))
+		if err := db.Write(t.Context(), inserting(1)); err != nil {
+			t.Errorf("%s before the primary: %v", name, err)
+		}
+		checkSettings(t, db)
+	}
+
+	// The primary is set read-only and the standby promoted; then that one crashes, and the other can be written again.
+	db = mustOpen(t, options(hosts(standby.Address()+","+primary.Address())))
+	onPrimary, onStandby := mustConnect(t, primary.URL("postgres")), mustConnect(t, first)
+	configure(t, onPrimary, "default_transaction_read_only", "on")
+	waitUnavailable(t, db)
+	mustExec(t, onStandby, "SELECT pg_promote()")
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("Ping once the standby is the primary = %v", err)
+	}
+	if err := db.Write(t.Context(), inserting(1)); err != nil {
+		t.Errorf("Write once the standby is the primary = %v", err)
+	}
+	if got := mustRead[int](t, onStandby, "SELECT count(*) FROM test.t"); got != 1 {
+		t.Errorf("the new primary has %d rows, want 1", got)
+	}
+	standby.Kill()
+	for _, c := range calls {
+		checkUnavailable(t, c.name+" while there is no primary", c.call(t.Context(), db))
+	}
+	configure(t, onPrimary, "default_transaction_read_only", "off")
+	for _, c := range calls {
+		if err := c.call(t.Context(), db); err != nil {
+			t.Errorf("%s once there is a primary again = %v", c.name, err)
+		}
+	}
+}

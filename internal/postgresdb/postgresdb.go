@@ -1,0 +1,296 @@
+// Package postgresdb opens the PostgreSQL database in which both services can keep their data, so that what they promise about
+// durability holds on every connection, and so that no replica that hangs or dies holds up the others for long.
+//
+// Any number of processes share a database. Each service has a PostgreSQL schema of its own in it, which the first of its processes
+// makes.
+package postgresdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// connectTimeout bounds one attempt to connect, where the URL does not say how long it may take.
+	connectTimeout = 5 * time.Second
+	// keepAlive is the time between two questions to a server that is silent, and keepAlives how many of them it may leave unanswered.
+	keepAlive  = 5 * time.Second
+	keepAlives = 3
+	// silence is how long a server may leave unacknowledged what it was sent. Both are as the settings have them for the other end.
+	silence = 20 * time.Second
+	// openTimeout bounds all of [Open], which may have to wait for another replica that changes the schema.
+	openTimeout = time.Minute
+	// writeTimeout bounds [DB.Write]: a caller is told that the database is away before it gives up by itself.
+	writeTimeout = 10 * time.Second
+	// closeTimeout bounds [DB.Close]. The driver itself takes leave of a server that does not answer for 15 s.
+	closeTimeout = 3 * time.Second
+	// minVersion is the oldest PostgreSQL that will do, as it numbers itself.
+	minVersion = 14_00_00
+)
+
+// Options says which database to open, and what is in it.
+type Options struct {
+	// URL of the database, such as postgres://user:password@host:5432/database, with the parameters that libpq knows. What it does not
+	// say is taken from libpq's environment variables and password file.
+	URL string
+	// Schema is the PostgreSQL schema that holds the service's tables. It is made when it is missing.
+	Schema string
+	// Migrations are the steps of the schema, each a script: step n makes version n out of version n-1. They name tables with their
+	// schema. Steps are never changed once they are released.
+	Migrations []string
+	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
+	Connections int
+}
+
+// DB is an open database. Its methods can be called at the same time.
+type DB struct {
+	pool *pgxpool.Pool
+	name string
+	// These are the constants, but for tests.
+	writeTimeout, closeTimeout time.Duration
+}
+
+// IsURL tells whether a database URL is meant for this package.
+func IsURL(databaseURL string) bool {
+	return strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://")
+}
+
+// Name returns a name of the database for people and logs, without user and password. The error says that the URL can't be one of
+// PostgreSQL; it does not repeat the URL, which can hold a password.
+func Name(databaseURL string) (string, error) {
+	config, err := parse(Options{URL: databaseURL})
+	if err != nil {
+		return "", err
+	}
+	return nameOf(config), nil
+}
+
+// Open connects to the database, and brings the service's schema up to date.
+//
+// Several replicas can do so at once: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for whoever
+// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, its
+// schema is newer than this binary, or it does not do what durability needs. When ctx ends first the error is ctx's.
+func Open(ctx context.Context, options Options) (*DB, error) {
+	return openWithin(ctx, options, openTimeout)
+}
+
+func openWithin(ctx context.Context, options Options, timeout time.Duration) (*DB, error) {
+	config, err := parse(options)
+	if err != nil {
+		return nil, unusable("the URL %v", err)
+	}
+	opening, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	// It does not connect yet.
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+	}
+	db := &DB{pool: pool, name: nameOf(config), writeTimeout: writeTimeout, closeTimeout: closeTimeout}
+	if err := db.migrate(opening, options); err != nil {
+		db.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, db.explain(config, options.Schema, err)
+	}
+	return db, nil
+}
+
+// parse makes a pool's configuration of the options.
+func parse(options Options) (*pgxpool.Config, error) {
+	// pgx takes "key=value" texts too; a URL is what our settings promise.
+	if !IsURL(options.URL) || isAmbiguous(options.URL) {
+		return nil, errBadURL
+	}
+	config, err := pgxpool.ParseConfig(options.URL)
+	if err != nil {
+		return nil, errBadURL
+	}
+	parameters, err := pgx.ParseConfig(options.URL)
+	if err != nil {
+		return nil, errBadURL
+	}
+	if _, ok := parameters.RuntimeParams["pool_max_conns"]; !ok {
+		config.MaxConns = int32(max(2, options.Connections))
+	}
+	connection := config.ConnConfig
+	if connection.ConnectTimeout == 0 {
+		connection.ConnectTimeout = connectTimeout
+	}
+	if connection.RuntimeParams["application_name"] == "" && options.Schema != "" {
+		connection.RuntimeParams["application_name"] = options.Schema
+	}
+	// The driver's own asks a silent server only every five minutes whether it is still there.
+	connection.DialFunc = (&net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
+		Control:         boundSilence,
+	}).DialContext
+	wanted := connection.ValidateConnect
+	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		// First, because the driver may take a connection that is not the wanted one for want of a better one.
+		if err := setUp(ctx, conn); err != nil || wanted == nil {
+			return err
+		}
+		return wanted(ctx, conn)
+	}
+	return config, nil
+}
+
+// isAmbiguous tells whether there is an @ behind the one that ends user and password, so that these may have been meant to go on. What
+// is behind it is shown as the database's name, and could be a part of the password.
+func isAmbiguous(databaseURL string) bool {
+	_, rest, _ := strings.Cut(databaseURL, "://")
+	if end := strings.IndexAny(rest, "@/"); end >= 0 {
+		rest = rest[end+1:]
+	}
+	return strings.Contains(rest, "@")
+}
+
+// nameOf is as [Name].
+func nameOf(config *pgxpool.Config) string {
+	c := config.ConnConfig
+	hosts := []string{hostOf(c.Host, c.Port)}
+	for _, other := range c.Fallbacks {
+		// Each host is there twice when it is tried with and without TLS.
+		if host := hostOf(other.Host, other.Port); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return fmt.Sprintf("postgres://%s/%s", strings.Join(hosts, ","), c.Database)
+}
+
+func hostOf(host string, port uint16) string {
+	if strings.HasPrefix(host, "/") {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// Pool returns the connections, for single statements that read. What writes goes through [DB.Write].
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// Close closes all connections, once those in use are free. It waits for that, and for the server, for 3 s at the most.
+func (db *DB) Close() {
+	closed := make(chan struct{})
+	go func() {
+		db.pool.Close()
+		close(closed)
+	}()
+	timer := time.NewTimer(db.closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
+}
+
+// Ping returns nil when the database answers and can be written to; otherwise [ErrUnavailable] or ctx's error. ctx alone bounds it.
+func (db *DB) Ping(ctx context.Context) error {
+	var readOnly bool
+	if err := db.again(func() error {
+		return db.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
+	}); err != nil {
+		return Translate(ctx, err)
+	}
+	if readOnly {
+		db.pool.Reset()
+		return fmt.Errorf("%w: it is read-only", ErrUnavailable)
+	}
+	return nil
+}
+
+// Write runs f, which changes something in one transaction, and runs it again when another writer was in the way.
+//
+// f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
+// steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
+// lost with the connection, and then f is run once more. It returns each error that it gets: PostgreSQL takes a "commit" behind one, and
+// rolls back.
+//
+// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it.
+func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, db.writeTimeout)
+	defer cancel()
+	reconnected := false
+	for conflicts := 0; ; {
+		err := db.writeOnce(bounded, f)
+		switch {
+		case err == nil:
+			return nil
+		case isConflict(err) && conflicts < maxConflicts:
+			conflicts++
+		case isLostConnection(err) && bounded.Err() == nil && !reconnected:
+			// The server has gone away or come back since the connection was last used, and all others are as old.
+			reconnected = true
+			db.pool.Reset()
+		default:
+			return Translate(ctx, err)
+		}
+	}
+}
+
+// maxConflicts is how often another writer may be in the way. Each time that one had its way, so of n writers the last one to get
+// through was stopped n-1 times.
+const maxConflicts = 50
+
+func (db *DB) writeOnce(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	err = f(ctx, conn.Conn())
+	if conn.Conn().PgConn().TxStatus() == 'I' {
+		return err
+	}
+	// The end of ctx is no reason to leave the transaction open: the pool would close the connection.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if _, rollbackErr := conn.Exec(ending, "rollback"); err == nil {
+		// Nothing was committed, and f said nothing of it.
+		err = errors.Join(errors.New("postgresdb: the transaction was left open"), rollbackErr)
+	}
+	return err
+}
+
+// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. ctx alone bounds it. The
+// error is f's own, or one of the database as [Translate] gives it.
+func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
+	err := pgx.BeginTxFunc(ctx, beginner{db}, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+	return Translate(ctx, err)
+}
+
+// beginner begins transactions on connections that are not lost.
+type beginner struct{ db *DB }
+
+// BeginTx is as the pool's.
+func (b beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
+	err = b.db.again(func() error {
+		tx, err = b.db.pool.BeginTx(ctx, options)
+		return err
+	})
+	return tx, err
+}
+
+// again runs f, and does so once more with a new connection when the one that it had was lost since it was last used.
+func (db *DB) again(f func() error) error {
+	err := f()
+	if isLostConnection(err) {
+		db.pool.Reset()
+		err = f()
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+package postgresdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// settings are what every connection goes by, whatever the server, the database or the user has as default.
+//
+// The bounds are there for replicas that hang or vanish while they hold locks which others wait for: the server ends their
+// transactions, and notices within seconds that the machine at the other end is gone. Without them it would wait for hours.
+//
+// Plans are made anew for each execution: one that was made, and kept, for a table of a hundred rows reads all of it when it has a
+// million, and the tables of a queue go from empty to full and back within minutes.
+//
+// synchronous_commit stays as it is judged below: otherwise it would follow the server's configuration on connections that are open.
+const settings = `
+SET plan_cache_mode = force_custom_plan;
+SET default_transaction_isolation = 'read committed';
+SET idle_in_transaction_session_timeout = '5s';
+SET lock_timeout = '4s';
+SET statement_timeout = '30s';
+SET tcp_keepalives_idle = 5;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '20s';
+SET jit = off;
+SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false);
+`
+
+// facts are what a connection is judged by.
+const facts = `SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'),
+	current_setting('synchronous_commit'), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool`
+
+// setUp prepares a new connection, and refuses it when what is written through it would not be durable or not be possible.
+func setUp(ctx context.Context, conn *pgconn.PgConn) error {
+	results, err := conn.Exec(ctx, settings+facts).ReadAll()
+	if err != nil {
+		return fmt.Errorf("setting up a connection: %w", err)
+	}
+	rows := results[len(results)-1].Rows
+	if len(rows) != 1 || len(rows[0]) != 5 {
+		return errors.New("setting up a connection: the server told nothing of itself")
+	}
+	row := rows[0]
+	return judge(string(row[0]), string(row[1]), string(row[2]), string(row[3]), string(row[4]) == "t")
+}
+
+// refusal is what a server has or is that makes it unfit, and the mend.
+type refusal string
+
+// Error implements error.
+func (r refusal) Error() string { return string(r) }
+
+// judge says what is wrong with a server, as a [refusal].
+//
+// Of synchronous_commit every level but off waits until the commit is on the primary's own disk.
+func judge(version, encoding, fsync, synchronousCommit string, readOnly bool) error {
+	number, err := strconv.Atoi(version)
+	switch {
+	case err != nil || number < minVersion:
+		return refusal(fmt.Sprintf("is PostgreSQL %d (%s), which is too old: use version %d or newer", number/1_00_00, version,
+			minVersion/1_00_00))
+	case encoding != "UTF8":
+		return refusal(fmt.Sprintf("has encoding %s: make the database with encoding UTF8", encoding))
+	case readOnly:
+		return refusal("is a read-only replica, or set read-only: name the primary")
+	case fsync != "on":
+		return refusal(fmt.Sprintf("has fsync = %s, so that a crash loses what was acknowledged: set it on", fsync))
+	case synchronousCommit == "off":
+		return refusal("has synchronous_commit off for this user and database, so that a crash loses what was acknowledged: set it on")
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package postgresdb
+
+import "strings"
+
+// PostgreSQL's texts can't hold the character NUL, which JSON's can. So it is kept as two characters that do not occur otherwise. Texts
+// stay different from each other, and keep their order by bytes.
+var (
+	escapeText   = strings.NewReplacer("\x00", "\x01\x01", "\x01", "\x01\x02")
+	unescapeText = strings.NewReplacer("\x01\x01", "\x00", "\x01\x02", "\x01")
+)
+
+// EscapeText returns text, which is valid UTF-8, as a column of type text can hold it. Texts without the control characters 0 and 1 stay
+// as they are. The order by bytes stays the same.
+func EscapeText(text string) string {
+	if strings.IndexByte(text, 0) < 0 && strings.IndexByte(text, 1) < 0 {
+		return text
+	}
+	return escapeText.Replace(text)
+}
+
+// UnescapeText is the inverse of [EscapeText].
+func UnescapeText(column string) string {
+	if strings.IndexByte(column, 1) < 0 {
+		return column
+	}
+	return unescapeText.Replace(column)
+}
