@@ -6,10 +6,13 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
@@ -27,7 +30,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
 // last the database is closed. The admin address stays until then, to say that the service is stopping.
 func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
-	store, err := sqlite.Open(ctx, c.databasePath)
+	store, err := openStore(ctx, c.database)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -51,7 +54,7 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	}
 	adminServer.Start(fail)
 	server.Start(fail)
-	log.Info("ticketsvc is ready", "rpc", "http://"+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.DatabaseURL)
+	log.Info("ticketsvc is ready", "rpc", "http://"+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.database.Name)
 
 	<-ctx.Done()
 	log.Info("ticketsvc is stopping")
@@ -67,4 +70,12 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	}
 	log.Info("ticketsvc has stopped")
 	return err
+}
+
+// openStore opens the database that the settings name.
+func openStore(ctx context.Context, database databaseurl.URL) (ticket.Store, error) {
+	if database.PostgresURL != "" {
+		return postgres.Open(ctx, database.PostgresURL)
+	}
+	return sqlite.Open(ctx, database.SQLitePath)
 }

@@ -19,10 +19,11 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
 func environment(values map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { value, ok := values[name]; return value, ok }
@@ -141,8 +142,8 @@ func fails(t *testing.T, env map[string]string, args ...string) (int, []string) 
 func TestWrongSettingsAreAllToldTogether(t *testing.T) {
 	t.Parallel()
 	code, lines := fails(t, map[string]string{"TICKETSVC_LISTEN": ":9090", "TICKETSVC_SHUTDOWN_TIMEOUT": "48h"},
-		"--admin-listen=0.0.0.0:9091", "--database-url=postgres://user:secret@host/db")
-	want := []string{"--listen / TICKETSVC_LISTEN: ", "--admin-listen / TICKETSVC_ADMIN_LISTEN: ", "--database-url / TICKETSVC_DATABASE_URL: PostgreSQL",
+		"--admin-listen=0.0.0.0:9091", "--database-url=postgres://user:secret@host:port/db")
+	want := []string{"--listen / TICKETSVC_LISTEN: ", "--admin-listen / TICKETSVC_ADMIN_LISTEN: ", "--database-url / TICKETSVC_DATABASE_URL: is not",
 		"--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "}
 	if code != settings.ExitSettings || len(lines) != len(want) {
 		t.Fatalf("exit code %d and %d lines, want %d and %d: %q", code, len(lines), settings.ExitSettings, len(want), lines)

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
-	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
 const description = `Keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
@@ -19,7 +19,7 @@ Each setting is a flag or an environment variable; the flag goes first.`
 type options struct {
 	Listen          string        `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where the RPCs are served, over HTTP/1.1 and cleartext HTTP/2, with health and reflection. Loopback only."`
 	AdminListen     string        `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
-	DatabaseURL     string        `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Where tickets are kept: sqlite:<path>."`
+	DatabaseURL     string        `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Where tickets are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
@@ -27,7 +27,7 @@ type options struct {
 // config is the service's settings, checked and ready for use.
 type config struct {
 	options
-	databasePath string
+	database databaseurl.URL
 }
 
 // parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
@@ -47,7 +47,7 @@ func parseSettings(program settings.Program) (config, error) {
 		problem("admin-listen", "%w", err)
 	}
 	var err error
-	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
+	if c.database, err = databaseurl.Parse(c.DatabaseURL); err != nil {
 		problem("database-url", "%w", err)
 	}
 	if c.ShutdownTimeout <= 0 || c.ShutdownTimeout > 24*time.Hour {

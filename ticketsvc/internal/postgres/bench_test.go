@@ -1,0 +1,129 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+func BenchmarkRecord(b *testing.B) {
+	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store {
+		store := mustOpen(b, postgrestest.Database(b))
+		b.Cleanup(func() { _ = store.Close() })
+		return store
+	})
+}
+
+// BenchmarkOrdering tells what the order of the log costs: how many events a second writers on two replicas record with it, as a share
+// of what they do when a sequence numbers the events, without a lock. Writers have tickets of their own, so that they wait for one
+// another at the log alone. Two writers are what two replicas have, which record one batch after the other; eight are as many replicas.
+//
+// Each iteration measures both, one after the other, in the opposite order every other time, and the medians of all are what is
+// reported: so give a number of iterations, as in -benchtime 7x. With -short they are too short to tell anything.
+func BenchmarkOrdering(b *testing.B) {
+	for _, writers := range []int{2, 8} {
+		for _, size := range []int{64, 256} {
+			b.Run(fmt.Sprintf("writers=%d/batch=%d", writers, size), func(b *testing.B) {
+				ordered := newLogWriters(b, writers, size, func(string, *postgres.Store) {})
+				unordered := newLogWriters(b, writers, size, func(url string, store *postgres.Store) {
+					mustExec(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+					store.NumberBySequence("ticketsvc.naive")
+				})
+				// What comes first opens connections, and has the server read its catalogue.
+				ordered.record(b)
+				unordered.record(b)
+				var ratios, orderedRates, unorderedRates []float64
+				for reverse := false; b.Loop(); reverse = !reverse {
+					var orderedRate, unorderedRate float64
+					if reverse {
+						unorderedRate = unordered.record(b)
+						orderedRate = ordered.record(b)
+					} else {
+						orderedRate = ordered.record(b)
+						unorderedRate = unordered.record(b)
+					}
+					ratios = append(ratios, orderedRate/unorderedRate)
+					orderedRates, unorderedRates = append(orderedRates, orderedRate), append(unorderedRates, unorderedRate)
+				}
+				b.ReportMetric(median(ratios), "ordered/unordered")
+				b.ReportMetric(median(orderedRates), "ordered-events/s")
+				b.ReportMetric(median(unorderedRates), "unordered-events/s")
+				b.ReportMetric(0, "ns/op") // which would be of both together
+			})
+		}
+	}
+}
+
+// logWriters record events at the same time, in a database of their own.
+type logWriters struct {
+	replicas [2]*postgres.Store
+	// next is the number of each writer's next event.
+	next []int
+	// size is that of a batch, and events how many all writers together record at a time.
+	size, events int
+}
+
+// newLogWriters opens a new database for writers that record batches of this size. prepare is called for each replica.
+func newLogWriters(b *testing.B, writers, size int, prepare func(url string, store *postgres.Store)) *logWriters {
+	b.Helper()
+	// About a second's work, or one batch of the largest size for each of the most writers.
+	events := 16384
+	if testing.Short() {
+		events = 2048
+	}
+	w := &logWriters{next: make([]int, writers), size: size, events: events}
+	url := postgrestest.Database(b)
+	for i := range w.replicas {
+		store := mustOpen(b, url)
+		b.Cleanup(func() { _ = store.Close() })
+		prepare(url, store)
+		w.replicas[i] = store
+	}
+	return w
+}
+
+// record has the writers record events, each its share, and returns how many they did a second.
+func (w *logWriters) record(b *testing.B) (rate float64) {
+	b.Helper()
+	begin := time.Now()
+	group, ctx := errgroup.WithContext(b.Context())
+	for writer := range w.next {
+		group.Go(func() error {
+			batch := make([]ticket.Change, w.size)
+			for range w.events / len(w.next) / w.size {
+				for i := range batch {
+					batch[i] = tickettest.LargeChange(writer, w.next[writer])
+					w.next[writer]++
+				}
+				recorded, err := w.replicas[writer%len(w.replicas)].Record(ctx, batch)
+				if err != nil {
+					return err
+				}
+				if recorded[0] != (ticket.Recorded{}) {
+					return fmt.Errorf("event %s: %+v", batch[0].EventID, recorded[0])
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return float64(w.events) / time.Since(begin).Seconds()
+}
+
+// median returns the middle value, or the lower one of the two in the middle. It sorts the values.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[(len(values)-1)/2]
+}

@@ -1,0 +1,74 @@
+package postgres
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// conditions are what a row must meet, all of them, with the arguments of their statement.
+type conditions struct {
+	texts     []string
+	arguments []any
+}
+
+// newConditions returns the conditions that [ticket.Filter.Matches] stands for.
+func newConditions(f ticket.Filter) conditions {
+	var c conditions
+	if len(f.Statuses) > 0 {
+		statuses := make([]int32, len(f.Statuses))
+		for i, status := range f.Statuses {
+			statuses[i] = int32(status)
+		}
+		c.addAny("status", statuses)
+	}
+	for _, list := range []struct {
+		column string
+		ids    []string
+	}{{"app_id", f.AppIDs}, {"category_id", f.CategoryIDs}, {"property_id", f.PropertyIDs}} {
+		if len(list.ids) > 0 {
+			c.addAny(list.column, escaped(list.ids))
+		}
+	}
+	if len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, "") {
+		// It follows from the ids, but PostgreSQL doesn't see it, and so not that the index has all such tickets.
+		c.texts = append(c.texts, "property_id <> ''")
+	}
+	if f.AssignedTo != "" {
+		c.add("assigned_to <> '' AND assigned_to = ", postgresdb.EscapeText(f.AssignedTo))
+	}
+	if f.Unassigned {
+		c.texts = append(c.texts, "assigned_to = ''")
+	}
+	if f.UpdatedAfter.Set {
+		c.add("update_time >= ", f.UpdatedAfter.SortableText())
+	}
+	if f.UpdatedBefore.Set {
+		c.add("update_time < ", f.UpdatedBefore.SortableText())
+	}
+	return c
+}
+
+// bind adds an argument to the statement, and returns what stands for it there.
+func (c *conditions) bind(argument any) string {
+	c.arguments = append(c.arguments, argument)
+	return "$" + strconv.Itoa(len(c.arguments))
+}
+
+// add adds the condition that text, with the argument behind it, holds.
+func (c *conditions) add(text string, argument any) { c.texts = append(c.texts, text+c.bind(argument)) }
+
+// addAny adds the condition that a column has one of some values.
+func (c *conditions) addAny(column string, values any) {
+	c.texts = append(c.texts, column+" = ANY("+c.bind(values)+")")
+}
+
+func (c *conditions) sql() string {
+	if len(c.texts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.texts, " AND ")
+}

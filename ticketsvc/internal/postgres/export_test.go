@@ -1,0 +1,9 @@
+package postgres
+
+// NumberBySequence makes the store number events as a table with a sequence would, without the lock. The sequence is to be made before.
+func (s *Store) NumberBySequence(sequence string) {
+	s.numbering = numbering{lock: "SELECT 1", appendEvents: insertEvents + "nextval('" + sequence + "')" + fromArrays}
+}
+
+// LockLog is the statement that locks the log until the end of its transaction.
+var LockLog = inCommitOrder.lock

@@ -1,0 +1,176 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// errSkipped says that a reader of the log missed an event.
+var errSkipped = errors.New("the log's reader skipped a place")
+
+// tail has 8 writers on two replicas record events, and a reader on a third one follow the log meanwhile. It returns [errSkipped] when
+// the reader did not see every place once and in order.
+func tail(t *testing.T, events int, prepare func(url string, store *postgres.Store)) error {
+	t.Helper()
+	const writers, batch = 8, 25
+	url := postgrestest.Database(t)
+	var replicas [3]*postgres.Store
+	for i := range replicas {
+		replicas[i] = mustOpen(t, url)
+		t.Cleanup(func() { _ = replicas[i].Close() })
+		prepare(url, replicas[i])
+	}
+	group, ctx := errgroup.WithContext(t.Context())
+	for writer := range writers {
+		group.Go(func() error {
+			for done := 0; done < events/writers; done += batch {
+				changes := make([]ticket.Change, batch)
+				for i := range changes {
+					changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d-%d", writer, done+i), Name: ticket.Updated,
+						TicketID: fmt.Sprintf("t%d", (writer*events+done+i)%5000), OccurTime: tickettest.At(int64(done + i))}
+				}
+				if _, err := replicas[writer%2].Record(ctx, changes); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		last := int64(0)
+		for last < int64(events) {
+			read, err := replicas[2].ReadLog(ctx, last, 1000)
+			if err != nil {
+				return err
+			}
+			for _, e := range read {
+				if e.Sequence != last+1 {
+					return fmt.Errorf("%w: behind %d comes %d", errSkipped, last, e.Sequence)
+				}
+				last = e.Sequence
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func TestTheLogsReaderMissesNothing(t *testing.T) {
+	t.Parallel()
+	if err := tail(t, 50_000, func(string, *postgres.Store) {}); err != nil {
+		t.Error(err)
+	}
+}
+
+// It shows that the test above can fail: the same with a sequence, the usual way to number rows.
+func TestTheLogsReaderMissesEventsThatASequenceNumbers(t *testing.T) {
+	t.Parallel()
+	err := tail(t, 50_000, func(url string, store *postgres.Store) {
+		mustExec(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+		store.NumberBySequence("ticketsvc.naive")
+	})
+	if !errors.Is(err, errSkipped) {
+		t.Errorf("tailing a log without its order gave %v, want that the reader skipped a place", err)
+	}
+}
+
+func change(eventID, ticketID string) ticket.Change {
+	return ticket.Change{EventID: eventID, Name: ticket.Created, TicketID: ticketID, OccurTime: tickettest.At(1)}
+}
+
+// recordAlone records one new event on its own goroutine, and returns where its error comes.
+func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		recorded, err := store.Record(ctx, []ticket.Change{c})
+		if err == nil && recorded[0] != (ticket.Recorded{}) {
+			err = fmt.Errorf("recorded %+v", recorded[0])
+		}
+		done <- err
+	}()
+	return done
+}
+
+// waitForLock returns once somebody waits for the lock of the log.
+func waitForLock(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for waiting := false; !waiting; {
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid ="+
+			" 'ticketsvc.events'::regclass").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	slow, watch := mustConnect(t, url), mustConnect(t, url)
+	for _, statement := range []string{"begin", postgres.LockLog, "INSERT INTO ticketsvc.events VALUES (1, 'slow', 't', 'ticket.created', false," +
+		" '2026-03-02T07:15:30.000000000Z', '', '\\x00', '')"} {
+		if _, err := slow.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := recordAlone(t.Context(), store, change("fast", "t2"))
+	waitForLock(t, watch)
+	if read, err := store.ReadLog(t.Context(), 0, 10); err != nil || len(read) != 0 {
+		t.Errorf("before any commit the log has %v, %v", read, err)
+	}
+	if _, err := slow.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	read, err := store.ReadLog(t.Context(), 0, 10)
+	if err != nil || len(read) != 2 || read[0].EventID != "slow" || read[1].EventID != "fast" || read[1].Sequence != 2 {
+		t.Errorf("the log has %+v, %v; want the slow one and then the fast one", read, err)
+	}
+}
+
+// A writer can be stopped, or its machine vanish, when it has sent the lock of the log and not yet the rest.
+func TestAWriterStuckWithTheLockOfTheLogIsCutOff(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	pipeline := mustConnect(t, url).PgConn().StartPipeline(t.Context())
+	t.Cleanup(func() { _ = pipeline.Close() })
+	pipeline.SendQueryParams("begin", nil, nil, nil, nil)
+	pipeline.SendQueryParams(postgres.LockLog, nil, nil, nil, nil)
+	pipeline.SendFlushRequest()
+	if err := pipeline.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	watch := mustConnect(t, url)
+	for locked := false; !locked; {
+		if err := watch.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid ="+
+			" 'ticketsvc.events'::regclass").Scan(&locked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := time.Now()
+	for {
+		err := <-recordAlone(t.Context(), store, change("e", "t"))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ticket.ErrUnavailable) || time.Since(begin) > 30*time.Second {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// Get implements [ticket.Store].
+func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
+	var content []byte
+	err := s.db.Pool().QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1", postgresdb.EscapeText(ticketID)).Scan(&content)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Ticket{}, translate(postgresdb.Translate(ctx, err))
+	}
+	return unmarshalTicket(ticketID, content)
+}
+
+// BatchGet implements [ticket.Store].
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ticket.Ticket, error) {
+	// One statement sees one moment.
+	rows, err := s.db.Pool().Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1)", escaped(ticketIDs))
+	if err != nil {
+		return nil, translate(postgresdb.Translate(ctx, err))
+	}
+	tickets := make(map[string]ticket.Ticket, len(ticketIDs))
+	var id string
+	var content pgtype.DriverBytes
+	if _, err := pgx.ForEachRow(rows, []any{&id, &content}, func() error {
+		id := postgresdb.UnescapeText(id)
+		t, err := unmarshalTicket(id, content)
+		tickets[id] = t
+		return err
+	}); err != nil {
+		return nil, translate(postgresdb.Translate(ctx, err))
+	}
+	return tickets, nil
+}
+
+// List implements [ticket.Store].
+func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+) (tickets []ticket.Ticket, more bool, err error) {
+	column, direction, beyond := "update_time", "", " > "
+	if order.Time == ticket.ByCreateTime {
+		column = "create_time"
+	}
+	if order.Descending {
+		direction, beyond = " DESC", " < "
+	}
+	page := ticket.NewPageBuilder(limit)
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		if after == nil {
+			return readPage(ctx, tx, page, newConditions(filter), " ORDER BY "+column+direction+", ticket_id")
+		}
+		// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
+		// statements each begins where an index says, however many tickets have that time.
+		at := after.Time.SortableText()
+		rest := newConditions(filter)
+		rest.add(column+" = ", at)
+		rest.add("ticket_id > ", postgresdb.EscapeText(after.TicketID))
+		if err := readPage(ctx, tx, page, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+			return err
+		}
+		all := newConditions(filter)
+		all.add(column+beyond, at)
+		return readPage(ctx, tx, page, all, " ORDER BY "+column+direction+", ticket_id")
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return page.Tickets(), page.More(), nil
+}
+
+// errPageFull ends the reading of rows for which the page has no room.
+var errPageFull = errors.New("the page is full")
+
+// readPage adds rows to a page. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those that
+// come after more than a page can hold.
+func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where conditions, orderBy string) error {
+	rows, err := tx.Query(ctx, "SELECT ticket_id, size, CASE WHEN before <= "+where.bind(ticket.MaxPageBytes)+" THEN content END FROM ("+
+		"SELECT ticket_id, content, size, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before FROM ("+
+		"SELECT ticket_id, content, octet_length(content) AS size FROM ticketsvc.tickets"+where.sql()+orderBy+" LIMIT "+where.bind(page.Room())+
+		") AS page) AS measured", where.arguments...)
+	if err != nil {
+		return err
+	}
+	var id string
+	var size int
+	var content pgtype.DriverBytes
+	if _, err := pgx.ForEachRow(rows, []any{&id, &size, &content}, func() error {
+		if !page.Fits(size) {
+			return errPageFull
+		}
+		t, err := unmarshalTicket(postgresdb.UnescapeText(id), content)
+		page.Add(t, size)
+		return err
+	}); err != nil && !errors.Is(err, errPageFull) {
+		return err
+	}
+	return nil
+}
+
+// ListEvents implements [ticket.Store].
+func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		id := postgresdb.EscapeText(ticketID)
+		var content, stamps []byte
+		err := tx.QueryRow(ctx, "SELECT stamps, content FROM ticketsvc.tickets WHERE ticket_id = $1", id).Scan(&stamps, &content)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ticket.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		record, err := ticketcodec.UnmarshalRecord(content, stamps)
+		if err != nil {
+			return ticket.Unreadable(ticketID, err)
+		}
+		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3", id, after, limit+1)
+		if err != nil {
+			return err
+		}
+		events, err = readEvents(rows)
+		for i := range events {
+			e := &events[i]
+			e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(events) > limit {
+		return events[:limit], true, nil
+	}
+	return events, false, nil
+}
+
+// ReadLog implements [ticket.Store].
+func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.Event, error) {
+	rows, err := s.db.Pool().Query(ctx, selectEvents+" WHERE sequence > $1 ORDER BY sequence LIMIT $2", after, limit)
+	if err != nil {
+		return nil, translate(postgresdb.Translate(ctx, err))
+	}
+	events, err := readEvents(rows)
+	if err != nil {
+		return nil, translate(postgresdb.Translate(ctx, err))
+	}
+	return events, nil
+}
+
+const selectEvents = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"
+
+// readEvents reads the rows of [selectEvents].
+func readEvents(rows pgx.Rows) (events []ticket.Event, err error) {
+	var sequence int64
+	var eventID, ticketID, name, occur, receive string
+	var content pgtype.DriverBytes
+	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &content}, func() error {
+		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
+			Name: ticket.EventName(name)}
+		var errs [3]error
+		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
+		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
+		e.Content, errs[2] = ticketcodec.UnmarshalContent(content)
+		if err := errors.Join(errs[:]...); err != nil {
+			return ticket.Unreadable(e.TicketID, err)
+		}
+		events = append(events, e)
+		return nil
+	})
+	return events, err
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+const (
+	// The rows are locked in the order in which they are returned, which is the same in every transaction.
+	lockTickets = `SELECT ticket_id, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id FOR NO KEY UPDATE`
+	findEvents  = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
+
+	ticketRows = `unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
+ $10::bytea[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps, content)`
+	insertTickets = `INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time,
+ update_time, stamps, content) SELECT * FROM ` + ticketRows + ` ORDER BY n.ticket_id COLLATE "C"`
+	updateTickets = `UPDATE ticketsvc.tickets t SET status = n.status, app_id = n.app_id, category_id = n.category_id,
+ assigned_to = n.assigned_to, property_id = n.property_id, create_time = n.create_time, update_time = n.update_time, stamps = n.stamps,
+ content = n.content FROM ` + ticketRows + ` WHERE t.ticket_id = n.ticket_id COLLATE "C"`
+)
+
+// Record implements [ticket.Store].
+//
+// It makes two trips to the server. The first locks the tickets that are there; the second adds those that are not, writes the others,
+// numbers and adds the events, and commits. The lock of the log is taken as late as can be, and nothing is waited for behind it but
+// the disk.
+//
+// Nobody waits in a circle: tickets that are there are locked in the order of their ids, then those that are new are added in that
+// order, then the log is locked. What another transaction adds in between (one of the tickets, or one of the events) makes a unique
+// violation, and the whole is done again.
+func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
+	var recorded []ticket.Recorded
+	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		recording := ticket.NewRecording(changes)
+		kept, err := prepare(ctx, conn, recording)
+		if err != nil {
+			return err
+		}
+		events, records := recording.Merge()
+		recorded = recording.Recorded()
+		return s.write(ctx, conn, kept, events, records)
+	})
+	if postgresdb.IsLockTimeout(err) {
+		s.evict(ctx)
+	}
+	if err != nil {
+		return nil, translate(err)
+	}
+	return recorded, nil
+}
+
+// prepare begins the transaction, locks the tickets that the changes are about, and loads those that are needed. It returns the ids of
+// the tickets that are there.
+func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording) (kept map[string]bool, err error) {
+	type row struct {
+		id              string
+		stamps, content []byte
+	}
+	var rows []row
+	batch := &pgx.Batch{}
+	batch.Queue("begin")
+	batch.Queue(lockTickets, escaped(recording.TicketIDs())).Query(func(r pgx.Rows) error {
+		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
+			err = r.Scan(&row.id, &row.stamps, &row.content)
+			return row, err
+		})
+		return err
+	})
+	// Behind the locks, so that it sees what was recorded for these tickets before.
+	batch.Queue(findEvents, escaped(recording.EventIDs())).Query(func(r pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(r, []any{&id}, func() error {
+			recording.Logged(postgresdb.UnescapeText(id))
+			return nil
+		})
+		return err
+	})
+	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	kept = make(map[string]bool, len(rows))
+	for _, row := range rows {
+		id := postgresdb.UnescapeText(row.id)
+		kept[id] = true
+		if !recording.Needs(id) {
+			continue
+		}
+		if record, err := ticketcodec.UnmarshalRecord(row.content, row.stamps); err == nil {
+			recording.Load(id, record)
+		} else {
+			recording.Fail(id, ticket.Unreadable(id, err))
+		}
+	}
+	return kept, nil
+}
+
+// write adds and changes the tickets, adds the events to the log, and commits.
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, events []*ticket.Change, records []*ticket.Record) error {
+	var added, changed ticketColumns
+	for _, record := range records {
+		if kept[record.Ticket.ID] {
+			changed.add(record)
+		} else {
+			added.add(record)
+		}
+	}
+	batch := &pgx.Batch{}
+	if len(added.ids) > 0 {
+		batch.Queue(insertTickets, added.arguments()...)
+	}
+	if len(changed.ids) > 0 {
+		batch.Queue(updateTickets, changed.arguments()...)
+	}
+	if len(events) > 0 {
+		batch.Queue(s.numbering.lock)
+		batch.Queue(s.numbering.appendEvents, eventArguments(events)...)
+	}
+	batch.Queue("commit")
+	return conn.SendBatch(ctx, batch).Close()
+}
+
+// ticketColumns are rows of tickets, column by column.
+type ticketColumns struct {
+	ids                                                                   []string
+	statuses                                                              []int32
+	appIDs, categoryIDs, assignees, propertyIDs, createTimes, updateTimes []string
+	stamps, contents                                                      [][]byte
+}
+
+func (c *ticketColumns) add(record *ticket.Record) {
+	t := &record.Ticket
+	content, stamps := ticketcodec.MarshalRecord(record)
+	c.ids = append(c.ids, postgresdb.EscapeText(t.ID))
+	c.statuses = append(c.statuses, int32(t.Status))
+	c.appIDs = append(c.appIDs, postgresdb.EscapeText(t.AppID))
+	c.categoryIDs = append(c.categoryIDs, postgresdb.EscapeText(t.CategoryID))
+	c.assignees = append(c.assignees, postgresdb.EscapeText(t.AssignedTo))
+	c.propertyIDs = append(c.propertyIDs, postgresdb.EscapeText(t.PropertyID))
+	c.createTimes = append(c.createTimes, t.CreateTime.SortableText())
+	c.updateTimes = append(c.updateTimes, t.UpdateTime.SortableText())
+	c.stamps = append(c.stamps, stamps)
+	c.contents = append(c.contents, content)
+}
+
+func (c *ticketColumns) arguments() []any {
+	return []any{c.ids, c.statuses, c.appIDs, c.categoryIDs, c.assignees, c.propertyIDs, c.createTimes, c.updateTimes, c.stamps, c.contents}
+}
+
+// eventArguments returns rows of events, column by column.
+func eventArguments(events []*ticket.Change) []any {
+	n := len(events)
+	eventIDs, ticketIDs, names := make([]string, n), make([]string, n), make([]string, n)
+	occurTimes, receiveTimes := make([]string, n), make([]string, n)
+	fullSnapshots := make([]bool, n)
+	contents, payloads := make([][]byte, n), make([][]byte, n)
+	for i, c := range events {
+		eventIDs[i], ticketIDs[i] = postgresdb.EscapeText(c.EventID), postgresdb.EscapeText(c.TicketID)
+		names[i], fullSnapshots[i] = string(c.Name), c.FullSnapshot
+		occurTimes[i], receiveTimes[i] = c.OccurTime.SortableText(), c.ReceiveTime.SortableText()
+		contents[i], payloads[i] = ticketcodec.MarshalContent(c.Content()), ticketcodec.MarshalValues(c)
+	}
+	return []any{eventIDs, ticketIDs, names, fullSnapshots, occurTimes, receiveTimes, contents, payloads}
+}
+
+// escaped returns texts as columns hold them.
+func escaped(texts []string) []string {
+	columns := make([]string, len(texts))
+	for i, text := range texts {
+		columns[i] = postgresdb.EscapeText(text)
+	}
+	return columns
+}

@@ -1,0 +1,68 @@
+// Package postgres keeps tickets and the log of their events in PostgreSQL, for any number of services at once.
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+//go:embed schema.sql
+var schema string
+
+// connections is how many calls use the database at the same time: one writes, the others read.
+const connections = 16
+
+// Store implements [ticket.Store].
+type Store struct {
+	db *postgresdb.DB
+	// numbering gives events their places in the log. Tests show with another one what it is good for.
+	numbering numbering
+}
+
+// Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of
+// [postgresdb.Open].
+func Open(ctx context.Context, url string) (*Store, error) {
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: []string{schema}, Connections: connections})
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db, numbering: inCommitOrder}, nil
+}
+
+// Close implements [ticket.Store].
+func (s *Store) Close() error {
+	s.db.Close()
+	return nil
+}
+
+// Ping implements [ticket.Store].
+func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
+
+// read runs f in a transaction that sees the database as it is at one moment.
+func (s *Store) read(ctx context.Context, f func(pgx.Tx) error) error {
+	return translate(s.db.Read(ctx, f))
+}
+
+// translate makes the database's errors the rules' own.
+func translate(err error) error {
+	if errors.Is(err, postgresdb.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
+	}
+	return err
+}
+
+func unmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
+	t, err := ticketcodec.UnmarshalTicket(content)
+	if err != nil {
+		return t, ticket.Unreadable(ticketID, err)
+	}
+	return t, nil
+}
