@@ -7,14 +7,17 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
@@ -34,7 +37,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
 // last the database is closed.
 func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
-	store, err := sqlite.Open(ctx, c.databasePath)
+	store, err := openStore(ctx, c.database)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -62,12 +65,15 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	forwarded := make(chan struct{})
 	go func() {
 		defer close(forwarded)
-		newForwarder(in, c, log).Run(forwarding)
+		var both sync.WaitGroup
+		both.Go(func() { in.Watch(forwarding) })
+		both.Go(func() { newForwarder(in, c, log).Run(forwarding) })
+		both.Wait()
 	}()
 	adminServer.Start(fail)
 	door.Start(fail)
 	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
-		"database", c.databasePath, "ticketsvc", c.ticketsvcURL.Redacted())
+		"database", c.database.Name, "ticketsvc", c.ticketsvcURL.Redacted())
 
 	<-ctx.Done()
 	log.Info("gateway is stopping")
@@ -92,6 +98,14 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	}
 	log.Info("gateway has stopped")
 	return err
+}
+
+// openStore opens the database that the settings name.
+func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, error) {
+	if database.PostgresURL != "" {
+		return postgres.Open(ctx, database.PostgresURL)
+	}
+	return sqlite.Open(ctx, database.SQLitePath)
 }
 
 // newDoor returns the server of the public address.

@@ -16,10 +16,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
 // env returns a LookupEnv over pairs NAME=value, with settings that work and clash with nobody's before them.
 func env(t *testing.T, pairs ...string) func(string) (string, bool) {
@@ -70,7 +71,7 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		"a URL without a host":            {"GATEWAY_TICKETSVC_URL=ticketsvc", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
 		"a URL of another scheme":         {"GATEWAY_TICKETSVC_URL=ftp://127.0.0.1", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
 		"a database of another kind":      {"GATEWAY_DATABASE_URL=mysql://x", []string{"--database-url / GATEWAY_DATABASE_URL", "sqlite:<path>"}},
-		"a database not supported yet":    {"GATEWAY_DATABASE_URL=postgres://x", []string{"--database-url / GATEWAY_DATABASE_URL", "use sqlite:<path>"}},
+		"a database's URL that is none":   {"GATEWAY_DATABASE_URL=postgres://x:y", []string{"--database-url / GATEWAY_DATABASE_URL", "postgres://user"}},
 		"a database of a newer schema":    {"GATEWAY_DATABASE_URL=sqlite:" + in("newer.db"), []string{"--database-url / GATEWAY_DATABASE_URL", "run a newer binary"}},
 		"a folder that can't be written":  {"GATEWAY_DATABASE_URL=sqlite:" + in("file/gateway.db"), []string{"--database-url / GATEWAY_DATABASE_URL", "name a path in a folder that can be written"}},
 		"an address in use":               {"GATEWAY_LISTEN=" + taken.Addr().String(), []string{"--listen / GATEWAY_LISTEN", "that is free"}},

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
-	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
 const description = `Receives Allthings' webhooks, verifies and keeps them, answers at once, and forwards the events to ticketsvc.
@@ -24,7 +24,7 @@ type options struct {
 	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address: POST on the webhook path and nothing else, HTTP/1.1 only. Put a proxy that speaks TLS in front."`
 	WebhookPath string `default:"/webhook" placeholder:"PATH" help:"Path that Allthings posts to."`
 	AdminListen string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
-	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Where deliveries are kept: sqlite:<path>."`
+	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Where deliveries are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
 
 	TicketsvcURL string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
 
@@ -48,7 +48,7 @@ type options struct {
 // config is the gateway's settings, checked and ready for use.
 type config struct {
 	options
-	databasePath string
+	database     databaseurl.URL
 	ticketsvcURL *url.URL
 	secrets      []string
 }
@@ -70,7 +70,7 @@ func parseSettings(program settings.Program) (config, error) {
 	} else if len(c.secrets) == 0 {
 		problem("webhook-secret", "is not set: set it to the webhook's shared secret, or name a file that holds it with --webhook-secret-file")
 	}
-	if c.databasePath, err = sqlitedb.PathFromURL(c.DatabaseURL); err != nil {
+	if c.database, err = databaseurl.Parse(c.DatabaseURL); err != nil {
 		problem("database-url", "%w", err)
 	}
 	if c.ticketsvcURL, err = url.Parse(c.TicketsvcURL); err != nil || (c.ticketsvcURL.Scheme != "http" && c.ticketsvcURL.Scheme != "https") ||

@@ -47,8 +47,9 @@ const (
 	// claimsPerCall is how many deliveries are claimed for each call that may be in flight, so that no call waits for the database.
 	claimsPerCall = 4
 	// leaseReserve is how long a claimed delivery may take to be settled, beyond the calls that it waits for and its own, before another
-	// may claim it.
-	leaseReserve = time.Minute
+	// may claim it. What a gateway had claimed when it died waits that much longer; what takes longer to be settled is forwarded once
+	// more, which does no harm.
+	leaseReserve = 5 * time.Second
 	// pollInterval is how long the forwarder sleeps at the most: a missed wake-up costs no more than that.
 	pollInterval = time.Second
 	// maxSettlements is how many deliveries are settled in one transaction at the most.
@@ -150,8 +151,7 @@ func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.De
 		}
 	}
 	now := f.options.Now()
-	lease := (claimsPerCall+1)*f.options.CallTimeout + leaseReserve
-	deliveries, err := f.inbox.Claim(ctx, now, lease, limit)
+	deliveries, err := f.inbox.Claim(ctx, now, f.lease(), limit)
 	if err != nil && ctx.Err() == nil {
 		f.options.Log.Error("pending deliveries can't be read", "error", err)
 	}
@@ -293,21 +293,40 @@ func (f *Forwarder) settleAll(ctx context.Context) {
 		for len(batch) < maxSettlements && len(f.settlements) > 0 {
 			batch = append(batch, <-f.settlements)
 		}
-		// What can't be settled now is claimed again, and forwarding it again does no harm.
-		lost, err := f.inbox.Settle(context.Background(), f.options.Now(), batch)
-		if err != nil {
-			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
-			f.sleepUntil(ctx, f.options.Now().Add(pollInterval))
-		}
-		if lost > 0 {
-			f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)
-		}
+		f.write(ctx, batch)
 		f.claimed.Release(int64(len(batch)))
 		select {
 		case f.settled <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// write writes outcomes. While the database is away it tries again, for as long as the leases may hold: there is nothing else that could be
+// done meanwhile, and what is not written is forwarded once more, when its lease has run out.
+func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
+	giveUp := f.options.Now().Add(f.lease())
+	for failures := 0; ; failures++ {
+		lost, err := f.inbox.Settle(context.Background(), f.options.Now(), batch)
+		if err == nil {
+			if lost > 0 {
+				f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)
+			}
+			return
+		}
+		if failures == 0 {
+			f.options.Log.Error("outcomes can't be written yet", "count", len(batch), "error", err)
+		}
+		if !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || !f.sleepUntil(ctx, f.options.Now().Add(pollInterval)) {
+			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
+			return
+		}
+	}
+}
+
+// lease is how long a claim holds.
+func (f *Forwarder) lease() time.Duration {
+	return (claimsPerCall+1)*f.options.CallTimeout + leaseReserve
 }
 
 // sleepUntilDue sleeps until there may be something to claim, or ctx ends.

@@ -81,9 +81,14 @@ type box struct {
 	*inbox.Inbox
 	path    string
 	settled chan struct{}
+	// failures is how many times Settle is still to fail, as when the database is away.
+	failures atomic.Int32
 }
 
 func (b *box) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (int, error) {
+	if b.failures.Add(-1) >= 0 {
+		return 0, inbox.ErrUnavailable
+	}
 	lost, err := b.Inbox.Settle(ctx, now, settlements)
 	select {
 	case b.settled <- struct{}{}:

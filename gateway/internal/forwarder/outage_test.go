@@ -225,3 +225,16 @@ func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
 		}
 	}
 }
+
+func TestOutcomesAreWrittenOnceTheDatabaseIsBack(t *testing.T) {
+	t.Parallel()
+	b, s := newBox(t), newTicketsvc(nil)
+	b.failures.Store(2)
+	b.addMany(t, 20)
+	start(t, b, startServer(t, s), io.Discard)
+	for id := range b.waitUntil(t, allInState(inbox.Forwarded)) {
+		if calls := s.callsOf(id); calls != 1 {
+			t.Errorf("event %s was forwarded %d times, although its outcome was known", id, calls)
+		}
+	}
+}

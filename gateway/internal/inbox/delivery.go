@@ -98,6 +98,8 @@ func (a *Arrival) State() State {
 
 // Kept is what a decision needs to know of a delivery that is kept under an arrival's key.
 type Kept struct {
+	// ID is the store's number for it. It has no part in a decision.
+	ID int64
 	// State is the delivery's.
 	State State
 	// BodyHash is the hash of its body.

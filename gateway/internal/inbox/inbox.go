@@ -67,16 +67,24 @@ func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i
 // Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Inbox.NextDue] tells.
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
+// Watch makes [Inbox.Wake] receive for deliveries that other gateways add, too. It returns when ctx ends, or at once where there can be none.
+func (i *Inbox) Watch(ctx context.Context) { i.store.Watch(ctx, i.hint) }
+
 // Stop takes no more arrivals, and returns once those taken are kept or ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
 
 func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
 	actions, err := i.store.Add(ctx, arrivals)
 	if err == nil {
-		select {
-		case i.wake <- struct{}{}:
-		default:
-		}
+		i.hint()
 	}
 	return actions, err
+}
+
+// hint says that there may be deliveries to claim.
+func (i *Inbox) hint() {
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
 }

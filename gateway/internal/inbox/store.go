@@ -19,16 +19,22 @@ type Store interface {
 
 	// Claim leases up to limit pending deliveries that are due at now and leased to nobody: those never tried first, so that what keeps
 	// failing holds up nothing new, and of each kind those due longest. It may stop short of limit when the bodies are large, but never
-	// at none. The leases hold until now+lease.
+	// at none. One that turns up when others that are due later were claimed already may be found a second late. The leases hold until
+	// now+lease.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
 	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease
-	// was lost, and they changed nothing. now is the time to note for those that were forwarded.
+	// was lost, and they changed nothing. now is the time to note for those that were forwarded. After an error the leases are as they
+	// were, so that it can be called again.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
 
 	// NextDue returns when the next pending delivery that is leased to nobody is due, or a lease runs out. It returns false when none
 	// is pending.
 	NextDue(ctx context.Context) (time.Time, bool, error)
+
+	// Watch calls wake whenever another process may have added deliveries, until ctx ends; where no other process can it returns at once.
+	// It is a hint, which may be missed.
+	Watch(ctx context.Context, wake func())
 
 	// Ping returns an error when the store can't be used.
 	Ping(ctx context.Context) error

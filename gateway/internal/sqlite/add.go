@@ -3,31 +3,27 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
+	"maps"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
 // Add implements [inbox.Store].
 //
-// Nearly all arrivals are new, so they are inserted many at a time on the bet that they are; those that turn out not to be, and those
-// that share their key with an earlier arrival of the same call, are then decided on one by one.
+// Nearly all arrivals are new, so they are inserted many at a time on the bet that they are; what becomes of those that turn out not to
+// be, and of those that share their key with an earlier arrival of the same call, is planned then. It makes no difference that they come
+// after the others: two arrivals that have to do with each other have the same key.
 func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
 	actions := make([]inbox.Action, len(arrivals))
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		rest, err := s.insertNew(tx, arrivals)
-		if err != nil {
+		if err != nil || len(rest) == 0 {
 			return err
 		}
-		for _, i := range rest {
-			if actions[i], err = s.addOne(tx, &arrivals[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.addRest(tx, arrivals, rest, actions)
 	})
 	if err != nil {
-		return nil, translate(err)
+		return nil, translate(ctx, err)
 	}
 	return actions, nil
 }
@@ -72,15 +68,19 @@ func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err
 
 // withoutLostBets returns the payloads of those arrivals that were inserted under the id in bet, and the indexes of those that were
 // not, because their key was there before.
-func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []int, bet map[inbox.Key]int64) (payloads []any, lost []int, err error) {
-	for _, i := range firsts {
-		key := arrivals[i].Key()
-		kept, err := find(tx, key)
-		if err != nil {
-			return nil, nil, err
-		}
-		if kept != nil && kept.id == bet[key] {
-			payloads = appendPayload(payloads, kept.id, &arrivals[i])
+func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []int, bet map[inbox.Key]int64) (
+	payloads []any, lost []int, err error) {
+	keys := make([]inbox.Key, len(firsts))
+	for n, i := range firsts {
+		keys[n] = arrivals[i].Key()
+	}
+	kept, err := s.find(tx, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	for n, i := range firsts {
+		if id := bet[keys[n]]; kept[keys[n]].ID == id {
+			payloads = appendPayload(payloads, id, &arrivals[i])
 		} else {
 			lost = append(lost, i)
 		}
@@ -88,90 +88,95 @@ func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []i
 	return payloads, lost, nil
 }
 
-// addOne does with an arrival what the rules say, given what is kept.
-func (s *Store) addOne(tx *sql.Tx, a *inbox.Arrival) (inbox.Action, error) {
-	kept, err := find(tx, a.Key())
+// addRest does with the arrivals that rest names what the rules say, and notes it in actions.
+func (s *Store) addRest(tx *sql.Tx, arrivals []inbox.Arrival, rest []int, actions []inbox.Action) error {
+	batch := make([]inbox.Arrival, len(rest))
+	for n, i := range rest {
+		batch[n] = arrivals[i]
+	}
+	kept, err := s.find(tx, inbox.Keys(batch))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var rule *inbox.Kept
-	if kept != nil {
-		rule = &kept.Kept
+	asides, err := s.find(tx, inbox.AsideKeys(batch, kept))
+	if err != nil {
+		return err
 	}
-	action := inbox.Decide(rule, a)
-	switch action {
-	case inbox.Insert:
-		err = s.insertOne(tx, a.Key(), a)
-	case inbox.Replace:
-		err = s.replace(tx, kept.id, a)
-	case inbox.SetAside:
-		aside, findErr := find(tx, a.BodyKey())
-		if findErr != nil || aside != nil {
-			return action, findErr
-		}
-		rejected := *a
-		if rejected.RejectReason == "" {
-			rejected.RejectReason = inbox.ReasonOtherBody
-		}
-		err = s.insertOne(tx, a.BodyKey(), &rejected)
+	maps.Copy(kept, asides)
+	plan := inbox.NewPlan(batch, kept)
+	for n, i := range rest {
+		actions[i] = plan.Actions[n]
 	}
-	return action, err
+	return s.carryOut(tx, plan)
 }
 
-func (s *Store) insertOne(tx *sql.Tx, key inbox.Key, a *inbox.Arrival) error {
+func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
+	for _, id := range plan.Deletions {
+		if err := deletePayload(tx, id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec("DELETE FROM deliveries WHERE id = ?", id); err != nil {
+			return err
+		}
+	}
+	for _, r := range plan.Replacements {
+		if err := s.replace(tx, r.ID, r.Arrival); err != nil {
+			return err
+		}
+	}
 	id, err := s.nextID(tx)
 	if err != nil {
 		return err
 	}
-	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, appendDelivery(nil, id, key, a), deliveryColumns); err != nil {
+	var deliveries, payloads []any
+	for _, i := range plan.Insertions {
+		deliveries = appendDelivery(deliveries, id, i.Key, i.Arrival)
+		payloads = appendPayload(payloads, id, i.Arrival)
+		id++
+	}
+	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns); err != nil {
 		return err
 	}
-	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
+	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
 	return err
 }
 
-// replace gives an arrival the place of a rejected delivery. The id stays; everything else is the arrival's. Where the same body was set
-// aside before, it has its place now.
 func (s *Store) replace(tx *sql.Tx, id int64, a *inbox.Arrival) error {
-	aside, err := find(tx, a.BodyKey())
-	if err != nil {
-		return err
-	}
-	if aside != nil {
-		if _, err := tx.Exec("DELETE FROM payloads WHERE delivery_id = ?", aside.id); err != nil {
-			return err
-		}
-		if _, err := tx.Exec("DELETE FROM deliveries WHERE id = ?", aside.id); err != nil {
-			return err
-		}
-	}
 	if _, err := tx.Exec("UPDATE deliveries SET state = ?, receive_time = ?, next_attempt_time = ?, attempts = 0, deferrals = 0,"+
 		" event_name = ?, ticket_id = ?, reason = ?, body_hash = ? WHERE id = ?",
 		a.State(), unixNano(a.ReceiveTime), nextAttempt(a), a.EventName, a.TicketID, a.RejectReason, a.BodyHash[:], id); err != nil {
 		return err
 	}
-	if _, err := tx.Exec("DELETE FROM payloads WHERE delivery_id = ?", id); err != nil {
+	if err := deletePayload(tx, id); err != nil {
 		return err
 	}
-	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
+	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
 	return err
 }
 
-type keptDelivery struct {
-	id int64
-	inbox.Kept
+func deletePayload(tx *sql.Tx, id int64) error {
+	_, err := tx.Exec("DELETE FROM payloads WHERE delivery_id = ?", id)
+	return err
 }
 
-// find returns the delivery kept under key, or nil.
-func find(tx *sql.Tx, key inbox.Key) (*keptDelivery, error) {
-	var kept keptDelivery
-	var hash []byte
-	err := tx.QueryRow("SELECT id, state, body_hash FROM deliveries WHERE key = ?", []byte(key)).Scan(&kept.id, &kept.State, &hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// find returns what is kept under keys.
+func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Kept, error) {
+	args := make([]any, len(keys))
+	for i, key := range keys {
+		args[i] = []byte(key)
 	}
-	copy(kept.BodyHash[:], hash)
-	return &kept, err
+	found := make(map[inbox.Key]inbox.Kept, len(keys))
+	err := s.findKept.Query(context.Background(), tx, args, 1, func(rows *sql.Rows) error {
+		var key, hash []byte
+		var kept inbox.Kept
+		if err := rows.Scan(&key, &kept.ID, &kept.State, &hash); err != nil {
+			return err
+		}
+		copy(kept.BodyHash[:], hash)
+		found[inbox.Key(key)] = kept
+		return nil
+	})
+	return found, err
 }
 
 // nextID returns an id that no delivery has or ever had. The transaction has the write lock, so it stays free until it is used.

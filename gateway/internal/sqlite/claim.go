@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
@@ -19,12 +21,11 @@ var errEnough = errors.New("enough bodies")
 func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, limit int) ([]inbox.Delivery, error) {
 	s.claiming.Lock()
 	defer s.claiming.Unlock()
-	// The leases are read before the rows. A delivery whose lease is gone by then was settled before, so the rows show it as settled;
-	// the other way round, one that was settled in between would be claimed again.
-	leased := s.leasedAt(now)
-	ids, err := s.due(ctx, now, limit, leased)
+	// The leases are read before the rows. A delivery whose lease is gone by then was settled before, so the rows show it as settled.
+	before := s.leasesNow()
+	ids, err := s.due(ctx, now, limit, before)
 	if err != nil {
-		return nil, translate(err)
+		return nil, translate(ctx, err)
 	}
 	deliveries := make([]inbox.Delivery, 0, len(ids))
 	bytes := 0
@@ -34,7 +35,8 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		}
 		var d inbox.Delivery
 		var receiveTime int64
-		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent, &d.Body); err != nil {
+		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent,
+			&d.Body); err != nil {
 			return err
 		}
 		d.ReceiveTime = fromUnixNano(receiveTime)
@@ -42,10 +44,12 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		bytes += len(d.Body)
 		return nil
 	}); err != nil && !errors.Is(err, errEnough) {
-		return nil, translate(err)
+		return nil, translate(ctx, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// One whose lease had run out may all the same have been settled since, or be about to be: then its row is out of date.
+	deliveries = slices.DeleteFunc(deliveries, func(d inbox.Delivery) bool { return s.leases[d.ID] != before[d.ID] })
 	for i := range deliveries {
 		s.lastToken++
 		deliveries[i].Lease = inbox.Lease{DeliveryID: deliveries[i].ID, Token: s.lastToken}
@@ -55,14 +59,14 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 }
 
 // due returns the ids of up to limit pending deliveries that are due and not leased, in the order in which they are to be claimed.
-func (s *Store) due(ctx context.Context, now time.Time, limit int, leased map[int64]struct{}) ([]any, error) {
+func (s *Store) due(ctx context.Context, now time.Time, limit int, leases map[int64]lease) ([]any, error) {
 	ids := make([]any, 0, limit)
 	for _, tried := range []bool{false, true} {
-		if err := s.eachPending(ctx, tried, limit+len(leased), func(id int64, due time.Time) bool {
+		if err := s.eachPending(ctx, tried, limit+len(leases), func(id int64, due time.Time) bool {
 			if len(ids) == limit || due.After(now) {
 				return false
 			}
-			if _, taken := leased[id]; !taken {
+			if !leases[id].holdsAt(now) {
 				ids = append(ids, id)
 			}
 			return true
@@ -93,25 +97,17 @@ func (s *Store) eachPending(ctx context.Context, tried bool, limit int, f func(i
 	return rows.Err()
 }
 
-// leasedAt returns the deliveries whose leases hold at now.
-func (s *Store) leasedAt(now time.Time) map[int64]struct{} {
+// leasesNow returns a copy of the leases as they are now.
+func (s *Store) leasesNow() map[int64]lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	leased := make(map[int64]struct{}, len(s.leases))
-	for id, l := range s.leases {
-		if l.holdsAt(now) {
-			leased[id] = struct{}{}
-		}
-	}
-	return leased
+	return maps.Clone(s.leases)
 }
 
 // Settle implements [inbox.Store].
 func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
 	good := s.beginSettling(settlements)
-	// Whether or not the write succeeds the leases are done with: what could not be settled is claimed again, and forwarding it again
-	// does no harm.
-	defer s.release(good)
+	defer func() { s.endSettling(good, err == nil) }()
 	if err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		forwarded := make([]any, 0, len(good))
 		for _, settlement := range good {
@@ -124,7 +120,7 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.S
 		_, err := s.forward.Exec(context.Background(), tx, []any{unixNano(now)}, forwarded, 1)
 		return err
 	}); err != nil {
-		return 0, translate(err)
+		return 0, translate(ctx, err)
 	}
 	return len(settlements) - len(good), nil
 }
@@ -156,38 +152,38 @@ func (s *Store) beginSettling(settlements []inbox.Settlement) []inbox.Settlement
 	return good
 }
 
-// release ends the leases of settlements.
-func (s *Store) release(settlements []inbox.Settlement) {
+// endSettling ends the leases of settlements that were written. The others hold until their time runs out.
+func (s *Store) endSettling(settlements []inbox.Settlement, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, settlement := range settlements {
-		if s.leases[settlement.Lease.DeliveryID].token == settlement.Lease.Token {
-			delete(s.leases, settlement.Lease.DeliveryID)
+		id := settlement.Lease.DeliveryID
+		if written {
+			delete(s.leases, id)
+		} else {
+			l := s.leases[id]
+			l.settling = false
+			s.leases[id] = l
 		}
 	}
 }
 
 // NextDue implements [inbox.Store].
 func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
-	s.mu.Lock()
-	leases := make(map[int64]time.Time, len(s.leases))
-	for id, l := range s.leases {
-		leases[id] = l.until
-	}
-	s.mu.Unlock()
+	leases := s.leasesNow()
 	var earliest time.Time
 	for _, tried := range []bool{false, true} {
 		if err := s.eachPending(ctx, tried, len(leases)+1, func(id int64, due time.Time) bool {
-			until, leased := leases[id]
+			l, leased := leases[id]
 			if leased {
-				due = until
+				due = l.until
 			}
 			if earliest.IsZero() || due.Before(earliest) {
 				earliest = due
 			}
 			return leased
 		}); err != nil {
-			return time.Time{}, false, translate(err)
+			return time.Time{}, false, translate(ctx, err)
 		}
 	}
 	return earliest, !earliest.IsZero(), nil

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
@@ -27,6 +29,7 @@ type Store struct {
 	db *sqlitedb.DB
 
 	lastID           *sql.Stmt
+	findKept         *sqlitedb.RowsStatement
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
 	forward          *sqlitedb.RowsStatement
@@ -63,7 +66,12 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.lastID, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'deliveries'"); err != nil {
+	if s.lastID, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"+
+		" WHERE name = 'deliveries'"); err != nil {
+		return err
+	}
+	if s.findKept, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT key, id, state, body_hash FROM deliveries WHERE key IN (",
+		"?", ")"); err != nil {
 		return err
 	}
 	// OR FAIL spares SQLite the journal that undoes a statement which fails half-way: a failure ends the whole transaction anyway.
@@ -90,19 +98,31 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 // Close implements [inbox.Store].
 func (s *Store) Close() error { return s.db.Close() }
 
+// Watch implements [inbox.Store]. One process has the file.
+func (s *Store) Watch(context.Context, func()) {}
+
 // Ping implements [inbox.Store].
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
-	return translate(s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM deliveries LIMIT 1)").Scan(&one))
+	return translate(ctx, s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM deliveries LIMIT 1)").Scan(&one))
 }
 
 // translate makes the database's errors the inbox's.
-func translate(err error) error {
-	err = sqlitedb.Translate(err)
-	if errors.Is(err, sqlitedb.ErrUnavailable) {
-		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
+func translate(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err = sqlitedb.Translate(err)
+	var statement *sqlite.Error
+	if errors.As(err, &statement) && !errors.Is(err, sqlitedb.ErrUnavailable) {
+		// A statement that can't be right: no later call will fare better.
+		return err
+	}
+	// What is not from SQLite is from database/sql: the database is closed.
+	return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
 }
 
 func unixNano(t time.Time) int64 { return t.UnixNano() }

@@ -1,0 +1,47 @@
+package forwarder_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
+// leaseBox is an inbox that tells for how long it was asked to lease.
+type leaseBox struct {
+	*box
+	leases chan time.Duration
+}
+
+func (b *leaseBox) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
+	select {
+	case b.leases <- lease:
+	default:
+	}
+	return b.box.Claim(ctx, now, lease, limit)
+}
+
+func TestALeaseCoversTheCallsThatADeliveryWaitsForAndLittleMore(t *testing.T) {
+	t.Parallel()
+	const callTimeout = 3 * time.Second
+	b := &leaseBox{box: newBox(t), leases: make(chan time.Duration, 1)}
+	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", 1), forwarder.Options{Concurrency: 1, CallTimeout: callTimeout,
+		MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Run(ctx)
+	}()
+	lease := <-b.leases
+	cancel()
+	<-ended
+	// Four deliveries may be claimed for each call in flight: a delivery waits for three others and is then called itself.
+	if least, most := 4*callTimeout, 5*callTimeout+10*time.Second; lease <= least || lease > most {
+		t.Errorf("the lease is %v, want more than %v and no more than %v", lease, least, most)
+	}
+}

@@ -1,0 +1,58 @@
+package inboxtest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
+func testReopen(t *testing.T, engine Engine) {
+	store := engine.Open(t, "a")
+	mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"), rejected("3", "three"))
+	for _, d := range mustClaim(t, store, Epoch, 10) {
+		if d.EventID == "1" {
+			mustSettle(t, store, Epoch, forwarded(d))
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = engine.Open(t, "a")
+	// By then the lease that was held at the end has run out.
+	if diff := cmp.Diff([]string{"2"}, eventIDs(mustClaim(t, store, Epoch.Add(2*lease), 10))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]inbox.Action{inbox.Ignore, inbox.Ignore, inbox.Ignore},
+		mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"), rejected("3", "three"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testClosed(t *testing.T, engine Engine) {
+	store := engine.Open(t, "a")
+	mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"))
+	claimed := mustClaim(t, store, Epoch, 1)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() error{
+		"Add":   func() error { _, err := store.Add(t.Context(), []inbox.Arrival{Arrival("3", "three")}); return err },
+		"Claim": func() error { _, err := store.Claim(t.Context(), Epoch, lease, 1); return err },
+		"Settle": func() error {
+			_, err := store.Settle(t.Context(), Epoch, []inbox.Settlement{forwarded(claimed[0])})
+			return err
+		},
+		"NextDue": func() error {
+			_, _, err := store.NextDue(t.Context())
+			return err
+		},
+		"Ping": func() error { return store.Ping(t.Context()) },
+	} {
+		if err := call(); !errors.Is(err, inbox.ErrUnavailable) {
+			t.Errorf("%s = %v, want ErrUnavailable", name, err)
+		}
+	}
+}

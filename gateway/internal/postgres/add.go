@@ -1,0 +1,220 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+)
+
+const (
+	findKept = `SELECT key, id, state, body_hash FROM gateway.deliveries WHERE key = ANY($1)`
+	lockKept = findKept + ` ORDER BY key FOR UPDATE`
+	// newIDs are never given again, whether or not they are used.
+	newIDs = `SELECT nextval('gateway.delivery_ids') FROM generate_series(1, $1)`
+
+	deletePayloads   = `DELETE FROM gateway.payloads WHERE delivery_id = ANY($1)`
+	deleteDeliveries = `DELETE FROM gateway.deliveries WHERE id = ANY($1)`
+
+	// A good delivery is due at once, a rejected one never.
+	replaceDeliveries = `UPDATE gateway.deliveries d SET state = n.state, receive_time = n.receive_time,
+ next_attempt_time = CASE n.state WHEN 1 THEN n.receive_time END, due_time = CASE n.state WHEN 1 THEN n.receive_time END,
+ attempts = 0, deferrals = 0, event_name = n.event_name, ticket_id = n.ticket_id, reason = n.reason, body_hash = n.body_hash
+ FROM unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
+ AS n (id, key, state, receive_time, event_id, event_name, ticket_id, reason, body_hash) WHERE d.id = n.id`
+	insertDeliveries = `INSERT INTO gateway.deliveries
+ (id, key, state, receive_time, next_attempt_time, due_time, event_id, event_name, ticket_id, reason, body_hash)
+ SELECT id, key, state, receive_time, CASE state WHEN 1 THEN receive_time END, CASE state WHEN 1 THEN receive_time END, event_id,
+ event_name, ticket_id, reason, body_hash
+ FROM unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
+ AS n (id, key, state, receive_time, event_id, event_name, ticket_id, reason, body_hash)`
+	insertPayloads = `INSERT INTO gateway.payloads (delivery_id, body, signature_timestamp, content_type, user_agent, trace_parent)
+ SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[])`
+)
+
+// Add implements [inbox.Store].
+//
+// As long as all arrivals are new events or exact duplicates it makes two trips to the server: the first looks up what is kept under
+// their keys, the second inserts what is new and commits. What another gateway adds in between, under the same key, makes a unique
+// violation, and the whole is done again.
+func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
+	var actions []inbox.Action
+	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		kept, ids, err := begin(ctx, conn, arrivals)
+		if err != nil {
+			return err
+		}
+		if err := lock(ctx, conn, arrivals, kept); err != nil {
+			return err
+		}
+		plan := inbox.NewPlan(arrivals, kept)
+		actions = plan.Actions
+		return carryOut(ctx, conn, plan, ids)
+	})
+	if err != nil {
+		return nil, translate(err)
+	}
+	s.noteAdded()
+	return actions, nil
+}
+
+// begin begins the transaction, looks up what is kept under the arrivals' keys, and reserves an id for each.
+func begin(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival) (kept map[inbox.Key]inbox.Kept, ids []int64, err error) {
+	kept = make(map[inbox.Key]inbox.Kept)
+	batch := &pgx.Batch{}
+	batch.Queue("begin")
+	batch.Queue(findKept, toBytes(inbox.Keys(arrivals))).Query(into(kept))
+	batch.Queue(newIDs, len(arrivals)).Query(func(rows pgx.Rows) error {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
+	return kept, ids, conn.SendBatch(ctx, batch).Close()
+}
+
+// lock makes sure of what may change while the arrivals are planned, and looks up the bodies on which the plan depends as well.
+//
+// Only a rejected delivery can change so that another decision comes out: a good one can take its place, and drop a body that was set
+// aside. So whoever decides on the grounds of a rejected delivery holds its row until the commit, and looks again with the row in hand.
+// Everyone locks in the order of keys.
+func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept map[inbox.Key]inbox.Kept) error {
+	asides := inbox.AsideKeys(arrivals, kept)
+	if len(asides) == 0 {
+		return nil
+	}
+	var unsure []inbox.Key
+	for key, k := range kept {
+		if k.State == inbox.Rejected {
+			unsure = append(unsure, key)
+		}
+	}
+	for _, key := range unsure {
+		delete(kept, key)
+	}
+	sure := make(map[inbox.Key]inbox.Kept)
+	batch := &pgx.Batch{}
+	batch.Queue(lockKept, toBytes(unsure)).Query(into(sure))
+	batch.Queue(lockKept, toBytes(asides)).Query(into(sure))
+	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	maps.Copy(kept, sure)
+	return nil
+}
+
+// carryOut does what the plan says, and commits. ids are enough for its insertions.
+func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64) error {
+	batch := &pgx.Batch{}
+	var payloads payloadColumns
+	if len(plan.Deletions) > 0 {
+		batch.Queue(deletePayloads, plan.Deletions)
+		batch.Queue(deleteDeliveries, plan.Deletions)
+	}
+	if len(plan.Replacements) > 0 {
+		var columns deliveryColumns
+		for _, r := range plan.Replacements {
+			columns.add(r.ID, r.Arrival.Key(), r.Arrival)
+			payloads.add(r.ID, r.Arrival)
+		}
+		batch.Queue(deletePayloads, columns.ids)
+		batch.Queue(replaceDeliveries, columns.arguments()...)
+	}
+	if len(plan.Insertions) > 0 {
+		// Gateways that insert the same events wait for one another in the same order.
+		slices.SortFunc(plan.Insertions, func(a, b inbox.Insertion) int { return cmp.Compare(a.Key, b.Key) })
+		var columns deliveryColumns
+		for n, i := range plan.Insertions {
+			columns.add(ids[n], i.Key, i.Arrival)
+			payloads.add(ids[n], i.Arrival)
+		}
+		batch.Queue(insertDeliveries, columns.arguments()...)
+	}
+	payloads.queue(batch)
+	batch.Queue("commit")
+	return conn.SendBatch(ctx, batch).Close()
+}
+
+// into returns what reads the answer of findKept or lockKept.
+func into(found map[inbox.Key]inbox.Kept) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var key, hash []byte
+		var kept inbox.Kept
+		_, err := pgx.ForEachRow(rows, []any{&key, &kept.ID, &kept.State, &hash}, func() error {
+			copy(kept.BodyHash[:], hash)
+			found[inbox.Key(key)] = kept
+			return nil
+		})
+		return err
+	}
+}
+
+func toBytes(keys []inbox.Key) [][]byte {
+	converted := make([][]byte, len(keys))
+	for i, key := range keys {
+		converted[i] = []byte(key)
+	}
+	return converted
+}
+
+// deliveryColumns are rows of deliveries, as arrays for unnest.
+type deliveryColumns struct {
+	ids                                      []int64
+	keys, bodyHashes                         [][]byte
+	states                                   []int16
+	receiveTimes                             []int64
+	eventIDs, eventNames, ticketIDs, reasons []string
+}
+
+func (c *deliveryColumns) add(id int64, key inbox.Key, a *inbox.Arrival) {
+	c.ids = append(c.ids, id)
+	c.keys = append(c.keys, []byte(key))
+	c.states = append(c.states, int16(a.State()))
+	c.receiveTimes = append(c.receiveTimes, a.ReceiveTime.UnixNano())
+	c.eventIDs = append(c.eventIDs, postgresdb.EscapeText(a.EventID))
+	c.eventNames = append(c.eventNames, postgresdb.EscapeText(a.EventName))
+	c.ticketIDs = append(c.ticketIDs, postgresdb.EscapeText(a.TicketID))
+	c.reasons = append(c.reasons, postgresdb.EscapeText(a.RejectReason))
+	c.bodyHashes = append(c.bodyHashes, a.BodyHash[:])
+}
+
+func (c *deliveryColumns) arguments() []any {
+	return []any{c.ids, c.keys, c.states, c.receiveTimes, c.eventIDs, c.eventNames, c.ticketIDs, c.reasons, c.bodyHashes}
+}
+
+// maxInsertBytes is about how many bytes of bodies one statement inserts at the most: an array can't be larger than 1 GB, and the server
+// holds each in memory more than once.
+const maxInsertBytes = 8 << 20
+
+// payloadColumns are rows of payloads, as arrays for unnest.
+type payloadColumns struct {
+	ids                                                         []int64
+	bodies                                                      [][]byte
+	signatureTimestamps, contentTypes, userAgents, traceParents []string
+}
+
+func (c *payloadColumns) add(id int64, a *inbox.Arrival) {
+	c.ids = append(c.ids, id)
+	c.bodies = append(c.bodies, a.Body)
+	c.signatureTimestamps = append(c.signatureTimestamps, postgresdb.EscapeText(a.Headers.SignatureTimestamp))
+	c.contentTypes = append(c.contentTypes, postgresdb.EscapeText(a.Headers.ContentType))
+	c.userAgents = append(c.userAgents, postgresdb.EscapeText(a.Headers.UserAgent))
+	c.traceParents = append(c.traceParents, postgresdb.EscapeText(a.Headers.TraceParent))
+}
+
+// queue queues the statements that insert the rows.
+func (c *payloadColumns) queue(batch *pgx.Batch) {
+	for from := 0; from < len(c.ids); {
+		to, bytes := from, 0
+		for to < len(c.ids) && (to == from || bytes+len(c.bodies[to]) <= maxInsertBytes) {
+			bytes += len(c.bodies[to])
+			to++
+		}
+		batch.Queue(insertPayloads, c.ids[from:to], c.bodies[from:to], c.signatureTimestamps[from:to], c.contentTypes[from:to],
+			c.userAgents[from:to], c.traceParents[from:to])
+		from = to
+	}
+}

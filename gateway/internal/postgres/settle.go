@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+)
+
+// That the state is still pending is asked as state + 0, so that the index of what is pending is no way to find the rows: by id each is
+// found at once, and there may be a million that are pending.
+const (
+	forward = `UPDATE gateway.deliveries d SET state = 2, forward_time = $3, next_attempt_time = NULL, due_time = NULL, lease_token = 0,
+ reason = '' FROM unnest($1::bigint[], $2::bigint[]) AS s (id, token)
+ WHERE d.id = s.id AND d.lease_token = s.token AND d.state + 0 = 1`
+	settle = `UPDATE gateway.deliveries d SET state = s.state, reason = s.reason, attempts = s.attempts, deferrals = s.deferrals,
+ next_attempt_time = CASE s.state WHEN 1 THEN s.next_attempt_time END, due_time = CASE s.state WHEN 1 THEN s.next_attempt_time END,
+ lease_token = 0
+ FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[], $5::int[], $6::int[], $7::bigint[])
+ AS s (id, token, state, reason, attempts, deferrals, next_attempt_time)
+ WHERE d.id = s.id AND d.lease_token = s.token AND d.state + 0 = 1`
+)
+
+// Settle implements [inbox.Store].
+//
+// When all were forwarded the commit does not wait for the disk: what a crash of PostgreSQL undoes is claimed and forwarded once more,
+// which does no harm. The others do wait. A try that failed must stay counted, or an event that brings the machine down would be tried
+// for ever; and whoever was told that a delivery is dead must find it so.
+//
+// Where the answer to the commit is lost and [postgresdb.DB.Write] does all of it again, it finds the leases used. So settlements count
+// as lost that were not; a warning in the log is all that comes of it.
+func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
+	forwarded, others := columnsOf(settlements)
+	changed := 0
+	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		changed = 0
+		batch := &pgx.Batch{}
+		batch.Queue("begin")
+		batch.Queue(byIndex)
+		if len(others.ids) == 0 {
+			batch.Queue(noWait)
+		}
+		if len(forwarded.ids) > 0 {
+			batch.Queue(forward, forwarded.ids, forwarded.tokens, now.UnixNano()).Exec(countInto(&changed))
+		}
+		if len(others.ids) > 0 {
+			batch.Queue(settle, others.ids, others.tokens, others.states, others.reasons, others.attempts, others.deferrals,
+				others.nextAttemptTimes).Exec(countInto(&changed))
+		}
+		batch.Queue("commit")
+		return conn.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return 0, translate(err)
+	}
+	return len(settlements) - changed, nil
+}
+
+func countInto(changed *int) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
+		*changed += int(tag.RowsAffected())
+		return nil
+	}
+}
+
+// settlementColumns are settlements, as arrays for unnest.
+type settlementColumns struct {
+	ids, tokens         []int64
+	states              []int16
+	reasons             []string
+	attempts, deferrals []int32
+	nextAttemptTimes    []int64
+}
+
+// columnsOf returns the settlements to [inbox.Forwarded], and the others. Of those with the same lease the first stands.
+func columnsOf(settlements []inbox.Settlement) (forwarded, others *settlementColumns) {
+	forwarded, others = &settlementColumns{}, &settlementColumns{}
+	used := make(map[inbox.Lease]struct{}, len(settlements))
+	for i := range settlements {
+		s := &settlements[i]
+		if _, again := used[s.Lease]; again {
+			continue
+		}
+		used[s.Lease] = struct{}{}
+		if s.State == inbox.Forwarded {
+			forwarded.add(s)
+		} else {
+			others.add(s)
+		}
+	}
+	return forwarded, others
+}
+
+func (c *settlementColumns) add(s *inbox.Settlement) {
+	c.ids = append(c.ids, s.Lease.DeliveryID)
+	c.tokens = append(c.tokens, s.Lease.Token)
+	c.states = append(c.states, int16(s.State))
+	c.reasons = append(c.reasons, postgresdb.EscapeText(s.Reason))
+	c.attempts = append(c.attempts, int32(s.Attempts))
+	c.deferrals = append(c.deferrals, int32(s.Deferrals))
+	c.nextAttemptTimes = append(c.nextAttemptTimes, s.NextAttemptTime.UnixNano())
+}

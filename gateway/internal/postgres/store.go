@@ -1,0 +1,58 @@
+// Package postgres keeps the inbox in PostgreSQL, for any number of gateways at once.
+//
+// Each of them may die at any moment. So nothing that others wait for outlives a transaction, and a claim is a lease that ends by itself.
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+)
+
+//go:embed schema.sql
+var schema string
+
+// connections is how many calls use the database at the same time: a gateway adds, claims, settles and asks what is due with one each.
+// The others are for who asks how it is.
+const connections = 8
+
+// Store implements [inbox.Store].
+type Store struct {
+	db    *postgresdb.DB
+	front front
+	// added receives when deliveries were added.
+	added chan struct{}
+}
+
+// Open opens the database at url, and makes or brings up to date the gateway's tables in it. Its errors are those of [postgresdb.Open].
+func Open(ctx context.Context, url string) (*Store, error) {
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway", Migrations: []string{schema}, Connections: connections})
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db, added: make(chan struct{}, 1)}, nil
+}
+
+// Close implements [inbox.Store].
+func (s *Store) Close() error {
+	s.db.Close()
+	return nil
+}
+
+// Ping implements [inbox.Store].
+func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
+
+// translate makes the database's errors the inbox's own.
+func translate(err error) error {
+	if errors.Is(err, postgresdb.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
+	}
+	return err
+}
+
+func fromUnixNano(nanoseconds int64) time.Time { return time.Unix(0, nanoseconds).UTC() }

@@ -1,0 +1,110 @@
+package postgres_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+
+// databases are those of the tests of a suite, by the tests' names and their own.
+type databases struct {
+	mu   sync.Mutex
+	urls map[[2]string]string
+}
+
+// url returns the URL of the database that the test knows by that name. It is made on the first call.
+func (d *databases) url(t *testing.T, name string) string {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := [2]string{t.Name(), name}
+	if d.urls[key] == "" {
+		d.urls[key] = postgrestest.Database(t)
+	}
+	return d.urls[key]
+}
+
+func TestStoreConforms(t *testing.T) {
+	t.Parallel()
+	d := &databases{urls: map[[2]string]string{}}
+	inboxtest.Run(t, inboxtest.Engine{
+		Open:   func(t *testing.T, name string) inbox.Store { t.Helper(); return mustOpen(t, d.url(t, name)) },
+		Shared: true,
+		States: func(t *testing.T, name string) map[inbox.State]int { t.Helper(); return states(t, d.url(t, name)) },
+	})
+}
+
+// mustOpen opens a store until the end of the test.
+func mustOpen(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	store, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// mustConnect returns a connection beside those of the stores, until the end of the test.
+func mustConnect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func mustExec(t testing.TB, url, statement string, arguments ...any) {
+	t.Helper()
+	if _, err := mustConnect(t, url).Exec(t.Context(), statement, arguments...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// states implements [inboxtest.Engine].
+func states(t *testing.T, url string) map[inbox.State]int {
+	t.Helper()
+	conn := mustConnect(t, url)
+	var unmatched int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM gateway.deliveries d FULL JOIN gateway.payloads p ON p.delivery_id = d.id"+
+		" WHERE d.id IS NULL OR p.delivery_id IS NULL").Scan(&unmatched); err != nil || unmatched != 0 {
+		t.Errorf("%d deliveries or payloads without the other, %v", unmatched, err)
+	}
+	counts := map[inbox.State]int{}
+	rows, err := conn.Query(t.Context(), "SELECT state, count(*) FROM gateway.deliveries GROUP BY state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state inbox.State
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error {
+		counts[state] = n
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
+func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	mustAdd(t, store, inboxtest.Arrival("1", "one"))
+	mustExec(t, url, "DELETE FROM gateway.payloads")
+	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || len(claimed[0].Body) != 0 || claimed[0].EventID != "1" {
+		t.Errorf("claimed %+v, want the event without a body", claimed)
+	}
+}

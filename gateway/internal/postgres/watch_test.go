@@ -1,0 +1,39 @@
+package postgres_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	t.Cleanup(watching.Wait)
+	t.Cleanup(cancel)
+	open := func() (*postgres.Store, <-chan struct{}) {
+		store, err := postgres.Open(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		wakes := make(chan struct{}, 100)
+		watching.Go(func() { store.Watch(ctx, func() { wakes <- struct{}{} }) })
+		// It is woken when it begins to listen, for what it may have missed.
+		<-wakes
+		return store, wakes
+	}
+	adding, _ := open()
+	_, other := open()
+	if _, err := adding.Add(ctx, []inbox.Arrival{inboxtest.Arrival("e", "body")}); err != nil {
+		t.Fatal(err)
+	}
+	<-other
+}
