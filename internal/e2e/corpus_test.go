@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,29 +17,21 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/corpus"
-	"github.com/ticketbridge/ticketbridge/internal/simulator"
 )
 
-// post signs and posts a body, and returns the answer's status and message.
+// post signs and posts a body to the first gateway, and returns the answer's status and message.
 func (s *system) post(t *testing.T, body []byte) (int, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.webhookURL(), bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set(simulator.SignatureHeader, simulator.Sign(secret, body))
-	request.Header.Set(simulator.TimestampHeader, strconv.FormatInt(time.Now().UnixMilli(), 10))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	status, text, err := post(t.Context(), client, s.webhookURLs()[0], body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
 	var answer struct{ Message string }
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	if err := json.Unmarshal(text, &answer); err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, answer.Message
+	return status, answer.Message
 }
 
 func (s *system) postFile(t *testing.T, name string) (int, string) {
@@ -177,7 +168,7 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 	}
 	success("updated-before-created")
 	s.expectTicket(t, want)
-	for _, service := range []*service{s.gateway, s.ticketsvc} {
+	for _, service := range []*service{s.gateways[0], s.ticketsvcs[0]} {
 		stop(t, service)
 		log, err := os.ReadFile(service.log)
 		if err != nil {

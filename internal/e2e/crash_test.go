@@ -3,10 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,79 +19,27 @@ const burst = 5000
 func TestNothingIsLostOrAppliedTwiceAcrossCrashes(t *testing.T) {
 	t.Parallel()
 	for name, victims := range map[string]func(*system) []*service{
-		"gateway":   func(s *system) []*service { return []*service{s.gateway, s.gateway, s.gateway} },
-		"ticketsvc": func(s *system) []*service { return []*service{s.ticketsvc, s.ticketsvc, s.ticketsvc} },
-		"both":      func(s *system) []*service { return []*service{s.ticketsvc, s.gateway, s.ticketsvc, s.gateway} },
+		"gateway":   func(s *system) []*service { return []*service{s.gateways[0], s.gateways[0], s.gateways[0]} },
+		"ticketsvc": func(s *system) []*service { return []*service{s.ticketsvcs[0], s.ticketsvcs[0], s.ticketsvcs[0]} },
+		"both": func(s *system) []*service {
+			return []*service{s.ticketsvcs[0], s.gateways[0], s.ticketsvcs[0], s.gateways[0]}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSystem(t)
 			crashes := victims(s)
-			var acknowledged recorder
 			events := simulator.Generate(1, burst, simulator.GenerateOptions{})
-			progress := make(chan struct{}, 1)
-			var count atomic.Int64
-			sent := make(chan error, 1)
-			go func() {
-				summary, err := simulator.Send(t.Context(), simulator.Duplicate(simulator.Shuffle(events, 0, 1), 0.1, 1), simulator.Options{
-					URLs: []string{s.webhookURL()}, Secret: secret, Concurrency: 64, RetryBase: 20 * time.Millisecond, RetryMax: 500 * time.Millisecond,
-					GiveUpAfter: 2 * time.Minute,
-					OnAcknowledged: func(e simulator.Event) {
-						acknowledged.add(e)
-						count.Add(1)
-						select {
-						case progress <- struct{}{}:
-						default:
-						}
-					},
-				})
-				if err == nil && summary.Acknowledged != burst {
-					err = fmt.Errorf("%d of %d events were acknowledged", summary.Acknowledged, burst)
-				}
-				sent <- err
-			}()
+			sending := s.send(t, simulator.Duplicate(simulator.Shuffle(events, 0, 1), 0.1, 1))
 			for i, victim := range crashes {
 				// The crashes are spread over the burst.
-				for count.Load() < int64(burst*(i+1)/(len(crashes)+1)) {
-					<-progress
-				}
+				sending.wait(t, burst*(i+1)/(len(crashes)+1))
 				killAndRestart(t, victim)
 			}
-			if err := <-sent; err != nil {
-				t.Fatal(err)
-			}
-			s.expectRecorded(t, acknowledged.byTicket())
+			acknowledged := sending.finish(t, burst)
+			s.expectRecorded(t, acknowledged)
 		})
 	}
-}
-
-// recorder remembers events.
-type recorder struct {
-	mu     sync.Mutex
-	events map[string]map[string]bool // ticket id, event id
-}
-
-func (r *recorder) add(e simulator.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.events == nil {
-		r.events = map[string]map[string]bool{}
-	}
-	if r.events[e.TicketID] == nil {
-		r.events[e.TicketID] = map[string]bool{}
-	}
-	r.events[e.TicketID][e.ID] = true
-}
-
-// byTicket returns the sorted ids of each ticket's events.
-func (r *recorder) byTicket() map[string][]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	sorted := map[string][]string{}
-	for ticketID, events := range r.events {
-		sorted[ticketID] = slices.Sorted(maps.Keys(events))
-	}
-	return sorted
 }
 
 // expectRecorded waits until as many events are recorded as there are in want, and fails unless they are exactly those, each once.
@@ -137,29 +82,11 @@ func TestStoppingUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
 	const events = 2000
 	s := newSystem(t)
-	var acknowledged recorder
-	half := make(chan struct{})
-	var count atomic.Int64
-	sent := make(chan error, 1)
-	go func() {
-		_, err := simulator.Send(t.Context(), simulator.Generate(2, events, simulator.GenerateOptions{}), simulator.Options{
-			URLs: []string{s.webhookURL()}, Secret: secret, Concurrency: 64, RetryBase: 20 * time.Millisecond, RetryMax: 500 * time.Millisecond,
-			OnAcknowledged: func(e simulator.Event) {
-				acknowledged.add(e)
-				if count.Add(1) == events/2 {
-					close(half)
-				}
-			},
-		})
-		sent <- err
-	}()
-	<-half
-	for _, victim := range []*service{s.gateway, s.ticketsvc} {
+	sending := s.send(t, simulator.Generate(2, events, simulator.GenerateOptions{}))
+	sending.wait(t, events/2)
+	for _, victim := range []*service{s.gateways[0], s.ticketsvcs[0]} {
 		stop(t, victim)
 		killAndRestart(t, victim) // there is nothing left to kill
 	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
-	s.expectRecorded(t, acknowledged.byTicket())
+	s.expectRecorded(t, sending.finish(t, events))
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
@@ -24,9 +27,9 @@ const secret = "a secret of the tests"
 // binaries is the folder with the services, built once for all tests.
 var binaries string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) { os.Exit(buildAndRun(postgrestest.Main(m))) }
 
-func buildAndRun(m *testing.M) int {
+func buildAndRun(m interface{ Run() int }) int {
 	folder, err := os.MkdirTemp("", "ticketbridge-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,51 +54,85 @@ type service struct {
 	address, admin, log string
 }
 
-// system is a gateway and a ticketsvc with their databases.
+// ready asks the service whether it is ready, and returns the status of its answer.
+func (s *service) ready(ctx context.Context, client *http.Client) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// logHas tells whether the service's log has a text.
+func (s *service) logHas(text string) (bool, error) {
+	log, err := os.ReadFile(s.log)
+	return strings.Contains(string(log), text), err
+}
+
+// system is gateways and ticketsvcs with their databases. Each gateway calls the ticketsvc of the same number.
 type system struct {
-	folder             string
-	gateway, ticketsvc *service
-	tickets            ticketv1connect.TicketServiceClient
+	folder               string
+	gateways, ticketsvcs []*service
+	// tickets is a client of the first ticketsvc.
+	tickets ticketv1connect.TicketServiceClient
 }
 
 // startTimeout bounds how long a service may take to be ready.
 const startTimeout = 30 * time.Second
 
-// newSystem starts both services. extra are settings of both, such as GATEWAY_UNEXPECTED=acknowledge.
+// newSystem starts one of each service, on SQLite. extra are settings of both, such as GATEWAY_UNEXPECTED=acknowledge.
 func newSystem(t *testing.T, extra ...string) *system {
 	t.Helper()
-	s := &system{folder: t.TempDir()}
-	s.ticketsvc = s.startTicketsvc(t, extra)
-	s.gateway = s.startGateway(t, extra)
+	folder := t.TempDir()
+	return startSystem(t, folder, 1, append(extra, "TICKETSVC_DATABASE_URL=sqlite:"+filepath.Join(folder, "ticketsvc.db"),
+		"GATEWAY_DATABASE_URL=sqlite:"+filepath.Join(folder, "gateway.db")))
+}
+
+// newReplicatedSystem starts two of each service, on one PostgreSQL database, which they have to set up all at once.
+func newReplicatedSystem(t *testing.T, databaseURL string, extra ...string) *system {
+	t.Helper()
+	return startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databaseURL, "GATEWAY_DATABASE_URL="+databaseURL))
+}
+
+func startSystem(t *testing.T, folder string, replicas int, extra []string) *system {
+	t.Helper()
+	s := &system{folder: folder, gateways: make([]*service, replicas), ticketsvcs: make([]*service, replicas)}
+	var starting sync.WaitGroup
+	for i := range replicas {
+		gateway, gatewayAdmin, ticketsvc, ticketsvcAdmin := mustFreeAddress(t), mustFreeAddress(t), mustFreeAddress(t), mustFreeAddress(t)
+		starting.Go(func() {
+			s.ticketsvcs[i] = s.start(t, "ticketsvc", i, ticketsvc, ticketsvcAdmin, append(slices.Clone(extra), "TICKETSVC_LISTEN="+ticketsvc,
+				"TICKETSVC_ADMIN_LISTEN="+ticketsvcAdmin))
+		})
+		starting.Go(func() {
+			s.gateways[i] = s.start(t, "gateway", i, gateway, gatewayAdmin, append(slices.Clone(extra), "GATEWAY_WEBHOOK_SECRET="+secret,
+				"GATEWAY_LISTEN="+gateway, "GATEWAY_ADMIN_LISTEN="+gatewayAdmin, "GATEWAY_TICKETSVC_URL=http://"+ticketsvc))
+		})
+	}
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	s.tickets = ticketv1connect.NewTicketServiceClient(client, "http://"+s.ticketsvc.address)
+	s.tickets = ticketv1connect.NewTicketServiceClient(client, "http://"+s.ticketsvcs[0].address)
 	return s
 }
 
-func (s *system) startTicketsvc(t *testing.T, extra []string) *service {
-	t.Helper()
-	address, admin := mustFreeAddress(t), mustFreeAddress(t)
-	return s.start(t, "ticketsvc", address, admin, append(slices.Clone(extra),
-		"TICKETSVC_LISTEN="+address, "TICKETSVC_ADMIN_LISTEN="+admin, "TICKETSVC_DATABASE_URL=sqlite:"+filepath.Join(s.folder, "ticketsvc.db")))
-}
-
-func (s *system) startGateway(t *testing.T, extra []string) *service {
-	t.Helper()
-	address, admin := mustFreeAddress(t), mustFreeAddress(t)
-	return s.start(t, "gateway", address, admin, append(slices.Clone(extra), "GATEWAY_WEBHOOK_SECRET="+secret, "GATEWAY_LISTEN="+address,
-		"GATEWAY_ADMIN_LISTEN="+admin, "GATEWAY_DATABASE_URL=sqlite:"+filepath.Join(s.folder, "gateway.db"),
-		"GATEWAY_TICKETSVC_URL=http://"+s.ticketsvc.address))
-}
-
-func (s *system) start(t *testing.T, name, address, admin string, env []string) *service {
+// start starts a service. It may be called from any goroutine, so it notes a failure and does not end the test.
+func (s *system) start(t *testing.T, name string, number int, address, admin string, env []string) *service {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	log := filepath.Join(s.folder, name+".log")
+	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
 	p, err := process.Start(ctx, process.Command{Path: filepath.Join(binaries, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return nil
 	}
 	started := &service{Process: p, address: address, admin: admin, log: log}
 	t.Cleanup(func() { started.Kill() })
@@ -125,7 +162,14 @@ func stop(t *testing.T, s *service) {
 	}
 }
 
-func (s *system) webhookURL() string { return "http://" + s.gateway.address + "/webhook" }
+// webhookURLs returns where each gateway takes webhooks.
+func (s *system) webhookURLs() []string {
+	urls := make([]string, len(s.gateways))
+	for i, gateway := range s.gateways {
+		urls[i] = "http://" + gateway.address + "/webhook"
+	}
+	return urls
+}
 
 func mustFreeAddress(t *testing.T) string {
 	t.Helper()

@@ -1,0 +1,294 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+	// To look into ticketsvc's SQLite file.
+	_ "modernc.org/sqlite"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/simulator"
+)
+
+// TestReplicasLoseNothingAcrossCrashes kills each replica and PostgreSQL itself, one after the other, in the middle of a burst over two
+// gateways. What comes of it must be, byte for byte, what one of each service makes of the same events on SQLite.
+func TestReplicasLoseNothingAcrossCrashes(t *testing.T) {
+	t.Parallel()
+	const events = 20_000
+	server := postgrestest.Server(t, nil)
+	// What a killed gateway was forwarding waits until its leases run out: as long as five calls may take, and some seconds.
+	replicated := newReplicatedSystem(t, server.URL("postgres"), "GATEWAY_FORWARD_TIMEOUT=1s")
+	send := func(s *system) *sending {
+		generated := simulator.Generate(3, events, simulator.GenerateOptions{})
+		return s.send(t, simulator.Duplicate(simulator.Shuffle(generated, 0, 3), 0.1, 3))
+	}
+	sending := send(replicated)
+	crashes := []func(){
+		func() { killAndRestart(t, replicated.gateways[0]) },
+		func() { killAndRestart(t, replicated.ticketsvcs[0]) },
+		func() { killAndRestartServer(t, server) },
+		func() { killAndRestart(t, replicated.gateways[1]) },
+		func() { killAndRestart(t, replicated.ticketsvcs[1]) },
+		func() { killAndRestartServer(t, server) },
+	}
+	for i, crash := range crashes {
+		sending.wait(t, events*(i+1)/(len(crashes)+1))
+		crash()
+	}
+	replicated.expectRecorded(t, sending.finish(t, events))
+	got := postgresTickets(t, server.URL("postgres"))
+
+	alone := newSystem(t)
+	alone.expectRecorded(t, send(alone).finish(t, events))
+	want := sqliteTickets(t, filepath.Join(alone.folder, "ticketsvc.db"))
+	if len(want) == 0 || len(got) != len(want) {
+		t.Fatalf("%d tickets, want %d", len(got), len(want))
+	}
+	for id, ticket := range want {
+		if got[id] != ticket {
+			t.Errorf("ticket %s differs from what SQLite has", id)
+		}
+	}
+}
+
+// killAndRestartServer ends PostgreSQL as a crash does, and starts it again.
+func killAndRestartServer(t *testing.T, server *postgresserver.Server) {
+	t.Helper()
+	server.Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// storedTicket is a ticket as databases hold it, with where its values come from.
+type storedTicket struct{ content, stamps string }
+
+const storedTickets = "SELECT ticket_id, content, stamps FROM "
+
+func postgresTickets(t *testing.T, url string) map[string]storedTicket {
+	t.Helper()
+	rows, err := mustConnect(t, url).Query(t.Context(), storedTickets+"ticketsvc.tickets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets := map[string]storedTicket{}
+	var id string
+	var content, stamps []byte
+	if _, err := pgx.ForEachRow(rows, []any{&id, &content, &stamps}, func() error {
+		tickets[id] = storedTicket{string(content), string(stamps)}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return tickets
+}
+
+func sqliteTickets(t *testing.T, path string) map[string]storedTicket {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), storedTickets+"tickets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	tickets := map[string]storedTicket{}
+	for rows.Next() {
+		var id string
+		var content, stamps []byte
+		if err := rows.Scan(&id, &content, &stamps); err != nil {
+			t.Fatal(err)
+		}
+		tickets[id] = storedTicket{string(content), string(stamps)}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return tickets
+}
+
+func mustConnect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce posts each event to both gateways at once, several times.
+func TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	const events, copies = 1000, 4
+	s := newReplicatedSystem(t, postgrestest.Database(t))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * copies}}
+	t.Cleanup(client.CloseIdleConnections)
+	want := map[string][]string{}
+	for event := range simulator.Generate(4, events, simulator.GenerateOptions{}) {
+		want[event.TicketID] = append(want[event.TicketID], event.ID)
+		start := make(chan struct{})
+		group, ctx := errgroup.WithContext(t.Context())
+		for _, url := range s.webhookURLs() {
+			for range copies {
+				group.Go(func() error {
+					<-start
+					if status, _, err := post(ctx, client, url, event.Body); err != nil || status != http.StatusOK {
+						return fmt.Errorf("answered %d, %w", status, err)
+					}
+					return nil
+				})
+			}
+		}
+		close(start)
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.expectRecorded(t, sortedValues(want))
+}
+
+// TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing stops a gateway, with calls in flight, until another one has taken over and finished
+// all that it had claimed, and wakes it.
+func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	const events = 3000
+	url := postgrestest.Database(t)
+	// A lease is as long as five calls may take, and some seconds.
+	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=300ms")
+	sending := s.send(t, simulator.Generate(5, events, simulator.GenerateOptions{}))
+	sending.wait(t, events/2)
+	// Its ticketsvc first, so that calls are in flight when it stops.
+	for _, service := range []*service{s.ticketsvcs[1], s.gateways[1]} {
+		if err := service.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sleeper := s.gateways[1]
+	conn := mustConnect(t, url)
+	count := func(ctx context.Context, condition string) (n int, err error) {
+		err = conn.QueryRow(ctx, "SELECT count(*) FROM gateway.deliveries WHERE "+condition).Scan(&n)
+		return n, err
+	}
+	eventually(t, time.Minute, func(ctx context.Context) (bool, error) {
+		pending, err := count(ctx, "state = 1")
+		forwarded, _ := count(ctx, "state = 2")
+		return err == nil && pending == 0 && forwarded >= events/2, errors.Join(err, fmt.Errorf("%d pending, %d forwarded", pending, forwarded))
+	})
+	before := finishedDeliveries(t, conn)
+	if err := sleeper.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// Its calls end now, with an error, and it has outcomes to write.
+	const late = "outcomes came after another worker took the deliveries over"
+	eventually(t, time.Minute, func(context.Context) (bool, error) {
+		found, err := sleeper.logHas(late)
+		return found, errors.Join(err, errors.New("the gateway that slept wrote no outcome"))
+	})
+	after := finishedDeliveries(t, conn)
+	for id, row := range before {
+		if after[id] != row {
+			t.Errorf("delivery %d was %s and is %s", id, row, after[id])
+		}
+	}
+	if err := s.ticketsvcs[1].Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.expectRecorded(t, sending.finish(t, events))
+}
+
+// finishedDeliveries returns, as texts, the rows of all deliveries that are forwarded, by id.
+func finishedDeliveries(t *testing.T, conn *pgx.Conn) map[int64]string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "SELECT id, d::text FROM gateway.deliveries d WHERE state = 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	finished := map[int64]string{}
+	var id int64
+	var row string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &row}, func() error {
+		finished[id] = row
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return finished
+}
+
+// TestAnOutageOfPostgreSQLShowsAndPasses stops PostgreSQL under two of each service, and starts it again.
+func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	s := newReplicatedSystem(t, server.URL("postgres"))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	var bodies [][]byte
+	want := map[string][]string{}
+	for event := range simulator.Generate(6, 20, simulator.GenerateOptions{}) {
+		bodies = append(bodies, event.Body)
+		want[event.TicketID] = append(want[event.TicketID], event.ID)
+	}
+	all := append(append([]*service{}, s.gateways...), s.ticketsvcs...)
+	ready := func(status int) func(context.Context) (bool, error) {
+		return func(ctx context.Context) (bool, error) {
+			for _, service := range all {
+				got, err := service.ready(ctx, client)
+				if err != nil || got != status {
+					return false, fmt.Errorf("%s answers %d, %w", service.log, got, err)
+				}
+			}
+			return true, nil
+		}
+	}
+	postToAll := func(body []byte, status int) {
+		t.Helper()
+		for _, url := range s.webhookURLs() {
+			if got, _, err := post(t.Context(), client, url, body); err != nil || got != status {
+				t.Errorf("a webhook is answered %d, %v; want %d", got, err, status)
+			}
+		}
+	}
+	for i, body := range bodies[:10] {
+		postToAll(body, http.StatusOK)
+		if i == 4 {
+			server.Kill()
+			eventually(t, startTimeout, ready(http.StatusServiceUnavailable))
+			postToAll(bodies[10], http.StatusServiceUnavailable)
+			ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+			if err := server.Restart(ctx); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			eventually(t, startTimeout, ready(http.StatusOK))
+		}
+	}
+	for _, body := range bodies[10:] {
+		postToAll(body, http.StatusOK)
+	}
+	s.expectRecorded(t, sortedValues(want))
+}
+
+// sortedValues sorts the values of each key.
+func sortedValues(m map[string][]string) map[string][]string {
+	for _, values := range m {
+		slices.Sort(values)
+	}
+	return m
+}
