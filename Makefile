@@ -17,9 +17,21 @@ FUZZ_TIME ?= 30s
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Says which tests are left out where there is no PostgreSQL. With TEST_POSTGRES_REQUIRED they fail instead, and say so themselves.
+say_skipped = [[ -n "$${TEST_POSTGRES_URL:-}$${TEST_POSTGRES_REQUIRED:-}" ]] || deploy/find-postgres.sh >/dev/null 2>&1 || printf "%s\n" \
+	"" \
+	"*** THE TESTS WITH POSTGRESQL ARE SKIPPED: this machine has no PostgreSQL server." \
+	"*** Install one (on Debian: apt-get install postgresql), which the tests then start themselves," \
+	"*** or set TEST_POSTGRES_URL=postgres://user:password@host:port/database, with a user that may create databases." \
+	"" >&2
+
 .PHONY: run
 run: build ## Run both services on this machine, with embedded SQLite, until Ctrl-C
 	@deploy/run-local.sh
+
+.PHONY: run-postgres
+run-postgres: build ## Run two of each service on this machine, with PostgreSQL on RUN_POSTGRES_PORT (5433), until Ctrl-C
+	@deploy/run-postgres.sh
 
 .PHONY: build
 build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
@@ -27,32 +39,39 @@ build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
 	@go build -o bin/ ./gateway/cmd/gateway ./ticketsvc/cmd/ticketsvc ./internal/cmd/simulator
 
 .PHONY: test
-test: ## Run all tests
+test: ## Run all tests; those with PostgreSQL where that is installed, or on TEST_POSTGRES_URL
+	@$(say_skipped)
 	@echo "running all tests (the first time, building them takes some minutes)"
-	@go test -timeout 10m ./...
+	@trap '$(say_skipped)' EXIT; go test -timeout 10m ./...
 
 .PHONY: race
 race: ## Run all tests under the race detector; needs a C compiler
 	@command -v "$$(go env CC)" >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
-	@CGO_ENABLED=1 go test -race -timeout 20m ./...
+	@$(say_skipped)
+	@trap '$(say_skipped)' EXIT; CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+# With TEST_POSTGRES_REQUIRED the benchmark fails where there is no PostgreSQL, as the tests do; otherwise it says what it leaves out.
+bench = go build -o bin/bench ./internal/cmd/bench && \
+	bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
+# What the order of ticketsvc's log costs on PostgreSQL: the ratio that it prints is "ordered/unordered".
+bench_ordering = go test -timeout 10m -run '^$$' -bench '^BenchmarkOrdering$$' ./ticketsvc/internal/postgres
 
 .PHONY: bench
-bench: build ## Measure speed and memory against a bare handler; takes some minutes
-	@go build -o bin/bench ./internal/cmd/bench
-	@bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc
+bench: build ## Measure speed and memory against a bare handler, and what the log's order costs; takes some six minutes
+	@status=0; $(bench) || status=$$?; $(bench_ordering) -benchtime 7x; exit $$status
 
 .PHONY: profile
 profile: build ## Measure anew what the gateway is compiled for (default.pgo); takes a minute
 	@go build -o bin/bench ./internal/cmd/bench
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
 		go build -trimpath -o "$$folder/gateway" ./gateway/cmd/gateway; \
-		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --rounds 1 --profile-dir "$$folder" || true; \
+		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --no-postgres --rounds 1 --profile-dir "$$folder" || true; \
 		go tool pprof -proto "$$folder"/*-gateway.pprof > gateway/cmd/gateway/default.pgo
 
 .PHONY: bench-quick
 bench-quick: build ## Run the benchmark in its short form, which only shows that it works
-	@go build -o bin/bench ./internal/cmd/bench
-	@bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc --quick
+	@$(bench) --quick
+	@$(bench_ordering) -short -benchtime 1x
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZ_TIME

@@ -16,8 +16,8 @@ import (
 // Load sends requests over a number of connections, as fast as the answers come. It speaks just as much HTTP/1.1 as it needs, because on
 // one machine whatever the generator costs is taken from the server.
 type Load struct {
-	// Address of the server.
-	Address string
+	// Addresses of the servers, each of which gets its share of the connections.
+	Addresses []string
 	// Connections are kept alive, and each has one request under way at any time.
 	Connections int
 	// Stock is what is sent, each request once. When it runs out the load ends early, and the rate is of the time until then.
@@ -100,8 +100,8 @@ func firstLines(err error) error {
 func (l Load) connect(ctx context.Context) ([]*connection, error) {
 	var dialer net.Dialer
 	connections := make([]*connection, 0, l.Connections)
-	for range l.Connections {
-		conn, err := dialer.DialContext(ctx, "tcp", l.Address)
+	for i := range l.Connections {
+		conn, err := dialer.DialContext(ctx, "tcp", l.Addresses[i%len(l.Addresses)])
 		if err != nil {
 			for _, c := range connections {
 				_ = c.conn.Close()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 		mu.Unlock()
 		bare.ServeHTTP(w, r)
 	}))
-	result, err := bench.Load{Address: address, Connections: 8, Stock: stock, Duration: long}.Run(t.Context())
+	result, err := bench.Load{Addresses: []string{address}, Connections: 8, Stock: stock, Duration: long}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +62,41 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 	}
 	if bytes := stock.Bytes(); bytes < 1600 || bytes > 2100 {
 		t.Errorf("a request has %d bytes on average", bytes)
+	}
+}
+
+func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
+	t.Parallel()
+	const connections = 12
+	var all sync.WaitGroup
+	all.Add(connections)
+	var opened [3]atomic.Int64
+	addresses := make([]string, len(opened))
+	for i := range opened {
+		var once sync.Map
+		addresses[i] = mustServe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, known := once.LoadOrStore(r.RemoteAddr, true); !known {
+				opened[i].Add(1)
+				all.Done()
+			}
+			// The stock can't run out before each connection has sent a request.
+			all.Wait()
+			_, _ = io.WriteString(w, "ok")
+		}))
+	}
+	stock := bench.NewStock(100, 1, secret)
+	mustStamp(t, stock)
+	result, err := bench.Load{Addresses: addresses, Connections: connections, Stock: stock, Duration: long}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range opened {
+		if got := opened[i].Load(); got != connections/3 {
+			t.Errorf("server %d has %d connections, want %d", i, got, connections/3)
+		}
+	}
+	if result.Answered != 100 {
+		t.Errorf("%d requests were answered, want 100", result.Answered)
 	}
 }
 
@@ -83,7 +119,8 @@ func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
 			t.Parallel()
 			stock := bench.NewStock(100, 1, secret)
 			mustStamp(t, stock)
-			_, err := bench.Load{Address: mustServe(t, test.handler), Connections: 8, Stock: stock, Duration: long}.Run(t.Context())
+			load := bench.Load{Addresses: []string{mustServe(t, test.handler)}, Connections: 8, Stock: stock, Duration: long}
+			_, err := load.Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -112,7 +149,7 @@ func TestLoadThatRunsOutWhileWarmingUp(t *testing.T) {
 	t.Parallel()
 	stock := bench.NewStock(10, 1, secret)
 	mustStamp(t, stock)
-	load := bench.Load{Address: mustServe(t, bench.Bare(secret)), Connections: 2, Stock: stock, Warmup: long, Duration: long}
+	load := bench.Load{Addresses: []string{mustServe(t, bench.Bare(secret))}, Connections: 2, Stock: stock, Warmup: long, Duration: long}
 	if _, err := load.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up") {
 		t.Errorf("got %v, want advice", err)
 	}
@@ -128,7 +165,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 		cancel(why)
 		<-r.Context().Done()
 	}))
-	if _, err := (bench.Load{Address: address, Connections: 2, Stock: stock, Duration: long}).Run(ctx); !errors.Is(err, why) {
+	if _, err := (bench.Load{Addresses: []string{address}, Connections: 2, Stock: stock, Duration: long}).Run(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 }
@@ -137,7 +174,8 @@ func TestLoadWithoutServer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	load := bench.Load{Address: server.Listener.Addr().String(), Connections: 1, Stock: bench.NewStock(1, 1, secret), Duration: long}
+	addresses := []string{server.Listener.Addr().String()}
+	load := bench.Load{Addresses: addresses, Connections: 1, Stock: bench.NewStock(1, 1, secret), Duration: long}
 	if _, err := load.Run(t.Context()); err == nil {
 		t.Error("no error")
 	}

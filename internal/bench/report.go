@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,16 +14,51 @@ import (
 
 // Report is what was measured.
 type Report struct {
-	Machine                Machine
+	Machine Machine
+	// Postgres says which server was measured, with the settings that speed hangs on most. Empty for none.
+	Postgres               string
 	Requests, RequestBytes int
 	Comparisons            []Comparison
 	Uses                   []Use
 }
 
-// Comparison is one variant against the bare handler: for each round, the events a second of both.
-type Comparison struct {
-	Variant     string
+// Part is one thing that is measured once in each round.
+type Part struct {
+	Variant string
+	// Engine is [SQLite] or [PostgreSQL]. Empty for the bare handler, which keeps nothing.
+	Engine string
+	// Replicas is how many there are of each service.
+	Replicas int
+	// Connections is how many the requests come over, to all replicas together.
 	Connections int
+}
+
+// String returns the part for a line of text.
+func (p Part) String() string {
+	text := p.Variant
+	if p.Engine != "" {
+		text += ", " + p.Engine
+	}
+	if p.Replicas > 1 {
+		text += fmt.Sprintf(", %d replicas", p.Replicas)
+	}
+	return fmt.Sprintf("%s, %d connections", text, p.Connections)
+}
+
+// columns returns the part's columns of a table, which [partHeads] are the heads of.
+func (p Part) columns() string {
+	return fmt.Sprintf("%s\t%s\t%d\t%d", p.Variant, cmp.Or(p.Engine, "none"), p.Replicas, p.Connections)
+}
+
+const (
+	partHeads = "variant\tengine\treplicas\tconnections"
+	// noPart leaves the columns empty, where the part is that of the line above.
+	noPart = "\t\t\t"
+)
+
+// Comparison is one part against the bare handler: for each round, the events a second of both.
+type Comparison struct {
+	Part
 	// Target is the least median ratio that is wanted. 0 means that there is none.
 	Target      float64
 	Bare, Rates []float64
@@ -41,14 +77,15 @@ func (c Comparison) Ratios() []float64 {
 // Met tells whether the median ratio reaches the target.
 func (c Comparison) Met() bool { return median(c.Ratios()) >= c.Target }
 
-// Use is what a process used during a variant, over all rounds.
+// Use is what a process used during a part, over all rounds. All replicas of a service count as one.
 type Use struct {
-	During, Process string
+	During  Part
+	Process string
 	// Measured tells whether this system says what a process uses.
 	Measured bool
 	// CPUPerEvent has an entry for each round.
 	CPUPerEvent []time.Duration
-	// ResidentBytes is the most that was in memory at the end of a round, PeakResidentBytes the most at any time.
+	// ResidentBytes is the most that was in memory at the end of a round, PeakResidentBytes the most at any time. 0 means not measured.
 	ResidentBytes, PeakResidentBytes int64
 }
 
@@ -57,11 +94,11 @@ func (r Report) Met() bool {
 	return !slices.ContainsFunc(r.Comparisons, func(c Comparison) bool { return !c.Met() })
 }
 
-func (r *Report) add(variant string, connections int, target, bare, rate float64) {
-	i := slices.IndexFunc(r.Comparisons, func(c Comparison) bool { return c.Variant == variant && c.Connections == connections })
+func (r *Report) add(part Part, target, bare, rate float64) {
+	i := slices.IndexFunc(r.Comparisons, func(c Comparison) bool { return c.Part == part })
 	if i < 0 {
 		i = len(r.Comparisons)
-		r.Comparisons = append(r.Comparisons, Comparison{Variant: variant, Connections: connections, Target: target})
+		r.Comparisons = append(r.Comparisons, Comparison{Part: part, Target: target})
 	}
 	c := &r.Comparisons[i]
 	c.Bare, c.Rates = append(c.Bare, bare), append(c.Rates, rate)
@@ -69,20 +106,37 @@ func (r *Report) add(variant string, connections int, target, bare, rate float64
 
 // meter remembers what a process had used when a part began.
 type meter struct {
-	during, process string
-	pid             int
-	before          process.Usage
+	during  Part
+	process string
+	read    func() (process.Usage, error)
+	before  process.Usage
 }
 
-func newMeter(during, name string, pid int) meter {
+func newMeter(during Part, name string, read func() (process.Usage, error)) meter {
 	// What can't be measured now can't be at the end either, and is reported there.
-	before, _ := process.ReadUsage(pid)
-	return meter{during: during, process: name, pid: pid, before: before}
+	before, _ := read()
+	return meter{during: during, process: name, read: read, before: before}
+}
+
+// usageOf returns what reads the sum of what some processes have used.
+func usageOf(pids ...int) func() (process.Usage, error) {
+	return func() (sum process.Usage, err error) {
+		for _, pid := range pids {
+			usage, err := process.ReadUsage(pid)
+			if err != nil {
+				return sum, err
+			}
+			sum.CPU += usage.CPU
+			sum.ResidentBytes += usage.ResidentBytes
+			sum.PeakResidentBytes += usage.PeakResidentBytes
+		}
+		return sum, nil
+	}
 }
 
 // addUse notes what a process has used since its meter was made, for this many events.
 func (r *Report) addUse(m meter, events int) error {
-	now, err := process.ReadUsage(m.pid)
+	now, err := m.read()
 	measured := !errors.Is(err, process.ErrNotMeasured)
 	if err != nil && measured {
 		return fmt.Errorf("reading what %s used: %w", m.process, err)
@@ -105,23 +159,25 @@ func (r Report) Print(w io.Writer, judged bool) error {
 	// The table keeps its rows until it is flushed, so that only Flush can fail.
 	row := func(format string, values ...any) { _, _ = fmt.Fprintf(table, format+"\n", values...) }
 	row("%v", r.Machine)
+	if r.Postgres != "" {
+		row("%s", r.Postgres)
+	}
 	row("%d different requests of %d bytes on average, head included; median of the rounds, with the lowest and highest", r.Requests, r.RequestBytes)
 	row("")
-	row("variant\tconnections\tevents/s\tbare/s\tratio\tlowest–highest\ttarget\tverdict")
+	row("%s\tevents/s\tbare/s\tratio\tlowest–highest\ttarget\tverdict", partHeads)
 	for _, c := range r.Comparisons {
 		ratios := c.Ratios()
-		row("%s\t%d\t%.0f\t%.0f\t%.2f\t%.2f–%.2f\t%s\t%s", c.Variant, c.Connections, median(c.Rates), median(c.Bare),
+		row("%s\t%.0f\t%.0f\t%.2f\t%.2f–%.2f\t%s\t%s", c.columns(), median(c.Rates), median(c.Bare),
 			median(ratios), ratios[0], ratios[len(ratios)-1], c.targetText(), c.verdict(judged))
 	}
 	row("")
-	row("process\tduring\tCPU/event\tmemory at the end\tpeak memory")
-	for _, u := range r.Uses {
-		if !u.Measured {
-			row("%s\t%s\tnot measured\tnot measured\tnot measured", u.Process, u.During)
-			continue
+	row("%s\tprocess\tCPU/event\tmemory at the end\tpeak memory", partHeads)
+	for i, u := range r.Uses {
+		part := u.During.columns()
+		if i > 0 && r.Uses[i-1].During == u.During {
+			part = noPart
 		}
-		row("%s\t%s\t%.1f µs\t%.0f MiB\t%.0f MiB", u.Process, u.During, float64(median(u.CPUPerEvent))/float64(time.Microsecond),
-			mebibytes(u.ResidentBytes), mebibytes(u.PeakResidentBytes))
+		row("%s\t%s\t%s\t%s\t%s", part, u.Process, u.cpuText(), memoryText(u.ResidentBytes), memoryText(u.PeakResidentBytes))
 	}
 	return table.Flush()
 }
@@ -144,7 +200,21 @@ func (c Comparison) verdict(judged bool) string {
 	}
 }
 
-func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+const notMeasured = "not measured"
+
+func (u Use) cpuText() string {
+	if !u.Measured {
+		return notMeasured
+	}
+	return fmt.Sprintf("%.1f µs", float64(median(u.CPUPerEvent))/float64(time.Microsecond))
+}
+
+func memoryText(bytes int64) string {
+	if bytes == 0 {
+		return notMeasured
+	}
+	return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20))
+}
 
 // median returns the middle value, or the lower one of the two in the middle, which errs against us. values may be in any order.
 func median[T float64 | time.Duration](values []T) T {

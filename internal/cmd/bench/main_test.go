@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +27,7 @@ func TestNoiseIsMeasured(t *testing.T) {
 	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {
 		t.Fatalf("status %d: %s", status, &stderr)
 	}
-	if !strings.Contains(stdout.String(), "bare against itself  256") || !strings.Contains(stderr.String(), "round 1 of 1") {
+	if !strings.Contains(stdout.String(), "bare against itself  none    1         256") || !strings.Contains(stderr.String(), "round 1 of 1") {
 		t.Errorf("printed\n%s%s", &stdout, &stderr)
 	}
 }
@@ -32,9 +35,35 @@ func TestNoiseIsMeasured(t *testing.T) {
 func TestAFailureIsReported(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	args := []string{"--quick", "--gateway", "missing-gateway", "--ticketsvc", "missing-ticketsvc", "--events", "3000", "--dir", t.TempDir()}
+	args := []string{"--quick", "--no-postgres", "--gateway", "missing-gateway", "--ticketsvc", "missing-ticketsvc", "--events", "3000",
+		"--dir", t.TempDir()}
 	if status := run(t.Context(), args, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), "round 1: ") {
 		t.Errorf("status %d, want 1\n%s%s", status, &stdout, &stderr)
+	}
+}
+
+func TestPostgreSQLIsLeftOutLoudlyUnlessItIsWanted(t *testing.T) {
+	t.Parallel()
+	missing := func() (string, error) { return "", postgresserver.ErrNotInstalled }
+	found := func() (string, error) { return "/bin", nil }
+	yes, no := true, false
+	for name, test := range map[string]struct {
+		command        runCommand
+		find           func() (string, error)
+		measured, loud bool
+		err            error
+	}{
+		"not said, and found":   {runCommand{}, found, true, false, nil},
+		"not said, and missing": {runCommand{}, missing, false, true, nil},
+		"wanted":                {runCommand{Postgres: &yes}, found, true, false, nil},
+		"wanted, and missing":   {runCommand{Postgres: &yes}, missing, false, false, postgresserver.ErrNotInstalled},
+		"not wanted":            {runCommand{Postgres: &no}, found, false, false, nil},
+		"noise":                 {runCommand{Noise: true}, found, false, false, nil},
+	} {
+		measured, leftOut, err := test.command.findPostgres(test.find)
+		if measured != test.measured || strings.Contains(leftOut, "LEFT OUT") != test.loud || !errors.Is(err, test.err) {
+			t.Errorf("%s: measured %v, says %q, %v", name, measured, leftOut, err)
+		}
 	}
 }
 
@@ -46,6 +75,8 @@ func TestWrongUsage(t *testing.T) {
 		"noise and binaries": {"--noise", "--gateway", "x", "--ticketsvc", "y"},
 		"no rounds":          {"--noise", "--rounds", "0"},
 		"too long":           {"--noise", "--duration", "2m"},
+		"too long there":     {"--noise", "--sustained-postgres", "2m"},
+		"noise and database": {"--noise", "--postgres"},
 		"unknown":            {"--nosie"},
 	} {
 		var stdout, stderr bytes.Buffer
