@@ -54,7 +54,7 @@ type Headers struct {
 	TraceParent string
 }
 
-// Arrival is a signed delivery as it comes in at the door.
+// Arrival is a signed delivery as it comes in at the door. Its texts are valid UTF-8.
 type Arrival struct {
 	// EventID is the event's id; empty where the body has none that can be read.
 	EventID string

@@ -25,7 +25,8 @@ const (
  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 	// claim passes over what another claim is at just now. It measures the bodies in the order in which deliveries are due, and leaves
-	// those for later before which there is enough.
+	// those for later before which there is enough. $1 is now, $2 the limit, $3 and $4 the lease's end and token, $5 how many bytes are
+	// enough, $6 and $7 from when on to look.
 	claim = `WITH fresh AS MATERIALIZED (
   SELECT id, due_time FROM gateway.deliveries WHERE state = 1 AND NOT tried AND due_time BETWEEN $6 AND $1
   ORDER BY due_time, id LIMIT $2 FOR UPDATE SKIP LOCKED

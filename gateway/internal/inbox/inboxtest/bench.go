@@ -10,8 +10,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// NewArrivals returns n good arrivals of new events with bodies of about 1.6 kB.
-func NewArrivals(n int) []inbox.Arrival {
+// newArrivals returns n good arrivals of new events with bodies of about 1.6 kB.
+func newArrivals(n int) []inbox.Arrival {
 	made := make([]inbox.Arrival, n)
 	for i := range made {
 		body := make([]byte, 1600)
@@ -33,7 +33,7 @@ func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 		store := open(b)
 		for b.Loop() {
 			b.StopTimer()
-			made := NewArrivals(batch)
+			made := newArrivals(batch)
 			b.StartTimer()
 			if _, err := store.Add(b.Context(), made); err != nil {
 				b.Fatal(err)
@@ -45,7 +45,7 @@ func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 		store := open(b)
 		for b.Loop() {
 			b.StopTimer()
-			if _, err := store.Add(b.Context(), NewArrivals(batch)); err != nil {
+			if _, err := store.Add(b.Context(), newArrivals(batch)); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
