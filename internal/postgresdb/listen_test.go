@@ -80,11 +80,11 @@ func TestListen(t *testing.T) {
 
 func TestListenComesBackWithTheServer(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, postgrestest.Database(t))
+	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
-	p.hang()
+	p.Hang()
 	woken := listen(t, db, "news")
-	p.resume()
+	p.Resume()
 	waitWoken(t, woken, "once the server answers")
 }
 

@@ -142,7 +142,7 @@ func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
 func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
-	p, through := startProxy(t, databaseURL)
+	p, through := postgrestest.NewProxy(t, databaseURL)
 	db, watch := mustOpen(t, options(through)), mustConnect(t, databaseURL)
 	runs := 0
 	write := func(id int) error {
@@ -155,11 +155,11 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			return inserting(id)(ctx, conn)
 		})
 	}
-	p.loseCommits(1)
+	p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed})
 	if err := write(1); err != nil || runs != 2 {
 		t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
 	}
-	p.loseCommits(2)
+	p.Cut(postgrestest.Cut{Times: 2, Before: postgrestest.Committed})
 	err := write(2)
 	checkUnavailable(t, "Write whose answers are lost each time", err)
 	if runs != 2 {
@@ -169,13 +169,13 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 
 func TestAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, postgrestest.Database(t))
+	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
 	db := mustOpen(t, options(through))
 	const bound = 200 * time.Millisecond
 	db.SetTimeouts(bound, limit)
 	short := func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), bound) }
 
-	p.hang()
+	p.Hang()
 	begin := time.Now()
 	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
 	checkUnavailable(t, "Write without a connection", db.Write(t.Context(), inserting(1)))
@@ -198,7 +198,7 @@ func TestAServerThatHangs(t *testing.T) {
 		t.Errorf("Write that is cancelled = %v, want context.Canceled", err)
 	}
 
-	p.resume()
+	p.Resume()
 	db.SetTimeouts(limit, limit)
 	for _, c := range calls {
 		if err := c.call(t.Context(), db); err != nil {
@@ -209,15 +209,15 @@ func TestAServerThatHangs(t *testing.T) {
 
 func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, postgrestest.Database(t))
+	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
 	db, err := postgresdb.Open(t.Context(), options(through))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const bound = 100 * time.Millisecond
 	db.SetTimeouts(bound, bound)
-	p.hang()
-	defer p.resume()
+	p.Hang()
+	defer p.Resume()
 	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
 	begin := time.Now()
 	db.Close()
@@ -229,16 +229,16 @@ func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 // A server that accepts connections and does not talk is the worst of all for whoever connects anew.
 func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, postgrestest.Database(t))
+	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
 	db.Pool().Reset()
-	p.hang()
+	p.Hang()
 	begin := time.Now()
 	checkUnavailable(t, "Write", db.Write(t.Context(), inserting(1)))
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("Write took %v, want the 1 s that connecting may take", took)
 	}
-	p.resume()
+	p.Resume()
 	if err := db.Write(t.Context(), inserting(1)); err != nil {
 		t.Errorf("Write once the server answers again = %v", err)
 	}

@@ -18,11 +18,6 @@ import (
 
 const lease = time.Minute
 
-// isCommitted tells the answer to a commit.
-func isCommitted(message []byte) bool {
-	return message[0] == 'C' && string(message[5:]) == "COMMIT\x00"
-}
-
 func mustAdd(t *testing.T, store inbox.Store, arrivals ...inbox.Arrival) []inbox.Action {
 	t.Helper()
 	actions, err := store.Add(t.Context(), arrivals)
@@ -68,7 +63,7 @@ func wantStates(t *testing.T, url string, want map[inbox.State]int) {
 func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	p, through := newProxy(t, url)
+	p, through := postgrestest.NewProxy(t, url)
 	store := mustOpen(t, through)
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
 		// The name tells the events of one round from those of the other.
@@ -77,12 +72,12 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 		kept := []inbox.Action{inbox.Ignore, inbox.Ignore}
 		wantErr := func(err error) {
 			t.Helper()
-			if !p.restore() || refuse != errors.Is(err, inbox.ErrUnavailable) || !refuse && err != nil {
+			if !p.Restore() || refuse != errors.Is(err, inbox.ErrUnavailable) || !refuse && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 
-		p.cutWhen(isCommitted, refuse)
+		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
 		actions, err := store.Add(t.Context(), arrivals)
 		wantErr(err)
 		if err == nil && !slices.Equal(actions, kept) {
@@ -92,7 +87,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			t.Errorf("%s: adding it again: actions %v, want %v", name, again, kept)
 		}
 
-		p.cutWhen(isCommitted, refuse)
+		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
 		_, err = store.Claim(t.Context(), inboxtest.Epoch, lease, 100)
 		wantErr(err)
 		if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 0 {
@@ -103,7 +98,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			t.Fatalf("%s: claimed %d after the lease, want 1", name, len(claimed))
 		}
 
-		p.cutWhen(isCommitted, refuse)
+		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
 		_, err = store.Settle(t.Context(), inboxtest.Epoch, forwarded(claimed))
 		wantErr(err)
 		if lost := mustSettle(t, store, forwarded(claimed)...); lost != 1 {
@@ -116,7 +111,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	p, through := newProxy(t, url)
+	p, through := postgrestest.NewProxy(t, url)
 	store := mustOpen(t, through)
 	other := mustOpen(t, url)
 	mustAdd(t, store, inboxtest.Arrival("0", "zero"))
@@ -128,9 +123,9 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		t.Helper()
 		for moment := 1; !t.Failed(); moment++ {
 			left := moment
-			p.cutWhen(func([]byte) bool { left--; return left == 0 }, true)
+			p.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
 			err := call(moment)
-			wasCut := p.restore()
+			wasCut := p.Restore()
 			if err != nil && !errors.Is(err, inbox.ErrUnavailable) || err == nil && wasCut {
 				t.Errorf("%s, cut at message %d: %v", name, moment, err)
 			}

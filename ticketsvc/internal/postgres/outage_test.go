@@ -1,0 +1,70 @@
+package postgres_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestTheAnswerToACommitIsLost(t *testing.T) {
+	t.Parallel()
+	proxy, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	store := mustOpen(t, through)
+	t.Cleanup(func() { _ = store.Close() })
+	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
+		changes := []ticket.Change{change("1 "+name, name), change("2 "+name, name)}
+		proxy.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
+		_, err := store.Record(t.Context(), changes)
+		if !proxy.Restore() || refuse != errors.Is(err, ticket.ErrUnavailable) || !refuse && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		recorded, err := store.Record(t.Context(), changes)
+		if err != nil || !slices.Equal(recorded, []ticket.Recorded{{Duplicate: true}, {Duplicate: true}}) {
+			t.Errorf("%s: recorded again: %v, %v; want duplicates", name, recorded, err)
+		}
+		if got, err := store.Get(t.Context(), name); err != nil || got.Revision != 2 {
+			t.Errorf("%s: revision %d, %v; want 2", name, got.Revision, err)
+		}
+	}
+}
+
+// TestTheConnectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call comes through.
+func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	proxy, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	store := mustOpen(t, through)
+	t.Cleanup(func() { _ = store.Close() })
+	sequence := int64(0)
+	for moment := 1; ; moment++ {
+		name := "moment " + string(rune('a'+moment%26)) + string(rune('a'+moment/26))
+		changes := []ticket.Change{change("1 "+name, "shared"), change("2 "+name, name)}
+		left := moment
+		proxy.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
+		_, err := store.Record(t.Context(), changes)
+		if cut := proxy.Restore(); !cut {
+			if err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		if err != nil && !errors.Is(err, ticket.ErrUnavailable) {
+			t.Fatalf("cut at message %d: %v", moment, err)
+		}
+		// Both events are recorded by now or neither is.
+		recorded, err := store.Record(t.Context(), changes)
+		if err != nil || recorded[0] != recorded[1] {
+			t.Fatalf("cut at message %d, recorded again: %v, %v", moment, recorded, err)
+		}
+		sequence += 2
+	}
+	events, err := store.ReadLog(t.Context(), sequence-1, 10)
+	if err != nil || len(events) < 2 || events[0].Sequence != sequence {
+		t.Errorf("behind %d the log has %+v, %v; want no gap", sequence-1, events, err)
+	}
+	if got, err := store.Get(t.Context(), "shared"); err != nil || got.Revision != sequence/2+1 {
+		t.Errorf("revision %d, %v; want %d", got.Revision, err, sequence/2+1)
+	}
+}
