@@ -210,6 +210,9 @@ func testEndedContext(t *testing.T, engine Engine) {
 	if _, err := store.Settle(ended, Epoch, []inbox.Settlement{forwarded(d)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Settle = %v, want context.Canceled", err)
 	}
+	if lost := mustSettle(t, store, Epoch, inbox.Settlement{Lease: d.Lease, State: inbox.Pending, NextAttemptTime: Epoch}); lost != 0 {
+		t.Error("a settlement that failed used up the lease")
+	}
 	if _, err := store.Claim(ended, Epoch, lease, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Claim = %v, want context.Canceled", err)
 	}
