@@ -92,7 +92,18 @@ var fronts = map[string][]string{
 
 func TestStoresKnowNothingOfTheFronts(t *testing.T) {
 	t.Parallel()
-	for _, p := range packages(t) {
+	all := packages(t)
+	exists := func(path string) bool {
+		return slices.ContainsFunc(all, func(p goPackage) bool { return p.ImportPath == path })
+	}
+	for store, its := range fronts {
+		for _, path := range append([]string{store}, its...) {
+			if !exists(path) {
+				t.Errorf("there is no package %s", path)
+			}
+		}
+	}
+	for _, p := range all {
 		for _, dep := range p.Deps {
 			if slices.Contains(fronts[p.ImportPath], dep) {
 				t.Errorf("%s depends on %s: a store serves the rules alone", p.ImportPath, dep)

@@ -21,9 +21,14 @@ var (
 )
 
 // Options bounds a [Committer].
-type Options struct {
+type Options[T any] struct {
 	// MaxBatch is the most items that one commit gets. At least 1.
 	MaxBatch int
+	// MaxBytes is about how large the items of one commit are together at the most, by Size; a single one may be larger. 0 means that
+	// only their number counts.
+	MaxBytes int
+	// Size returns about how many bytes an item has.
+	Size func(*T) int
 	// MaxQueue is the most items that wait for a commit to begin. At least 1.
 	MaxQueue int
 	// MayBeItemsFault tells whether an error of a batch can come from one of its items. Such a batch is committed again item by item, so
@@ -34,7 +39,7 @@ type Options struct {
 // Committer gathers items of type T into batches, and hands each caller its item's result of type R.
 type Committer[T, R any] struct {
 	commit  func(context.Context, []T) ([]R, error)
-	options Options
+	options Options[T]
 	queue   chan *request[T, R]
 	stopped chan struct{}
 
@@ -55,7 +60,7 @@ type request[T, R any] struct {
 // commit makes one batch durable: it returns a result for each item, in their order, or an error when nothing of the batch was
 // committed as far as it knows. It is called from one goroutine, and with a context that no caller can cancel: a cancelled commit
 // would leave it open whether the others' items are on disk.
-func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options) *Committer[T, R] {
+func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options[T]) *Committer[T, R] {
 	c := &Committer[T, R]{
 		commit:  commit,
 		options: options,
@@ -119,13 +124,28 @@ func (c *Committer[T, R]) loop() {
 	maxBatch := max(1, c.options.MaxBatch)
 	batch := make([]*request[T, R], 0, maxBatch)
 	items := make([]T, 0, maxBatch)
-	for first := range c.queue {
+	// next was taken from the queue and did not fit into the batch before.
+	var next *request[T, R]
+	for {
+		first := next
+		next = nil
+		if first == nil {
+			var ok bool
+			if first, ok = <-c.queue; !ok {
+				return
+			}
+		}
 		batch = append(batch[:0], first)
+		bytes := c.size(first)
 	gather:
 		for len(batch) < maxBatch {
 			select {
 			case r, ok := <-c.queue:
 				if !ok {
+					break gather
+				}
+				if bytes += c.size(r); bytes > c.options.MaxBytes && c.options.MaxBytes > 0 {
+					next = r
 					break gather
 				}
 				batch = append(batch, r)
@@ -142,6 +162,13 @@ func (c *Committer[T, R]) loop() {
 		clear(batch)
 		clear(items)
 	}
+}
+
+func (c *Committer[T, R]) size(r *request[T, R]) int {
+	if c.options.Size == nil {
+		return 0
+	}
+	return c.options.Size(&r.item)
 }
 
 // settle commits a batch and answers its callers.

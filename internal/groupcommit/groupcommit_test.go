@@ -58,10 +58,39 @@ func closeNow(t *testing.T, c *groupcommit.Committer[int, int]) {
 	}
 }
 
+func TestABatchIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10, Size: func(item *int) int { return *item }})
+		var callers sync.WaitGroup
+		for i, item := range []int{1, 4, 6, 1, 99, 2} {
+			callers.Go(func() {
+				if got, err := c.Do(t.Context(), item); err != nil || got != 2*item {
+					t.Errorf("Do(%d) = %d, %v", item, got, err)
+				}
+			})
+			if i == 0 {
+				// It is being committed while the others come.
+				<-r.started
+			}
+			synctest.Wait()
+		}
+		go r.letAllCommit()
+		r.release <- struct{}{}
+		callers.Wait()
+		closeNow(t, c)
+		close(r.started)
+		want := [][]int{{1}, {4, 6}, {1}, {99}, {2}}
+		if !slices.EqualFunc(want, r.batches, slices.Equal) {
+			t.Errorf("batches %v, want %v", r.batches, want)
+		}
+	})
+}
+
 func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 8})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8})
 		var callers sync.WaitGroup
 		do := func(item int) {
 			callers.Go(func() {
@@ -90,7 +119,7 @@ func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
 func TestABatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 2, MaxQueue: 8})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 2, MaxQueue: 8})
 		var callers sync.WaitGroup
 		for item := range 5 {
 			callers.Go(func() {
@@ -115,7 +144,7 @@ func TestABatchIsBounded(t *testing.T) {
 func TestAFullQueueRefusesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}, 3)}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
 		var callers sync.WaitGroup
 		callers.Go(func() { _, _ = c.Do(t.Context(), 1) })
 		<-r.started
@@ -135,7 +164,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 func TestACallerThatGivesUpDoesNotStopTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := make(chan error)
 		go func() {
@@ -164,7 +193,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 			}
 			return nil
 		}}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 8,
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8,
 			MayBeItemsFault: func(err error) bool { return errors.Is(err, errBad) }})
 		var mu sync.Mutex
 		failed := map[int]error{}
@@ -192,7 +221,7 @@ func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk is gone")
 	r := &recorder{fail: func([]int) error { return errDisk }}
-	c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 8, MaxQueue: 64})
+	c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 64})
 	var callers sync.WaitGroup
 	for item := range 32 {
 		callers.Go(func() {
@@ -214,7 +243,7 @@ func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
 
 func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
 	t.Parallel()
-	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil }, groupcommit.Options{MaxBatch: 1, MaxQueue: 1})
+	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil }, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
 	if _, err := c.Do(t.Context(), 1); err == nil {
 		t.Error("Do succeeded without a result")
 	}
@@ -224,7 +253,7 @@ func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
 func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options{MaxBatch: 4, MaxQueue: 4})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 4, MaxQueue: 4})
 		var callers sync.WaitGroup
 		for item := range 3 {
 			callers.Go(func() {

@@ -73,6 +73,8 @@ type Forwarder struct {
 	client  ticketv1connect.TicketEventServiceClient
 	options Options
 	gate    gate
+	// unreadable says that the last claim failed. Only who claims uses it.
+	unreadable bool
 
 	work        chan call
 	settlements chan inbox.Settlement
@@ -151,14 +153,25 @@ func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.De
 		}
 	}
 	now := f.options.Now()
-	deliveries, err := f.inbox.Claim(ctx, now, f.lease(), limit)
-	if err != nil && ctx.Err() == nil {
-		f.options.Log.Error("pending deliveries can't be read", "error", err)
-	}
+	// A claim that is cut off may have been made all the same, and then nobody would have those deliveries until the leases run out.
+	deliveries, err := f.inbox.Claim(context.WithoutCancel(ctx), now, f.lease(), limit)
+	f.noteReading(err)
 	if closed && len(deliveries) > 0 {
 		f.gate.probed(now, f.options.Random())
 	}
 	return deliveries, closed
+}
+
+// noteReading notes whether pending deliveries could be read, and says so when that changes.
+func (f *Forwarder) noteReading(err error) {
+	switch unreadable := err != nil; {
+	case unreadable == f.unreadable:
+	case unreadable:
+		f.options.Log.Error("pending deliveries can't be read: forwarding waits until they can", "error", err)
+	default:
+		f.options.Log.Info("pending deliveries can be read again: forwarding goes on")
+	}
+	f.unreadable = err != nil
 }
 
 // forwardUnlessPaused forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
@@ -302,8 +315,8 @@ func (f *Forwarder) settleAll(ctx context.Context) {
 	}
 }
 
-// write writes outcomes. While the database is away it tries again, for as long as the leases may hold: there is nothing else that could be
-// done meanwhile, and what is not written is forwarded once more, when its lease has run out.
+// write writes outcomes. While the database is away it tries again, for as long as a lease: there is nothing else that could be done
+// meanwhile, and what is not written is forwarded once more, when its lease has run out.
 func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
 	giveUp := f.options.Now().Add(f.lease())
 	for failures := 0; ; failures++ {

@@ -45,3 +45,41 @@ func TestALeaseCoversTheCallsThatADeliveryWaitsForAndLittleMore(t *testing.T) {
 		t.Errorf("the lease is %v, want more than %v and no more than %v", lease, least, most)
 	}
 }
+
+// slowBox is an inbox whose claims take until they are let go on.
+type slowBox struct {
+	*box
+	claiming, goOn chan struct{}
+	cut            error
+}
+
+func (b *slowBox) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
+	b.claiming <- struct{}{}
+	<-b.goOn
+	b.cut = ctx.Err()
+	return b.box.Claim(ctx, now, lease, limit)
+}
+
+func TestStoppingPutsBackWhatIsBeingClaimed(t *testing.T) {
+	t.Parallel()
+	b := &slowBox{box: newBox(t), claiming: make(chan struct{}), goOn: make(chan struct{})}
+	b.addMany(t, 10)
+	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", 20), forwarder.Options{Concurrency: 20, CallTimeout: time.Second,
+		MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Run(ctx)
+	}()
+	<-b.claiming
+	cancel()
+	close(b.goOn)
+	<-ended
+	if b.cut != nil {
+		t.Errorf("the claim was cut off: %v", b.cut)
+	}
+	if claimed, err := b.box.Claim(t.Context(), time.Now(), time.Second, 100); err != nil || len(claimed) != 10 {
+		t.Errorf("%d deliveries can be claimed after the stop, %v; want all 10", len(claimed), err)
+	}
+}

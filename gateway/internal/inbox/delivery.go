@@ -96,6 +96,9 @@ func (a *Arrival) State() State {
 	return Pending
 }
 
+// DueTime returns when the arrival is to be forwarded: at once when it is good. It returns false when it is not, and so never.
+func (a *Arrival) DueTime() (time.Time, bool) { return a.ReceiveTime, a.State() == Pending }
+
 // Kept is what a decision needs to know of a delivery that is kept under an arrival's key.
 type Kept struct {
 	// ID is the store's number for it. It has no part in a decision.

@@ -15,6 +15,8 @@ const (
 	// maxBatch is how many arrivals share a commit at the most. With more, all that come would wait for one commit together, and then be
 	// read together, so that the disk and the door take turns. docs/decisions.md has the figures.
 	maxBatch = 128
+	// maxBatchBytes is about how large the bodies of one commit are together at the most.
+	maxBatchBytes = 32 << 20
 	// maxQueue is how many arrivals wait for a commit at the most.
 	maxQueue = 4096
 )
@@ -29,8 +31,10 @@ type Inbox struct {
 // New returns an inbox in front of store. End it with [Inbox.Stop], then close the store.
 func New(store Store) *Inbox {
 	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
-	i.committer = groupcommit.New(i.add, groupcommit.Options{
+	i.committer = groupcommit.New(i.add, groupcommit.Options[Arrival]{
 		MaxBatch: maxBatch,
+		MaxBytes: maxBatchBytes,
+		Size:     func(a *Arrival) int { return len(a.Body) },
 		MaxQueue: maxQueue,
 		// Whatever is not the database's state may be one arrival's fault, and must not take the others with it.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },

@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -14,27 +13,26 @@ import (
 
 const (
 	findKept = `SELECT key, id, state, body_hash FROM gateway.deliveries WHERE key = ANY($1)`
-	lockKept = findKept + ` ORDER BY key FOR UPDATE`
-	// newIDs are never given again, whether or not they are used.
+	lockKept = `SELECT FROM gateway.deliveries WHERE key = ANY($1) ORDER BY key FOR UPDATE`
+	// newIDs are of no delivery that is kept, and of none that ever was.
 	newIDs = `SELECT nextval('gateway.delivery_ids') FROM generate_series(1, $1)`
 
 	deletePayloads   = `DELETE FROM gateway.payloads WHERE delivery_id = ANY($1)`
 	deleteDeliveries = `DELETE FROM gateway.deliveries WHERE id = ANY($1)`
 
-	// A good delivery is due at once, a rejected one never.
-	replaceDeliveries = `UPDATE gateway.deliveries d SET state = n.state, receive_time = n.receive_time,
- next_attempt_time = CASE n.state WHEN 1 THEN n.receive_time END, due_time = CASE n.state WHEN 1 THEN n.receive_time END,
- attempts = 0, deferrals = 0, event_name = n.event_name, ticket_id = n.ticket_id, reason = n.reason, body_hash = n.body_hash
- FROM unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
- AS n (id, key, state, receive_time, event_id, event_name, ticket_id, reason, body_hash) WHERE d.id = n.id`
+	deliveryRows = `unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+ $9::text[], $10::bytea[]) AS n (id, key, state, receive_time, due_time, event_id, event_name, ticket_id, reason, body_hash)`
+	// The id, the key and the event stay.
+	replaceDeliveries = `UPDATE gateway.deliveries d SET state = n.state, receive_time = n.receive_time, next_attempt_time = n.due_time,
+ due_time = n.due_time, attempts = 0, deferrals = 0, event_name = n.event_name, ticket_id = n.ticket_id, reason = n.reason,
+ body_hash = n.body_hash FROM ` + deliveryRows + ` WHERE d.id = n.id`
 	insertDeliveries = `INSERT INTO gateway.deliveries
  (id, key, state, receive_time, next_attempt_time, due_time, event_id, event_name, ticket_id, reason, body_hash)
- SELECT id, key, state, receive_time, CASE state WHEN 1 THEN receive_time END, CASE state WHEN 1 THEN receive_time END, event_id,
- event_name, ticket_id, reason, body_hash
- FROM unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
- AS n (id, key, state, receive_time, event_id, event_name, ticket_id, reason, body_hash)`
+ SELECT id, key, state, receive_time, due_time, due_time, event_id, event_name, ticket_id, reason, body_hash FROM ` + deliveryRows
 	insertPayloads = `INSERT INTO gateway.payloads (delivery_id, body, signature_timestamp, content_type, user_agent, trace_parent)
- SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[])`
+ SELECT id, body, signature_timestamp, content_type, user_agent, trace_parent
+ FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[])
+ AS n (id, body, signature_timestamp, content_type, user_agent, trace_parent)`
 )
 
 // Add implements [inbox.Store].
@@ -73,20 +71,22 @@ func begin(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival) (kept 
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		return err
 	})
-	return kept, ids, conn.SendBatch(ctx, batch).Close()
+	err = conn.SendBatch(ctx, batch).Close()
+	return kept, ids, err
 }
 
 // lock makes sure of what may change while the arrivals are planned, and looks up the bodies on which the plan depends as well.
 //
 // Only a rejected delivery can change so that another decision comes out: a good one can take its place, and drop a body that was set
 // aside. So whoever decides on the grounds of a rejected delivery holds its row until the commit, and looks again with the row in hand.
-// Everyone locks in the order of keys.
+// Everyone locks in the order of keys, in one statement; what is there is read in another one behind it, because the one that waits for a
+// row does not see what else its holder has added.
 func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept map[inbox.Key]inbox.Kept) error {
 	asides := inbox.AsideKeys(arrivals, kept)
 	if len(asides) == 0 {
 		return nil
 	}
-	var unsure []inbox.Key
+	unsure := asides
 	for key, k := range kept {
 		if k.State == inbox.Rejected {
 			unsure = append(unsure, key)
@@ -95,15 +95,10 @@ func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept ma
 	for _, key := range unsure {
 		delete(kept, key)
 	}
-	sure := make(map[inbox.Key]inbox.Kept)
 	batch := &pgx.Batch{}
-	batch.Queue(lockKept, toBytes(unsure)).Query(into(sure))
-	batch.Queue(lockKept, toBytes(asides)).Query(into(sure))
-	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return err
-	}
-	maps.Copy(kept, sure)
-	return nil
+	batch.Queue(lockKept, toBytes(unsure))
+	batch.Queue(findKept, toBytes(unsure)).Query(into(kept))
+	return conn.SendBatch(ctx, batch).Close()
 }
 
 // carryOut does what the plan says, and commits. ids are enough for its insertions.
@@ -166,6 +161,7 @@ type deliveryColumns struct {
 	keys, bodyHashes                         [][]byte
 	states                                   []int16
 	receiveTimes                             []int64
+	dueTimes                                 []*int64
 	eventIDs, eventNames, ticketIDs, reasons []string
 }
 
@@ -174,6 +170,11 @@ func (c *deliveryColumns) add(id int64, key inbox.Key, a *inbox.Arrival) {
 	c.keys = append(c.keys, []byte(key))
 	c.states = append(c.states, int16(a.State()))
 	c.receiveTimes = append(c.receiveTimes, a.ReceiveTime.UnixNano())
+	c.dueTimes = append(c.dueTimes, nil)
+	if due, ok := a.DueTime(); ok {
+		nanoseconds := due.UnixNano()
+		c.dueTimes[len(c.dueTimes)-1] = &nanoseconds
+	}
 	c.eventIDs = append(c.eventIDs, postgresdb.EscapeText(a.EventID))
 	c.eventNames = append(c.eventNames, postgresdb.EscapeText(a.EventName))
 	c.ticketIDs = append(c.ticketIDs, postgresdb.EscapeText(a.TicketID))
@@ -182,7 +183,7 @@ func (c *deliveryColumns) add(id int64, key inbox.Key, a *inbox.Arrival) {
 }
 
 func (c *deliveryColumns) arguments() []any {
-	return []any{c.ids, c.keys, c.states, c.receiveTimes, c.eventIDs, c.eventNames, c.ticketIDs, c.reasons, c.bodyHashes}
+	return []any{c.ids, c.keys, c.states, c.receiveTimes, c.dueTimes, c.eventIDs, c.eventNames, c.ticketIDs, c.reasons, c.bodyHashes}
 }
 
 // maxInsertBytes is about how many bytes of bodies one statement inserts at the most: an array can't be larger than 1 GB, and the server

@@ -12,9 +12,6 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 )
 
-// maxClaimBytes is about how much memory the bodies of one claim take at the most.
-const maxClaimBytes = 16 << 20
-
 const (
 	// noWait makes the commit of this transaction not wait for the disk: a crash of PostgreSQL may undo it.
 	noWait = `SET LOCAL synchronous_commit = off`
@@ -36,7 +33,7 @@ const (
 ), due AS (
   SELECT id, false AS tried, due_time FROM fresh UNION ALL SELECT id, true, due_time FROM again
 ), measured AS MATERIALIZED (
-  SELECT due.*, p.trace_parent, p.body, sum(octet_length(p.body)) OVER (ORDER BY due.tried, due.due_time, due.id
+  SELECT due.id, due.tried, due.due_time, p.trace_parent, p.body, sum(octet_length(p.body)) OVER (ORDER BY due.tried, due.due_time, due.id
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
   FROM due LEFT JOIN gateway.payloads p ON p.delivery_id = due.id
 )
@@ -71,7 +68,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 		batch.Queue("begin")
 		batch.Queue(noWait)
 		batch.Queue(byIndex)
-		batch.Queue(claim, now.UnixNano(), limit, now.Add(lease).UnixNano(), token, maxClaimBytes, fresh, tried).Query(func(rows pgx.Rows) error {
+		batch.Queue(claim, now.UnixNano(), limit, now.Add(lease).UnixNano(), token, inbox.MaxClaimBytes, fresh, tried).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				d, tried, due, err := scanDelivery(rows)
 				if err != nil {

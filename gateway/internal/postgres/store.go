@@ -17,8 +17,8 @@ import (
 //go:embed schema.sql
 var schema string
 
-// connections is how many calls use the database at the same time: a gateway adds, claims, settles and asks what is due with one each.
-// The others are for who asks how it is.
+// connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with
+// one each. The others are for who asks how it is.
 const connections = 8
 
 // Store implements [inbox.Store].

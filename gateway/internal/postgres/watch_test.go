@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
@@ -35,5 +36,9 @@ func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
 	if _, err := adding.Add(ctx, []inbox.Arrival{inboxtest.Arrival("e", "body")}); err != nil {
 		t.Fatal(err)
 	}
-	<-other
+	select {
+	case <-other:
+	case <-time.After(30 * time.Second):
+		t.Error("it was not told")
+	}
 }

@@ -200,10 +200,11 @@ func appendPayload(args []any, id int64, a *inbox.Arrival) []any {
 	return append(args, id, a.Body, a.Headers.SignatureTimestamp, a.Headers.ContentType, a.Headers.UserAgent, a.Headers.TraceParent)
 }
 
-// nextAttempt is when a new delivery is due: at once when it is good, never when it is not.
+// nextAttempt is when a new delivery is due, NULL for never.
 func nextAttempt(a *inbox.Arrival) any {
-	if a.State() != inbox.Pending {
+	due, ok := a.DueTime()
+	if !ok {
 		return nil
 	}
-	return unixNano(a.ReceiveTime)
+	return unixNano(due)
 }

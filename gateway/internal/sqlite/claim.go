@@ -3,19 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
-
-// maxClaimBytes is about how much memory the bodies of one claim take at the most.
-const maxClaimBytes = 16 << 20
-
-// errEnough ends the reading of bodies.
-var errEnough = errors.New("enough bodies")
 
 // Claim implements [inbox.Store].
 func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, limit int) ([]inbox.Delivery, error) {
@@ -27,12 +20,11 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
+	if ids, err = s.notTooLarge(ctx, ids); err != nil {
+		return nil, translate(ctx, err)
+	}
 	deliveries := make([]inbox.Delivery, 0, len(ids))
-	bytes := 0
 	if err := s.fetch.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
-		if bytes > maxClaimBytes {
-			return errEnough
-		}
 		var d inbox.Delivery
 		var receiveTime int64
 		if err := rows.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent,
@@ -41,9 +33,8 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		}
 		d.ReceiveTime = fromUnixNano(receiveTime)
 		deliveries = append(deliveries, d)
-		bytes += len(d.Body)
 		return nil
-	}); err != nil && !errors.Is(err, errEnough) {
+	}); err != nil {
 		return nil, translate(ctx, err)
 	}
 	s.mu.Lock()
@@ -56,6 +47,28 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		s.leases[deliveries[i].ID] = lease{token: s.lastToken, until: now.Add(period)}
 	}
 	return deliveries, nil
+}
+
+// notTooLarge returns the first of the ids, up to the one with whose body there is enough.
+func (s *Store) notTooLarge(ctx context.Context, ids []any) ([]any, error) {
+	sizes := make(map[any]int, len(ids))
+	if err := s.measure.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
+		var id int64
+		var size int
+		err := rows.Scan(&id, &size)
+		sizes[id] = size
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	bytes := 0
+	for i, id := range ids {
+		if bytes > inbox.MaxClaimBytes {
+			return ids[:i], nil
+		}
+		bytes += sizes[id]
+	}
+	return ids, nil
 }
 
 // due returns the ids of up to limit pending deliveries that are due and not leased, in the order in which they are to be claimed.

@@ -33,6 +33,7 @@ type Store struct {
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
 	forward          *sqlitedb.RowsStatement
+	measure          *sqlitedb.RowsStatement
 	fetch            *sqlitedb.RowsStatement
 
 	// claiming lets one claim at a time choose deliveries.
@@ -87,6 +88,10 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	// ?1 is the time of all of them.
 	if s.forward, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "UPDATE deliveries SET state = 2, forward_time = ?1,"+
 		" next_attempt_time = NULL, reason = '' WHERE state = 1 AND id IN (", "?", ")"); err != nil {
+		return err
+	}
+	if s.measure, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT delivery_id, length(body) FROM payloads WHERE delivery_id IN (",
+		"?", ")"); err != nil {
 		return err
 	}
 	s.fetch, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals,"+

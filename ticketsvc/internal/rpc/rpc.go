@@ -33,6 +33,9 @@ const (
 	compressBytes = 8 << 10
 	// maxHeaderBytes has room for a BatchGetTickets of 1000 usual ids that is sent as a GET.
 	maxHeaderBytes = 64 << 10
+	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
+	// filter few tickets meet may have to look at all of them.
+	maxCallTime = 25 * time.Second
 	// maxStreams is how many calls one HTTP/2 connection has at the same time: more than a gateway keeps in flight.
 	maxStreams = 1024
 )
@@ -55,7 +58,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 		connect.WithCompressMinBytes(compressBytes),
 		jsonCodecs(),
 		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(errorTranslator{log: log}),
+		connect.WithInterceptors(errorTranslator{log: log}, bounded(maxCallTime)),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
@@ -65,6 +68,17 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
 	return &Service{recorder: recorder, handler: mux}
+}
+
+// bounded returns the interceptor that gives unary calls a deadline.
+func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			return next(ctx, request)
+		}
+	}
 }
 
 // Close takes no more events, and returns once those that were taken are recorded or ctx ends. It comes after the server has stopped

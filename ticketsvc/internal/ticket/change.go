@@ -44,6 +44,18 @@ type Change struct {
 // Stamp returns the event's place in the order of all events.
 func (c *Change) Stamp() Stamp { return Stamp{Time: c.OccurTime, EventID: c.EventID} }
 
+// size returns about how many bytes the change has: of texts that can be long, and of attributes.
+func (c *Change) size() int {
+	bytes := len(c.Values.Title) + len(c.Values.Description)
+	for key, text := range c.Values.Attributes {
+		bytes += len(key) + len(text)
+	}
+	for i := range c.Values.CustomSettings {
+		bytes += len(c.Values.CustomSettings[i].Value)
+	}
+	return bytes
+}
+
 // Content returns what the event named, without the values.
 func (c *Change) Content() Content {
 	return Content{Named: c.Named, AttributeKeys: sortedKeys(c.Values.Attributes)}

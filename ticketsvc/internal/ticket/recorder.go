@@ -19,6 +19,8 @@ const (
 	// maxBatch is how many events share a commit at the most. There a commit's fixed cost is about a microsecond per event, and in
 	// a larger batch the first would wait longer for the last.
 	maxBatch = 256
+	// maxBatchBytes is about how large the events of one commit are together at the most.
+	maxBatchBytes = 32 << 20
 	// maxQueue is how many events wait at the most: what is recorded in about a second, before callers give up.
 	maxQueue = 4096
 )
@@ -30,8 +32,10 @@ type Recorder struct {
 
 // NewRecorder returns a recorder in front of store. End it with [Recorder.Stop], then close the store.
 func NewRecorder(store Store) *Recorder {
-	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options{
+	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options[Change]{
 		MaxBatch: maxBatch,
+		MaxBytes: maxBatchBytes,
+		Size:     (*Change).size,
 		MaxQueue: maxQueue,
 		// When the database is away it is so for all of them.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,28 @@ func testLargeClaims(t *testing.T, engine Engine) {
 		}
 	}
 	if diff := cmp.Diff(map[string]int{"h": huge, "0": size, "1": size, "2": size, "3": size, "4": size, "5": size}, sizes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// testLargeClaimsGoByDueTime has what was added last due longest.
+func testLargeClaimsGoByDueTime(t *testing.T, engine Engine) {
+	const deliveries, size = 20, 2 << 20
+	store := engine.Open(t, "a")
+	for i := range deliveries {
+		a := Arrival(fmt.Sprintf("%02d", i), strings.Repeat(fmt.Sprintf("%02d", i), size/2))
+		a.ReceiveTime = Epoch.Add(-time.Duration(i) * time.Second)
+		mustAdd(t, store, a)
+	}
+	claimed := eventIDs(mustClaim(t, store, Epoch, deliveries))
+	if len(claimed) == deliveries || len(claimed) == 0 {
+		t.Fatalf("one claim has %d of %d deliveries of %d bytes", len(claimed), deliveries, size)
+	}
+	var want []string
+	for i := deliveries - len(claimed); i < deliveries; i++ {
+		want = append(want, fmt.Sprintf("%02d", i))
+	}
+	if diff := cmp.Diff(want, claimed); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -58,6 +58,7 @@ func Run(t *testing.T, engine Engine) {
 		"claims go by due time and limit":                   testClaimOrder,
 		"what was never tried is claimed first":             testUntriedFirst,
 		"large bodies are claimed few at a time":            testLargeClaims,
+		"large bodies go by due time, too":                  testLargeClaimsGoByDueTime,
 		"next due":                                          testNextDue,
 		"a settled delivery is not claimed again":           testSettle,
 		"a delivery put off is claimed when it is due":      testPutOff,
