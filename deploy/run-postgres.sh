@@ -35,10 +35,16 @@ password_of() { awk -F : -v role="$1" '$4 == role { print $5 }' data/pgpass; }
 if [[ ! -s data/postgres/PG_VERSION ]]; then
   echo "making PostgreSQL's files in data/postgres"
   mkdir -p data/postgres
+  # Nothing else runs yet that would have to be stopped.
+  trap 'rm -f data/initdb-password' EXIT
   password_of postgres >data/initdb-password
   if [[ $EUID -eq 0 ]]; then chown "$account" data/postgres data/initdb-password; fi
-  "${as[@]}" "$binaries/initdb" --pgdata "$PWD/data/postgres" --username postgres --pwfile data/initdb-password \
-    --auth scram-sha-256 --encoding UTF8 --locale C >data/postgres.log
+  if ! "${as[@]}" "$binaries/initdb" --pgdata "$PWD/data/postgres" --username postgres --pwfile data/initdb-password \
+    --auth scram-sha-256 --encoding UTF8 --locale C >data/postgres.log 2>&1; then
+    echo "PostgreSQL's files can't be made; the end of data/postgres.log:" >&2
+    tail -n 5 data/postgres.log >&2
+    exit 1
+  fi
   rm data/initdb-password
 fi
 

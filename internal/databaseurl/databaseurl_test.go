@@ -29,11 +29,21 @@ func TestParse(t *testing.T) {
 
 func TestParseRefusesAndKeepsTheSecret(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "sqlite:", "sqlite::memory:", "data/a.db", "mysql://u:secret@h/db", "postgres:u:secret@h",
-		"postgres://u:secret@h:port/db", "postgres://u:secret%zz@h/db", "postgres://u:secret@h/db?sslmode=secret"} {
+	const form = "is not of the form "
+	for text, want := range map[string]string{
+		"":                              form,
+		"sqlite:":                       form,
+		"sqlite::memory:":               form,
+		"data/a.db":                     form,
+		"mysql://u:secret@h/db":         form,
+		"postgres:u:secret@h":           form,
+		"postgres://u:secret@h:port/db": form,
+		"postgres://u:secret%zz@h/db":   form,
+		"postgres://u:secret@h/db?sslmode=secret": "has no usable value for sslmode",
+	} {
 		got, err := databaseurl.Parse(text)
-		if err == nil || !strings.HasPrefix(err.Error(), "is not of the form ") || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s gave %+v, %v", text, got, err)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s gave %+v, %v; want %q", text, got, err, want)
 		}
 	}
 }

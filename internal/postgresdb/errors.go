@@ -19,12 +19,7 @@ var (
 	ErrUnavailable = errors.New("database is unavailable")
 	// ErrUnusable says that the database can't be opened as it is. The text names the server and what to do about it.
 	ErrUnusable = errors.New("database can't be used")
-	// ErrConflict is for what runs in [DB.Write]: what was read has changed since, so that it is to be done again.
-	ErrConflict = errors.New("another writer was faster")
 )
-
-var errBadURL = errors.New("is not of the form postgres://user:password@host:5432/database with parameters that can be used" +
-	" (in a password @ is written %40, and / %2F)")
 
 func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
@@ -56,9 +51,6 @@ var unavailableClasses = []string{"08", "53", "57", "58", "XX"}
 
 // isConflict tells whether another writer was in the way, so that it is worth trying again at once.
 func isConflict(err error) bool {
-	if errors.Is(err, ErrConflict) {
-		return true
-	}
 	switch codeOf(err) {
 	case uniqueViolation, serializationFailure, deadlockDetected:
 		return true
@@ -100,8 +92,7 @@ func Translate(ctx context.Context, err error) error {
 		return err
 	case code != "" && !mayPass(code):
 		return err
-	case code != "", isContext(err), errors.As(err, &connecting), errors.Is(err, puddle.ErrClosedPool), errors.Is(err, ErrConflict),
-		isNetwork(err):
+	case code != "", isContext(err), errors.As(err, &connecting), errors.Is(err, puddle.ErrClosedPool), isNetwork(err):
 		return unavailable(err)
 	default:
 		return err
@@ -151,9 +142,6 @@ func codeOf(err error) string {
 	return ""
 }
 
-// IsLockTimeout tells whether a statement gave up waiting for what another one had locked.
-func IsLockTimeout(err error) bool { return codeOf(err) == lockNotAvailable }
-
 // explain makes an error of [Open] one line for whoever set the URL, which names the server and the mend.
 func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
 	if errors.Is(err, ErrUnusable) {
@@ -179,6 +167,9 @@ func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
 		return unusable("%s has no connection left (%s): raise the limit, or use fewer with pool_max_conns in the URL", server, message(err))
 	case code == cannotConnectNow:
 		return unusable("%s is starting or stopping: try again when it is up", server)
+	case code == lockNotAvailable:
+		return unusable("%s can't be set up while another session uses the tables of schema %s: try again when it is done, or end it",
+			db.name, schema)
 	case !errors.As(err, &connecting) && !isContext(err) && !isNetwork(err):
 		return unusable("%s can't be set up (%s): the server's log may tell more", db.name, oneLine(err.Error()))
 	case code == undefinedObject, code == invalidParameterValue, code == fixedParameter:

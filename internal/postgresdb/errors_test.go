@@ -28,7 +28,6 @@ func TestTranslate(t *testing.T) {
 		"closed connection":        fmt.Errorf("writing: %w", net.ErrClosed),
 		"the driver's":             fmt.Errorf("query: %w", pgconn.ErrConnClosed),
 		"closed pool":              puddle.ErrClosedPool,
-		"another writer":           postgresdb.ErrConflict,
 		"a bound of our own":       context.DeadlineExceeded,
 		"a context that we ended":  context.Canceled,
 		"in several words":         fmt.Errorf("a: %w", fmt.Errorf("b: %w", context.DeadlineExceeded)),
@@ -76,18 +75,5 @@ func TestTranslate(t *testing.T) {
 	}
 	if got := postgresdb.Translate(ended, nil); got != nil {
 		t.Errorf("success with an ended context: %v", got)
-	}
-}
-
-func TestIsLockTimeout(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[string]bool{"55P03": true, "55006": false, "57014": false} {
-		err := postgresdb.Translate(t.Context(), &pgconn.PgError{Code: code})
-		if got := postgresdb.IsLockTimeout(err); got != want {
-			t.Errorf("%s: %t, want %t", code, got, want)
-		}
-	}
-	if postgresdb.IsLockTimeout(nil) || postgresdb.IsLockTimeout(io.EOF) {
-		t.Error("what is no error of the server's is a lock timeout")
 	}
 }

@@ -1,6 +1,10 @@
 package postgresdb
 
-import "time"
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
 
 // Judge is how a server is judged. Tests have no server that is too old.
 var Judge = judge
@@ -8,8 +12,11 @@ var Judge = judge
 // MigrationLock is the number of the advisory lock that whoever migrates holds.
 var MigrationLock = migrationLock
 
-// OpenWithin is [Open] with another bound on all of it.
+// OpenWithin is [Open] with another bound on each of its waits.
 var OpenWithin = openWithin
+
+// Pool returns the connections.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // SetTimeouts changes the bounds of [DB.Write] and [DB.Close]. It must not be called while one of them runs.
 func (db *DB) SetTimeouts(write, closing time.Duration) {

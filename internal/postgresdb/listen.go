@@ -10,27 +10,41 @@ import (
 // reconnectPause is the time between two attempts to listen again.
 const reconnectPause = time.Second
 
-// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends.
+// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends. It calls onError,
+// unless that is nil, with the error that ends its listening or keeps it from it, and not again before it has listened: it tries for as
+// long as it takes.
 //
 // Notifications are hints: they are lost while the connection is, and whoever relies on them polls as well. It has a connection of its
 // own, beside those of the pool.
-func (db *DB) Listen(ctx context.Context, channel string, wake func()) {
-	for ctx.Err() == nil {
-		db.listenOnce(ctx, channel, wake)
+func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError func(error)) {
+	told := false
+	for {
+		err := db.listenOnce(ctx, channel, func() {
+			told = false
+			wake()
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !told && onError != nil {
+			onError(Translate(ctx, err))
+		}
+		told = true
 		timer := time.NewTimer(reconnectPause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			return
 		}
 	}
 }
 
-// listenOnce listens until the connection ends.
-func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) {
+// listenOnce listens until the connection ends, and says why it did.
+func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error {
 	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
 	if err != nil {
-		return
+		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -38,12 +52,12 @@ func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) {
 		_ = conn.Close(closing)
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
-		return
+		return err
 	}
 	for {
 		wake()
 		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return
+			return err
 		}
 	}
 }

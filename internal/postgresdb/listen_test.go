@@ -2,6 +2,8 @@ package postgresdb_test
 
 import (
 	"context"
+	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ func listen(t *testing.T, db *postgresdb.DB, channel string) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		db.Listen(ctx, channel, func() { woken <- struct{}{} })
+		db.Listen(ctx, channel, func() { woken <- struct{}{} }, nil)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -86,6 +88,66 @@ func TestListenComesBackWithTheServer(t *testing.T) {
 	woken := listen(t, db, "news")
 	p.Resume()
 	waitWoken(t, woken, "once the server answers")
+}
+
+// countingAddress returns an address that ends each connection at once, and where a value comes for each.
+func countingAddress(t *testing.T) (address string, attempts <-chan struct{}) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	counted := make(chan struct{}, 100)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+			counted <- struct{}{}
+		}
+	}()
+	return listener.Addr().String(), counted
+}
+
+func TestListenTellsOnceThatItCannot(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	// Each attempt to connect begins with the other host.
+	other, attempts := countingAddress(t)
+	db := mustOpen(t, options(edited(t, server.URL("postgres"), func(location *url.URL) { location.Host = other + "," + location.Host })))
+	woken, errs := make(chan struct{}, 100), make(chan error, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		db.Listen(ctx, "news", func() { woken <- struct{}{} }, func(err error) { errs <- err })
+	}()
+	for range 2 {
+		waitWoken(t, woken, "at the start, or once the server is back")
+		for len(attempts) > 0 {
+			<-attempts
+		}
+		server.Kill()
+		select {
+		case err := <-errs:
+			checkUnavailable(t, "Listen without a server", err)
+		case <-time.After(limit):
+			t.Fatal("Listen does not tell that the server is gone")
+		}
+		for range 2 {
+			waitWoken(t, attempts, "by an attempt to connect again")
+		}
+		mustRestart(t, server)
+	}
+	waitWoken(t, woken, "once the server is back")
+	cancel()
+	<-ended
+	if len(errs) != 0 {
+		t.Errorf("it tells of %v as well", <-errs)
+	}
 }
 
 // What is told within a transaction is told when that commits; what is told beside it, at once, and without a wait for the disk.

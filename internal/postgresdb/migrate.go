@@ -2,39 +2,32 @@ package postgresdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// migrate brings the service's schema up to date, with the migrations that are missing in one transaction.
+// migrate brings the service's schema up to date, with the migrations that are missing in one transaction. timeout bounds each of its
+// waits, but not the migrations themselves.
 //
 // Replicas that start at once take turns. One that has nothing to do writes nothing, so that it needs no right to.
-func (db *DB) migrate(ctx context.Context, options Options) error {
-	conn, err := db.pool.Acquire(ctx)
+func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duration) error {
+	connecting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := db.pool.Acquire(connecting)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	version, err := db.version(ctx, conn.Conn(), options)
+	version, err := db.version(connecting, conn.Conn(), options)
 	if err != nil || version == len(options.Migrations) {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		// The lock lasts as long as the other's migration: that is no reason to give up.
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0"); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", migrationLock(options.Schema)); err != nil {
-			if errors.Is(err, context.DeadlineExceeded) {
-				return unusable("%s can't be set up while another process changes schema %s: try again when that is done, or end it",
-					db.name, options.Schema)
-			}
+		if err := db.takeTurn(ctx, tx, options, timeout); err != nil {
 			return err
 		}
 		version, err := db.version(ctx, tx.Conn(), options)
@@ -43,6 +36,24 @@ func (db *DB) migrate(ctx context.Context, options Options) error {
 		}
 		return migrateFrom(ctx, tx, options, version)
 	})
+}
+
+// takeTurn waits until no other process changes the schema, and for timeout at the most. That is the bound of the transaction's other
+// waits for locks as well: whoever waits to change a table holds up all who want to read it.
+func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout time.Duration) error {
+	// The server, while it answers, is the first to give up.
+	waiting, cancel := context.WithTimeout(ctx, timeout+connectTimeout)
+	defer cancel()
+	if _, err := tx.Exec(waiting, "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', '0', true)",
+		strconv.FormatInt(timeout.Milliseconds(), 10)); err != nil {
+		return err
+	}
+	_, err := tx.Exec(waiting, "SELECT pg_advisory_xact_lock($1)", migrationLock(options.Schema))
+	if codeOf(err) == lockNotAvailable {
+		return unusable("%s can't be set up while another process changes schema %s: try again when that is done, or end it",
+			db.name, options.Schema)
+	}
+	return err
 }
 
 // version returns the version of the schema, 0 where there is none.

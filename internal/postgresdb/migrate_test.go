@@ -123,6 +123,40 @@ func postgresServer(t *testing.T, url string) (server string) {
 	return strings.Split(name, "/")[2]
 }
 
+// bound is one on the waits of Open that is long enough for a server that is there.
+const bound = time.Second
+
+func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
+	t.Parallel()
+	o := options(postgrestest.Database(t))
+	o.Migrations = append(counted[:2:2], "SELECT pg_sleep(2)")
+	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+}
+
+func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	o := options(url)
+	o.Migrations = counted[:1]
+	mustOpen(t, o)
+	conn := mustConnect(t, url)
+	mustExec(t, conn, "begin; SELECT FROM test.t")
+	o.Migrations = counted
+	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
+	if err == nil {
+		db.Close()
+	}
+	const want = "can't be set up while another session uses the tables of schema test: try again when it is done"
+	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open that can't have a table = %v, want %q", err, want)
+	}
+	checkVersion(t, mustConnect(t, url), "1 by 1")
+}
+
 func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
@@ -148,7 +182,7 @@ func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
 	}
 	waitUntil(t, conn, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'test')")
 
-	db, err := postgresdb.OpenWithin(t.Context(), options(url), 100*time.Millisecond)
+	db, err := postgresdb.OpenWithin(t.Context(), options(url), bound)
 	if err == nil {
 		db.Close()
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -280,40 +281,86 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 	})
 }
 
+// checkNoURL checks that a URL is refused, with one line that has want and not the password.
+func checkNoURL(t *testing.T, text, want string) {
+	t.Helper()
+	db, err := postgresdb.Open(t.Context(), options(text))
+	if err == nil {
+		db.Close()
+		t.Fatal("opened")
+	}
+	if !errors.Is(err, postgresdb.ErrUnusable) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "\n") ||
+		!strings.Contains(err.Error(), "the URL "+want) {
+		t.Errorf("error %q, want one line of ErrUnusable with %q, without the password", err, want)
+	}
+	if got, err := postgresdb.Name(text); err == nil || strings.Contains(err.Error(), password) {
+		t.Errorf("Name = %q, %v; want an error without the password", got, err)
+	}
+}
+
 func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{
-		"nothing":                     "",
-		"a path":                      "data/" + password + ".db",
-		"another scheme":              "mysql://u:" + password + "@h/db",
-		"no slashes":                  "postgres:u:" + password + "@h",
-		"key and value":               "host=h password=" + password,
-		"a port that is no number":    "postgres://u:" + password + "@h:port/db",
-		"a port that there isn't":     "postgres://u:" + password + "@h:99999/db",
-		"a broken escape":             "postgres://u:" + password + "%zz@h/db",
-		"an unclosed bracket":         "postgres://u:" + password + "@[::1/db",
-		"an unknown sslmode":          "postgres://u@h/db?sslmode=" + password,
-		"a timeout that is no number": "postgres://u@h/db?connect_timeout=" + password,
-		"no connections":              "postgres://u:" + password + "@h/db?pool_max_conns=0",
-		"a certificate that isn't":    "postgres://u:" + password + "@h/db?sslmode=verify-full&sslrootcert=/no/file",
-		"a password with an @":        "postgres://u:x@" + password + "@h/db",
-		"a password with a slash":     "postgres://u:1/" + password + "@h/db",
+	const (
+		form       = "is not of the form postgres://user:password@host:5432/database"
+		parameters = "has parameters that are not of the form name=value"
+		value      = "has no usable value for "
+		noFile     = " (no such file or directory)"
+		noNumber   = " (invalid syntax)"
+	)
+	for name, test := range map[string]struct{ text, want string }{
+		"nothing":                       {"", form},
+		"a path":                        {"data/" + password + ".db", form},
+		"another scheme":                {"mysql://u:" + password + "@h/db", form},
+		"no slashes":                    {"postgres:u:" + password + "@h", form},
+		"key and value":                 {"host=h password=" + password, form},
+		"a port that is no number":      {"postgres://u:" + password + "@h:port/db", form},
+		"a port that there isn't":       {"postgres://u:" + password + "@h:99999/db", form},
+		"a broken escape":               {"postgres://u:" + password + "%zz@h/db", form},
+		"an unclosed bracket":           {"postgres://u:" + password + "@[::1/db", form},
+		"a password with an @":          {"postgres://u:x@" + password + "@h/db", form},
+		"a password with a slash":       {"postgres://u:1/" + password + "@h/db", form},
+		"a password with a colon":       {"postgres://u:1:" + password + "/db?sslmode=foo", form},
+		"a password with a ? and no @":  {"postgres://u:1?" + password + "/h", parameters},
+		"an unknown sslmode":            {"postgres://u@h/db?sslmode=" + password, value + "sslmode"},
+		"one behind a password with ?":  {"postgres://u:?sslmode=" + password + "@h/db?sslmode=foo", value + "sslmode"},
+		"one that is escaped":           {"postgres://u@h/db?sslmode=%66oo", value + "sslmode"},
+		"a timeout that is no number":   {"postgres://u@h/db?connect_timeout=" + password, value + "connect_timeout" + noNumber},
+		"connections that are none":     {"postgres://u@h/db?pool_max_conns=" + password, value + "pool_max_conns" + noNumber},
+		"no connections":                {"postgres://u:" + password + "@h/db?pool_max_conns=0", value + "pool_max_conns"},
+		"a port as parameter":           {"postgres://u@h/db?port=" + password, value + "port"},
+		"an unknown service":            {"postgres://u@h/db?service=" + password, value + "service"},
+		"a certificate that isn't":      {"postgres://u@h/db?a=b&sslrootcert=/no/" + password + "&c=d", value + "sslrootcert" + noFile},
+		"a certificate and its key":     {"postgres://u@h/db?sslcert=/no/" + password + "&sslkey=/no/file", value + "sslcert, sslkey" + noFile},
+		"two that are wrong":            {"postgres://u@h/db?sslmode=foo&connect_timeout=" + password, value + "sslmode, connect_timeout" + noNumber},
+		"the same one twice":            {"postgres://u@h/db?sslmode=foo&sslmode=" + password, value + "sslmode"},
+		"a password with an ampersand":  {"postgres://u@h/db?password=1&" + password, parameters},
+		"a password with an equal sign": {"postgres://u@h/db?password=1&" + password + "=2=3", parameters},
+		"a password with a percent":     {"postgres://u@h/db?password=" + password + "%&sslmode=disable", parameters},
+		"a password with more percents": {"postgres://u@h/db?password=1&" + password + "%=2", parameters},
 	} {
-		t.Run(name, func(t *testing.T) {
-			db, err := postgresdb.Open(t.Context(), options(text))
-			if err == nil {
-				db.Close()
-				t.Fatal("opened")
-			}
-			if !errors.Is(err, postgresdb.ErrUnusable) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "\n") ||
-				!strings.Contains(err.Error(), "the URL is not of the form postgres://user:password@host:5432/database") {
-				t.Errorf("error %q, want one line of ErrUnusable on the form, without the password", err)
-			}
-			if got, err := postgresdb.Name(text); err == nil || strings.Contains(err.Error(), password) {
-				t.Errorf("Name = %q, %v; want an error without the password", got, err)
-			}
+		t.Run(name, func(t *testing.T) { checkNoURL(t, test.text, test.want) })
+	}
+}
+
+// It isn't parallel, because the environment is the whole process's.
+func TestOpenRefusesWhatTheEnvironmentSays(t *testing.T) {
+	url := "postgres://u:" + password + "@h/db?application_name=test"
+	t.Setenv("PGPASSWORD", password)
+	for _, test := range []struct{ variable, value, want string }{
+		{"PGSERVICE", "nowhere", "failed to read service ("},
+		{"PGSSLMODE", "foo", "failed to configure TLS (sslmode is invalid)"},
+		{"PGCONNECT_TIMEOUT", "soon", "invalid connect_timeout ("},
+	} {
+		t.Run(test.variable, func(t *testing.T) {
+			t.Setenv(test.variable, test.value)
+			names := []string{"PGPASSWORD", test.variable}
+			slices.Sort(names)
+			checkNoURL(t, url, "can't be used because of one of the environment's "+strings.Join(names, ", ")+": "+test.want)
+			checkNoURL(t, url+"&sslmode=foo&connect_timeout=x", "can't be used because of one of the environment's ")
 		})
 	}
+	t.Setenv("PGSSLMODE", "foo")
+	checkNoURL(t, url+"&sslmode=disable&connect_timeout=x", "has no usable value for connect_timeout (invalid syntax)")
 }
 
 func TestName(t *testing.T) {
@@ -344,6 +391,19 @@ func TestOldServersAreRefused(t *testing.T) {
 		} else if err != nil && !strings.Contains(err.Error(), "use version 14 or newer") {
 			t.Errorf("version %q gave %q, want the mend", version, err)
 		}
+	}
+}
+
+func TestOpenDoesNotWaitForASilentServerForEver(t *testing.T) {
+	t.Parallel()
+	silent := silentAddress(t)
+	db, err := postgresdb.OpenWithin(t.Context(), options("postgres://u:"+password+"@"+silent+"/db?connect_timeout=60"), bound)
+	if err == nil {
+		db.Close()
+	}
+	want := silent + " can't be reached (it does not answer)"
+	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open = %v, want %q", err, want)
 	}
 }
 

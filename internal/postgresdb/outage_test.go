@@ -57,6 +57,12 @@ var calls = []struct {
 	{"Read", func(ctx context.Context, db *postgresdb.DB) error {
 		return db.Read(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "SELECT FROM test.t"); return err })
 	}},
+	{"Query", func(ctx context.Context, db *postgresdb.DB) error {
+		return db.Query(ctx, func(q postgresdb.Querier) error {
+			var count int
+			return q.QueryRow(ctx, "SELECT count(*) FROM test.t").Scan(&count)
+		})
+	}},
 }
 
 func mustRestart(t *testing.T, server *postgresserver.Server) {

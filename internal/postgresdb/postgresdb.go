@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -28,7 +29,8 @@ const (
 	keepAlives = 3
 	// silence is how long a server may leave unacknowledged what it was sent. Both are as the settings have them for the other end.
 	silence = 20 * time.Second
-	// openTimeout bounds all of [Open], which may have to wait for another replica that changes the schema.
+	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for what a change of the
+	// schema has to lock. The change itself takes as long as there is data.
 	openTimeout = time.Minute
 	// writeTimeout bounds [DB.Write]: a caller is told that the database is away before it gives up by itself.
 	writeTimeout = 10 * time.Second
@@ -56,6 +58,8 @@ type Options struct {
 type DB struct {
 	pool *pgxpool.Pool
 	name string
+	// reads lets in as many reads as there are connections for them.
+	reads *semaphore.Weighted
 	// These are the constants, but for tests.
 	writeTimeout, closeTimeout time.Duration
 }
@@ -89,15 +93,14 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if err != nil {
 		return nil, unusable("the URL %v", err)
 	}
-	opening, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	// It does not connect yet.
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
 	}
-	db := &DB{pool: pool, name: nameOf(config), writeTimeout: writeTimeout, closeTimeout: closeTimeout}
-	if err := db.migrate(opening, options); err != nil {
+	db := &DB{pool: pool, name: nameOf(config), reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
+		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
+	if err := db.migrate(ctx, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -115,7 +118,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 	}
 	config, err := pgxpool.ParseConfig(options.URL)
 	if err != nil {
-		return nil, errBadURL
+		return nil, explainURL(options.URL, err)
 	}
 	parameters, err := pgx.ParseConfig(options.URL)
 	if err != nil {
@@ -147,16 +150,6 @@ func parse(options Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// isAmbiguous tells whether there is an @ behind the one that ends user and password, so that these may have been meant to go on. What
-// is behind it is shown as the database's name, and could be a part of the password.
-func isAmbiguous(databaseURL string) bool {
-	_, rest, _ := strings.Cut(databaseURL, "://")
-	if end := strings.IndexAny(rest, "@/"); end >= 0 {
-		rest = rest[end+1:]
-	}
-	return strings.Contains(rest, "@")
-}
-
 // nameOf is as [Name].
 func nameOf(config *pgxpool.Config) string {
 	c := config.ConnConfig
@@ -176,9 +169,6 @@ func hostOf(host string, port uint16) string {
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
-
-// Pool returns the connections, for single statements that read. What writes goes through [DB.Write].
-func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // Close closes all connections, once those in use are free. It waits for that, and for the server, for 3 s at the most.
 func (db *DB) Close() {
@@ -210,7 +200,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Write runs f, which changes something in one transaction, and runs it again when another writer was in the way.
+// Write runs f, which changes something in one transaction, and runs it again when another writer was in the way. What a replica that is
+// stuck has locked it frees.
 //
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
 // steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
@@ -224,7 +215,7 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 	}
 	bounded, cancel := context.WithTimeout(ctx, db.writeTimeout)
 	defer cancel()
-	reconnected := false
+	reconnected, freed := false, false
 	for conflicts := 0; ; {
 		err := db.writeOnce(bounded, f)
 		switch {
@@ -236,6 +227,12 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 			// The server has gone away or come back since the connection was last used, and all others are as old.
 			reconnected = true
 			db.pool.Reset()
+		case codeOf(err) == lockNotAvailable && !freed:
+			freed = true
+			db.endStuck(ctx)
+			if bounded.Err() != nil {
+				return Translate(ctx, err)
+			}
 		default:
 			return Translate(ctx, err)
 		}
@@ -264,25 +261,6 @@ func (db *DB) writeOnce(ctx context.Context, f func(ctx context.Context, conn *p
 		err = errors.Join(errors.New("postgresdb: the transaction was left open"), rollbackErr)
 	}
 	return err
-}
-
-// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. ctx alone bounds it. The
-// error is f's own, or one of the database as [Translate] gives it.
-func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
-	err := pgx.BeginTxFunc(ctx, beginner{db}, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
-	return Translate(ctx, err)
-}
-
-// beginner begins transactions on connections that are not lost.
-type beginner struct{ db *DB }
-
-// BeginTx is as the pool's.
-func (b beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
-	err = b.db.again(func() error {
-		tx, err = b.db.pool.BeginTx(ctx, options)
-		return err
-	})
-	return tx, err
 }
 
 // again runs f, and does so once more with a new connection when the one that it had was lost since it was last used.

@@ -92,12 +92,6 @@ func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 			}
 			return execute(ctx, conn, "UPDATE test.t SET note = note || ' and mine' WHERE id = 1", "commit")
 		},
-		"of its own": func(ctx context.Context, conn *pgx.Conn, run int) error {
-			if run == 1 {
-				return errors.Join(execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (3)"), postgresdb.ErrConflict)
-			}
-			return execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (4)", "commit")
-		},
 	}
 	for name, f := range tests {
 		run := 0
@@ -109,7 +103,7 @@ func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 			t.Errorf("%s: %v after %d runs, want success with the 2nd", name, err, run)
 		}
 	}
-	const want = "1 other and mine,2,4"
+	const want = "1 other and mine,2"
 	if got := mustRead[string](t, other, "SELECT string_agg(concat_ws(' ', id, note), ',' ORDER BY id) FROM test.t"); got != want {
 		t.Errorf("rows %s, want %s", got, want)
 	}
@@ -120,20 +114,13 @@ func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 	url := postgrestest.Database(t)
 	db := mustOpen(t, options(url))
 	mustExec(t, mustConnect(t, url), "INSERT INTO test.t VALUES (1)")
-	for name, f := range map[string]func(ctx context.Context, conn *pgx.Conn) error{
-		"unique violation": func(ctx context.Context, conn *pgx.Conn) error {
-			return execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (1)", "commit")
-		},
-		"of its own": func(context.Context, *pgx.Conn) error { return postgresdb.ErrConflict },
-	} {
-		runs := 0
-		err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
-			runs++
-			return f(ctx, conn)
-		})
-		if !errors.Is(err, postgresdb.ErrUnavailable) || runs < 10 || runs > 100 {
-			t.Errorf("%s: %v after %d runs, want ErrUnavailable after some", name, err, runs)
-		}
+	runs := 0
+	err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		runs++
+		return execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (1)", "commit")
+	})
+	if !errors.Is(err, postgresdb.ErrUnavailable) || runs < 10 || runs > 100 {
+		t.Errorf("Write = %v after %d runs, want ErrUnavailable after some", err, runs)
 	}
 }
 
@@ -233,34 +220,8 @@ func TestALockThatIsHeldForTooLong(t *testing.T) {
 		return execute(ctx, conn, "begin", "SET LOCAL lock_timeout = '50ms'", "INSERT INTO test.t VALUES (1)", "commit")
 	})
 	checkUnavailable(t, "Write to a table that is locked", err)
-	if !postgresdb.IsLockTimeout(err) || runs != 1 {
-		t.Errorf("Write to a table that is locked = %v after %d runs, want a lock timeout with the 1st", err, runs)
-	}
-}
-
-func TestReadSeesOneMomentAndCannotWrite(t *testing.T) {
-	t.Parallel()
-	url := postgrestest.Database(t)
-	db := mustOpen(t, options(url))
-	if err := db.Read(t.Context(), func(tx pgx.Tx) error {
-		for range 2 {
-			if count := mustRead[int](t, tx.Conn(), "SELECT count(*) FROM test.t"); count != 0 {
-				t.Errorf("%d rows, want none as in the beginning", count)
-			}
-			if err := db.Write(t.Context(), inserting(1)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
-	err := db.Read(t.Context(), func(tx pgx.Tx) error { return execute(t.Context(), tx.Conn(), "INSERT INTO test.t VALUES (2)") })
-	if err == nil {
-		t.Error("Read wrote")
-	}
-	errMine := errors.New("mine")
-	if err := db.Read(t.Context(), func(pgx.Tx) error { return errMine }); !errors.Is(err, errMine) {
-		t.Errorf("Read = %v, want the function's own error", err)
+	// Between the runs it frees what replicas that are stuck have locked.
+	if runs != 2 {
+		t.Errorf("Write to a table that is locked = %v after %d runs, want 2", err, runs)
 	}
 }

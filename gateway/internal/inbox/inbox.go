@@ -16,7 +16,7 @@ const (
 	// read together, so that the disk and the door take turns. docs/decisions.md has the figures.
 	maxBatch = 128
 	// maxBatchBytes is about how large the bodies of one commit are together at the most.
-	maxBatchBytes = 32 << 20
+	maxBatchBytes = 8 << 20
 	// maxQueue is how many arrivals wait for a commit at the most.
 	maxQueue = 4096
 )

@@ -60,9 +60,11 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 	token := 1 + rand.Int64N(math.MaxInt64)
 	var deliveries []inbox.Delivery
 	var freshFound, triedFound int64
+	var bytes int
 	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		deliveries = make([]inbox.Delivery, 0, limit)
 		freshFound, triedFound = math.MaxInt64, math.MaxInt64
+		bytes = 0
 		fresh, tried := s.front.at(now)
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
@@ -76,6 +78,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 				}
 				d.Lease = inbox.Lease{DeliveryID: d.ID, Token: token}
 				deliveries = append(deliveries, d)
+				bytes += len(d.Body)
 				if tried {
 					triedFound = min(triedFound, due)
 				} else {
@@ -90,7 +93,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 	if err != nil {
 		return nil, translate(err)
 	}
-	s.front.found(freshFound, triedFound)
+	s.front.found(now, freshFound, triedFound, len(deliveries) < limit && bytes <= inbox.MaxClaimBytes)
 	return deliveries, nil
 }
 
@@ -112,8 +115,10 @@ func scanDelivery(row pgx.Row) (d inbox.Delivery, tried bool, due int64, err err
 func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
 	fresh, tried := s.front.last()
 	var due *int64
-	if err := s.db.Pool().QueryRow(ctx, nextDue, fresh, tried).Scan(&due); err != nil {
-		return time.Time{}, false, translate(postgresdb.Translate(ctx, err))
+	if err := s.db.Query(ctx, func(q postgresdb.Querier) error {
+		return q.QueryRow(ctx, nextDue, fresh, tried).Scan(&due)
+	}); err != nil {
+		return time.Time{}, false, translate(err)
 	}
 	if due == nil {
 		return time.Time{}, false, nil

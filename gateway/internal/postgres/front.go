@@ -46,10 +46,14 @@ func (f *front) last() (fresh, tried int64) {
 	return f.fresh, f.tried
 }
 
-// found notes the due times of the earliest deliveries that were claimed, [math.MaxInt64] where there were none.
-func (f *front) found(fresh, tried int64) {
+// found notes what a claim at now found: the due times of the earliest deliveries, [math.MaxInt64] where there were none. all says that it
+// had room for more: then nothing else is due before now.
+func (f *front) found(now time.Time, fresh, tried int64, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if all {
+		fresh, tried = min(fresh, now.UnixNano()), min(tried, now.UnixNano())
+	}
 	if fresh != math.MaxInt64 {
 		f.fresh = fresh - int64(slack)
 	}

@@ -16,7 +16,7 @@ const (
 // Watch implements [inbox.Store].
 func (s *Store) Watch(ctx context.Context, wake func()) {
 	var both sync.WaitGroup
-	both.Go(func() { s.db.Listen(ctx, channel, wake) })
+	both.Go(func() { s.db.Listen(ctx, channel, wake, nil) })
 	both.Go(func() { s.notifyOthers(ctx) })
 	both.Wait()
 }

@@ -54,7 +54,7 @@ type Handler struct {
 	options  Options
 	bodies   *bodyReader
 
-	wronglySigned notice
+	wronglySigned, unkept notice
 
 	signatureHeader, timestampHeader string
 }
@@ -66,6 +66,8 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 		verifier:        verifier,
 		options:         options,
 		bodies:          newBodyReader(options.MaxBodyBytes),
+		wronglySigned:   notice{period: time.Minute},
+		unkept:          notice{period: 10 * time.Second},
 		signatureHeader: http.CanonicalHeaderKey(options.SignatureHeader),
 		timestampHeader: http.CanonicalHeaderKey(options.SignatureHeader + "-timestamp"),
 	}
@@ -128,7 +130,9 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, inbox.ErrBusy):
 		answer = answerUnavailable
 	case err != nil:
-		h.options.Log.Error("delivery can't be kept; Allthings will send it again", "event_id", arrival.EventID, "error", err)
+		if say, count := h.unkept.happened(h.options.Now()); say {
+			h.options.Log.Error("deliveries can't be kept; Allthings will send them again", "count", count, "error", err)
+		}
 		answer = answerUnavailable
 	case action == inbox.SetAside && arrival.RejectReason == "":
 		h.options.Log.Warn("delivery is set aside", "event_id", arrival.EventID, "reason", inbox.ReasonOtherBody)

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// noticePeriod is how often the same notice is given at the most.
-const noticePeriod = time.Minute
-
-// notice limits how often something is said that anybody can cause. It is said the first time, and then with how often it happened since.
+// notice limits how often something is said that anybody can cause, or that goes on and on. It is said the first time, and then with how
+// often it happened since.
 type notice struct {
+	// period is how often it is said at the most.
+	period time.Duration
+
 	mu    sync.Mutex
 	last  time.Time
 	count int
@@ -20,7 +21,7 @@ func (n *notice) happened(now time.Time) (say bool, count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.count++
-	if !n.last.IsZero() && now.Sub(n.last) < noticePeriod {
+	if !n.last.IsZero() && now.Sub(n.last) < n.period {
 		return false, 0
 	}
 	count, n.count, n.last = n.count, 0, now

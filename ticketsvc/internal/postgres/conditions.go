@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -13,6 +14,15 @@ import (
 type conditions struct {
 	texts     []string
 	arguments []any
+}
+
+// filterable returns a value as the columns hold it that filters look at. A filter's ids have at most [ticket.MaxIDBytes], so of a longer
+// value enough is kept to differ from all of them: an index takes no more than 2.7 kB.
+func filterable(value string) string {
+	if len(value) > ticket.MaxIDBytes {
+		value = strings.ToValidUTF8(value[:ticket.MaxIDBytes+utf8.UTFMax], "")
+	}
+	return postgresdb.EscapeText(value)
 }
 
 // newConditions returns the conditions that [ticket.Filter.Matches] stands for.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -139,38 +138,5 @@ func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	read, err := store.ReadLog(t.Context(), 0, 10)
 	if err != nil || len(read) != 2 || read[0].EventID != "slow" || read[1].EventID != "fast" || read[1].Sequence != 2 {
 		t.Errorf("the log has %+v, %v; want the slow one and then the fast one", read, err)
-	}
-}
-
-// A writer can be stopped, or its machine vanish, when it has sent the lock of the log and not yet the rest.
-func TestAWriterStuckWithTheLockOfTheLogIsCutOff(t *testing.T) {
-	t.Parallel()
-	url := postgrestest.Database(t)
-	store := mustOpen(t, url)
-	t.Cleanup(func() { _ = store.Close() })
-	pipeline := mustConnect(t, url).PgConn().StartPipeline(t.Context())
-	t.Cleanup(func() { _ = pipeline.Close() })
-	pipeline.SendQueryParams("begin", nil, nil, nil, nil)
-	pipeline.SendQueryParams(postgres.LockLog, nil, nil, nil, nil)
-	pipeline.SendFlushRequest()
-	if err := pipeline.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	watch := mustConnect(t, url)
-	for locked := false; !locked; {
-		if err := watch.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid ="+
-			" 'ticketsvc.events'::regclass").Scan(&locked); err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin := time.Now()
-	for {
-		err := <-recordAlone(t.Context(), store, change("e", "t"))
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, ticket.ErrUnavailable) || time.Since(begin) > 30*time.Second {
-			t.Fatal(err)
-		}
 	}
 }

@@ -1,7 +1,5 @@
 package postgres
 
-import "context"
-
 // numbering is how events get their places in the log.
 type numbering struct {
 	// lock lets one transaction at a time number events, until it has committed.
@@ -26,16 +24,3 @@ const (
  FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::bytea[], $8::bytea[]) WITH ORDINALITY
  AS e (event_id, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload, place) ORDER BY e.place`
 )
-
-// evictStuck ends the session of a writer that has the lock of the log and says nothing for seconds. What it has to say behind the lock
-// it sends together with it, so it is stopped, or its machine is gone, with half of that on the way.
-const evictStuck = `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
- WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
- AND l.classid = 'ticketsvc.events'::regclass AND l.objid = 0 AND l.objsubid = 2 AND l.granted
- AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '3 s'`
-
-// evict frees the lock of the log from a writer that is stuck, so that it holds up the others for no longer than they wait for a lock.
-// When that fails the next who has waited in vain tries again.
-func (s *Store) evict(ctx context.Context) {
-	_, _ = s.db.Pool().Exec(ctx, evictStuck)
-}

@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -66,5 +69,41 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	}
 	if got, err := store.Get(t.Context(), "shared"); err != nil || got.Revision != sequence/2+1 {
 		t.Errorf("revision %d, %v; want %d", got.Revision, err, sequence/2+1)
+	}
+}
+
+// A server that has restarted leaves as many connections behind that are gone as there were reads at the same time.
+func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	if err := <-recordAlone(t.Context(), store, change("e", "t")); err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]func(ctx context.Context) error{
+		"Get":      func(ctx context.Context) error { _, err := store.Get(ctx, "t"); return err },
+		"BatchGet": func(ctx context.Context) error { _, err := store.BatchGet(ctx, []string{"t"}); return err },
+		"List": func(ctx context.Context) error {
+			_, _, err := store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 1)
+			return err
+		},
+		"ListEvents": func(ctx context.Context) error { _, _, err := store.ListEvents(ctx, "t", 0, 1); return err },
+		"ReadLog":    func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, 1); return err },
+	} {
+		var all errgroup.Group
+		for range 100 {
+			all.Go(func() error { return read(t.Context()) })
+		}
+		if err := all.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
+			" WHERE application_name = 'ticketsvc' AND datname = current_database()")
+		for i := range 20 {
+			if err := read(t.Context()); err != nil {
+				t.Errorf("%s, call %d = %v", name, i, err)
+			}
+		}
 	}
 }

@@ -15,33 +15,39 @@ import (
 // Get implements [ticket.Store].
 func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
 	var content []byte
-	err := s.db.Pool().QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1", postgresdb.EscapeText(ticketID)).Scan(&content)
+	err := s.query(ctx, func(q postgresdb.Querier) error {
+		return q.QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1", postgresdb.EscapeText(ticketID)).Scan(&content)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ticket.Ticket{}, ticket.ErrNotFound
 	}
 	if err != nil {
-		return ticket.Ticket{}, translate(postgresdb.Translate(ctx, err))
+		return ticket.Ticket{}, err
 	}
 	return unmarshalTicket(ticketID, content)
 }
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ticket.Ticket, error) {
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (tickets map[string]ticket.Ticket, err error) {
 	// One statement sees one moment.
-	rows, err := s.db.Pool().Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1)", escaped(ticketIDs))
-	if err != nil {
-		return nil, translate(postgresdb.Translate(ctx, err))
-	}
-	tickets := make(map[string]ticket.Ticket, len(ticketIDs))
-	var id string
-	var content pgtype.DriverBytes
-	if _, err := pgx.ForEachRow(rows, []any{&id, &content}, func() error {
-		id := postgresdb.UnescapeText(id)
-		t, err := unmarshalTicket(id, content)
-		tickets[id] = t
+	err = s.query(ctx, func(q postgresdb.Querier) error {
+		tickets = make(map[string]ticket.Ticket, len(ticketIDs))
+		rows, err := q.Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1)", escaped(ticketIDs))
+		if err != nil {
+			return err
+		}
+		var id string
+		var content pgtype.DriverBytes
+		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
+			id := postgresdb.UnescapeText(id)
+			t, err := unmarshalTicket(id, content)
+			tickets[id] = t
+			return err
+		})
 		return err
-	}); err != nil {
-		return nil, translate(postgresdb.Translate(ctx, err))
+	})
+	if err != nil {
+		return nil, err
 	}
 	return tickets, nil
 }
@@ -85,11 +91,13 @@ var errPageFull = errors.New("the page is full")
 
 // readPage adds rows to a page. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those that
 // come after more than a page can hold.
+//
+// Each query says its order again: what one within another has says nothing of the order of the other.
 func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where conditions, orderBy string) error {
 	rows, err := tx.Query(ctx, "SELECT ticket_id, size, CASE WHEN before <= "+where.bind(ticket.MaxPageBytes)+" THEN content END FROM ("+
-		"SELECT ticket_id, content, size, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before FROM ("+
-		"SELECT ticket_id, content, octet_length(content) AS size FROM ticketsvc.tickets"+where.sql()+orderBy+" LIMIT "+where.bind(page.Room())+
-		") AS page) AS measured", where.arguments...)
+		"SELECT ticket_id, create_time, update_time, content, size, sum(size) OVER ("+orderBy+" ROWS UNBOUNDED PRECEDING) - size AS before"+
+		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets"+where.sql()+
+		orderBy+" LIMIT "+where.bind(page.Room())+") AS page) AS measured"+orderBy, where.arguments...)
 	if err != nil {
 		return err
 	}
@@ -146,14 +154,17 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 }
 
 // ReadLog implements [ticket.Store].
-func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.Event, error) {
-	rows, err := s.db.Pool().Query(ctx, selectEvents+" WHERE sequence > $1 ORDER BY sequence LIMIT $2", after, limit)
+func (s *Store) ReadLog(ctx context.Context, after int64, limit int) (events []ticket.Event, err error) {
+	err = s.query(ctx, func(q postgresdb.Querier) error {
+		rows, err := q.Query(ctx, selectEvents+" WHERE sequence > $1 ORDER BY sequence LIMIT $2", after, limit)
+		if err != nil {
+			return err
+		}
+		events, err = readEvents(rows)
+		return err
+	})
 	if err != nil {
-		return nil, translate(postgresdb.Translate(ctx, err))
-	}
-	events, err := readEvents(rows)
-	if err != nil {
-		return nil, translate(postgresdb.Translate(ctx, err))
+		return nil, err
 	}
 	return events, nil
 }

@@ -45,9 +45,6 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 		recorded = recording.Recorded()
 		return s.write(ctx, conn, kept, events, records)
 	})
-	if postgresdb.IsLockTimeout(err) {
-		s.evict(ctx)
-	}
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -137,10 +134,10 @@ func (c *ticketColumns) add(record *ticket.Record) {
 	content, stamps := ticketcodec.MarshalRecord(record)
 	c.ids = append(c.ids, postgresdb.EscapeText(t.ID))
 	c.statuses = append(c.statuses, int32(t.Status))
-	c.appIDs = append(c.appIDs, postgresdb.EscapeText(t.AppID))
-	c.categoryIDs = append(c.categoryIDs, postgresdb.EscapeText(t.CategoryID))
-	c.assignees = append(c.assignees, postgresdb.EscapeText(t.AssignedTo))
-	c.propertyIDs = append(c.propertyIDs, postgresdb.EscapeText(t.PropertyID))
+	c.appIDs = append(c.appIDs, filterable(t.AppID))
+	c.categoryIDs = append(c.categoryIDs, filterable(t.CategoryID))
+	c.assignees = append(c.assignees, filterable(t.AssignedTo))
+	c.propertyIDs = append(c.propertyIDs, filterable(t.PropertyID))
 	c.createTimes = append(c.createTimes, t.CreateTime.SortableText())
 	c.updateTimes = append(c.updateTimes, t.UpdateTime.SortableText())
 	c.stamps = append(c.stamps, stamps)

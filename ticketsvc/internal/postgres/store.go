@@ -51,6 +51,11 @@ func (s *Store) read(ctx context.Context, f func(pgx.Tx) error) error {
 	return translate(s.db.Read(ctx, f))
 }
 
+// query runs f, which reads with a single statement.
+func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) error {
+	return translate(s.db.Query(ctx, f))
+}
+
 // translate makes the database's errors the rules' own.
 func translate(err error) error {
 	if errors.Is(err, postgresdb.ErrUnavailable) {

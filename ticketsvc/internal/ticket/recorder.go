@@ -20,7 +20,7 @@ const (
 	// a larger batch the first would wait longer for the last.
 	maxBatch = 256
 	// maxBatchBytes is about how large the events of one commit are together at the most.
-	maxBatchBytes = 32 << 20
+	maxBatchBytes = 8 << 20
 	// maxQueue is how many events wait at the most: what is recorded in about a second, before callers give up.
 	maxQueue = 4096
 )

@@ -36,6 +36,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"a reader at the end of the log misses nothing":        testTail,
 		"events page and tell their outcome":                   testEventPages,
 		"lists follow filter and order":                        testLists,
+		"ids longer than any filter's are kept":                testLongIDs,
 		"pages neither skip nor repeat":                        testPagesUnderWrites,
 		"pages end before they are too large":                  testLargePages,
 		"many tickets are read at one moment":                  testBatchGet,

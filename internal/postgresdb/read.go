@@ -1,0 +1,56 @@
+package postgresdb
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Querier runs statements that read.
+type Querier interface {
+	// Query is as that of a [pgx.Conn].
+	Query(ctx context.Context, statement string, arguments ...any) (pgx.Rows, error)
+	// QueryRow is as that of a [pgx.Conn].
+	QueryRow(ctx context.Context, statement string, arguments ...any) pgx.Row
+}
+
+// Query runs f, which reads with a single statement, and reads all of its answer. ctx alone bounds it. f starts from the beginning when it
+// is run again, because its connection was lost. The error is f's own, or one of the database as [Translate] gives it.
+func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
+	return db.reading(ctx, func() error {
+		return db.again(func() error { return f(db.pool) })
+	})
+}
+
+// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. ctx alone bounds it. The
+// error is f's own, or one of the database as [Translate] gives it.
+func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return db.reading(ctx, func() error {
+		return pgx.BeginTxFunc(ctx, beginner{db}, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+	})
+}
+
+// beginner begins transactions on connections that are not lost.
+type beginner struct{ db *DB }
+
+// BeginTx is as the pool's.
+func (b beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
+	err = b.db.again(func() error {
+		tx, err = b.db.pool.BeginTx(ctx, options)
+		return err
+	})
+	return tx, err
+}
+
+// notForReads is how many connections reads leave alone, so that however many there are, there is one for who writes and one for who asks
+// how the database is.
+const notForReads = 2
+
+// reading runs f, which reads over one connection, once there is one that reads may have.
+func (db *DB) reading(ctx context.Context, f func() error) error {
+	if err := db.reads.Acquire(ctx, 1); err != nil {
+		return Translate(ctx, err)
+	}
+	defer db.reads.Release(1)
+	return Translate(ctx, f())
+}

@@ -1,0 +1,125 @@
+package postgresdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+var errBadURL = errors.New("is not of the form postgres://user:password@host:5432/database (in a password @ is written %40, and / %2F)")
+
+var errBadParameters = errors.New("has parameters that are not of the form name=value&name=value (in a value & is written %26, = %3D," +
+	" % %25, and a space %20)")
+
+// isAmbiguous tells whether there is an @ behind the one that ends user and password, so that these may have been meant to go on. What
+// is behind it is shown as the database's name, and could be a part of the password.
+func isAmbiguous(databaseURL string) bool {
+	_, rest, _ := strings.Cut(databaseURL, "://")
+	if end := strings.IndexAny(rest, "@/"); end >= 0 {
+		rest = rest[end+1:]
+	}
+	return strings.Contains(rest, "@")
+}
+
+// explainURL makes an error of the driver's about a URL that is not ambiguous one line for whoever set the URL.
+//
+// Nothing of the URL is repeated but the names of parameters that the driver knows. Where the form is wrong, what the driver quotes
+// can be a part of the password.
+func explainURL(databaseURL string, err error) error {
+	bare, parameters := splitParameters(databaseURL)
+	if names := faultyParameters(bare, parameters); len(names) > 0 {
+		return fmt.Errorf("has no usable value for %s%s", strings.Join(names, ", "), causeOf(err))
+	}
+	// It is ours, so that all of what the driver says of it comes from elsewhere.
+	const harmless = "postgres://localhost/x"
+	if _, err := pgxpool.ParseConfig(harmless); err != nil {
+		text := strings.TrimPrefix(err.Error(), "cannot parse `"+harmless+"`: ")
+		return fmt.Errorf("can't be used because of %s: %s", outsideSources(), oneLine(text))
+	}
+	if canParse(bare, nil) {
+		return errBadParameters
+	}
+	return errBadURL
+}
+
+// splitParameters returns a URL that is not ambiguous without its parameters, and these.
+func splitParameters(databaseURL string) (bare string, parameters []string) {
+	// A password may hold a ? as well.
+	hosts := strings.Index(databaseURL, "@") + 1
+	begin := strings.Index(databaseURL[hosts:], "?")
+	if begin < 0 {
+		return databaseURL, nil
+	}
+	return databaseURL[:hosts+begin], strings.Split(databaseURL[hosts+begin+1:], "&")
+}
+
+func canParse(bare string, parameters []string) bool {
+	_, err := pgxpool.ParseConfig(bare + "?" + strings.Join(parameters, "&"))
+	return err == nil
+}
+
+// faultyParameters returns the name of the parameter but for which the URL could be used. Where it is more than one, it returns
+// the names of all that can't be used by themselves.
+func faultyParameters(bare string, parameters []string) (names []string) {
+	for i, parameter := range parameters {
+		others := slices.Delete(slices.Clone(parameters), i, i+1)
+		if name, faulty := isFaulty(bare, parameter, others); faulty {
+			return []string{name}
+		}
+	}
+	for _, parameter := range parameters {
+		if name, faulty := isFaulty(bare, parameter, nil); faulty && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// isFaulty tells whether a parameter's value can't be used for its name. Then the driver knows the name: with one that it doesn't know,
+// or with application_name, it takes every value of the right form.
+func isFaulty(bare, parameter string, others []string) (name string, faulty bool) {
+	name, value, ok := strings.Cut(parameter, "=")
+	if !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return "", false
+	}
+	others = slices.Clip(others)
+	return name, !canParse(bare, append(others, parameter)) && canParse(bare, append(others, "application_name="+value))
+}
+
+// causeOf is what lies behind an error of parsing, in brackets, where that is known not to quote anything.
+func causeOf(err error) string {
+	var file *fs.PathError
+	var number *strconv.NumError
+	switch {
+	case errors.As(err, &file):
+		return " (" + file.Err.Error() + ")"
+	case errors.As(err, &number):
+		return " (" + number.Err.Error() + ")"
+	default:
+		return ""
+	}
+}
+
+// outsideSources names what the driver goes by beside the URL: the environment's variables, or else the files of libpq.
+func outsideSources() string {
+	var set []string
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") && value != "" {
+			set = append(set, name)
+		}
+	}
+	switch slices.Sort(set); len(set) {
+	case 0:
+		return "the files in ~/.postgresql"
+	case 1:
+		return "the environment's " + set[0]
+	default:
+		return "one of the environment's " + strings.Join(set, ", ")
+	}
+}

@@ -1,0 +1,65 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+)
+
+// stickBehind begins a transaction, as a replica does that is stopped, or whose machine vanishes, when it has sent these statements and
+// not yet the rest of its message. It returns once the server has executed them.
+func stickBehind(t *testing.T, conn *pgx.Conn, statements ...string) {
+	t.Helper()
+	pipeline := conn.PgConn().StartPipeline(t.Context())
+	t.Cleanup(func() { _ = pipeline.Close() })
+	pipeline.SendQueryParams("begin", nil, nil, nil, nil)
+	for _, statement := range statements {
+		pipeline.SendQueryParams(statement, nil, nil, nil, nil)
+	}
+	pipeline.SendFlushRequest()
+	if err := pipeline.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 1 + len(statements) {
+		results, err := pipeline.GetResults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := results.(*pgconn.ResultReader).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
+	t.Parallel()
+	const insertTicket = "INSERT INTO ticketsvc.tickets VALUES ('new', 0, '', '', '', '', '', '', '', '')"
+	for name, test := range map[string]struct{ stuckBehind, ticketID string }{
+		"with the lock of the log":    {postgres.LockLog, "unrelated"},
+		"with a ticket":               {"SELECT FROM ticketsvc.tickets WHERE ticket_id = 'old' FOR NO KEY UPDATE", "old"},
+		"with the id of a new ticket": {insertTicket, "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := postgrestest.Database(t)
+			store := mustOpen(t, url)
+			t.Cleanup(func() { _ = store.Close() })
+			if err := <-recordAlone(t.Context(), store, change("1", "old")); err != nil {
+				t.Fatal(err)
+			}
+			stickBehind(t, mustConnect(t, url), test.stuckBehind)
+			begin := time.Now()
+			if err := <-recordAlone(t.Context(), store, change("2", test.ticketID)); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took > 7*time.Second {
+				t.Errorf("it took %v, want the 4 s that a writer waits for a lock, and little more", took)
+			}
+		})
+	}
+}
