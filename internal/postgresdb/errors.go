@@ -27,27 +27,33 @@ func unusable(format string, args ...any) error {
 
 // The codes that PostgreSQL gives errors: https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
+	featureNotSupported   = "0A000"
 	invalidParameterValue = "22023"
 	uniqueViolation       = "23505"
 	readOnlyTransaction   = "25006"
 	idleInTransaction     = "25P03"
 	longTransaction       = "25P04"
+	invalidStatementName  = "26000"
 	invalidPassword       = "28P01"
 	invalidAuthorization  = "28000"
 	noSuchDatabase        = "3D000"
+	invalidSchemaName     = "3F000"
 	serializationFailure  = "40001"
 	deadlockDetected      = "40P01"
 	insufficientPrivilege = "42501"
 	undefinedObject       = "42704"
+	undefinedTable        = "42P01"
 	tooManyConnections    = "53300"
 	fixedParameter        = "55P02"
 	lockNotAvailable      = "55P03"
 	cannotConnectNow      = "57P03"
+	internalError         = "XX000"
 )
 
 // unavailableClasses are the classes of errors that come from the server's state and not from what was asked of it: connection,
-// resources (a full disk is among them), operator intervention, system, and mistakes of the server's own.
-var unavailableClasses = []string{"08", "53", "57", "58", "XX"}
+// resources (a full disk is among them), operator intervention, and system. Damaged data (XX001) is not among them: it is that of some rows,
+// and everything else goes on.
+var unavailableClasses = []string{"08", "53", "57", "58"}
 
 // isConflict tells whether another writer was in the way, so that it is worth trying again at once.
 func isConflict(err error) bool {
@@ -122,7 +128,10 @@ func isNetwork(err error) bool {
 func mayPass(code string) bool {
 	switch code {
 	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
-		invalidPassword, invalidAuthorization, noSuchDatabase:
+		invalidPassword, invalidAuthorization, noSuchDatabase, internalError:
+		return true
+	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed.
+	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName:
 		return true
 	}
 	for _, class := range unavailableClasses {
@@ -132,6 +141,9 @@ func mayPass(code string) bool {
 	}
 	return false
 }
+
+// IsLockTimeout tells whether a statement gave up waiting for what another session has locked.
+func IsLockTimeout(err error) bool { return codeOf(err) == lockNotAvailable }
 
 // codeOf returns the code of the server's error, empty when err is none.
 func codeOf(err error) string {

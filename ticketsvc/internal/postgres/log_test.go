@@ -94,7 +94,7 @@ func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-
 	go func() {
 		recorded, err := store.Record(ctx, []ticket.Change{c})
 		if err == nil && recorded[0] != (ticket.Recorded{}) {
-			err = fmt.Errorf("recorded %+v", recorded[0])
+			err = fmt.Errorf("recorded %+v: %w", recorded[0], recorded[0].Err)
 		}
 		done <- err
 	}()

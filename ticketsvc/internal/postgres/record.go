@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,9 +12,16 @@ import (
 )
 
 const (
+	// A ticket is held for as long as another replica waits for the log and the disk. The log is worth a longer wait: nothing goes on
+	// without it.
+	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
+	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
+
 	// The rows are locked in the order in which they are returned, which is the same in every transaction.
-	lockTickets = `SELECT ticket_id, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id FOR NO KEY UPDATE`
-	findEvents  = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
+	lockTickets     = `SELECT ticket_id, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id FOR NO KEY UPDATE`
+	lockFreeTickets = lockTickets + ` SKIP LOCKED`
+	findTickets     = `SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id = ANY($1)`
+	findEvents      = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
 
 	ticketRows = `unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
  $10::bytea[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps, content)`
@@ -34,10 +42,22 @@ const (
 // order, then the log is locked. What another transaction adds in between (one of the tickets, or one of the events) makes a unique
 // violation, and the whole is done again.
 func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
-	var recorded []ticket.Recorded
-	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	recorded, err := s.record(ctx, changes, false)
+	if postgresdb.IsLockTimeout(err) {
+		// Whoever holds a ticket for so long, a person with psql perhaps, holds up the events of that one alone.
+		recorded, err = s.record(ctx, changes, true)
+	}
+	if err != nil {
+		return nil, translate(err)
+	}
+	return recorded, nil
+}
+
+// record is Record. With skipHeld the changes of tickets that somebody holds fail, each with [ticket.ErrHeld], instead of all together.
+func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.Recorded, err error) {
+	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		recording := ticket.NewRecording(changes)
-		kept, err := prepare(ctx, conn, recording)
+		kept, err := prepare(ctx, conn, recording, skipHeld)
 		if err != nil {
 			return err
 		}
@@ -45,23 +65,26 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 		recorded = recording.Recorded()
 		return s.write(ctx, conn, kept, events, records)
 	})
-	if err != nil {
-		return nil, translate(err)
-	}
-	return recorded, nil
+	return recorded, err
 }
 
 // prepare begins the transaction, locks the tickets that the changes are about, and loads those that are needed. It returns the ids of
 // the tickets that are there.
-func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording) (kept map[string]bool, err error) {
+func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, skipHeld bool) (kept map[string]bool, err error) {
 	type row struct {
 		id              string
 		stamps, content []byte
 	}
 	var rows []row
+	ids := escaped(recording.TicketIDs())
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
-	batch.Queue(lockTickets, escaped(recording.TicketIDs())).Query(func(r pgx.Rows) error {
+	lock := lockTickets
+	if skipHeld {
+		lock = lockFreeTickets
+	}
+	batch.Queue(ticketLockTimeout)
+	batch.Queue(lock, ids).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
 			err = r.Scan(&row.id, &row.stamps, &row.content)
 			return row, err
@@ -77,6 +100,13 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording) (
 		})
 		return err
 	})
+	var there []string
+	if skipHeld {
+		batch.Queue(findTickets, ids).Query(func(r pgx.Rows) error {
+			there, err = pgx.CollectRows(r, pgx.RowTo[string])
+			return err
+		})
+	}
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, err
 	}
@@ -93,6 +123,11 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording) (
 			recording.Fail(id, ticket.Unreadable(id, err))
 		}
 	}
+	for _, column := range there {
+		if id := postgresdb.UnescapeText(column); !kept[id] {
+			recording.Fail(id, fmt.Errorf("%w: %q", ticket.ErrHeld, id))
+		}
+	}
 	return kept, nil
 }
 
@@ -107,6 +142,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 		}
 	}
 	batch := &pgx.Batch{}
+	batch.Queue(logLockTimeout)
 	if len(added.ids) > 0 {
 		batch.Queue(insertTickets, added.arguments()...)
 	}

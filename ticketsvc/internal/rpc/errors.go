@@ -27,6 +27,7 @@ var codes = []struct {
 	{ticket.ErrStopping, connect.CodeUnavailable, "the service is stopping: call again"},
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later"},
 	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded"},
+	{ticket.ErrHeld, connect.CodeAborted, "another writer holds the ticket: call again later"},
 	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version"},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read"},
 }

@@ -52,6 +52,7 @@ var wireCodes = []struct {
 	{ticket.ErrStopping, connect.CodeUnavailable},
 	{ticket.ErrUnavailable, connect.CodeUnavailable},
 	{ticket.ErrNotFound, connect.CodeNotFound},
+	{ticket.ErrHeld, connect.CodeAborted},
 	{ticket.ErrNewer, connect.CodeAborted},
 	{ticket.ErrCorrupt, connect.CodeDataLoss},
 	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument},

@@ -14,6 +14,8 @@ var (
 	ErrUnavailable = errors.New("the database is unavailable")
 	// ErrCorrupt says that what the database holds of a ticket can't be read. The text names the ticket.
 	ErrCorrupt = errors.New("the stored ticket can't be read")
+	// ErrHeld says that another writer has held the ticket for too long. The same call may succeed later; those for other tickets do now.
+	ErrHeld = errors.New("another writer holds the ticket")
 	// ErrNewer says that a newer version of the service wrote what the database holds of a ticket, with something in it that this version
 	// does not know, and would lose. The text names the ticket. The same call succeeds where that version runs.
 	ErrNewer = errors.New("the ticket was written by a newer version")
@@ -32,7 +34,7 @@ func Unreadable(ticketID string, err error) error {
 type Recorded struct {
 	// Duplicate tells that the event was recorded before, so that the change had no effect.
 	Duplicate bool
-	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer].
+	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld].
 	Err error
 }
 

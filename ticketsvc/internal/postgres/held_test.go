@@ -1,0 +1,47 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	if _, err := store.Record(t.Context(), []ticket.Change{change("e1", "held"), change("e2", "free")}); err != nil {
+		t.Fatal(err)
+	}
+	// As with psql, by another role's default settings.
+	conn := mustConnect(t, url)
+	for _, statement := range []string{"begin", "SELECT FROM ticketsvc.tickets WHERE ticket_id = 'held' FOR UPDATE"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes := []ticket.Change{change("e3", "held"), change("e4", "free"), change("e5", "new"), change("e1", "held")}
+	recorded, err := store.Record(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{}) || recorded[2] != (ticket.Recorded{}) ||
+		recorded[3] != (ticket.Recorded{Duplicate: true}) {
+		t.Errorf("recorded %+v; want the first one held, the others done, the last a duplicate", recorded)
+	}
+	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{}) {
+		t.Errorf("once it is free: %+v, %v", recorded, err)
+	}
+	for id, want := range map[string]int64{"held": 2, "free": 2, "new": 1} {
+		if got, err := store.Get(t.Context(), id); err != nil || got.Revision != want {
+			t.Error(fmt.Errorf("ticket %s has revision %d, want %d: %w", id, got.Revision, want, err))
+		}
+	}
+}
