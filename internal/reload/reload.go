@@ -1,0 +1,174 @@
+// Package reload lets a running service take over what has changed in its files, such as tokens, and certificates with their keys.
+//
+// Files are read again on SIGHUP, at once, and otherwise every two seconds: whoever replaces a file need not know the process, and on
+// systems that put new secrets into files by themselves nobody could send the signal. Their content is compared rather than their times,
+// which copies can keep and which say nothing of a link that leads elsewhere now; the files are small. What can't be read or used changes
+// nothing, and is said once.
+package reload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// interval is the time between two looks at the files. A change is taken over after two looks.
+	interval = 2 * time.Second
+	// maxBytes bounds a file: one that is larger was named by mistake.
+	maxBytes = 1 << 20
+)
+
+var (
+	errTooLarge   = fmt.Errorf("it has more than %d bytes", maxBytes)
+	errNotRegular = errors.New("it is no regular file, and such are read at the start alone")
+)
+
+// Files are one or more files that only together make sense. Make them with [Load].
+type Files struct {
+	setting string
+	paths   []string
+	take    func(contents [][]byte) error
+
+	// tried and seen are digests of the contents: of those that take got last, and of those found at the last look.
+	tried, seen [sha256.Size]byte
+	// unreadable is why the files could not be read at the last look, or empty.
+	unreadable string
+}
+
+// Load reads files for the first time and hands their contents, in the order of paths, to take, which returns an error for people when
+// it can't use them; it must hold no secret, since it goes to the log when the files are read again. setting is what the log calls them.
+//
+// The error is take's, or says why a file can't be read, without its path: that can be a secret which was put into the wrong setting.
+func Load(setting string, paths []string, take func(contents [][]byte) error) (*Files, error) {
+	f := &Files{setting: setting, paths: paths, take: take}
+	contents, err := f.read(func(os.FileMode) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	f.seen = digest(contents)
+	f.tried = f.seen
+	return f, take(contents)
+}
+
+// Start takes over changes of files, if there are any, until ctx ends or stop is called, which returns once that is over. From the
+// beginning until stop, SIGHUP does not end the process; without files it does, as always.
+func Start(ctx context.Context, files []*Files, log *slog.Logger) (stop func()) {
+	if len(files) == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var watching sync.WaitGroup
+	watching.Go(func() { watch(ctx, files, hangups, log) })
+	return func() {
+		cancel()
+		watching.Wait()
+		signal.Stop(hangups)
+	}
+}
+
+// watch takes over changes of files until ctx ends: each time that hangups receives something, and otherwise when a content is the same at
+// two looks in a row, so that one which is half written is not taken.
+func watch(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *slog.Logger) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		asked := false
+		select {
+		case <-ticker.C:
+		case <-hangups:
+			asked = true
+		case <-ctx.Done():
+			return
+		}
+		for _, f := range files {
+			f.look(asked, log)
+		}
+	}
+}
+
+// look reads the files, and takes them over when they have changed, or when somebody asked for it.
+func (f *Files) look(asked bool, log *slog.Logger) {
+	const kept = "files can't be taken over: what was read before stays"
+	contents, err := f.read(os.FileMode.IsRegular)
+	if err != nil {
+		if asked || err.Error() != f.unreadable {
+			log.Error(kept, "setting", f.setting, "error", err)
+		}
+		f.unreadable = err.Error()
+		return
+	}
+	f.unreadable = ""
+	found := digest(contents)
+	stable := found == f.seen
+	f.seen = found
+	if !asked && (!stable || found == f.tried) {
+		return
+	}
+	f.tried = found
+	if err := f.take(contents); err != nil {
+		log.Error(kept, "setting", f.setting, "error", err)
+		return
+	}
+	log.Info("files were read again", "setting", f.setting)
+}
+
+// read returns the contents of all files, of which each must be of a kind that may be read.
+func (f *Files) read(mayRead func(os.FileMode) bool) ([][]byte, error) {
+	contents := make([][]byte, len(f.paths))
+	for i, path := range f.paths {
+		content, err := readFile(path, mayRead)
+		if err != nil {
+			if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
+				err = pathErr.Err
+			}
+			return nil, fmt.Errorf("can't be read (%w): name a file that can be read", err)
+		}
+		contents[i] = content
+	}
+	return contents, nil
+}
+
+func readFile(path string, mayRead func(os.FileMode) bool) (content []byte, err error) {
+	// Asked before the file is opened, because opening a pipe that nobody writes to would wait for ever.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !mayRead(info.Mode()) {
+		return nil, errNotRegular
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	content, err = io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err == nil && len(content) > maxBytes {
+		err = errTooLarge
+	}
+	return content, err
+}
+
+// digest tells contents apart, without keeping what they hold.
+func digest(contents [][]byte) [sha256.Size]byte {
+	hash := sha256.New()
+	for _, content := range contents {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(content)))
+		_, _ = hash.Write(length[:])
+		_, _ = hash.Write(content)
+	}
+	return [sha256.Size]byte(hash.Sum(nil))
+}
