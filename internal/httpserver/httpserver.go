@@ -41,10 +41,14 @@ func cause(err error) error {
 // Addr returns the address on which the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Start begins to serve. onFailure is called when serving ends before [Server.Stop] asked for it.
+// Start begins to serve, over TLS when the server has a configuration of it. onFailure is called when serving ends before [Server.Stop] asked for it.
 func (s *Server) Start(onFailure func(error)) {
 	go func() {
-		err := s.server.Serve(s.listener)
+		serve := s.server.Serve
+		if s.server.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.server.ServeTLS(l, "", "") }
+		}
+		err := serve(s.listener)
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}
@@ -131,19 +135,33 @@ func CheckAddress(address, example string) error {
 	return nil
 }
 
-// CheckLoopback is as [CheckAddress], and returns an error for an address that other machines can reach, too.
-func CheckLoopback(address, example string) error {
+// Protection says what keeps strangers from using an address.
+type Protection struct {
+	// Credentials tells whether callers must show credentials.
+	Credentials bool
+	// Mend is what to do to have them, such as "set --tokens-file". Empty means that there are none yet for such an address.
+	Mend string
+}
+
+// CheckClosed is as [CheckAddress], and returns an error, too, for an address that other machines can reach while nothing protects it.
+func CheckClosed(address, example string, protection Protection) error {
 	if err := CheckAddress(address, example); err != nil {
 		return err
 	}
-	if !isLoopback(address) {
+	switch {
+	case protection.Credentials || IsLoopback(address):
+		return nil
+	case protection.Mend == "":
 		return fmt.Errorf("%q can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as %s",
 			address, example)
+	default:
+		return fmt.Errorf("%q can be reached from other machines, and no credentials protect it: %s, or use a loopback address such as %s",
+			address, protection.Mend, example)
 	}
-	return nil
 }
 
-func isLoopback(address string) bool {
+// IsLoopback tells whether an address, host:port, can be reached from this machine alone. It looks up no names: of these, localhost is one.
+func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

@@ -158,9 +158,17 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "", "[::ffff:127.0.0.1]:80": "",
 		":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines", "192.0.2.1:80": "other machines",
 		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
-		err := httpserver.CheckLoopback(address, "127.0.0.1:80")
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("CheckLoopback(%q) = %v, want %q", address, err, want)
+		for mend, says := range map[string]string{"": "no credentials yet", "set --tokens-file": "set --tokens-file, or use a loopback"} {
+			err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Mend: mend})
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("CheckClosed(%q) = %v, want %q", address, err, want)
+			}
+			if want == "other machines" && !strings.Contains(err.Error(), says) {
+				t.Errorf("CheckClosed(%q) = %v, want %q", address, err, says)
+			}
+		}
+		if err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Credentials: true}); (err != nil) != (want == "not an address") {
+			t.Errorf("CheckClosed(%q) with credentials = %v", address, err)
 		}
 		if err := httpserver.CheckAddress(address, "127.0.0.1:80"); (err != nil) != (want == "not an address") {
 			t.Errorf("CheckAddress(%q) = %v", address, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
@@ -70,8 +71,13 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 		both.Go(func() { newForwarder(in, c, log).Run(forwarding) })
 		both.Wait()
 	}()
+	stopWatching := reload.Start(ctx, c.files, log)
+	defer stopWatching()
 	adminServer.Start(fail)
 	door.Start(fail)
+	if c.token.Token() != "" && isReadable(c.ticketsvcURL) {
+		log.Warn("the token and all events cross the network to ticketsvc in cleartext: serve it over TLS, and set --ticketsvc-url to https://")
+	}
 	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
 		"database", c.database.Name, "ticketsvc", c.ticketsvcURL.Redacted())
 
@@ -123,7 +129,12 @@ func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 }
 
 func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwarder {
-	return forwarder.New(in, forwarder.NewClient(c.TicketsvcURL, c.ForwardConcurrency), forwarder.Options{
+	client := forwarder.NewClient(c.TicketsvcURL, forwarder.ClientOptions{
+		Concurrency: c.ForwardConcurrency,
+		Token:       c.token.Token,
+		Authorities: c.authorities,
+	})
+	return forwarder.New(in, client, forwarder.Options{
 		Concurrency: c.ForwardConcurrency,
 		CallTimeout: c.ForwardTimeout,
 		MaxAttempts: c.MaxAttempts,

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
@@ -26,7 +29,10 @@ type options struct {
 	AdminListen string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
 	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Where deliveries are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
 
-	TicketsvcURL string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
+	TicketsvcURL       string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
+	TicketsvcToken     string `name:"ticketsvc-token" placeholder:"TOKEN" help:"Token to show to ticketsvc, of its scope ingest; needed where that has tokens. As a flag for development only."`
+	TicketsvcTokenFile string `name:"ticketsvc-token-file" placeholder:"FILE" help:"File with that token, instead of --ticketsvc-token. It is read again when it changes, and on SIGHUP."`
+	TicketsvcCAFile    string `name:"ticketsvc-ca-file" placeholder:"FILE" help:"PEM file with the authorities that vouch for ticketsvc's certificate, instead of the system's. Read at the start."`
 
 	WebhookSecret     []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
 	WebhookSecretFile string   `placeholder:"FILE" help:"File with the shared secrets, one a line; with --webhook-secret as well, all count."`
@@ -51,6 +57,12 @@ type config struct {
 	database     databaseurl.URL
 	ticketsvcURL *url.URL
 	secrets      []string
+	// token holds none when none is set.
+	token *credentials.Outgoing
+	// authorities are nil when the system's count.
+	authorities *x509.CertPool
+	// files are those that are read again while the gateway runs.
+	files []*reload.Files
 }
 
 // parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
@@ -77,10 +89,12 @@ func parseSettings(program settings.Program) (config, error) {
 		c.ticketsvcURL.Host == "" {
 		problem("ticketsvc-url", "is not a URL such as http://127.0.0.1:9090: set it to where ticketsvc listens")
 	}
+	c.readToken(problem)
+	c.readAuthorities(problem)
 	if err := httpserver.CheckAddress(c.Listen, "127.0.0.1:8080"); err != nil {
 		problem("listen", "%w", err)
 	}
-	if err := httpserver.CheckLoopback(c.AdminListen, "127.0.0.1:8081"); err != nil {
+	if err := httpserver.CheckClosed(c.AdminListen, "127.0.0.1:8081", httpserver.Protection{}); err != nil {
 		problem("admin-listen", "%w", err)
 	}
 	if !strings.HasPrefix(c.WebhookPath, "/") || strings.ContainsAny(c.WebhookPath, "?#") {

@@ -44,7 +44,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	for name, newClient := range map[string]func(*testing.B) ticketv1connect.TicketEventServiceClient{
 		"Connect over HTTP 1.1": func(b *testing.B) ticketv1connect.TicketEventServiceClient {
-			return forwarder.NewClient(newServer(b, false), inFlight)
+			return forwarder.NewClient(newServer(b, false), forwarder.ClientOptions{Concurrency: inFlight})
 		},
 		"Connect over HTTP 2": func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b) },
 		"gRPC over HTTP 2":    func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b, connect.WithGRPC()) },

@@ -1,6 +1,9 @@
 package forwarder
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -16,31 +19,58 @@ import (
 // maxAnswerBytes bounds an answer of ticketsvc. Its answers are a few bytes; an error's details may be more.
 const maxAnswerBytes = 64 << 10
 
-// NewClient returns a client of the ticketsvc at url that keeps a connection open for each of concurrency calls.
+// ClientOptions are what a client of ticketsvc needs beside its URL.
+type ClientOptions struct {
+	// Concurrency is how many calls have a connection that is kept open.
+	Concurrency int
+	// Token returns the token to show, which may change from call to call, or an empty text for none. Nil means none.
+	Token func() string
+	// Authorities vouch for ticketsvc's certificate. Nil means the system's.
+	Authorities *x509.CertPool
+}
+
+// NewClient returns a client of the ticketsvc at url.
 //
 // It speaks Connect over HTTP/1.1: for small unary calls that makes a third more calls than HTTP/2, which shares one connection among all of
 // them. docs/decisions.md has the figures.
-func NewClient(url string, concurrency int) ticketv1connect.TicketEventServiceClient {
+func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventServiceClient {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: options.Authorities},
 		TLSHandshakeTimeout:   2 * time.Second,
-		MaxIdleConns:          concurrency,
-		MaxIdleConnsPerHost:   concurrency,
+		MaxIdleConns:          options.Concurrency,
+		MaxIdleConnsPerHost:   options.Concurrency,
 		IdleConnTimeout:       90 * time.Second,
 		DisableCompression:    true,
 		ExpectContinueTimeout: time.Second,
 	}
 	client := &http.Client{
 		Transport: ticketsvcOnly{transport},
-		// A redirect is not an answer of ticketsvc's, and following one would send tenants' data to an address that nobody set.
+		// A redirect is not an answer of ticketsvc's, and following one would send tenants' data, and the token, to an address that nobody set.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return ticketv1connect.NewTicketEventServiceClient(client, url,
 		connect.WithReadMaxBytes(maxAnswerBytes),
+		connect.WithInterceptors(showing(options.Token)),
 		// Nothing worth compressing comes back.
 		connect.WithAcceptCompression("gzip", nil, nil))
+}
+
+// showing makes every call show the token that there is at that moment.
+func showing(token func() string) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		if token == nil {
+			return next
+		}
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			if shown := token(); shown != "" {
+				request.Header().Set("Authorization", "Bearer "+shown)
+			}
+			return next(ctx, request)
+		}
+	}
 }
 
 // notTicketsvcError says that something else than ticketsvc answered: a proxy in between, or whatever is at a URL that is set wrong. It

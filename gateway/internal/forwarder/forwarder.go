@@ -277,12 +277,12 @@ func (f *Forwarder) noteSuccess(now time.Time) {
 
 // noteOutage notes a call that failed by no fault of its event.
 func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) {
-	closes := f.gate.failed(now, v == misdeployed, f.options.Random())
+	news := f.gate.failed(now, v == misdeployed, f.options.Random())
 	switch {
-	case closes && v == misdeployed:
+	case news && v == misdeployed:
 		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+
-			"the token right, ticketsvc new enough?)", "code", connect.CodeOf(err), "error", err)
-	case closes:
+			"the token right and of the scope ingest, the certificate trusted, ticketsvc new enough?)", "code", connect.CodeOf(err), "error", err)
+	case news:
 		f.options.Log.Warn("ticketsvc can't be reached: forwarding is paused, deliveries are kept", "code", connect.CodeOf(err), "error", err)
 	}
 }

@@ -215,7 +215,13 @@ func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
 
 func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration) (stop func()) {
 	t.Helper()
-	f := forwarder.New(b, forwarder.NewClient(url, 8), forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts,
+	return startWithClient(t, b, url, log, callTimeout, forwarder.ClientOptions{})
+}
+
+func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions) (stop func()) {
+	t.Helper()
+	options.Concurrency = 8
+	f := forwarder.New(b, forwarder.NewClient(url, options), forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts,
 		Now: time.Now, Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -17,8 +17,10 @@ type gate struct {
 	mu       sync.Mutex
 	failures int // in a row
 	closed   bool
-	closedAt time.Time
-	probeAt  time.Time
+	// misdeployed says that it is closed, and that somebody has been told to mend the deployment.
+	misdeployed bool
+	closedAt    time.Time
+	probeAt     time.Time
 }
 
 // isClosed tells whether calls must wait for a probe to succeed, and when the next probe is due.
@@ -43,19 +45,22 @@ func (g *gate) succeeded(now time.Time) (opened bool, closedFor time.Duration) {
 	if !g.closed {
 		return false, 0
 	}
-	g.closed = false
+	g.closed, g.misdeployed = false, false
 	return true, now.Sub(g.closedAt)
 }
 
-// failed notes a call that failed by no fault of its event; at once says that no other call can do better. It returns whether this
-// closes the gate.
-func (g *gate) failed(now time.Time, atOnce bool, random float64) (closes bool) {
+// failed notes a call that failed by no fault of its event; misdeployed says that no other call can do better until the deployment
+// is mended. It returns whether this is news: it closes the gate, or is the first to say so since something else closed it.
+func (g *gate) failed(now time.Time, misdeployed bool, random float64) (news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures++
-	if !g.closed && (atOnce || g.failures >= g.threshold) {
-		g.closed, g.closedAt, closes = true, now, true
+	if !g.closed && (misdeployed || g.failures >= g.threshold) {
+		g.closed, g.closedAt, news = true, now, true
 		g.probeAt = now.Add(g.pace.after(g.failures, random))
 	}
-	return closes
+	if misdeployed && !g.misdeployed {
+		g.misdeployed, news = true, true
+	}
+	return news
 }

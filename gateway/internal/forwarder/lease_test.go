@@ -29,7 +29,8 @@ func TestALeaseCoversTheCallsThatADeliveryWaitsForAndLittleMore(t *testing.T) {
 	t.Parallel()
 	const callTimeout = 3 * time.Second
 	b := &leaseBox{box: newBox(t), leases: make(chan time.Duration, 1)}
-	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", 1), forwarder.Options{Concurrency: 1, CallTimeout: callTimeout,
+	client := forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{Concurrency: 1})
+	f := forwarder.New(b, client, forwarder.Options{Concurrency: 1, CallTimeout: callTimeout,
 		MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

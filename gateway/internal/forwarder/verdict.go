@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -67,12 +68,13 @@ func judge(err error) verdict {
 	// Nobody at the other end said this: the connection broke, something in between answered, or the call never left.
 	var network net.Error
 	var other *notTicketsvcError
+	var untrusted *tls.CertificateVerificationError
 	switch {
 	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		return deferred
 	case errors.As(err, &other) && other.mayPass():
 		return unreachable
-	case errors.As(err, &other):
+	case errors.As(err, &other), errors.As(err, &untrusted):
 		return misdeployed
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return unreachable

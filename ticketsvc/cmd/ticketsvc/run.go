@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
@@ -48,13 +49,21 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	if err != nil {
 		return errors.Join(program.Problem("admin-listen", "%w", err), service.Close(context.WithoutCancel(ctx)))
 	}
-	server, err := httpserver.Listen(ctx, c.Listen, service.NewServer(log))
+	server, err := httpserver.Listen(ctx, c.Listen, service.NewServer(c.security, log))
 	if err != nil {
 		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), service.Close(context.WithoutCancel(ctx)))
 	}
+	stopWatching := reload.Start(ctx, c.files, log)
+	defer stopWatching()
 	adminServer.Start(fail)
 	server.Start(fail)
-	log.Info("ticketsvc is ready", "rpc", "http://"+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.database.Name)
+	scheme := "http://"
+	if c.security.TLS != nil {
+		scheme = "https://"
+	} else if c.security.Tokens != nil && !httpserver.IsLoopback(server.Addr()) {
+		log.Warn("tokens and tickets cross the network in cleartext: set --tls-cert-file and --tls-key-file, unless something in front speaks TLS")
+	}
+	log.Info("ticketsvc is ready", "rpc", scheme+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.database.Name)
 
 	<-ctx.Done()
 	log.Info("ticketsvc is stopping")

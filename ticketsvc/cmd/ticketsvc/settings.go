@@ -6,20 +6,29 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
 const description = `Keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
 
-Without any setting it serves on this machine and keeps its data in an SQLite file in the folder data.
+Without any setting it serves on this machine and keeps its data in an SQLite file in the folder data. To serve other machines it needs tokens, of one of three scopes each: ingest (the gateway's: it brings events), read (reads tickets), admin (may do all that, and erase tickets). Files with tokens and certificates are read again when they change, and on SIGHUP.
 
-Each setting is a flag or an environment variable; the flag goes first.`
+Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a process can be read by others.`
 
 // options are the service's settings as they are given.
 type options struct {
-	Listen          string        `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where the RPCs are served, over HTTP/1.1 and cleartext HTTP/2, with health and reflection. Loopback only."`
-	AdminListen     string        `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
-	DatabaseURL     string        `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Where tickets are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
+	Listen      string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where the RPCs are served, over HTTP/1.1 and HTTP/2, with health and reflection. Loopback only, unless there are tokens."`
+	AdminListen string `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Where tickets are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
+
+	Tokens     []string `placeholder:"SCOPE=TOKEN" sep:"," help:"Tokens that callers show, as scope=token: scope ingest, read or admin, token of 16 bytes or more. Several of a scope while rotating. As a flag for development only."`
+	TokensFile string   `placeholder:"FILE" help:"File with tokens, one a line; with --tokens as well, all count."`
+
+	TLSCertFile string `name:"tls-cert-file" placeholder:"FILE" help:"PEM file with the certificate, and its chain, for TLS on the RPCs' address. Without it they are served in cleartext."`
+	TLSKeyFile  string `name:"tls-key-file" placeholder:"FILE" help:"PEM file with the certificate's key."`
+
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
@@ -28,6 +37,10 @@ type options struct {
 type config struct {
 	options
 	database databaseurl.URL
+	// security holds no tokens, or no certificate, when none are set.
+	security rpc.Security
+	// files are those that are read again while the service runs.
+	files []*reload.Files
 }
 
 // parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
@@ -40,10 +53,13 @@ func parseSettings(program settings.Program) (config, error) {
 	problem := func(flag, format string, values ...any) {
 		problems = append(problems, program.Problem(flag, format, values...))
 	}
-	if err := httpserver.CheckLoopback(c.Listen, "127.0.0.1:9090"); err != nil {
+	c.readTokens(problem)
+	c.readCertificate(problem)
+	protection := httpserver.Protection{Credentials: c.security.Tokens != nil, Mend: "set --tokens-file or --tokens"}
+	if err := httpserver.CheckClosed(c.Listen, "127.0.0.1:9090", protection); err != nil {
 		problem("listen", "%w", err)
 	}
-	if err := httpserver.CheckLoopback(c.AdminListen, "127.0.0.1:9091"); err != nil {
+	if err := httpserver.CheckClosed(c.AdminListen, "127.0.0.1:9091", httpserver.Protection{}); err != nil {
 		problem("admin-listen", "%w", err)
 	}
 	var err error

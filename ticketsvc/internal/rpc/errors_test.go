@@ -278,7 +278,7 @@ func FuzzPageToken(f *testing.F) {
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(stubStore{call: func(context.Context) error { return nil }}, func(context.Context) error { return nil }, log)
 	f.Cleanup(func() { _ = service.Close(context.Background()) })
-	handler := service.NewServer(log).Handler
+	handler := service.NewServer(rpc.Security{}, log).Handler
 	f.Add("")
 	f.Add("AQ")
 	f.Add(base64.RawURLEncoding.EncodeToString(append([]byte{1}, make([]byte, 40)...)))
@@ -301,7 +301,7 @@ func TestRequestsThatCannotBeReadAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	service := rpc.New(stubStore{}, func(context.Context) error { return nil }, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = service.Close(context.Background()) })
-	server := httptest.NewServer(service.NewServer(slog.New(slog.DiscardHandler)).Handler)
+	server := httptest.NewServer(service.NewServer(rpc.Security{}, slog.New(slog.DiscardHandler)).Handler)
 	t.Cleanup(server.Close)
 	for name, request := range map[string]string{
 		"a text for a number": `{"ticket": {"commentCount": "Max Muster"}}`,

@@ -7,6 +7,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"connectrpc.com/grpcreflect"
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -85,15 +87,29 @@ func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
 // and before the store is closed.
 func (s *Service) Close(ctx context.Context) error { return s.recorder.Stop(ctx) }
 
-// NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2 in cleartext.
+// Security says who may call the service, and how it is sure that nobody else listens.
+type Security struct {
+	// Tokens are those that count at the moment. Nil lets everybody call everything.
+	Tokens *credentials.Current
+	// TLS is the configuration with the service's certificate. Nil means cleartext.
+	TLS *tls.Config
+}
+
+// NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
 //
 // There is no limit on how long a response may take, since that would cut off streams.
-func (s *Service) NewServer(log *slog.Logger) *http.Server {
+func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
+	handler := s.handler
+	if security.Tokens != nil {
+		handler = guard(handler, security.Tokens, log)
+	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(security.TLS != nil)
+	protocols.SetUnencryptedHTTP2(security.TLS == nil)
 	return &http.Server{
-		Handler:           s.handler,
+		Handler:           handler,
+		TLSConfig:         security.TLS,
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ReadHeaderTimeout: 5 * time.Second,

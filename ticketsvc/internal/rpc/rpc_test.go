@@ -59,17 +59,25 @@ type server struct {
 	notReady error
 }
 
-// mustServe serves store until the end of the test.
+// mustServe serves store, to everybody, until the end of the test.
 func mustServe(t *testing.T, store ticket.Store) *server {
+	t.Helper()
+	return mustServeSecurely(t, store, rpc.Security{})
+}
+
+func mustServeSecurely(t *testing.T, store ticket.Store, security rpc.Security) *server {
 	t.Helper()
 	s := &server{log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := rpc.New(store, func(context.Context) error { return s.notReady }, log)
-	listening, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(log))
+	listening, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(security, log))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.url = "http://" + listening.Addr()
+	if security.TLS != nil {
+		s.url = "https://" + listening.Addr()
+	}
 	listening.Start(func(err error) { t.Error(err) })
 	t.Cleanup(func() {
 		if err := listening.Stop(context.Background()); err != nil {

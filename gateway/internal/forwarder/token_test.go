@@ -1,0 +1,155 @@
+package forwarder_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/authn"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+)
+
+const rightToken, wrongToken = "hush-the-right-one", "hush-the-wrong-one"
+
+// guarded is a ticketsvc that lets nobody through without the right token, by the header that callers see.
+func guarded(s *ticketsvc, refused func()) http.Handler {
+	inner := s.handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token, _ := authn.BearerToken(r); token == rightToken {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		refused()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"code":"unauthenticated","message":"a valid token is needed"}`)
+	})
+}
+
+func TestAWrongTokenPausesEverythingUntilItIsRight(t *testing.T) {
+	t.Parallel()
+	b, s := newBox(t), newTicketsvc(nil)
+	refused := make(chan struct{}, 1000)
+	server := httptest.NewServer(guarded(s, func() { refused <- struct{}{} }))
+	t.Cleanup(server.Close)
+	var token atomic.Pointer[string]
+	show := func(text string) { token.Store(&text) }
+	show(wrongToken)
+	var log bytes.Buffer
+	stop := startWithClient(t, b, server.URL, &log, 5*time.Second, forwarder.ClientOptions{Token: func() string { return *token.Load() }})
+	b.addMany(t, 200)
+	// The calls that were in flight, and more probes than an event has attempts.
+	for range 8 + 2*maxAttempts {
+		<-refused
+	}
+	show("") // as is no token at all
+	<-refused
+	<-refused
+	show(rightToken)
+	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
+		if r.Attempts != 0 || r.Reason != "" {
+			t.Errorf("event %s: %+v, want no attempts used up", id, r)
+		}
+	}
+	stop()
+	if loud := strings.Count(log.String(), "level=ERROR"); loud != 1 || !strings.Contains(log.String(), "code=unauthenticated") {
+		t.Errorf("%d errors logged, want one that says so:\n%s", loud, log.String())
+	}
+	if !strings.Contains(log.String(), "forwarding goes on") || strings.Contains(log.String(), "hush") {
+		t.Errorf("log, want one that says that it goes on, without tokens:\n%s", log.String())
+	}
+}
+
+func TestAWrongTokenIsSaidLoudlyAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	b, s := newBox(t), newTicketsvc(nil)
+	var calls atomic.Int64
+	refused := make(chan struct{}, 1000)
+	inner := guarded(s, func() { refused <- struct{}{} })
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) <= 20 {
+			panic(http.ErrAbortHandler) // ticketsvc is away, and comes back with other tokens.
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	var log bytes.Buffer
+	stop := start(t, b, server.URL, &log)
+	b.addMany(t, 50)
+	for range 5 {
+		<-refused
+	}
+	stop()
+	if warned, loud := strings.Count(log.String(), "can't be reached"), strings.Count(log.String(), "until the deployment is mended"); warned != 1 || loud != 1 {
+		t.Errorf("the outage was said %d times and the wrong token %d times, want once each:\n%s", warned, loud, log.String())
+	}
+}
+
+func TestARedirectNeverGetsTheToken(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.add(t, "e", body("e"))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	t.Cleanup(elsewhere.Close)
+	redirected := make(chan string, 1000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		redirected <- r.Header.Get("Authorization")
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(server.Close)
+	startWithClient(t, b, server.URL, io.Discard, 5*time.Second, forwarder.ClientOptions{Token: func() string { return rightToken }})
+	for range 3 {
+		if shown := <-redirected; shown != "Bearer "+rightToken {
+			t.Errorf("the call showed %q", shown)
+		}
+	}
+}
+
+func TestACertificateIsTrustedOrTheDeploymentIsWrong(t *testing.T) {
+	t.Parallel()
+	files := certificatetest.MustCreate(t)
+	b, s := newBox(t), newTicketsvc(nil)
+	var certificate httpserver.Certificate
+	if err := certificate.Set(files.MustRead(t)); err != nil {
+		t.Fatal(err)
+	}
+	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", &http.Server{Handler: s.handler(), TLSConfig: certificate.Config(),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Start(func(err error) { t.Error(err) })
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	url := "https://" + server.Addr()
+	b.addMany(t, 20)
+	var log bytes.Buffer
+	stop := start(t, b, url, &log)
+	for range 2 * maxAttempts {
+		<-b.settled
+	}
+	stop()
+	if !strings.Contains(log.String(), "until the deployment is mended") {
+		t.Errorf("a certificate that nobody vouches for was not said loudly:\n%s", log.String())
+	}
+	startWithClient(t, b, url, io.Discard, 5*time.Second, forwarder.ClientOptions{Authorities: files.MustPool(t)})
+	for id, r := range b.waitUntil(t, allInState(inbox.Forwarded)) {
+		if r.Attempts != 0 {
+			t.Errorf("event %s: %+v, want no attempts used up", id, r)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ticketbridge/ticketbridge/internal/credentials"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/reload"
+)
+
+// noteProblem notes what is wrong with a setting.
+type noteProblem func(flag, format string, values ...any)
+
+var errNoTokens = errors.New("holds no token: give it one or more, as scope=token")
+
+// readTokens makes what --tokens and --tokens-file give the tokens that count. When one of them is set, there is no call without a token,
+// also after a problem.
+func (c *config) readTokens(problem noteProblem) {
+	set := strings.Join(c.Tokens, "") != ""
+	if !set && c.TokensFile == "" {
+		return
+	}
+	current := &credentials.Current{}
+	c.security.Tokens = current
+	fixed, err := credentials.Parse(c.Tokens)
+	switch {
+	case err != nil:
+		problem("tokens", "%w", err)
+	case set && fixed.Empty():
+		problem("tokens", "%w", errNoTokens)
+	}
+	current.Set(fixed)
+	if c.TokensFile == "" {
+		return
+	}
+	files, err := reload.Load("--tokens-file", []string{c.TokensFile}, func(contents [][]byte) error {
+		// An empty file must not leave the service without any, when it is read again.
+		tokens, err := credentials.Parse(strings.Split(string(contents[0]), "\n"))
+		if err == nil && tokens.Empty() {
+			err = errNoTokens
+		}
+		if err == nil {
+			tokens, err = fixed.Join(tokens)
+		}
+		if err == nil {
+			current.Set(tokens)
+		}
+		return err
+	})
+	if err != nil {
+		problem("tokens-file", "%w", err)
+		return
+	}
+	c.files = append(c.files, files)
+}
+
+// readCertificate makes what --tls-cert-file and --tls-key-file hold the service's certificate.
+func (c *config) readCertificate(problem noteProblem) {
+	switch {
+	case c.TLSCertFile == "" && c.TLSKeyFile == "":
+		return
+	case c.TLSCertFile == "":
+		problem("tls-cert-file", "is not set, and --tls-key-file is: set both or neither")
+		return
+	case c.TLSKeyFile == "":
+		problem("tls-key-file", "is not set, and --tls-cert-file is: set both or neither")
+		return
+	}
+	certificate := &httpserver.Certificate{}
+	files, err := reload.Load("--tls-cert-file, --tls-key-file", []string{c.TLSCertFile, c.TLSKeyFile}, func(contents [][]byte) error {
+		return certificate.Set(contents[0], contents[1])
+	})
+	if err != nil {
+		problem("tls-cert-file", "or --tls-key-file %w", err)
+		return
+	}
+	c.security.TLS = certificate.Config()
+	c.files = append(c.files, files)
+}

@@ -1,0 +1,118 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"connectrpc.com/authn"
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/credentials"
+)
+
+// callers are the scopes that may call a procedure. Nil means everybody, with or without a token.
+type callers []credentials.Scope
+
+var (
+	everybody callers
+	anyToken  = callers{credentials.Ingest, credentials.Read, credentials.Admin}
+	ingesters = callers{credentials.Ingest, credentials.Admin}
+	readers   = callers{credentials.Read, credentials.Admin}
+	operators = callers{credentials.Admin}
+)
+
+// access is the one table of who may call what, once there are tokens. A procedure that is not in it can't be called.
+//
+// Health is for balancers, which have no token, and says no more than they need. Reflection shows the contract to whoever has a token.
+var access = map[string]callers{
+	ticketv1connect.TicketEventServiceTicketCreatedProcedure: ingesters,
+	ticketv1connect.TicketEventServiceTicketUpdatedProcedure: ingesters,
+
+	ticketv1connect.TicketServiceGetTicketProcedure:        readers,
+	ticketv1connect.TicketServiceBatchGetTicketsProcedure:  readers,
+	ticketv1connect.TicketServiceListTicketsProcedure:      readers,
+	ticketv1connect.TicketServiceListTicketEventsProcedure: readers,
+	ticketv1connect.TicketServiceWatchTicketsProcedure:     readers,
+	ticketv1connect.TicketServiceGetTicketStatsProcedure:   readers,
+	ticketv1connect.TicketServiceEraseTicketProcedure:      operators,
+
+	"/" + grpchealth.HealthV1ServiceName + "/Check": everybody,
+	"/" + grpchealth.HealthV1ServiceName + "/Watch": everybody,
+
+	"/" + grpcreflect.ReflectV1ServiceName + "/ServerReflectionInfo":      anyToken,
+	"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": anyToken,
+}
+
+// strangerTimeout bounds how long whoever shows no token that counts can take over the body of a request, which nobody reads: net/http
+// waits for the body before it answers.
+const strangerTimeout = 2 * time.Second
+
+// guard lets those calls through to next that the access table allows to their tokens' scopes. It decides by the headers alone, so a call
+// that is refused costs no more than reading these.
+func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) http.Handler {
+	middleware := authn.NewMiddleware(func(ctx context.Context, request *http.Request) (any, error) {
+		return authorise(ctx, request, tokens, log)
+	})
+	checked := middleware.Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if authn.GetInfo(request.Context()) != nil {
+			// A server's connection takes deadlines, so it can't fail.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
+		next.ServeHTTP(w, request)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTimeout))
+		checked.ServeHTTP(w, request)
+	})
+}
+
+// authorise returns the scope of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log gets
+// neither tokens nor paths that are not in the table, which can hold anything.
+func authorise(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
+	procedure := request.URL.Path
+	allowed, known := access[procedure]
+	if known && allowed == nil {
+		return nil, nil
+	}
+	if !known {
+		procedure = "none of the contract's"
+	}
+	refuse := func(scope credentials.Scope, err *connect.Error) (any, error) {
+		log.DebugContext(ctx, "call refused", "procedure", procedure, "code", err.Code().String(), "scope", scope.String(), "remote", request.RemoteAddr)
+		return nil, err
+	}
+	scope := scopeOf(request, tokens)
+	switch {
+	case scope == credentials.None:
+		return refuse(scope, errUnauthenticated())
+	case !known:
+		// As without tokens, a client of a newer contract learns that this is an older service.
+		return refuse(scope, connect.NewError(connect.CodeUnimplemented, errors.New("there is no such procedure")))
+	case !slices.Contains(allowed, scope):
+		return refuse(scope, connect.NewError(connect.CodePermissionDenied, errors.New("the token's scope "+scope.String()+" does not allow this call")))
+	}
+	return scope, nil
+}
+
+// scopeOf returns the scope of a request's token. Two tokens count as none: which was meant is not for us to guess.
+func scopeOf(request *http.Request, tokens *credentials.Current) credentials.Scope {
+	token, found := authn.BearerToken(request)
+	if !found || len(request.Header["Authorization"]) != 1 {
+		return credentials.None
+	}
+	return tokens.Scope(token)
+}
+
+// errUnauthenticated tells neither whether there was a token nor what was wrong with it.
+func errUnauthenticated() *connect.Error {
+	err := connect.NewError(connect.CodeUnauthenticated, errors.New("a valid token is needed, as the header Authorization: Bearer <token>"))
+	err.Meta().Set("WWW-Authenticate", "Bearer")
+	return err
+}
