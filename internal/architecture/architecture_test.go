@@ -55,6 +55,7 @@ var rules = map[string][]string{
 	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
 	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,
+	module + "internal/credentials":       nil,
 }
 
 var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}

@@ -101,6 +101,10 @@ func newReplicatedSystem(t *testing.T, databaseURL string, extra ...string) *sys
 func startSystem(t *testing.T, folder string, replicas int, extra []string) *system {
 	t.Helper()
 	s := &system{folder: folder, gateways: make([]*service, replicas), ticketsvcs: make([]*service, replicas)}
+	scheme := "http://"
+	if slices.ContainsFunc(extra, func(setting string) bool { return strings.HasPrefix(setting, "TICKETSVC_TLS_CERT_FILE=") }) {
+		scheme = "https://"
+	}
 	var starting sync.WaitGroup
 	for i := range replicas {
 		gateway, gatewayAdmin, ticketsvc, ticketsvcAdmin := mustFreeAddress(t), mustFreeAddress(t), mustFreeAddress(t), mustFreeAddress(t)
@@ -110,7 +114,7 @@ func startSystem(t *testing.T, folder string, replicas int, extra []string) *sys
 		})
 		starting.Go(func() {
 			s.gateways[i] = s.start(t, "gateway", i, gateway, gatewayAdmin, append(slices.Clone(extra), "GATEWAY_WEBHOOK_SECRET="+secret,
-				"GATEWAY_LISTEN="+gateway, "GATEWAY_ADMIN_LISTEN="+gatewayAdmin, "GATEWAY_TICKETSVC_URL=http://"+ticketsvc))
+				"GATEWAY_LISTEN="+gateway, "GATEWAY_ADMIN_LISTEN="+gatewayAdmin, "GATEWAY_TICKETSVC_URL="+scheme+ticketsvc))
 		})
 	}
 	starting.Wait()

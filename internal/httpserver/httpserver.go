@@ -152,10 +152,12 @@ func CheckClosed(address, example string, protection Protection) error {
 	case protection.Credentials || IsLoopback(address):
 		return nil
 	case protection.Mend == "":
-		return fmt.Errorf("%q can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as %s",
+		return fmt.Errorf(
+			"%q can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as %s",
 			address, example)
 	default:
-		return fmt.Errorf("%q can be reached from other machines, and no credentials protect it: %s, or use a loopback address such as %s",
+		return fmt.Errorf(
+			"%q can be reached from other machines, and no credentials protect it: %s, or use a loopback address such as %s",
 			address, protection.Mend, example)
 	}
 }

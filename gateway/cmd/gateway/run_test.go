@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -70,6 +71,11 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		"a secret file that is missing":   {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("missing"), []string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "name a file"}},
 		"a URL without a host":            {"GATEWAY_TICKETSVC_URL=ticketsvc", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
 		"a URL of another scheme":         {"GATEWAY_TICKETSVC_URL=ftp://127.0.0.1", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
+		"a token that is short":           {"GATEWAY_TICKETSVC_TOKEN=hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "use 16"}},
+		"a token with its scope":          {"GATEWAY_TICKETSVC_TOKEN=ingest=hush-hush-hush-hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "the token alone"}},
+		"a token file that is missing":    {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("missing"), []string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "name a file"}},
+		"a token file without a token":    {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("file"), []string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "has 0 bytes"}},
+		"authorities that are none":       {"GATEWAY_TICKETSVC_CA_FILE=" + in("file"), []string{"--ticketsvc-ca-file / GATEWAY_TICKETSVC_CA_FILE", "name a PEM file"}},
 		"a database of another kind":      {"GATEWAY_DATABASE_URL=mysql://x", []string{"--database-url / GATEWAY_DATABASE_URL", "sqlite:<path>"}},
 		"a database's URL that is none":   {"GATEWAY_DATABASE_URL=postgres://x:y", []string{"--database-url / GATEWAY_DATABASE_URL", "postgres://user"}},
 		"a database of a newer schema":    {"GATEWAY_DATABASE_URL=sqlite:" + in("newer.db"), []string{"--database-url / GATEWAY_DATABASE_URL", "run a newer binary"}},
@@ -98,6 +104,9 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			if strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, "gateway: ") {
 				t.Errorf("output %q, want one line from the gateway", line)
 			}
+			if strings.Contains(line, "hush") {
+				t.Errorf("output %q holds a token", line)
+			}
 			for _, want := range test.want {
 				if !strings.Contains(line, want) {
 					t.Errorf("output %q lacks %q", line, want)
@@ -110,9 +119,24 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"--webhook-path=x"}, env(t, "GATEWAY_WEBHOOK_SECRET=", "GATEWAY_MAX_ATTEMPTS=0"), io.Discard, &stderr)
-	if code != settings.ExitSettings || strings.Count(stderr.String(), "\n") != 3 {
-		t.Errorf("exit code %d and output\n%s\nwant %d and a line for each of three settings", code, stderr.String(), settings.ExitSettings)
+	code := run(t.Context(), []string{"--webhook-path=x", "--ticketsvc-token=0123456789abcdef", "--ticketsvc-token-file=as-well"},
+		env(t, "GATEWAY_WEBHOOK_SECRET=", "GATEWAY_MAX_ATTEMPTS=0"), io.Discard, &stderr)
+	if code != settings.ExitSettings || strings.Count(stderr.String(), "\n") != 4 {
+		t.Errorf("exit code %d and output\n%s\nwant %d and a line for each of four settings", code, stderr.String(), settings.ExitSettings)
+	}
+}
+
+func TestATokenThatCrossesANetworkReadablyIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"http://127.0.0.1:1": false, "http://localhost:1": false, "http://[::1]:1": false, "https://ticketsvc.test": false,
+		"http://ticketsvc.test": true, "http://192.0.2.1:9090": true, "http://[2001:db8::1]": true} {
+		parsed, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := isReadable(parsed); got != want {
+			t.Errorf("what is sent to %s is readable: %v, want %v", address, got, want)
+		}
 	}
 }
 
@@ -122,7 +146,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, env(t), &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
 		t.Errorf("exit code %d, errors %q", code, stderr.String())
 	}
-	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "webhook-secret", "webhook-secret-file",
+	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token", "ticketsvc-token-file", "ticketsvc-ca-file", "webhook-secret", "webhook-secret-file",
 		"timestamp-tolerance", "max-body-bytes", "unsigned", "unexpected", "signature-header"} {
 		variable := "$GATEWAY_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 		if !strings.Contains(stdout.String(), "--"+setting) || !strings.Contains(stdout.String(), variable) {

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +21,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
@@ -131,6 +134,44 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	}
 }
 
+func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
+	t.Parallel()
+	certificate := certificatetest.MustCreate(t)
+	for name, test := range map[string]struct {
+		args  []string
+		https bool
+		warns bool
+	}{
+		"cleartext for others":       {[]string{"--listen=0.0.0.0:0"}, false, true},
+		"cleartext for this machine": {nil, false, false},
+		"TLS for others":             {[]string{"--listen=0.0.0.0:0", "--tls-cert-file=" + certificate.Certificate, "--tls-key-file=" + certificate.Key}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := mustRun(t, append(test.args, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--tokens=read=hush-hush-hush-hush")...)
+			address, err := url.Parse(r.rpc)
+			if err != nil || (address.Scheme == "https") != test.https {
+				t.Fatalf("it says that it is at %s, %v", r.rpc, err)
+			}
+			address.Host = net.JoinHostPort("127.0.0.1", address.Port())
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: certificate.MustPool(t)}}
+			defer transport.CloseIdleConnections()
+			client := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, address.String())
+			for token, want := range map[string]connect.Code{"": connect.CodeUnauthenticated, "hush-hush-hush-hush": connect.CodeNotFound} {
+				ctx, call := connect.NewClientContext(t.Context())
+				call.RequestHeader().Set("Authorization", "Bearer "+token)
+				if _, err := client.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t"}); connect.CodeOf(err) != want {
+					t.Errorf("with the token %q: %v, want %v", token, err, want)
+				}
+			}
+			r.stop()
+			if log := r.log.String(); strings.Contains(log, "in cleartext") != test.warns || strings.Contains(log, "hush") {
+				t.Errorf("log, want a warning: %v, and no token:\n%s", test.warns, log)
+			}
+		})
+	}
+}
+
 // fails runs the service with what can't work, and returns its exit code and what it says.
 func fails(t *testing.T, env map[string]string, args ...string) (int, []string) {
 	t.Helper()
@@ -162,6 +203,11 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	tokens := filepath.Join(folder, "tokens")
+	if err := os.WriteFile(tokens, []byte("admin=hush-hush-hush-hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certificate := certificatetest.MustCreate(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -173,13 +219,25 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an unknown flag":                {[]string{"--bogus"}, "--bogus"},
-		"a database of no kind":          {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: is not of the form"},
-		"a folder that can't be made":    {[]string{"--database-url=sqlite:" + file + "/a.db"}, "--database-url / TICKETSVC_DATABASE_URL: "},
-		"a database in use":              {[]string{"--database-url=sqlite:" + filepath.Join(folder, "running.db")}, "in use by another process"},
-		"an address in use":              {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"}, "--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},
-		"an admin address in use":        {[]string{database + "2", "--admin-listen=" + taken.Addr().String()}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: can't listen on"},
-		"an address without a port":      {[]string{database + "3", "--listen=127.0.0.1"}, "--listen / TICKETSVC_LISTEN: \"127.0.0.1\" is not an address"},
+		"an unknown flag":             {[]string{"--bogus"}, "--bogus"},
+		"a database of no kind":       {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: is not of the form"},
+		"a folder that can't be made": {[]string{"--database-url=sqlite:" + file + "/a.db"}, "--database-url / TICKETSVC_DATABASE_URL: "},
+		"a database in use":           {[]string{"--database-url=sqlite:" + filepath.Join(folder, "running.db")}, "in use by another process"},
+		"an address in use":           {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"}, "--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},
+		"an admin address in use":     {[]string{database + "2", "--admin-listen=" + taken.Addr().String()}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: can't listen on"},
+		"an address without a port":   {[]string{database + "3", "--listen=127.0.0.1"}, "--listen / TICKETSVC_LISTEN: \"127.0.0.1\" is not an address"},
+		"an address for others":       {[]string{database + "4", "--listen=0.0.0.0:0"}, "--listen / TICKETSVC_LISTEN: \"0.0.0.0:0\" can be reached from other machines, and no credentials protect it: set --tokens-file"},
+		"an address for others, with a certificate alone": {[]string{database + "5", "--listen=0.0.0.0:0", "--tls-cert-file=" + certificate.Certificate,
+			"--tls-key-file=" + certificate.Key}, "no credentials protect it"},
+		"an admin address for others":    {[]string{database + "6", "--admin-listen=0.0.0.0:0", "--tokens=read=hush-hush-hush-hush"}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: "},
+		"a token without a scope":        {[]string{database + "7", "--tokens=read=hush-hush-hush-hush,hush-hush-hush-hush"}, "--tokens / TICKETSVC_TOKENS: entry 2 is not of the form"},
+		"a token that is short":          {[]string{database + "8", "--listen=0.0.0.0:0", "--tokens=read=hush"}, "--tokens / TICKETSVC_TOKENS: entry 1"},
+		"a file of tokens not there":     {[]string{database + "10", "--tokens-file=hush"}, "--tokens-file / TICKETSVC_TOKENS_FILE: can't be read"},
+		"a file of tokens without any":   {[]string{database + "11", "--tokens-file=" + file}, "--tokens-file / TICKETSVC_TOKENS_FILE: holds no token"},
+		"a token of two scopes":          {[]string{database + "12", "--tokens=read=hush-hush-hush-hush", "--tokens-file=" + tokens}, "--tokens-file / TICKETSVC_TOKENS_FILE: "},
+		"a certificate without a key":    {[]string{database + "13", "--tls-cert-file=" + certificate.Certificate}, "--tls-key-file / TICKETSVC_TLS_KEY_FILE: is not set"},
+		"a key without a certificate":    {[]string{database + "14", "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is not set"},
+		"a certificate that is none":     {[]string{database + "15", "--tls-cert-file=" + tokens, "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: or --tls-key-file can't be used"},
 		"a time that is no time":         {[]string{"--shutdown-timeout=soon"}, "--shutdown-timeout"},
 		"a log level that is none":       {[]string{"--log-level=loud"}, "--log-level"},
 		"a log format that is none":      {[]string{"--log-format=xml"}, "--log-format"},
@@ -187,8 +245,9 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, lines := fails(t, nil, test.args...)
-			if code != settings.ExitSettings || len(lines) != 1 || !strings.Contains(lines[0], test.want) {
-				t.Errorf("exit code %d, %q; want %d and one line with %q", code, lines, settings.ExitSettings, test.want)
+			if code != settings.ExitSettings || len(lines) != 1 || !strings.Contains(lines[0], test.want) ||
+				strings.Contains(lines[0], "hush") {
+				t.Errorf("exit code %d, %q; want %d and one line with %q and without tokens", code, lines, settings.ExitSettings, test.want)
 			}
 		})
 	}
@@ -202,7 +261,9 @@ func TestHelpNamesEverySettingItsVariableAndDefault(t *testing.T) {
 	}
 	help := strings.Join(strings.Fields(stdout.String()), " ")
 	for _, want := range []string{"--listen=", "$TICKETSVC_LISTEN", "127.0.0.1:9090", "--admin-listen=", "$TICKETSVC_ADMIN_LISTEN", "127.0.0.1:9091",
-		"--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
+		"--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--tokens=",
+		"$TICKETSVC_TOKENS", "--tokens-file=", "$TICKETSVC_TOKENS_FILE", "--tls-cert-file=", "$TICKETSVC_TLS_CERT_FILE", "--tls-key-file=",
+		"$TICKETSVC_TLS_KEY_FILE", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
 		"--log-level=", "$TICKETSVC_LOG_LEVEL", "info", "--log-format=", "$TICKETSVC_LOG_FORMAT", "text"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %q:\n%s", want, stdout.String())

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -85,7 +86,8 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 		procedure = "none of the contract's"
 	}
 	refuse := func(scope credentials.Scope, err *connect.Error) (any, error) {
-		log.DebugContext(ctx, "call refused", "procedure", procedure, "code", err.Code().String(), "scope", scope.String(), "remote", request.RemoteAddr)
+		log.DebugContext(ctx, "call refused",
+			"procedure", procedure, "code", err.Code().String(), "scope", scope.String(), "remote", request.RemoteAddr)
 		return nil, err
 	}
 	scope := scopeOf(request, tokens)
@@ -96,7 +98,7 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 		// As without tokens, a client of a newer contract learns that this is an older service.
 		return refuse(scope, connect.NewError(connect.CodeUnimplemented, errors.New("there is no such procedure")))
 	case !slices.Contains(allowed, scope):
-		return refuse(scope, connect.NewError(connect.CodePermissionDenied, errors.New("the token's scope "+scope.String()+" does not allow this call")))
+		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))
 	}
 	return scope, nil
 }
@@ -112,7 +114,7 @@ func scopeOf(request *http.Request, tokens *credentials.Current) credentials.Sco
 
 // errUnauthenticated tells neither whether there was a token nor what was wrong with it.
 func errUnauthenticated() *connect.Error {
-	err := connect.NewError(connect.CodeUnauthenticated, errors.New("a valid token is needed, as the header Authorization: Bearer <token>"))
+	err := connect.NewError(connect.CodeUnauthenticated, errors.New("a valid bearer token is needed"))
 	err.Meta().Set("WWW-Authenticate", "Bearer")
 	return err
 }
