@@ -34,6 +34,7 @@ func TestParseRefusesAndKeepsTheSecret(t *testing.T) {
 		"":                              form,
 		"sqlite:":                       form,
 		"sqlite::memory:":               form,
+		"sqlite://data/a.db":            form,
 		"data/a.db":                     form,
 		"mysql://u:secret@h/db":         form,
 		"postgres:u:secret@h":           form,

@@ -56,7 +56,8 @@ type DB struct {
 // PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names, and false for any other.
 func PathFromURL(databaseURL string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(databaseURL, "sqlite:")
-	return path, ok && path != "" && !strings.HasPrefix(path, ":")
+	// With two slashes, as in postgres://, it would be a file at the root of the file system.
+	return path, ok && path != "" && !strings.HasPrefix(path, ":") && !strings.HasPrefix(path, "//")
 }
 
 // Open opens the database, makes it when it is missing, and brings its schema up to date.

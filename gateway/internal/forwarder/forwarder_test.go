@@ -213,6 +213,12 @@ func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
 	return startWithTimeout(t, b, url, log, 5*time.Second)
 }
 
+// startPatiently is as [start], with waits as long as chance can make them.
+func startPatiently(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
+	t.Helper()
+	return startWith(t, b, url, log, 5*time.Second, 0.99, forwarder.ClientOptions{})
+}
+
 func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration) (stop func()) {
 	t.Helper()
 	return startWithClient(t, b, url, log, callTimeout, forwarder.ClientOptions{})
@@ -220,9 +226,15 @@ func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeo
 
 func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions) (stop func()) {
 	t.Helper()
+	return startWith(t, b, url, log, callTimeout, 0.01, options)
+}
+
+func startWith(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, random float64, options forwarder.ClientOptions,
+) (stop func()) {
+	t.Helper()
 	options.Concurrency = 8
 	f := forwarder.New(b, forwarder.NewClient(url, options), forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts,
-		Now: time.Now, Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
+		Now: time.Now, Random: func() float64 { return random }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

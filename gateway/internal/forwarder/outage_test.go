@@ -70,13 +70,14 @@ func TestAnOutageIsProbedWithOneCallAtATime(t *testing.T) {
 		return nil
 	})
 	b.addMany(t, 200)
-	start(t, b, startServer(t, s), io.Discard)
-	// The calls that were in flight when the outage began, and some probes.
-	for range 8 + 10 {
+	// Probes do not wait for one another, so they are to be further apart than a call takes.
+	startPatiently(t, b, startServer(t, s), io.Discard)
+	// The calls that were in flight when the outage began, and a probe.
+	for range 8 + 1 {
 		<-calls
 	}
 	s.peak.Store(0)
-	for range 10 {
+	for range 4 {
 		<-calls
 	}
 	if peak := s.peak.Load(); peak != 1 {
