@@ -27,7 +27,7 @@ func filterable(value string) string {
 
 // newConditions returns the conditions that [ticket.Filter.Matches] stands for.
 func newConditions(f ticket.Filter) conditions {
-	var c conditions
+	c := conditions{texts: []string{"NOT erased"}}
 	if len(f.Statuses) > 0 {
 		statuses := make([]int32, len(f.Statuses))
 		for i, status := range f.Statuses {
@@ -77,8 +77,5 @@ func (c *conditions) addAny(column string, values any) {
 }
 
 func (c *conditions) sql() string {
-	if len(c.texts) == 0 {
-		return ""
-	}
 	return " WHERE " + strings.Join(c.texts, " AND ")
 }

@@ -16,7 +16,8 @@ import (
 func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
 	var content []byte
 	err := s.query(ctx, func(q postgresdb.Querier) error {
-		return q.QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1", postgresdb.EscapeText(ticketID)).Scan(&content)
+		return q.QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1 AND NOT erased",
+			postgresdb.EscapeText(ticketID)).Scan(&content)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ticket.Ticket{}, ticket.ErrNotFound
@@ -32,7 +33,8 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (tickets map[s
 	// One statement sees one moment.
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		tickets = make(map[string]ticket.Ticket, len(ticketIDs))
-		rows, err := q.Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1)", escaped(ticketIDs))
+		rows, err := q.Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) AND NOT erased",
+			escaped(ticketIDs))
 		if err != nil {
 			return err
 		}
@@ -121,26 +123,28 @@ func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where co
 func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
 	err = s.read(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
+		var erased bool
 		var content, stamps []byte
-		err := tx.QueryRow(ctx, "SELECT stamps, content FROM ticketsvc.tickets WHERE ticket_id = $1", id).Scan(&stamps, &content)
+		err := tx.QueryRow(ctx, "SELECT erased, stamps, content FROM ticketsvc.tickets WHERE ticket_id = $1", id).Scan(&erased, &stamps, &content)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ticket.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		record, err := ticketcodec.UnmarshalRecord(content, stamps)
-		if err != nil {
-			return ticket.Unreadable(ticketID, err)
+		var record *ticket.Record
+		if !erased {
+			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
+				return ticket.Unreadable(ticketID, err)
+			}
 		}
-		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3", id, after, limit+1)
+		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3", id, after, limit+1)
 		if err != nil {
 			return err
 		}
 		events, err = readEvents(rows)
 		for i := range events {
-			e := &events[i]
-			e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+			events[i].Outcome = record.OutcomeOf(&events[i])
 		}
 		return err
 	})
@@ -169,7 +173,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit int) (events []t
 	return events, nil
 }
 
-const selectEvents = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"
+const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"
 
 // readEvents reads the rows of [selectEvents].
 func readEvents(rows pgx.Rows) (events []ticket.Event, err error) {

@@ -18,7 +18,8 @@ const (
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 
 	// The rows are locked in the order in which they are returned, which is the same in every transaction.
-	lockTickets     = `SELECT ticket_id, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id FOR NO KEY UPDATE`
+	lockTickets = `SELECT ticket_id, erased, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id
+ FOR NO KEY UPDATE`
 	lockFreeTickets = lockTickets + ` SKIP LOCKED`
 	findTickets     = `SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id = ANY($1)`
 	findEvents      = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
@@ -73,6 +74,7 @@ func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bo
 func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, skipHeld bool) (kept map[string]bool, err error) {
 	type row struct {
 		id              string
+		erased          bool
 		stamps, content []byte
 	}
 	var rows []row
@@ -86,7 +88,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 	batch.Queue(ticketLockTimeout)
 	batch.Queue(lock, ids).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
-			err = r.Scan(&row.id, &row.stamps, &row.content)
+			err = r.Scan(&row.id, &row.erased, &row.stamps, &row.content)
 			return row, err
 		})
 		return err
@@ -115,6 +117,10 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 		id := postgresdb.UnescapeText(row.id)
 		kept[id] = true
 		if !recording.Needs(id) {
+			continue
+		}
+		if row.erased {
+			recording.Erased(id)
 			continue
 		}
 		if record, err := ticketcodec.UnmarshalRecord(row.content, row.stamps); err == nil {

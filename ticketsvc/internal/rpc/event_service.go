@@ -19,11 +19,11 @@ func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	duplicate, err := s.recorder.Record(ctx, change)
+	recorded, err := s.recorder.Record(ctx, change)
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketCreatedResponse{Duplicate: duplicate}, nil
+	return &ticketv1.TicketCreatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased}, nil
 }
 
 // TicketUpdated implements the RPC of that name.
@@ -32,9 +32,9 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	duplicate, err := s.recorder.Record(ctx, change)
+	recorded, err := s.recorder.Record(ctx, change)
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketUpdatedResponse{Duplicate: duplicate}, nil
+	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased}, nil
 }

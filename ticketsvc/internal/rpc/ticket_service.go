@@ -103,6 +103,19 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	return response, nil
 }
 
+// EraseTicket implements the RPC of that name.
+func (s *ticketService) EraseTicket(ctx context.Context, request *ticketv1.EraseTicketRequest) (*ticketv1.EraseTicketResponse, error) {
+	id, err := ticketpb.ToTicketID(request.GetTicketId())
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.store.Erase(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("ticket %q: %w", id, err)
+	}
+	return &ticketv1.EraseTicketResponse{ErasedEventCount: events}, nil
+}
+
 // placeOf returns the place that a page token stands for, nil for an empty one. The error is a [*ticket.InvalidError].
 func placeOf[P any](query []byte, token string, decode func([]byte) (P, bool)) (*P, error) {
 	if token == "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // selectEvents is what [scanEvents] reads.
-const selectEvents = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content FROM events"
+const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM events"
 
 // ReadLog implements [ticket.Store].
 func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.Event, error) {
@@ -28,19 +28,22 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.E
 // ListEvents implements [ticket.Store].
 func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {
+		var erased bool
 		var content, stamps []byte
-		err := tx.QueryRowContext(ctx, "SELECT stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&stamps, &content)
+		err := tx.QueryRowContext(ctx, "SELECT erased, stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&erased, &stamps, &content)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ticket.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		record, err := ticketcodec.UnmarshalRecord(content, stamps)
-		if err != nil {
-			return ticket.Unreadable(ticketID, err)
+		var record *ticket.Record
+		if !erased {
+			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
+				return ticket.Unreadable(ticketID, err)
+			}
 		}
-		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND event_id IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?",
 			ticketID, after, limit+1)
 		if err != nil {
 			return err
@@ -49,8 +52,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 			return err
 		}
 		for i := range events {
-			e := &events[i]
-			e.Outcome = record.Outcome(ticket.Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+			events[i].Outcome = record.OutcomeOf(&events[i])
 		}
 		return nil
 	})

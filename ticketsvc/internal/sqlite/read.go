@@ -155,6 +155,7 @@ func (c conditions) sql() (where string, args []any) {
 // filterConditions returns the conditions that [ticket.Filter.Matches] stands for.
 func filterConditions(f ticket.Filter) conditions {
 	var c conditions
+	c.add("erased = 0")
 	addOneOf(&c, "status", f.Statuses)
 	addOneOf(&c, "app_id", f.AppIDs)
 	addOneOf(&c, "category_id", f.CategoryIDs)

@@ -83,10 +83,15 @@ func (b *batch) readTickets(ctx context.Context) error {
 	b.rows = make(map[*ticket.Record]row, len(ids))
 	var number int64
 	var id string
+	var erased bool
 	var stamps, content sql.RawBytes
 	return b.store.findRecords.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
-		if err := rows.Scan(&number, &id, &stamps, &content); err != nil {
+		if err := rows.Scan(&number, &id, &erased, &stamps, &content); err != nil {
 			return err
+		}
+		if erased {
+			b.recording.Erased(id)
+			return nil
 		}
 		record, err := ticketcodec.UnmarshalRecord(content, stamps)
 		if err != nil {

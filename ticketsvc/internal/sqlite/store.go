@@ -61,7 +61,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	if s.findEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"); err != nil {
 		return err
 	}
-	if s.findRecords, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT number, ticket_id, stamps, content FROM tickets"+
+	if s.findRecords, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT number, ticket_id, erased, stamps, content FROM tickets"+
 		" WHERE ticket_id IN (", "?", ")"); err != nil {
 		return err
 	}
@@ -82,10 +82,11 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		" update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
 		return err
 	}
-	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ?"); err != nil {
+	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {
 		return err
 	}
-	s.findContents, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE ticket_id IN (", "?", ")")
+	s.findContents, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE erased = 0 AND ticket_id IN (",
+		"?", ")")
 	return err
 }
 

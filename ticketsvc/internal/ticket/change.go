@@ -10,6 +10,8 @@ const (
 	Created EventName = "ticket.created"
 	// Updated: fields of a ticket changed.
 	Updated EventName = "ticket.updated"
+	// Erased is no event of the provider's: it stands at the place of the log where a ticket was erased, without an event id.
+	Erased EventName = "ticket.erased"
 )
 
 // Stamp orders events: by the time at which they occurred, then by id, so that two events never have the same.

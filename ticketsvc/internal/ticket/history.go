@@ -12,6 +12,8 @@ const (
 	OutcomeSuperseded Outcome = 3
 	// OutcomeNoFields: the event named nothing.
 	OutcomeNoFields Outcome = 4
+	// OutcomeErased: the ticket was erased, and with it what the event said.
+	OutcomeErased Outcome = 5
 )
 
 // Event is a recorded event, without the values that it gave.
@@ -27,6 +29,14 @@ type Event struct {
 	Content Content
 	// Outcome is what that still means, given the ticket as it was when the event was read. 0 in [Store.ReadLog].
 	Outcome Outcome
+}
+
+// OutcomeOf returns what an event of the record's ticket still means for it. r is nil for a ticket that was erased.
+func (r *Record) OutcomeOf(e *Event) Outcome {
+	if r == nil {
+		return OutcomeErased
+	}
+	return r.Outcome(Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
 }
 
 // Outcome returns what the event with this stamp, which named content, still means for the ticket. The event is one of the record's.

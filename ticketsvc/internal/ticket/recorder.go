@@ -42,12 +42,12 @@ func NewRecorder(store Store) *Recorder {
 	})}
 }
 
-// Record records an event, and returns once it is durable. duplicate tells that it was recorded before, so that it had no effect.
+// Record records an event, and returns once it is durable. What is returned says when it had no effect.
 //
 // It returns [ErrBusy] or [ErrStopping] when the change was not taken, the errors of [Store.Record] and of [Recorded] when it was not
 // recorded, and ctx's error when ctx ended first; in that last case it may be recorded all the same. The change's lists and maps must not
 // be changed afterwards. The text names the event and the ticket.
-func (r *Recorder) Record(ctx context.Context, change Change) (duplicate bool, err error) {
+func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) {
 	recorded, err := r.committer.Do(ctx, change)
 	switch {
 	case err == nil:
@@ -58,9 +58,9 @@ func (r *Recorder) Record(ctx context.Context, change Change) (duplicate bool, e
 		err = ErrStopping
 	}
 	if err != nil {
-		return false, fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)
+		return Recorded{}, fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)
 	}
-	return recorded.Duplicate, nil
+	return recorded, nil
 }
 
 // Stop takes no more events, and returns once those taken are recorded or ctx ends.

@@ -57,9 +57,9 @@ func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
 	}}
 	recorder := ticket.NewRecorder(store)
 	for eventID, want := range map[string]ticket.Recorded{"new": {}, "again": {Duplicate: true}, "bad": {Err: ticket.ErrCorrupt}} {
-		duplicate, err := recorder.Record(t.Context(), ticket.Change{EventID: eventID, TicketID: "t"})
-		if duplicate != want.Duplicate || !errors.Is(err, want.Err) {
-			t.Errorf("Record(%s) = %v, %v; want %+v", eventID, duplicate, err, want)
+		recorded, err := recorder.Record(t.Context(), ticket.Change{EventID: eventID, TicketID: "t"})
+		if recorded.Duplicate != want.Duplicate || !errors.Is(err, want.Err) {
+			t.Errorf("Record(%s) = %v, %v; want %+v", eventID, recorded, err, want)
 		}
 		if err != nil && !strings.Contains(err.Error(), `event "bad" of ticket "t"`) {
 			t.Errorf("error %v, want one that names the event and the ticket", err)

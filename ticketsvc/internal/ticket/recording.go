@@ -11,7 +11,7 @@ import (
 // A store looks up the events in its log and says which it found, loads the tickets that are needed, merges, and writes what that
 // returns:
 //
-//	EventIDs → Logged … → TicketIDs → Load or Fail … → Merge → Recorded
+//	EventIDs → Logged … → TicketIDs → Load, Erased or Fail … → Merge → Recorded
 //
 // A store that has to lock tickets before it looks at the log asks for TicketIDs first, and then, of each, whether it is still needed.
 type Recording struct {
@@ -33,6 +33,8 @@ type merging struct {
 	record *Record
 	// err says why the ticket can't be used.
 	err error
+	// erased tells that the ticket was erased.
+	erased bool
 }
 
 // NewRecording returns the recording of changes, which must not be changed before it is over.
@@ -111,6 +113,13 @@ func (r *Recording) Load(ticketID string, record *Record) {
 	}
 }
 
+// Erased says that a ticket of the batch was erased: its new changes are dropped.
+func (r *Recording) Erased(ticketID string) {
+	if t := r.ticket(ticketID); t != nil {
+		t.erased = true
+	}
+}
+
 // Fail says that a ticket of the batch can't be used: its new changes get err, and the others go on.
 func (r *Recording) Fail(ticketID string, err error) {
 	if t := r.ticket(ticketID); t != nil {
@@ -125,15 +134,15 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 	for i := range r.changes {
 		c := &r.changes[i]
 		if r.recorded[i].Duplicate {
-			// The duplicate of an event that could not be recorded is none.
-			if err := r.recorded[r.firsts[c.EventID]].Err; err != nil {
-				r.recorded[i] = Recorded{Err: err}
+			// The duplicate of an event that is not recorded is none.
+			if first := r.recorded[r.firsts[c.EventID]]; first.Err != nil || first.Erased {
+				r.recorded[i] = first
 			}
 			continue
 		}
 		t := r.ticket(c.TicketID)
-		if t.err != nil {
-			r.recorded[i].Err = t.err
+		if t.err != nil || t.erased {
+			r.recorded[i] = Recorded{Err: t.err, Erased: t.erased}
 			continue
 		}
 		if t.record == nil {
@@ -144,7 +153,7 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 	}
 	records = make([]*Record, 0, len(r.tickets))
 	for i := range r.tickets {
-		if t := &r.tickets[i]; t.changes > 0 && t.err == nil {
+		if t := &r.tickets[i]; t.changes > 0 && t.err == nil && !t.erased {
 			records = append(records, t.record)
 		}
 	}

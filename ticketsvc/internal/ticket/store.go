@@ -34,6 +34,8 @@ func Unreadable(ticketID string, err error) error {
 type Recorded struct {
 	// Duplicate tells that the event was recorded before, so that the change had no effect.
 	Duplicate bool
+	// Erased tells that the ticket was erased before, so that the change is dropped, and nothing of it kept.
+	Erased bool
 	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld].
 	Err error
 }
@@ -48,6 +50,11 @@ type Store interface {
 	// recorded, as far as is known.
 	Record(ctx context.Context, changes []Change) ([]Recorded, error)
 
+	// Erase removes a ticket and what its events said, for ever: later changes of it are dropped. The ids of its events stay, so that they
+	// are still known. It is one durable transaction, which takes a place in the log: [Erased]. It returns how many events lost what
+	// they said. A ticket that was erased before is left as it is, with 0; one that is not known is erased ahead of its events.
+	Erase(ctx context.Context, ticketID string) (events int64, err error)
+
 	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt].
 	Get(ctx context.Context, ticketID string) (Ticket, error)
 
@@ -60,11 +67,12 @@ type Store interface {
 	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit int) (tickets []Ticket, more bool, err error)
 
 	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least
-	// 1. more tells whether others follow. Errors: [ErrNotFound], [ErrCorrupt], [ErrNewer].
+	// 1. more tells whether others follow. Those of an erased ticket have their ids and times, and [OutcomeErased]. Errors: [ErrNotFound],
+	// [ErrCorrupt], [ErrNewer].
 	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
 
-	// ReadLog returns, in the order of the log, the first events of the whole log behind the place after, at most limit, which is at least
-	// 1. They have no Outcome, since that depends on the ticket. A reader that goes on from the last event's sequence sees every event
+	// ReadLog returns, in the order of the log, the first events of the whole log behind the place after, and erasures ([Erased]) among
+	// them, at most limit, which is at least 1. They have no Outcome, since that depends on the ticket. A reader that goes on from the last event's sequence sees every event
 	// once, however many write meanwhile. Errors: [ErrCorrupt], [ErrNewer].
 	ReadLog(ctx context.Context, after int64, limit int) ([]Event, error)
 

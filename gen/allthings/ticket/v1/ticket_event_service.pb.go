@@ -163,7 +163,9 @@ func (x *TicketCreatedRequest) GetFieldMask() *fieldmaskpb.FieldMask {
 type TicketCreatedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the event was recorded before, so that this call had no effect.
-	Duplicate     bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
+	TicketErased  bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +203,13 @@ func (*TicketCreatedResponse) Descriptor() ([]byte, []int) {
 func (x *TicketCreatedResponse) GetDuplicate() bool {
 	if x != nil {
 		return x.Duplicate
+	}
+	return false
+}
+
+func (x *TicketCreatedResponse) GetTicketErased() bool {
+	if x != nil {
+		return x.TicketErased
 	}
 	return false
 }
@@ -282,7 +291,9 @@ func (x *TicketUpdatedRequest) GetFullSnapshot() bool {
 type TicketUpdatedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the event was recorded before, so that this call had no effect.
-	Duplicate     bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
+	TicketErased  bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +335,13 @@ func (x *TicketUpdatedResponse) GetDuplicate() bool {
 	return false
 }
 
+func (x *TicketUpdatedResponse) GetTicketErased() bool {
+	if x != nil {
+		return x.TicketErased
+	}
+	return false
+}
+
 var File_allthings_ticket_v1_ticket_event_service_proto protoreflect.FileDescriptor
 
 const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
@@ -338,17 +356,19 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x129\n" +
 	"\n" +
-	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"5\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"Z\n" +
 	"\x15TicketCreatedResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\xe7\x01\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"\xe7\x01\n" +
 	"\x14TicketUpdatedRequest\x128\n" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x12;\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12#\n" +
-	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\"5\n" +
+	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\"Z\n" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate2\xee\x01\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased2\xee\x01\n" +
 	"\x12TicketEventService\x12k\n" +
 	"\rTicketCreated\x12).allthings.ticket.v1.TicketCreatedRequest\x1a*.allthings.ticket.v1.TicketCreatedResponse\"\x03\x90\x02\x02\x12k\n" +
 	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02B\xe7\x01\n" +

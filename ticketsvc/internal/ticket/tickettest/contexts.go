@@ -37,6 +37,7 @@ func testClosed(t *testing.T, place Place) {
 func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	errs := map[string]error{"Ping": store.Ping(ctx)}
 	_, errs["Record"] = store.Record(ctx, []ticket.Change{titled("never recorded", "t1", 1, "x")})
+	_, errs["Erase"] = store.Erase(ctx, "never erased")
 	_, errs["Get"] = store.Get(ctx, "t1")
 	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"})
 	_, _, errs["List"] = store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 10)

@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+const (
+	// addErased adds the row of a ticket that is not known.
+	addErased = `INSERT INTO ticketsvc.tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time,
+ update_time, stamps, content) VALUES ($1, true, 0, '', '', '', '', '', '', '', '') ON CONFLICT (ticket_id) DO NOTHING`
+	lockErased  = `SELECT erased FROM ticketsvc.tickets WHERE ticket_id = $1 FOR NO KEY UPDATE`
+	eraseTicket = `UPDATE ticketsvc.tickets SET erased = true, status = 0, app_id = '', category_id = '', assigned_to = '', property_id = '',
+ create_time = '', update_time = '', stamps = '', content = '' WHERE ticket_id = $1`
+	eraseEvents = `UPDATE ticketsvc.events SET content = $2, payload = '' WHERE ticket_id = $1`
+)
+
+// Erase implements [ticket.Store].
+//
+// It locks as [Store.Record] does: the ticket first, and the log last. What another replica records for the ticket is either there before
+// the ticket is locked, and erased with it, or comes after, and is dropped.
+func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err error) {
+	id, nothing := postgresdb.EscapeText(ticketID), ticketcodec.MarshalContent(ticket.Content{})
+	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		events = 0
+		var added, erased bool
+		first := &pgx.Batch{}
+		first.Queue("begin")
+		first.Queue(addErased, id).Exec(func(tag pgconn.CommandTag) error {
+			added = tag.RowsAffected() > 0
+			return nil
+		})
+		first.Queue(lockErased, id).QueryRow(func(row pgx.Row) error { return row.Scan(&erased) })
+		if err := conn.SendBatch(ctx, first).Close(); err != nil {
+			return err
+		}
+		last := &pgx.Batch{}
+		if !erased {
+			last.Queue(eraseTicket, id)
+			last.Queue(eraseEvents, id, nothing).Exec(func(tag pgconn.CommandTag) error {
+				events = tag.RowsAffected()
+				return nil
+			})
+		}
+		if added || !erased {
+			last.Queue(s.numbering.lock)
+			last.Queue(s.numbering.appendEvents, []*string{nil}, []string{id}, []string{string(ticket.Erased)}, []bool{false}, []string{""},
+				[]string{""}, [][]byte{nothing}, [][]byte{{}})
+		}
+		last.Queue("commit")
+		return conn.SendBatch(ctx, last).Close()
+	})
+	if err != nil {
+		return 0, translate(err)
+	}
+	return events, nil
+}

@@ -1,0 +1,43 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// What PostgreSQL keeps of old rows goes when it vacuums, and what is in its log and in backups goes with these.
+func TestNoRowHoldsWhatWasErased(t *testing.T) {
+	t.Parallel()
+	const personal = "the tenant's name"
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	c := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
+		Named:  tickettest.Named("title", "assigned_to", "app_id", "category_id", "property_id"),
+		Values: ticket.Ticket{Title: personal, AssignedTo: personal, AppID: personal, CategoryID: personal, PropertyID: personal}}
+	if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+		t.Fatal(err)
+	}
+	conn := mustConnect(t, url)
+	rows := func() (n int) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticketsvc.events e WHERE position($1::bytea IN payload) > 0 OR"+
+			" e::text LIKE '%' || $2 || '%') + (SELECT count(*) FROM ticketsvc.tickets t WHERE position($1::bytea IN content) > 0 OR"+
+			" t::text LIKE '%' || $2 || '%')", []byte(personal), personal).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := rows(); n != 2 {
+		t.Fatalf("%d rows hold the text before, want 2", n)
+	}
+	if _, err := store.Erase(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	if n := rows(); n != 0 {
+		t.Errorf("%d rows hold what was erased", n)
+	}
+}

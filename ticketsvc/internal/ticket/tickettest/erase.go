@@ -1,0 +1,148 @@
+package tickettest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func mustErase(t *testing.T, store ticket.Store, id string) int64 {
+	t.Helper()
+	events, err := store.Erase(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// wantErased fails unless nothing shows the ticket, but for the ids of its events.
+func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string) {
+	t.Helper()
+	if _, err := store.Get(t.Context(), id); !errors.Is(err, ticket.ErrNotFound) {
+		t.Errorf("Get of an erased ticket: %v, want ErrNotFound", err)
+	}
+	if got, err := store.BatchGet(t.Context(), []string{id}); err != nil || len(got) != 0 {
+		t.Errorf("BatchGet of an erased ticket: %v, %v", got, err)
+	}
+	for _, order := range orders {
+		for _, listed := range walk(t, store, ticket.Filter{}, order, 10) {
+			if listed.ID == id {
+				t.Errorf("order %+v lists an erased ticket", order)
+			}
+		}
+	}
+	var got []string
+	for _, e := range allEvents(t, store, id, 10) {
+		got = append(got, e.EventID)
+		if e.Outcome != ticket.OutcomeErased || len(e.Content.FieldNames()) != 0 {
+			t.Errorf("event %s of an erased ticket: %+v", e.EventID, e)
+		}
+	}
+	if diff := cmp.Diff(eventIDs, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testErase(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	first, other := titled("e1", "t1", 1, "personal"), titled("e2", "t2", 2, "of another ticket")
+	first.Values.Attributes = map[string]string{"phone": `"+41"`}
+	mustRecord(t, store, first, other, titled("e3", "t1", 3, "also personal"))
+	if events := mustErase(t, store, "t1"); events != 2 {
+		t.Errorf("%d events lost what they said, want 2", events)
+	}
+	wantErased(t, store, "t1", "e1", "e3")
+	if diff := cmp.Diff(merged(other), mustGet(t, store, "t2")); diff != "" {
+		t.Error(diff)
+	}
+	if events := mustErase(t, store, "t1"); events != 0 {
+		t.Errorf("erased again: %d events, want 0", events)
+	}
+	// A late event, twice, and one that was recorded before.
+	late := titled("late", "t1", 9, "back again")
+	recorded, err := store.Record(t.Context(), []ticket.Change{late, late, first, titled("e4", "t2", 4, "x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ticket.Recorded{{Erased: true}, {Erased: true}, {Duplicate: true}, {}}, recorded); diff != "" {
+		t.Error(diff)
+	}
+	wantErased(t, store, "t1", "e1", "e3")
+	log, err := store.ReadLog(t.Context(), 3, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(log) != 2 || log[0].Name != ticket.Erased || log[0].TicketID != "t1" || log[0].EventID != "" || log[0].Sequence != 4 ||
+		log[1].EventID != "e4" || log[1].Sequence != 5 {
+		t.Errorf("the log goes on with %+v, want one erasure and then e4", log)
+	}
+}
+
+func testEraseAhead(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	if events := mustErase(t, store, "t1"); events != 0 {
+		t.Errorf("%d events, want 0", events)
+	}
+	recorded, err := store.Record(t.Context(), []ticket.Change{titled("e1", "t1", 1, "x")})
+	if err != nil || len(recorded) != 1 || !recorded[0].Erased {
+		t.Errorf("its first event: %+v, %v; want it dropped", recorded, err)
+	}
+	wantErased(t, store, "t1")
+}
+
+// testEraseAmongWriters erases tickets while others write them: whatever comes first, in the end they are erased.
+func testEraseAmongWriters(t *testing.T, place Place) {
+	const writers, rounds, tickets = 4, 40, 8
+	all := stores(t, place, writers+1)
+	var running sync.WaitGroup
+	for writer := range writers {
+		running.Go(func() {
+			for round := range rounds {
+				var batch []ticket.Change
+				for i := range tickets {
+					id := (i*(writer+1) + round) % tickets
+					batch = append(batch, titled(fmt.Sprintf("e%d-%d-%d", writer, round, i), fmt.Sprintf("t%d", id), int64(round), "personal"))
+				}
+				if _, err := all[writer].Record(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Go(func() {
+		for i := range tickets / 2 {
+			if _, err := all[writers].Erase(t.Context(), fmt.Sprintf("t%d", i)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	running.Wait()
+	store := all[0]
+	for i := range tickets {
+		_, err := store.Get(t.Context(), fmt.Sprintf("t%d", i))
+		if erased := i < tickets/2; erased != errors.Is(err, ticket.ErrNotFound) {
+			t.Errorf("ticket %d: %v", i, err)
+		}
+	}
+	last := int64(0)
+	for {
+		log, err := store.ReadLog(t.Context(), last, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(log) == 0 {
+			break
+		}
+		for _, e := range log {
+			if e.Sequence != last+1 {
+				t.Fatalf("behind %d comes %d", last, e.Sequence)
+			}
+			last = e.Sequence
+		}
+	}
+}
