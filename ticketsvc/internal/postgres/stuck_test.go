@@ -40,7 +40,7 @@ func stickBehind(t *testing.T, conn *pgx.Conn, statements ...string) {
 
 func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
 	t.Parallel()
-	const insertTicket = "INSERT INTO ticketsvc.tickets VALUES ('new', 0, '', '', '', '', '', '', '', '')"
+	const insertTicket = "INSERT INTO ticketsvc.tickets VALUES ('new', false, 0, '', '', '', '', '', '', '', '')"
 	for name, test := range map[string]struct{ stuckBehind, ticketID string }{
 		"with the lock of the log":    {postgres.LockLog, "unrelated"},
 		"with a ticket":               {"SELECT FROM ticketsvc.tickets WHERE ticket_id = 'old' FOR NO KEY UPDATE", "old"},
