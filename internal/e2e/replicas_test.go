@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -169,49 +170,50 @@ func TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce(t *testing.T) {
 // all that it had claimed, and wakes it.
 func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
 	t.Parallel()
-	const events = 3000
+	const events, rounds = 2000, 5
 	url := postgrestest.Database(t)
 	// A lease is as long as five calls may take, and some seconds.
-	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=300ms")
-	sending := s.send(t, simulator.Generate(5, events, simulator.GenerateOptions{}))
-	sending.wait(t, events/2)
-	// Its ticketsvc first, so that calls are in flight when it stops.
-	for _, service := range []*service{s.ticketsvcs[1], s.gateways[1]} {
-		if err := service.Signal(syscall.SIGSTOP); err != nil {
+	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=500ms")
+	conn := mustConnect(t, url)
+	want := map[string][]string{}
+	for round := range uint64(rounds) {
+		sending := s.send(t, simulator.Generate(100+round, events, simulator.GenerateOptions{}))
+		sending.wait(t, events/2)
+		// Its ticketsvc first, so that calls are in flight when it stops.
+		signal(t, syscall.SIGSTOP, s.ticketsvcs[1], s.gateways[1])
+		eventually(t, time.Minute, func(ctx context.Context) (bool, error) {
+			var pending, forwarded int
+			err := conn.QueryRow(ctx, "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state = 2) FROM gateway.deliveries").
+				Scan(&pending, &forwarded)
+			return err == nil && pending == 0 && forwarded >= events/2, errors.Join(err, fmt.Errorf("%d pending, %d forwarded", pending, forwarded))
+		})
+		before := finishedDeliveries(t, conn)
+		signal(t, syscall.SIGCONT, s.gateways[1])
+		// Its calls end now, with an error, and it has outcomes to write; unless it slept between two claims, and all was in vain.
+		wroteLate := s.gateways[1].logHasWithin(t, 10*time.Second, "outcomes came after another worker took the deliveries over")
+		after := finishedDeliveries(t, conn)
+		for id, row := range before {
+			if after[id] != row {
+				t.Errorf("delivery %d was %s and is %s", id, row, after[id])
+			}
+		}
+		signal(t, syscall.SIGCONT, s.ticketsvcs[1])
+		maps.Copy(want, sending.finish(t, events))
+		s.expectRecorded(t, want)
+		if wroteLate {
+			return
+		}
+	}
+	t.Errorf("the gateway that slept had no outcome to write in %d rounds", rounds)
+}
+
+func signal(t *testing.T, sent syscall.Signal, to ...*service) {
+	t.Helper()
+	for _, service := range to {
+		if err := service.Signal(sent); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sleeper := s.gateways[1]
-	conn := mustConnect(t, url)
-	count := func(ctx context.Context, condition string) (n int, err error) {
-		err = conn.QueryRow(ctx, "SELECT count(*) FROM gateway.deliveries WHERE "+condition).Scan(&n)
-		return n, err
-	}
-	eventually(t, time.Minute, func(ctx context.Context) (bool, error) {
-		pending, err := count(ctx, "state = 1")
-		forwarded, _ := count(ctx, "state = 2")
-		return err == nil && pending == 0 && forwarded >= events/2, errors.Join(err, fmt.Errorf("%d pending, %d forwarded", pending, forwarded))
-	})
-	before := finishedDeliveries(t, conn)
-	if err := sleeper.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	// Its calls end now, with an error, and it has outcomes to write.
-	const late = "outcomes came after another worker took the deliveries over"
-	eventually(t, time.Minute, func(context.Context) (bool, error) {
-		found, err := sleeper.logHas(late)
-		return found, errors.Join(err, errors.New("the gateway that slept wrote no outcome"))
-	})
-	after := finishedDeliveries(t, conn)
-	for id, row := range before {
-		if after[id] != row {
-			t.Errorf("delivery %d was %s and is %s", id, row, after[id])
-		}
-	}
-	if err := s.ticketsvcs[1].Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	s.expectRecorded(t, sending.finish(t, events))
 }
 
 // finishedDeliveries returns, as texts, the rows of all deliveries that are forwarded, by id.

@@ -73,6 +73,29 @@ func (s *service) logHas(text string) (bool, error) {
 	return strings.Contains(string(log), text), err
 }
 
+// logHasWithin tells whether the service's log has a text within that time.
+func (s *service) logHasWithin(t *testing.T, bound time.Duration, text string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		found, err := s.logHas(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found {
+			return true
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // system is gateways and ticketsvcs with their databases. Each gateway calls the ticketsvc of the same number.
 type system struct {
 	folder               string
