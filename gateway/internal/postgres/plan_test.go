@@ -150,8 +150,9 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 		return n
 	}
 	all, few := blocks(math.MinInt64, math.MinInt64), blocks(store.From())
-	if all < 50 || few > all/5 {
-		t.Errorf("a claim reads %d blocks, and %d from the very beginning; want a fifth at the most", few, all)
+	// What both read beside the index, of the catalog for one, varies with what else the server does.
+	if all-few < 50 {
+		t.Errorf("a claim reads %d blocks, and %d from the very beginning; want 50 more, those of the settled ones", few, all)
 	}
 }
 
