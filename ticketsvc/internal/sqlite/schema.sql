@@ -1,9 +1,9 @@
 -- Times are texts of a fixed width in UTC, such as 2026-03-02T07:15:30.123000000Z, so that they sort as times do; '' is none.
 
--- The log of all events, and of erasures, which have no event id. Its sequence has no gaps, and grows in commit order: the only writer assigns it within the transaction.
+-- The log of all events. Its sequence has no gaps, and grows in commit order: the only writer assigns it within the transaction.
 CREATE TABLE events (
   sequence      INTEGER PRIMARY KEY,
-  event_id      TEXT UNIQUE,
+  event_id      TEXT NOT NULL UNIQUE,
   ticket_id     TEXT NOT NULL,
   name          TEXT NOT NULL,
   full_snapshot INTEGER NOT NULL,
@@ -21,8 +21,6 @@ CREATE INDEX events_by_ticket ON events (ticket_id, sequence);
 CREATE TABLE tickets (
   number      INTEGER PRIMARY KEY,
   ticket_id   TEXT NOT NULL UNIQUE,
-  -- An erased ticket's row stays, with its id alone, so that nothing brings the ticket back. Every query of tickets leaves it out.
-  erased      INTEGER NOT NULL DEFAULT 0,
   status      INTEGER NOT NULL,
   app_id      TEXT NOT NULL,
   category_id TEXT NOT NULL,
@@ -36,8 +34,8 @@ CREATE TABLE tickets (
 ) STRICT;
 
 -- The orders of lists.
-CREATE INDEX tickets_by_create_time ON tickets (create_time, ticket_id) WHERE erased = 0;
-CREATE INDEX tickets_by_update_time ON tickets (update_time, ticket_id) WHERE erased = 0;
+CREATE INDEX tickets_by_create_time ON tickets (create_time, ticket_id);
+CREATE INDEX tickets_by_update_time ON tickets (update_time, ticket_id);
 
 -- The filters that leave few tickets, so that those few are sorted rather than all others skipped. Tickets without such an id are left
 -- out: they can be half of all, and are found by an order.

@@ -15,8 +15,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed erasure.sql
+	erasure string
+
+	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []string{schema, erasure}
+)
 
 // applicationID is "TBts".
 const applicationID = 0x54427473
@@ -43,7 +50,7 @@ type Store struct {
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []string{schema}, Readers: readers})
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,6 @@
+package sqlite
+
+// ApplicationID and Migrations are what files are made by.
+const ApplicationID = applicationID
+
+var Migrations = migrations

@@ -1,0 +1,62 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// TestAFileOfTheFirstVersionKeepsWhatItHolds has a file as the first version made it, with one event.
+func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:1], Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+		Values: ticket.Ticket{Title: "kept"}}
+	record := ticket.NewRecord("t1")
+	record.Apply(&change)
+	content, stamps := ticketcodec.MarshalRecord(record)
+	at := change.OccurTime.SortableText()
+	if _, err := old.Writer.ExecContext(t.Context(), "INSERT INTO events (sequence, event_id, ticket_id, name, full_snapshot, occur_time,"+
+		" receive_time, content, payload) VALUES (1, 'e1', 't1', 'ticket.created', 0, ?, '', ?, ?)", at,
+		ticketcodec.MarshalContent(change.Content()), ticketcodec.MarshalValues(&change)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Writer.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
+		" create_time, update_time, stamps, content) VALUES ('t1', 0, '', '', '', '', '', ?, ?, ?)", at, stamps, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	store, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if got, err := store.Get(t.Context(), "t1"); err != nil || !cmp.Equal(got, record.Ticket) {
+		t.Errorf("Get = %+v, %v", got, err)
+	}
+	recorded, err := store.Record(t.Context(), []ticket.Change{change})
+	if err != nil || !cmp.Equal(recorded, []ticket.Recorded{{Duplicate: true}}) {
+		t.Errorf("its event once more: %+v, %v; want a duplicate", recorded, err)
+	}
+	if events, err := store.Erase(t.Context(), "t1"); err != nil || events != 1 {
+		t.Errorf("Erase = %d, %v", events, err)
+	}
+	log, err := store.ReadLog(t.Context(), 0, 10)
+	if err != nil || len(log) != 2 || log[0].EventID != "e1" || log[1].Name != ticket.Erased {
+		t.Errorf("ReadLog = %+v, %v", log, err)
+	}
+}
