@@ -5,18 +5,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 )
+
+// unusedGrace is how long a stop waits for the first bytes on a connection that has brought none yet.
+const unusedGrace = 200 * time.Millisecond
 
 // Server is an HTTP server that listens.
 type Server struct {
 	server   *http.Server
 	listener net.Listener
 	served   chan error
+
+	mu sync.Mutex
+	// unused are the connections that have brought no request yet.
+	unused map[net.Conn]struct{}
 }
 
 // Listen makes server listen on address. The error is for whoever set the address.
@@ -26,7 +36,19 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on %s (%w): name an address of this machine, as host:port, that is free", address, cause(err))
 	}
-	return &Server{server: server, listener: listener, served: make(chan error, 1)}, nil
+	s := &Server{server: server, listener: listener, served: make(chan error, 1), unused: map[net.Conn]struct{}{}}
+	server.ConnState = s.noteState
+	return s, nil
+}
+
+func (s *Server) noteState(conn net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.unused[conn] = struct{}{}
+	} else {
+		delete(s.unused, conn)
+	}
 }
 
 // cause is the reason behind a listen error, without the address that the message has already.
@@ -62,11 +84,23 @@ func (s *Server) Start(onFailure func(error)) {
 // Stop takes no more connections, and lets the requests at hand end. Those that have not ended when ctx does are cut off, which is
 // the error then.
 func (s *Server) Stop(ctx context.Context) error {
+	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
+	unused := time.AfterFunc(unusedGrace, s.closeUnused)
+	defer unused.Stop()
 	err := s.server.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))
 	}
 	return errors.Join(err, <-s.served)
+}
+
+func (s *Server) closeUnused() {
+	s.mu.Lock()
+	unused := slices.Collect(maps.Keys(s.unused))
+	s.mu.Unlock()
+	for _, conn := range unused {
+		_ = conn.Close()
+	}
 }
 
 // Close lets go of the address of a server that was never started.

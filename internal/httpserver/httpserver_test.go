@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -105,6 +107,24 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 		t.Errorf("answer %q", body)
 	}
 	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopDoesNotWaitForConnectionsThatWereNeverUsed(t *testing.T) {
+	t.Parallel()
+	s := mustListen(t, &http.Server{Handler: http.NotFoundHandler()})
+	s.Start(func(err error) { t.Error(err) })
+	unused, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unused.Close() })
+	get(t, "http://"+s.Addr()) // connections are accepted one after the other, so the first one is by now
+	// net/http by itself waits for 5 s.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }
