@@ -10,9 +10,8 @@ import (
 // reconnectPause is the time between two attempts to listen again.
 const reconnectPause = time.Second
 
-// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends. It calls onError,
-// unless that is nil, with the error that ends its listening or keeps it from it, and not again before it has listened: it tries for as
-// long as it takes.
+// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends. It calls onError
+// with the error that ends its listening or keeps it from it, and not again before it has listened: it tries for as long as it takes.
 //
 // Notifications are hints: they are lost while the connection is, and whoever relies on them polls as well. It has a connection of its
 // own, beside those of the pool.
@@ -26,7 +25,7 @@ func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError f
 		if ctx.Err() != nil {
 			return
 		}
-		if !told && onError != nil {
+		if !told {
 			onError(Translate(ctx, err))
 		}
 		told = true

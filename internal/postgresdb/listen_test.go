@@ -21,7 +21,7 @@ func listen(t *testing.T, db *postgresdb.DB, channel string) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		db.Listen(ctx, channel, func() { woken <- struct{}{} }, nil)
+		db.Listen(ctx, channel, func() { woken <- struct{}{} }, func(error) {})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -54,7 +54,7 @@ func TestListen(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	// The one that notifies is another replica.
-	db, admin := mustOpen(t, options(url)), mustConnect(t, url)
+	db, admin := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	woken := listen(t, mustOpen(t, options(url)), `some "Channel"`)
 	waitWoken(t, woken, "at the start")
 	for range 3 {

@@ -67,7 +67,11 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	go func() {
 		defer close(forwarded)
 		var both sync.WaitGroup
-		both.Go(func() { in.Watch(forwarding) })
+		both.Go(func() {
+			in.Watch(forwarding, func(err error) {
+				log.Warn("what other gateways keep is forwarded here a little later: they can't tell of it", "error", err)
+			})
+		})
 		both.Go(func() { newForwarder(in, c, log).Run(forwarding) })
 		both.Wait()
 	}()

@@ -72,7 +72,8 @@ func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
 // Watch makes [Inbox.Wake] receive for deliveries that other gateways add, too. It returns when ctx ends, or at once where there can be none.
-func (i *Inbox) Watch(ctx context.Context) { i.store.Watch(ctx, i.hint) }
+// onError is called with what keeps it from learning of them.
+func (i *Inbox) Watch(ctx context.Context, onError func(error)) { i.store.Watch(ctx, i.hint, onError) }
 
 // Stop takes no more arrivals, and returns once those taken are kept or ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }

@@ -36,8 +36,8 @@ type Store interface {
 	NextDue(ctx context.Context) (time.Time, bool, error)
 
 	// Watch calls wake whenever another process may have added deliveries, until ctx ends; where no other process can it returns at once.
-	// It is a hint, which may be missed.
-	Watch(ctx context.Context, wake func())
+	// It is a hint, which may be missed: while it can't be had, onError is called once with the reason.
+	Watch(ctx context.Context, wake func(), onError func(error))
 
 	// Ping returns an error when the store can't be used.
 	Ping(ctx context.Context) error

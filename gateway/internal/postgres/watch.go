@@ -14,9 +14,9 @@ const (
 )
 
 // Watch implements [inbox.Store].
-func (s *Store) Watch(ctx context.Context, wake func()) {
+func (s *Store) Watch(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
-	both.Go(func() { s.db.Listen(ctx, channel, wake, nil) })
+	both.Go(func() { s.db.Listen(ctx, channel, wake, onError) })
 	both.Go(func() { s.notifyOthers(ctx) })
 	both.Wait()
 }

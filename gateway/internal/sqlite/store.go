@@ -104,7 +104,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 func (s *Store) Close() error { return s.db.Close() }
 
 // Watch implements [inbox.Store]. One process has the file.
-func (s *Store) Watch(context.Context, func()) {}
+func (s *Store) Watch(context.Context, func(), func(error)) {}
 
 // Ping implements [inbox.Store].
 func (s *Store) Ping(ctx context.Context) error {
