@@ -25,7 +25,7 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	return unmarshalTicket(ticketID, content)
+	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
 // BatchGet implements [ticket.Store].
@@ -42,7 +42,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (tickets map[s
 		var content pgtype.DriverBytes
 		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
 			id := postgresdb.UnescapeText(id)
-			t, err := unmarshalTicket(id, content)
+			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t
 			return err
 		})
@@ -110,7 +110,7 @@ func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where co
 		if !page.Fits(size) {
 			return errPageFull
 		}
-		t, err := unmarshalTicket(postgresdb.UnescapeText(id), content)
+		t, err := ticketcodec.UnmarshalTicket(postgresdb.UnescapeText(id), content)
 		page.Add(t, size)
 		return err
 	}); err != nil && !errors.Is(err, errPageFull) {
@@ -142,19 +142,16 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		events, err = readEvents(rows)
-		for i := range events {
-			events[i].Outcome = record.OutcomeOf(&events[i])
+		if events, err = readEvents(rows); err != nil {
+			return err
 		}
-		return err
+		events, more = record.Page(events, limit)
+		return nil
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	if len(events) > limit {
-		return events[:limit], true, nil
-	}
-	return events, false, nil
+	return events, more, nil
 }
 
 // ReadLog implements [ticket.Store].
@@ -183,12 +180,8 @@ func readEvents(rows pgx.Rows) (events []ticket.Event, err error) {
 	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &content}, func() error {
 		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
 			Name: ticket.EventName(name)}
-		var errs [3]error
-		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
-		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
-		e.Content, errs[2] = ticketcodec.UnmarshalContent(content)
-		if err := errors.Join(errs[:]...); err != nil {
-			return ticket.Unreadable(e.TicketID, err)
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil {
+			return err
 		}
 		events = append(events, e)
 		return nil

@@ -27,7 +27,8 @@ const (
 	ticketRows = `unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
  $10::bytea[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps, content)`
 	insertTickets = `INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time,
- update_time, stamps, content) SELECT * FROM ` + ticketRows + ` ORDER BY n.ticket_id COLLATE "C"`
+ update_time, stamps, content) SELECT n.ticket_id, n.status, n.app_id, n.category_id, n.assigned_to, n.property_id, n.create_time,
+ n.update_time, n.stamps, n.content FROM ` + ticketRows + ` ORDER BY n.ticket_id COLLATE "C"`
 	updateTickets = `UPDATE ticketsvc.tickets t SET status = n.status, app_id = n.app_id, category_id = n.category_id,
  assigned_to = n.assigned_to, property_id = n.property_id, create_time = n.create_time, update_time = n.update_time, stamps = n.stamps,
  content = n.content FROM ` + ticketRows + ` WHERE t.ticket_id = n.ticket_id COLLATE "C"`

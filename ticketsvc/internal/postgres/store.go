@@ -11,7 +11,6 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 //go:embed schema.sql
@@ -62,12 +61,4 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	}
 	return err
-}
-
-func unmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
-	t, err := ticketcodec.UnmarshalTicket(content)
-	if err != nil {
-		return t, ticket.Unreadable(ticketID, err)
-	}
-	return t, nil
 }

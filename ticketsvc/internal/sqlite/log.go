@@ -51,18 +51,13 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if events, err = scanEvents(rows); err != nil {
 			return err
 		}
-		for i := range events {
-			events[i].Outcome = record.OutcomeOf(&events[i])
-		}
+		events, more = record.Page(events, limit)
 		return nil
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	if len(events) > limit {
-		return events[:limit], true, nil
-	}
-	return events, false, nil
+	return events, more, nil
 }
 
 // scanEvents reads all rows of [selectEvents], and closes them.
@@ -75,12 +70,8 @@ func scanEvents(rows *sql.Rows) (events []ticket.Event, err error) {
 		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &occur, &receive, &content); err != nil {
 			return nil, err
 		}
-		var errs [3]error
-		e.OccurTime, errs[0] = ticket.ParseSortableText(occur)
-		e.ReceiveTime, errs[1] = ticket.ParseSortableText(receive)
-		e.Content, errs[2] = ticketcodec.UnmarshalContent(content)
-		if err := errors.Join(errs[:]...); err != nil {
-			return nil, ticket.Unreadable(e.TicketID, err)
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil {
+			return nil, err
 		}
 		events = append(events, e)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // Get implements [ticket.Store].
@@ -20,7 +21,7 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 	if err != nil {
 		return ticket.Ticket{}, translate(ctx, err)
 	}
-	return unmarshalTicket(ticketID, content)
+	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
 // BatchGet implements [ticket.Store].
@@ -34,7 +35,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ti
 			if err := rows.Scan(&id, &content); err != nil {
 				return err
 			}
-			t, err := unmarshalTicket(id, content)
+			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t
 			return err
 		})
@@ -103,7 +104,7 @@ func (p page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy st
 		if !p.Fits(len(content)) {
 			return nil
 		}
-		t, err := unmarshalTicket(id, content)
+		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if err != nil {
 			return err
 		}

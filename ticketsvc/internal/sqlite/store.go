@@ -12,7 +12,6 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 var (
@@ -140,13 +139,4 @@ func translate(ctx context.Context, err error) error {
 		// From database/sql itself: the database is closed.
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	}
-}
-
-// unmarshalTicket reads the ticket out of a row.
-func unmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
-	t, err := ticketcodec.UnmarshalTicket(content)
-	if err != nil {
-		return t, ticket.Unreadable(ticketID, err)
-	}
-	return t, nil
 }

@@ -31,12 +31,21 @@ type Event struct {
 	Outcome Outcome
 }
 
-// OutcomeOf returns what an event of the record's ticket still means for it. r is nil for a ticket that was erased.
-func (r *Record) OutcomeOf(e *Event) Outcome {
-	if r == nil {
-		return OutcomeErased
+// Page returns the first events of the record's ticket, at most limit, with what each still means. They are given in the order of the log,
+// and one more than limit where more follow. r is nil for a ticket that was erased.
+func (r *Record) Page(events []Event, limit int) (page []Event, more bool) {
+	if more = len(events) > limit; more {
+		events = events[:limit]
 	}
-	return r.Outcome(Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+	for i := range events {
+		e := &events[i]
+		if r == nil {
+			e.Outcome = OutcomeErased
+		} else {
+			e.Outcome = r.Outcome(Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+		}
+	}
+	return events, more
 }
 
 // Outcome returns what the event with this stamp, which named content, still means for the ticket. The event is one of the record's.

@@ -63,7 +63,7 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 			t.Parallel()
 			content := append(test.content, mustMarshal(t, &ticketv1.Ticket{TicketId: "ticket", Title: "title"})...)
 			test.want.ID, test.want.Title = "ticket", "title"
-			got, err := ticketcodec.UnmarshalTicket(content)
+			got, err := ticketcodec.UnmarshalTicket("ticket", content)
 			if err != nil {
 				t.Fatal(err)
 			}

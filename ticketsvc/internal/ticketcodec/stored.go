@@ -2,6 +2,7 @@
 package ticketcodec
 
 import (
+	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -140,12 +141,28 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 	return r, p.end()
 }
 
-// UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. An error says that the
-// bytes are not what was written, and holds none of them.
-func UnmarshalTicket(content []byte) (ticket.Ticket, error) {
+// UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. The error is that of
+// [ticket.Unreadable] for the ticket, and holds nothing of the content.
+func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
 	var p ticketParser
 	t, _, err := p.ticket(content)
-	return t, err
+	if err != nil {
+		return t, ticket.Unreadable(ticketID, err)
+	}
+	return t, nil
+}
+
+// UnmarshalEvent completes an event of which the ids, the name and the place are known with what databases keep beside them. The error is
+// that of [ticket.Unreadable] for its ticket.
+func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []byte) error {
+	var errs [3]error
+	e.OccurTime, errs[0] = ticket.ParseSortableText(occurTime)
+	e.ReceiveTime, errs[1] = ticket.ParseSortableText(receiveTime)
+	e.Content, errs[2] = UnmarshalContent(content)
+	if err := errors.Join(errs[:]...); err != nil {
+		return ticket.Unreadable(e.TicketID, err)
+	}
+	return nil
 }
 
 // MarshalValues returns the values of a change as a message Ticket of the contract, with nothing in it but what the event named.

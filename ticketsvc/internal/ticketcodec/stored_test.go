@@ -47,7 +47,7 @@ func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := ticketcodec.UnmarshalTicket(theirs)
+		back, err := ticketcodec.UnmarshalTicket("t", theirs)
 		if err != nil {
 			t.Fatal(err)
 		}
