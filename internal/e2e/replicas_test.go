@@ -2,12 +2,10 @@ package e2e_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -15,8 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
-	// To look into ticketsvc's SQLite file.
-	_ "modernc.org/sqlite"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
@@ -49,11 +45,11 @@ func TestReplicasLoseNothingAcrossCrashes(t *testing.T) {
 		crash()
 	}
 	replicated.expectRecorded(t, sending.finish(t, events))
-	got := postgresTickets(t, server.URL("postgres"))
+	got := replicated.storedTickets(t)
 
 	alone := newSystem(t)
 	alone.expectRecorded(t, send(alone).finish(t, events))
-	want := sqliteTickets(t, filepath.Join(alone.folder, "ticketsvc.db"))
+	want := alone.storedTickets(t)
 	if len(want) == 0 || len(got) != len(want) {
 		t.Fatalf("%d tickets, want %d", len(got), len(want))
 	}
@@ -78,61 +74,13 @@ func killAndRestartServer(t *testing.T, server *postgresserver.Server) {
 // storedTicket is a ticket as databases hold it, with where its values come from.
 type storedTicket struct{ content, stamps string }
 
-const storedTickets = "SELECT ticket_id, content, stamps FROM "
-
-func postgresTickets(t *testing.T, url string) map[string]storedTicket {
+func (s *system) storedTickets(t *testing.T) map[string]storedTicket {
 	t.Helper()
-	rows, err := mustConnect(t, url).Query(t.Context(), storedTickets+"ticketsvc.tickets")
-	if err != nil {
-		t.Fatal(err)
-	}
 	tickets := map[string]storedTicket{}
-	var id string
-	var content, stamps []byte
-	if _, err := pgx.ForEachRow(rows, []any{&id, &content, &stamps}, func() error {
-		tickets[id] = storedTicket{string(content), string(stamps)}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
+	for _, row := range s.rows(t, "ticketsvc", "SELECT ticket_id, content, stamps FROM tickets") {
+		tickets[row[0]] = storedTicket{content: row[1], stamps: row[2]}
 	}
 	return tickets
-}
-
-func sqliteTickets(t *testing.T, path string) map[string]storedTicket {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(t.Context(), storedTickets+"tickets")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rows.Close() }()
-	tickets := map[string]storedTicket{}
-	for rows.Next() {
-		var id string
-		var content, stamps []byte
-		if err := rows.Scan(&id, &content, &stamps); err != nil {
-			t.Fatal(err)
-		}
-		tickets[id] = storedTicket{string(content), string(stamps)}
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return tickets
-}
-
-func mustConnect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
 }
 
 // TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce posts each event to both gateways at once, several times.
@@ -174,7 +122,7 @@ func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
 	url := postgrestest.Database(t)
 	// A lease is as long as five calls may take, and some seconds.
 	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=500ms")
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	want := map[string][]string{}
 	for round := range uint64(rounds) {
 		sending := s.send(t, simulator.Generate(100+round, events, simulator.GenerateOptions{}))
@@ -247,10 +195,9 @@ func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
 		bodies = append(bodies, event.Body)
 		want[event.TicketID] = append(want[event.TicketID], event.ID)
 	}
-	all := append(append([]*service{}, s.gateways...), s.ticketsvcs...)
 	ready := func(status int) func(context.Context) (bool, error) {
 		return func(ctx context.Context) (bool, error) {
-			for _, service := range all {
+			for _, service := range s.services() {
 				got, err := service.ready(ctx, client)
 				if err != nil || got != status {
 					return false, fmt.Errorf("%s answers %d, %w", service.log, got, err)
@@ -259,20 +206,12 @@ func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
 			return true, nil
 		}
 	}
-	postToAll := func(body []byte, status int) {
-		t.Helper()
-		for _, url := range s.webhookURLs() {
-			if got, _, err := post(t.Context(), client, url, body); err != nil || got != status {
-				t.Errorf("a webhook is answered %d, %v; want %d", got, err, status)
-			}
-		}
-	}
 	for i, body := range bodies[:10] {
-		postToAll(body, http.StatusOK)
+		s.postToAll(t, client, body, http.StatusOK)
 		if i == 4 {
 			server.Kill()
 			eventually(t, startTimeout, ready(http.StatusServiceUnavailable))
-			postToAll(bodies[10], http.StatusServiceUnavailable)
+			s.postToAll(t, client, bodies[10], http.StatusServiceUnavailable)
 			ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 			if err := server.Restart(ctx); err != nil {
 				t.Fatal(err)
@@ -282,7 +221,7 @@ func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
 		}
 	}
 	for _, body := range bodies[10:] {
-		postToAll(body, http.StatusOK)
+		s.postToAll(t, client, body, http.StatusOK)
 	}
 	s.expectRecorded(t, sortedValues(want))
 }

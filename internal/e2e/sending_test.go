@@ -110,3 +110,13 @@ func post(ctx context.Context, client *http.Client, url string, body []byte) (st
 	answer, err = io.ReadAll(response.Body)
 	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
 }
+
+// postToAll signs and posts a body to each gateway, which must answer with this status.
+func (s *system) postToAll(t *testing.T, client *http.Client, body []byte, want int) {
+	t.Helper()
+	for _, url := range s.webhookURLs() {
+		if status, _, err := post(t.Context(), client, url, body); err != nil || status != want {
+			t.Errorf("a webhook is answered %d, %v; want %d", status, err, want)
+		}
+	}
+}

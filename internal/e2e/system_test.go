@@ -2,9 +2,11 @@ package e2e_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	// To look into the services' databases.
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
@@ -102,6 +107,17 @@ type system struct {
 	gateways, ticketsvcs []*service
 	// tickets is a client of the first ticketsvc.
 	tickets ticketv1connect.TicketServiceClient
+	// source is where the database driver finds a service's tables, by their names alone; listTables is the query for these names.
+	driver, listTables string
+	source             func(service string) string
+}
+
+// engines start a system on each engine, with as many of each service as it is meant for.
+var engines = map[string]func(t *testing.T, extra ...string) *system{
+	"SQLite": newSystem,
+	"replicas on PostgreSQL": func(t *testing.T, extra ...string) *system {
+		return newReplicatedSystem(t, postgrestest.Database(t), extra...)
+	},
 }
 
 // startTimeout bounds how long a service may take to be ready.
@@ -111,14 +127,30 @@ const startTimeout = 30 * time.Second
 func newSystem(t *testing.T, extra ...string) *system {
 	t.Helper()
 	folder := t.TempDir()
-	return startSystem(t, folder, 1, append(extra, "TICKETSVC_DATABASE_URL=sqlite:"+filepath.Join(folder, "ticketsvc.db"),
-		"GATEWAY_DATABASE_URL=sqlite:"+filepath.Join(folder, "gateway.db")))
+	path := func(service string) string { return filepath.Join(folder, service+".db") }
+	s := startSystem(t, folder, 1, append(extra, "TICKETSVC_DATABASE_URL=sqlite:"+path("ticketsvc"),
+		"GATEWAY_DATABASE_URL=sqlite:"+path("gateway")))
+	s.driver, s.listTables = "sqlite", "SELECT name FROM sqlite_schema WHERE type = 'table'"
+	s.source = func(service string) string { return "file:" + path(service) + "?mode=ro&_pragma=busy_timeout(5000)" }
+	return s
 }
 
 // newReplicatedSystem starts two of each service, on one PostgreSQL database, which they have to set up all at once.
 func newReplicatedSystem(t *testing.T, databaseURL string, extra ...string) *system {
 	t.Helper()
-	return startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databaseURL, "GATEWAY_DATABASE_URL="+databaseURL))
+	location, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is none")
+	}
+	s := startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databaseURL, "GATEWAY_DATABASE_URL="+databaseURL))
+	s.driver, s.listTables = "pgx", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+	s.source = func(service string) string {
+		ours, parameters := *location, location.Query()
+		parameters.Set("search_path", service)
+		ours.RawQuery = parameters.Encode()
+		return ours.String()
+	}
+	return s
 }
 
 func startSystem(t *testing.T, folder string, replicas int, extra []string) *system {
@@ -179,15 +211,21 @@ func killAndRestart(t *testing.T, s *service) {
 	s.Process = p
 }
 
-// stop ends a service with SIGTERM, which must end with status 0.
+// shutdownTimeout is how long a service takes to stop at the most, as its setting of that name is by default.
+const shutdownTimeout = 10 * time.Second
+
+// stop ends a service with SIGTERM, which must end in time and with status 0.
 func stop(t *testing.T, s *service) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), shutdownTimeout)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }
+
+// services returns the gateways, and then the ticketsvcs.
+func (s *system) services() []*service { return slices.Concat(s.gateways, s.ticketsvcs) }
 
 // webhookURLs returns where each gateway takes webhooks.
 func (s *system) webhookURLs() []string {
@@ -226,6 +264,43 @@ func eventually(t *testing.T, bound time.Duration, condition func(ctx context.Co
 			t.Fatalf("not within %v: %v", bound, err)
 		}
 	}
+}
+
+// rows returns what a query gives in a service's database, beside that service: each column as a text, bytes as they are.
+func (s *system) rows(t *testing.T, service, query string) (all [][]string) {
+	t.Helper()
+	db, err := sql.Open(s.driver, s.source(service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		row := make([]string, len(values))
+		for i, value := range values {
+			row[i] = string(value)
+		}
+		all = append(all, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // allTickets walks all pages of ListTickets.
