@@ -42,7 +42,7 @@ const (
 
 // Options says which database to open, and what is in it.
 type Options struct {
-	// URL of the database, such as postgres://user:password@host:5432/database, with the parameters that libpq knows. What it does not
+	// URL of the database, such as postgres://user:password@host:5432/database, with the parameters that the driver knows. What it does not
 	// say is taken from libpq's environment variables and password file.
 	URL string
 	// Schema is the PostgreSQL schema that holds the service's tables. It is made when it is missing.
