@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
@@ -137,16 +137,6 @@ func reachableFolder(t *testing.T) string {
 	return folder
 }
 
-// skipWithoutPostgres skips the test where PostgreSQL is not installed, unless it is required, as in CI.
-func skipWithoutPostgres(t *testing.T) {
-	t.Helper()
-	if _, err := postgresserver.Find(); err != nil && os.Getenv("TEST_POSTGRES_REQUIRED") != "" {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skip(err)
-	}
-}
-
 func TestRunMeasuresEveryVariantAndCleansUp(t *testing.T) {
 	t.Parallel()
 	o := options(t)
@@ -169,7 +159,7 @@ func TestRunMeasuresEveryVariantAndCleansUp(t *testing.T) {
 
 func TestRunMeasuresReplicasOnPostgreSQLAndCleansUp(t *testing.T) {
 	t.Parallel()
-	skipWithoutPostgres(t)
+	postgrestest.RequireBinaries(t)
 	o := options(t)
 	o.Postgres, o.Dir, o.ProfileDir = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "profiles")
 	report, err := bench.Run(t.Context(), o)
@@ -205,7 +195,7 @@ func TestRunMeasuresReplicasOnPostgreSQLAndCleansUp(t *testing.T) {
 
 func TestPostgreSQLIsElsewhereWhereItCannotReach(t *testing.T) {
 	t.Parallel()
-	skipWithoutPostgres(t)
+	postgrestest.RequireBinaries(t)
 	if os.Geteuid() != 0 {
 		t.Skip("PostgreSQL runs as the account of this test, which can reach all its folders")
 	}
@@ -279,7 +269,7 @@ func TestAServiceThatDoesNotStartEndsTheRun(t *testing.T) {
 
 func TestAServiceThatDoesNotStartOnPostgreSQLEndsTheRun(t *testing.T) {
 	t.Parallel()
-	skipWithoutPostgres(t)
+	postgrestest.RequireBinaries(t)
 	o := options(t)
 	o.Postgres, o.Dir, o.Gateway = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "missing")
 	if _, err := bench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "missing") {

@@ -52,9 +52,9 @@ func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
 	o := options(url)
 	o.Migrations = counted
 	openAtOnce(t, o)
-	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
 	openAtOnce(t, o)
-	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
 }
 
 func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
@@ -63,7 +63,7 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 	o := options(url)
 	o.Migrations = counted[:1]
 	old := mustOpen(t, o)
-	checkVersion(t, mustConnect(t, url), "1 by 1")
+	checkVersion(t, postgrestest.Connect(t, url), "1 by 1")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	written := make(chan error)
@@ -81,7 +81,7 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Errorf("the old version's writer: %v", err)
 	}
-	checkVersion(t, mustConnect(t, url), "2 by 1,2")
+	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
 
 	o.Migrations = counted[:1]
 	db, err := postgresdb.Open(t.Context(), o)
@@ -97,7 +97,7 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 func TestABrokenMigrationLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	for _, second := range []string{
 		"CREATE TABLE test.half (id integer); SELECT nonsense",
 		"CREATE TABLE test.half (id integer); not a statement",
@@ -143,7 +143,7 @@ func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	o := options(url)
 	o.Migrations = counted[:1]
 	mustOpen(t, o)
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	mustExec(t, conn, "begin; SELECT FROM test.t")
 	o.Migrations = counted
 	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
@@ -154,13 +154,13 @@ func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open that can't have a table = %v, want %q", err, want)
 	}
-	checkVersion(t, mustConnect(t, url), "1 by 1")
+	checkVersion(t, postgrestest.Connect(t, url), "1 by 1")
 }
 
 func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	mustExec(t, conn, "SELECT pg_advisory_lock($1)", postgresdb.MigrationLock("test"))
 	const waits = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -74,7 +74,7 @@ type access struct {
 func newAccess(t *testing.T) access {
 	t.Helper()
 	server := postgrestest.Server(t, nil)
-	a := access{server: server, admin: mustConnect(t, server.URL("postgres"))}
+	a := access{server: server, admin: postgrestest.Connect(t, server.URL("postgres"))}
 	mustExec(t, a.admin, "CREATE ROLE service LOGIN PASSWORD '"+password+"'")
 	return a
 }
@@ -84,7 +84,7 @@ func newAccess(t *testing.T) access {
 func (a access) database(t *testing.T, name, with, script string) string {
 	t.Helper()
 	mustExec(t, a.admin, "CREATE DATABASE "+name+" TEMPLATE template0 "+with)
-	inside := mustConnect(t, a.server.URL(name))
+	inside := postgrestest.Connect(t, a.server.URL(name))
 	mustExec(t, inside, script)
 	if err := inside.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func testOpenTakes(t *testing.T, a access) {
 	t.Run("no right to create where all is there", func(t *testing.T) {
 		databaseURL := a.database(t, "made", "", "")
 		mustOpen(t, options(a.server.URL("made")))
-		admin := mustConnect(t, a.server.URL("made"))
+		admin := postgrestest.Connect(t, a.server.URL("made"))
 		checkRefused(t, options(databaseURL), a.server.Address(), "permission denied for schema test")
 		mustExec(t, admin, "GRANT USAGE ON SCHEMA test TO service; GRANT SELECT ON ALL TABLES IN SCHEMA test TO service")
 		mustOpen(t, options(databaseURL))
@@ -208,7 +208,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Server(t, nil)
 	databaseURL := server.URL("postgres")
-	admin := mustConnect(t, databaseURL)
+	admin := postgrestest.Connect(t, databaseURL)
 	db := mustOpen(t, options(databaseURL))
 
 	t.Run("connections stay durable", func(t *testing.T) {

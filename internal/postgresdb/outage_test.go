@@ -106,7 +106,7 @@ func TestTheServerGoesAndComesBack(t *testing.T) {
 func TestConnectionsAreTerminated(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
-	db, admin := mustOpen(t, options(databaseURL)), mustConnect(t, databaseURL)
+	db, admin := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
 	for _, c := range calls {
 		fill(t, db)
 		if ended := terminateAll(t, admin); ended != 4 {
@@ -121,7 +121,7 @@ func TestConnectionsAreTerminated(t *testing.T) {
 func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
-	db, admin := mustOpen(t, options(databaseURL)), mustConnect(t, databaseURL)
+	db, admin := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
 	runs := 0
 	write := func(times int) error {
 		runs = 0
@@ -149,7 +149,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
 	p, through := postgrestest.NewProxy(t, databaseURL)
-	db, watch := mustOpen(t, options(through)), mustConnect(t, databaseURL)
+	db, watch := mustOpen(t, options(through)), postgrestest.Connect(t, databaseURL)
 	runs := 0
 	write := func(id int) error {
 		runs = 0
@@ -278,7 +278,7 @@ func TestSeveralHosts(t *testing.T) {
 	t.Parallel()
 	standby, primary := postgrestest.Server(t, nil), postgrestest.Server(t, nil)
 	for _, server := range []*postgresserver.Server{standby, primary} {
-		mustExec(t, mustConnect(t, server.URL("postgres")), "CREATE ROLE service SUPERUSER LOGIN PASSWORD '"+password+"'")
+		mustExec(t, postgrestest.Connect(t, server.URL("postgres")), "CREATE ROLE service SUPERUSER LOGIN PASSWORD '"+password+"'")
 	}
 	hosts := func(list string) string { return "postgres://service:" + password + "@" + list + "/postgres" }
 	first := standby.URL("postgres")
@@ -287,7 +287,7 @@ func TestSeveralHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Close()
-	makeStandby(t, standby, mustConnect(t, first))
+	makeStandby(t, standby, postgrestest.Connect(t, first))
 
 	closed := newAddress(t)
 	checkRefused(t, options(hosts(standby.Address())), standby.Address(), "is a read-only replica, or set read-only: name the primary")
@@ -308,7 +308,7 @@ func TestSeveralHosts(t *testing.T) {
 
 	// The primary is set read-only and the standby promoted; then that one crashes, and the other can be written again.
 	db = mustOpen(t, options(hosts(standby.Address()+","+primary.Address())))
-	onPrimary, onStandby := mustConnect(t, primary.URL("postgres")), mustConnect(t, first)
+	onPrimary, onStandby := postgrestest.Connect(t, primary.URL("postgres")), postgrestest.Connect(t, first)
 	configure(t, onPrimary, "default_transaction_read_only", "on")
 	waitUnavailable(t, db)
 	mustExec(t, onStandby, "SELECT pg_promote()")

@@ -34,17 +34,6 @@ func mustOpen(t *testing.T, o postgresdb.Options) *postgresdb.DB {
 	return db
 }
 
-// mustConnect returns a connection beside those of the database under test, until the end of the test.
-func mustConnect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 func mustExec(t *testing.T, conn *pgx.Conn, statement string, arguments ...any) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), statement, arguments...); err != nil {

@@ -73,7 +73,7 @@ func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 			url := postgrestest.Database(t)
 			o := options(url)
 			o.Connections = connections
-			db, watch := mustOpen(t, o), mustConnect(t, url)
+			db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
 			ctx, cancel := context.WithCancel(t.Context())
 			var all errgroup.Group
 			for range 20 {

@@ -44,7 +44,7 @@ func checkSettings(t *testing.T, db *postgresdb.DB) {
 func TestEveryConnectionHasTheSettings(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	admin := mustConnect(t, url)
+	admin := postgrestest.Connect(t, url)
 	database := pgx.Identifier{mustRead[string](t, admin, "SELECT current_database()")}.Sanitize()
 	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "default_transaction_isolation = serializable", "jit = on",
 		"idle_in_transaction_session_timeout = 0", "lock_timeout = 0", "statement_timeout = 0"} {
@@ -69,7 +69,7 @@ func TestTheURLHasTheLastWord(t *testing.T) {
 	if got := db.Pool().Config().MaxConns; got != 3 {
 		t.Errorf("%d connections at the most, want the 3 of the URL", got)
 	}
-	if count := mustRead[int](t, mustConnect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"+
+	if count := mustRead[int](t, postgrestest.Connect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"+
 		" AND application_name = 'replica-7'"); count == 0 {
 		t.Error("no connection has the URL's application_name")
 	}

@@ -14,7 +14,7 @@ import (
 // whose machine vanishes half-way through. It returns the session's process.
 func sendHalf(t *testing.T, url string, statements ...string) (pid uint32) {
 	t.Helper()
-	conn := mustConnect(t, url).PgConn()
+	conn := postgrestest.Connect(t, url).PgConn()
 	pipeline := conn.StartPipeline(t.Context())
 	t.Cleanup(func() { _ = pipeline.Close() })
 	for _, statement := range statements {
@@ -55,7 +55,7 @@ func TestWriteFreesWhatAStuckReplicaHasLocked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := postgrestest.Database(t)
-			db, watch := mustOpen(t, options(url)), mustConnect(t, url)
+			db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 			mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
 			waitStuck(t, watch, sendHalf(t, url, append([]string{"begin"}, test.stuck...)...), test.event)
 			begin, runs := time.Now(), 0
@@ -76,14 +76,14 @@ func TestWriteFreesWhatAStuckReplicaHasLocked(t *testing.T) {
 func TestWriteLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), mustConnect(t, url)
+	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
 	// A backup whose reader is slow, a client that thinks, and one that has nothing open.
 	reader := sendHalf(t, url, "begin", "SELECT FROM test.t", answer)
 	waitStuck(t, watch, reader, "ClientWrite")
 	others := []uint32{reader}
 	for _, statements := range [][]string{{"begin", "LOCK TABLE test.t IN EXCLUSIVE MODE"}, {"SELECT 1"}} {
-		conn := mustConnect(t, url)
+		conn := postgrestest.Connect(t, url)
 		for _, statement := range statements {
 			mustExec(t, conn, statement)
 		}

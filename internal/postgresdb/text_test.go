@@ -50,7 +50,7 @@ func TestTextsKeepTheirOrderInAColumn(t *testing.T) {
 		}
 		begin = end
 	}
-	conn := mustConnect(t, postgrestest.Database(t))
+	conn := postgrestest.Connect(t, postgrestest.Database(t))
 	mustExec(t, conn, `CREATE TABLE texts (text text COLLATE "C" PRIMARY KEY)`)
 	columns := make([]string, len(want))
 	for i, text := range want {

@@ -27,7 +27,7 @@ func execute(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 func TestWriteCommitsOrRollsBack(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), mustConnect(t, url)
+	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	errMine := errors.New("mine")
 	var pids []uint32
 	write := func(f func(context.Context, *pgx.Conn) error) error {
@@ -74,7 +74,7 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), mustConnect(t, url)
+	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	mustExec(t, other, "INSERT INTO test.t VALUES (1, 'before')")
 	tests := map[string]func(ctx context.Context, conn *pgx.Conn, run int) error{
 		"unique violation": func(ctx context.Context, conn *pgx.Conn, run int) error {
@@ -113,7 +113,7 @@ func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	db := mustOpen(t, options(url))
-	mustExec(t, mustConnect(t, url), "INSERT INTO test.t VALUES (1)")
+	mustExec(t, postgrestest.Connect(t, url), "INSERT INTO test.t VALUES (1)")
 	runs := 0
 	err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		runs++
@@ -130,7 +130,7 @@ func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 	url := postgrestest.Database(t)
 	o := options(url)
 	o.Connections = 20
-	db, watch := mustOpen(t, o), mustConnect(t, url)
+	db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1, '0')")
 	var group errgroup.Group
 	for range 20 {
@@ -151,7 +151,7 @@ func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 func TestADeadlockResolves(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), mustConnect(t, url)
+	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1, ''), (2, '')")
 	var group errgroup.Group
 	var bothHoldOne sync.WaitGroup
@@ -180,7 +180,7 @@ func TestADeadlockResolves(t *testing.T) {
 func TestWriteEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), mustConnect(t, url)
+	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	mustExec(t, other, "INSERT INTO test.t VALUES (1)")
 	mustExec(t, other, "begin; LOCK TABLE test.t")
 
@@ -211,7 +211,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 func TestALockThatIsHeldForTooLong(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), mustConnect(t, url)
+	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
 	mustExec(t, other, "begin; LOCK TABLE test.t")
 	runs := 0
 	// The bound of every connection, in short.

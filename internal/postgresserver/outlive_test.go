@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 )
 
 // The test binary is also a program that runs a server in the folder that this variable names, and never ends it.
@@ -45,9 +46,7 @@ func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends the server")
 	}
-	if _, err := postgresserver.Find(); err != nil {
-		t.Skip(err)
-	}
+	postgrestest.RequireBinaries(t)
 	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
 		"that is killed": func(starter *exec.Cmd, _ io.Closer) error { return starter.Process.Kill() },
 		"that exits":     func(_ *exec.Cmd, input io.Closer) error { return input.Close() },
@@ -77,9 +76,7 @@ func TestAServerRunsAsTheAccountThatStartsIt(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends the server")
 	}
-	if _, err := postgresserver.Find(); err != nil {
-		t.Skip(err)
-	}
+	postgrestest.RequireBinaries(t)
 	const nobody = 65534
 	folder := reachableFolder(t)
 	if err := os.Chown(folder, nobody, nobody); err != nil {

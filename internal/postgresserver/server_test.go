@@ -22,16 +22,6 @@ import (
 // limit bounds what would otherwise wait for ever; nothing waits for it when all is well.
 const limit = 30 * time.Second
 
-func mustConnect(t *testing.T, server *postgresserver.Server) *pgx.Conn {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), server.URL("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = connection.Close(context.Background()) })
-	return connection
-}
-
 func mustExecute(t *testing.T, connection *pgx.Conn, statement string) {
 	t.Helper()
 	if _, err := connection.Exec(t.Context(), statement); err != nil {
@@ -67,7 +57,7 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 			t.Parallel()
 			server := postgrestest.Server(t, nil)
 			address := server.Address()
-			connection := mustConnect(t, server)
+			connection := postgrestest.Connect(t, server.URL("postgres"))
 			mustExecute(t, connection, "CREATE TABLE delivery (id text)")
 			mustExecute(t, connection, "INSERT INTO delivery VALUES ('committed')")
 			mustExecute(t, connection, "BEGIN")
@@ -89,7 +79,7 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 			if server.Address() != address {
 				t.Errorf("address %s, want %s as before", server.Address(), address)
 			}
-			if got := mustRead(t, mustConnect(t, server), "SELECT string_agg(id, ', ') FROM delivery"); got != "committed" {
+			if got := mustRead(t, postgrestest.Connect(t, server.URL("postgres")), "SELECT string_agg(id, ', ') FROM delivery"); got != "committed" {
 				t.Errorf("found %q, want what was committed alone", got)
 			}
 		})
@@ -116,7 +106,8 @@ func TestAWrongPasswordIsRefused(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	connection := mustConnect(t, postgrestest.Server(t, map[string]string{"max_connections": "33", "application_name": "it's a test"}))
+	server := postgrestest.Server(t, map[string]string{"max_connections": "33", "application_name": "it's a test"})
+	connection := postgrestest.Connect(t, server.URL("postgres"))
 	for name, want := range map[string]string{
 		"max_connections":    "33",
 		"application_name":   "it's a test",
@@ -134,9 +125,7 @@ func TestSettings(t *testing.T) {
 
 func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	if _, err := postgresserver.Find(); err != nil {
-		t.Skip(err)
-	}
+	postgrestest.RequireBinaries(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
@@ -184,7 +173,7 @@ func TestStopKillsWhatDoesNotStop(t *testing.T) {
 func TestCPUCountsBackendsThatHaveEnded(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Server(t, nil)
-	connection := mustConnect(t, server)
+	connection := postgrestest.Connect(t, server.URL("postgres"))
 	before, err := server.CPU()
 	if errors.Is(err, process.ErrNotMeasured) {
 		t.Skip(err)

@@ -106,6 +106,71 @@ func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
 	return server
 }
 
+// Connect returns a connection to a database beside those of what is tested, until the end of the test.
+func Connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	connection, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		_ = connection.Close(ctx)
+	})
+	return connection
+}
+
+// Execute runs one statement in a database.
+func Execute(t testing.TB, url, statement string, arguments ...any) {
+	t.Helper()
+	if _, err := Connect(t, url).Exec(t.Context(), statement, arguments...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// RequireBinaries ends the test where this machine has no PostgreSQL, as [Database] does.
+func RequireBinaries(t testing.TB) {
+	t.Helper()
+	if _, err := postgresserver.Find(); err != nil {
+		fail(t, err)
+	}
+}
+
+// Unusable is a database that no service can use.
+type Unusable struct {
+	// URL names it, with a user and a password.
+	URL string
+	// Password is the one in the URL, which nobody is to be told.
+	Password string
+	// Told is a part of what whoever set the URL is to be told.
+	Told string
+}
+
+// UnusableDatabases returns databases that no service can use, each under a name for it.
+func UnusableDatabases(t testing.TB) map[string]Unusable {
+	t.Helper()
+	readOnly := Database(t)
+	Execute(t, readOnly, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
+	good, err := url.Parse(Database(t))
+	if err != nil {
+		t.Fatal("a database's URL is none")
+	}
+	password, _ := good.User.Password()
+	with := func(change func(*url.URL)) string {
+		changed := *good
+		change(&changed)
+		return changed.String()
+	}
+	const wrong = "s3cret"
+	return map[string]Unusable{
+		"a wrong password":    {with(func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), wrong) }), wrong, "refuses user"},
+		"no such database":    {with(func(u *url.URL) { u.Path = "/missing" }), password, `has no database "missing"`},
+		"an unreachable host": {with(func(u *url.URL) { u.Host = "127.0.0.1:1" }), password, "postgres://127.0.0.1:1 can't be reached"},
+		"a read-only replica": {readOnly, password, "read-only replica"},
+	}
+}
+
 // sharedURL returns the URL of a database in which databases can be created, and starts the shared server on its first call.
 func sharedURL(t testing.TB) string {
 	t.Helper()

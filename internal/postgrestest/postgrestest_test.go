@@ -11,19 +11,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
-func mustConnect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return connection
-}
-
 func TestEachDatabaseIsNew(t *testing.T) {
 	t.Parallel()
 	for range 2 {
-		connection := mustConnect(t, postgrestest.Database(t))
+		connection := postgrestest.Connect(t, postgrestest.Database(t))
 		if _, err := connection.Exec(t.Context(), "CREATE TABLE ticket (id text)"); err != nil {
 			t.Error(err)
 		}
@@ -39,7 +30,7 @@ func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
 	var left *pgx.Conn
 	t.Run("test", func(t *testing.T) {
 		url = postgrestest.Database(t)
-		left = mustConnect(t, url)
+		left = postgrestest.Connect(t, url)
 	})
 	if left == nil {
 		t.Skip("the test within was skipped")
@@ -57,7 +48,7 @@ func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
 func TestAServerOfItsOwn(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Server(t, map[string]string{"default_transaction_read_only": "on"})
-	connection := mustConnect(t, server.URL("postgres"))
+	connection := postgrestest.Connect(t, server.URL("postgres"))
 	defer func() { _ = connection.Close(t.Context()) }()
 	if _, err := connection.Exec(t.Context(), "CREATE TABLE ticket (id text)"); err == nil {
 		t.Error("a table was made on a server that is set to read only")

@@ -199,7 +199,7 @@ func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
 	end := func() {
-		mustExec(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
+		postgrestest.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
 			" WHERE application_name = 'gateway' AND datname = current_database()")
 	}
 	for i := range 3 {

@@ -60,7 +60,7 @@ func TestNoStatementReadsAllDeliveries(t *testing.T) {
 			if err := mustOpen(t, url).Close(); err != nil {
 				t.Fatal(err)
 			}
-			conn := mustConnect(t, url)
+			conn := postgrestest.Connect(t, url)
 			if _, err := conn.Exec(t.Context(), "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)"); err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
 	// Without a vacuum every entry of the index stays.
-	mustExec(t, url, "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)")
+	postgrestest.Execute(t, url, "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)")
 	now := inboxtest.Epoch
 	for round := range rounds {
 		now = now.Add(time.Second)
@@ -139,7 +139,7 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 			mustSettle(t, store, forwarded(mustClaim(t, store, now))...)
 		}
 	}
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	blocks := func(fresh, tried int64) int {
 		plan := explain(t, conn, true, postgres.Claim, []any{now.UnixNano(), 100, now.UnixNano(), 1, 1 << 20, fresh, tried})
 		match := blocksRead.FindStringSubmatch(plan)

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"sync"
 	"testing"
 
@@ -55,28 +54,10 @@ func mustOpen(t testing.TB, url string) *postgres.Store {
 	return store
 }
 
-// mustConnect returns a connection beside those of the stores, until the end of the test.
-func mustConnect(t testing.TB, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
-func mustExec(t testing.TB, url, statement string, arguments ...any) {
-	t.Helper()
-	if _, err := mustConnect(t, url).Exec(t.Context(), statement, arguments...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // states implements [inboxtest.Engine].
 func states(t *testing.T, url string) map[inbox.State]int {
 	t.Helper()
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	var unmatched int
 	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM gateway.deliveries d FULL JOIN gateway.payloads p ON p.delivery_id = d.id"+
 		" WHERE d.id IS NULL OR p.delivery_id IS NULL").Scan(&unmatched); err != nil || unmatched != 0 {
@@ -103,7 +84,7 @@ func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
 	mustAdd(t, store, inboxtest.Arrival("1", "one"))
-	mustExec(t, url, "DELETE FROM gateway.payloads")
+	postgrestest.Execute(t, url, "DELETE FROM gateway.payloads")
 	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || len(claimed[0].Body) != 0 || claimed[0].EventID != "1" {
 		t.Errorf("claimed %+v, want the event without a body", claimed)
 	}

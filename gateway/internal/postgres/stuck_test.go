@@ -17,7 +17,7 @@ func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
-	pipeline := mustConnect(t, url).PgConn().StartPipeline(t.Context())
+	pipeline := postgrestest.Connect(t, url).PgConn().StartPipeline(t.Context())
 	t.Cleanup(func() { _ = pipeline.Close() })
 	pipeline.SendQueryParams("begin", nil, nil, nil, nil)
 	pipeline.SendQueryParams("INSERT INTO gateway.deliveries (id, receive_time, state, key, body_hash, event_id, event_name, ticket_id)"+

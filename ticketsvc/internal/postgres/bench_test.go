@@ -36,7 +36,7 @@ func BenchmarkOrdering(b *testing.B) {
 			b.Run(fmt.Sprintf("writers=%d/batch=%d", writers, size), func(b *testing.B) {
 				ordered := newLogWriters(b, writers, size, func(string, *postgres.Store) {})
 				unordered := newLogWriters(b, writers, size, func(url string, store *postgres.Store) {
-					mustExec(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+					postgrestest.Execute(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
 					store.NumberBySequence("ticketsvc.naive")
 				})
 				// What comes first opens connections, and has the server read its catalogue.

@@ -21,7 +21,7 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
 		t.Fatal(err)
 	}
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	rows := func() (n int) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticketsvc.events e WHERE position($1::bytea IN payload) > 0 OR"+

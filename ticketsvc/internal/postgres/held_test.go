@@ -18,7 +18,7 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As with psql, by another role's default settings.
-	conn := mustConnect(t, url)
+	conn := postgrestest.Connect(t, url)
 	for _, statement := range []string{"begin", "SELECT FROM ticketsvc.tickets WHERE ticket_id = 'held' FOR UPDATE"} {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)

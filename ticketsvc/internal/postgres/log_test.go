@@ -76,7 +76,7 @@ func TestTheLogsReaderMissesNothing(t *testing.T) {
 func TestTheLogsReaderMissesEventsThatASequenceNumbers(t *testing.T) {
 	t.Parallel()
 	err := tail(t, 50_000, func(url string, store *postgres.Store) {
-		mustExec(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+		postgrestest.Execute(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
 		store.NumberBySequence("ticketsvc.naive")
 	})
 	if !errors.Is(err, errSkipped) {
@@ -117,7 +117,7 @@ func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
-	slow, watch := mustConnect(t, url), mustConnect(t, url)
+	slow, watch := postgrestest.Connect(t, url), postgrestest.Connect(t, url)
 	for _, statement := range []string{"begin", postgres.LockLog, "INSERT INTO ticketsvc.events VALUES (1, 'slow', 't', 'ticket.created', false," +
 		" '2026-03-02T07:15:30.000000000Z', '', '\\x00', '')"} {
 		if _, err := slow.Exec(t.Context(), statement); err != nil {

@@ -98,7 +98,7 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 		if err := all.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		mustExec(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
+		postgrestest.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
 			" WHERE application_name = 'ticketsvc' AND datname = current_database()")
 		for i := range 20 {
 			if err := read(t.Context()); err != nil {

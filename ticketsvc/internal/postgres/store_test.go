@@ -1,10 +1,8 @@
 package postgres_test
 
 import (
-	"context"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
@@ -27,7 +25,7 @@ func TestStore(t *testing.T) {
 			Shared: true,
 			Plant: func(t *testing.T, ticketID string, content, stamps []byte) {
 				t.Helper()
-				mustExec(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
+				postgrestest.Execute(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
 			},
 		}
 	})
@@ -40,22 +38,4 @@ func mustOpen(t testing.TB, url string) *postgres.Store {
 		t.Fatal(err)
 	}
 	return store
-}
-
-// mustConnect returns a connection beside those of the stores, until the end of the test.
-func mustConnect(t testing.TB, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
-func mustExec(t testing.TB, url, statement string, arguments ...any) {
-	t.Helper()
-	if _, err := mustConnect(t, url).Exec(t.Context(), statement, arguments...); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -54,7 +54,7 @@ func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
 			if err := <-recordAlone(t.Context(), store, change("1", "old")); err != nil {
 				t.Fatal(err)
 			}
-			stickBehind(t, mustConnect(t, url), test.stuckBehind)
+			stickBehind(t, postgrestest.Connect(t, url), test.stuckBehind)
 			for begin := time.Now(); ; {
 				err := <-recordAlone(t.Context(), store, change("2", test.ticketID))
 				if err == nil {
