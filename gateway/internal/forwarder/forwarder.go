@@ -195,7 +195,8 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	// A call that was begun is let end, so that stopping does not leave its outcome open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
 	defer cancel()
-	return f.settle(delivery, f.record(ctx, delivery, request))
+	begun := f.options.Now()
+	return f.settle(delivery, begun, f.record(ctx, delivery, request))
 }
 
 func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Request) error {
@@ -224,8 +225,8 @@ func translateSafely(delivery inbox.Delivery) (request translate.Request, err er
 	return translate.Event(delivery.Body, delivery.ReceiveTime)
 }
 
-// settle decides what becomes of a delivery whose call ended with err.
-func (f *Forwarder) settle(delivery inbox.Delivery, err error) inbox.Settlement {
+// settle decides what becomes of a delivery whose call began at that time and ended with err.
+func (f *Forwarder) settle(delivery inbox.Delivery, begun time.Time, err error) inbox.Settlement {
 	now, log := f.options.Now(), f.options.Log.With("delivery_id", delivery.ID, "event_id", delivery.EventID)
 	settlement := inbox.Settlement{Lease: delivery.Lease, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
 	if err != nil {
@@ -236,14 +237,14 @@ func (f *Forwarder) settle(delivery inbox.Delivery, err error) inbox.Settlement 
 		f.noteSuccess(now)
 		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
 	case unreachable, misdeployed:
-		f.noteOutage(now, v, err)
+		f.noteOutage(begun, now, v, err)
 		settlement.State = inbox.Pending
 		settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
 		return settlement
 	case deferred:
 		if delivery.Deferrals == 0 {
 			// That one event fails so again and again tells nothing new of ticketsvc; that many do, does.
-			f.noteOutage(now, v, err)
+			f.noteOutage(begun, now, v, err)
 		}
 		settlement.State = inbox.Pending
 		settlement.Deferrals++
@@ -276,8 +277,8 @@ func (f *Forwarder) noteSuccess(now time.Time) {
 }
 
 // noteOutage notes a call that failed by no fault of its event.
-func (f *Forwarder) noteOutage(now time.Time, v verdict, err error) {
-	news := f.gate.failed(now, v == misdeployed, f.options.Random())
+func (f *Forwarder) noteOutage(begun, now time.Time, v verdict, err error) {
+	news := f.gate.failed(begun, now, v == misdeployed, f.options.Random())
 	switch {
 	case news && v == misdeployed:
 		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+

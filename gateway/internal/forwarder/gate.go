@@ -21,6 +21,8 @@ type gate struct {
 	misdeployed bool
 	closedAt    time.Time
 	probeAt     time.Time
+	// openedAt is when it was opened again.
+	openedAt time.Time
 }
 
 // isClosed tells whether calls must wait for a probe to succeed, and when the next probe is due.
@@ -45,15 +47,19 @@ func (g *gate) succeeded(now time.Time) (opened bool, closedFor time.Duration) {
 	if !g.closed {
 		return false, 0
 	}
-	g.closed, g.misdeployed = false, false
+	g.closed, g.misdeployed, g.openedAt = false, false, now
 	return true, now.Sub(g.closedAt)
 }
 
 // failed notes a call that failed by no fault of its event; misdeployed says that no other call can do better until the deployment
-// is mended. It returns whether this is news: it closes the gate, or is the first to say so since something else closed it.
-func (g *gate) failed(now time.Time, misdeployed bool, random float64) (news bool) {
+// is mended. It returns whether this is news: it closes the gate, or is the first to say so since something else closed it. A call that
+// began before the gate was opened again tells nothing of what is since then.
+func (g *gate) failed(begun, now time.Time, misdeployed bool, random float64) (news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if begun.Before(g.openedAt) {
+		return false
+	}
 	g.failures++
 	if !g.closed && (misdeployed || g.failures >= g.threshold) {
 		g.closed, g.closedAt, news = true, now, true
