@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -18,6 +19,9 @@ var (
 	ErrQueueFull = errors.New("groupcommit: queue is full")
 	// ErrClosed says that the item was not taken, because the committer is stopping.
 	ErrClosed = errors.New("groupcommit: closed")
+	// ErrPanicked says that the commit panicked. The text has the type of what it panicked with, and where, but not the value, which can
+	// hold what the items do.
+	ErrPanicked = errors.New("groupcommit: the commit panicked")
 )
 
 // Options bounds a [Committer].
@@ -59,7 +63,7 @@ type request[T, R any] struct {
 //
 // commit makes one batch durable: it returns a result for each item, in their order, or an error when nothing of the batch was
 // committed as far as it knows. It is called from one goroutine, and with a context that no caller can cancel: a cancelled commit
-// would leave it open whether the others' items are on disk.
+// would leave it open whether the others' items are on disk. One that panics fails with [ErrPanicked].
 func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options[T]) *Committer[T, R] {
 	c := &Committer[T, R]{
 		commit:  commit,
@@ -190,9 +194,15 @@ func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) {
 	}
 }
 
-// callCommit holds commit to its word: a missing result would answer a caller with a success that nobody gave.
-func (c *Committer[T, R]) callCommit(items []T) ([]R, error) {
-	results, err := c.commit(context.Background(), items)
+// callCommit holds commit to its word: a missing result would answer a caller with a success that nobody gave. A panic is an error, as it
+// is in an RPC's handler: otherwise one item that the code can't deal with ends the process, and does so again after each restart.
+func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			results, err = nil, fmt.Errorf("%w with a %T\n%s", ErrPanicked, value, debug.Stack())
+		}
+	}()
+	results, err = c.commit(context.Background(), items)
 	if err == nil && len(results) != len(items) {
 		return nil, fmt.Errorf("groupcommit: commit of %d items gave %d results", len(items), len(results))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -211,6 +212,36 @@ func TestABadItemFailsAlone(t *testing.T) {
 		callers.Wait()
 		if len(failed) != 1 || !errors.Is(failed[3], errBad) {
 			t.Errorf("failed = %v, want only item 3", failed)
+		}
+		closeNow(t, c)
+		close(r.started)
+	})
+}
+
+func TestAnItemThatMakesTheCommitPanicFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
+			if slices.Contains(items, 3) {
+				panic("what a tenant wrote")
+			}
+			return nil
+		}}
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8,
+			MayBeItemsFault: func(err error) bool { return errors.Is(err, groupcommit.ErrPanicked) }})
+		errs := make([]error, 6)
+		var callers sync.WaitGroup
+		for item := range errs {
+			callers.Go(func() { _, errs[item] = c.Do(t.Context(), item) })
+		}
+		go r.letAllCommit()
+		callers.Wait()
+		for item, err := range errs {
+			if errors.Is(err, groupcommit.ErrPanicked) != (item == 3) || item != 3 && err != nil {
+				t.Errorf("item %d: %v", item, err)
+			}
+		}
+		if text := errs[3].Error(); strings.Contains(text, "tenant") || !strings.Contains(text, "groupcommit_test.go") {
+			t.Errorf("the error is %q, want one that says where, and not with what", text)
 		}
 		closeNow(t, c)
 		close(r.started)

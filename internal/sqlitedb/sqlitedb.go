@@ -134,6 +134,8 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return Translate(err)
 	}
+	// Should f panic, nobody else ends the transaction, and nothing could be written any more.
+	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
 		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
 	}

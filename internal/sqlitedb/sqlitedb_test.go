@@ -217,6 +217,19 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 	}
 }
 
+func TestAWriteThatPanicsLeavesTheFileFree(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "free.db")))
+	func() {
+		defer func() { _ = recover() }()
+		_ = db.Write(t.Context(), func(*sql.Tx) error { panic("at the driver") })
+		t.Error("the panic was swallowed")
+	}()
+	if err := db.Write(t.Context(), func(*sql.Tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadersSeeTheLastCommitWhileTheWriterWrites(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
