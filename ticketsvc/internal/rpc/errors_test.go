@@ -38,7 +38,9 @@ func (stubStore) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{1} }
 
 func (stubStore) Watch(ctx context.Context, _ func(), _ func(error)) { <-ctx.Done() }
 
-func (s stubStore) LastMark(ctx context.Context) (ticket.Mark, error) { return ticket.Mark{}, s.call(ctx) }
+func (s stubStore) LastMark(ctx context.Context) (ticket.Mark, error) {
+	return ticket.Mark{}, s.call(ctx)
+}
 
 func (s stubStore) Get(ctx context.Context, _ string) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
