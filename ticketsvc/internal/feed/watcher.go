@@ -209,13 +209,15 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 		w.tickets, w.greeted = nil, true
 		return w.heartbeat(), true, nil
 	}
-	w.place.TicketID = w.walked
 	err = w.read(ctx, func(ctx context.Context) error {
 		page, err := w.feed.log.WalkTickets(ctx, w.filter, w.walked, w.feed.limits.Page)
 		if err != nil {
 			return err
 		}
 		w.tickets, w.walked, w.walkRead = page.Tickets, page.Last, page.Last == ""
+		if len(w.tickets) == 0 && !w.walkRead {
+			w.place.TicketID = w.walked
+		}
 		return nil
 	})
 	return Message{}, false, err
@@ -226,23 +228,21 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	f := w.feed
 	f.mu.Lock()
 	changed := f.changed
-	entries, inWindow, err := f.window.behind(w.place.Mark, w.buffer[:0])
+	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
 	f.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		return Message{}, false, err
-	}
-	if !inWindow {
+	case beforeStart:
 		err := w.read(ctx, func(ctx context.Context) (err error) {
 			w.entries, err = f.readBehind(ctx, w.place.Mark, f.limits.Page)
 			return err
 		})
 		return Message{}, false, err
-	}
-	if len(entries) > 0 {
+	case len(entries) > 0:
 		w.entries = entries
 		return Message{}, false, nil
-	}
-	if !w.greeted {
+	case atEnd && !w.greeted:
 		w.greeted = true
 		return w.heartbeat(), true, nil
 	}

@@ -1,6 +1,10 @@
 package feed
 
-import "github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+import (
+	"fmt"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
 
 // window is the last entries of the log, one for each place, as many as its bounds allow.
 type window struct {
@@ -47,23 +51,24 @@ func (w *window) add(entries []*Entry) {
 	}
 }
 
-// behind appends entries that follow a place to list, up to its capacity. ok is false when the place is before the window. The error is
-// [ErrPlace] when the window has another event at the place.
-func (w *window) behind(place ticket.Mark, list []*Entry) (got []*Entry, ok bool, err error) {
+// behind appends entries that follow a place to list, up to its capacity. atEnd tells that there are none: it is the last place. beforeStart
+// tells that the place is before the window. Otherwise, without entries, the tail has yet to come to the place. The error is [ErrPlace]
+// when the window has another event there.
+func (w *window) behind(place ticket.Mark, list []*Entry) (got []*Entry, atEnd, beforeStart bool, err error) {
 	offset := place.Sequence - w.base.Sequence
-	if !w.started || offset > int64(len(w.entries)) {
-		return list, true, nil // The tail has yet to come that far.
-	}
-	if offset < 0 {
-		return list, false, nil
+	switch {
+	case !w.started || offset > int64(len(w.entries)):
+		return nil, false, false, nil
+	case offset < 0:
+		return nil, false, true, nil
 	}
 	known := w.base
 	if offset > 0 {
 		known = w.entries[offset-1].Mark
 	}
 	if known != place {
-		return list, true, ErrPlace
+		return nil, false, false, fmt.Errorf("%w: another event is at %d", ErrPlace, place.Sequence)
 	}
 	next := w.entries[offset:]
-	return append(list, next[:min(len(next), cap(list)-len(list))]...), true, nil
+	return append(list, next[:min(len(next), cap(list)-len(list))]...), len(next) == 0, false, nil
 }
