@@ -45,6 +45,9 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	if store.DatabaseID() == (ticket.DatabaseID{}) {
+		t.Error("it has no id")
+	}
 	if got, err := store.Get(t.Context(), "t1"); err != nil || !cmp.Equal(got, record.Ticket) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
