@@ -57,7 +57,7 @@ func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Acti
 	if err != nil {
 		return nil, translate(err)
 	}
-	s.noteAdded()
+	s.added.Note()
 	return actions, nil
 }
 

@@ -25,8 +25,8 @@ const connections = 8
 type Store struct {
 	db    *postgresdb.DB
 	front front
-	// added receives when deliveries were added.
-	added chan struct{}
+	// added tells the other gateways that deliveries were added.
+	added *postgresdb.Channel
 }
 
 // Open opens the database at url, and makes or brings up to date the gateway's tables in it. Its errors are those of [postgresdb.Open].
@@ -35,7 +35,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, added: make(chan struct{}, 1)}, nil
+	return &Store{db: db, added: db.NewChannel(channel)}, nil
 }
 
 // Close implements [inbox.Store].

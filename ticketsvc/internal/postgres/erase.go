@@ -59,5 +59,6 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 	if err != nil {
 		return 0, translate(err)
 	}
+	s.noteRecorded()
 	return events, nil
 }

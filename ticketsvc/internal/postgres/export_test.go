@@ -7,3 +7,6 @@ func (s *Store) NumberBySequence(sequence string) {
 
 // LockLog is the statement that locks the log until the end of its transaction.
 var LockLog = inCommitOrder.lock
+
+// Migrations are what databases are made by.
+var Migrations = migrations

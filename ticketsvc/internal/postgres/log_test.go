@@ -15,6 +15,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
+var pageLimit = ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}
+
 // errSkipped says that a reader of the log missed an event.
 var errSkipped = errors.New("the log's reader skipped a place")
 
@@ -49,11 +51,12 @@ func tail(t *testing.T, events int, prepare func(url string, store *postgres.Sto
 	group.Go(func() error {
 		last := int64(0)
 		for last < int64(events) {
-			read, err := replicas[2].ReadLog(ctx, last, 1000)
+			read, err := replicas[2].ReadLog(ctx, last, pageLimit)
 			if err != nil {
 				return err
 			}
-			for _, e := range read {
+			for _, entry := range read {
+				e := entry.Event
 				if e.Sequence != last+1 {
 					return fmt.Errorf("%w: behind %d comes %d", errSkipped, last, e.Sequence)
 				}
@@ -126,7 +129,7 @@ func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	}
 	done := recordAlone(t.Context(), store, change("fast", "t2"))
 	waitForLock(t, watch)
-	if read, err := store.ReadLog(t.Context(), 0, 10); err != nil || len(read) != 0 {
+	if read, err := store.ReadLog(t.Context(), 0, pageLimit); err != nil || len(read) != 0 {
 		t.Errorf("before any commit the log has %v, %v", read, err)
 	}
 	if _, err := slow.Exec(t.Context(), "commit"); err != nil {
@@ -135,8 +138,8 @@ func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	read, err := store.ReadLog(t.Context(), 0, 10)
-	if err != nil || len(read) != 2 || read[0].EventID != "slow" || read[1].EventID != "fast" || read[1].Sequence != 2 {
+	read, err := store.ReadLog(t.Context(), 0, pageLimit)
+	if err != nil || len(read) != 2 || read[0].Event.EventID != "slow" || read[1].Event.EventID != "fast" || read[1].Event.Sequence != 2 {
 		t.Errorf("the log has %+v, %v; want the slow one and then the fast one", read, err)
 	}
 }

@@ -63,9 +63,9 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		}
 		sequence += 2
 	}
-	events, err := store.ReadLog(t.Context(), sequence-1, 10)
-	if err != nil || len(events) < 2 || events[0].Sequence != sequence {
-		t.Errorf("behind %d the log has %+v, %v; want no gap", sequence-1, events, err)
+	entries, err := store.ReadLog(t.Context(), sequence-1, pageLimit)
+	if err != nil || len(entries) < 2 || entries[0].Event.Sequence != sequence {
+		t.Errorf("behind %d the log has %+v, %v; want no gap", sequence-1, entries, err)
 	}
 	if got, err := store.Get(t.Context(), "shared"); err != nil || got.Revision != sequence/2+1 {
 		t.Errorf("revision %d, %v; want %d", got.Revision, err, sequence/2+1)
@@ -89,7 +89,12 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 			return err
 		},
 		"ListEvents": func(ctx context.Context) error { _, _, err := store.ListEvents(ctx, "t", 0, 1); return err },
-		"ReadLog":    func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, 1); return err },
+		"ReadLog":    func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, pageLimit); return err },
+		"LastMark":   func(ctx context.Context) error { _, err := store.LastMark(ctx); return err },
+		"WalkTickets": func(ctx context.Context) error {
+			_, err := store.WalkTickets(ctx, ticket.Filter{}, "", pageLimit)
+			return err
+		},
 	} {
 		var all errgroup.Group
 		for range 100 {

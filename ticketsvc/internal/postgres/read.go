@@ -64,7 +64,7 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	if order.Descending {
 		direction, beyond = " DESC", " < "
 	}
-	page := ticket.NewPageBuilder(limit)
+	page := ticket.NewPageBuilder(ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes})
 	err = s.read(ctx, func(tx pgx.Tx) error {
 		if after == nil {
 			return readPage(ctx, tx, page, newConditions(filter), " ORDER BY "+column+direction+", ticket_id")
@@ -96,7 +96,7 @@ var errPageFull = errors.New("the page is full")
 //
 // Each query says its order again: what one within another has says nothing of the order of the other.
 func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where conditions, orderBy string) error {
-	rows, err := tx.Query(ctx, "SELECT ticket_id, size, CASE WHEN before <= "+where.bind(ticket.MaxPageBytes)+" THEN content END FROM ("+
+	rows, err := tx.Query(ctx, "SELECT ticket_id, size, CASE WHEN before <= "+where.bind(page.MaxBytes())+" THEN content END FROM ("+
 		"SELECT ticket_id, create_time, update_time, content, size, sum(size) OVER ("+orderBy+" ROWS UNBOUNDED PRECEDING) - size AS before"+
 		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets"+where.sql()+
 		orderBy+" LIMIT "+where.bind(page.Room())+") AS page) AS measured"+orderBy, where.arguments...)
@@ -152,22 +152,6 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		return nil, false, err
 	}
 	return events, more, nil
-}
-
-// ReadLog implements [ticket.Store].
-func (s *Store) ReadLog(ctx context.Context, after int64, limit int) (events []ticket.Event, err error) {
-	err = s.query(ctx, func(q postgresdb.Querier) error {
-		rows, err := q.Query(ctx, selectEvents+" WHERE sequence > $1 ORDER BY sequence LIMIT $2", after, limit)
-		if err != nil {
-			return err
-		}
-		events, err = readEvents(rows)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return events, nil
 }
 
 const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"

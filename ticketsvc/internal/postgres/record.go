@@ -52,6 +52,7 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 	if err != nil {
 		return nil, translate(err)
 	}
+	s.noteRecorded()
 	return recorded, nil
 }
 

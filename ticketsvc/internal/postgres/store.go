@@ -13,8 +13,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed identity.sql
+	identity string
+
+	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []string{schema, identity}
+)
 
 // connections is how many calls use the database at the same time: one writes, the others read.
 const connections = 16
@@ -23,17 +30,25 @@ const connections = 16
 type Store struct {
 	db *postgresdb.DB
 	// numbering gives events their places in the log. Tests show with another one what it is good for.
-	numbering numbering
+	numbering  numbering
+	databaseID ticket.DatabaseID
+	// recorded rings when the log has grown, and others tells that to the other replicas.
+	recorded ticket.Bell
+	others   *postgresdb.Channel
 }
 
 // Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of
 // [postgresdb.Open].
 func Open(ctx context.Context, url string) (*Store, error) {
-	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: []string{schema}, Connections: connections})
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections})
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, numbering: inCommitOrder}, nil
+	s := &Store{db: db, numbering: inCommitOrder, others: db.NewChannel(channel)}
+	if err := s.readDatabaseID(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Close implements [ticket.Store].

@@ -74,7 +74,21 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 	})
 }
 
-// authorise returns the scope of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log gets
+// admission is what a call that showed a token was let in by.
+type admission struct {
+	// again returns an error when the call would not be let in any more, because the tokens have changed.
+	again func(context.Context) error
+}
+
+// checkAdmission returns an error when the call of ctx would not be let in any more.
+func checkAdmission(ctx context.Context) error {
+	if a, ok := authn.GetInfo(ctx).(admission); ok {
+		return a.again(ctx)
+	}
+	return nil
+}
+
+// authorise returns the [admission] of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log gets
 // neither tokens nor paths that are not in the table, which can hold anything.
 func authorise(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
 	procedure := request.URL.Path
@@ -100,7 +114,10 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 	case !slices.Contains(allowed, scope):
 		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))
 	}
-	return scope, nil
+	return admission{again: func(ctx context.Context) error {
+		_, err := authorise(ctx, request, tokens, log)
+		return err
+	}}, nil
 }
 
 // scopeOf returns the scope of a request's token. Two tokens count as none: which was meant is not for us to guess.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -30,6 +32,11 @@ var codes = []struct {
 	{ticket.ErrHeld, connect.CodeAborted, "another writer holds the ticket: call again later"},
 	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version"},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read"},
+	{feed.ErrPlace, connect.CodeOutOfRange, "the resume token can't be served any more: start again without one"},
+	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token"},
+	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later"},
+	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment"},
+	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token"},
 }
 
 // errorTranslator is the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log what
@@ -43,7 +50,7 @@ func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, request)
 		if err != nil {
-			return nil, e.translate(ctx, request.Spec().Procedure, err)
+			return nil, e.translate(ctx, request.Spec().Procedure, err, levels)
 		}
 		return response, nil
 	}
@@ -53,7 +60,7 @@ func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 func (e errorTranslator) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		if err := next(ctx, stream); err != nil {
-			return e.translate(ctx, stream.Spec().Procedure, err)
+			return e.translate(ctx, stream.Spec().Procedure, err, streamLevels)
 		}
 		return nil
 	}
@@ -64,7 +71,7 @@ func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) c
 	return next
 }
 
-func (e errorTranslator) translate(ctx context.Context, procedure string, err error) error {
+func (e errorTranslator) translate(ctx context.Context, procedure string, err error, levels map[connect.Code]slog.Level) error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
 		return ready
@@ -95,6 +102,13 @@ var levels = map[connect.Code]slog.Level{
 	connect.CodeUnavailable:       slog.LevelWarn,
 	connect.CodeDataLoss:          slog.LevelError,
 }
+
+// streamLevels are those of streams: to end by a deadline, or with the service, is a part of every stream's life, and there are thousands.
+var streamLevels = func() map[connect.Code]slog.Level {
+	of := maps.Clone(levels)
+	of[connect.CodeDeadlineExceeded], of[connect.CodeUnavailable] = slog.LevelDebug, slog.LevelDebug
+	return of
+}()
 
 func errInternal() error {
 	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))

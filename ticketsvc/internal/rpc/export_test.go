@@ -7,8 +7,11 @@ import (
 	"connectrpc.com/connect"
 )
 
-// ErrorTranslator returns the service's interceptor, for a test of streams: the service has none yet that can fail.
+// ErrorTranslator returns the service's interceptor, for a test of streams that fail in every way.
 func ErrorTranslator(log *slog.Logger) connect.Interceptor { return errorTranslator{log: log} }
+
+// ErrSlow says that a watcher did not read for too long.
+var ErrSlow = errSlow
 
 // MaxCallTime is how long a unary call may take.
 const MaxCallTime = maxCallTime

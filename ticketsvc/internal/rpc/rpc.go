@@ -20,6 +20,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -47,13 +48,21 @@ var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1conn
 // Service serves the RPCs. It is to be closed.
 type Service struct {
 	recorder *ticket.Recorder
+	feed     *feed.Feed
 	handler  http.Handler
 }
 
 // New returns a service that keeps what it is told in store. ready returns nil while the service should get calls; health checks show
 // it.
 func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger) *Service {
+	return newService(store, ready, log, feed.DefaultLimits(), defaultStreamLimits)
+}
+
+func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits feed.Limits, streams streamLimits) *Service {
 	recorder := ticket.NewRecorder(store)
+	tickets := feed.New(store, limits, func(err error) {
+		log.Warn("the feed is late until this passes", "error", err)
+	})
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxReadBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
@@ -65,11 +74,12 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
 	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options))
-	mux.Handle(ticketv1connect.NewTicketServiceHandler(&ticketService{store: store}, options))
+	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
+	mux.Handle(path, withController(handler))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
-	return &Service{recorder: recorder, handler: mux}
+	return &Service{recorder: recorder, feed: tickets, handler: mux}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline.
@@ -85,7 +95,10 @@ func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
 
 // Close takes no more events, and returns once those that were taken are recorded or ctx ends. It comes after the server has stopped
 // and before the store is closed.
-func (s *Service) Close(ctx context.Context) error { return s.recorder.Stop(ctx) }
+func (s *Service) Close(ctx context.Context) error {
+	s.feed.Close()
+	return s.recorder.Stop(ctx)
+}
 
 // Security says who may call the service, and how it is sure that nobody else listens.
 type Security struct {
@@ -97,7 +110,8 @@ type Security struct {
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
 //
-// There is no limit on how long a response may take, since that would cut off streams.
+// There is no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from, when the
+// server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	handler := s.handler
 	if security.Tokens != nil {
@@ -107,7 +121,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(security.TLS != nil)
 	protocols.SetUnencryptedHTTP2(security.TLS == nil)
-	return &http.Server{
+	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         security.TLS,
 		Protocols:         protocols,
@@ -117,6 +131,8 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(s.feed.Stop)
+	return server
 }
 
 // health answers gRPC's health checks.

@@ -6,6 +6,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -13,7 +14,9 @@ import (
 // ticketService implements TicketService, as far as this version goes: the RPCs that are not here answer UNIMPLEMENTED.
 type ticketService struct {
 	ticketv1connect.UnimplementedTicketServiceHandler
-	store ticket.Store
+	store   ticket.Store
+	feed    *feed.Feed
+	streams streamLimits
 }
 
 // GetTicket implements the RPC of that name.

@@ -6,12 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// A page token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the place where the next page begins. The
-// checksum is over the place and the query that the token belongs to, so a token that was changed, or is used for another query, is
-// found out. It is no protection: whoever may ask with a token may ask for any other place as well.
+// A token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the place where the next page begins, or where a
+// watcher goes on. The checksum is over the place and the query that the token belongs to, so a token that was changed, or is used for
+// another query, is found out. It is no protection: whoever may ask with a token may ask for any other place as well.
 
 const (
 	tokenForm    = 1
@@ -45,18 +46,41 @@ func checksum(query, place []byte) []byte {
 
 // listQuery returns bytes that differ for any two filters and orders that select or order differently. The filter is in its normal form.
 func listQuery(f *ticket.Filter, order ticket.Order) []byte {
-	b := append([]byte("tickets"), byte(order.Time), flag(order.Descending), flag(f.Unassigned))
-	b = binary.AppendUvarint(b, uint64(len(f.Statuses)))
-	for _, status := range f.Statuses {
-		b = binary.AppendVarint(b, int64(status))
-	}
-	for _, ids := range [][]string{f.AppIDs, f.CategoryIDs, f.PropertyIDs, {f.AssignedTo}} {
-		b = binary.AppendUvarint(b, uint64(len(ids)))
-		for _, id := range ids {
-			b = appendBytes(b, []byte(id))
+	return appendFilter(append([]byte("tickets"), byte(order.Time), flag(order.Descending)), f)
+}
+
+// watchQuery is as listQuery.
+func watchQuery(f *ticket.Filter) []byte { return appendFilter([]byte("watch"), f) }
+
+// appendFilter appends each condition of a filter that is set, behind a number of its own. Watchers keep their tokens for as long as they
+// like, so these bytes must stay the same: a new condition gets a new number, behind the others.
+func appendFilter(b []byte, f *ticket.Filter) []byte {
+	if len(f.Statuses) > 0 {
+		b = binary.AppendUvarint(append(b, 1), uint64(len(f.Statuses)))
+		for _, status := range f.Statuses {
+			b = binary.AppendVarint(b, int64(status))
 		}
 	}
-	return appendInstant(appendInstant(b, f.UpdatedAfter), f.UpdatedBefore)
+	for i, ids := range [][]string{f.AppIDs, f.CategoryIDs, f.PropertyIDs} {
+		if len(ids) > 0 {
+			b = binary.AppendUvarint(append(b, byte(2+i)), uint64(len(ids)))
+			for _, id := range ids {
+				b = appendBytes(b, []byte(id))
+			}
+		}
+	}
+	if f.AssignedTo != "" {
+		b = appendBytes(append(b, 5), []byte(f.AssignedTo))
+	}
+	if f.Unassigned {
+		b = append(b, 6)
+	}
+	for i, bound := range []ticket.Instant{f.UpdatedAfter, f.UpdatedBefore} {
+		if bound.Set {
+			b = appendInstant(append(b, byte(7+i)), bound)
+		}
+	}
+	return b
 }
 
 func eventQuery(ticketID string) []byte { return append([]byte("events"), ticketID...) }
@@ -95,6 +119,37 @@ func decodeSequence(place []byte) (sequence int64, ok bool) {
 	}
 	sequence = int64(binary.BigEndian.Uint64(place))
 	return sequence, sequence > 0
+}
+
+// The phases of a watcher, as its tokens have them.
+const (
+	phaseLog  = 0
+	phaseWalk = 1
+)
+
+// A watcher's place is: the id of the database (16 bytes), the phase (1), the place in the log (8), the fingerprint of what stands there (8),
+// and in the walk the id of the last ticket, which is empty at its beginning.
+
+func encodePlace(database ticket.DatabaseID, p *feed.Place) []byte {
+	b := append(make([]byte, 0, 64), database[:]...)
+	phase := byte(phaseLog)
+	if p.Walking {
+		phase = phaseWalk
+	}
+	b = binary.BigEndian.AppendUint64(append(b, phase), uint64(p.Mark.Sequence))
+	return append(append(b, p.Mark.Fingerprint[:]...), p.TicketID...)
+}
+
+func decodePlace(place []byte) (database ticket.DatabaseID, p feed.Place, ok bool) {
+	rest := place[copy(database[:], place):]
+	if len(rest) < 17 {
+		return database, p, false
+	}
+	p.Walking = rest[0] == phaseWalk
+	p.Mark.Sequence = int64(binary.BigEndian.Uint64(rest[1:]))
+	copy(p.Mark.Fingerprint[:], rest[9:])
+	p.TicketID = string(rest[17:])
+	return database, p, rest[0] <= phaseWalk && p.Mark.Sequence >= 0 && len(p.TicketID) <= ticket.MaxIDBytes && (p.Walking || p.TicketID == "")
 }
 
 func appendInstant(b []byte, i ticket.Instant) []byte {

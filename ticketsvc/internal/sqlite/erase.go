@@ -51,5 +51,6 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 	if err != nil {
 		return 0, translate(ctx, err)
 	}
+	s.recorded.Ring()
 	return events, nil
 }

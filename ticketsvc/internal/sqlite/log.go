@@ -12,19 +12,6 @@ import (
 // selectEvents is what [scanEvents] reads.
 const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM events"
 
-// ReadLog implements [ticket.Store].
-func (s *Store) ReadLog(ctx context.Context, after int64, limit int) ([]ticket.Event, error) {
-	rows, err := s.db.Reader.QueryContext(ctx, selectEvents+" WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
-	if err != nil {
-		return nil, translate(ctx, err)
-	}
-	events, err := scanEvents(rows)
-	if err != nil {
-		return nil, translate(ctx, err)
-	}
-	return events, nil
-}
-
 // ListEvents implements [ticket.Store].
 func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {

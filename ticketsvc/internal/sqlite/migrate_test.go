@@ -45,6 +45,9 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	if store.DatabaseID() == (ticket.DatabaseID{}) {
+		t.Error("it has no id")
+	}
 	if got, err := store.Get(t.Context(), "t1"); err != nil || !cmp.Equal(got, record.Ticket) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
@@ -55,8 +58,8 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if events, err := store.Erase(t.Context(), "t1"); err != nil || events != 1 {
 		t.Errorf("Erase = %d, %v", events, err)
 	}
-	log, err := store.ReadLog(t.Context(), 0, 10)
-	if err != nil || len(log) != 2 || log[0].EventID != "e1" || log[1].Name != ticket.Erased {
+	log, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
+	if err != nil || len(log) != 2 || log[0].Event.EventID != "e1" || log[1].Event.Name != ticket.Erased {
 		t.Errorf("ReadLog = %+v, %v", log, err)
 	}
 }

@@ -24,6 +24,7 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
+	s.recorded.Ring()
 	return recording.Recorded(), nil
 }
 

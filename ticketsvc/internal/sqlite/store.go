@@ -19,9 +19,11 @@ var (
 	schema string
 	//go:embed erasure.sql
 	erasure string
+	//go:embed identity.sql
+	identity string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []string{schema, erasure}
+	migrations = []string{schema, erasure, identity}
 )
 
 // applicationID is "TBts".
@@ -32,7 +34,10 @@ const readers = 4
 
 // Store implements [ticket.Store].
 type Store struct {
-	db *sqlitedb.DB
+	db         *sqlitedb.DB
+	databaseID ticket.DatabaseID
+	// recorded rings when the log has grown.
+	recorded ticket.Bell
 
 	// Of the writer.
 	lastSequence  *sql.Stmt
@@ -45,6 +50,7 @@ type Store struct {
 	// Of the readers.
 	findContent  *sql.Stmt
 	findContents *sqlitedb.RowsStatement
+	readLog      *sql.Stmt
 }
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
@@ -54,7 +60,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db}
-	if err := s.prepare(ctx); err != nil {
+	if err := errors.Join(s.readDatabaseID(ctx), s.prepare(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -86,6 +92,9 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	}
 	if s.touchTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
 		" update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+		return err
+	}
+	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {
 		return err
 	}
 	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {

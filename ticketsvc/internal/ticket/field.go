@@ -53,6 +53,13 @@ var (
 	fieldsByName     = index(func(f Field) string { return fields[f].name })
 	fieldsByProvider = index(func(f Field) string { return fields[f].provider })
 	updateTimeField  = fieldsByName[updateTimeName]
+
+	// Those that filters look at, beside the update time.
+	statusTextField = fieldsByName["status_text"]
+	appIDField      = fieldsByName["app_id"]
+	categoryIDField = fieldsByName["category_id"]
+	propertyIDField = fieldsByName["property_id"]
+	assignedToField = fieldsByName["assigned_to"]
 )
 
 func index(name func(Field) string) map[string]Field {

@@ -82,6 +82,28 @@ func (f *Filter) Matches(t *Ticket) bool {
 		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0)
 }
 
+// Concerns tells whether an event that named content can have changed whether the filter selects its ticket.
+func (f *Filter) Concerns(c Content) bool {
+	if f.UpdatedAfter.Set || f.UpdatedBefore.Set {
+		return true // Every event can move a ticket's update time.
+	}
+	for _, condition := range []struct {
+		set   bool
+		field Field
+	}{
+		{len(f.Statuses) > 0, statusTextField},
+		{len(f.AppIDs) > 0, appIDField},
+		{len(f.CategoryIDs) > 0, categoryIDField},
+		{len(f.PropertyIDs) > 0, propertyIDField},
+		{f.AssignedTo != "" || f.Unassigned, assignedToField},
+	} {
+		if condition.set && c.Named.Has(condition.field) {
+			return true
+		}
+	}
+	return false
+}
+
 func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }

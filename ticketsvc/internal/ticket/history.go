@@ -27,7 +27,7 @@ type Event struct {
 	ReceiveTime Instant
 	// Content is what the event named.
 	Content Content
-	// Outcome is what that still means, given the ticket as it was when the event was read. 0 in [Store.ReadLog].
+	// Outcome is what that still means, given the ticket as it was when the event was read.
 	Outcome Outcome
 }
 

@@ -1,24 +1,27 @@
 package ticket
 
-// PageBuilder gathers the tickets of one page of a list: as many as the page may have, and no more than [MaxPageBytes] unless one alone is
-// larger. It is for one list, and not for concurrent use.
+// PageBuilder gathers the tickets of one page: as many as the page may have, and no larger than it may be unless one alone is larger. It is
+// for one page, and not for concurrent use.
 type PageBuilder struct {
-	limit   int
+	limit   PageLimit
 	bytes   int
 	tickets []Ticket
 	more    bool
 }
 
-// NewPageBuilder returns a builder of a page of at most limit tickets, which is at least 1.
-func NewPageBuilder(limit int) *PageBuilder { return &PageBuilder{limit: limit} }
+// NewPageBuilder returns the builder of a page.
+func NewPageBuilder(limit PageLimit) *PageBuilder { return &PageBuilder{limit: limit} }
+
+// MaxBytes returns how large the page's tickets are together at the most, unless one alone is larger.
+func (p *PageBuilder) MaxBytes() int { return p.limit.Bytes }
 
 // Room returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
-func (p *PageBuilder) Room() int { return p.limit - len(p.tickets) + 1 }
+func (p *PageBuilder) Room() int { return p.limit.Items - len(p.tickets) + 1 }
 
 // Fits tells whether the next ticket, which has that many bytes as it is stored, still belongs to the page. When it doesn't, the page is
 // complete, and others follow it.
 func (p *PageBuilder) Fits(bytes int) bool {
-	if len(p.tickets) == p.limit || len(p.tickets) > 0 && p.bytes+bytes > MaxPageBytes {
+	if len(p.tickets) == p.limit.Items || len(p.tickets) > 0 && p.bytes+bytes > p.limit.Bytes {
 		p.more = true
 	}
 	return !p.more

@@ -27,7 +27,7 @@ func TestPagesEndAtTheirLimitOrSize(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			page := ticket.NewPageBuilder(test.limit)
+			page := ticket.NewPageBuilder(ticket.PageLimit{Items: test.limit, Bytes: ticket.MaxPageBytes})
 			for i, size := range test.sizes {
 				if !page.Fits(size) {
 					break

@@ -44,6 +44,8 @@ type Recorded struct {
 //
 // Every method returns the error of its context when that ends first, and [ErrUnavailable] when the database is at fault.
 type Store interface {
+	Log
+
 	// Record adds the events of changes that are not in the log yet to it, and merges them into their tickets, in one durable
 	// transaction. It returns what became of each change, in their order. An event that is there twice is recorded once; it is the
 	// first one that counts, and where that could not be recorded the others fail as it does. After an error nothing of the batch is
@@ -70,11 +72,6 @@ type Store interface {
 	// 1. more tells whether others follow. Those of an erased ticket have their ids and times, and [OutcomeErased]. Errors: [ErrNotFound],
 	// [ErrCorrupt], [ErrNewer].
 	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
-
-	// ReadLog returns, in the order of the log, the first events of the whole log behind the place after, and erasures ([Erased]) among
-	// them, at most limit, which is at least 1. They have no Outcome, since that depends on the ticket. A reader that goes on from the last event's sequence sees every event
-	// once, however many write meanwhile. Errors: [ErrCorrupt], [ErrNewer].
-	ReadLog(ctx context.Context, after int64, limit int) ([]Event, error)
 
 	// Ping returns nil when the database answers.
 	Ping(ctx context.Context) error

@@ -110,8 +110,16 @@ func TestEventsOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	b := ticketcodec.MarshalContent(ticket.Content{Named: tickettest.Named("title"), AttributeKeys: []string{"read"}})
 	b[1] = unknown
-	if _, err := ticketcodec.UnmarshalContent(b); !errors.Is(err, ticket.ErrNewer) {
-		t.Errorf("UnmarshalContent = %v, want ErrNewer", err)
+	want := ticket.Content{AttributeKeys: []string{"read"}}
+	if got, err := ticketcodec.UnmarshalContent(b); !errors.Is(err, ticket.ErrNewer) || !cmp.Equal(got, want) {
+		t.Errorf("UnmarshalContent = %+v, %v; want what is known of it, and ErrNewer", got, err)
+	}
+	// The feed tells of such an event, without what is not known of it.
+	content, stamps := titled()
+	page := ticketcodec.NewLogPage(ticket.PageLimit{Items: 1})
+	page.Add(&ticketcodec.LogRow{Event: ticket.Event{EventID: "e", TicketID: "ticket"}, Content: b, Ticket: content, Stamps: stamps})
+	if got := page.Entries()[0]; got.Err != nil || got.Ticket.Title != "title" || !cmp.Equal(got.Event.Content, want) {
+		t.Errorf("the entry is %+v", got)
 	}
 	for length := range 2 {
 		if _, err := ticketcodec.UnmarshalContent(b[:length]); err == nil || errors.Is(err, ticket.ErrNewer) {

@@ -153,7 +153,7 @@ func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
 }
 
 // UnmarshalEvent completes an event of which the ids, the name and the place are known with what databases keep beside them. The error is
-// that of [ticket.Unreadable] for its ticket.
+// that of [ticket.Unreadable] for its ticket. With [ticket.ErrNewer] the event has all that is known of it.
 func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []byte) error {
 	var errs [3]error
 	e.OccurTime, errs[0] = ticket.ParseSortableText(occurTime)
@@ -187,17 +187,25 @@ func MarshalContent(c ticket.Content) []byte {
 }
 
 // UnmarshalContent is the inverse of [MarshalContent]. An error says that the bytes are not what was written, and holds none of them; or
-// it is [ticket.ErrNewer], when the event named a field that is not known.
+// it is [ticket.ErrNewer], when the event named a field that is not known, and then the content is what is known of it.
 func UnmarshalContent(b []byte) (ticket.Content, error) {
 	var c ticket.Content
 	p := parser{rest: message(b)}
+	newer := false
 	for range p.count() {
-		c.Named = c.Named.With(p.field())
+		if f, known := fieldOf(p.number()); known {
+			c.Named = c.Named.With(f)
+		} else {
+			newer = true
+		}
 	}
 	for p.err == nil && p.rest != "" {
 		c.AttributeKeys = append(c.AttributeKeys, p.text())
 	}
-	return c, p.end()
+	if err := p.end(); err != nil || !newer {
+		return c, err
+	}
+	return c, ticket.ErrNewer
 }
 
 // parser reads varints and texts one after the other. After an error it returns zeros.

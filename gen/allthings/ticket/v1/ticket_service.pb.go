@@ -527,7 +527,7 @@ type WatchTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The resume_token of the last message that the caller has dealt with. Empty to start with every matching ticket as it is.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// Which tickets. Unset means all.
+	// Which tickets. Unset means all. The same as before where there is a token.
 	Filter        *TicketFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -580,9 +580,9 @@ func (x *WatchTicketsRequest) GetFilter() *TicketFilter {
 // WatchTicketsResponse is one message of the stream of WatchTickets.
 type WatchTicketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What to resume with after this message.
+	// What to resume with after this message. Always set.
 	//
-	// Opaque; good for the same filter and database only.
+	// Opaque, at most 512 bytes; good for the same filter and database only.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// What the message says.
 	//
@@ -682,7 +682,7 @@ type WatchTicketsResponse_Left struct {
 }
 
 type WatchTicketsResponse_Heartbeat struct {
-	// Nothing happened, and the token has moved on.
+	// There is nothing else to say, and the token may have moved on.
 	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -696,8 +696,10 @@ func (*WatchTicketsResponse_Heartbeat) isWatchTicketsResponse_Message() {}
 type TicketChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event that changed it. Unset in the first walk over all tickets.
+	//
+	// Its sequence grows from change to change. Events of tickets that do not match are left out.
 	Event *TicketEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// The ticket as it is after that event, or newer.
+	// The ticket as it is after that event, or newer: then the events that made it so follow.
 	Ticket        *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -748,6 +750,8 @@ func (x *TicketChange) GetTicket() *Ticket {
 }
 
 // TicketLeft says that a ticket is to be forgotten.
+//
+// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, or that matched for a moment.
 type TicketLeft struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
@@ -803,6 +807,9 @@ func (x *TicketLeft) GetReason() TicketLeft_Reason {
 }
 
 // Heartbeat keeps a quiet stream, and its token, alive.
+//
+// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is silent
+// for much longer is dead.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.

@@ -133,11 +133,11 @@ func expectAll(t *testing.T, want ticket.Recorded, recorded []ticket.Recorded) {
 
 func mustReadLog(t *testing.T, store ticket.Store, after int64) []ticket.Event {
 	t.Helper()
-	events, err := store.ReadLog(t.Context(), after, 1000)
+	page, err := store.ReadLog(t.Context(), after, entries(1000))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return events
+	return Events(t, page)
 }
 
 func testCancelledReads(t *testing.T, place Place) {
@@ -166,7 +166,13 @@ func testCancelledReads(t *testing.T, place Place) {
 			events, more, err := store.ListEvents(ctx, "t1", 0, 1)
 			return page{Events: events, More: more}, err
 		},
-		"ReadLog": func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, 20) },
+		"ReadLog":  func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, entries(20)) },
+		"LastMark": func(ctx context.Context) (any, error) { return store.LastMark(ctx) },
+		"MarkAt":   func(ctx context.Context) (any, error) { return store.MarkAt(ctx, 3) },
+		"WalkTickets": func(ctx context.Context) (any, error) {
+			return store.WalkTickets(ctx, ticket.Filter{}, "t1", entries(5))
+		},
+		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, 10) },
 	} {
 		want, err := read(t.Context())
 		if err != nil {

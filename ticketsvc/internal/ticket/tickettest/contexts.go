@@ -42,6 +42,10 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"})
 	_, _, errs["List"] = store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 10)
 	_, _, errs["ListEvents"] = store.ListEvents(ctx, "t1", 0, 10)
-	_, errs["ReadLog"] = store.ReadLog(ctx, 0, 10)
+	_, errs["ReadLog"] = store.ReadLog(ctx, 0, entries(10))
+	_, errs["LastMark"] = store.LastMark(ctx)
+	_, errs["MarkAt"] = store.MarkAt(ctx, 1)
+	_, errs["WalkTickets"] = store.WalkTickets(ctx, ticket.Filter{}, "", entries(10))
+	_, errs["TicketBefore"] = store.TicketBefore(ctx, "t1", 2, 10)
 	return errs
 }

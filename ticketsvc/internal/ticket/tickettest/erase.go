@@ -73,10 +73,7 @@ func testErase(t *testing.T, place Place) {
 		t.Error(diff)
 	}
 	wantErased(t, store, "t1", "e1", "e3")
-	log, err := store.ReadLog(t.Context(), 3, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := mustReadLog(t, store, 3)
 	if len(log) != 2 || log[0].Name != ticket.Erased || log[0].TicketID != "t1" || log[0].EventID != "" || log[0].Sequence != 4 ||
 		log[1].EventID != "e4" || log[1].Sequence != 5 {
 		t.Errorf("the log goes on with %+v, want one erasure and then e4", log)
@@ -131,10 +128,7 @@ func testEraseAmongWriters(t *testing.T, place Place) {
 	}
 	last := int64(0)
 	for {
-		log, err := store.ReadLog(t.Context(), last, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
+		log := mustReadLog(t, store, last)
 		if len(log) == 0 {
 			break
 		}

@@ -134,7 +134,7 @@ func testEmpty(t *testing.T, place Place) {
 	if got, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); err != nil || more || len(got) != 0 {
 		t.Errorf("List = %v, %v, %v", got, more, err)
 	}
-	if got, err := store.ReadLog(t.Context(), 0, 10); err != nil || len(got) != 0 {
+	if got, err := store.ReadLog(t.Context(), 0, entries(10)); err != nil || len(got) != 0 {
 		t.Errorf("ReadLog = %v, %v", got, err)
 	}
 }

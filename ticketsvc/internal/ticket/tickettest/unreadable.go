@@ -92,6 +92,23 @@ func testCorrupt(t *testing.T, place Place) {
 	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List = %v, want ErrCorrupt", err)
 	}
+	if _, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("WalkTickets = %v, want ErrCorrupt", err)
+	}
+	// The entries of those tickets have the error, and the others go on.
+	log := mustReadEntries(t, store, 0, entries(10))
+	if len(log) != 3 || log[2].Err != nil || log[2].Ticket.ID != "good" {
+		t.Fatalf("the log is %+v", log)
+	}
+	for _, e := range log[:2] {
+		if !isJust(e.Err, ticket.ErrCorrupt) || e.Ticket != nil || e.Event.Mark().Sequence == 0 {
+			t.Errorf("entry %+v, want ErrCorrupt", e)
+		}
+	}
+	mustErase(t, store, "content")
+	if log := mustReadEntries(t, store, 0, entries(1)); len(log) != 1 || log[0].Err != nil || log[0].Ticket != nil {
+		t.Errorf("once it is erased the entry is %+v", log)
+	}
 }
 
 // testNewer has a ticket with a field that no version knows yet, and one with stamps in a form of that kind: they are shown without it,
@@ -117,4 +134,18 @@ func testNewer(t *testing.T, place Place) {
 	if got := walk(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {
 		t.Errorf("%d tickets in the list, want all", len(got))
 	}
+	for i, e := range mustReadEntries(t, store, 0, entries(10))[:2] {
+		if e.Err != nil || e.Ticket == nil || e.Ticket.Title != "first" || e.Event.Outcome != 0 || !e.Event.Content.Named.Has(titleField) {
+			t.Errorf("entry %+v with ticket %+v, want what is known of it", e, e.Ticket)
+		}
+		got, err := store.TicketBefore(t.Context(), unreadable[i], 100, 10)
+		if err != nil || got.Title != "first" {
+			t.Errorf("TicketBefore = %+v, %v", got, err)
+		}
+	}
+	if page, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); err != nil || len(page.Tickets) != len(unreadable)+1 {
+		t.Errorf("WalkTickets = %+v, %v", page, err)
+	}
 }
+
+var titleField, _ = ticket.ParseField("title")

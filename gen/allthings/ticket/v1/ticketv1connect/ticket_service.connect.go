@@ -75,11 +75,21 @@ type TicketServiceClient interface {
 	//
 	// Errors: NOT_FOUND when no event of the ticket has come; INVALID_ARGUMENT when the page token is not one of this ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
-	// WatchTickets streams tickets as they change.
+	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, then the changes; with a token exactly what came after it.
-	// Errors: OUT_OF_RANGE when the token can't be served (start again without one); INVALID_ARGUMENT when it is not one of this
-	// filter.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over. Then
+	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
+	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
+	// age. A heartbeat says when a resumed stream has caught up.
+	//
+	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
+	// service stops, after a last heartbeat) or after a pause (the database is away), with RESOURCE_EXHAUSTED because the caller did not read
+	// for 30 seconds, or because too many watch. The stream is cut where a caller does not read for two minutes.
+	//
+	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
+	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
+	// DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream, when the caller's token does not count
+	// any more.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest) (*connect.ServerStreamForClient[v1.WatchTicketsResponse], error)
 	// GetTicketStats counts the tickets that match a filter.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
@@ -242,11 +252,21 @@ type TicketServiceHandler interface {
 	//
 	// Errors: NOT_FOUND when no event of the ticket has come; INVALID_ARGUMENT when the page token is not one of this ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
-	// WatchTickets streams tickets as they change.
+	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, then the changes; with a token exactly what came after it.
-	// Errors: OUT_OF_RANGE when the token can't be served (start again without one); INVALID_ARGUMENT when it is not one of this
-	// filter.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over. Then
+	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
+	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
+	// age. A heartbeat says when a resumed stream has caught up.
+	//
+	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
+	// service stops, after a last heartbeat) or after a pause (the database is away), with RESOURCE_EXHAUSTED because the caller did not read
+	// for 30 seconds, or because too many watch. The stream is cut where a caller does not read for two minutes.
+	//
+	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
+	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
+	// DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream, when the caller's token does not count
+	// any more.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest, *connect.ServerStream[v1.WatchTicketsResponse]) error
 	// GetTicketStats counts the tickets that match a filter.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)

@@ -1,0 +1,63 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// Entry is an entry of the log, which all watchers share that come to it.
+type Entry struct {
+	ticket.Entry
+	// Mark is its place.
+	Mark ticket.Mark
+
+	rendering sync.Once
+	rendered  any
+
+	// lookingBack is held by whoever finds out what the ticket was like before the event.
+	lookingBack chan struct{}
+	lookedBack  bool
+	before      *ticket.Ticket
+	beforeErr   error
+}
+
+func newEntry(e ticket.Entry) *Entry {
+	return &Entry{Entry: e, Mark: e.Event.Mark(), lookingBack: make(chan struct{}, 1)}
+}
+
+// Rendered returns what render makes of the entry. It is made once, for whoever asks first.
+func (e *Entry) Rendered(render func(*Entry) any) any {
+	e.rendering.Do(func() { e.rendered = render(e) })
+	return e.rendered
+}
+
+// ticketBefore returns the ticket as it was before the event. lookBack finds that out, once for all watchers unless it fails. Errors:
+// [ticket.ErrNotFound] and [ticket.ErrTooManyEvents], as of [ticket.Log]; [errQuiet] when quiet receives before; ctx's; those of lookBack.
+func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBack func() (ticket.Ticket, error)) (*ticket.Ticket, error) {
+	select {
+	case e.lookingBack <- struct{}{}:
+		defer func() { <-e.lookingBack }()
+	case <-quiet:
+		return nil, errQuiet
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if e.lookedBack {
+		return e.before, e.beforeErr
+	}
+	before, err := lookBack()
+	switch {
+	case err == nil:
+		e.before = &before
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrTooManyEvents):
+		e.beforeErr = err
+	default:
+		return nil, err
+	}
+	e.lookedBack = true
+	return e.before, e.beforeErr
+}

@@ -1,0 +1,260 @@
+// Package feed lets watchers follow the tickets that match their filters: first every ticket as it is, then each change, in the order of
+// the log, from any place on and without gaps.
+//
+// One tail of the log feeds all watchers of a replica. It keeps what it has read last in a [window], which they share; a watcher that is
+// further behind reads the log by itself. docs/feed.md tells why it is done so.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+var (
+	// ErrPlace says that the log has no such place as the watcher wants to go on from. It has to start again, with a walk.
+	ErrPlace = errors.New("the log has no such place")
+	// ErrReplaced says that another log has taken the place of the one that was followed. Going on shows whether that has the same place.
+	ErrReplaced = errors.New("the log was replaced by another")
+	// ErrFull says that there are as many watchers as there may be.
+	ErrFull = errors.New("there are too many watchers")
+	// ErrStopping says that the feed is stopping.
+	ErrStopping = errors.New("the feed is stopping")
+)
+
+// Limits bound what a feed takes, and say when it does things.
+type Limits struct {
+	// Watchers is how many there are at the same time at the most.
+	Watchers int
+	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at the most, and how large these are together,
+	// as they are stored.
+	WindowEntries, WindowBytes int
+	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
+	Tail, Page ticket.PageLimit
+	// Reads is how many watchers read the database at the same time.
+	Reads int
+	// ReadTimeout bounds one reading of the database.
+	ReadTimeout time.Duration
+	// Heartbeat is how long a watcher hears nothing at the most.
+	Heartbeat time.Duration
+	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
+	Poll time.Duration
+	// Pause is the least time between two publications: all watchers wake at each.
+	Pause time.Duration
+	// EventsBefore is of how many events at the most is worked out what a ticket was like before.
+	EventsBefore int
+}
+
+// DefaultLimits returns the limits of the service.
+func DefaultLimits() Limits {
+	return Limits{
+		Watchers:      4096,
+		WindowEntries: 8192,
+		WindowBytes:   64 << 20,
+		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
+		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
+		Reads:         3, // One less than the connections that read an SQLite file.
+		ReadTimeout:   10 * time.Second,
+		Heartbeat:     15 * time.Second,
+		Poll:          time.Second,
+		Pause:         10 * time.Millisecond,
+		EventsBefore:  1000,
+	}
+}
+
+// Feed feeds watchers. It is safe for concurrent use.
+type Feed struct {
+	log     ticket.Log
+	limits  Limits
+	onError func(error)
+
+	// woken receives when the log may have grown, or the first watcher has come.
+	woken chan struct{}
+	// reads has room for as many watchers as may read the database.
+	reads   chan struct{}
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	// stopping ends when no more is to be fed.
+	stopping context.Context
+	stop     context.CancelFunc
+
+	mu       sync.Mutex
+	watchers int
+	window   window
+	// changed is closed, and replaced by another, when the window has.
+	changed chan struct{}
+	// replaced is closed, and replaced by another, when the log was.
+	replaced chan struct{}
+}
+
+// New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
+// other replicas, once for each time that it comes back from them.
+func New(log ticket.Log, limits Limits, onError func(error)) *Feed {
+	ctx, cancel := context.WithCancel(context.Background())
+	stopping, stop := context.WithCancel(ctx)
+	f := &Feed{
+		log:      log,
+		limits:   limits,
+		onError:  onError,
+		woken:    make(chan struct{}, 1),
+		reads:    make(chan struct{}, limits.Reads),
+		cancel:   cancel,
+		stopping: stopping,
+		stop:     stop,
+		window:   window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
+		changed:  make(chan struct{}),
+		replaced: make(chan struct{}),
+	}
+	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
+	f.running.Go(func() { f.tail(ctx) })
+	return f
+}
+
+// Stop ends all watchers, those that come later too: each gets a heartbeat with the place that it has come to, and then [ErrStopping].
+func (f *Feed) Stop() { f.stop() }
+
+// Stopping returns a context that ends when the feed stops.
+func (f *Feed) Stopping() context.Context { return f.stopping }
+
+// Close stops the feed, and returns once it does not use the log any more. Its watchers are to be closed before.
+func (f *Feed) Close() {
+	f.cancel()
+	f.running.Wait()
+}
+
+func (f *Feed) wake() {
+	select {
+	case f.woken <- struct{}{}:
+	default:
+	}
+}
+
+// tail reads the log, as long as there are watchers.
+func (f *Feed) tail(ctx context.Context) {
+	failing := false
+	for {
+		wait := f.limits.Poll
+		grown, err := f.advance(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			f.onError(fmt.Errorf("reading the log: %w", err))
+		case grown:
+			wait = f.limits.Pause
+		}
+		failing = err != nil
+		timer := time.NewTimer(wait)
+		woken := f.woken
+		if grown || failing {
+			woken = nil
+		}
+		select {
+		case <-timer.C:
+		case <-woken:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// advance reads what has come to the log, and publishes it. Without watchers it forgets everything instead.
+func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
+	last, watched := f.lastPublished()
+	if !watched {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
+	defer cancel()
+	if last == nil {
+		mark, err := f.log.LastMark(ctx)
+		if err != nil {
+			return false, err
+		}
+		f.publish(func(w *window) { w.start(mark) })
+		return false, nil
+	}
+	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
+	if errors.Is(err, ErrPlace) || errors.Is(err, ticket.ErrCorrupt) {
+		// Whoever goes on learns what is wrong with its own place.
+		f.forget()
+	}
+	if err != nil || len(entries) == 0 {
+		return false, err
+	}
+	f.publish(func(w *window) { w.add(entries) })
+	return true, nil
+}
+
+// lastPublished returns the last place that was published, nil when none was.
+func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watchers == 0 {
+		f.window.clear()
+		return nil, false
+	}
+	if !f.window.started {
+		return nil, true
+	}
+	mark := f.window.last()
+	return &mark, true
+}
+
+// publish changes the window, and wakes all watchers.
+func (f *Feed) publish(change func(*window)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.window)
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// forget ends all watchers, because the log is another one.
+func (f *Feed) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.window.clear()
+	close(f.replaced)
+	f.replaced = make(chan struct{})
+}
+
+// readBehind reads entries behind a place. The error is [ErrPlace] when it is not one of the log any more, and [ticket.ErrCorrupt] when an
+// entry is missing. The place is checked after the entries were read, so that they are not used when the log was replaced in between.
+func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.PageLimit) ([]*Entry, error) {
+	read, err := f.log.ReadLog(ctx, place.Sequence, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkPlace(ctx, place); err != nil {
+		return nil, err
+	}
+	entries := make([]*Entry, len(read))
+	for i := range read {
+		if want := place.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
+			return nil, fmt.Errorf("%w: its log has %d where %d is due", ticket.ErrCorrupt, read[i].Event.Sequence, want)
+		}
+		entries[i] = newEntry(read[i])
+	}
+	return entries, nil
+}
+
+// checkPlace returns [ErrPlace] unless the log has that place.
+func (f *Feed) checkPlace(ctx context.Context, place ticket.Mark) error {
+	mark, err := f.log.MarkAt(ctx, place.Sequence)
+	switch {
+	case errors.Is(err, ticket.ErrNotFound):
+		return fmt.Errorf("%w: it ends before %d", ErrPlace, place.Sequence)
+	case err != nil:
+		return err
+	case mark != place:
+		return fmt.Errorf("%w: another event is at %d", ErrPlace, place.Sequence)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package feed_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a log in memory.
+type memory struct {
+	bell ticket.Bell
+	// before, if not nil, is called with the name of each method before it does its work. Its error is the method's.
+	before func(ctx context.Context, method string) error
+
+	mu      sync.Mutex
+	changes []ticket.Change
+	records map[string]*ticket.Record
+	erased  map[string]bool
+	corrupt map[string]bool
+	deaf    bool
+}
+
+func newMemory() *memory {
+	return &memory{records: map[string]*ticket.Record{}, erased: map[string]bool{}, corrupt: map[string]bool{}}
+}
+
+// record adds events. Their ids are theirs alone; those without a time get one that is later than those of the events before.
+func (m *memory) record(changes ...ticket.Change) {
+	m.mu.Lock()
+	for i := range changes {
+		c := &changes[i]
+		if m.erased[c.TicketID] {
+			continue
+		}
+		if !c.OccurTime.Set {
+			c.OccurTime = tickettest.At(int64(len(m.changes)))
+		}
+		if m.records[c.TicketID] == nil {
+			m.records[c.TicketID] = ticket.NewRecord(c.TicketID)
+		}
+		m.records[c.TicketID].Apply(c)
+		m.changes = append(m.changes, *c)
+	}
+	m.mu.Unlock()
+	m.ring()
+}
+
+func (m *memory) erase(ticketID string) {
+	m.mu.Lock()
+	if !m.erased[ticketID] {
+		m.erased[ticketID] = true
+		delete(m.records, ticketID)
+		m.changes = append(m.changes, ticket.Change{Name: ticket.Erased, TicketID: ticketID})
+	}
+	m.mu.Unlock()
+	m.ring()
+}
+
+func (m *memory) ring() {
+	if !m.deaf {
+		m.bell.Ring()
+	}
+}
+
+// matching returns the tickets that match a filter, by id.
+func (m *memory) matching(filter ticket.Filter) map[string]ticket.Ticket {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[string]ticket.Ticket{}
+	for id, r := range m.records {
+		if filter.Matches(&r.Ticket) {
+			found[id] = r.Ticket
+		}
+	}
+	return found
+}
+
+func (m *memory) length() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.changes))
+}
+
+func (m *memory) begin(ctx context.Context, method string) error {
+	if m.before != nil {
+		if err := m.before(ctx, method); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// event returns the event at a place. The caller holds mu.
+func (m *memory) event(place int) ticket.Event {
+	c := &m.changes[place-1]
+	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime, Content: c.Content()}
+}
+
+func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }
+
+func (m *memory) LastMark(ctx context.Context) (ticket.Mark, error) {
+	if err := m.begin(ctx, "LastMark"); err != nil {
+		return ticket.Mark{}, err
+	}
+	return m.markAt(m.length())
+}
+
+func (m *memory) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error) {
+	if err := m.begin(ctx, "MarkAt"); err != nil {
+		return ticket.Mark{}, err
+	}
+	return m.markAt(sequence)
+}
+
+func (m *memory) markAt(sequence int64) (ticket.Mark, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if sequence == 0 {
+		return ticket.Mark{}, nil
+	}
+	if sequence > int64(len(m.changes)) {
+		return ticket.Mark{}, ticket.ErrNotFound
+	}
+	e := m.event(int(sequence))
+	return e.Mark(), nil
+}
+
+func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
+	if err := m.begin(ctx, "ReadLog"); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var entries []ticket.Entry
+	bytes := 0
+	for place := int(after) + 1; place <= len(m.changes) && len(entries) < limit.Items; place++ {
+		e := ticket.Entry{Event: m.event(place)}
+		if record := m.records[e.Event.TicketID]; record != nil {
+			shown := record.Ticket
+			e.Ticket, e.Bytes = &shown, len(shown.Title)
+		}
+		if bytes += e.Bytes; len(entries) > 0 && bytes > limit.Bytes {
+			break
+		}
+		if m.corrupt[e.Event.TicketID] {
+			e.Ticket, e.Err = nil, ticket.Unreadable(e.Event.TicketID, fmt.Errorf("spoilt"))
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func (m *memory) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
+	if err := m.begin(ctx, "WalkTickets"); err != nil {
+		return ticket.WalkPage{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []ticket.Ticket
+	for id, r := range m.records {
+		if id > after {
+			all = append(all, r.Ticket)
+		}
+	}
+	slices.SortFunc(all, func(a, b ticket.Ticket) int { return cmp.Compare(a.ID, b.ID) })
+	var page ticket.WalkPage
+	if len(all) > limit.Items {
+		all = all[:limit.Items]
+		page.Last = all[len(all)-1].ID
+	}
+	for i := range all {
+		if m.corrupt[all[i].ID] {
+			return ticket.WalkPage{}, ticket.Unreadable(all[i].ID, fmt.Errorf("spoilt"))
+		}
+		if filter.Matches(&all[i]) {
+			page.Tickets = append(page.Tickets, all[i])
+		}
+	}
+	return page, nil
+}
+
+func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
+	if err := m.begin(ctx, "TicketBefore"); err != nil {
+		return ticket.Ticket{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.erased[ticketID] {
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	t, events := m.fold(ticketID, sequence)
+	switch {
+	case events == 0:
+		return ticket.Ticket{}, ticket.ErrNotFound
+	case events > maxEvents:
+		return ticket.Ticket{}, ticket.ErrTooManyEvents
+	}
+	return t, nil
+}
+
+// fold returns a ticket as it was before a place, and of how many events. The caller holds mu.
+func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events int) {
+	r := ticket.NewRecord(ticketID)
+	for i := range m.changes[:sequence-1] {
+		if c := &m.changes[i]; c.TicketID == ticketID && c.Name != ticket.Erased {
+			r.Apply(c)
+			events++
+		}
+	}
+	return r.Ticket, events
+}
+
+func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell.Listen(ctx, wake) }
+
+// newFeed returns a feed of a log that has no errors. It ends with the test.
+func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
+	t.Helper()
+	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) })
+	t.Cleanup(f.Close)
+	return f
+}
+
+func mustWatch(t *testing.T, f *feed.Feed, filter ticket.Filter, from *feed.Place) *feed.Watcher {
+	t.Helper()
+	w, err := f.Watch(t.Context(), filter, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+// updated is an event that names the status alone.
+func updated(eventID, ticketID, status string) ticket.Change {
+	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID,
+		Named: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: status}}
+}
+
+// said returns what a message says, in short.
+func said(m feed.Message) string {
+	switch {
+	case m.Kind == feed.Change && m.Entry == nil:
+		return fmt.Sprintf("%s is %s", m.Ticket.ID, m.Ticket.StatusText)
+	case m.Kind == feed.Change:
+		return fmt.Sprintf("%s by %s is %s", m.Ticket.ID, m.Entry.Event.EventID, m.Ticket.StatusText)
+	case m.Kind == feed.NoLongerMatches:
+		return m.Entry.Event.TicketID + " leaves by " + m.Entry.Event.EventID
+	case m.Kind == feed.Erased:
+		return m.Entry.Event.TicketID + " is erased"
+	}
+	return "heartbeat"
+}
+
+// expectEnd fails unless the watcher ends with an error now.
+func expectEnd(t *testing.T, w *feed.Watcher, want error) {
+	t.Helper()
+	if m, err := w.Next(t.Context()); !errors.Is(err, want) {
+		t.Fatalf("the watcher is told %q, %v; want the end %v", said(m), err, want)
+	}
+}
+
+// expect reads messages, and fails unless they say what is wanted. It returns the last.
+func expect(t *testing.T, w *feed.Watcher, want ...string) (m feed.Message) {
+	t.Helper()
+	for _, say := range want {
+		var err error
+		if m, err = w.Next(t.Context()); err != nil || said(m) != say {
+			t.Fatalf("the watcher is told %q, %v; want %q", said(m), err, say)
+		}
+	}
+	return m
+}

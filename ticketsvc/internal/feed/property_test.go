@@ -1,0 +1,212 @@
+package feed_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// small are limits that are met with few events.
+func small() feed.Limits {
+	limits := feed.DefaultLimits()
+	limits.WindowEntries, limits.Tail.Items, limits.Page.Items, limits.EventsBefore = 4, 3, 2, 6
+	return limits
+}
+
+// drawFilter draws a filter that tickets of [drawChange] come to match and cease to.
+func drawFilter(t *rapid.T) ticket.Filter {
+	var f ticket.Filter
+	some := func(name string) bool { return rapid.IntRange(0, 3).Draw(t, name) == 0 }
+	if some("by status") {
+		f.Statuses = []ticket.Status{ticket.StatusClosed}
+	}
+	if some("by App") {
+		f.AppIDs = []string{"a"}
+	}
+	if some("by property") {
+		f.PropertyIDs = []string{"a", "b"}
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "by user") {
+	case 0:
+		f.Unassigned = true
+	case 1:
+		f.AssignedTo = "b"
+	}
+	if some("from a time") {
+		f.UpdatedAfter = tickettest.At(2)
+	}
+	if some("before a time") {
+		f.UpdatedBefore = tickettest.At(4)
+	}
+	return f
+}
+
+func drawChange(t *rapid.T, number int) ticket.Change {
+	value := rapid.SampledFrom([]string{"", "a", "b", "closed"})
+	c := ticket.Change{EventID: fmt.Sprintf("e%d", number), Name: ticket.Updated, TicketID: drawTicketID(t),
+		OccurTime: tickettest.At(rapid.Int64Range(1, 4).Draw(t, "time"))}
+	for _, name := range []string{"status_text", "app_id", "property_id", "assigned_to", "title", "update_time"} {
+		if rapid.IntRange(0, 2).Draw(t, name) != 0 {
+			continue
+		}
+		f, _ := ticket.ParseField(name)
+		c.Named = c.Named.With(f)
+		switch field := f.Ref(&c.Values).(type) {
+		case *string:
+			*field = value.Draw(t, "value")
+		case *ticket.Instant:
+			*field = tickettest.At(rapid.Int64Range(1, 4).Draw(t, "update time"))
+		}
+	}
+	return c
+}
+
+func drawTicketID(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"t1", "t2", "t3", "t4", "t5"}).Draw(t, "ticket")
+}
+
+// copier keeps a copy of the tickets that match a filter, as a client does.
+type copier struct {
+	log    *memory
+	filter ticket.Filter
+	// place is that of the last message. Nil at the beginning.
+	place    *feed.Place
+	tickets  map[string]ticket.Ticket
+	sequence int64
+	told     map[int64]bool
+}
+
+// take takes a message over into the copy, and returns what is wrong with it.
+func (c *copier) take(m feed.Message) error {
+	c.place = &m.Place
+	if m.Kind == feed.Heartbeat {
+		return nil
+	}
+	if m.Entry == nil {
+		if !c.filter.Matches(m.Ticket) {
+			return fmt.Errorf("the walk has %s, which does not match", m.Ticket.ID)
+		}
+		c.tickets[m.Ticket.ID] = *m.Ticket
+		return nil
+	}
+	e := m.Entry.Event
+	if e.Sequence <= c.sequence || m.Place.Mark != e.Mark() || m.Place.Walking {
+		return fmt.Errorf("behind place %d comes %d, and then %+v", c.sequence, e.Sequence, m.Place)
+	}
+	c.sequence = e.Sequence
+	c.told[e.Sequence] = true
+	switch {
+	case m.Kind == feed.Change:
+		if !c.filter.Matches(m.Ticket) || m.Ticket.ID != e.TicketID {
+			return fmt.Errorf("the change at %d has a ticket that does not match", e.Sequence)
+		}
+		c.tickets[e.TicketID] = *m.Ticket
+		return nil
+	case m.Kind == feed.NoLongerMatches:
+		c.log.mu.Lock()
+		before, events := c.log.fold(e.TicketID, e.Sequence)
+		c.log.mu.Unlock()
+		if events <= small().EventsBefore && !c.filter.Matches(&before) {
+			return fmt.Errorf("%s is said to leave at %d, and did not match before", e.TicketID, e.Sequence)
+		}
+	}
+	delete(c.tickets, e.TicketID)
+	return nil
+}
+
+// check returns what the copy differs in from the tickets that match.
+func (c *copier) check() error {
+	if diff := cmp.Diff(c.log.matching(c.filter), c.tickets); diff != "" {
+		return fmt.Errorf("the copy differs: %s", diff)
+	}
+	if (cmp.Equal(c.filter, ticket.Filter{})) {
+		// Without a filter it was told of every event since the walk but those of tickets that are erased by now.
+		c.log.mu.Lock()
+		defer c.log.mu.Unlock()
+		for place := c.first() + 1; place <= int64(len(c.log.changes)); place++ {
+			if change := c.log.changes[place-1]; !c.told[place] && (change.Name == ticket.Erased || !c.log.erased[change.TicketID]) {
+				return fmt.Errorf("nothing was told of place %d", place)
+			}
+		}
+	}
+	return nil
+}
+
+// first returns the first place that it was told of, less one.
+func (c *copier) first() int64 {
+	first := int64(len(c.log.changes))
+	for place := range c.told {
+		first = min(first, place-1)
+	}
+	return first
+}
+
+// TestACopyFollows has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows.
+func TestACopyFollows(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		rapid.SyncTest(t, func(t *rapid.T) {
+			log := newMemory()
+			log.deaf = rapid.Bool().Draw(t, "no hints")
+			var feeds [2]*feed.Feed
+			for i := range feeds {
+				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) })
+				defer feeds[i].Close()
+			}
+			c := &copier{log: log, filter: drawFilter(t), tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}
+			var w *feed.Watcher
+			next := func() {
+				if w == nil {
+					var err error
+					if w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), c.filter, c.place); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m, err := w.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := c.take(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			events := 0
+			for range rapid.IntRange(1, 40).Draw(t, "steps") {
+				switch rapid.IntRange(0, 9).Draw(t, "step") {
+				case 0, 1, 2, 3:
+					for range rapid.IntRange(1, 3).Draw(t, "events") {
+						events++
+						log.record(drawChange(t, events))
+					}
+				case 4:
+					log.erase(drawTicketID(t))
+				case 5:
+					if w != nil {
+						w.Close()
+						w = nil
+					}
+				case 6:
+					time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(t, "milliseconds")) * time.Millisecond)
+				default:
+					next()
+				}
+			}
+			for c.place == nil || c.place.Walking || c.place.Mark.Sequence < log.length() {
+				next()
+			}
+			if w != nil {
+				w.Close()
+			}
+			if err := c.check(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}

@@ -1,0 +1,342 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// handful is how many entries of the window a watcher takes at once. One that is stuck holds these, and not the window.
+const handful = 64
+
+// Place is where a watcher is: what it has been told, and what it is to be told next.
+type Place struct {
+	// Mark is the last place of the log that the watcher has dealt with; in the walk, the last one when the walk began.
+	Mark ticket.Mark
+	// Walking tells whether the watcher is in the walk over all tickets.
+	Walking bool
+	// TicketID is, in the walk, that of the last ticket.
+	TicketID string
+}
+
+// Kind says what a message is.
+type Kind uint8
+
+const (
+	// Heartbeat says that nothing else is to be said.
+	Heartbeat Kind = iota
+	// Change says that a ticket matches the filter, and what it is like.
+	Change
+	// NoLongerMatches says that a ticket does not match the filter any more.
+	NoLongerMatches
+	// Erased says that a ticket was erased.
+	Erased
+)
+
+// Message is what a watcher is told.
+type Message struct {
+	Kind Kind
+	// Place is where to go on after the message.
+	Place Place
+	// Ticket is, of a change, the ticket. It is shared, and not to be changed.
+	Ticket *ticket.Ticket
+	// Entry is the entry of the log that the message is about. Nil in the walk, and of a heartbeat.
+	Entry *Entry
+}
+
+// Watcher is told of the tickets that match a filter. It is for one goroutine at a time.
+type Watcher struct {
+	feed     *Feed
+	filter   ticket.Filter
+	place    Place
+	replaced <-chan struct{}
+
+	// tickets and entries are what was read and not dealt with yet.
+	tickets []ticket.Ticket
+	entries []*Entry
+	// buffer is what entries of the window are taken into.
+	buffer [handful]*Entry
+	// walked is how far the walk has been read: up to this ticket, or to its end.
+	walked   string
+	walkRead bool
+
+	// quiet fires when nothing was said for long.
+	quiet *time.Timer
+	// greeted tells whether it was said that the watcher is in step.
+	greeted bool
+	// ended tells whether the last heartbeat was sent.
+	ended bool
+}
+
+// errQuiet says that a heartbeat is due before what was waited for came.
+var errQuiet = errors.New("nothing was said for long")
+
+// Watch returns a watcher of the tickets that match filter, which is valid. It begins with a walk over all of them when from is nil, and
+// otherwise goes on from there. It is to be closed.
+//
+// Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
+func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
+	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat)}
+	if err := w.enter(); err != nil {
+		w.quiet.Stop()
+		return nil, err
+	}
+	err := w.read(ctx, func(ctx context.Context) (err error) {
+		if from != nil {
+			w.place = *from
+			return f.checkPlace(ctx, from.Mark)
+		}
+		w.place.Walking = true
+		w.place.Mark, err = f.log.LastMark(ctx)
+		return err
+	})
+	if errors.Is(err, errQuiet) {
+		err = ticket.ErrUnavailable
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	w.walked = w.place.TicketID
+	return w, nil
+}
+
+// enter counts the watcher.
+func (w *Watcher) enter() error {
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.isStopping() {
+		return ErrStopping
+	}
+	if f.watchers >= f.limits.Watchers {
+		return ErrFull
+	}
+	f.watchers++
+	w.replaced = f.replaced
+	if f.watchers == 1 {
+		f.wake()
+	}
+	return nil
+}
+
+// Close ends the watcher.
+func (w *Watcher) Close() {
+	w.quiet.Stop()
+	w.feed.mu.Lock()
+	defer w.feed.mu.Unlock()
+	w.feed.watchers--
+}
+
+// Next returns the next message, once there is one.
+//
+// A heartbeat comes when the walk is over; otherwise when the watcher has, for the first time, been told of everything that there is; and
+// whenever nothing was said for a while. Errors, after which Next is not to be called again: [ErrStopping], [ErrReplaced], [ErrPlace],
+// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, and
+// ctx's.
+func (w *Watcher) Next(ctx context.Context) (Message, error) {
+	message, err := w.next(ctx)
+	if errors.Is(err, errQuiet) {
+		message, err = w.heartbeat(), nil
+	}
+	if err == nil {
+		w.quiet.Reset(w.feed.limits.Heartbeat)
+	}
+	return message, err
+}
+
+func (w *Watcher) next(ctx context.Context) (Message, error) {
+	for {
+		if err := w.checkOn(ctx); err != nil {
+			return Message{}, err
+		}
+		var message Message
+		var said bool
+		var err error
+		switch {
+		case w.ended:
+			return Message{}, ErrStopping
+		case w.isStopping():
+			w.ended = true
+			return w.heartbeat(), nil
+		case w.place.Walking:
+			message, said, err = w.walk(ctx)
+		case len(w.entries) > 0:
+			message, said, err = w.deal(ctx)
+		default:
+			message, said, err = w.fetch(ctx)
+		}
+		if err != nil && w.isStopping() {
+			continue // What is read now is not told any more.
+		}
+		if err != nil || said {
+			return message, err
+		}
+	}
+}
+
+// checkOn returns why the watcher can't go on, or has something else to say first.
+func (w *Watcher) checkOn(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.replaced:
+		return ErrReplaced
+	case <-w.quiet.C:
+		return errQuiet
+	default:
+		return nil
+	}
+}
+
+func (w *Watcher) isStopping() bool { return w.feed.stopping.Err() != nil }
+
+func (w *Watcher) heartbeat() Message { return Message{Kind: Heartbeat, Place: w.place} }
+
+// walk goes on with the walk.
+func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err error) {
+	switch {
+	case len(w.tickets) > 0:
+		t := &w.tickets[0]
+		w.tickets = w.tickets[1:]
+		w.place.TicketID = t.ID
+		return Message{Kind: Change, Place: w.place, Ticket: t}, true, nil
+	case w.walkRead:
+		w.place = Place{Mark: w.place.Mark}
+		w.tickets, w.greeted = nil, true
+		return w.heartbeat(), true, nil
+	}
+	err = w.read(ctx, func(ctx context.Context) error {
+		page, err := w.feed.log.WalkTickets(ctx, w.filter, w.walked, w.feed.limits.Page)
+		if err != nil {
+			return err
+		}
+		w.tickets, w.walked, w.walkRead = page.Tickets, page.Last, page.Last == ""
+		if len(w.tickets) == 0 && !w.walkRead {
+			w.place.TicketID = w.walked
+		}
+		return nil
+	})
+	return Message{}, false, err
+}
+
+// fetch gets the next entries, from the window or from the log itself, and waits when there are none.
+func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
+	f := w.feed
+	f.mu.Lock()
+	changed := f.changed
+	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
+	f.mu.Unlock()
+	switch {
+	case err != nil:
+		return Message{}, false, err
+	case beforeStart:
+		err := w.read(ctx, func(ctx context.Context) (err error) {
+			w.entries, err = f.readBehind(ctx, w.place.Mark, f.limits.Page)
+			return err
+		})
+		return Message{}, false, err
+	case len(entries) > 0:
+		w.entries = entries
+		return Message{}, false, nil
+	case atEnd && !w.greeted:
+		w.greeted = true
+		return w.heartbeat(), true, nil
+	}
+	select {
+	case <-changed:
+		return Message{}, false, nil
+	case <-f.stopping.Done():
+		return Message{}, false, nil
+	case <-w.replaced:
+		return Message{}, false, ErrReplaced
+	case <-w.quiet.C:
+		return Message{}, false, errQuiet
+	case <-ctx.Done():
+		return Message{}, false, ctx.Err()
+	}
+}
+
+// deal deals with the next entry.
+func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
+	e := w.entries[0]
+	kind, err := w.judge(ctx, e)
+	if err != nil {
+		return Message{}, false, err
+	}
+	w.entries[0] = nil
+	w.entries = w.entries[1:]
+	w.place.Mark = e.Mark
+	if kind == Heartbeat {
+		return Message{}, false, nil
+	}
+	return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+}
+
+// judge says what an entry means to the watcher: [Heartbeat] for nothing.
+//
+// A ticket is said to leave by an event after which it does not match, and before which it did. Of the last such event that is so for
+// certain, since no later one made it match again; by an earlier one the ticket, which is read as it is now, may come and go unseen.
+func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
+	switch {
+	case e.Err != nil:
+		return 0, e.Err
+	case e.Event.Name == ticket.Erased:
+		return Erased, nil
+	case e.Ticket == nil:
+		return Heartbeat, nil // Its erasure comes later.
+	case w.filter.Matches(e.Ticket):
+		return Change, nil
+	case !w.filter.Concerns(e.Event.Content), e.Ticket.Revision == 1:
+		return Heartbeat, nil
+	}
+	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
+		err = w.read(ctx, func(ctx context.Context) error {
+			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.EventsBefore)
+			return err
+		})
+		return before, err
+	})
+	switch {
+	case errors.Is(err, ticket.ErrNotFound):
+		return Heartbeat, nil
+	case errors.Is(err, ticket.ErrTooManyEvents):
+		return NoLongerMatches, nil
+	case err != nil:
+		return 0, err
+	case w.filter.Matches(before):
+		return NoLongerMatches, nil
+	}
+	return Heartbeat, nil
+}
+
+// read runs f, which reads the database, once that has time for one more watcher. The error is [errQuiet] when a heartbeat is due before,
+// [ErrStopping] when the feed stops, and [ticket.ErrUnavailable] when f takes too long.
+func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error {
+	select {
+	case w.feed.reads <- struct{}{}:
+		defer func() { <-w.feed.reads }()
+	case <-w.quiet.C:
+		return errQuiet
+	case <-w.feed.stopping.Done():
+		return ErrStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	bounded, cancel := context.WithTimeout(ctx, w.feed.limits.ReadTimeout)
+	defer cancel()
+	defer context.AfterFunc(w.feed.stopping, cancel)()
+	err := f(bounded)
+	switch {
+	case err == nil || bounded.Err() == nil || ctx.Err() != nil:
+		return err
+	case w.isStopping():
+		return ErrStopping
+	default:
+		// Not as the error of a context, which would look like the caller's own.
+		return fmt.Errorf("%w: it took longer than %v", ticket.ErrUnavailable, w.feed.limits.ReadTimeout)
+	}
+}

@@ -1,0 +1,46 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// TestADatabaseOfTheFirstVersionKeepsWhatItHolds has a database as the first version made it, with one event.
+func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1], Connections: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+		Values: ticket.Ticket{Title: "kept"}}
+	record := ticket.NewRecord("t1")
+	record.Apply(&change)
+	content, stamps := ticketcodec.MarshalRecord(record)
+	at := change.OccurTime.SortableText()
+	postgrestest.Execute(t, url, "INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time,"+
+		" content, payload) VALUES (1, 'e1', 't1', 'ticket.created', false, $1, '', $2, $3)", at,
+		ticketcodec.MarshalContent(change.Content()), ticketcodec.MarshalValues(&change))
+	postgrestest.Execute(t, url, "INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
+		" create_time, update_time, stamps, content) VALUES ('t1', 0, '', '', '', '', '', $1, $2, $3)", at, stamps, content)
+
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	if store.DatabaseID() == (ticket.DatabaseID{}) {
+		t.Error("it has no id")
+	}
+	entries, err := store.ReadLog(t.Context(), 0, pageLimit)
+	if err != nil || len(entries) != 1 || entries[0].Event.EventID != "e1" || !cmp.Equal(*entries[0].Ticket, record.Ticket) {
+		t.Errorf("ReadLog = %+v, %v", entries, err)
+	}
+}

@@ -1,0 +1,185 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+const (
+	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name FROM events"
+	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
+	markAt     = selectMark + " WHERE sequence = ?"
+
+	// Entries are read in the order of the log, each with its ticket, for as long as there is room for them.
+	readLog = "SELECT e.sequence, coalesce(e.event_id, ''), e.ticket_id, e.name, e.occur_time, e.receive_time, e.content, t.erased," +
+		" length(t.content) + length(t.stamps), t.content, t.stamps FROM events e LEFT JOIN tickets t ON t.ticket_id = e.ticket_id" +
+		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
+
+	// Erasing leaves no payload that could be folded.
+	countBefore = "SELECT count(*) FROM (SELECT 1 FROM events WHERE ticket_id = ? AND sequence < ? LIMIT ?)"
+	readBefore  = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
+		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence"
+
+	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
+	walkStride = 2000
+	// ticketIDIndex is the index that SQLite makes for the uniqueness of ids.
+	ticketIDIndex = "sqlite_autoindex_tickets_1"
+	walkBound     = "SELECT ticket_id FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT 1 OFFSET ?"
+)
+
+// DatabaseID implements [ticket.Log].
+func (s *Store) DatabaseID() ticket.DatabaseID { return s.databaseID }
+
+func (s *Store) readDatabaseID(ctx context.Context) error {
+	var id []byte
+	if err := s.db.Reader.QueryRowContext(ctx, "SELECT database_id FROM identity").Scan(&id); err != nil {
+		return err
+	}
+	copy(s.databaseID[:], id)
+	return nil
+}
+
+// LastMark implements [ticket.Log].
+func (s *Store) LastMark(ctx context.Context) (ticket.Mark, error) {
+	mark, err := s.mark(ctx, lastMark)
+	if errors.Is(err, ticket.ErrNotFound) {
+		return ticket.Mark{}, nil
+	}
+	return mark, err
+}
+
+// MarkAt implements [ticket.Log].
+func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error) {
+	if sequence == 0 {
+		return ticket.Mark{}, translate(ctx, ctx.Err())
+	}
+	return s.mark(ctx, markAt, sequence)
+}
+
+func (s *Store) mark(ctx context.Context, query string, args ...any) (ticket.Mark, error) {
+	var e ticket.Event
+	err := s.db.Reader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ticket.Mark{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Mark{}, translate(ctx, err)
+	}
+	return e.Mark(), nil
+}
+
+// ReadLog implements [ticket.Log].
+func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) (entries []ticket.Entry, err error) {
+	rows, err := s.readLog.QueryContext(ctx, after, limit.Items)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil && closeErr != nil {
+			entries, err = nil, translate(ctx, closeErr)
+		}
+	}()
+	page := ticketcodec.NewLogPage(limit)
+	for rows.Next() {
+		var row ticketcodec.LogRow
+		var content, t, stamps sql.RawBytes
+		var erased sql.NullBool
+		var bytes sql.NullInt64
+		e := &row.Event
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &erased, &bytes,
+			&t, &stamps); err != nil {
+			return nil, translate(ctx, err)
+		}
+		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Stamps = content, erased.Bool, int(bytes.Int64), t, stamps
+		if !page.Add(&row) {
+			break
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, translate(ctx, err)
+	}
+	return page.Entries(), nil
+}
+
+// WalkTickets implements [ticket.Log].
+func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
+	// By the ids alone: SQLite would else go by the property, say, and sort.
+	page := page{PageBuilder: ticket.NewPageBuilder(limit), index: ticketIDIndex}
+	var last string
+	err := s.read(ctx, func(tx *sql.Tx) error {
+		where := filterConditions(filter)
+		where.add("ticket_id > ?", after)
+		err := tx.QueryRowContext(ctx, walkBound, after, walkStride-1).Scan(&last)
+		switch {
+		case err == nil:
+			where.add("ticket_id <= ?", last)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		return page.read(ctx, tx, where, " ORDER BY ticket_id")
+	})
+	if err != nil {
+		return ticket.WalkPage{}, err
+	}
+	tickets := page.Tickets()
+	if page.More() {
+		last = tickets[len(tickets)-1].ID
+	}
+	return ticket.WalkPage{Tickets: tickets, Last: last}, nil
+}
+
+// TicketBefore implements [ticket.Log].
+func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
+	record := ticket.NewRecord(ticketID)
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		var events int
+		if err := tx.QueryRowContext(ctx, countBefore, ticketID, sequence, maxEvents+1).Scan(&events); err != nil {
+			return err
+		}
+		var erased bool
+		if err := tx.QueryRowContext(ctx, "SELECT erased FROM tickets WHERE ticket_id = ?", ticketID).Scan(&erased); errors.Is(err, sql.ErrNoRows) {
+			return ticket.ErrNotFound
+		} else if err != nil {
+			return err
+		}
+		switch {
+		case erased || events == 0:
+			return ticket.ErrNotFound
+		case events > maxEvents:
+			return ticket.ErrTooManyEvents
+		}
+		rows, err := tx.QueryContext(ctx, readBefore, ticketID, sequence)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			var row ticketcodec.LogRow
+			var content, payload sql.RawBytes
+			var fullSnapshot bool
+			e := &row.Event
+			if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &fullSnapshot,
+				&payload); err != nil {
+				return err
+			}
+			row.Content = content
+			change, err := ticketcodec.UnmarshalChange(&row, fullSnapshot, payload)
+			if err != nil {
+				return err
+			}
+			record.Apply(&change)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	return record.Ticket, nil
+}
+
+// Watch implements [ticket.Log]. No other process has the file.
+func (s *Store) Watch(ctx context.Context, wake func(), _ func(error)) { s.recorded.Listen(ctx, wake) }

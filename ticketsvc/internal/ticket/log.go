@@ -1,0 +1,95 @@
+package ticket
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+)
+
+// ErrTooManyEvents says that a ticket has more events than were to be read.
+var ErrTooManyEvents = errors.New("the ticket has more events than are read")
+
+// Mark names a place of the log by what stands there. The zero mark is the beginning, before the first event.
+//
+// What stands at a place never changes, not even when the ticket is erased. So a mark that does not fit is one of another log: of a
+// database that was restored from a backup, or of a replica that took over without the last commits.
+type Mark struct {
+	// Sequence is the place: 0 for the beginning.
+	Sequence int64
+	// Fingerprint is of what stands there: the ids of the event and its ticket, and the event's name.
+	Fingerprint [8]byte
+}
+
+// Mark returns the mark of the event's place.
+func (e *Event) Mark() Mark {
+	var b []byte
+	for _, text := range []string{e.EventID, e.TicketID, string(e.Name)} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	m := Mark{Sequence: e.Sequence}
+	sum := sha256.Sum256(b)
+	copy(m.Fingerprint[:], sum[:])
+	return m
+}
+
+// Entry is what stands at one place of the log, with the ticket as it is when the entry is read: as the event left it, or newer.
+type Entry struct {
+	// Event is the event, or an erasure ([Erased]). Without what only a newer version knows; its Outcome is 0 where such a version wrote
+	// the ticket.
+	Event Event
+	// Ticket is nil when it was erased. Entries of the same ticket may share it: it is not to be changed.
+	Ticket *Ticket
+	// Bytes is how large the entry is as it is stored, with its ticket.
+	Bytes int
+	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt]. Nothing is known of the entry then but its mark.
+	Err error
+}
+
+// WalkPage is a part of a walk over all tickets.
+type WalkPage struct {
+	// Tickets are those of the part that match the filter, in byte order of their ids. There can be none, and others follow all the same.
+	Tickets []Ticket
+	// Last is the id up to which the part goes: to go on with. Empty when the walk is over.
+	Last string
+}
+
+// PageLimit bounds what is read at once.
+type PageLimit struct {
+	// Items is how many there are at the most. At least 1.
+	Items int
+	// Bytes is how large they are together at the most, as they are stored, unless a single one is larger.
+	Bytes int
+}
+
+// DatabaseID tells one database from all others. It is made with the database, and goes where its backups go.
+type DatabaseID [16]byte
+
+// Log is the part of a [Store] that lets the log be followed. What is said of all methods there is true of these.
+type Log interface {
+	// DatabaseID returns the id of the database.
+	DatabaseID() DatabaseID
+
+	// LastMark returns the mark of the log's last place.
+	LastMark(ctx context.Context) (Mark, error)
+
+	// MarkAt returns the mark of a place, which is not negative. Errors: [ErrNotFound] when the log has no such place.
+	MarkAt(ctx context.Context, sequence int64) (Mark, error)
+
+	// ReadLog returns, in the order of the log, the first entries of the whole log behind the place after. A reader that goes on from the
+	// last entry's sequence sees every event once, without gaps, however many write meanwhile. No entries mean that none follow.
+	ReadLog(ctx context.Context, after int64, limit PageLimit) ([]Entry, error)
+
+	// WalkTickets returns the next part of a walk over all tickets in byte order of their ids, behind the id after. It looks at a bounded
+	// number of tickets, whether or not they match the filter. Errors: [ErrCorrupt].
+	WalkTickets(ctx context.Context, filter Filter, after string, limit PageLimit) (WalkPage, error)
+
+	// TicketBefore returns the ticket as it was before the event at a place, without what only a newer version knows of it. Errors:
+	// [ErrNotFound] when there was none, or it has been erased since; [ErrTooManyEvents] when it had more than maxEvents; [ErrCorrupt].
+	TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (Ticket, error)
+
+	// Watch calls wake whenever the log may have grown, by this process or any other, until ctx ends. wake must return at once, and may be
+	// called at any time. It is a hint, which can be missed or come without a reason. While it can't be had of other processes, onError is
+	// called once with the reason.
+	Watch(ctx context.Context, wake func(), onError func(error))
+}

@@ -1,0 +1,313 @@
+package tickettest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func mustReadEntries(t *testing.T, store ticket.Store, after int64, limit ticket.PageLimit) []ticket.Entry {
+	t.Helper()
+	read, err := store.ReadLog(t.Context(), after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// testEntries reads the log while tickets have changed since, and been erased.
+func testEntries(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	first, second := titled("e1", "t\x00", 1, "old"), titled("e2", "t\x00", 2, "new")
+	first.Values.Attributes = map[string]string{"read": "true"}
+	gone := titled("e3", "gone", 3, "personal")
+	mustRecord(t, store, first, second, gone, titled("e4", "other", 4, "other"))
+	mustErase(t, store, "gone")
+	entries := mustReadEntries(t, store, 0, entries(10))
+	now := merged(first, second)
+	want := []ticket.Entry{
+		{Event: ticket.Event{EventID: "e1", Outcome: ticket.OutcomePartlySuperseded}, Ticket: &now},
+		{Event: ticket.Event{EventID: "e2", Outcome: ticket.OutcomeCurrent}, Ticket: &now},
+		{Event: ticket.Event{EventID: "e3", Outcome: ticket.OutcomeErased}},
+		{Event: ticket.Event{EventID: "e4", Outcome: ticket.OutcomeCurrent}, Ticket: &ticket.Ticket{ID: "other", Title: "other", UpdateTime: At(4), Revision: 1}},
+		{Event: ticket.Event{Name: ticket.Erased, TicketID: "gone", Outcome: ticket.OutcomeErased}},
+	}
+	events := append(allEvents(t, store, "t\x00", 10), allEvents(t, store, "gone", 10)...)
+	events = append(events, allEvents(t, store, "other", 10)...)
+	events = append(events, ticket.Event{Sequence: 5, Name: ticket.Erased, TicketID: "gone", Outcome: ticket.OutcomeErased})
+	for i := range want {
+		if want[i].Event.Outcome != events[i].Outcome {
+			t.Errorf("event %d has outcome %d, want %d", i+1, events[i].Outcome, want[i].Event.Outcome)
+		}
+		want[i].Event = events[i]
+	}
+	if diff := gocmp.Diff(want, entries, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Entry{}, "Bytes")); diff != "" {
+		t.Error(diff)
+	}
+	if entries[0].Ticket != entries[1].Ticket || entries[0].Bytes == 0 || entries[1].Bytes == 0 {
+		t.Error("entries of one ticket do not share it, or have no size")
+	}
+}
+
+// testLargeEntries has tickets of which few fit into a page, and one that is larger than any page.
+func testLargeEntries(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	const tickets, size = 7, 1000
+	for i := range tickets {
+		length := size
+		if i == 3 {
+			length = 5 * size
+		}
+		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), strings.Repeat("x", length)))
+		// A second event of the same ticket takes no more room.
+		mustRecord(t, store, ticket.Change{EventID: fmt.Sprintf("again%d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%d", i), OccurTime: At(0)})
+	}
+	var sizes []int
+	for after := int64(0); ; {
+		page := mustReadEntries(t, store, after, ticket.PageLimit{Items: 100, Bytes: 5 * size / 2})
+		if len(page) == 0 {
+			break
+		}
+		sizes = append(sizes, len(page))
+		for _, e := range page {
+			if after++; e.Event.Sequence != after || e.Ticket == nil || len(e.Ticket.Title) < size || e.Bytes < size {
+				t.Fatalf("the entry at %d is %d with %d bytes", after, e.Event.Sequence, e.Bytes)
+			}
+		}
+	}
+	if diff := gocmp.Diff([]int{4, 2, 1, 1, 4, 2}, sizes); diff != "" {
+		t.Error(diff)
+	}
+	var ids []string
+	sizes = nil
+	for after := ""; ; {
+		page, err := store.WalkTickets(t.Context(), ticket.Filter{}, after, ticket.PageLimit{Items: 100, Bytes: 5 * size / 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, len(page.Tickets))
+		for _, one := range page.Tickets {
+			ids = append(ids, one.ID)
+		}
+		if after = page.Last; after == "" {
+			break
+		}
+	}
+	if diff := gocmp.Diff([]int{2, 1, 1, 2, 1}, sizes); diff != "" || len(ids) != tickets {
+		t.Errorf("%d tickets: %s", len(ids), diff)
+	}
+}
+
+func testMarks(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	if mark, err := store.LastMark(t.Context()); err != nil || mark != (ticket.Mark{}) {
+		t.Errorf("the last place of an empty log is %v, %v", mark, err)
+	}
+	mustRecord(t, store, titled("e1\x00", "t\x01", 1, "x"))
+	mustErase(t, store, "t\x01")
+	mustRecord(t, store, titled("e2", "other", 1, "x"))
+	want := []ticket.Mark{{}}
+	for _, e := range mustReadLog(t, store, 0) {
+		want = append(want, e.Mark())
+	}
+	if len(want) != 4 || want[1].Fingerprint == want[2].Fingerprint {
+		t.Fatalf("the marks are %v", want)
+	}
+	for sequence, mark := range want {
+		if got, err := store.MarkAt(t.Context(), int64(sequence)); err != nil || got != mark || got.Sequence != int64(sequence) {
+			t.Errorf("MarkAt(%d) = %v, %v; want %v", sequence, got, err, mark)
+		}
+	}
+	if got, err := store.LastMark(t.Context()); err != nil || got != want[3] {
+		t.Errorf("LastMark = %v, %v; want %v", got, err, want[3])
+	}
+	for _, sequence := range []int64{4, 1 << 62} {
+		if got, err := store.MarkAt(t.Context(), sequence); !errors.Is(err, ticket.ErrNotFound) {
+			t.Errorf("MarkAt(%d) = %v, %v; want ErrNotFound", sequence, got, err)
+		}
+	}
+}
+
+func testDatabaseID(t *testing.T, place Place, other Place) {
+	store := place.Open(t)
+	id := store.DatabaseID()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := mustOpen(t, place).DatabaseID(); again != id || id == (ticket.DatabaseID{}) {
+		t.Errorf("the id is %x and then %x", id, again)
+	}
+	if mustOpen(t, other).DatabaseID() == id {
+		t.Error("two databases have the same id")
+	}
+}
+
+// testWalk compares walks with what the rules say of the tickets. There are more of them than a part of a walk looks at.
+func testWalk(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	random := rand.New(rand.NewPCG(5, 6))
+	var all []ticket.Ticket
+	var changes []ticket.Change
+	ids := []string{"\x00", "\x01", "\x01\x00", "z", "é", "🥶", "Z", " "}
+	for i := range 5000 {
+		ids = append(ids, fmt.Sprintf("%x", i*2654435761%(1<<32)))
+	}
+	for i, id := range ids {
+		c := ticket.Change{EventID: "e" + id, Name: ticket.Updated, TicketID: id, OccurTime: At(int64(i)),
+			Named: Named("status_text", "property_id", "assigned_to"), Values: ticket.Ticket{StatusText: "waiting-for-agent"}}
+		if random.IntN(2000) == 0 || i < 8 {
+			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssignedTo: "u"}
+		}
+		changes = append(changes, c)
+		all = append(all, merged(c))
+	}
+	for chunk := range slices.Chunk(changes, 1000) {
+		mustRecord(t, store, chunk...)
+	}
+	mustErase(t, store, ids[9])
+	all = slices.Delete(all, 9, 10)
+	slices.SortFunc(all, func(a, b ticket.Ticket) int { return cmp.Compare(a.ID, b.ID) })
+	for name, filter := range map[string]ticket.Filter{
+		"all":      {},
+		"most":     {Statuses: []ticket.Status{ticket.StatusWaitingForAgent}},
+		"few":      {Statuses: []ticket.Status{ticket.StatusClosed}},
+		"property": {PropertyIDs: []string{"p"}},
+		"user":     {AssignedTo: "u"},
+		"none":     {AppIDs: []string{"nowhere"}},
+	} {
+		want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
+		for _, items := range []int{7, 1000} {
+			var got []ticket.Ticket
+			parts := 0
+			for after := ""; ; parts++ {
+				page, err := store.WalkTickets(t.Context(), filter, after, entries(items))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, page.Tickets...)
+				if len(page.Tickets) > items || page.Last != "" && page.Last <= after {
+					t.Fatalf("%s: a part of %d tickets behind %q, up to %q", name, len(page.Tickets), after, page.Last)
+				}
+				if after = page.Last; after == "" {
+					break
+				}
+			}
+			if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s, by %d: %s", name, items, diff)
+			}
+			// A part looks at a bounded number of tickets, and does not end for each that matches.
+			if parts == 0 || parts > 10+len(want)/items {
+				t.Errorf("%s, by %d: %d parts for %d tickets", name, items, parts, len(want))
+			}
+		}
+	}
+}
+
+// testTicketBefore looks back from each event of some tickets.
+func testTicketBefore(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	random := rand.New(rand.NewPCG(7, 8))
+	changes := map[string][]ticket.Change{}
+	places := map[string][]int64{}
+	ids := []string{"a", "b\x00", "c"}
+	for i := range 60 {
+		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(20)), fmt.Sprint(i))
+		switch random.IntN(4) {
+		case 0:
+			c.Named, c.Values = Named("labels", "status_text"), ticket.Ticket{Labels: []string{"x", ""}, StatusText: "closed"}
+		case 1:
+			c.Values.Attributes = map[string]string{"read": "true", "title": `"\ud800"`}
+		case 2:
+			c.Name = ticket.Created
+		}
+		mustRecord(t, store, c)
+		changes[c.TicketID] = append(changes[c.TicketID], c)
+		places[c.TicketID] = append(places[c.TicketID], int64(i+1))
+	}
+	for _, id := range ids {
+		for n, sequence := range places[id] {
+			got, err := store.TicketBefore(t.Context(), id, sequence, n)
+			if n == 0 {
+				if !errors.Is(err, ticket.ErrNotFound) {
+					t.Errorf("before its first event a ticket is %+v, %v", got, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(merged(changes[id][:n]...), got); diff != "" {
+				t.Errorf("%q before its event %d: %s", id, n, diff)
+			}
+			if _, err := store.TicketBefore(t.Context(), id, sequence, n-1); !errors.Is(err, ticket.ErrTooManyEvents) {
+				t.Errorf("%d events where %d are allowed: %v, want ErrTooManyEvents", n, n-1, err)
+			}
+		}
+	}
+	mustErase(t, store, "a")
+	if got, err := store.TicketBefore(t.Context(), "a", 61, 100); !errors.Is(err, ticket.ErrNotFound) {
+		t.Errorf("an erased ticket was %+v, %v", got, err)
+	}
+	if got, err := store.TicketBefore(t.Context(), "unknown", 61, 100); !errors.Is(err, ticket.ErrNotFound) {
+		t.Errorf("an unknown ticket was %+v, %v", got, err)
+	}
+}
+
+// testWatch waits for hints: each commit of any store is followed by one for each.
+func testWatch(t *testing.T, place Place) {
+	open := stores(t, place, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	var woken []chan struct{}
+	for _, store := range open {
+		wakes := make(chan struct{}, 1)
+		woken = append(woken, wakes)
+		watching.Go(func() {
+			store.Watch(ctx, func() {
+				select {
+				case wakes <- struct{}{}:
+				default:
+				}
+			}, func(err error) { t.Error(err) })
+		})
+	}
+	defer watching.Wait()
+	defer cancel()
+	wait := func(what string) {
+		t.Helper()
+		for i := range woken {
+			select {
+			case <-woken[i]:
+			case <-t.Context().Done():
+				t.Fatalf("%s: store %d does not hear of it", what, i)
+			}
+		}
+	}
+	// What was recorded before they listened is not heard of: it is done until it is.
+	for i := 0; len(woken[0]) == 0 || len(woken[1]) == 0; i++ {
+		mustRecord(t, open[0], titled(fmt.Sprintf("begin%d", i), "t", 1, "x"))
+	}
+	wait("beginning")
+	for i := range 3 {
+		for w := range woken {
+			for len(woken[w]) > 0 {
+				<-woken[w]
+			}
+		}
+		mustRecord(t, open[i%2], titled(fmt.Sprintf("e%d", i), "t", 1, "x"))
+		wait("recording")
+	}
+	mustErase(t, open[1], "t")
+	wait("erasing")
+}

@@ -1,0 +1,115 @@
+package ticketcodec
+
+import (
+	"errors"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// LogRow is one place of the log as databases keep it, with the row of its ticket.
+type LogRow struct {
+	// Event has what is kept in columns of its own: its place, its ids and its name.
+	Event ticket.Event
+	// OccurTime, ReceiveTime and Content are the rest of the event.
+	OccurTime, ReceiveTime string
+	Content                []byte
+
+	// Erased tells whether the ticket was erased.
+	Erased bool
+	// TicketBytes is how large the ticket is as it is stored.
+	TicketBytes int
+	// Ticket and Stamps are the ticket. They need not be there when a row before has them.
+	Ticket, Stamps []byte
+}
+
+// LogPage makes entries of the log of the rows in which databases keep them. It is for one page, and not for concurrent use.
+type LogPage struct {
+	limit   ticket.PageLimit
+	bytes   int
+	entries []ticket.Entry
+	tickets map[string]loggedTicket
+}
+
+// loggedTicket is a ticket that a row had. record is nil where a newer version wrote it.
+type loggedTicket struct {
+	ticket *ticket.Ticket
+	record *ticket.Record
+	err    error
+}
+
+// NewLogPage returns a page without entries.
+func NewLogPage(limit ticket.PageLimit) *LogPage {
+	return &LogPage{limit: limit, tickets: map[string]loggedTicket{}}
+}
+
+// Add adds the next row. It returns false, and adds nothing, when the page has no room for it. The row's bytes can be used again afterwards.
+func (p *LogPage) Add(row *LogRow) bool {
+	t, seen := p.tickets[row.Event.TicketID]
+	bytes := len(row.Content)
+	if !seen && !row.Erased {
+		bytes += row.TicketBytes
+	}
+	if len(p.entries) == p.limit.Items || len(p.entries) > 0 && p.bytes+bytes > p.limit.Bytes {
+		return false
+	}
+	p.bytes += bytes
+	if !seen && !row.Erased {
+		t = unmarshalLogged(row)
+		p.tickets[row.Event.TicketID] = t
+	}
+	p.entries = append(p.entries, newEntry(row, t))
+	return true
+}
+
+// Entries returns the entries of the page.
+func (p *LogPage) Entries() []ticket.Entry { return p.entries }
+
+func unmarshalLogged(row *LogRow) loggedTicket {
+	record, err := UnmarshalRecord(row.Ticket, row.Stamps)
+	switch {
+	case err == nil:
+		return loggedTicket{ticket: &record.Ticket, record: record}
+	case !errors.Is(err, ticket.ErrNewer):
+		return loggedTicket{err: ticket.Unreadable(row.Event.TicketID, err)}
+	}
+	shown, err := UnmarshalTicket(row.Event.TicketID, row.Ticket)
+	return loggedTicket{ticket: &shown, err: err}
+}
+
+func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
+	e := ticket.Entry{Event: row.Event}
+	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
+	if errors.Is(err, ticket.ErrNewer) {
+		err = nil
+	}
+	switch {
+	case row.Erased:
+		e.Event.Outcome = ticket.OutcomeErased
+	case t.record != nil:
+		e.Event.Outcome = t.record.Outcome(ticket.Stamp{Time: e.Event.OccurTime, EventID: e.Event.EventID}, e.Event.Content)
+	}
+	if err == nil {
+		err = t.err
+	}
+	if err != nil {
+		e.Err = err
+		return e
+	}
+	e.Ticket, e.Bytes = t.ticket, row.TicketBytes+len(row.Content)
+	return e
+}
+
+// UnmarshalChange returns the change that a row of the log and its payload say, without what only a newer version knows of it. The error
+// is that of [ticket.Unreadable].
+func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Change, error) {
+	e := row.Event
+	if err := UnmarshalEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewer) {
+		return ticket.Change{}, err
+	}
+	values, err := UnmarshalTicket(e.TicketID, payload)
+	if err != nil {
+		return ticket.Change{}, err
+	}
+	return ticket.Change{EventID: e.EventID, Name: e.Name, TicketID: e.TicketID, OccurTime: e.OccurTime, ReceiveTime: e.ReceiveTime,
+		FullSnapshot: fullSnapshot, Named: e.Content.Named, Values: values}, nil
+}
