@@ -20,7 +20,7 @@ type conditions struct {
 // value enough is kept to differ from all of them: an index takes no more than 2.7 kB.
 func filterable(value string) string {
 	if len(value) > ticket.MaxIDBytes {
-		value = strings.ToValidUTF8(value[:ticket.MaxIDBytes+utf8.UTFMax], "")
+		value = strings.ToValidUTF8(value[:min(len(value), ticket.MaxIDBytes+utf8.UTFMax)], "")
 	}
 	return postgresdb.EscapeText(value)
 }

@@ -172,12 +172,17 @@ func testLongIDs(t *testing.T, place Place) {
 	random := rand.New(rand.NewPCG(7, 8))
 	// Nothing that compresses, in characters of two bytes that no bound falls between.
 	long := "x" + strings.Map(func(rune) rune { return rune(0x100 + random.IntN(0x600)) }, strings.Repeat(" ", 5000))
-	c := titled("e", "t", 1, "title")
-	c.Named = Named("title", "app_id", "category_id", "assigned_to", "property_id")
-	c.Values.AppID, c.Values.CategoryID, c.Values.AssignedTo, c.Values.PropertyID = long, long, long, long
-	mustRecord(t, store, c)
-	if diff := cmp.Diff(merged(c), mustGet(t, store, "t")); diff != "" {
-		t.Error(diff)
+	sizes := []int{ticket.MaxIDBytes + 1, ticket.MaxIDBytes + 3, ticket.MaxIDBytes + 5, len(long)}
+	for _, size := range sizes {
+		id := fmt.Sprint(size)
+		c := titled("e"+id, id, 1, "title")
+		c.Named = Named("title", "app_id", "category_id", "assigned_to", "property_id")
+		value := strings.ToValidUTF8(long[:size], "")
+		c.Values.AppID, c.Values.CategoryID, c.Values.AssignedTo, c.Values.PropertyID = value, value, value, value
+		mustRecord(t, store, c)
+		if diff := cmp.Diff(merged(c), mustGet(t, store, id)); diff != "" {
+			t.Error(diff)
+		}
 	}
 	for _, length := range []int{ticket.MaxIDBytes - 1, ticket.MaxIDBytes} {
 		prefix := strings.ToValidUTF8(long[:length], "")
@@ -188,7 +193,7 @@ func testLongIDs(t *testing.T, place Place) {
 			}
 		}
 	}
-	if got := walk(t, store, ticket.Filter{}, orders[0], 10); len(got) != 1 {
-		t.Errorf("%d tickets are listed, want 1", len(got))
+	if got := walk(t, store, ticket.Filter{}, orders[0], 10); len(got) != len(sizes) {
+		t.Errorf("%d tickets are listed, want %d", len(got), len(sizes))
 	}
 }
