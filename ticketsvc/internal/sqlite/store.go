@@ -21,7 +21,7 @@ var (
 	erasure string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []string{schema, erasure}
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasure}}
 )
 
 // applicationID is "TBts".
