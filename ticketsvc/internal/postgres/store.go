@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,8 +14,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed stats.sql
+	stats string
+
+	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: stats, Fill: fillWaits}}
+)
 
 // connections is how many calls use the database at the same time: one writes, the others read.
 const connections = 16
@@ -24,12 +32,14 @@ type Store struct {
 	db *postgresdb.DB
 	// numbering gives events their places in the log. Tests show with another one what it is good for.
 	numbering numbering
+	// batches is how many were recorded.
+	batches atomic.Uint64
 }
 
 // Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of
 // [postgresdb.Open].
 func Open(ctx context.Context, url string) (*Store, error) {
-	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections})
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections})
 	if err != nil {
 		return nil, err
 	}

@@ -166,6 +166,7 @@ func testCancelledReads(t *testing.T, place Place) {
 			events, more, err := store.ListEvents(ctx, "t1", 0, 1)
 			return page{Events: events, More: more}, err
 		},
+		"Stats":   func(ctx context.Context) (any, error) { return store.Stats(ctx, ticket.Filter{}) },
 		"ReadLog": func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, 20) },
 	} {
 		want, err := read(t.Context())

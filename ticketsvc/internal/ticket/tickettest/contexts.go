@@ -42,6 +42,7 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"})
 	_, _, errs["List"] = store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 10)
 	_, _, errs["ListEvents"] = store.ListEvents(ctx, "t1", 0, 10)
+	_, errs["Stats"] = store.Stats(ctx, ticket.Filter{})
 	_, errs["ReadLog"] = store.ReadLog(ctx, 0, 10)
 	return errs
 }
