@@ -86,7 +86,19 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 		violations.Add("order_by", "must be update_time or create_time, with or without desc behind it")
 	}
 	pageSize := toPageSize(request.GetPageSize(), &violations)
-	message := request.GetFilter()
+	filter := toFilter(request.GetFilter(), &violations)
+	return ListQuery{Filter: filter, Order: order, PageSize: pageSize}, violations.Err()
+}
+
+// ToFilter returns the filter that a message means, in its normal form. The error is a [*ticket.InvalidError], for a request that has the
+// message in its field filter.
+func ToFilter(message *ticketv1.TicketFilter) (ticket.Filter, error) {
+	var violations ticket.Violations
+	filter := toFilter(message, &violations)
+	return filter, violations.Err()
+}
+
+func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) ticket.Filter {
 	filter := ticket.Filter{
 		AppIDs:        message.GetAppIds(),
 		CategoryIDs:   message.GetCategoryIds(),
@@ -99,11 +111,11 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
-	filter.Check("filter", &violations)
+	filter.Check("filter", violations)
 	if message.GetText() != "" {
 		violations.Add("filter.text", "is not supported yet")
 	}
-	return ListQuery{Filter: filter.Normal(), Order: order, PageSize: pageSize}, violations.Err()
+	return filter.Normal()
 }
 
 // ToTicketID returns the ticket that a request names. The error is a [*ticket.InvalidError].

@@ -81,7 +81,13 @@ type TicketServiceClient interface {
 	// Errors: OUT_OF_RANGE when the token can't be served (start again without one); INVALID_ARGUMENT when it is not one of this
 	// filter.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest) (*connect.ServerStreamForClient[v1.WatchTicketsResponse], error)
-	// GetTicketStats counts the tickets that match a filter.
+	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
+	//
+	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten thousand. With
+	// property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and updated_before alone
+	// with the number of tickets in the range.
+	//
+	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
 	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
 	//
@@ -248,7 +254,13 @@ type TicketServiceHandler interface {
 	// Errors: OUT_OF_RANGE when the token can't be served (start again without one); INVALID_ARGUMENT when it is not one of this
 	// filter.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest, *connect.ServerStream[v1.WatchTicketsResponse]) error
-	// GetTicketStats counts the tickets that match a filter.
+	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
+	//
+	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten thousand. With
+	// property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and updated_before alone
+	// with the number of tickets in the range.
+	//
+	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
 	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
 	//
