@@ -97,9 +97,13 @@ func migrateFrom(ctx context.Context, tx pgx.Tx, options Options, version int) e
 			return err
 		}
 	}
-	for step, script := range options.Migrations[version:] {
+	for step, migration := range options.Migrations[version:] {
 		// A script is many statements, which only the simple protocol takes.
-		if _, err := tx.Conn().PgConn().Exec(ctx, script).ReadAll(); err != nil {
+		_, err := tx.Conn().PgConn().Exec(ctx, migration.Script).ReadAll()
+		if err == nil && migration.Fill != nil {
+			err = migration.Fill(ctx, tx)
+		}
+		if err != nil {
 			return fmt.Errorf("bringing the schema from version %d to %d: %w", version+step, version+step+1, err)
 		}
 	}

@@ -15,9 +15,12 @@ import (
 )
 
 // counted are migrations that note that they ran.
-var counted = []string{
-	"CREATE TABLE test.runs (step integer); INSERT INTO test.runs VALUES (1); CREATE TABLE test.t (id integer PRIMARY KEY)",
-	"INSERT INTO test.runs VALUES (2); ALTER TABLE test.t ADD COLUMN note text",
+var counted = []postgresdb.Migration{
+	{Script: "CREATE TABLE test.runs (step integer); INSERT INTO test.runs VALUES (1); CREATE TABLE test.t (id integer PRIMARY KEY)"},
+	{Script: "ALTER TABLE test.t ADD COLUMN note text", Fill: func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO test.runs VALUES (2); UPDATE test.t SET note = 'filled'")
+		return err
+	}},
 }
 
 // openAtOnce opens a database 8 times at the same time, as replicas that start do.
@@ -98,13 +101,14 @@ func TestABrokenMigrationLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	conn := postgrestest.Connect(t, url)
-	for _, second := range []string{
-		"CREATE TABLE test.half (id integer); SELECT nonsense",
-		"CREATE TABLE test.half (id integer); not a statement",
-		"CREATE TABLE test.half (id integer); DO $$ BEGIN RAISE EXCEPTION E'two\\nlines'; END $$",
+	for _, second := range []postgresdb.Migration{
+		{Script: "CREATE TABLE test.half (id integer); SELECT nonsense"},
+		{Script: "CREATE TABLE test.half (id integer); not a statement"},
+		{Script: "CREATE TABLE test.half (id integer); DO $$ BEGIN RAISE EXCEPTION E'two\\nlines'; END $$"},
+		{Script: "CREATE TABLE test.half (id integer)", Fill: func(context.Context, pgx.Tx) error { return errors.New("broken") }},
 	} {
 		o := options(url)
-		o.Migrations = []string{counted[0], second}
+		o.Migrations = []postgresdb.Migration{counted[0], second}
 		checkRefused(t, o, postgresServer(t, url), "can't be set up (bringing the schema from version 1 to 2: ")
 		if !mustRead[bool](t, conn, "SELECT to_regnamespace('test') IS NULL") {
 			t.Fatal("the schema is there")
@@ -129,7 +133,7 @@ const bound = time.Second
 func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
 	o := options(postgrestest.Database(t))
-	o.Migrations = append(counted[:2:2], "SELECT pg_sleep(2)")
+	o.Migrations = append(counted[:2:2], postgresdb.Migration{Script: "SELECT pg_sleep(2)"})
 	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
 	if err != nil {
 		t.Fatal(err)

@@ -47,11 +47,20 @@ type Options struct {
 	URL string
 	// Schema is the PostgreSQL schema that holds the service's tables. It is made when it is missing.
 	Schema string
-	// Migrations are the steps of the schema, each a script: step n makes version n out of version n-1. They name tables with their
-	// schema. Steps are never changed once they are released.
-	Migrations []string
+	// Migrations are the steps of the schema: step n makes version n out of version n-1. They name tables with their schema. Steps are never
+	// changed once they are released.
+	Migrations []Migration
 	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
 	Connections int
+}
+
+// Migration is one step of a schema.
+type Migration struct {
+	// Script is statements of SQL.
+	Script string
+	// Fill, if any, writes what SQL can't work out from the rows that are there. It runs behind the script, in the same transaction, however
+	// many rows there are, so it reads them a few at a time.
+	Fill func(ctx context.Context, tx pgx.Tx) error
 }
 
 // DB is an open database. Its methods can be called at the same time.

@@ -18,7 +18,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 // limit bounds what would otherwise wait for ever; nothing waits for it when all is well.
 const limit = 30 * time.Second
 
-var migrations = []string{"CREATE TABLE test.t (id integer PRIMARY KEY)", "ALTER TABLE test.t ADD COLUMN note text"}
+var migrations = []postgresdb.Migration{
+	{Script: "CREATE TABLE test.t (id integer PRIMARY KEY)"}, {Script: "ALTER TABLE test.t ADD COLUMN note text"},
+}
 
 func options(url string) postgresdb.Options {
 	return postgresdb.Options{URL: url, Schema: "test", Migrations: migrations, Connections: 4}

@@ -36,11 +36,19 @@ type Options struct {
 	Path string
 	// ApplicationID marks the file as this service's own, in SQLite's header field of that name.
 	ApplicationID int32
-	// Migrations are the steps of the schema, each a script: step n makes version n out of version n-1. Steps are never changed once
-	// they are released.
-	Migrations []string
+	// Migrations are the steps of the schema: step n makes version n out of version n-1. Steps are never changed once they are released.
+	Migrations []Migration
 	// Readers is how many connections read at the same time. At least 1.
 	Readers int
+}
+
+// Migration is one step of a schema.
+type Migration struct {
+	// Script is statements of SQL.
+	Script string
+	// Fill, if any, writes what SQL can't work out from the rows that are there. It runs behind the script, in the same transaction, however
+	// many rows there are, so it reads them a few at a time.
+	Fill func(ctx context.Context, tx *sql.Tx) error
 }
 
 // DB is an open database.
@@ -262,8 +270,12 @@ func migrate(ctx context.Context, db *sql.DB, options Options) error {
 	case version == len(options.Migrations):
 		return nil
 	}
-	for step, script := range options.Migrations[version:] {
-		if _, err := tx.ExecContext(ctx, script); err != nil {
+	for step, migration := range options.Migrations[version:] {
+		_, err := tx.ExecContext(ctx, migration.Script)
+		if err == nil && migration.Fill != nil {
+			err = migration.Fill(ctx, tx)
+		}
+		if err != nil {
 			return unusable("%s can't be brought from schema %d to %d (%v)", options.Path, version+step, version+step+1, err)
 		}
 	}

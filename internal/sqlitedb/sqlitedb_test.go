@@ -21,7 +21,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const applicationID = 0x54657374
 
-var schema = []string{"CREATE TABLE t (id INTEGER PRIMARY KEY)", "ALTER TABLE t ADD COLUMN note TEXT"}
+var schema = []sqlitedb.Migration{
+	{Script: "CREATE TABLE t (id INTEGER PRIMARY KEY)"},
+	{Script: "ALTER TABLE t ADD COLUMN note TEXT", Fill: func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE t SET note = coalesce(note, '') || 'filled'")
+		return err
+	}},
+}
 
 func options(path string) sqlitedb.Options {
 	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: schema, Readers: 3}
@@ -112,8 +118,18 @@ func TestMigrationsRunOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := db.Writer.ExecContext(t.Context(), "INSERT INTO t (id) VALUES (100)"); err != nil {
+		t.Error(err)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+	broken := options(path)
+	broken.Migrations = []sqlitedb.Migration{schema[0], {Script: schema[1].Script, Fill: func(context.Context, *sql.Tx) error {
+		return errors.New("broken")
+	}}}
+	if _, err := sqlitedb.Open(t.Context(), broken); !errors.Is(err, sqlitedb.ErrUnusable) {
+		t.Errorf("a step that fails: %v, want ErrUnusable", err)
 	}
 	for range 2 {
 		db, err := sqlitedb.Open(t.Context(), options(path))
@@ -122,6 +138,10 @@ func TestMigrationsRunOnce(t *testing.T) {
 		}
 		if _, err := db.Writer.ExecContext(t.Context(), "INSERT INTO t (note) VALUES ('x')"); err != nil {
 			t.Error(err)
+		}
+		var note string
+		if err := db.Reader.QueryRowContext(t.Context(), "SELECT note FROM t WHERE id = 100").Scan(&note); err != nil || note != "filled" {
+			t.Errorf("the row that was there has %q, %v; want it filled once", note, err)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)

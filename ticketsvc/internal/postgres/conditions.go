@@ -25,9 +25,9 @@ func filterable(value string) string {
 	return postgresdb.EscapeText(value)
 }
 
-// newConditions returns the conditions that [ticket.Filter.Matches] stands for.
-func newConditions(f ticket.Filter) conditions {
-	c := conditions{texts: []string{"NOT erased"}}
+// sharedConditions returns those that the rows of tickets and of groups are told by alike.
+func sharedConditions(f ticket.Filter) conditions {
+	var c conditions
 	if len(f.Statuses) > 0 {
 		statuses := make([]int32, len(f.Statuses))
 		for i, status := range f.Statuses {
@@ -35,14 +35,25 @@ func newConditions(f ticket.Filter) conditions {
 		}
 		c.addAny("status", statuses)
 	}
-	for _, list := range []struct {
-		column string
-		ids    []string
-	}{{"app_id", f.AppIDs}, {"category_id", f.CategoryIDs}, {"property_id", f.PropertyIDs}} {
-		if len(list.ids) > 0 {
-			c.addAny(list.column, escaped(list.ids))
-		}
+	c.addIDs("app_id", f.AppIDs)
+	c.addIDs("category_id", f.CategoryIDs)
+	return c
+}
+
+// groupConditions returns the conditions on groups of a filter that selects groups.
+func groupConditions(f ticket.Filter) conditions {
+	c := sharedConditions(f)
+	if f.Unassigned {
+		c.texts = append(c.texts, "unassigned")
 	}
+	return c
+}
+
+// newConditions returns the conditions that [ticket.Filter.Matches] stands for.
+func newConditions(f ticket.Filter) conditions {
+	c := sharedConditions(f)
+	c.texts = append(c.texts, "NOT erased")
+	c.addIDs("property_id", f.PropertyIDs)
 	if len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, "") {
 		// It follows from the ids, but PostgreSQL doesn't see it, and so not that the index has all such tickets.
 		c.texts = append(c.texts, "property_id <> ''")
@@ -76,6 +87,16 @@ func (c *conditions) addAny(column string, values any) {
 	c.texts = append(c.texts, column+" = ANY("+c.bind(values)+")")
 }
 
+// addIDs adds the condition that a column has one of some ids, if there are any.
+func (c *conditions) addIDs(column string, ids []string) {
+	if len(ids) > 0 {
+		c.addAny(column, escaped(ids))
+	}
+}
+
 func (c *conditions) sql() string {
+	if len(c.texts) == 0 {
+		return ""
+	}
 	return " WHERE " + strings.Join(c.texts, " AND ")
 }

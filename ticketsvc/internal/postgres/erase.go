@@ -15,9 +15,9 @@ const (
 	// addErased adds the row of a ticket that is not known.
 	addErased = `INSERT INTO ticketsvc.tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time,
  update_time, stamps, content) VALUES ($1, true, 0, '', '', '', '', '', '', '', '') ON CONFLICT (ticket_id) DO NOTHING`
-	lockErased  = `SELECT erased FROM ticketsvc.tickets WHERE ticket_id = $1 FOR NO KEY UPDATE`
+	lockErased  = `SELECT erased, status, app_id, category_id, assigned_to = '' FROM ticketsvc.tickets WHERE ticket_id = $1 FOR NO KEY UPDATE`
 	eraseTicket = `UPDATE ticketsvc.tickets SET erased = true, status = 0, app_id = '', category_id = '', assigned_to = '', property_id = '',
- create_time = '', update_time = '', stamps = '', content = '' WHERE ticket_id = $1`
+ create_time = '', update_time = '', waiting_since = '', stamps = '', content = '' WHERE ticket_id = $1`
 	eraseEvents = `UPDATE ticketsvc.events SET content = $2, payload = '' WHERE ticket_id = $1`
 )
 
@@ -30,16 +30,20 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		events = 0
 		var added, erased bool
+		var group ticket.Group
 		first := &pgx.Batch{}
 		first.Queue("begin")
 		first.Queue(addErased, id).Exec(func(tag pgconn.CommandTag) error {
 			added = tag.RowsAffected() > 0
 			return nil
 		})
-		first.Queue(lockErased, id).QueryRow(func(row pgx.Row) error { return row.Scan(&erased) })
+		first.Queue(lockErased, id).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&erased, &group.Status, &group.AppID, &group.CategoryID, &group.Unassigned)
+		})
 		if err := conn.SendBatch(ctx, first).Close(); err != nil {
 			return err
 		}
+		group.AppID, group.CategoryID = postgresdb.UnescapeText(group.AppID), postgresdb.UnescapeText(group.CategoryID)
 		last := &pgx.Batch{}
 		if !erased {
 			last.Queue(eraseTicket, id)
@@ -48,10 +52,14 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 				return nil
 			})
 		}
-		if added || !erased {
-			last.Queue(s.numbering.lock)
-			last.Queue(s.numbering.appendEvents, []*string{nil}, []string{id}, []string{string(ticket.Erased)}, []bool{false}, []string{""},
-				[]string{""}, [][]byte{nothing}, [][]byte{{}})
+		erasure := []any{[]*string{nil}, []string{id}, []string{string(ticket.Erased)}, []bool{false}, []string{""}, []string{""},
+			[][]byte{nothing}, [][]byte{{}}}
+		if added {
+			s.queueEvents(last, erasure, nil)
+		} else if !erased {
+			s.queueEvents(last, erasure, []ticket.GroupChange{{Group: group, Change: -1}})
+			// So that the group's ids go too, when it was the last ticket with them.
+			last.Queue(foldChanges)
 		}
 		last.Queue("commit")
 		return conn.SendBatch(ctx, last).Close()

@@ -25,13 +25,14 @@ const (
 	findEvents      = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
 
 	ticketRows = `unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
- $10::bytea[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps, content)`
+ $10::bytea[], $11::text[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps,
+ content, waiting_since)`
 	insertTickets = `INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time,
- update_time, stamps, content) SELECT n.ticket_id, n.status, n.app_id, n.category_id, n.assigned_to, n.property_id, n.create_time,
- n.update_time, n.stamps, n.content FROM ` + ticketRows + ` ORDER BY n.ticket_id COLLATE "C"`
+ update_time, stamps, content, waiting_since) SELECT n.ticket_id, n.status, n.app_id, n.category_id, n.assigned_to, n.property_id,
+ n.create_time, n.update_time, n.stamps, n.content, n.waiting_since FROM ` + ticketRows + ` ORDER BY n.ticket_id COLLATE "C"`
 	updateTickets = `UPDATE ticketsvc.tickets t SET status = n.status, app_id = n.app_id, category_id = n.category_id,
  assigned_to = n.assigned_to, property_id = n.property_id, create_time = n.create_time, update_time = n.update_time, stamps = n.stamps,
- content = n.content FROM ` + ticketRows + ` WHERE t.ticket_id = n.ticket_id COLLATE "C"`
+ content = n.content, waiting_since = n.waiting_since FROM ` + ticketRows + ` WHERE t.ticket_id = n.ticket_id COLLATE "C"`
 )
 
 // Record implements [ticket.Store].
@@ -58,15 +59,17 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 
 // record is Record. With skipHeld the changes of tickets that somebody holds fail, each with [ticket.ErrHeld], instead of all together.
 func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.Recorded, err error) {
+	// The first batch folds too: otherwise a replica that never lasts long never would.
+	fold := s.batches.Add(1)%foldEvery == 1
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		recording := ticket.NewRecording(changes)
 		kept, err := prepare(ctx, conn, recording, skipHeld)
 		if err != nil {
 			return err
 		}
-		events, records := recording.Merge()
+		err = s.write(ctx, conn, kept, recording, fold)
 		recorded = recording.Recorded()
-		return s.write(ctx, conn, kept, events, records)
+		return err
 	})
 	return recorded, err
 }
@@ -140,7 +143,8 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 }
 
 // write adds and changes the tickets, adds the events to the log, and commits.
-func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, events []*ticket.Change, records []*ticket.Record) error {
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.Recording, fold bool) error {
+	events, records := recording.Merge()
 	var added, changed ticketColumns
 	for _, record := range records {
 		if kept[record.Ticket.ID] {
@@ -157,9 +161,11 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	if len(changed.ids) > 0 {
 		batch.Queue(updateTickets, changed.arguments()...)
 	}
+	if fold {
+		batch.Queue(foldChanges)
+	}
 	if len(events) > 0 {
-		batch.Queue(s.numbering.lock)
-		batch.Queue(s.numbering.appendEvents, eventArguments(events)...)
+		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
 	}
 	batch.Queue("commit")
 	return conn.SendBatch(ctx, batch).Close()
@@ -171,6 +177,7 @@ type ticketColumns struct {
 	statuses                                                              []int32
 	appIDs, categoryIDs, assignees, propertyIDs, createTimes, updateTimes []string
 	stamps, contents                                                      [][]byte
+	waits                                                                 []string
 }
 
 func (c *ticketColumns) add(record *ticket.Record) {
@@ -186,10 +193,11 @@ func (c *ticketColumns) add(record *ticket.Record) {
 	c.updateTimes = append(c.updateTimes, t.UpdateTime.SortableText())
 	c.stamps = append(c.stamps, stamps)
 	c.contents = append(c.contents, content)
+	c.waits = append(c.waits, t.WaitingSince().SortableText())
 }
 
 func (c *ticketColumns) arguments() []any {
-	return []any{c.ids, c.statuses, c.appIDs, c.categoryIDs, c.assignees, c.propertyIDs, c.createTimes, c.updateTimes, c.stamps, c.contents}
+	return []any{c.ids, c.statuses, c.appIDs, c.categoryIDs, c.assignees, c.propertyIDs, c.createTimes, c.updateTimes, c.stamps, c.contents, c.waits}
 }
 
 // eventArguments returns rows of events, column by column.

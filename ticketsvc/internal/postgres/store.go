@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,9 +19,11 @@ var (
 	schema string
 	//go:embed identity.sql
 	identity string
+	//go:embed stats.sql
+	stats string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []string{schema, identity}
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}}
 )
 
 // connections is how many calls use the database at the same time: one writes, the others read.
@@ -35,6 +38,8 @@ type Store struct {
 	// recorded rings when the log has grown, and others tells that to the other replicas.
 	recorded ticket.Bell
 	others   *postgresdb.Channel
+	// batches is how many were recorded.
+	batches atomic.Uint64
 }
 
 // Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of

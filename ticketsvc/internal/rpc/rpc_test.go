@@ -192,6 +192,24 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 				t.Errorf("BatchGetTickets = %v, %v", batch, err)
 			}
 
+			stats, err := c.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, &ticketv1.GetTicketStatsResponse{TotalCount: 5, UnassignedCount: 4,
+				StatusCounts: []*ticketv1.TicketStatusCount{{Status: ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, Count: 4},
+					{Status: ticketv1.TicketStatus_TICKET_STATUS_CLOSED, Count: 1}},
+				LongestWaiting: &ticketv1.LongestWaiting{TicketId: "t2", Since: at(2)}}, stats)
+			stats, err = c.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{Filter: &ticketv1.TicketFilter{UpdatedBefore: at(2)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, &ticketv1.GetTicketStatsResponse{}, stats)
+			_, err = c.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{Filter: &ticketv1.TicketFilter{Statuses: []ticketv1.TicketStatus{9}}})
+			if connect.CodeOf(err) != connect.CodeInvalidArgument {
+				t.Errorf("a status that is not known: %v, want INVALID_ARGUMENT", err)
+			}
+
 			if got, want := walkTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}), []string{"t5", "t4", "t3", "t1", "t2"}; !slices.Equal(got, want) {
 				t.Errorf("tickets by default %q, want %q", got, want)
 			}

@@ -106,6 +106,19 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	return response, nil
 }
 
+// GetTicketStats implements the RPC of that name.
+func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.GetTicketStatsRequest) (*ticketv1.GetTicketStatsResponse, error) {
+	filter, err := ticketpb.ToFilter(request.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	stats, err := s.store.Stats(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return ticketpb.FromStats(&stats), nil
+}
+
 // EraseTicket implements the RPC of that name.
 func (s *ticketService) EraseTicket(ctx context.Context, request *ticketv1.EraseTicketRequest) (*ticketv1.EraseTicketResponse, error) {
 	id, err := ticketpb.ToTicketID(request.GetTicketId())

@@ -38,7 +38,7 @@ var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 2 * time.M
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
 	stream *connect.ServerStream[ticketv1.WatchTicketsResponse],
 ) error {
-	filter, err := ticketpb.ToWatchedFilter(request)
+	filter, err := ticketpb.ToFilter(request.GetFilter())
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,10 @@ const (
 	// eraseTicket makes a ticket's row a bare one, and adds one where there is none. It changes nothing where that was done before.
 	eraseTicket = "INSERT INTO tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time, update_time," +
 		" stamps, content) VALUES (?, 1, 0, '', '', '', '', '', '', x'', x'') ON CONFLICT (ticket_id) DO UPDATE SET erased = 1, status = 0," +
-		" app_id = '', category_id = '', assigned_to = '', property_id = '', create_time = '', update_time = '', stamps = x''," +
-		" content = x'' WHERE erased = 0"
+		" app_id = '', category_id = '', assigned_to = '', property_id = '', create_time = '', update_time = '', waiting_since = ''," +
+		" stamps = x'', content = x'' WHERE erased = 0"
+	uncountTicket = "UPDATE ticket_counts AS c SET tickets = tickets - 1 FROM tickets AS t WHERE t.ticket_id = ? AND t.erased = 0" +
+		" AND c.app_id = t.app_id AND c.category_id = t.category_id AND c.status = t.status AND c.unassigned = (t.assigned_to = '')"
 	eraseEvents = "UPDATE events SET content = ?, payload = x'' WHERE ticket_id = ?"
 	logErasure  = "INSERT INTO events (sequence, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload)" +
 		" SELECT coalesce(max(sequence), 0) + 1, ?, ?, 0, '', '', ?, x'' FROM events"
@@ -32,6 +34,13 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 			err = errors.Join(err, resetErr)
 		}()
 		nothing := ticketcodec.MarshalContent(ticket.Content{})
+		// Before the ticket's row is a bare one, which has no group.
+		if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(dropEmptyCounts); err != nil {
+			return err
+		}
 		result, err := tx.Exec(eraseTicket, ticketID)
 		if err != nil {
 			return err

@@ -22,8 +22,9 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	// A description that fills pages of its own, and a title within a row.
 	const personal, also = "the tenant's name", "the tenant's number"
 	changes := []ticket.Change{
-		{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1), Named: tickettest.Named("title", "description"),
-			Values: ticket.Ticket{Title: also, Description: strings.Repeat(personal, 2000)}},
+		{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
+			Named:  tickettest.Named("title", "description", "app_id", "category_id"),
+			Values: ticket.Ticket{Title: also, AppID: also, CategoryID: also, Description: strings.Repeat(personal, 2000)}},
 		{EventID: "e2", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(2), Named: tickettest.Named("phone_number"),
 			Values: ticket.Ticket{PhoneNumber: also}},
 	}

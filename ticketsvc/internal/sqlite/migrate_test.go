@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -62,4 +63,39 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if err != nil || len(log) != 2 || log[0].Event.EventID != "e1" || log[1].Event.Name != ticket.Erased {
 		t.Errorf("ReadLog = %+v, %v", log, err)
 	}
+}
+
+func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:2], Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := tickettest.KeptBefore()
+	if err := old.Write(t.Context(), func(tx *sql.Tx) error {
+		for _, r := range records {
+			content, stamps := ticketcodec.MarshalRecord(r)
+			if r.Ticket.ID == tickettest.Unreadable {
+				content = []byte{0xff}
+			}
+			if _, err := tx.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
+				" create_time, update_time, stamps, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", r.Ticket.ID, int64(r.Ticket.Status),
+				r.Ticket.AppID, r.Ticket.CategoryID, r.Ticket.AssignedTo, r.Ticket.PropertyID, r.Ticket.CreateTime.SortableText(),
+				r.Ticket.UpdateTime.SortableText(), stamps, content); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id,"+
+			" create_time, update_time, stamps, content) VALUES ('erased', 1, 0, '', '', '', '', '', '', x'', x'')")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store := mustOpen(t, path)
+	t.Cleanup(func() { _ = store.Close() })
+	tickettest.CheckUpgraded(t, store, records)
 }

@@ -153,13 +153,28 @@ func (c conditions) sql() (where string, args []any) {
 	return " WHERE " + strings.Join(texts, " AND "), args
 }
 
-// filterConditions returns the conditions that [ticket.Filter.Matches] stands for.
-func filterConditions(f ticket.Filter) conditions {
+// sharedConditions returns those that the rows of tickets and of groups are told by alike.
+func sharedConditions(f ticket.Filter) conditions {
 	var c conditions
-	c.add("erased = 0")
 	addOneOf(&c, "status", f.Statuses)
 	addOneOf(&c, "app_id", f.AppIDs)
 	addOneOf(&c, "category_id", f.CategoryIDs)
+	return c
+}
+
+// groupConditions returns the conditions on groups of a filter that selects groups.
+func groupConditions(f ticket.Filter) conditions {
+	c := sharedConditions(f)
+	if f.Unassigned {
+		c.add("unassigned = 1")
+	}
+	return c
+}
+
+// filterConditions returns the conditions that [ticket.Filter.Matches] stands for.
+func filterConditions(f ticket.Filter) conditions {
+	c := sharedConditions(f)
+	c.add("erased = 0")
 	addOneOf(&c, "property_id", f.PropertyIDs)
 	// That an id is not empty follows from the ids, but SQLite doesn't see it, and so not that the index has all such tickets.
 	if hasIDs(f.PropertyIDs) {

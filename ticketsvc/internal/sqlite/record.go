@@ -11,7 +11,7 @@ import (
 // The parameters of one row of each statement that writes.
 const (
 	eventParameters  = 9
-	ticketParameters = 10
+	ticketParameters = 11
 )
 
 // Record implements [ticket.Store].
@@ -45,12 +45,18 @@ type row struct {
 
 // indexed are the values of a ticket that have indexes, apart from its update time, which nearly every event changes.
 type indexed struct {
-	assignedTo, propertyID string
-	createTime             ticket.Instant
+	// These change while a ticket is worked on,
+	group        ticket.Group
+	assignedTo   string
+	waitingSince ticket.Instant
+	// and these hardly ever.
+	propertyID string
+	createTime ticket.Instant
 }
 
 func indexedOf(t *ticket.Ticket) indexed {
-	return indexed{assignedTo: t.AssignedTo, propertyID: t.PropertyID, createTime: t.CreateTime}
+	return indexed{group: t.Group(), assignedTo: t.AssignedTo, waitingSince: t.WaitingSince(), propertyID: t.PropertyID,
+		createTime: t.CreateTime}
 }
 
 func (b *batch) record(ctx context.Context) error {
@@ -64,7 +70,10 @@ func (b *batch) record(ctx context.Context) error {
 	if err := b.appendEvents(ctx, events); err != nil {
 		return err
 	}
-	return b.writeTickets(ctx, records)
+	if err := b.writeTickets(ctx, records); err != nil {
+		return err
+	}
+	return b.store.count(ctx, b.tx, b.recording.GroupChanges())
 }
 
 func (b *batch) findDuplicates(ctx context.Context) error {
@@ -129,17 +138,21 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 		t := &record.Ticket
 		content, stamps := ticketcodec.MarshalRecord(record)
 		row, stored := b.rows[record]
+		after := indexedOf(t)
+		status, updated, waiting := int64(t.Status), t.UpdateTime.SortableText(), after.waitingSince.SortableText()
 		var err error
 		switch {
 		case !stored:
-			added = append(added, t.ID, int64(t.Status), t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID,
-				t.CreateTime.SortableText(), t.UpdateTime.SortableText(), stamps, content)
-		case row.before == indexedOf(t):
-			_, err = b.tx.StmtContext(ctx, b.store.touchTicket).ExecContext(ctx, int64(t.Status), t.AppID, t.CategoryID,
-				t.UpdateTime.SortableText(), stamps, content, row.number)
+			added = append(added, t.ID, status, t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(), updated,
+				waiting, stamps, content)
+		case row.before == after:
+			_, err = b.tx.StmtContext(ctx, b.store.touchTicket).ExecContext(ctx, updated, stamps, content, row.number)
+		case row.before.propertyID == after.propertyID && row.before.createTime == after.createTime:
+			_, err = b.tx.StmtContext(ctx, b.store.moveTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssignedTo, waiting, updated,
+				stamps, content, row.number)
 		default:
-			_, err = b.tx.StmtContext(ctx, b.store.updateTicket).ExecContext(ctx, int64(t.Status), t.AppID, t.CategoryID, t.AssignedTo,
-				t.PropertyID, t.CreateTime.SortableText(), t.UpdateTime.SortableText(), stamps, content, row.number)
+			_, err = b.tx.StmtContext(ctx, b.store.updateTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssignedTo, waiting, updated,
+				stamps, content, t.PropertyID, t.CreateTime.SortableText(), row.number)
 		}
 		if err != nil {
 			return err

@@ -21,9 +21,11 @@ var (
 	erasure string
 	//go:embed identity.sql
 	identity string
+	//go:embed stats.sql
+	stats string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []string{schema, erasure, identity}
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}}
 )
 
 // applicationID is "TBts".
@@ -40,13 +42,16 @@ type Store struct {
 	recorded ticket.Bell
 
 	// Of the writer.
-	lastSequence  *sql.Stmt
-	findEvents    *sqlitedb.RowsStatement
-	findRecords   *sqlitedb.RowsStatement
-	insertEvents  *sqlitedb.RowsStatement
-	insertTickets *sqlitedb.RowsStatement
-	updateTicket  *sql.Stmt
-	touchTicket   *sql.Stmt
+	lastSequence    *sql.Stmt
+	findEvents      *sqlitedb.RowsStatement
+	findRecords     *sqlitedb.RowsStatement
+	insertEvents    *sqlitedb.RowsStatement
+	insertTickets   *sqlitedb.RowsStatement
+	updateTicket    *sql.Stmt
+	moveTicket      *sql.Stmt
+	touchTicket     *sql.Stmt
+	addCounts       *sqlitedb.RowsStatement
+	dropEmptyCounts *sql.Stmt
 	// Of the readers.
 	findContent  *sql.Stmt
 	findContents *sqlitedb.RowsStatement
@@ -82,16 +87,28 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (ticket_id, status, app_id,"+
-		" category_id, assigned_to, property_id, create_time, update_time, stamps, content) VALUES ",
-		"(?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
+		" category_id, assigned_to, property_id, create_time, update_time, waiting_since, stamps, content) VALUES ",
+		"(?,?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
 		return err
 	}
 	if s.updateTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
-		" assigned_to = ?, property_id = ?, create_time = ?, update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+		" assigned_to = ?, waiting_since = ?, update_time = ?, stamps = ?, content = ?, property_id = ?, create_time = ?"+
+		" WHERE number = ?"); err != nil {
 		return err
 	}
-	if s.touchTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
-		" update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+	if s.moveTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
+		" assigned_to = ?, waiting_since = ?, update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
+		return err
+	}
+	if s.touchTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET update_time = ?, stamps = ?, content = ?"+
+		" WHERE number = ?"); err != nil {
+		return err
+	}
+	if s.addCounts, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned, tickets)"+
+		" VALUES ", "(?,?,?,?,?)", " ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"); err != nil {
+		return err
+	}
+	if s.dropEmptyCounts, err = s.db.Writer.PrepareContext(ctx, dropEmptyCounts); err != nil {
 		return err
 	}
 	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {

@@ -104,6 +104,11 @@ func (f *Filter) Concerns(c Content) bool {
 	return false
 }
 
+// SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
+func (f *Filter) SelectsGroups() bool {
+	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set
+}
+
 func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }

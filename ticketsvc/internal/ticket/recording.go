@@ -35,7 +35,13 @@ type merging struct {
 	err error
 	// erased tells that the ticket was erased.
 	erased bool
+	// kept tells that the ticket was there before, in the group before.
+	kept   bool
+	before Group
 }
+
+// written tells whether the ticket is to be written.
+func (m *merging) written() bool { return m.changes > 0 && m.err == nil && !m.erased }
 
 // NewRecording returns the recording of changes, which must not be changed before it is over.
 func NewRecording(changes []Change) *Recording {
@@ -109,7 +115,7 @@ func (r *Recording) Needs(ticketID string) bool {
 // [Recording.Merge] changes and returns.
 func (r *Recording) Load(ticketID string, record *Record) {
 	if t := r.ticket(ticketID); t != nil {
-		t.record = record
+		t.record, t.kept, t.before = record, true, record.Ticket.Group()
 	}
 }
 
@@ -153,7 +159,7 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 	}
 	records = make([]*Record, 0, len(r.tickets))
 	for i := range r.tickets {
-		if t := &r.tickets[i]; t.changes > 0 && t.err == nil && !t.erased {
+		if t := &r.tickets[i]; t.written() {
 			records = append(records, t.record)
 		}
 	}

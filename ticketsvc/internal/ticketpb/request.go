@@ -90,14 +90,14 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 	return ListQuery{Filter: filter, Order: order, PageSize: pageSize}, violations.Err()
 }
 
-// ToWatchedFilter returns the filter of a request, in its normal form. The error is a [*ticket.InvalidError].
-func ToWatchedFilter(request *ticketv1.WatchTicketsRequest) (ticket.Filter, error) {
+// ToFilter returns the filter that a message means, in its normal form. The error is a [*ticket.InvalidError], for a request that has the
+// message in its field filter.
+func ToFilter(message *ticketv1.TicketFilter) (ticket.Filter, error) {
 	var violations ticket.Violations
-	filter := toFilter(request.GetFilter(), &violations)
+	filter := toFilter(message, &violations)
 	return filter, violations.Err()
 }
 
-// toFilter returns the filter of a request, in its normal form.
 func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) ticket.Filter {
 	filter := ticket.Filter{
 		AppIDs:        message.GetAppIds(),

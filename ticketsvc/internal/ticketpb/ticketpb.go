@@ -2,6 +2,9 @@
 package ticketpb
 
 import (
+	"maps"
+	"slices"
+
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -113,6 +116,19 @@ func FromEvent(e *ticket.Event) *ticketv1.TicketEvent {
 		Outcome:       ticketv1.TicketEventOutcome(e.Outcome),
 		Sequence:      e.Sequence,
 	}
+}
+
+// FromStats returns the contract's message for s, with the statuses in the order of their numbers.
+func FromStats(s *ticket.Stats) *ticketv1.GetTicketStatsResponse {
+	response := &ticketv1.GetTicketStatsResponse{TotalCount: s.Total, UnassignedCount: s.Unassigned}
+	for _, status := range slices.Sorted(maps.Keys(s.ByStatus)) {
+		response.StatusCounts = append(response.StatusCounts,
+			&ticketv1.TicketStatusCount{Status: ticketv1.TicketStatus(status), Count: s.ByStatus[status]})
+	}
+	if w := s.LongestWaiting; w != nil {
+		response.LongestWaiting = &ticketv1.LongestWaiting{TicketId: w.TicketID, Since: fromInstant(w.Since)}
+	}
+	return response
 }
 
 func fromInstant(i ticket.Instant) *timestamppb.Timestamp {

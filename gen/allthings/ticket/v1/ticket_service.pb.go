@@ -906,11 +906,13 @@ type GetTicketStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many tickets match.
 	TotalCount int64 `protobuf:"varint,1,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
-	// How many of them are in each status; statuses without any are left out.
+	// How many of them are in each status, in the order of the statuses' numbers; statuses without any are left out.
 	StatusCounts []*TicketStatusCount `protobuf:"bytes,2,rep,name=status_counts,json=statusCounts,proto3" json:"status_counts,omitempty"`
 	// How many of them are not closed and assigned to nobody.
 	UnassignedCount int64 `protobuf:"varint,3,opt,name=unassigned_count,json=unassignedCount,proto3" json:"unassigned_count,omitempty"`
-	// The one that has waited longest without being closed. Unset when there is none.
+	// The one that is not closed and has been in its status for the longest time. Unset when there is none.
+	//
+	// Of several that have been so since the same moment it is the one with the lowest ticket_id.
 	LongestWaiting *LongestWaiting `protobuf:"bytes,4,opt,name=longest_waiting,json=longestWaiting,proto3" json:"longest_waiting,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1035,6 +1037,8 @@ type LongestWaiting struct {
 	// The ticket's id.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// Since when it has been in its status.
+	//
+	// The ticket's last_status_update_time, or else its create_time, or else its update_time.
 	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -47,5 +47,6 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["MarkAt"] = store.MarkAt(ctx, 1)
 	_, errs["WalkTickets"] = store.WalkTickets(ctx, ticket.Filter{}, "", entries(10))
 	_, errs["TicketBefore"] = store.TicketBefore(ctx, "t1", 2, 10)
+	_, errs["Stats"] = store.Stats(ctx, ticket.Filter{})
 	return errs
 }

@@ -41,10 +41,10 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	}
 }
 
-// testLists compares lists with filters and orders as the rules have them. Half of the tickets have one of three update times, and some
-// no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
-func testLists(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+// recordMixed records tickets that differ in what filters and orders look at, and returns them. Half of them have one of three update times,
+// and some no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
+func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
+	t.Helper()
 	random := rand.New(rand.NewPCG(3, 4))
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	const tickets = 120
@@ -52,7 +52,8 @@ func testLists(t *testing.T, place Place) {
 	for i := range 2 * tickets {
 		c := ticket.Change{
 			EventID: fmt.Sprintf("e%03d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%x", i%tickets*7919%4096), OccurTime: At(0),
-			Named: Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time"),
+			Named: Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time",
+				"last_status_update_time"),
 			Values: ticket.Ticket{
 				StatusText: pick("", "closed", "waiting-for-agent", "something new"), AppID: pick("", "app1", "app2"),
 				CategoryID: pick("", "c1", "c2"), AssignedTo: pick("", "", "u1", "u2"), PropertyID: pick("", "p1", "p2", "p\x00"),
@@ -62,6 +63,9 @@ func testLists(t *testing.T, place Place) {
 		if i%2 == 0 {
 			c.Values.UpdateTime = ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: int32(random.IntN(1e9))}
 		}
+		if i%5 == 0 {
+			c.Values.LastStatusUpdateTime = At(int64(random.IntN(3)))
+		}
 		if i%3 != 0 {
 			c.Values.CreateTime = At(int64(random.IntN(9)))
 		}
@@ -69,30 +73,38 @@ func testLists(t *testing.T, place Place) {
 	}
 	mustRecord(t, store, changes[:tickets]...)
 	mustRecord(t, store, changes[tickets:]...)
-	var all []ticket.Ticket
 	for i := range tickets {
 		all = append(all, merged(changes[i], changes[tickets+i]))
 	}
+	return all
+}
 
-	for name, filter := range map[string]ticket.Filter{
-		"all":                      {},
-		"one status":               {Statuses: []ticket.Status{ticket.StatusClosed}},
-		"an unknown status":        {Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusWaitingForAgent}},
-		"Apps":                     {AppIDs: []string{"app1", "app2"}},
-		"no App":                   {AppIDs: []string{""}},
-		"categories":               {CategoryIDs: []string{"c1", "nowhere"}},
-		"properties":               {PropertyIDs: []string{"p1", "p\x00"}},
-		"no property or one":       {PropertyIDs: []string{"", "p2"}},
-		"a user":                   {AssignedTo: "u1"},
-		"nobody":                   {Unassigned: true},
-		"from a time":              {UpdatedAfter: At(1)},
-		"before a time":            {UpdatedBefore: At(1)},
-		"a range in a second":      {UpdatedAfter: ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: 5e8}, UpdatedBefore: At(1)},
-		"an empty range":           {UpdatedAfter: At(1), UpdatedBefore: At(1)},
-		"everything at once":       {Statuses: []ticket.Status{ticket.StatusClosed}, AppIDs: []string{"app1"}, CategoryIDs: []string{"c1", "c2"}, PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0)},
-		"nothing has this":         {AssignedTo: "nobody"},
-		"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
-	} {
+// mixedFilters are filters for the tickets of [recordMixed].
+var mixedFilters = map[string]ticket.Filter{
+	"all":                      {},
+	"one status":               {Statuses: []ticket.Status{ticket.StatusClosed}},
+	"an unknown status":        {Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusWaitingForAgent}},
+	"Apps":                     {AppIDs: []string{"app1", "app2"}},
+	"no App":                   {AppIDs: []string{""}},
+	"categories":               {CategoryIDs: []string{"c1", "nowhere"}},
+	"properties":               {PropertyIDs: []string{"p1", "p\x00"}},
+	"no property or one":       {PropertyIDs: []string{"", "p2"}},
+	"a user":                   {AssignedTo: "u1"},
+	"nobody":                   {Unassigned: true},
+	"from a time":              {UpdatedAfter: At(1)},
+	"before a time":            {UpdatedBefore: At(1)},
+	"a range in a second":      {UpdatedAfter: ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: 5e8}, UpdatedBefore: At(1)},
+	"an empty range":           {UpdatedAfter: At(1), UpdatedBefore: At(1)},
+	"everything at once":       {Statuses: []ticket.Status{ticket.StatusClosed}, AppIDs: []string{"app1"}, CategoryIDs: []string{"c1", "c2"}, PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0)},
+	"nothing has this":         {AssignedTo: "nobody"},
+	"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
+}
+
+// testLists compares lists with filters and orders as the rules have them.
+func testLists(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	all := recordMixed(t, store)
+	for name, filter := range mixedFilters {
 		for _, order := range orders {
 			want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
 			slices.SortFunc(want, func(a, b ticket.Ticket) int { return order.Compare(order.Cursor(&a), order.Cursor(&b)) })

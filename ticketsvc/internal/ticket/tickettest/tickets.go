@@ -134,6 +134,9 @@ func testEmpty(t *testing.T, place Place) {
 	if got, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); err != nil || more || len(got) != 0 {
 		t.Errorf("List = %v, %v, %v", got, more, err)
 	}
+	if got := mustStats(t, store, ticket.Filter{}); !cmp.Equal(got, ticket.Stats{}) {
+		t.Errorf("Stats = %+v", got)
+	}
 	if got, err := store.ReadLog(t.Context(), 0, entries(10)); err != nil || len(got) != 0 {
 		t.Errorf("ReadLog = %v, %v", got, err)
 	}

@@ -1,0 +1,150 @@
+package ticket_test
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+func TestWaitingSince(t *testing.T) {
+	t.Parallel()
+	none, first, second, third := ticket.Instant{}, tickettest.At(1), tickettest.At(2), tickettest.At(3)
+	for name, test := range map[string]struct {
+		of   ticket.Ticket
+		want ticket.Instant
+	}{
+		"the status's own time":        {ticket.Ticket{LastStatusUpdateTime: second, CreateTime: first, UpdateTime: third}, second},
+		"none, but of the creation":    {ticket.Ticket{CreateTime: second, UpdateTime: third}, second},
+		"none, but of the last change": {ticket.Ticket{UpdateTime: third}, third},
+		"in any open status":           {ticket.Ticket{Status: ticket.StatusWaitingForExternal, UpdateTime: third}, third},
+		"closed":                       {ticket.Ticket{Status: ticket.StatusClosed, LastStatusUpdateTime: second, UpdateTime: third}, none},
+	} {
+		if got := test.of.WaitingSince(); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+func TestTextsOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	inOrder := []ticket.Waiting{
+		{"z", ticket.Instant{Set: true, Seconds: -62135596800}}, {"", tickettest.At(1)}, {"a", tickettest.At(1)}, {"é\x00", tickettest.At(1)},
+		{"a", tickettest.At(2)},
+	}
+	var last string
+	for i, waiting := range inOrder {
+		text := waiting.Since.SortableText() + waiting.TicketID
+		got, err := ticket.ParseWaiting(text)
+		if err != nil || *got != waiting || text <= last {
+			t.Errorf("ParseWaiting(%q) = %+v, %v; want %+v, and the text behind %q", text, got, err, waiting, last)
+		}
+		last = text
+		if i > 0 && (waiting.Compare(inOrder[i-1]) != 1 || inOrder[i-1].Compare(waiting) != -1 || waiting.Compare(waiting) != 0) {
+			t.Errorf("%+v does not come behind %+v", waiting, inOrder[i-1])
+		}
+	}
+	if got, err := ticket.ParseWaiting(""); got != nil || err != nil {
+		t.Errorf("ParseWaiting of nothing = %v, %v", got, err)
+	}
+	for _, text := range []string{"x", "2026-03-02T07:15:30Z", "yesterday, or perhaps the day before"} {
+		if _, err := ticket.ParseWaiting(text); !errors.Is(err, ticket.ErrCorrupt) {
+			t.Errorf("ParseWaiting(%q): %v, want ErrCorrupt", text, err)
+		}
+	}
+}
+
+func TestStatsAddUp(t *testing.T) {
+	t.Parallel()
+	early, late := &ticket.Waiting{"b", tickettest.At(1)}, &ticket.Waiting{"a", tickettest.At(2)}
+	alike := &ticket.Waiting{"a", tickettest.At(1)}
+	var s ticket.Stats
+	s.Add(ticket.StatusClosed, true, 0, nil)
+	if !cmp.Equal(s, ticket.Stats{}) {
+		t.Errorf("of no tickets: %+v", s)
+	}
+	s.Add(ticket.StatusClosed, true, 5, nil)
+	s.Add(ticket.StatusWaitingForAgent, false, 3, late)
+	s.Add(ticket.StatusWaitingForAgent, true, 2, early)
+	s.Add(ticket.StatusUnspecified, true, 1, alike)
+	s.Add(ticket.StatusUnspecified, false, 1, late)
+	want := ticket.Stats{Total: 12, Unassigned: 3, LongestWaiting: alike,
+		ByStatus: map[ticket.Status]int64{ticket.StatusClosed: 5, ticket.StatusWaitingForAgent: 5, ticket.StatusUnspecified: 2}}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFiltersThatSelectGroups fails for a condition that is new: see to it that SelectsGroups knows whether a group tells about it.
+func TestFiltersThatSelectGroups(t *testing.T) {
+	t.Parallel()
+	ofGroups := []string{"Statuses", "AppIDs", "CategoryIDs", "Unassigned"}
+	kind := reflect.TypeFor[ticket.Filter]()
+	for i := range kind.NumField() {
+		name := kind.Field(i).Name
+		var f ticket.Filter
+		switch field := reflect.ValueOf(&f).Elem().Field(i); value := field.Addr().Interface().(type) {
+		case *bool:
+			*value = true
+		case *string:
+			*value = "x"
+		case *[]string:
+			*value = []string{"x"}
+		case *[]ticket.Status:
+			*value = []ticket.Status{ticket.StatusClosed}
+		case *ticket.Instant:
+			*value = tickettest.At(1)
+		default:
+			t.Fatalf("field %s has type %T, which no value is made up for", name, value)
+		}
+		if got, want := f.SelectsGroups(), slices.Contains(ofGroups, name); got != want {
+			t.Errorf("a filter of %s selects groups: %v, want %v", name, got, want)
+		}
+	}
+	if none := (&ticket.Filter{}); !none.SelectsGroups() {
+		t.Error("no filter does not select groups")
+	}
+}
+
+func TestGroupChanges(t *testing.T) {
+	t.Parallel()
+	status := func(eventID, ticketID, text string) ticket.Change {
+		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(5),
+			Named: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: text}}
+	}
+	kept := func(id string, c ticket.Change) *ticket.Record {
+		record := ticket.NewRecord(id)
+		record.Apply(&c)
+		return record
+	}
+	opened := func(id string) *ticket.Record { return kept(id, status("0", id, "waiting-for-agent")) }
+	r := ticket.NewRecording([]ticket.Change{
+		status("1", "new", "waiting-for-agent"), status("2", "new, and closed", "waiting-for-agent"), status("3", "new, and closed", "closed"),
+		status("4", "moved", "closed"), status("5", "as it was", "waiting-for-agent"),
+		status("6", "logged", "closed"), status("7", "failed", "closed"), status("8", "erased", "closed"), status("1", "new", "closed"),
+		status("9", "there and back", "closed"), status("a", "there and back", "waiting-for-agent"), status("b", "opened", "waiting-for-external"),
+		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Named: tickettest.Named("assigned_to", "app_id"),
+			Values: ticket.Ticket{AssignedTo: "user", AppID: "app"}},
+	})
+	for _, id := range []string{"moved", "as it was", "logged", "there and back"} {
+		r.Load(id, opened(id))
+	}
+	r.Load("opened", kept("opened", status("0", "opened", "closed")))
+	r.Logged("6")
+	r.Fail("failed", ticket.ErrHeld)
+	r.Erased("erased")
+	r.Merge()
+	want := []ticket.GroupChange{
+		// "new, and closed" and "moved" came, and "opened" left. Of those that wait for an agent one came, and one left.
+		{ticket.Group{Status: ticket.StatusClosed, Unassigned: true}, 1},
+		{ticket.Group{Status: ticket.StatusWaitingForExternal, AppID: "app"}, 1},
+	}
+	if diff := cmp.Diff(want, r.GroupChanges()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,256 @@
+package tickettest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// counted returns the stats of tickets under a filter, by looking at each.
+func counted(tickets []ticket.Ticket, filter ticket.Filter) (stats ticket.Stats) {
+	var waiting []ticket.Ticket
+	for _, one := range tickets {
+		if !filter.Matches(&one) {
+			continue
+		}
+		if stats.Total++; stats.Total == 1 {
+			stats.ByStatus = map[ticket.Status]int64{}
+		}
+		stats.ByStatus[one.Status]++
+		if one.Status != ticket.StatusClosed {
+			waiting = append(waiting, one)
+			if one.AssignedTo == "" {
+				stats.Unassigned++
+			}
+		}
+	}
+	if len(waiting) > 0 {
+		longest := slices.MinFunc(waiting, func(a, b ticket.Ticket) int {
+			return cmp.Or(a.WaitingSince().Compare(b.WaitingSince()), cmp.Compare(a.ID, b.ID))
+		})
+		stats.LongestWaiting = &ticket.Waiting{TicketID: longest.ID, Since: longest.WaitingSince()}
+	}
+	return stats
+}
+
+func mustStats(t *testing.T, store ticket.Store, filter ticket.Filter) ticket.Stats {
+	t.Helper()
+	stats, err := store.Stats(t.Context(), filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats
+}
+
+// wantCounted fails unless the store's stats are what counting its tickets gives, under each filter.
+func wantCounted(t *testing.T, store ticket.Store, filters map[string]ticket.Filter) {
+	t.Helper()
+	all := walk(t, store, ticket.Filter{}, ticket.Order{}, 1000)
+	for name, filter := range filters {
+		if diff := gocmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// testStats compares stats with counting, under filters of each kind and some together.
+func testStats(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	all := recordMixed(t, store)
+	for name, filter := range mixedFilters {
+		if diff := gocmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	for i, one := range all {
+		if i%3 == 0 {
+			mustErase(t, store, one.ID)
+		}
+	}
+	wantCounted(t, store, mixedFilters)
+}
+
+// testStatsOfLongIDs has ids that are longer than any filter's, and alike as far as a filter's goes.
+func testStatsOfLongIDs(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	for i, long := range []string{strings.Repeat("é", 2000), strings.Repeat("é", 2001), strings.Repeat("x", ticket.MaxIDBytes+1)} {
+		c := titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), "")
+		c.Named = Named("app_id", "category_id")
+		c.Values = ticket.Ticket{AppID: long, CategoryID: long}
+		mustRecord(t, store, c)
+		prefix := strings.ToValidUTF8(long[:ticket.MaxIDBytes], "")
+		for _, filter := range []ticket.Filter{{AppIDs: []string{prefix}}, {CategoryIDs: []string{prefix}}} {
+			if got := mustStats(t, store, filter); got.Total != 0 {
+				t.Errorf("%d tickets have the beginning of a long id, want 0", got.Total)
+			}
+		}
+	}
+	wantCounted(t, store, map[string]ticket.Filter{"all": {}})
+	mustErase(t, store, "t0")
+	wantCounted(t, store, map[string]ticket.Filter{"all": {}})
+}
+
+// moved is an event that gives a ticket another group, drawn from a few.
+func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
+	pick := func(values ...string) string { return values[random.IntN(len(values))] }
+	c := ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(random.Int64N(50)),
+		Values: ticket.Ticket{
+			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-external"), AppID: pick("", "app1", "a\x00"), CategoryID: pick("c1", "c2"),
+			AssignedTo: pick("", "u1"), LastStatusUpdateTime: At(random.Int64N(9)), CreateTime: At(random.Int64N(9)),
+		}}
+	for _, name := range []string{"status_text", "app_id", "category_id", "assigned_to", "last_status_update_time", "create_time"} {
+		if random.IntN(2) == 0 {
+			c.Named = c.Named | Named(name)
+		}
+	}
+	c.Values = c.Values.Only(c.Named)
+	return c
+}
+
+// groupFilters select groups.
+var groupFilters = map[string]ticket.Filter{
+	"all":                {},
+	"one status":         {Statuses: []ticket.Status{ticket.StatusWaitingForAgent}},
+	"closed":             {Statuses: []ticket.Status{ticket.StatusClosed}},
+	"Apps":               {AppIDs: []string{"", "a\x00"}},
+	"a category":         {CategoryIDs: []string{"c2"}},
+	"nobody":             {Unassigned: true},
+	"several conditions": {AppIDs: []string{"app1"}, CategoryIDs: []string{"c1"}, Unassigned: true},
+}
+
+// testStatsNeverDrift records batches in which tickets are repeated, events are duplicates, and calls end half-way, and erases tickets,
+// known and not.
+func testStatsNeverDrift(t *testing.T, place Place) {
+	store := place.Open(t)
+	random := rand.New(rand.NewPCG(9, 10))
+	const rounds, tickets = 150, 60
+	for round := range rounds {
+		var batch []ticket.Change
+		for range 1 + random.IntN(12) {
+			// Some events were recorded before, and some are twice in the batch.
+			batch = append(batch, moved(random, fmt.Sprintf("e%d", random.IntN(round*8+8)), fmt.Sprintf("t%d", random.IntN(tickets))))
+		}
+		var ctx context.Context = t.Context()
+		if round%3 == 0 {
+			ctx = newCountdown(1 + random.IntN(60))
+		}
+		if _, err := store.Record(ctx, batch); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if round%10 == 0 {
+			mustErase(t, store, fmt.Sprintf("t%d", random.IntN(2*tickets)))
+		}
+		if round%15 == 0 {
+			wantCounted(t, store, groupFilters)
+		}
+		if round%40 == 0 {
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			store = place.Open(t)
+		}
+	}
+	wantCounted(t, store, groupFilters)
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// testStatsAmongWriters has writers that record the same tickets and events, and one that erases some, while others read.
+func testStatsAmongWriters(t *testing.T, place Place) {
+	const writers, rounds, tickets = 6, 80, 40
+	open := stores(t, place, 3)
+	var running sync.WaitGroup
+	for writer := range writers {
+		running.Go(func() {
+			random := rand.New(rand.NewPCG(11, uint64(writer/2)))
+			for round := range rounds {
+				var batch []ticket.Change
+				for i := range 1 + random.IntN(8) {
+					batch = append(batch, moved(random, fmt.Sprintf("e%d-%d-%d", writer/2, round, i), fmt.Sprintf("t%d", random.IntN(tickets))))
+				}
+				if _, err := open[writer%2].Record(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Go(func() {
+		for i := range tickets / 3 {
+			if _, err := open[2].Erase(t.Context(), fmt.Sprintf("t%d", i)); err != nil {
+				t.Error(err)
+			}
+			stats, err := open[2].Stats(t.Context(), ticket.Filter{})
+			if err != nil || stats.Total > tickets {
+				t.Errorf("%d tickets among writers, %v; there are %d at the most", stats.Total, err, tickets)
+			}
+			for status, count := range stats.ByStatus {
+				if count <= 0 {
+					t.Errorf("%d tickets in status %d", count, status)
+				}
+			}
+		}
+	})
+	running.Wait()
+	wantCounted(t, open[0], groupFilters)
+}
+
+// testStatsOfOneMoment reads while a writer moves all tickets together.
+func testStatsOfOneMoment(t *testing.T, place Place) {
+	open := stores(t, place, 2)
+	const tickets = 100
+	words := []string{"waiting-for-agent", "closed", "waiting-for-customer"}
+	batch := func(round int64) []ticket.Change {
+		changes := make([]ticket.Change, tickets)
+		for i := range changes {
+			id := fmt.Sprintf("t%03d", i)
+			changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d-%d", round, i), Name: ticket.Updated, TicketID: id, OccurTime: At(round),
+				Named:  Named("status_text", "last_status_update_time", "category_id"),
+				Values: ticket.Ticket{StatusText: words[round%3], LastStatusUpdateTime: At(round), CategoryID: fmt.Sprint(i % 4)}}
+		}
+		return changes
+	}
+	mustRecord(t, open[0], batch(0)...)
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for round := int64(1); ; round++ {
+			if _, err := open[1].Record(t.Context(), batch(round)); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for range 100 {
+		for _, filter := range []ticket.Filter{{}, {UpdatedAfter: At(0)}} {
+			got := mustStats(t, open[0], filter)
+			if got.Total != tickets || len(got.ByStatus) != 1 {
+				t.Errorf("%d tickets by status %v, want all %d in one", got.Total, got.ByStatus, tickets)
+			}
+			if waiting := got.LongestWaiting; waiting != nil {
+				if want := ticket.ParseStatus(words[(waiting.Since.Seconds-At(0).Seconds)%3]); got.ByStatus[want] != tickets || waiting.TicketID != "t000" {
+					t.Errorf("longest waits %+v, and by status there are %v", waiting, got.ByStatus)
+				}
+			} else if got.ByStatus[ticket.StatusClosed] != tickets {
+				t.Errorf("none waits, and by status there are %v", got.ByStatus)
+			}
+		}
+	}
+	close(stop)
+	writer.Wait()
+}

@@ -1,0 +1,72 @@
+package tickettest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// Unreadable is the ticket of [KeptBefore] that can't be read: its content is to be spoilt.
+const Unreadable = "t0007"
+
+// KeptBefore returns tickets for a database of an older version to hold, more than are upgraded at a time.
+func KeptBefore() []*ticket.Record {
+	random := rand.New(rand.NewPCG(13, 14))
+	records := make([]*ticket.Record, 2500)
+	for i := range records {
+		id := fmt.Sprintf("t%04d", i)
+		c := moved(random, "e"+id, id)
+		if id == Unreadable {
+			c.Named, c.Values = Named("create_time"), ticket.Ticket{CreateTime: At(-1)}
+		}
+		records[i] = ticket.NewRecord(id)
+		records[i].Apply(&c)
+	}
+	return records
+}
+
+// CheckUpgraded checks the store's stats of those tickets, then changes and erases some, and checks again.
+func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.Record) {
+	t.Helper()
+	tickets := map[string]ticket.Ticket{}
+	for _, r := range records {
+		tickets[r.Ticket.ID] = r.Ticket
+	}
+	check := func() {
+		t.Helper()
+		all := make([]ticket.Ticket, 0, len(tickets))
+		for _, one := range tickets {
+			all = append(all, one)
+		}
+		for name, filter := range groupFilters {
+			if diff := cmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	}
+	check()
+	for range 20 {
+		longest := mustStats(t, store, ticket.Filter{}).LongestWaiting
+		if longest == nil {
+			t.Fatal("no ticket waits")
+		}
+		mustErase(t, store, longest.TicketID)
+		delete(tickets, longest.TicketID)
+	}
+	check()
+	random := rand.New(rand.NewPCG(15, 16))
+	for i := 100; i < 200; i++ {
+		record := records[i]
+		if _, kept := tickets[record.Ticket.ID]; kept {
+			c := moved(random, fmt.Sprintf("later%d", i), record.Ticket.ID)
+			mustRecord(t, store, c)
+			record.Apply(&c)
+			tickets[record.Ticket.ID] = record.Ticket
+		}
+	}
+	check()
+}
