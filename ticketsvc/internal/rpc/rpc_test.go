@@ -91,7 +91,7 @@ func mustServeSecurely(t *testing.T, store ticket.Store, security rpc.Security) 
 	return s
 }
 
-func mustOpenStore(t *testing.T) ticket.Store {
+func mustOpenStore(t testing.TB) ticket.Store {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"))
 	if err != nil {
