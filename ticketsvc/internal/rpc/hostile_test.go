@@ -365,10 +365,11 @@ var places = []string{"", "\x00", "\x00t1", "\x00\xff", "\x00t\x00", "\x01", "\x
 // Whatever a request says, it gets a code that is its own fault, and nothing personal is written of it.
 func FuzzRequest(f *testing.F) {
 	v := newVictim(f, mustOpenStore(f))
+	// What TestNastyValues has is not repeated here.
 	for method := range ticketMethods.Len() {
-		for i, text := range nasty {
-			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, text, places[i%len(places)], int64(i))
-			f.Add(uint8(method), i%2 == 1, []byte{0, 1, 7, 1, 0, 5, 1, 2, 1, byte(i), 1, 1, 1, 1}, text, places[i%len(places)], int64(-1)<<i)
+		for i, place := range places[:8] {
+			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, "a", place, int64(-1)<<i)
+			f.Add(uint8(method), i%2 == 1, []byte{0, 1, 7, 1, 0, 5, 1, 2, 1, byte(i), 1, 1, 1, 1}, "b", place, int64(i))
 		}
 	}
 	f.Fuzz(func(t *testing.T, method uint8, asJSON bool, choices []byte, a, b string, number int64) {
