@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"regexp"
 	"slices"
@@ -22,19 +23,10 @@ var services = []protoreflect.FullName{
 // contract is how the names begin of what the page documents.
 const contract = "allthings."
 
-const introduction = `<!-- Written by make generate from the comments in proto/. Change them there. -->
-
-# API
-
-Every RPC can be called over Connect, gRPC and gRPC-Web, with a generated client in any language or none: a unary RPC is a ` + "`POST`" + ` of JSON.
-JSON has the names of fields in lowerCamelCase (` + "`ticketId`" + ` for ` + "`ticket_id`" + `), 64-bit integers as strings, and times as
-` + "`2026-03-02T07:15:30.123Z`" + `. Fields that a client does not know are to be passed over: later versions add some.
-
-Tokens and their scopes: [Credentials](../README.md#credentials).
-
-An error is one of the codes of gRPC with one line of text, which names the remedy and holds nothing personal. ` + "`INVALID_ARGUMENT`" + ` has a
-` + "`google.rpc.BadRequest`" + ` among its details, with the path of each field that is wrong.
-`
+// introduction is how the page begins.
+//
+//go:embed introduction.md
+var introduction string
 
 // wellKnown is where the types are described that the contract takes from protobuf.
 const wellKnown = "https://protobuf.dev/reference/protobuf/google.protobuf/#"

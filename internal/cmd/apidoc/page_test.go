@@ -24,9 +24,11 @@ func descriptors(t *testing.T, commentOfGetTicket string) []byte {
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
 		copied := protodesc.ToFileDescriptorProto(file)
 		if file.Path() == "allthings/ticket/v1/ticket_service.proto" {
-			copied.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
-				{Path: []int32{6, 0, 2, 0}, Span: []int32{1, 1, 1}, LeadingComments: proto.String(commentOfGetTicket)}, // the first service's first RPC
-			}}
+			ofGetTicket := &descriptorpb.SourceCodeInfo_Location{
+				Path: []int32{6, 0, 2, 0}, // the first service's first RPC
+				Span: []int32{1, 1, 1}, LeadingComments: &commentOfGetTicket,
+			}
+			copied.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{ofGetTicket}}
 		}
 		set.File = append(set.File, copied)
 		return true
