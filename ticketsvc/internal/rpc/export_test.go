@@ -20,9 +20,9 @@ const MaxCallTime = maxCallTime
 // Bounded returns the interceptor that gives unary calls a deadline.
 func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return bounded(limit) }
 
-// PageToken returns a token that counts for a request, for a place of any bytes. It is empty where the request is wrong otherwise, or has
-// no page token.
-func PageToken(request proto.Message, place []byte) string {
+// Token returns a token that counts for a request, for a place of any bytes. It is empty where the request is wrong otherwise, or has no
+// token.
+func Token(request proto.Message, place []byte) string {
 	switch request := request.(type) {
 	case *ticketv1.ListTicketsRequest:
 		if query, err := ticketpb.ToListQuery(request); err == nil {

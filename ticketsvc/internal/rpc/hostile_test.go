@@ -361,10 +361,12 @@ func (d *drawer) text(field protoreflect.FieldDescriptor) string {
 	return d.a
 }
 
-// forge gives a request a page token that counts for it, for a place of any bytes, where it has page tokens.
+// forge gives a request a token that counts for it, for a place of any bytes, where it has tokens.
 func forge(request proto.Message, place []byte) {
-	if field := request.ProtoReflect().Descriptor().Fields().ByName("page_token"); field != nil {
-		request.ProtoReflect().Set(field, protoreflect.ValueOfString(rpc.PageToken(request, place)))
+	for _, name := range []protoreflect.Name{"page_token", "resume_token"} {
+		if field := request.ProtoReflect().Descriptor().Fields().ByName(name); field != nil {
+			request.ProtoReflect().Set(field, protoreflect.ValueOfString(rpc.Token(request, place)))
+		}
 	}
 }
 
@@ -426,7 +428,7 @@ func FuzzRequestBytes(f *testing.F) {
 	})
 }
 
-// TestNastyValues has every field that takes a text, of every RPC, say every nasty value, and page tokens stand for every place.
+// TestNastyValues has every field that takes a text, of every RPC, say every nasty value, and tokens stand for every place.
 func TestNastyValues(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {
