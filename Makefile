@@ -82,13 +82,15 @@ fuzz: ## Run every fuzz target on FUZZ_TIME inputs
 	done
 
 .PHONY: generate
-generate: ## Generate gen/ from proto/
-	@echo "generating gen/ (the first time, building buf takes a minute or two)"
+generate: ## Generate gen/ and docs/api.md from proto/
+	@echo "generating gen/ and docs/api.md (the first time, building buf takes a minute or two)"
 	@go tool buf generate
+	@go tool buf build -o - --as-file-descriptor-set | go run ./internal/cmd/apidoc docs/api.md
 
 .PHONY: check-generated
-check-generated: generate ## Fail when gen/ is not what proto/ gives
-	@git status --porcelain -- gen | { ! grep .; } || { echo "gen/ is not what proto/ gives: run make generate and commit gen/"; exit 1; }
+check-generated: generate ## Fail when gen/ or docs/api.md is not what proto/ gives
+	@git status --porcelain -- gen docs/api.md | { ! grep .; } || \
+		{ echo "gen/ or docs/api.md is not what proto/ gives: run make generate and commit them"; exit 1; }
 
 .PHONY: lint
 lint: ## Check the contract, the code's form, and what the analysers find

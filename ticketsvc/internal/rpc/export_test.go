@@ -5,6 +5,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
 // ErrorTranslator returns the service's interceptor, for a test of streams that fail in every way.
@@ -18,3 +22,17 @@ const MaxCallTime = maxCallTime
 
 // Bounded returns the interceptor that gives unary calls a deadline.
 func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return bounded(limit) }
+
+// Token returns a token that counts for a request, for a place of any bytes. It is empty where the request is wrong otherwise, or has no
+// token.
+func Token(request proto.Message, place []byte) string {
+	switch request := request.(type) {
+	case *ticketv1.ListTicketsRequest:
+		if query, err := ticketpb.ToListQuery(request); err == nil {
+			return encodeToken(listQuery(&query.Filter, query.Order), place)
+		}
+	case *ticketv1.ListTicketEventsRequest:
+		return encodeToken(eventQuery(request.GetTicketId()), place)
+	}
+	return ""
+}

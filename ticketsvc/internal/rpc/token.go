@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"unicode/utf8"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -106,7 +107,8 @@ func decodeCursor(place []byte) (c ticket.Cursor, ok bool) {
 		rest = rest[12:]
 	}
 	c.TicketID = string(rest)
-	return c, c.Time.Valid() && c.TicketID != "" && len(c.TicketID) <= ticket.MaxIDBytes
+	// Databases take nothing but UTF-8 for a text.
+	return c, c.Time.Valid() && c.TicketID != "" && len(c.TicketID) <= ticket.MaxIDBytes && utf8.ValidString(c.TicketID)
 }
 
 func encodeSequence(sequence int64) []byte {

@@ -34,7 +34,7 @@ type EventMetadata struct {
 	//
 	// Required.
 	OccurTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=occur_time,json=occurTime,proto3" json:"occur_time,omitempty"`
-	// When the gateway received the delivery that brought the event.
+	// When the gateway received the delivery that brought the event. Optional.
 	ReceiveTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -273,7 +273,7 @@ type ListTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many tickets a page has at the most.
 	//
-	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT.
+	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT. A page whose tickets are together larger than 3 MiB ends earlier.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filter and order_by. Empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -349,7 +349,7 @@ func (x *ListTicketsRequest) GetOrderBy() string {
 // ListTicketsResponse is the response of ListTickets.
 type ListTicketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The page's tickets.
+	// The page's tickets. Only next_page_token tells whether others follow.
 	Tickets []*Ticket `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
 	// What to ask for the next page with. Empty when this is the last one.
 	//
@@ -473,6 +473,8 @@ type ListTicketEventsResponse struct {
 	// The page's events, in the order in which they were recorded.
 	Events []*TicketEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// What to ask for the next page with. Empty when this is the last one.
+	//
+	// Opaque; good for the same ticket only.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -59,21 +59,30 @@ const (
 type TicketServiceClient interface {
 	// GetTicket returns one ticket.
 	//
-	// Errors: NOT_FOUND when no event of it has come, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
+	// Errors: NOT_FOUND when no event of it has come yet, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
 	// BatchGetTickets returns several tickets, as they were at one moment.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long. Unknown ids are no error.
+	// Ids that are not known are no error. Several large tickets can be more than the 4 MiB that gRPC clients take by default: allow more
+	// there, or ask for fewer at a time.
+	//
+	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long.
 	BatchGetTickets(context.Context, *v1.BatchGetTicketsRequest) (*v1.BatchGetTicketsResponse, error)
 	// ListTickets returns the tickets that match a filter, a page at a time.
 	//
-	// A walk over all pages returns every ticket that matched throughout and did not change during the walk exactly once. A ticket
-	// that changes meanwhile may be returned again, or not at all. Errors: INVALID_ARGUMENT when the filter or the order is not
-	// valid, or the page token is not one of this filter and order.
-	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
-	// ListTicketEvents returns the events recorded for a ticket, oldest record first, a page at a time.
+	// A walk over all pages returns every ticket that matches and does not change during the walk exactly once. A ticket that changes
+	// meanwhile may be returned again, or not at all. Pages can be asked of different replicas, and their tokens do not expire. To keep a
+	// copy of all tickets in step use WatchTickets instead.
 	//
-	// Errors: NOT_FOUND when no event of the ticket has come; INVALID_ARGUMENT when the page token is not one of this ticket.
+	// Errors: INVALID_ARGUMENT when the page size, the filter or the order is not valid, or the page token is not one of this filter and
+	// order.
+	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
+	// ListTicketEvents returns the events recorded for a ticket, in the order in which they were recorded, a page at a time.
+	//
+	// It says which fields each event named, not their values. The events of an erased ticket are still listed, without their fields.
+	//
+	// Errors: NOT_FOUND when no event of the ticket has come yet; INVALID_ARGUMENT when the id is empty or too long, the page size is
+	// negative, or the page token is not one of this ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
@@ -101,7 +110,11 @@ type TicketServiceClient interface {
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
 	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
 	//
-	// Idempotent, also for a ticket that is not known (yet). Needs the scope admin.
+	// Watchers of it are told. A ticket that is not known is erased ahead of its events, so a mistyped id is no error, and can't be taken
+	// back. Erasing again does nothing. Needs the scope `admin`.
+	//
+	// Errors: INVALID_ARGUMENT when the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased or
+	// not: call again.
 	EraseTicket(context.Context, *v1.EraseTicketRequest) (*v1.EraseTicketResponse, error)
 }
 
@@ -242,21 +255,30 @@ func (c *ticketServiceClient) EraseTicket(ctx context.Context, req *v1.EraseTick
 type TicketServiceHandler interface {
 	// GetTicket returns one ticket.
 	//
-	// Errors: NOT_FOUND when no event of it has come, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
+	// Errors: NOT_FOUND when no event of it has come yet, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
 	// BatchGetTickets returns several tickets, as they were at one moment.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long. Unknown ids are no error.
+	// Ids that are not known are no error. Several large tickets can be more than the 4 MiB that gRPC clients take by default: allow more
+	// there, or ask for fewer at a time.
+	//
+	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long.
 	BatchGetTickets(context.Context, *v1.BatchGetTicketsRequest) (*v1.BatchGetTicketsResponse, error)
 	// ListTickets returns the tickets that match a filter, a page at a time.
 	//
-	// A walk over all pages returns every ticket that matched throughout and did not change during the walk exactly once. A ticket
-	// that changes meanwhile may be returned again, or not at all. Errors: INVALID_ARGUMENT when the filter or the order is not
-	// valid, or the page token is not one of this filter and order.
-	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
-	// ListTicketEvents returns the events recorded for a ticket, oldest record first, a page at a time.
+	// A walk over all pages returns every ticket that matches and does not change during the walk exactly once. A ticket that changes
+	// meanwhile may be returned again, or not at all. Pages can be asked of different replicas, and their tokens do not expire. To keep a
+	// copy of all tickets in step use WatchTickets instead.
 	//
-	// Errors: NOT_FOUND when no event of the ticket has come; INVALID_ARGUMENT when the page token is not one of this ticket.
+	// Errors: INVALID_ARGUMENT when the page size, the filter or the order is not valid, or the page token is not one of this filter and
+	// order.
+	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
+	// ListTicketEvents returns the events recorded for a ticket, in the order in which they were recorded, a page at a time.
+	//
+	// It says which fields each event named, not their values. The events of an erased ticket are still listed, without their fields.
+	//
+	// Errors: NOT_FOUND when no event of the ticket has come yet; INVALID_ARGUMENT when the id is empty or too long, the page size is
+	// negative, or the page token is not one of this ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
@@ -284,7 +306,11 @@ type TicketServiceHandler interface {
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
 	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
 	//
-	// Idempotent, also for a ticket that is not known (yet). Needs the scope admin.
+	// Watchers of it are told. A ticket that is not known is erased ahead of its events, so a mistyped id is no error, and can't be taken
+	// back. Erasing again does nothing. Needs the scope `admin`.
+	//
+	// Errors: INVALID_ARGUMENT when the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased or
+	// not: call again.
 	EraseTicket(context.Context, *v1.EraseTicketRequest) (*v1.EraseTicketResponse, error)
 }
 

@@ -1,0 +1,329 @@
+// Package docs_test holds the code of the guide in following-tickets.md, so that it compiles, runs, and stays what the guide says.
+package docs_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	_ "modernc.org/sqlite" // the driver
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+)
+
+// Follow keeps the copy in step until ctx ends, or something is wrong that does not pass.
+func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) error {
+	for failures := 0; ; failures++ {
+		heard, err := followOnce(ctx, client, tickets)
+		if heard {
+			failures = 0
+		}
+		switch connect.CodeOf(err) {
+		case connect.CodeOutOfRange:
+			err = tickets.StartAgain(ctx)
+		case connect.CodeInvalidArgument, connect.CodeUnimplemented:
+			return err // A mistake of ours: another filter than the token's, or a ticketsvc that is too old.
+		}
+		if errors.Is(err, errCopy) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(min(30*time.Second, 500*time.Millisecond<<min(failures, 6)))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// followOnce takes in one stream, from where the copy is. It tells whether anything came, and how the stream ended.
+func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) (heard bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(time.Minute, cancel) // A heartbeat comes every 15 s: after a minute nobody is there.
+	defer silence.Stop()
+
+	token, err := tickets.Token(ctx)
+	if err != nil {
+		return false, err
+	}
+	stream, err := client.WatchTickets(ctx, &ticketv1.WatchTicketsRequest{ResumeToken: token})
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		silence.Reset(time.Minute)
+		if err := tickets.Apply(ctx, stream.Msg()); err != nil {
+			return heard, err
+		}
+		heard = true
+	}
+	return heard, stream.Err()
+}
+
+// Copy is a copy of all tickets in a database.
+type Copy struct{ db *sql.DB }
+
+const schema = `
+CREATE TABLE tickets  (ticket_id text PRIMARY KEY, revision bigint NOT NULL, walk bigint NOT NULL, ticket blob NOT NULL);
+CREATE TABLE progress (token text NOT NULL, walk bigint NOT NULL);
+INSERT INTO progress VALUES ('', 1);`
+
+// Apply takes in a message and its token: both or neither.
+func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse) error {
+	return c.inTransaction(ctx, func(tx *sql.Tx) error {
+		change, left := message.GetChange(), message.GetLeft()
+		if change != nil {
+			if err := put(ctx, tx, change.GetTicket()); err != nil {
+				return err
+			}
+		}
+		if left != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = $1", left.GetTicketId()); err != nil {
+				return err
+			}
+		}
+		if left != nil || change.GetEvent() != nil || message.GetHeartbeat() != nil {
+			// The walk is over: what is from an earlier one, and did not come in this one, is gone.
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE walk < (SELECT walk FROM progress)"); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = $1", message.GetResumeToken())
+		return err
+	})
+}
+
+// put keeps a ticket, unless the copy has it newer already.
+func put(ctx context.Context, tx *sql.Tx, ticket *ticketv1.Ticket) error {
+	content, err := proto.Marshal(ticket)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+INSERT INTO tickets (ticket_id, revision, walk, ticket) VALUES ($1, $2, (SELECT walk FROM progress), $3)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, walk = excluded.walk, ticket = excluded.ticket
+WHERE excluded.walk > tickets.walk OR excluded.revision >= tickets.revision`,
+		ticket.GetTicketId(), ticket.GetRevision(), content)
+	return err
+}
+
+// StartAgain drops the token. The tickets stay until the new walk is over.
+func (c Copy) StartAgain(ctx context.Context) error {
+	return c.inTransaction(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = '', walk = walk + 1")
+		return err
+	})
+}
+
+// Token returns what to go on with.
+func (c Copy) Token(ctx context.Context) (token string, err error) {
+	err = c.db.QueryRowContext(ctx, "SELECT token FROM progress").Scan(&token)
+	return token, asCopyError(err)
+}
+
+// errCopy says that the copy can't be read or written.
+var errCopy = errors.New("the copy can't be kept")
+
+func asCopyError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errCopy, err)
+}
+
+func (c Copy) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := c.db.BeginTx(ctx, nil)
+	if err != nil {
+		return asCopyError(err)
+	}
+	if err := do(tx); err != nil {
+		return asCopyError(errors.Join(err, tx.Rollback()))
+	}
+	return asCopyError(tx.Commit())
+}
+
+// script is a ticketsvc that answers each call of WatchTickets with the next of its streams.
+type script struct {
+	ticketv1connect.UnimplementedTicketServiceHandler
+	streams []scripted
+	tokens  []string
+}
+
+// silent is how a stream ends that does not: it waits for its caller to give up.
+const silent = connect.Code(0)
+
+// scripted are the messages of a stream, and how it ends.
+type scripted struct {
+	messages []*ticketv1.WatchTicketsResponse
+	end      connect.Code
+}
+
+func (s *script) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
+	stream *connect.ServerStream[ticketv1.WatchTicketsResponse],
+) error {
+	s.tokens = append(s.tokens, request.GetResumeToken())
+	if len(s.streams) == 0 {
+		return connect.NewError(connect.CodeInvalidArgument, errors.New("the script is over"))
+	}
+	next := s.streams[0]
+	s.streams = s.streams[1:]
+	for _, message := range next.messages {
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+	}
+	if next.end == silent {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return connect.NewError(next.end, errors.New("as the script says"))
+}
+
+func change(token, id string, revision int64, event *ticketv1.TicketEvent) *ticketv1.WatchTicketsResponse {
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Change{
+		Change: &ticketv1.TicketChange{Event: event, Ticket: &ticketv1.Ticket{TicketId: id, Revision: revision}}}}
+}
+
+func left(token, id string) *ticketv1.WatchTicketsResponse {
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Left{
+		Left: &ticketv1.TicketLeft{TicketId: id, Reason: ticketv1.TicketLeft_REASON_ERASED}}}
+}
+
+func heartbeat(token string) *ticketv1.WatchTicketsResponse {
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Heartbeat{
+		Heartbeat: &ticketv1.Heartbeat{}}}
+}
+
+func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
+	t.Parallel()
+	type messages = []*ticketv1.WatchTicketsResponse
+	event := &ticketv1.TicketEvent{EventId: "e"}
+	for name, test := range map[string]struct {
+		streams []scripted
+		want    string
+		tokens  string
+	}{
+		"the walk is cut off and goes on": {
+			[]scripted{
+				{messages{change("1", "a", 1, nil)}, connect.CodeUnavailable},
+				{messages{change("2", "b", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
+			},
+			"a1 b1", " 1 3",
+		},
+		"changes, and an erasure": {
+			[]scripted{
+				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3"), change("4", "b", 2, event), left("5", "a"),
+					left("6", "never had")}, connect.CodeDeadlineExceeded},
+			},
+			"b2", " 6",
+		},
+		"another replica says what was before": {
+			[]scripted{
+				{messages{change("1", "a", 1, nil), heartbeat("2"), change("3", "a", 4, event)}, connect.CodeUnavailable},
+				{messages{change("4", "a", 3, event)}, connect.CodeUnavailable},
+			},
+			"a4", " 3 4",
+		},
+		"a token that can't be served": {
+			[]scripted{
+				{messages{change("1", "a", 7, nil), change("2", "gone", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
+				{nil, connect.CodeOutOfRange},
+				{messages{change("x", "a", 2, nil)}, connect.CodeUnavailable},
+				{messages{heartbeat("y")}, connect.CodeUnavailable},
+			},
+			"a2", " 3  x y",
+		},
+		"a stream that falls silent": {
+			[]scripted{{nil, silent}, {messages{change("1", "a", 1, nil)}, connect.CodeUnavailable}},
+			"a1", "  1",
+		},
+		"nothing goes before the walk is over": {
+			[]scripted{
+				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
+				{messages{change("x", "a", 1, nil)}, connect.CodeUnavailable},
+			},
+			"a1 b1", "  x",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testCopy(t, test.streams, test.want, test.tokens) })
+		})
+	}
+}
+
+// testCopy follows streams until the last has ended.
+func testCopy(t *testing.T, streams []scripted, want, wantTokens string) {
+	t.Helper()
+	s := &script{streams: streams}
+	mux := http.NewServeMux()
+	mux.Handle(ticketv1connect.NewTicketServiceHandler(s))
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "copy.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), schema); err != nil {
+		t.Fatal(err)
+	}
+	client := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: direct{mux}}, "http://ticketsvc")
+	if err := Follow(t.Context(), client, Copy{db}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("Follow = %v, want the end of the script", err)
+	}
+	var got string
+	err = db.QueryRowContext(t.Context(), "SELECT group_concat(ticket_id || revision, ' ' ORDER BY ticket_id) FROM tickets").Scan(&got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("the copy has %q, want %q", got, want)
+	}
+	if tokens := strings.Join(s.tokens, " "); tokens != wantTokens {
+		t.Errorf("the streams began with the tokens %q, want %q", tokens, wantTokens)
+	}
+}
+
+// direct hands requests to a handler, without a network, so that time can be made to pass.
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(request *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	d.handler.ServeHTTP(recorder, request)
+	return recorder.Result(), nil
+}
+
+func TestTheGuideHasThisCode(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("following-tickets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("following_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	if len(blocks) == 0 {
+		t.Error("the guide has no code")
+	}
+	for _, block := range blocks {
+		if !strings.Contains(string(code), block[1]) {
+			t.Errorf("following_test.go does not have this code of the guide:\n%s", block[1])
+		}
+	}
+}

@@ -1,0 +1,512 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// nasty are values that stumble somewhere: in SQL, in a full-text query, in a log, in a database's idea of a text, or at a limit. Valid
+// orders are among them, so that these come too.
+var nasty = []string{
+	"", " ", "\x00", "a\x00b", "\x01", "\x7f\x1b[31m", "x\nforged", "\r\n", "\u2028", "\ufeff", "\ufffd", "\U0010ffff", "\u202eabc",
+	"é", "e\u0301", "\u0301", "ß", "ſ", "İ", "ﷺ", "🥶", "👩\u200d👩\u200d👧", "東京",
+	"'", `"`, "`", `\`, `\'`, "'; DROP TABLE tickets; --", "%", "_", "$1", "?1", ":a", "@a", "{}", "[", "(", ")",
+	"a*", "*", "a:*", "!a", "a & b", "a | b", "a <-> b", "NEAR(a b)", "title:a", "^a", "AND", "OR NOT", "-a", "+", `"a`,
+	"NULL", "null", "-1", "0", "1e999", "../..", "<b>",
+	"update_time", "update_time desc", "create_time", "create_time desc", "update_time  desc", "UPDATE_TIME", "desc",
+	"update_time desc, ticket_id", "AQ", "AAAA", "====",
+	strings.Repeat("x", 256), strings.Repeat("x", 257), strings.Repeat("é", 128), strings.Repeat("a ", 200), strings.Repeat("y", 100_000),
+}
+
+// marker stands for personal data: it is in stored tickets and in requests, and must be in no log and no error.
+const marker = "Muster+41790000001"
+
+// plantedIDs are the stored tickets.
+var plantedIDs = []string{"t1", "t2", "t\x00", "é🥶", "%", strings.Repeat("i", 256)}
+
+// victim is a service that gets hostile requests.
+type victim struct {
+	handler http.Handler
+	log     *logBuffer
+}
+
+func newVictim(t testing.TB, store ticket.Store) *victim {
+	t.Helper()
+	var changes []ticket.Change
+	for i, id := range plantedIDs {
+		for number := range 3 {
+			c := ticket.Change{
+				EventID: fmt.Sprintf("%d-%d", i, number), Name: ticket.Created, TicketID: id, OccurTime: tickettest.At(int64(number)),
+				Values: ticket.Ticket{
+					Title: marker, Description: "Frau " + marker, UnitName: marker, PhoneNumber: marker,
+					AppID: marker, CategoryID: marker, PropertyID: marker, StatusText: "closed",
+					CreateTime: tickettest.At(int64(i)), UpdateTime: tickettest.At(0),
+					CustomSettings: []ticket.CustomSetting{{Key: marker, Kind: ticket.TextValue, Value: marker}},
+					Attributes:     map[string]string{marker: `"` + marker + `"`},
+				},
+			}
+			for field := range ticket.Fields() {
+				c.Named = c.Named.With(field)
+			}
+			if i%2 == 0 {
+				c.Values.AssignedTo, c.Values.StatusText = marker, marker
+			}
+			changes = append(changes, c)
+		}
+	}
+	if _, err := store.Record(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	v := &victim{log: &logBuffer{}}
+	log := slog.New(slog.NewTextHandler(v.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	service := rpc.New(store, func(context.Context) error { return nil }, log)
+	t.Cleanup(func() { _ = service.Close(context.Background()) })
+	v.handler = service.NewServer(rpc.Security{}, log).Handler
+	return v
+}
+
+// ticketMethods are the RPCs of TicketService.
+var ticketMethods = ticketv1.File_allthings_ticket_v1_ticket_service_proto.Services().ByName("TicketService").Methods()
+
+// marshal returns a request as a codec writes it; ok is false where that can't be, as for a time that JSON has no text for.
+func marshal(asJSON bool, request proto.Message) (body []byte, ok bool) {
+	var err error
+	if asJSON {
+		body, err = protojson.Marshal(request)
+	} else {
+		body, err = proto.Marshal(request)
+	}
+	return body, err == nil
+}
+
+// firstAnswer is where a handler writes. What it writes first ends the call, if it is a stream.
+type firstAnswer struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+	end    context.CancelFunc
+}
+
+func (a *firstAnswer) Header() http.Header    { return a.header }
+func (a *firstAnswer) WriteHeader(status int) { a.status = status }
+func (a *firstAnswer) Flush()                 {}
+func (a *firstAnswer) Write(p []byte) (int, error) {
+	a.end()
+	return a.body.Write(p)
+}
+
+// wireError is an error as Connect writes it.
+type wireError struct {
+	Code    string
+	Message string
+	Details []struct{ Type, Value string }
+}
+
+// endOfStream is the flag of the message in which Connect says how a stream ended.
+const endOfStream = 2
+
+// call makes a call with these bytes, and returns its error, nil for none.
+func (v *victim) call(t *testing.T, method protoreflect.MethodDescriptor, asJSON bool, body []byte) *wireError {
+	t.Helper()
+	codec := "proto"
+	if asJSON {
+		codec = "json"
+	}
+	// Whoever gets no answer at all for so long waits for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	answer := &firstAnswer{status: http.StatusOK, header: http.Header{}, end: func() {}}
+	contentType := "application/" + codec
+	if method.IsStreamingServer() {
+		answer.end = cancel
+		contentType = "application/connect+" + codec
+		body = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+	}
+	path := fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", contentType)
+	v.handler.ServeHTTP(answer, request)
+
+	got := answer.body.Bytes()
+	if !method.IsStreamingServer() {
+		if answer.status == http.StatusOK {
+			return nil
+		}
+		return mustUnmarshal[*wireError](t, got)
+	}
+	for len(got) >= 5 {
+		size := int(binary.BigEndian.Uint32(got[1:5]))
+		if got[0]&endOfStream != 0 {
+			return mustUnmarshal[struct{ Error *wireError }](t, got[5:5+size]).Error
+		}
+		got = got[5+size:]
+	}
+	t.Errorf("%s: the stream does not say how it ended", path)
+	return nil
+}
+
+func mustUnmarshal[T any](t *testing.T, data []byte) (value T) {
+	t.Helper()
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatalf("%v in %q", err, data)
+	}
+	return value
+}
+
+// acceptable are the codes that a request can get by its own fault, or by asking for what is not there yet. A stream that answers is ended
+// by the test.
+var acceptable = []connect.Code{
+	connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeOutOfRange, connect.CodeResourceExhausted, connect.CodeUnimplemented,
+}
+
+// check makes a call, and expects a code that is not the service's fault, and nothing personal in what is written of it. A request that can
+// be read and is refused is told the fields that are wrong.
+func (v *victim) check(t *testing.T, method protoreflect.MethodDescriptor, asJSON bool, body []byte, readable bool) {
+	t.Helper()
+	refused := v.call(t, method, asJSON, body)
+	written := v.log.take()
+	if strings.Contains(written, marker) || strings.Contains(written, "\nforged") {
+		t.Errorf("%s: the log has what it must not: %q", method.Name(), written)
+	}
+	if refused == nil {
+		return
+	}
+	if strings.Contains(refused.Message, marker) {
+		t.Errorf("%s: the error has what it must not: %q", method.Name(), refused.Message)
+	}
+	var code connect.Code
+	if err := code.UnmarshalText([]byte(refused.Code)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(acceptable, code) && !(method.IsStreamingServer() && code == connect.CodeCanceled) {
+		t.Errorf("%s: %s %q; log %q", method.Name(), refused.Code, refused.Message, written)
+	}
+	if code == connect.CodeInvalidArgument && readable {
+		checkFields(t, method, refused)
+	}
+}
+
+// checkFields expects the details of INVALID_ARGUMENT, which name fields of the request.
+func checkFields(t *testing.T, method protoreflect.MethodDescriptor, refused *wireError) {
+	t.Helper()
+	badRequest := &errdetails.BadRequest{}
+	for _, detail := range refused.Details {
+		value, err := base64.RawStdEncoding.DecodeString(detail.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if detail.Type != string(badRequest.ProtoReflect().Descriptor().FullName()) {
+			continue
+		}
+		if err := proto.Unmarshal(value, badRequest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(badRequest.GetFieldViolations()) == 0 {
+		t.Errorf("%s: %q names no field", method.Name(), refused.Message)
+	}
+	for _, violation := range badRequest.GetFieldViolations() {
+		message := method.Input()
+		for name := range strings.SplitSeq(violation.GetField(), ".") {
+			var field protoreflect.FieldDescriptor
+			if message != nil {
+				field = message.Fields().ByName(protoreflect.Name(name))
+			}
+			if field == nil {
+				t.Errorf("%s has no field %s", method.Name(), violation.GetField())
+				break
+			}
+			message = field.Message()
+		}
+		if strings.Contains(violation.GetDescription(), marker) {
+			t.Errorf("%s: the error has what it must not: %q", method.Name(), violation.GetDescription())
+		}
+	}
+}
+
+// isTicketID tells whether a field holds ids of tickets, which logs and errors may name.
+func isTicketID(field protoreflect.FieldDescriptor) bool {
+	return field.Name() == "ticket_id" || field.Name() == "ticket_ids"
+}
+
+// erasesPlanted tells whether a request would erase a ticket that the others are to find.
+func erasesPlanted(request proto.Message) bool {
+	erase, ok := request.(*ticketv1.EraseTicketRequest)
+	return ok && slices.Contains(plantedIDs, erase.GetTicketId())
+}
+
+// newRequest returns an empty request of a method, of its generated type.
+func newRequest(t *testing.T, method protoreflect.MethodDescriptor) proto.Message {
+	t.Helper()
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kind.New().Interface()
+}
+
+// take returns what was logged since it was called last.
+func (b *logBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.buffer.Reset()
+	return b.buffer.String()
+}
+
+// drawer makes a request of what a fuzzer gives, whatever fields its message has.
+type drawer struct {
+	// choices decide, a byte each; those that are missing are 0.
+	choices []byte
+	// a and b are texts, valid UTF-8, and number any number.
+	a, b   string
+	number int64
+}
+
+func (d *drawer) choose(n int) int {
+	if len(d.choices) == 0 {
+		return 0
+	}
+	choice := d.choices[0]
+	d.choices = d.choices[1:]
+	return int(choice) % n
+}
+
+// fill sets some of a message's fields.
+func (d *drawer) fill(message protoreflect.Message) {
+	fields := message.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		switch {
+		case d.choose(2) == 0:
+		case field.IsList():
+			values := message.Mutable(field).List()
+			for range []int{1, 2, 3, 16, 17, 100, 101, 1001}[d.choose(8)] {
+				values.Append(d.value(field, values.NewElement))
+			}
+		default:
+			message.Set(field, d.value(field, func() protoreflect.Value { return message.NewField(field) }))
+		}
+	}
+}
+
+// value returns a value of a field; empty makes one of a message.
+func (d *drawer) value(field protoreflect.FieldDescriptor, empty func() protoreflect.Value) protoreflect.Value {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(d.text(field))
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(true)
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(d.small()))
+	case protoreflect.Int32Kind:
+		return protoreflect.ValueOfInt32(int32(d.small()))
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(d.small())
+	case protoreflect.MessageKind:
+		value := empty()
+		d.fill(value.Message())
+		return value
+	default:
+		panic(fmt.Sprintf("field %s is of a kind for which no value is made up", field.FullName()))
+	}
+}
+
+// small returns a number, which is usually one that means something.
+func (d *drawer) small() int64 {
+	return []int64{d.number, 0, 1, 4, -1, 1000, tickettest.At(0).Seconds, 999_999_999}[d.choose(8)]
+}
+
+func (d *drawer) text(field protoreflect.FieldDescriptor) string {
+	switch d.choose(6) {
+	case 1:
+		return d.b
+	case 2:
+		return nasty[d.choose(len(nasty))]
+	case 3:
+		return plantedIDs[d.choose(len(plantedIDs))]
+	case 4:
+		if !isTicketID(field) {
+			return marker
+		}
+	case 5:
+		if !isTicketID(field) {
+			return marker + d.a
+		}
+	}
+	return d.a
+}
+
+// forge gives a request a token that counts for it, for a place of any bytes, where it has tokens.
+func forge(request proto.Message, place []byte) {
+	for _, name := range []protoreflect.Name{"page_token", "resume_token"} {
+		if field := request.ProtoReflect().Descriptor().Fields().ByName(name); field != nil {
+			request.ProtoReflect().Set(field, protoreflect.ValueOfString(rpc.Token(request, place)))
+		}
+	}
+}
+
+// places are what forged tokens stand for: right ones and wrong ones.
+var places = []string{
+	"", "\x00", "\x00t1", "\x00\xff", "\x00t\x00", "\x01", "\x02t1",
+	"\x01" + strings.Repeat("\x00", 12) + "t1", "\x01" + strings.Repeat("\xff", 12) + "t1",
+	"\x01\x00\x00\x00\x00\x6a\x18\xa6\x00\x00\x00\x00\x00\xed\xa0\x80", "\x00" + strings.Repeat("i", 256), "\x00" + strings.Repeat("i", 257),
+	strings.Repeat("\x00", 8), strings.Repeat("\x00", 7) + "\x01", strings.Repeat("\xff", 8), "\x7f" + strings.Repeat("\xff", 7),
+}
+
+// Whatever a request says, it gets a code that is its own fault, and nothing personal is written of it.
+func FuzzRequest(f *testing.F) {
+	v := newVictim(f, mustOpenStore(f))
+	// What TestNastyValues has is not repeated here.
+	for method := range ticketMethods.Len() {
+		for i, place := range places[:8] {
+			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, "a", place, int64(-1)<<i)
+			f.Add(uint8(method), i%2 == 1, []byte{0, 1, 7, 1, 0, 5, 1, 2, 1, byte(i), 1, 1, 1, 1}, "b", place, int64(i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, method uint8, asJSON bool, choices []byte, a, b string, number int64) {
+		called := ticketMethods.Get(int(method) % ticketMethods.Len())
+		request := newRequest(t, called)
+		d := drawer{choices: choices, a: strings.ToValidUTF8(a, "\ufffd"), b: strings.ToValidUTF8(b, "\ufffd"), number: number}
+		d.fill(request.ProtoReflect())
+		if d.choose(2) == 1 {
+			forge(request, []byte(b))
+		}
+		if body, ok := marshal(asJSON, request); ok && !erasesPlanted(request) {
+			v.check(t, called, asJSON, body, true)
+		}
+	})
+}
+
+// As FuzzRequest, for any bytes at all.
+func FuzzRequestBytes(f *testing.F) {
+	v := newVictim(f, mustOpenStore(f))
+	for method := range ticketMethods.Len() {
+		for _, body := range []string{
+			"", "{}", "[]", "null", `{"ticketId":"\ud800"}`, `{"filter":{"text":"` + marker, `{"pageSize":1e99}`, `{"pageSize":"` + marker + `"}`,
+			"\x0a\x02\xff\xfe", "\x0a\x7f" + marker, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\x12\x02\xc3\x28",
+			"\x1a\x04\x4a\x02\xff\xff", "\x0b\x0b\x0b",
+		} {
+			f.Add(uint8(method), true, []byte(body))
+			f.Add(uint8(method), false, []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, method uint8, asJSON bool, body []byte) {
+		called := ticketMethods.Get(int(method) % ticketMethods.Len())
+		request := newRequest(t, called)
+		if !asJSON && proto.Unmarshal(body, request) == nil && erasesPlanted(request) {
+			return
+		}
+		if asJSON && protojson.Unmarshal(body, request) == nil && erasesPlanted(request) {
+			return
+		}
+		v.check(t, called, asJSON, body, false)
+	})
+}
+
+// TestNastyValues has every field that takes a text, of every RPC, say every nasty value, and tokens stand for every place.
+func TestNastyValues(t *testing.T) {
+	t.Parallel()
+	for engine, open := range engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			v := newVictim(t, open(t)[0])
+			for i := range ticketMethods.Len() {
+				method := ticketMethods.Get(i)
+				requests := nastyRequests(t, method, nil)
+				for _, place := range places {
+					request := newRequest(t, method)
+					if id := request.ProtoReflect().Descriptor().Fields().ByName("ticket_id"); id != nil {
+						request.ProtoReflect().Set(id, protoreflect.ValueOfString("t1"))
+					}
+					forge(request, []byte(place))
+					requests = append(requests, request)
+				}
+				for _, request := range requests {
+					for _, asJSON := range []bool{false, true} {
+						if body, ok := marshal(asJSON, request); ok && !erasesPlanted(request) {
+							v.check(t, method, asJSON, body, true)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// nastyRequests returns requests of a method in each of which one field has a nasty value; path leads to the message that has the field.
+func nastyRequests(t *testing.T, method protoreflect.MethodDescriptor, path []protoreflect.FieldDescriptor) (requests []proto.Message) {
+	t.Helper()
+	message := method.Input()
+	if len(path) > 0 {
+		message = path[len(path)-1].Message()
+	}
+	for i := range message.Fields().Len() {
+		field := message.Fields().Get(i)
+		set := func(value protoreflect.Value) {
+			request := newRequest(t, method)
+			within := request.ProtoReflect()
+			for _, step := range path {
+				within = within.Mutable(step).Message()
+			}
+			if field.IsList() {
+				within.Mutable(field).List().Append(value)
+			} else {
+				within.Set(field, value)
+			}
+			requests = append(requests, request)
+		}
+		switch field.Kind() {
+		case protoreflect.MessageKind:
+			requests = append(requests, nastyRequests(t, method, append(slices.Clone(path), field))...)
+		case protoreflect.StringKind:
+			for _, text := range nasty {
+				set(protoreflect.ValueOfString(text))
+				if !isTicketID(field) {
+					set(protoreflect.ValueOfString(marker + text))
+				}
+			}
+		case protoreflect.Int32Kind:
+			for _, number := range []int32{-1 << 31, -1, 1, 1<<31 - 1} {
+				set(protoreflect.ValueOfInt32(number))
+			}
+		case protoreflect.Int64Kind:
+			for _, number := range []int64{-1 << 63, -62135596801, -62135596800, -1, 253402300799, 253402300800, 1<<63 - 1} {
+				set(protoreflect.ValueOfInt64(number))
+			}
+		case protoreflect.EnumKind:
+			for _, number := range []protoreflect.EnumNumber{-1 << 31, -1, 0, 4, 5, 1<<31 - 1} {
+				set(protoreflect.ValueOfEnum(number))
+			}
+		case protoreflect.BoolKind:
+			set(protoreflect.ValueOfBool(true))
+		default:
+			t.Fatalf("field %s is of a kind for which no value is made up", field.FullName())
+		}
+	}
+	return requests
+}

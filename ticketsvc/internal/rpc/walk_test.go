@@ -1,0 +1,295 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// engines open stores of each engine, all in one place.
+var engines = map[string]func(t *testing.T) []ticket.Store{
+	"SQLite": func(t *testing.T) []ticket.Store { return []ticket.Store{mustOpenStore(t)} },
+	"PostgreSQL, two replicas": func(t *testing.T) []ticket.Store {
+		url := postgrestest.Database(t)
+		return []ticket.Store{mustOpenPostgres(t, url), mustOpenPostgres(t, url)}
+	},
+}
+
+func mustOpenPostgres(t *testing.T, url string) ticket.Store {
+	t.Helper()
+	store, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+const (
+	walkers         = 4
+	changingTickets = 120 // as many again never change
+	walkWriters     = 2
+)
+
+// walks returns how many walks there are: fewer under the race detector, with which they take six times as long.
+func walks() int {
+	info, ok := debug.ReadBuildInfo()
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return 200
+	}
+	return 1000
+}
+
+// kept is what a test knows of a ticket.
+type kept struct {
+	record *ticket.Record
+	// begun and done count the changes that were started and those that are recorded.
+	begun, done int
+}
+
+// keeper makes changes, and knows what the tickets are like while nobody changes them.
+type keeper struct {
+	mu      sync.Mutex
+	tickets map[string]*kept
+}
+
+// draw returns a change of all that filters and orders look at. There are few values of each, and few times, so that pages end within
+// tickets of equal times, and a ticket often leaves and enters what a filter selects.
+func draw(random *rand.Rand, id string, number int) ticket.Change {
+	pick := func(values ...string) string { return values[random.IntN(len(values))] }
+	change := ticket.Change{
+		EventID: fmt.Sprintf("%s-%d", id, number), Name: ticket.Updated, TicketID: id, OccurTime: tickettest.At(int64(number)),
+		Named: tickettest.Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time"),
+		Values: ticket.Ticket{
+			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-customer"), AppID: pick("a1", "a2"), CategoryID: pick("c1", "c2", "c3"),
+			AssignedTo: pick("", "u1", "u2"), PropertyID: pick("", "p1", "p2"), UpdateTime: tickettest.At(random.Int64N(8)),
+		},
+	}
+	if random.IntN(4) > 0 {
+		change.Values.CreateTime = tickettest.At(random.Int64N(8))
+	}
+	return change
+}
+
+// write records changes of some tickets, which nobody else changes, one each.
+func (k *keeper) write(ctx context.Context, store ticket.Store, random *rand.Rand, ids []string) error {
+	changes := make([]ticket.Change, len(ids))
+	k.mu.Lock()
+	for i, id := range ids {
+		one := k.tickets[id]
+		changes[i] = draw(random, id, one.begun)
+		one.begun++
+	}
+	k.mu.Unlock()
+	recorded, err := store.Record(ctx, changes)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, id := range ids {
+		if recorded[i] != (ticket.Recorded{}) {
+			return fmt.Errorf("ticket %s: %+v", id, recorded[i])
+		}
+		k.tickets[id].record.Apply(&changes[i])
+		k.tickets[id].done++
+	}
+	return nil
+}
+
+// quiet returns how often each ticket was changed that nobody changes at the moment.
+func (k *keeper) quiet() map[string]int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	changes := map[string]int{}
+	for id, one := range k.tickets {
+		if one.begun == one.done {
+			changes[id] = one.done
+		}
+	}
+	return changes
+}
+
+// still returns the tickets that nobody has begun to change since they were quiet.
+func (k *keeper) still(quiet map[string]int) map[string]ticket.Ticket {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	tickets := map[string]ticket.Ticket{}
+	for id, changes := range quiet {
+		if one := k.tickets[id]; one.begun == changes {
+			tickets[id] = one.record.Ticket
+		}
+	}
+	return tickets
+}
+
+// query is a random list, as a request and as the rules have it.
+type query struct {
+	request ticketv1.ListTicketsRequest
+	filter  ticket.Filter
+	order   ticket.Order
+}
+
+func drawQuery(random *rand.Rand) *query {
+	q := &query{}
+	sometimes := func() bool { return random.IntN(4) == 0 }
+	f := &ticketv1.TicketFilter{}
+	if sometimes() {
+		q.filter.Statuses = []ticket.Status{ticket.StatusClosed, ticket.Status(random.IntN(3))}
+		for _, status := range q.filter.Statuses {
+			f.Statuses = append(f.Statuses, ticketv1.TicketStatus(status))
+		}
+	}
+	if sometimes() {
+		f.AppIds = []string{"a1"}
+	}
+	if sometimes() {
+		f.CategoryIds = []string{"c3", "c1", "nowhere"}
+	}
+	if sometimes() {
+		f.PropertyIds = [][]string{{"p1"}, {"", "p2"}, {"p2", "p1"}}[random.IntN(3)]
+	}
+	if sometimes() {
+		f.AssignedTo = "u1"
+	} else if sometimes() {
+		f.Unassigned = true
+	}
+	if sometimes() {
+		q.filter.UpdatedAfter = tickettest.At(random.Int64N(4))
+		f.UpdatedAfter = at(q.filter.UpdatedAfter.Seconds - tickettest.At(0).Seconds)
+	}
+	if sometimes() {
+		q.filter.UpdatedBefore = tickettest.At(4 + random.Int64N(4))
+		f.UpdatedBefore = at(q.filter.UpdatedBefore.Seconds - tickettest.At(0).Seconds)
+	}
+	q.filter.AppIDs, q.filter.CategoryIDs, q.filter.PropertyIDs = f.AppIds, f.CategoryIds, f.PropertyIds
+	q.filter.AssignedTo, q.filter.Unassigned = f.AssignedTo, f.Unassigned
+	orders := []string{"", "update_time", "update_time desc", "create_time", "create_time desc"}
+	q.request.OrderBy = orders[random.IntN(len(orders))]
+	q.order, _ = ticket.ParseOrder(q.request.OrderBy)
+	q.request.Filter, q.request.PageSize = f, 1+random.Int32N(40)
+	return q
+}
+
+// listed is what a list says of a ticket.
+type listed struct {
+	id       string
+	revision int64
+}
+
+// want returns those of the tickets that the query lists, in its order.
+func (q *query) want(tickets map[string]ticket.Ticket) []listed {
+	var matching []ticket.Ticket
+	for _, one := range tickets {
+		if q.filter.Matches(&one) {
+			matching = append(matching, one)
+		}
+	}
+	slices.SortFunc(matching, func(a, b ticket.Ticket) int { return q.order.Compare(q.order.Cursor(&a), q.order.Cursor(&b)) })
+	all := make([]listed, len(matching))
+	for i, one := range matching {
+		all[i] = listed{one.ID, one.Revision}
+	}
+	return all
+}
+
+// A ticket that does not change while somebody walks over the pages of a list is on one of them exactly once, and in its place, whatever
+// becomes of the others, and whichever replica answers.
+func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
+	t.Parallel()
+	for engine, open := range engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			stores := open(t)
+			k := &keeper{tickets: map[string]*kept{}}
+			var ids []string
+			for i := range 2 * changingTickets {
+				id := fmt.Sprintf("t%x", i*7919%4096) // Their order is not that in which they are made.
+				ids = append(ids, id)
+				k.tickets[id] = &kept{record: ticket.NewRecord(id)}
+			}
+			if err := k.write(t.Context(), stores[0], rand.New(rand.NewPCG(1, 2)), ids); err != nil {
+				t.Fatal(err)
+			}
+
+			writing, stop := context.WithCancel(t.Context())
+			var writers, readers sync.WaitGroup
+			for number := range walkWriters {
+				own := ids[number*changingTickets/walkWriters : (number+1)*changingTickets/walkWriters]
+				random := rand.New(rand.NewPCG(3, uint64(number)))
+				writers.Go(func() {
+					for writing.Err() == nil {
+						random.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
+						if err := k.write(t.Context(), stores[number%len(stores)], random, own[:1+random.IntN(4)]); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var clients []client
+			for _, store := range stores {
+				clients = append(clients, newClient(t, mustServe(t, store), "gRPC"))
+			}
+			var mu sync.Mutex
+			pages, seen, moved := 0, 0, 0
+			for number := range walkers {
+				random := rand.New(rand.NewPCG(4, uint64(number)))
+				readers.Go(func() {
+					for range walks() / walkers {
+						q := drawQuery(random)
+						quiet := k.quiet()
+						var all []listed
+						walked := 0
+						for more := true; more; walked++ {
+							if walked > 10*len(ids) { // Each ticket can have one of nine times.
+								t.Errorf("%v: after %d pages there are still others", &q.request, walked)
+								return
+							}
+							page, err := clients[random.IntN(len(clients))].ListTickets(t.Context(), &q.request)
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							for _, one := range page.GetTickets() {
+								all = append(all, listed{one.GetTicketId(), one.GetRevision()})
+							}
+							q.request.PageToken = page.GetNextPageToken()
+							more = q.request.PageToken != ""
+						}
+						still := k.still(quiet)
+						got := slices.DeleteFunc(all, func(one listed) bool { _, ok := still[one.id]; return !ok })
+						want := q.want(still)
+						if diff := cmp.Diff(want, got, cmp.AllowUnexported(listed{}), cmpopts.EquateEmpty()); diff != "" {
+							t.Errorf("%v: %s", &q.request, diff)
+						}
+						mu.Lock()
+						pages, seen, moved = pages+walked, seen+len(want), moved+len(ids)-len(still)
+						mu.Unlock()
+					}
+				})
+			}
+			readers.Wait()
+			stop()
+			writers.Wait()
+			t.Logf("%d walks over %d pages: %d tickets that did not change came once each; %.0f others changed during a walk, on average",
+				walks(), pages, seen, float64(moved)/float64(walks()))
+			if pages < 3*walks() || moved < walks() {
+				t.Errorf("the walks had %d pages, during which tickets changed %d times: too little to find anything", pages, moved)
+			}
+		})
+	}
+}
