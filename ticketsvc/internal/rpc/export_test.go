@@ -18,3 +18,9 @@ const MaxCallTime = maxCallTime
 
 // Bounded returns the interceptor that gives unary calls a deadline.
 func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return bounded(limit) }
+
+// MaxBodyTime is how long a caller may take over its request.
+const MaxBodyTime = maxBodyTime
+
+// PingAfter is how long a connection may be silent before the other end is asked whether it is there, and how long its answer may take.
+const PingAfter = pingAfter
