@@ -112,6 +112,8 @@ type Security struct {
 	Tokens *credentials.Current
 	// TLS is the configuration with the service's certificate. Nil means cleartext.
 	TLS *tls.Config
+	// Origins are those of the web pages that may call from a browser, each good for [CheckOrigin]. Without any, none may.
+	Origins []string
 }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
@@ -122,6 +124,9 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	handler := inTime(s.handler, maxBodyTime)
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
+	}
+	if len(security.Origins) > 0 {
+		handler = shareWithPages(handler, security.Origins)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
