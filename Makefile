@@ -15,15 +15,20 @@ FUZZ_TIME ?= 20000x
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Says which tests are left out where there is no PostgreSQL. With TEST_POSTGRES_REQUIRED they fail instead, and say so themselves.
-say_skipped = [[ -n "$${TEST_POSTGRES_URL:-}$${TEST_POSTGRES_REQUIRED:-}" ]] || deploy/find-postgres.sh >/dev/null 2>&1 || printf "%s\n" \
+# Says which tests are left out where there is no PostgreSQL, Node.js or gRPC for Python. With TEST_POSTGRES_REQUIRED and
+# TEST_CLIENTS_REQUIRED they fail instead, and say so themselves.
+say_skipped = { [[ -n "$${TEST_POSTGRES_URL:-}$${TEST_POSTGRES_REQUIRED:-}" ]] || deploy/find-postgres.sh >/dev/null 2>&1 || printf "%s\n" \
 	"" \
 	"*** THE TESTS WITH POSTGRESQL ARE SKIPPED: this machine has no PostgreSQL server." \
 	"*** Install one (on Debian: apt-get install postgresql), which the tests then start themselves," \
 	"*** or set TEST_POSTGRES_URL=postgres://user:password@host:port/database, with a user that may create databases." \
-	"" >&2
+	"" >&2; \
+	[[ -n "$${TEST_CLIENTS_REQUIRED:-}" ]] || for find in clients/find-*.sh; do missing=$$($$find 2>&1 >/dev/null) || printf "%s\n" \
+	"" \
+	"*** THE TESTS WITH A CLIENT IN ANOTHER LANGUAGE ARE SKIPPED: $$missing" \
+	"" >&2; done; }
 
 .PHONY: run
 run: build ## Run both services on this machine, with embedded SQLite, until Ctrl-C
@@ -87,6 +92,36 @@ generate: ## Generate gen/ and docs/api.md from proto/
 	@go tool buf generate
 	@go tool buf build -o - --as-file-descriptor-set | go run ./internal/cmd/apidoc docs/api.md
 
+tickets_proto := $(wildcard proto/allthings/ticket/v1/*.proto)
+typescript := clients/typescript
+
+.PHONY: client-typescript
+client-typescript: $(typescript)/dist/src/main.js ## Make the TypeScript client of clients/, with its generated code; needs Node.js 20 or newer
+
+$(typescript)/dist/src/main.js: $(typescript)/gen/allthings $(wildcard $(typescript)/src/*.ts $(typescript)/test/*.ts) $(typescript)/tsconfig.json
+	@clients/find-node.sh >/dev/null
+	@$(typescript)/node_modules/.bin/tsc --project $(typescript)
+	@touch $@
+
+$(typescript)/gen/allthings: $(typescript)/node_modules/.package-lock.json $(typescript)/buf.gen.yaml buf.yaml $(tickets_proto)
+	@go tool buf generate --template $(typescript)/buf.gen.yaml
+	@touch $@
+
+$(typescript)/node_modules/.package-lock.json: $(typescript)/package-lock.json $(typescript)/package.json
+	@clients/find-node.sh >/dev/null
+	@echo "installing what the TypeScript client needs"
+	@cd $(typescript) && npm ci --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+.PHONY: client-python
+client-python: clients/python/allthings ## Make the generated code of the Python client of clients/; needs protoc, with gRPC's plugin for Python
+
+clients/python/allthings: clients/python/buf.gen.yaml buf.yaml $(tickets_proto)
+	@clients/find-python.sh >/dev/null
+	@rm -rf $@
+	@go tool buf generate --template clients/python/buf.gen.yaml
+	@touch $@
+
 .PHONY: check-generated
 check-generated: generate ## Fail when gen/ or docs/api.md is not what proto/ gives
 	@git status --porcelain -- gen docs/api.md | { ! grep .; } || \
@@ -105,6 +140,8 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@go vet ./...
 	@echo "staticcheck"
 	@go tool staticcheck ./...
+	@! clients/find-python.sh >/dev/null 2>&1 || ! command -v mypy >/dev/null || { echo "mypy"; $(MAKE) client-python; \
+		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py; }
 
 .PHONY: check
 check: lint check-generated test race bench-quick ## What CI checks, but for a moment of fuzzing (make fuzz)

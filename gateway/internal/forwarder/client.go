@@ -16,8 +16,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// maxAnswerBytes bounds an answer of ticketsvc. Its answers are a few bytes; an error's details may be more.
-const maxAnswerBytes = 64 << 10
+// maxAnswerBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. Its answers are a few bytes; an error's details may be more.
+const maxAnswerBytes, maxAnswerHeaderBytes = 64 << 10, 16 << 10
 
 // ClientOptions are what a client of ticketsvc needs beside its URL.
 type ClientOptions struct {
@@ -36,15 +36,18 @@ type ClientOptions struct {
 func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventServiceClient {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: options.Authorities},
-		TLSHandshakeTimeout:   2 * time.Second,
-		MaxIdleConns:          options.Concurrency,
-		MaxIdleConnsPerHost:   options.Concurrency,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true,
-		ExpectContinueTimeout: time.Second,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: options.Authorities},
+		TLSHandshakeTimeout: 2 * time.Second,
+		MaxIdleConns:        options.Concurrency,
+		MaxIdleConnsPerHost: options.Concurrency,
+		// Shorter than ticketsvc's own two minutes, so that no call is sent on a connection that is just being closed there. One whose other
+		// end is gone is found by the deadline of the call that gets it, which closes it.
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeaderBytes,
+		DisableCompression:     true,
+		ExpectContinueTimeout:  time.Second,
 	}
 	client := &http.Client{
 		Transport: ticketsvcOnly{transport},

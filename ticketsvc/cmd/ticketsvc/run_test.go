@@ -172,6 +172,27 @@ func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 	}
 }
 
+func TestAPageOfAnOriginThatIsSetMayCall(t *testing.T) {
+	t.Parallel()
+	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--cors-origins=, https://a.example ,https://b.example")
+	for origin, want := range map[string]string{"https://a.example": "https://a.example", "https://b.example": "https://b.example", "https://c.example": ""} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, r.rpc+ticketv1connect.TicketServiceGetTicketProcedure, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Origin", origin)
+		request.Header.Set("Access-Control-Request-Method", "POST")
+		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s: allowed origin %q, want %q", origin, got, want)
+		}
+	}
+}
+
 // fails runs the service with what can't work, and returns its exit code and what it says.
 func fails(t *testing.T, env map[string]string, args ...string) (int, []string) {
 	t.Helper()
@@ -238,6 +259,8 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		"a certificate without a key":    {[]string{database + "13", "--tls-cert-file=" + certificate.Certificate}, "--tls-key-file / TICKETSVC_TLS_KEY_FILE: is not set"},
 		"a key without a certificate":    {[]string{database + "14", "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is not set"},
 		"a certificate that is none":     {[]string{database + "15", "--tls-cert-file=" + tokens, "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: or --tls-key-file can't be used"},
+		"all pages":                      {[]string{database + "16", "--cors-origins=*"}, "--cors-origins / TICKETSVC_CORS_ORIGINS: \"*\" has a wildcard"},
+		"a page, not its origin":         {[]string{database + "17", "--cors-origins=https://a.example,https://hush@b.example"}, "\"b.example\" is not an origin"},
 		"a time that is no time":         {[]string{"--shutdown-timeout=soon"}, "--shutdown-timeout"},
 		"a log level that is none":       {[]string{"--log-level=loud"}, "--log-level"},
 		"a log format that is none":      {[]string{"--log-format=xml"}, "--log-format"},
@@ -263,7 +286,7 @@ func TestHelpNamesEverySettingItsVariableAndDefault(t *testing.T) {
 	for _, want := range []string{"--listen=", "$TICKETSVC_LISTEN", "127.0.0.1:9090", "--admin-listen=", "$TICKETSVC_ADMIN_LISTEN", "127.0.0.1:9091",
 		"--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--tokens=",
 		"$TICKETSVC_TOKENS", "--tokens-file=", "$TICKETSVC_TOKENS_FILE", "--tls-cert-file=", "$TICKETSVC_TLS_CERT_FILE", "--tls-key-file=",
-		"$TICKETSVC_TLS_KEY_FILE", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
+		"$TICKETSVC_TLS_KEY_FILE", "--cors-origins=", "$TICKETSVC_CORS_ORIGINS", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
 		"--log-level=", "$TICKETSVC_LOG_LEVEL", "info", "--log-format=", "$TICKETSVC_LOG_FORMAT", "text"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %q:\n%s", want, stdout.String())

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
 // noteProblem notes what is wrong with a setting.
@@ -77,4 +78,17 @@ func (c *config) readCertificate(problem noteProblem) {
 	}
 	c.security.TLS = certificate.Config()
 	c.files = append(c.files, files)
+}
+
+// readOrigins takes over the origins of --cors-origins.
+func (c *config) readOrigins(problem noteProblem) {
+	for _, origin := range c.CORSOrigins {
+		if origin = strings.TrimSpace(origin); origin == "" {
+			continue
+		}
+		if err := rpc.CheckOrigin(origin); err != nil {
+			problem("cors-origins", "%w", err)
+		}
+		c.security.Origins = append(c.security.Origins, origin)
+	}
 }

@@ -29,6 +29,8 @@ type options struct {
 	TLSCertFile string `name:"tls-cert-file" placeholder:"FILE" help:"PEM file with the certificate, and its chain, for TLS on the RPCs' address. Without it they are served in cleartext."`
 	TLSKeyFile  string `name:"tls-key-file" placeholder:"FILE" help:"PEM file with the certificate's key."`
 
+	CORSOrigins []string `name:"cors-origins" placeholder:"ORIGIN" sep:"," help:"Origins of web pages that may call from a browser, such as https://tickets.example.com, comma-separated; in full, without wildcards. Without any, no page may."`
+
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
@@ -55,6 +57,7 @@ func parseSettings(program settings.Program) (config, error) {
 	}
 	c.readTokens(problem)
 	c.readCertificate(problem)
+	c.readOrigins(problem)
 	protection := httpserver.Protection{Credentials: c.security.Tokens != nil, Mend: "set --tokens-file or --tokens"}
 	if err := httpserver.CheckClosed(c.Listen, "127.0.0.1:9090", protection); err != nil {
 		problem("listen", "%w", err)

@@ -8,9 +8,12 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -18,26 +21,37 @@ import (
 
 // codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
 // What is not here is INTERNAL: it can only be a mistake of ours.
+//
+// retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
+// does not help, or that the caller ended the call.
 var codes = []struct {
-	err      error
-	code     connect.Code
-	sentence string
+	err        error
+	code       connect.Code
+	sentence   string
+	retryAfter time.Duration
 }{
-	{context.Canceled, connect.CodeCanceled, "the call was cancelled"},
-	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "the call's deadline passed; what it asked for may still be done"},
-	{ticket.ErrBusy, connect.CodeResourceExhausted, "too many calls wait: call again later"},
-	{ticket.ErrStopping, connect.CodeUnavailable, "the service is stopping: call again"},
-	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later"},
-	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded"},
-	{ticket.ErrHeld, connect.CodeAborted, "another writer holds the ticket: call again later"},
-	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version"},
-	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read"},
-	{feed.ErrPlace, connect.CodeOutOfRange, "the resume token can't be served any more: start again without one"},
-	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token"},
-	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later"},
-	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment"},
-	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token"},
+	{context.Canceled, connect.CodeCanceled, "the call was cancelled", 0},
+	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "the call's deadline passed; what it asked for may still be done", 0},
+	{ticket.ErrBusy, connect.CodeResourceExhausted, "too many calls wait: call again later", retrySoon},
+	{ticket.ErrStopping, connect.CodeUnavailable, "the service is stopping: call again", retrySoon},
+	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later", retryLater},
+	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded", 0},
+	{ticket.ErrHeld, connect.CodeAborted, "another writer holds the ticket: call again later", retrySoon},
+	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version", 0},
+	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read", 0},
+	{feed.ErrPlace, connect.CodeOutOfRange, "the resume token can't be served any more: start again without one", 0},
+	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token", retrySoon},
+	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
+	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
+	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token", 0},
 }
+
+const (
+	// retrySoon is for what passes within a second: a full queue, a lock, a restart.
+	retrySoon = time.Second
+	// retryLater is for what takes longer to come back, such as a database that fails over.
+	retryLater = 5 * time.Second
+)
 
 // errorTranslator is the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log what
 // callers are not told.
@@ -85,7 +99,11 @@ func (e errorTranslator) translate(ctx context.Context, procedure string, err er
 			if level := levels[known.code]; e.log.Enabled(ctx, level) {
 				e.log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
 			}
-			return connect.NewError(known.code, errors.New(known.sentence))
+			wire := connect.NewError(known.code, errors.New(known.sentence))
+			if known.retryAfter > 0 {
+				addDetail(wire, &errdetails.RetryInfo{RetryDelay: durationpb.New(known.retryAfter)})
+			}
+			return wire
 		}
 	}
 	e.log.ErrorContext(ctx, "call failed", "procedure", procedure, "code", connect.CodeInternal.String(), "error", err)
@@ -122,11 +140,15 @@ func invalidArgument(invalid *ticket.InvalidError) error {
 		badRequest.FieldViolations = append(badRequest.FieldViolations,
 			&errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Description})
 	}
-	// It can't fail for a message of a known type; without the detail the sentence says the same.
-	if detail, err := connect.NewErrorDetail(badRequest); err == nil {
+	addDetail(wire, badRequest)
+	return wire
+}
+
+// addDetail adds to what a caller is told. It can't fail for a message of a known type; without the detail the sentence says the same.
+func addDetail(wire *connect.Error, message proto.Message) {
+	if detail, err := connect.NewErrorDetail(message); err == nil {
 		wire.AddDetail(detail)
 	}
-	return wire
 }
 
 // recoverer makes a handler's panic an error. The value of the panic stays out of the log, since it can hold what a ticket holds.

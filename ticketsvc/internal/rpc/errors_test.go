@@ -2,13 +2,19 @@ package rpc_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +52,10 @@ func (s stubStore) Get(ctx context.Context, _ string) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
 }
 
+func (s stubStore) BatchGet(ctx context.Context, _ []string) (map[string]ticket.Ticket, error) {
+	return nil, s.call(ctx)
+}
+
 func (s stubStore) List(ctx context.Context, _ ticket.Filter, _ ticket.Order, _ *ticket.Cursor, _ int) ([]ticket.Ticket, bool, error) {
 	return nil, false, s.call(ctx)
 }
@@ -54,27 +64,47 @@ func (s stubStore) Stats(ctx context.Context, _ ticket.Filter) (ticket.Stats, er
 	return ticket.Stats{}, s.call(ctx)
 }
 
-// wireCodes says what each error is over the wire.
+// wireCodes says what each error is over the wire, and for which a caller is told how long to wait.
 var wireCodes = []struct {
-	err  error
-	want connect.Code
+	err     error
+	want    connect.Code
+	retried bool
 }{
-	{context.Canceled, connect.CodeCanceled},
-	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
-	{ticket.ErrBusy, connect.CodeResourceExhausted},
-	{ticket.ErrStopping, connect.CodeUnavailable},
-	{ticket.ErrUnavailable, connect.CodeUnavailable},
-	{ticket.ErrNotFound, connect.CodeNotFound},
-	{ticket.ErrHeld, connect.CodeAborted},
-	{ticket.ErrNewer, connect.CodeAborted},
-	{ticket.ErrCorrupt, connect.CodeDataLoss},
-	{feed.ErrPlace, connect.CodeOutOfRange},
-	{feed.ErrReplaced, connect.CodeUnavailable},
-	{feed.ErrFull, connect.CodeResourceExhausted},
-	{feed.ErrStopping, connect.CodeUnavailable},
-	{rpc.ErrSlow, connect.CodeResourceExhausted},
-	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument},
-	{errors.New("anything else"), connect.CodeInternal},
+	{context.Canceled, connect.CodeCanceled, false},
+	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, false},
+	{ticket.ErrBusy, connect.CodeResourceExhausted, true},
+	{ticket.ErrStopping, connect.CodeUnavailable, true},
+	{ticket.ErrUnavailable, connect.CodeUnavailable, true},
+	{ticket.ErrNotFound, connect.CodeNotFound, false},
+	{ticket.ErrHeld, connect.CodeAborted, true},
+	{ticket.ErrNewer, connect.CodeAborted, false},
+	{ticket.ErrCorrupt, connect.CodeDataLoss, false},
+	{feed.ErrPlace, connect.CodeOutOfRange, false},
+	{feed.ErrReplaced, connect.CodeUnavailable, true},
+	{feed.ErrFull, connect.CodeResourceExhausted, true},
+	{feed.ErrStopping, connect.CodeUnavailable, true},
+	{rpc.ErrSlow, connect.CodeResourceExhausted, false},
+	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument, false},
+	{errors.New("anything else"), connect.CodeInternal, false},
+}
+
+// retryDelay returns how long an error asks its caller to wait, 0 when it does not say.
+func retryDelay(t *testing.T, err error) time.Duration {
+	t.Helper()
+	var wire *connect.Error
+	if !errors.As(err, &wire) {
+		return 0
+	}
+	for _, detail := range wire.Details() {
+		value, err := detail.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, ok := value.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
 }
 
 func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
@@ -93,6 +123,9 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 				for _, err := range []error{getErr, recordErr, statsErr} {
 					if connect.CodeOf(err) != test.want || strings.Contains(err.Error(), personal) {
 						t.Errorf("error %v, want %v and nothing of the inner text", err, test.want)
+					}
+					if delay := retryDelay(t, err); (delay >= time.Second) != test.retried {
+						t.Errorf("the caller of %v is to wait for %v; want that it is told: %v", err, delay, test.retried)
 					}
 				}
 			})
@@ -168,43 +201,126 @@ func TestRequestsOverTheLimitAreRefused(t *testing.T) {
 		want  connect.Code
 	}{{7 << 20, 0}, {16<<20 + 1, connect.CodeResourceExhausted}} {
 		request.Ticket.Description = strings.Repeat("x", test.bytes)
-		for _, options := range [][]connect.ClientOption{{connect.WithGRPC()}, {connect.WithGRPC(), connect.WithSendGzip()}} {
-			_, err := newClient(t, s, "gRPC", options...).TicketCreated(t.Context(), request)
-			if err == nil && test.want == 0 {
-				continue
-			}
-			if connect.CodeOf(err) != test.want {
-				t.Errorf("%d bytes: %v, want %v", test.bytes, err, test.want)
+		for protocol := range protocols {
+			for name, options := range map[string][]connect.ClientOption{"as it is": nil, "compressed": {connect.WithSendGzip()}} {
+				_, err := newClient(t, s, protocol, options...).TicketCreated(t.Context(), request)
+				if err == nil && test.want == 0 {
+					continue
+				}
+				if connect.CodeOf(err) != test.want {
+					t.Errorf("%d bytes by %s %s: %v, want %v", test.bytes, protocol, name, err, test.want)
+				}
 			}
 		}
 	}
 }
 
-func TestACallEndsAtItsDeadline(t *testing.T) {
+// TestABombIsNotInflated sends half a megabyte that would be half a gigabyte.
+func TestABombIsNotInflated(t *testing.T) {
+	// Not in parallel, since it looks at how much memory the process asks for.
+	const inflated = 512 << 20
+	var bomb bytes.Buffer
+	compressor := gzip.NewWriter(&bomb)
+	if _, err := io.CopyN(compressor, zeros{}, inflated); err != nil {
+		t.Fatal(err)
+	}
+	if err := compressor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What gRPC puts before each message: whether it is compressed, and its size.
+	envelope := binary.BigEndian.AppendUint32([]byte{1}, uint32(bomb.Len()))
+	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
+	for contentType, encoding := range map[string]string{"application/proto": "Content-Encoding", "application/json": "Content-Encoding",
+		"application/grpc": "Grpc-Encoding", "application/grpc-web": "Grpc-Encoding"} {
+		body, protocol := bomb.Bytes(), "Connect"
+		if strings.Contains(contentType, "grpc") {
+			body, protocol = slices.Concat(envelope, body), "gRPC"
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/allthings.ticket.v1.TicketEventService/TicketCreated", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", contentType)
+		request.Header.Set(encoding, "gzip")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		response, err := newClient(t, s, protocol).http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		// In gRPC-Web's answers the trailers are in the body.
+		code := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") + string(answer)
+		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want && !strings.Contains(code, "grpc-status: "+want) {
+			t.Errorf("%s: %q, want RESOURCE_EXHAUSTED", contentType, code)
+		}
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > inflated/4 {
+			t.Errorf("%s: %d bytes were allocated", contentType, allocated)
+		}
+	}
+}
+
+// zeros is an endless file of zeros.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestACallEndsAtItsDeadlineAndSoDoesItsWork(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			release := make(chan struct{})
+			worked := make(chan error, 2)
 			s := mustServe(t, stubStore{call: func(ctx context.Context) error {
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-release:
-					return nil
-				}
+				<-ctx.Done()
+				worked <- ctx.Err()
+				return ctx.Err()
 			}})
-			defer close(release)
 			c := newClient(t, s, protocol)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if _, err := c.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t"}); connect.CodeOf(err) != connect.CodeDeadlineExceeded {
 				t.Errorf("reading: %v, want DEADLINE_EXCEEDED", err)
 			}
-			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+			select {
+			case err := <-worked:
+				// Which of the two is first depends on who looks at the clock first: the caller then hangs up.
+				if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+					t.Errorf("the store's work ended with %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the store still works, ten seconds after the deadline")
+			}
+		})
+	}
+}
+
+// TestRecordingGoesOnAfterTheDeadline has a deadline pass while an event is being written: whether it is recorded is not for the deadline
+// to decide.
+func TestRecordingGoesOnAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			release, ended := make(chan struct{}), make(chan error, 1)
+			s := mustServe(t, stubStore{call: func(ctx context.Context) error {
+				<-release
+				ended <- ctx.Err()
+				return nil
+			}})
+			c := newClient(t, s, protocol)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if _, err := c.TicketCreated(ctx, created("e", "t", 1)); connect.CodeOf(err) != connect.CodeDeadlineExceeded {
 				t.Errorf("recording: %v, want DEADLINE_EXCEEDED", err)
+			}
+			close(release)
+			if err := <-ended; err != nil {
+				t.Errorf("the commit was told to end: %v", err)
 			}
 		})
 	}

@@ -36,3 +36,9 @@ func Token(request proto.Message, place []byte) string {
 	}
 	return ""
 }
+
+// MaxBodyTime is how long a caller may take over its request.
+const MaxBodyTime = maxBodyTime
+
+// PingAfter is how long a connection may be silent before the other end is asked whether it is there, and how long its answer may take.
+const PingAfter = pingAfter

@@ -41,6 +41,12 @@ const (
 	maxCallTime = 25 * time.Second
 	// maxStreams is how many calls one HTTP/2 connection has at the same time: more than a gateway keeps in flight.
 	maxStreams = 1024
+	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 5 Mbit/s.
+	maxBodyTime = 30 * time.Second
+	// pingAfter is how long an HTTP/2 connection may be silent before the other end is asked whether it is still there, and pingTimeout how
+	// long its answer may take. A connection without an answer is closed, and its calls end: streams, which live as long as their callers,
+	// would otherwise wait for machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives do it, within minutes.
+	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
 )
 
 var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1connect.TicketServiceName}
@@ -106,6 +112,8 @@ type Security struct {
 	Tokens *credentials.Current
 	// TLS is the configuration with the service's certificate. Nil means cleartext.
 	TLS *tls.Config
+	// Origins are those of the web pages that may call from a browser, each good for [CheckOrigin]. Without any, none may.
+	Origins []string
 }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
@@ -113,9 +121,12 @@ type Security struct {
 // There is no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from, when the
 // server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
-	handler := s.handler
+	handler := inTime(s.handler, maxBodyTime)
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
+	}
+	if len(security.Origins) > 0 {
+		handler = shareWithPages(handler, security.Origins)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
@@ -125,7 +136,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 		Handler:           handler,
 		TLSConfig:         security.TLS,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/protobuf/proto"
+	_ "modernc.org/sqlite" // the driver; pure Go
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+)
+
+// schema is what the file holds: the tickets as they came, so that fields which only a newer contract knows are kept, and the token.
+//
+// stale marks what was in the copy before it was started again, and has not come since.
+const schema = `
+CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
+CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
+INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');`
+
+// ErrNotFound says that a ticket is not in the copy.
+var ErrNotFound = errors.New("there is no such ticket in the copy")
+
+// Copy is a copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile.
+type Copy struct {
+	db *sql.DB
+}
+
+// OpenCopy opens the copy in an SQLite file, which it makes when it is missing.
+func OpenCopy(ctx context.Context, path string) (*Copy, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	options := url.Values{"_pragma": {
+		"busy_timeout(5000)",
+		// In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
+		// brought comes again.
+		"journal_mode(WAL)", "synchronous(NORMAL)",
+		// What is deleted is overwritten.
+		"secure_delete(ON)",
+	}}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+options.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Copy{db}, nil
+}
+
+// Close closes the file.
+func (c *Copy) Close() error { return c.db.Close() }
+
+// Token returns the token to go on with. It is empty in a new copy.
+func (c *Copy) Token(ctx context.Context) (token string, err error) {
+	err = c.db.QueryRowContext(ctx, "SELECT token FROM progress").Scan(&token)
+	return token, err
+}
+
+// Apply takes in what a message says, together with its token: both, or neither.
+func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse) error {
+	err := c.inTransaction(ctx, func(tx *sql.Tx) error {
+		switch {
+		case message.GetChange() != nil:
+			ticket := message.GetChange().GetTicket()
+			content, err := proto.Marshal(ticket)
+			if err != nil {
+				return err
+			}
+			// A ticket may come again, as it was or newer, and never older.
+			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content); err != nil {
+				return err
+			}
+		case message.GetLeft() != nil:
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = ?", message.GetLeft().GetTicketId()); err != nil {
+				return err
+			}
+		}
+		// The first walk over all tickets is over when a heartbeat, or a change by an event, comes. What has not come by then is gone.
+		if message.GetHeartbeat() != nil || message.GetChange().GetEvent() != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE stale"); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = ?", message.GetResumeToken())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED {
+		// It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
+		_, err = c.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	return err
+}
+
+// StartAgain drops the token. What is in the copy stays until all tickets have come again.
+func (c *Copy) StartAgain(ctx context.Context) error {
+	return c.inTransaction(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE tickets SET stale = 1; UPDATE progress SET token = ''")
+		return err
+	})
+}
+
+// Get returns a ticket of the copy. Its error is [ErrNotFound] when it is not in there: not known, or erased, or not come yet.
+func (c *Copy) Get(ctx context.Context, id string) (*ticketv1.Ticket, error) {
+	var content []byte
+	err := c.db.QueryRowContext(ctx, "SELECT ticket FROM tickets WHERE ticket_id = ?", id).Scan(&content)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("%w: %q", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ticket := &ticketv1.Ticket{}
+	return ticket, proto.Unmarshal(content, ticket)
+}
+
+// All goes through the tickets of the copy, by their ids.
+func (c *Copy) All(ctx context.Context) iter.Seq2[*ticketv1.Ticket, error] {
+	return func(yield func(*ticketv1.Ticket, error) bool) {
+		rows, err := c.db.QueryContext(ctx, "SELECT ticket FROM tickets ORDER BY ticket_id")
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var content sql.RawBytes
+			ticket := &ticketv1.Ticket{}
+			err := rows.Scan(&content)
+			if err == nil {
+				err = proto.Unmarshal(content, ticket)
+			}
+			if !yield(ticket, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (c *Copy) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := c.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	// It does nothing after a commit.
+	defer func() { _ = tx.Rollback() }()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

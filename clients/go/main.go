@@ -1,0 +1,86 @@
+// Command go keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for services of your
+// own: take what you need.
+//
+//	go run ./clients/go                  # follows until Ctrl-C
+//	go run ./clients/go --get <ticket>   # prints a ticket of the copy as JSON, also while another process follows
+//
+// A copy has to do five things right, and each is in one place here:
+//
+//   - The token is kept together with what it stands for, in one transaction ([Copy.Apply]).
+//   - After any interruption the stream goes on from the token ([Follow]), after a pause that grows and that chance has a part in.
+//   - A token that can't be served any more means to begin anew, and to drop what does not come again ([Copy.StartAgain]).
+//   - What is erased goes for good, from the file too ([Copy.Apply]).
+//   - A ticket that is not complete yet has empty fields which may have values at Allthings ([Copy.Get] says so).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	url := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
+	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each call, so it can be replaced")
+	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
+	get := flag.String("get", "", "print this ticket of the copy, and end")
+	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
+	flag.Parse()
+
+	tickets, err := OpenCopy(ctx, *path)
+	if err != nil {
+		return fmt.Errorf("opening the copy in %s: %w", *path, err)
+	}
+	defer func() { err = errors.Join(err, tickets.Close()) }()
+	switch {
+	case *get != "":
+		ticket, err := tickets.Get(ctx, *get)
+		if err != nil {
+			return err
+		}
+		if !ticket.GetComplete() {
+			fmt.Fprintln(os.Stderr, "not all of this ticket is known yet: fields that are empty here may have values at Allthings")
+		}
+		fmt.Println(protojson.Format(ticket))
+		return nil
+	case *list:
+		for ticket, err := range tickets.All(ctx) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(protojson.MarshalOptions{}.Format(ticket))
+		}
+		return nil
+	default:
+		return Follow(ctx, NewClient(*url, tokenFrom(*tokenFile)), tickets, slog.Default())
+	}
+}
+
+// tokenFrom returns a function that reads a token from a file each time, so that a new one counts at once. Without a file there is none.
+func tokenFrom(path string) func() (string, error) {
+	return func() (string, error) {
+		if path == "" {
+			return "", nil
+		}
+		content, err := os.ReadFile(path)
+		return strings.TrimSpace(string(content)), err
+	}
+}

@@ -1,0 +1,204 @@
+"""Keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it.
+
+It is an example for services of your own: take what you need.
+
+    python3 clients/python/follow_tickets.py                 # follows until Ctrl-C
+    python3 clients/python/follow_tickets.py --get <ticket>  # prints a ticket of the copy as JSON, also while another process follows
+
+A copy has to do five things right, and each is in one place here:
+
+- The token is kept together with what it stands for, in one transaction (Copy.apply).
+- After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
+- A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.start_again).
+- What is erased goes for good, from the file too (Copy.apply).
+- A ticket that is not complete yet has empty fields which may have values at Allthings (look_up says so).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf.json_format import MessageToJson
+
+from allthings.ticket.v1.ticket_pb2 import Ticket
+from allthings.ticket.v1.ticket_service_pb2 import TicketLeft, WatchTicketsRequest, WatchTicketsResponse
+from allthings.ticket.v1.ticket_service_pb2_grpc import TicketServiceStub
+
+log = logging.getLogger("follow_tickets")
+
+# How long one stream lasts, in seconds, before it goes on as another. So nothing hangs for ever, whatever is in between, and when there are
+# more replicas of ticketsvc than before, they get their share.
+STREAM_TIME = 15 * 60
+# Bounds of the pauses between attempts, in seconds.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+CHANNEL_OPTIONS = [
+    # A ticket is a few kilobytes. It can be some megabytes, and gRPC takes 4 MiB unless told.
+    ("grpc.max_receive_message_length", 64 << 20),
+    # A connection that is silent for so long is asked whether the other end is still there, in milliseconds. Heartbeats come more often.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Otherwise it is two minutes after a long outage before gRPC looks again.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+
+# The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy before
+# it was started again, and has not come since.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
+CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
+INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');
+"""
+
+
+class Copy:
+    """A copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=5)
+        # In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
+        # brought comes again.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        # What is deleted is overwritten.
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def token(self) -> str:
+        """Returns the token to go on with. It is empty in a new copy."""
+        (token,) = self._db.execute("SELECT token FROM progress").fetchone()
+        return str(token)
+
+    def apply(self, message: WatchTicketsResponse) -> None:
+        """Takes in what a message says, together with its token: both, or neither."""
+        with self._db:  # a transaction
+            kind = message.WhichOneof("message")
+            if kind == "change":
+                # A ticket may come again, as it was or newer, and never older.
+                ticket = message.change.ticket
+                row = (ticket.ticket_id, ticket.SerializeToString())
+                self._db.execute("INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", row)
+            elif kind == "left":
+                self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.left.ticket_id,))
+            # The first walk over all tickets is over when a heartbeat, or a change by an event, comes. What has not come by then is gone.
+            if kind == "heartbeat" or message.change.HasField("event"):
+                self._db.execute("DELETE FROM tickets WHERE stale")
+            self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
+        if message.left.reason == TicketLeft.REASON_ERASED:
+            # It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def start_again(self) -> None:
+        """Drops the token. What is in the copy stays until all tickets have come again."""
+        with self._db:
+            self._db.execute("UPDATE tickets SET stale = 1")
+            self._db.execute("UPDATE progress SET token = ''")
+
+    def get(self, ticket_id: str) -> Ticket | None:
+        """Returns a ticket of the copy, None when it is not in there: not known, or erased, or not come yet."""
+        row = self._db.execute("SELECT ticket FROM tickets WHERE ticket_id = ?", (ticket_id,)).fetchone()
+        return Ticket.FromString(row[0]) if row else None
+
+    def all(self) -> Iterator[Ticket]:
+        """Goes through the tickets of the copy, by their ids."""
+        for (content,) in self._db.execute("SELECT ticket FROM tickets ORDER BY ticket_id"):
+            yield Ticket.FromString(content)
+
+
+def open_channel(url: str) -> grpc.Channel:
+    """Opens a channel to the ticketsvc at url, in cleartext for http and over TLS for https.
+
+    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names a file with authorities that vouch for its certificate, where the usual ones don't.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return grpc.secure_channel(f"{parts.hostname}:{parts.port or 443}", grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
+    return grpc.insecure_channel(f"{parts.hostname}:{parts.port or 80}", CHANNEL_OPTIONS)
+
+
+def follow(channel: grpc.Channel, token_file: Path | None, copy: Copy) -> NoReturn:
+    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass."""
+    stub = TicketServiceStub(channel)  # type: ignore[no-untyped-call]
+    failures = 0
+    while True:
+        try:
+            # Read each time, so that a token can be replaced.
+            metadata = [("authorization", f"Bearer {token_file.read_text().strip()}")] if token_file else []
+            stream = stub.WatchTickets(WatchTicketsRequest(resume_token=copy.token()), timeout=STREAM_TIME, metadata=metadata)
+            log.info("following")
+            for message in stream:
+                copy.apply(message)
+                failures = 0
+            log.warning("the stream ended without an error")
+        except grpc.RpcError as err:
+            code = err.code()
+            if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
+                raise
+            if code == grpc.StatusCode.OUT_OF_RANGE:
+                log.warning("the token can't be served any more: starting again")
+                copy.start_again()
+            elif code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+                log.error("ticketsvc refuses the token: give one of the scope read (%s)", err.details())
+            elif code != grpc.StatusCode.DEADLINE_EXCEEDED:
+                log.warning("the stream ended: %s, %s", code.name, err.details())
+        time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))))
+        failures += 1
+
+
+def look_up(copy: Copy, ticket_id: str) -> None:
+    """Prints a ticket of the copy."""
+    ticket = copy.get(ticket_id)
+    if ticket is None:
+        sys.exit(f"there is no such ticket in the copy: {ticket_id!r}")
+    if not ticket.complete:
+        print("not all of this ticket is known yet: fields that are empty here may have values at Allthings", file=sys.stderr)
+    print(MessageToJson(ticket))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Keeps a copy of all tickets in step with ticketsvc.")
+    parser.add_argument("--url", default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
+    parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
+    parser.add_argument("--copy", type=Path, default=Path("data/tickets-python.db"), help="SQLite file of the copy (default %(default)s)")
+    parser.add_argument("--get", metavar="TICKET", help="print this ticket of the copy, and end")
+    parser.add_argument("--list", action="store_true", help="print all tickets of the copy, one a line, and end")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    copy = Copy(arguments.copy)
+    try:
+        if arguments.get is not None:
+            look_up(copy, arguments.get)
+        elif arguments.list:
+            for ticket in copy.all():
+                print(MessageToJson(ticket, indent=None))
+        else:
+            # SIGTERM ends it as Ctrl-C does.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with open_channel(arguments.url) as channel:
+                follow(channel, arguments.token_file, copy)
+    except KeyboardInterrupt:
+        log.info("stopped")
+    finally:
+        copy.close()
+
+
+if __name__ == "__main__":
+    main()

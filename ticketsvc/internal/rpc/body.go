@@ -1,0 +1,64 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
+)
+
+// inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment at
+// which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
+//
+// Reflection is left out: it is a stream in both directions, of which a client may keep its side open while it thinks.
+func inTime(next http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.Body != http.NoBody && !isReflection(request.URL.Path) {
+			body := &timedBody{ReadCloser: request.Body, controller: http.NewResponseController(w), limit: limit}
+			// A server's connection takes deadlines, so it can't fail, here and below.
+			_ = body.controller.SetReadDeadline(time.Now().Add(limit))
+			if request.ProtoMajor == 1 {
+				body.endConnection = func() { w.Header().Set("Connection", "close") }
+			}
+			request.Body = body
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
+func isReflection(path string) bool {
+	return strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") || strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
+}
+
+// timedBody is a request's body that has to come in time.
+type timedBody struct {
+	io.ReadCloser
+	controller *http.ResponseController
+	limit      time.Duration
+	// endConnection keeps what is still to come of a late body from being read as the next request. Nil where frames tell them apart.
+	endConnection func()
+}
+
+// Read implements [io.Reader].
+//
+// At the end of the body the deadline goes: on HTTP/1.1 it is that of the connection, on which net/http reads on while the call is
+// answered, to notice when its caller leaves.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == io.EOF:
+		_ = b.controller.SetReadDeadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if b.endConnection != nil {
+			b.endConnection()
+		}
+		err = connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("the request took longer than %v to come", b.limit))
+	}
+	return n, err
+}

@@ -1,0 +1,187 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+)
+
+// pipes is a listener whose connections are in memory, so that time can be made to pass.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error { close(p.done); return nil }
+
+func (*pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// servePipe serves a store on one connection in memory, until the end of the test, and returns the caller's end of it.
+func servePipe(t *testing.T, store stubStore) net.Conn {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	service := rpc.New(store, func(context.Context) error { return nil }, log)
+	server := service.NewServer(rpc.Security{}, log)
+	ours, theirs := net.Pipe()
+	listener := &pipes{conns: make(chan net.Conn, 1), done: make(chan struct{})}
+	listener.conns <- theirs
+	served := make(chan error)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = ours.Close()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+		if err := service.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return ours
+}
+
+// frame is the type of an HTTP/2 frame, with its flags.
+type frame struct{ kind, flags byte }
+
+const (
+	settingsFrame, pingFrame, goAwayFrame = 4, 6, 7
+	acknowledges                          = 1
+)
+
+// readFrame returns the next frame and what it says.
+func readFrame(r io.Reader) (frame, []byte, error) {
+	var header [9]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return frame{}, nil, err
+	}
+	payload := make([]byte, binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))
+	_, err := io.ReadFull(r, payload)
+	return frame{header[3], header[4]}, payload, err
+}
+
+// TestACallerThatIsGoneIsNoticed has a caller that opens a connection and falls silent, as a machine does that was switched off: it is
+// asked, and once it does not answer the connection is closed. One that answers stays.
+func TestACallerThatIsGoneIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := servePipe(t, stubStore{})
+		write := func(bytes string) {
+			if _, err := io.WriteString(conn, bytes); err != nil {
+				t.Error(err)
+			}
+		}
+		const noSettings, acknowledged = "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
+		go write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + noSettings)
+		begin, pings := time.Now(), 0
+		for {
+			frame, payload, err := readFrame(conn)
+			if err != nil {
+				if pings != 2 || time.Since(begin) != 3*rpc.PingAfter {
+					t.Errorf("the connection ended after %v and %d pings (%v), want it to outlive the one that was answered", time.Since(begin), pings, err)
+				}
+				return
+			}
+			switch {
+			case frame.kind == settingsFrame && frame.flags != acknowledges:
+				go write(acknowledged)
+			case frame.kind == pingFrame:
+				if pings++; pings == 1 {
+					go write("\x00\x00\x08\x06\x01\x00\x00\x00\x00" + string(payload))
+				}
+			case frame.kind == goAwayFrame:
+				return
+			}
+		}
+	})
+}
+
+// TestARequestHasToComeInTime has callers that send their requests slower than anybody needs to, or stop half-way.
+func TestARequestHasToComeInTime(t *testing.T) {
+	for name, send := range map[string]func(conn net.Conn) error{
+		"half of it": func(conn net.Conn) error {
+			_, err := io.WriteString(conn, `{"ticketId":`)
+			return err
+		},
+		"a byte a second": func(conn net.Conn) error {
+			for {
+				if _, err := io.WriteString(conn, " "); err != nil {
+					return err
+				}
+				time.Sleep(time.Second)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
+				begin := time.Now()
+				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+				if _, err := io.WriteString(conn, head); err != nil {
+					t.Fatal(err)
+				}
+				sent := make(chan error)
+				go func() { sent <- send(conn) }()
+				answer, err := io.ReadAll(conn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begin); took < rpc.MaxBodyTime || took > rpc.MaxBodyTime+time.Second ||
+					!strings.Contains(string(answer), `{"code":"deadline_exceeded","message":"the request took longer than 30s to come"}`) {
+					t.Errorf("after %v: %q, want deadline_exceeded after %v", took, answer, rpc.MaxBodyTime)
+				}
+				// Sending ends with an error once the connection is closed, which is no news here.
+				_ = conn.Close()
+				<-sent
+			})
+		})
+	}
+}
+
+// TestARequestThatCameInTimeMayTakeLongToAnswer sees to it that the time for the request ends with it.
+func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callTime = rpc.MaxCallTime - time.Second
+		conn := servePipe(t, stubStore{call: func(ctx context.Context) error {
+			select {
+			case <-time.After(callTime):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}})
+		// It dawdles over the request, for most of the time that it has, and the answer takes long too.
+		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
+		if _, err := io.WriteString(conn, head); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(rpc.MaxBodyTime - time.Second)
+		if _, err := io.WriteString(conn, "}"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK") {
+			t.Errorf("%q, %v", answer, err)
+		}
+	})
+}

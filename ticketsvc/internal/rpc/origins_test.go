@@ -1,0 +1,126 @@
+package rpc_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+)
+
+// browse sends what a browser sends for a script of a page of origin, and returns the answer's status and headers.
+func browse(t *testing.T, s *server, method, origin string, headers map[string]string) (int, http.Header) {
+	t.Helper()
+	var body *strings.Reader
+	if body = strings.NewReader(""); method == http.MethodPost {
+		body = strings.NewReader("{}")
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, s.url+ticketv1connect.TicketServiceListTicketsProcedure, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Origin", origin)
+	for name, value := range headers {
+		request.Header.Set(name, value)
+	}
+	response, err := newClient(t, s, "Connect").http.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header
+}
+
+func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
+	t.Parallel()
+	const ours = "https://tickets.example.com"
+	closed := mustServe(t, mustOpenStore(t))
+	open := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours, "http://localhost:5173"}})
+	guarded := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})
+	for name, test := range map[string]struct {
+		s      *server
+		origin string
+		shared bool
+	}{
+		"no origins":                {closed, ours, false},
+		"one that is set":           {open, ours, true},
+		"another that is set":       {open, "http://localhost:5173", true},
+		"with tokens":               {guarded, ours, true},
+		"another, with tokens":      {guarded, "https://example.com", false},
+		"another":                   {open, "https://example.com", false},
+		"another scheme":            {open, "http://tickets.example.com", false},
+		"another port":              {open, ours + ":8443", false},
+		"a name below":              {open, "https://x.tickets.example.com", false},
+		"a name that ends the same": {open, "https://evil-tickets.example.com", false},
+		"a name that goes on":       {open, ours + ".evil.example", false},
+		"a file, or a sandbox":      {open, "null", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wantOrigin := ""
+			if test.shared {
+				wantOrigin = test.origin
+			}
+			status, headers := browse(t, test.s, http.MethodOptions, test.origin, map[string]string{"Access-Control-Request-Method": "POST",
+				"Access-Control-Request-Headers": "authorization,connect-protocol-version,connect-timeout-ms,content-type"})
+			if got := headers.Get("Access-Control-Allow-Origin"); got != wantOrigin {
+				t.Errorf("before the call: status %d, allowed origin %q, want %q", status, got, wantOrigin)
+			}
+			if asked := headers.Get("Access-Control-Allow-Headers"); strings.Contains(asked, "authorization") != test.shared {
+				t.Errorf("before the call: allowed headers %q", asked)
+			}
+			status, headers = browse(t, test.s, http.MethodPost, test.origin, map[string]string{"Content-Type": "application/json",
+				"Authorization": "Bearer " + tokens["read"]})
+			if got := headers.Get("Access-Control-Allow-Origin"); got != wantOrigin || status != http.StatusOK {
+				t.Errorf("the call: status %d, allowed origin %q, want %q", status, got, wantOrigin)
+			}
+			if got := headers.Get("Access-Control-Expose-Headers"); strings.Contains(got, "Grpc-Status") != test.shared {
+				t.Errorf("the call: exposed headers %q", got)
+			}
+			if got := headers.Get("Access-Control-Allow-Credentials"); got != "" {
+				t.Errorf("cookies are allowed: %q", got)
+			}
+		})
+	}
+}
+
+func TestAPreflightShowsNoTokenAndTheCallMust(t *testing.T) {
+	t.Parallel()
+	const ours = "https://tickets.example.com"
+	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})
+	if status, _ := browse(t, s, http.MethodOptions, ours, map[string]string{"Access-Control-Request-Method": "POST"}); status != http.StatusNoContent {
+		t.Errorf("before the call: status %d, want 204", status)
+	}
+	status, headers := browse(t, s, http.MethodPost, ours, map[string]string{"Content-Type": "application/json"})
+	if status != http.StatusUnauthorized || headers.Get("Access-Control-Allow-Origin") != ours {
+		t.Errorf("a call without a token: status %d, want 401, which the page can read", status)
+	}
+}
+
+func TestOriginsAreNamedAsBrowsersDo(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]string{
+		"https://tickets.example.com":     "",
+		"http://localhost:5173":           "",
+		"http://[::1]:5173":               "",
+		"https://tickets.example.com:443": "leave out the usual port",
+		"https://Tickets.example.com":     "lower case",
+		"https://tickets.example.com:":    "leave out the usual port",
+		"*":                               "wildcard",
+		"https://*.example.com":           "wildcard",
+		"https://tickets.example.com/":    "not an origin",
+		"https://user@example.com":        "not an origin",
+		"tickets.example.com":             "not an origin",
+		"file:///page.html":               "not an origin",
+		"null":                            "not an origin",
+		"https://":                        "not an origin",
+		"https://a b":                     "not an origin",
+	} {
+		if err := rpc.CheckOrigin(origin); (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "user")) {
+			t.Errorf("CheckOrigin(%q) = %v, want %q", origin, err, want)
+		}
+	}
+}
