@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
@@ -23,9 +24,9 @@ const MaxCallTime = maxCallTime
 // Bounded returns the interceptor that gives unary calls a deadline.
 func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return bounded(limit) }
 
-// Token returns a token that counts for a request, for a place of any bytes. It is empty where the request is wrong otherwise, or has no
-// token.
-func Token(request proto.Message, place []byte) string {
+// Token returns a token that counts for a request, for a place of any bytes, which in a feed is behind the id of the database. It is empty
+// where the request is wrong otherwise, or has no token.
+func Token(request proto.Message, database ticket.DatabaseID, place []byte) string {
 	switch request := request.(type) {
 	case *ticketv1.ListTicketsRequest:
 		if query, err := ticketpb.ToListQuery(request); err == nil {
@@ -33,6 +34,10 @@ func Token(request proto.Message, place []byte) string {
 		}
 	case *ticketv1.ListTicketEventsRequest:
 		return encodeToken(eventQuery(request.GetTicketId()), place)
+	case *ticketv1.WatchTicketsRequest:
+		if filter, err := ticketpb.ToWatchedFilter(request); err == nil {
+			return encodeToken(watchQuery(&filter), append(database[:], place...))
+		}
 	}
 	return ""
 }

@@ -48,8 +48,9 @@ var plantedIDs = []string{"t1", "t2", "t\x00", "é🥶", "%", strings.Repeat("i"
 
 // victim is a service that gets hostile requests.
 type victim struct {
-	handler http.Handler
-	log     *logBuffer
+	handler  http.Handler
+	log      *logBuffer
+	database ticket.DatabaseID
 }
 
 func newVictim(t testing.TB, store ticket.Store) *victim {
@@ -79,7 +80,7 @@ func newVictim(t testing.TB, store ticket.Store) *victim {
 	if _, err := store.Record(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	v := &victim{log: &logBuffer{}}
+	v := &victim{log: &logBuffer{}, database: store.DatabaseID()}
 	log := slog.New(slog.NewTextHandler(v.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := rpc.New(store, func(context.Context) error { return nil }, log)
 	t.Cleanup(func() { _ = service.Close(context.Background()) })
@@ -362,10 +363,10 @@ func (d *drawer) text(field protoreflect.FieldDescriptor) string {
 }
 
 // forge gives a request a token that counts for it, for a place of any bytes, where it has tokens.
-func forge(request proto.Message, place []byte) {
+func (v *victim) forge(request proto.Message, place []byte) {
 	for _, name := range []protoreflect.Name{"page_token", "resume_token"} {
 		if field := request.ProtoReflect().Descriptor().Fields().ByName(name); field != nil {
-			request.ProtoReflect().Set(field, protoreflect.ValueOfString(rpc.Token(request, place)))
+			request.ProtoReflect().Set(field, protoreflect.ValueOfString(rpc.Token(request, v.database, place)))
 		}
 	}
 }
@@ -376,6 +377,10 @@ var places = []string{
 	"\x01" + strings.Repeat("\x00", 12) + "t1", "\x01" + strings.Repeat("\xff", 12) + "t1",
 	"\x01\x00\x00\x00\x00\x6a\x18\xa6\x00\x00\x00\x00\x00\xed\xa0\x80", "\x00" + strings.Repeat("i", 256), "\x00" + strings.Repeat("i", 257),
 	strings.Repeat("\x00", 8), strings.Repeat("\x00", 7) + "\x01", strings.Repeat("\xff", 8), "\x7f" + strings.Repeat("\xff", 7),
+	strings.Repeat("\x00", 17), strings.Repeat("\x00", 17) + "t1", strings.Repeat("\x00", 16) + "\xff", "\x02" + strings.Repeat("\x00", 16),
+	"\x01" + strings.Repeat("\x00", 16), "\x01" + strings.Repeat("\x00", 16) + "t1", "\x01" + strings.Repeat("\x00", 16) + "t\x00",
+	"\x01" + strings.Repeat("\x00", 16) + "\xff", "\x01" + strings.Repeat("\x00", 16) + "\xed\xa0\x80",
+	"\x00\x7f" + strings.Repeat("\xff", 15), strings.Repeat("\x00", 8) + "\x01" + strings.Repeat("\x00", 8),
 }
 
 // Whatever a request says, it gets a code that is its own fault, and nothing personal is written of it.
@@ -394,7 +399,7 @@ func FuzzRequest(f *testing.F) {
 		d := drawer{choices: choices, a: strings.ToValidUTF8(a, "\ufffd"), b: strings.ToValidUTF8(b, "\ufffd"), number: number}
 		d.fill(request.ProtoReflect())
 		if d.choose(2) == 1 {
-			forge(request, []byte(b))
+			v.forge(request, []byte(b))
 		}
 		if body, ok := marshal(asJSON, request); ok && !erasesPlanted(request) {
 			v.check(t, called, asJSON, body, true)
@@ -443,7 +448,7 @@ func TestNastyValues(t *testing.T) {
 					if id := request.ProtoReflect().Descriptor().Fields().ByName("ticket_id"); id != nil {
 						request.ProtoReflect().Set(id, protoreflect.ValueOfString("t1"))
 					}
-					forge(request, []byte(place))
+					v.forge(request, []byte(place))
 					requests = append(requests, request)
 				}
 				for _, request := range requests {

@@ -107,9 +107,11 @@ func decodeCursor(place []byte) (c ticket.Cursor, ok bool) {
 		rest = rest[12:]
 	}
 	c.TicketID = string(rest)
-	// Databases take nothing but UTF-8 for a text.
-	return c, c.Time.Valid() && c.TicketID != "" && len(c.TicketID) <= ticket.MaxIDBytes && utf8.ValidString(c.TicketID)
+	return c, c.Time.Valid() && c.TicketID != "" && validID(c.TicketID)
 }
+
+// validID tells whether a token's id can be looked up: databases take nothing but UTF-8 for a text.
+func validID(id string) bool { return len(id) <= ticket.MaxIDBytes && utf8.ValidString(id) }
 
 func encodeSequence(sequence int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(sequence))
@@ -151,7 +153,7 @@ func decodePlace(place []byte) (database ticket.DatabaseID, p feed.Place, ok boo
 	p.Mark.Sequence = int64(binary.BigEndian.Uint64(rest[1:]))
 	copy(p.Mark.Fingerprint[:], rest[9:])
 	p.TicketID = string(rest[17:])
-	return database, p, rest[0] <= phaseWalk && p.Mark.Sequence >= 0 && len(p.TicketID) <= ticket.MaxIDBytes && (p.Walking || p.TicketID == "")
+	return database, p, rest[0] <= phaseWalk && p.Mark.Sequence >= 0 && (p.Walking || p.TicketID == "") && validID(p.TicketID)
 }
 
 func appendInstant(b []byte, i ticket.Instant) []byte {
