@@ -97,7 +97,8 @@ func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse)
 				return err
 			}
 		}
-		if left != nil || change.GetEvent() != nil || message.GetHeartbeat() != nil {
+		inStep := message.GetHeartbeat() != nil && !message.GetHeartbeat().GetWalking()
+		if inStep || left != nil || change.GetEvent() != nil {
 			// The walk is over: what is from an earlier one, and did not come in this one, is gone.
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE walk < (SELECT walk FROM progress)"); err != nil {
 				return err
@@ -209,6 +210,12 @@ func heartbeat(token string) *ticketv1.WatchTicketsResponse {
 		Heartbeat: &ticketv1.Heartbeat{}}}
 }
 
+func walking(token string) *ticketv1.WatchTicketsResponse {
+	message := heartbeat(token)
+	message.GetHeartbeat().Walking = true
+	return message
+}
+
 func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 	t.Parallel()
 	type messages = []*ticketv1.WatchTicketsResponse
@@ -255,7 +262,7 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 		"nothing goes before the walk is over": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
-				{messages{change("x", "a", 1, nil)}, connect.CodeUnavailable},
+				{messages{change("w", "a", 1, nil), walking("x")}, connect.CodeUnavailable},
 			},
 			"a1 b1", "  x",
 		},

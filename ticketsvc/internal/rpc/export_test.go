@@ -47,3 +47,6 @@ const MaxBodyTime = maxBodyTime
 
 // PingAfter is how long a connection may be silent before the other end is asked whether it is there, and how long its answer may take.
 const PingAfter = pingAfter
+
+// WatchResponse is what the feed's messages are on the wire.
+var WatchResponse = watchResponse

@@ -103,7 +103,9 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 	response := &ticketv1.WatchTicketsResponse{}
 	switch {
 	case m.Kind == feed.Heartbeat:
-		response.Message = &ticketv1.WatchTicketsResponse_Heartbeat{Heartbeat: &ticketv1.Heartbeat{SendTime: timestamppb.Now()}}
+		response.Message = &ticketv1.WatchTicketsResponse_Heartbeat{Heartbeat: &ticketv1.Heartbeat{
+			SendTime: timestamppb.Now(), Walking: m.Place.Walking,
+		}}
 	case m.Kind == feed.Change && m.Entry != nil:
 		response.Message = m.Entry.Rendered(renderChange).(*ticketv1.WatchTicketsResponse_Change)
 	case m.Kind == feed.Change:

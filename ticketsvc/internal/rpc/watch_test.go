@@ -10,6 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
@@ -62,6 +64,8 @@ func said(m *ticketv1.WatchTicketsResponse) string {
 		return fmt.Sprintf("%s %q", m.GetChange().GetTicket().GetTicketId(), m.GetChange().GetTicket().GetTitle())
 	case m.GetLeft() != nil:
 		return fmt.Sprintf("%s left: %v", m.GetLeft().GetTicketId(), m.GetLeft().GetReason())
+	case m.GetHeartbeat().GetWalking():
+		return "heartbeat in the walk"
 	case m.GetHeartbeat() != nil && m.GetHeartbeat().GetSendTime().IsValid():
 		return "heartbeat"
 	}
@@ -153,5 +157,15 @@ func TestAChangeIsTheEventAndTheTicketAsTheyAreShownElsewhere(t *testing.T) {
 	want := &ticketv1.TicketChange{Event: events.GetEvents()[0], Ticket: got.GetTicket()}
 	if !proto.Equal(want, s.Msg().GetChange()) {
 		t.Errorf("the change is %v, want %v", s.Msg().GetChange(), want)
+	}
+}
+
+func TestAHeartbeatSaysWhetherTheWalkIsOver(t *testing.T) {
+	t.Parallel()
+	for _, walking := range []bool{false, true} {
+		message := rpc.WatchResponse(&feed.Message{Kind: feed.Heartbeat, Place: feed.Place{Walking: walking}})
+		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetWalking() != walking {
+			t.Errorf("in the walk %v: %v", walking, message)
+		}
 	}
 }

@@ -815,7 +815,11 @@ func (x *TicketLeft) GetReason() TicketLeft_Reason {
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.
-	SendTime      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=send_time,json=sendTime,proto3" json:"send_time,omitempty"`
+	SendTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=send_time,json=sendTime,proto3" json:"send_time,omitempty"`
+	// Whether the walk is not over yet: a stream that is quiet, or about to end, can have a heartbeat in the middle of it.
+	//
+	// Whoever starts again drops what the walk did not bring with the first heartbeat in which this is false.
+	Walking       bool `protobuf:"varint,2,opt,name=walking,proto3" json:"walking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -855,6 +859,13 @@ func (x *Heartbeat) GetSendTime() *timestamppb.Timestamp {
 		return x.SendTime
 	}
 	return nil
+}
+
+func (x *Heartbeat) GetWalking() bool {
+	if x != nil {
+		return x.Walking
+	}
+	return false
 }
 
 // GetTicketStatsRequest is the request of GetTicketStats.
@@ -1233,9 +1244,10 @@ const file_allthings_ticket_v1_ticket_service_proto_rawDesc = "" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REASON_NO_LONGER_MATCHES\x10\x01\x12\x11\n" +
-	"\rREASON_ERASED\x10\x02\"D\n" +
+	"\rREASON_ERASED\x10\x02\"^\n" +
 	"\tHeartbeat\x127\n" +
-	"\tsend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\"R\n" +
+	"\tsend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\x12\x18\n" +
+	"\awalking\x18\x02 \x01(\bR\awalking\"R\n" +
 	"\x15GetTicketStatsRequest\x129\n" +
 	"\x06filter\x18\x01 \x01(\v2!.allthings.ticket.v1.TicketFilterR\x06filter\"\xff\x01\n" +
 	"\x16GetTicketStatsResponse\x12\x1f\n" +
