@@ -35,7 +35,7 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 	case *ticketv1.ListTicketEventsRequest:
 		return encodeToken(eventQuery(request.GetTicketId()), place)
 	case *ticketv1.WatchTicketsRequest:
-		if filter, err := ticketpb.ToWatchedFilter(request); err == nil {
+		if filter, err := ticketpb.ToFilter(request.GetFilter()); err == nil {
 			return encodeToken(watchQuery(&filter), append(database[:], place...))
 		}
 	}

@@ -377,7 +377,7 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 			f := newFollower(uint64(i), filters[name])
 			f.whole = false // Events of erased tickets are left out.
 			followers[name] = f
-			filter, err := ticketpb.ToWatchedFilter(&ticketv1.WatchTicketsRequest{Filter: filters[name]})
+			filter, err := ticketpb.ToFilter(filters[name])
 			if err != nil {
 				t.Fatal(err)
 			}

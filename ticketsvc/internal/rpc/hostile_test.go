@@ -179,10 +179,9 @@ func mustUnmarshal[T any](t *testing.T, data []byte) (value T) {
 	return value
 }
 
-// acceptable are the codes that a request can get by its own fault, or by asking for what is not there yet. A stream that answers is ended
-// by the test.
+// acceptable are the codes that a request can get by its own fault. A stream that answers is ended by the test.
 var acceptable = []connect.Code{
-	connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeOutOfRange, connect.CodeResourceExhausted, connect.CodeUnimplemented,
+	connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeOutOfRange, connect.CodeResourceExhausted,
 }
 
 // check makes a call, and expects a code that is not the service's fault, and nothing personal in what is written of it. A request that can
