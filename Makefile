@@ -141,7 +141,7 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@echo "staticcheck"
 	@go tool staticcheck ./...
 	@! clients/find-python.sh >/dev/null 2>&1 || ! command -v mypy >/dev/null || { echo "mypy"; $(MAKE) client-python; \
-		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py; }
+		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py clients/python/test/call.py; }
 
 .PHONY: check
 check: lint check-generated test race bench-quick ## What CI checks, but for a moment of fuzzing (make fuzz)

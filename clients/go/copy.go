@@ -77,7 +77,8 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 				return err
 			}
 			// A ticket may come again, as it was or newer, and never older.
-			if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content); err != nil {
+			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content)
+			if err != nil {
 				return err
 			}
 		case message.GetLeft() != nil:

@@ -1,5 +1,5 @@
-// Command go keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for services of your
-// own: take what you need.
+// Command go keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for
+// services of your own: take what you need.
 //
 //	go run ./clients/go                  # follows until Ctrl-C
 //	go run ./clients/go --get <ticket>   # prints a ticket of the copy as JSON, also while another process follows
@@ -39,7 +39,7 @@ func main() {
 
 func run(ctx context.Context) (err error) {
 	url := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
-	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each call, so it can be replaced")
+	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each call")
 	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
 	get := flag.String("get", "", "print this ticket of the copy, and end")
 	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")

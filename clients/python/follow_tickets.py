@@ -37,8 +37,8 @@ from allthings.ticket.v1.ticket_service_pb2_grpc import TicketServiceStub
 
 log = logging.getLogger("follow_tickets")
 
-# How long one stream lasts, in seconds, before it goes on as another. So nothing hangs for ever, whatever is in between, and when there are
-# more replicas of ticketsvc than before, they get their share.
+# How long one stream lasts, in seconds, before it goes on as another. So nothing hangs for ever, whatever is in between, and when there
+# are more replicas of ticketsvc than before, they get their share.
 STREAM_TIME = 15 * 60
 # Bounds of the pauses between attempts, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -54,8 +54,8 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 
-# The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy before
-# it was started again, and has not come since.
+# The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy
+# before it was started again, and has not come since.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;

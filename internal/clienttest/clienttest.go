@@ -1,7 +1,7 @@
 // Package clienttest gives tests what callers in other languages, and at a command line, call ticketsvc with.
 //
-// Where a machine has no Node.js, or no gRPC for Python, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set to anything,
-// as CI does: then they fail.
+// Where a machine has no Node.js, or no gRPC for Python, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set to
+// anything, as CI does: then they fail.
 package clienttest
 
 import (
@@ -127,7 +127,7 @@ func mustRun(t testing.TB, name string, args ...string) string {
 	command.Stderr = &failure
 	printed, err := command.Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, &failure)
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, printed, &failure)
 	}
 	return string(printed)
 }

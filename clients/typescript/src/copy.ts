@@ -24,8 +24,8 @@ interface Line {
 /**
  * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file.
  *
- * That does for some ten thousand tickets. For more, or where the tickets should be in a database anyway, write each message and its token in
- * one transaction there, as the examples in Go and Python do.
+ * That does for some ten thousand tickets. For more, or where the tickets should be in a database anyway, write each message and its
+ * token in one transaction there, as the examples in Go and Python do.
  */
 export class Copy {
   #token = "";
@@ -95,8 +95,8 @@ export class Copy {
   }
 
   /**
-   * Drops what has not come again. The first walk over all tickets is over when a heartbeat, or a change by an event, comes; what has not come
-   * by then is gone.
+   * Drops what has not come again. The first walk over all tickets is over when a heartbeat, or a change by an event, comes; what has not
+   * come by then is gone.
    */
   #dropStale(): void {
     for (const id of this.#stale) {

@@ -8,8 +8,8 @@ import { TicketService } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
 import type { Copy } from "./copy.js";
 
 /**
- * How long one stream lasts before it goes on as another. So nothing hangs for ever, whatever is in between, and when there are more replicas of
- * ticketsvc than before, they get their share.
+ * How long one stream lasts before it goes on as another. So nothing hangs for ever, whatever is in between, and when there are more
+ * replicas of ticketsvc than before, they get their share.
  */
 const streamTimeMs = 15 * 60_000;
 /** Bounds of the pauses between attempts. */

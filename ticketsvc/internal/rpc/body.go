@@ -13,8 +13,8 @@ import (
 	"connectrpc.com/grpcreflect"
 )
 
-// inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment at
-// which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
+// inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
+// at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
 //
 // Reflection is left out: it is a stream in both directions, of which a client may keep its side open while it thinks.
 func inTime(next http.Handler, limit time.Duration) http.Handler {
