@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -17,6 +19,15 @@ func ErrorTranslator(log *slog.Logger) connect.Interceptor { return errorTransla
 
 // ErrSlow says that a watcher did not read for too long.
 var ErrSlow = errSlow
+
+// StreamLimits bound what a watcher that does not read can hold.
+type StreamLimits struct{ Slow, Stuck, Stopping, Admission time.Duration }
+
+// NewLimited is as [New], with other limits.
+func NewLimited(store ticket.Store, log *slog.Logger, limits feed.Limits, streams StreamLimits) *Service {
+	return newService(store, func(context.Context) error { return nil }, log, limits,
+		streamLimits{slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping, admission: streams.Admission})
+}
 
 // MaxCallTime is how long a unary call may take.
 const MaxCallTime = maxCallTime
@@ -50,3 +61,8 @@ const PingAfter = pingAfter
 
 // WatchResponse is what the feed's messages are on the wire.
 var WatchResponse = watchResponse
+
+// ResumeToken returns the token of a place under a filter.
+func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Place) string {
+	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
+}
