@@ -76,7 +76,7 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 			if err != nil {
 				return err
 			}
-			// A ticket may come again, as it was or newer, and never older.
+			// A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
 			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content)
 			if err != nil {
 				return err
@@ -86,8 +86,8 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 				return err
 			}
 		}
-		// The first walk over all tickets is over when a heartbeat, or a change by an event, comes. What has not come by then is gone.
-		if message.GetHeartbeat() != nil || message.GetChange().GetEvent() != nil {
+		// A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
+		if heartbeat := message.GetHeartbeat(); heartbeat != nil && !heartbeat.GetWalking() {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE stale"); err != nil {
 				return err
 			}

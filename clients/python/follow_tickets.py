@@ -91,14 +91,14 @@ class Copy:
         with self._db:  # a transaction
             kind = message.WhichOneof("message")
             if kind == "change":
-                # A ticket may come again, as it was or newer, and never older.
+                # A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
                 ticket = message.change.ticket
                 row = (ticket.ticket_id, ticket.SerializeToString())
                 self._db.execute("INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", row)
             elif kind == "left":
                 self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.left.ticket_id,))
-            # The first walk over all tickets is over when a heartbeat, or a change by an event, comes. What has not come by then is gone.
-            if kind == "heartbeat" or message.change.HasField("event"):
+            # A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
+            if kind == "heartbeat" and not message.heartbeat.walking:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
         if message.left.reason == TicketLeft.REASON_ERASED:

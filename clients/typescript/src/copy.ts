@@ -70,14 +70,11 @@ export class Copy {
   apply({ message, resumeToken }: WatchTicketsResponse): void {
     switch (message.case) {
       case "change": {
-        const { event, ticket } = message.value;
-        // A ticket may come again, as it was or newer, and never older.
+        const { ticket } = message.value;
+        // A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
         if (ticket !== undefined) {
           this.#tickets.set(ticket.ticketId, ticket);
           this.#stale.delete(ticket.ticketId);
-        }
-        if (event !== undefined) {
-          this.#dropStale();
         }
         break;
       }
@@ -87,7 +84,9 @@ export class Copy {
         this.#stale.delete(message.value.ticketId);
         break;
       case "heartbeat":
-        this.#dropStale();
+        if (!message.value.walking) {
+          this.#dropStale();
+        }
         break;
     }
     this.#token = resumeToken;
@@ -95,8 +94,7 @@ export class Copy {
   }
 
   /**
-   * Drops what has not come again. The first walk over all tickets is over when a heartbeat, or a change by an event, comes; what has not
-   * come by then is gone.
+   * Drops what has not come again. A heartbeat says when the first walk over all tickets is over; what has not come by then is gone.
    */
   #dropStale(): void {
     for (const id of this.#stale) {
