@@ -31,7 +31,8 @@ type Store struct {
 
 // Open opens the database at url, and makes or brings up to date the gateway's tables in it. Its errors are those of [postgresdb.Open].
 func Open(ctx context.Context, url string) (*Store, error) {
-	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway", Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections})
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway",
+		Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections})
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,8 @@ func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.u
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []sqlitedb.Migration{{Script: schema}}, Readers: 4})
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID,
+		Migrations: []sqlitedb.Migration{{Script: schema}}, Readers: 4})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticketsvc.events e WHERE position($1::bytea IN payload) > 0 OR"+
 			" e::text LIKE '%' || $2 || '%') + (SELECT count(*) FROM ticketsvc.tickets t WHERE position($1::bytea IN content) > 0 OR"+
 			" t::text LIKE '%' || $2 || '%') + (SELECT count(*) FROM ticketsvc.ticket_counts c WHERE c::text LIKE '%' || $2 || '%')"+
-			" + (SELECT count(*) FROM ticketsvc.ticket_count_changes c WHERE c::text LIKE '%' || $2 || '%')", []byte(personal), personal).Scan(&n); err != nil {
+			" + (SELECT count(*) FROM ticketsvc.ticket_count_changes c WHERE c::text LIKE '%' || $2 || '%')",
+			[]byte(personal), personal).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n

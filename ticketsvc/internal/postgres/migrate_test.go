@@ -50,7 +50,8 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1], Connections: 2})
+	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc",
+		Migrations: postgres.Migrations[:1], Connections: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

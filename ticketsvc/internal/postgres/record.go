@@ -197,7 +197,8 @@ func (c *ticketColumns) add(record *ticket.Record) {
 }
 
 func (c *ticketColumns) arguments() []any {
-	return []any{c.ids, c.statuses, c.appIDs, c.categoryIDs, c.assignees, c.propertyIDs, c.createTimes, c.updateTimes, c.stamps, c.contents, c.waits}
+	return []any{c.ids, c.statuses, c.appIDs, c.categoryIDs, c.assignees, c.propertyIDs, c.createTimes, c.updateTimes,
+		c.stamps, c.contents, c.waits}
 }
 
 // eventArguments returns rows of events, column by column.

@@ -1,7 +1,7 @@
 -- Stats: how many tickets there are, and which has waited longest.
 
--- Since when a ticket that is not closed has been in its status; '' for one that is closed or erased. stats.go fills it for the tickets that
--- are there.
+-- Since when a ticket that is not closed has been in its status; '' for one that is closed or erased. stats.go fills it for the tickets
+-- that are there.
 ALTER TABLE ticketsvc.tickets ADD COLUMN waiting_since text COLLATE "C" NOT NULL DEFAULT '';
 
 -- The ticket of each group that has waited longest is the first of it. Its columns are those of ticket_counts, then the order.

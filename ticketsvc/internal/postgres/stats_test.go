@@ -46,7 +46,8 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if unfolded > most || late != 0 || groups != 1 {
-			t.Errorf("%d changes are not folded, want %d at the most; %d of them are taken for folded; %d groups, want 1", unfolded, most, late, groups)
+			t.Errorf("%d changes are not folded, want %d at the most; %d of them are taken for folded; %d groups, want 1", unfolded, most,
+				late, groups)
 		}
 	}
 	record(3 * postgres.FoldEvery)
@@ -99,8 +100,8 @@ func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			plan := strings.Join(lines, "\n")
-			for _, want := range []string{"using tickets_by_wait on tickets t", "Index Cond: ((app_id = c.app_id) AND (category_id = c.category_id) AND" +
-				" (status = c.status) AND ((assigned_to = ''::text) = c.unassigned))"} {
+			for _, want := range []string{"using tickets_by_wait on tickets t", "Index Cond: ((app_id = c.app_id) AND" +
+				" (category_id = c.category_id) AND (status = c.status) AND ((assigned_to = ''::text) = c.unassigned))"} {
 				if !strings.Contains(plan, want) {
 					t.Errorf("the plan is\n%s\nwant %s", plan, want)
 				}

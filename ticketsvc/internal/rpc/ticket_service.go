@@ -107,7 +107,8 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 }
 
 // GetTicketStats implements the RPC of that name.
-func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.GetTicketStatsRequest) (*ticketv1.GetTicketStatsResponse, error) {
+func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.GetTicketStatsRequest,
+) (*ticketv1.GetTicketStatsResponse, error) {
 	filter, err := ticketpb.ToFilter(request.GetFilter())
 	if err != nil {
 		return nil, err

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// groupStats and what narrowStats returns have a row for each group, or for tickets of one status, all assigned or all not. Its last column
-	// is what [ticket.ParseWaiting] reads. Without the plus SQLite would take the expression for a number, and not look it up in the index.
-	groupStats = "SELECT status, unassigned, tickets, coalesce((SELECT t.waiting_since || t.ticket_id FROM tickets t INDEXED BY tickets_by_wait" +
-		" WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status AND (t.assigned_to = '') = +c.unassigned" +
+	// groupStats and what narrowStats returns have a row for each group, or for tickets of one status, all assigned or all not. Its last
+	// column is what [ticket.ParseWaiting] reads. Without the plus SQLite would take the expression for a number, and not look it up in the
+	// index.
+	groupStats = "SELECT status, unassigned, tickets, coalesce((SELECT t.waiting_since || t.ticket_id FROM tickets t" +
+		" INDEXED BY tickets_by_wait WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status" +
+		" AND (t.assigned_to = '') = +c.unassigned" +
 		" AND t.waiting_since <> '' ORDER BY t.waiting_since, t.ticket_id LIMIT 1), '') FROM ticket_counts c"
 
 	countParameters = 5
@@ -100,8 +102,8 @@ func fillWaits(ctx context.Context, tx *sql.Tx) error {
 		since  string
 	}
 	for last, waits := int64(0), make([]wait, 0, fillSize); ; waits = waits[:0] {
-		rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, coalesce(nullif(create_time, ''), update_time), content FROM tickets WHERE number > ?"+
-			" AND erased = 0 AND status <> ? ORDER BY number LIMIT ?", last, int64(ticket.StatusClosed), fillSize)
+		rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, coalesce(nullif(create_time, ''), update_time), content FROM tickets"+
+			" WHERE number > ? AND erased = 0 AND status <> ? ORDER BY number LIMIT ?", last, int64(ticket.StatusClosed), fillSize)
 		if err != nil {
 			return err
 		}

@@ -104,8 +104,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		" WHERE number = ?"); err != nil {
 		return err
 	}
-	if s.addCounts, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned, tickets)"+
-		" VALUES ", "(?,?,?,?,?)", " ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"); err != nil {
+	if s.addCounts, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned,"+
+		" tickets) VALUES ", "(?,?,?,?,?)", " ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"); err != nil {
 		return err
 	}
 	if s.dropEmptyCounts, err = s.db.Writer.PrepareContext(ctx, dropEmptyCounts); err != nil {

@@ -127,7 +127,8 @@ func TestGroupChanges(t *testing.T) {
 		status("1", "new", "waiting-for-agent"), status("2", "new, and closed", "waiting-for-agent"), status("3", "new, and closed", "closed"),
 		status("4", "moved", "closed"), status("5", "as it was", "waiting-for-agent"),
 		status("6", "logged", "closed"), status("7", "failed", "closed"), status("8", "erased", "closed"), status("1", "new", "closed"),
-		status("9", "there and back", "closed"), status("a", "there and back", "waiting-for-agent"), status("b", "opened", "waiting-for-external"),
+		status("9", "there and back", "closed"), status("a", "there and back", "waiting-for-agent"),
+		status("b", "opened", "waiting-for-external"),
 		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Named: tickettest.Named("assigned_to", "app_id"),
 			Values: ticket.Ticket{AssignedTo: "user", AppID: "app"}},
 	})

@@ -41,8 +41,8 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	}
 }
 
-// recordMixed records tickets that differ in what filters and orders look at, and returns them. Half of them have one of three update times,
-// and some no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
+// recordMixed records tickets that differ in what filters and orders look at, and returns them. Half of them have one of three update
+// times, and some no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
 func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(3, 4))

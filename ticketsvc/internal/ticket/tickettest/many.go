@@ -31,9 +31,11 @@ func ManyTicket(number int) ticket.Change {
 		Named: Named("app_id", "title", "description", "status_text", "category_id", "assigned_to", "property_id", "create_time", "update_time",
 			"last_status_update_time"),
 		Values: ticket.Ticket{
-			AppID: fmt.Sprintf("82662ee4-0080-4960-8b8f-%012d", spread/7%manyApps), CategoryID: fmt.Sprintf("5d1f2c3b4a596877%08d", spread/3%manyCategories),
-			Title: "Heizung im Bad kalt", Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bitte um Rückruf am Nachmittag.",
-			StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", spread%manyUsers), PropertyID: fmt.Sprintf("property-%d", number/ticketsOfProperty),
+			AppID:      fmt.Sprintf("82662ee4-0080-4960-8b8f-%012d", spread/7%manyApps),
+			CategoryID: fmt.Sprintf("5d1f2c3b4a596877%08d", spread/3%manyCategories),
+			Title:      "Heizung im Bad kalt", Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bitte um Rückruf am Nachmittag.",
+			StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", spread%manyUsers),
+			PropertyID: fmt.Sprintf("property-%d", number/ticketsOfProperty),
 			CreateTime: opened, UpdateTime: opened, LastStatusUpdateTime: opened,
 		},
 	}
@@ -68,9 +70,9 @@ func RecordMany(tb testing.TB, store ticket.Store, first, end int) {
 }
 
 // BenchmarkStats tells how much longer stats take with a million tickets than with ten thousand, as the ratio of medians. Each iteration
-// reads both, so give a number of them, as in -benchtime 101x. Loading takes a few minutes; with -short there are a hundredth of all tickets,
-// and the ratio tells nothing. open is called for each size, and returns a new store, which it closes at the end of the benchmark, and what is to
-// be done once the store is loaded.
+// reads both, so give a number of them, as in -benchtime 101x. Loading takes a few minutes; with -short there are a hundredth of all
+// tickets, and the ratio tells nothing. open is called for each size, and returns a new store, which it closes at the end of the
+// benchmark, and what is to be done once the store is loaded.
 func BenchmarkStats(b *testing.B, open func(b *testing.B) (store ticket.Store, loaded func())) {
 	few, many := 10_000, 1_000_000
 	if testing.Short() {

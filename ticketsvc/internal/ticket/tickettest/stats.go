@@ -105,8 +105,8 @@ func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	c := ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(random.Int64N(50)),
 		Values: ticket.Ticket{
-			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-external"), AppID: pick("", "app1", "a\x00"), CategoryID: pick("c1", "c2"),
-			AssignedTo: pick("", "u1"), LastStatusUpdateTime: At(random.Int64N(9)), CreateTime: At(random.Int64N(9)),
+			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-external"), AppID: pick("", "app1", "a\x00"),
+			CategoryID: pick("c1", "c2"), AssignedTo: pick("", "u1"), LastStatusUpdateTime: At(random.Int64N(9)), CreateTime: At(random.Int64N(9)),
 		}}
 	for _, name := range []string{"status_text", "app_id", "category_id", "assigned_to", "last_status_update_time", "create_time"} {
 		if random.IntN(2) == 0 {
@@ -243,7 +243,8 @@ func testStatsOfOneMoment(t *testing.T, place Place) {
 				t.Errorf("%d tickets by status %v, want all %d in one", got.Total, got.ByStatus, tickets)
 			}
 			if waiting := got.LongestWaiting; waiting != nil {
-				if want := ticket.ParseStatus(words[(waiting.Since.Seconds-At(0).Seconds)%3]); got.ByStatus[want] != tickets || waiting.TicketID != "t000" {
+				want := ticket.ParseStatus(words[(waiting.Since.Seconds-At(0).Seconds)%3])
+				if got.ByStatus[want] != tickets || waiting.TicketID != "t000" {
 					t.Errorf("longest waits %+v, and by status there are %v", waiting, got.ByStatus)
 				}
 			} else if got.ByStatus[ticket.StatusClosed] != tickets {

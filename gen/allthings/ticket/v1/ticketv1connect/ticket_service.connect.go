@@ -102,9 +102,9 @@ type TicketServiceClient interface {
 	WatchTickets(context.Context, *v1.WatchTicketsRequest) (*connect.ServerStreamForClient[v1.WatchTicketsResponse], error)
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
-	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten thousand. With
-	// property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and updated_before alone
-	// with the number of tickets in the range.
+	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
+	// thousand. With property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and
+	// updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
@@ -298,9 +298,9 @@ type TicketServiceHandler interface {
 	WatchTickets(context.Context, *v1.WatchTicketsRequest, *connect.ServerStream[v1.WatchTicketsResponse]) error
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
-	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten thousand. With
-	// property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and updated_before alone
-	// with the number of tickets in the range.
+	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
+	// thousand. With property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and
+	// updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
