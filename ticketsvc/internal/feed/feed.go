@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -85,6 +86,8 @@ type Feed struct {
 	mu       sync.Mutex
 	watchers int
 	window   window
+	// erasures is that of the window.
+	erasures atomic.Int64
 	// changed is closed, and replaced by another, when the window has.
 	changed chan struct{}
 	// replaced is closed, and replaced by another, when the log was.
@@ -212,6 +215,7 @@ func (f *Feed) publish(change func(*window)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change(&f.window)
+	f.erasures.Store(f.window.erasures)
 	close(f.changed)
 	f.changed = make(chan struct{})
 }

@@ -80,6 +80,60 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	}
 }
 
+// TestWhatIsErasedIsNotSentOut erases tickets that were read before: for all watchers, for the next of one, or for the rest of a walk.
+func TestWhatIsErasedIsNotSentOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		limits := feed.DefaultLimits()
+		limits.WindowEntries = 4
+		f := newFeed(t, log, limits)
+		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
+		synctest.Wait()
+		log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
+		synctest.Wait()
+		log.record(updated("c1", "c", "open"))
+		has := mustWatch(t, f, ticket.Filter{}, &begin)
+		expect(t, has, "a by a1 is open")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		log.erase("b")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		if _, bytes := f.WindowSize(); bytes != 2*len("open") {
+			t.Errorf("the window has %d bytes, and two entries with tickets", bytes)
+		}
+		late := mustWatch(t, f, ticket.Filter{}, &begin)
+		expect(t, late, "a by a1 is open", "c by c1 is open", "b is erased", "heartbeat")
+		expect(t, has, "c by c1 is open", "b is erased", "heartbeat")
+
+		// Those that are behind the window, or in the walk, have read it by themselves.
+		log.record(updated("d1", "d", "open"), updated("e1", "e", "open"), updated("f1", "f", "open"))
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		behind, walking := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, behind, "a by a1 is open")
+		expect(t, walking, "a is open", "c is open")
+		log.erase("d")
+		log.erase("f")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		expect(t, behind, "c by c1 is open", "b is erased", "e by e1 is open", "d is erased", "f is erased", "heartbeat")
+		expect(t, walking, "e is open", "heartbeat", "d is erased", "f is erased")
+
+		// More were erased than are remembered.
+		walking = mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, walking, "a is open")
+		log.erase("c")
+		for i := range 10 {
+			log.erase(fmt.Sprint("other", i))
+		}
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		expect(t, walking, "e is open", "heartbeat", "c is erased", "other0 is erased")
+	})
+}
+
 func TestHeartbeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -149,7 +149,7 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 		e := ticket.Entry{Event: m.event(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			shown := record.Ticket
-			e.Ticket, e.Bytes = &shown, len(shown.Title)
+			e.Ticket, e.Bytes = &shown, len(shown.Title)+len(shown.StatusText)
 		}
 		if bytes += e.Bytes; len(entries) > 0 && bytes > limit.Bytes {
 			break

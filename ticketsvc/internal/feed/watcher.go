@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -57,6 +58,8 @@ type Watcher struct {
 	// tickets and entries are what was read and not dealt with yet.
 	tickets []ticket.Ticket
 	entries []*Entry
+	// erasures is the number of the last erasure that is left out of them.
+	erasures int64
 	// buffer is what entries of the window are taken into.
 	buffer [handful]*Entry
 	// walked is how far the walk has been read: up to this ticket, or to its end.
@@ -153,6 +156,7 @@ func (w *Watcher) next(ctx context.Context) (Message, error) {
 		if err := w.checkOn(ctx); err != nil {
 			return Message{}, err
 		}
+		w.forgetErased()
 		var message Message
 		var said bool
 		var err error
@@ -195,6 +199,26 @@ func (w *Watcher) checkOn(ctx context.Context) error {
 func (w *Watcher) isStopping() bool { return w.feed.stopping.Err() != nil }
 
 func (w *Watcher) heartbeat() Message { return Message{Kind: Heartbeat, Place: w.place} }
+
+// forgetErased drops what was read of tickets that were erased since, or all that was read when it is not known which were: the watcher
+// may take long over what it has read.
+func (w *Watcher) forgetErased() {
+	f := w.feed
+	if f.erasures.Load() == w.erasures {
+		return
+	}
+	f.mu.Lock()
+	erased, known := f.window.erasedSince(w.erasures)
+	w.erasures = f.window.erasures
+	f.mu.Unlock()
+	if !known {
+		w.tickets, w.entries = nil, nil
+		w.walked, w.walkRead = w.place.TicketID, false
+		return
+	}
+	w.tickets = slices.DeleteFunc(w.tickets, func(t ticket.Ticket) bool { return erased[t.ID] })
+	dropErased(w.entries, erased)
+}
 
 // walk goes on with the walk.
 func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err error) {
