@@ -49,34 +49,55 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 		"d is erased", "g leaves by g3")
 }
 
+// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail read
+// them, and what is before it as they are.
 func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	t.Parallel()
-	log := newMemory()
-	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "open"))
-	f := newFeed(t, log, feed.DefaultLimits())
-	first := mustWatch(t, f, closed, nil)
-	var places []feed.Place
-	want := []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"}
-	for i, say := range want {
-		places = append(places, expect(t, first, say).Place)
-		if i == 2 {
-			log.record(updated("c2", "c", "closed"))
-		} else if i == 3 {
-			log.record(updated("d1", "d", "open"), updated("c3", "c", "open"))
-			log.erase("a")
-		}
-	}
-	log.record(updated("b2", "b", "closed"))
-	expect(t, first, "b by b2 is closed")
-	for i, place := range places {
-		w := mustWatch(t, f, closed, &place)
-		if i > 1 {
-			// c is open again by now, so that it does not come.
-			expect(t, w, map[int][]string{2: {"c leaves by c3", "a is erased"}, 3: {"c leaves by c3", "a is erased"}, 4: {"a is erased"}}[i]...)
-		} else {
-			expect(t, w, []string{"b is closed", "heartbeat", "c leaves by c3", "a is erased"}[i:]...)
-		}
-		expect(t, w, "b by b2 is closed")
+	for _, inWindow := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in the window %v", inWindow), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory()
+				log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "open"))
+				limits := feed.DefaultLimits()
+				if !inWindow {
+					limits.WindowEntries = 1
+				}
+				f := newFeed(t, log, limits)
+				first := mustWatch(t, f, closed, nil)
+				// The tail notes where it begins.
+				synctest.Wait()
+				var places []feed.Place
+				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
+					places = append(places, expect(t, first, say).Place)
+					if i == 2 {
+						log.record(updated("c2", "c", "closed"))
+					} else if i == 3 {
+						log.record(updated("d1", "d", "open"), updated("c3", "c", "open"))
+						log.erase("a")
+					}
+				}
+				log.record(updated("b2", "b", "closed"))
+				expect(t, first, "b by b2 is closed")
+				rest := []string{"c by c2 is closed", "c leaves by c3", "a is erased", "b by b2 is closed"}
+				if !inWindow {
+					rest = rest[1:] // c is open again by now, so that nothing is to be said of c2.
+				}
+				for i, place := range places {
+					w := mustWatch(t, f, closed, &place)
+					switch i {
+					case 0:
+						expect(t, w, "b is closed", "heartbeat")
+					case 1:
+						expect(t, w, "heartbeat")
+					case 3, 4, 5:
+						expect(t, w, []string{"c leaves by c3", "a is erased", "b by b2 is closed"}[i-3:]...)
+						continue
+					}
+					expect(t, w, rest...)
+				}
+			})
+		})
 	}
 }
 
