@@ -345,7 +345,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) })
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {})
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -553,7 +553,7 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 	})
 }
 
-// TestTheDatabaseIsAway has a database that fails, or does not answer, and comes back.
+// TestTheDatabaseIsAway has a database that fails, or does not answer, for a short time and for a long one.
 func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]bool{"it refuses": false, "it does not answer": true} {
@@ -571,37 +571,96 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					}
 					return nil
 				}
-				var errs atomic.Int64
+				var errs, recoveries atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) })
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) })
 				t.Cleanup(f.Close)
-				w, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
+				watch := func() *feed.Watcher {
+					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return w
+				}
+				w, walking := watch(), watch()
 				expect(t, w, "heartbeat")
+				synctest.Wait()
 				away.Store(true)
 				log.record(updated("a1", "a", "open"))
-				begin := time.Now()
-				expectEnd(t, walking, ticket.ErrUnavailable)
-				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
-					t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
-				}
-				if took := time.Since(begin); took > 2*limits.ReadTimeout {
-					t.Errorf("it took %v", took)
-				}
-				// Who has no need of the database waits for it.
-				expect(t, w, "heartbeat", "heartbeat", "heartbeat")
+				// Who has no need of the database waits for it, for a while.
+				time.Sleep(limits.Heartbeat / 3)
 				away.Store(false)
-				begin = time.Now()
-				expect(t, w, "a by a1 is open")
+				begin := time.Now()
+				place := expect(t, w, "a by a1 is open").Place
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
-				if errs.Load() != 1 {
-					t.Errorf("%d errors are told, want 1", errs.Load())
+				synctest.Wait()
+				if errs.Load() != 1 || recoveries.Load() != 1 {
+					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
+				}
+				// Then it is better off elsewhere.
+				away.Store(true)
+				log.record(updated("a2", "a", "open"))
+				var both sync.WaitGroup
+				begin = time.Now()
+				both.Go(func() {
+					if m, err := walking.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("in the walk it is told %q, %v; want ErrUnavailable", said(m), err)
+					}
+					if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
+					}
+					if took := time.Since(begin); took > 2*limits.ReadTimeout {
+						t.Errorf("it took %v", took)
+					}
+				})
+				var end error
+				for m := (feed.Message{}); end == nil; m, end = w.Next(t.Context()) {
+					if m.Kind != feed.Heartbeat {
+						t.Errorf("it is told %q", said(m))
+					}
+				}
+				if took := time.Since(begin); !errors.Is(end, ticket.ErrUnavailable) || took < limits.Heartbeat/2 ||
+					took > limits.Heartbeat+limits.ReadTimeout+limits.Poll {
+					t.Errorf("it ends with %v after %v", end, took)
+				}
+				both.Wait()
+				walking.Close()
+				w.Close()
+				time.Sleep(time.Minute)
+				away.Store(false)
+				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
+				synctest.Wait()
+				if errs.Load() != 2 || recoveries.Load() != 2 {
+					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
 				}
 			})
 		})
 	}
+}
+
+// TestTheTailAloneFails has a log that can't be read, in a database that answers otherwise.
+func TestTheTailAloneFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(_ context.Context, method string) error {
+			if method == "ReadLog" {
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
+		expectEnd(t, w, ticket.ErrUnavailable)
+		// Nobody is told that it is in step, and that all is well.
+		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &place), ticket.ErrUnavailable)
+	})
 }
 
 func TestAWatcherEndsWithItsContext(t *testing.T) {

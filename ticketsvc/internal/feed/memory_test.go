@@ -227,7 +227,7 @@ func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell
 // newFeed returns a feed of a log that has no errors. It ends with the test.
 func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
 	t.Helper()
-	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) })
+	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {})
 	t.Cleanup(f.Close)
 	return f
 }

@@ -138,8 +138,8 @@ func (w *Watcher) Close() {
 //
 // A heartbeat comes when the walk is over; otherwise when the watcher has, for the first time, been told of everything that there is; and
 // whenever nothing was said for a while. Errors, after which Next is not to be called again: [ErrStopping], [ErrReplaced], [ErrPlace],
-// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, and
-// ctx's.
+// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, or
+// the log could not be read for as long as a watcher hears nothing at the most: it may be that of another replica can; and ctx's.
 func (w *Watcher) Next(ctx context.Context) (Message, error) {
 	message, err := w.next(ctx)
 	if errors.Is(err, errQuiet) {
@@ -251,7 +251,7 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
 	f := w.feed
 	f.mu.Lock()
-	changed := f.changed
+	changed, lost := f.changed, f.lost
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
 	f.mu.Unlock()
 	switch {
@@ -266,6 +266,8 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	case len(entries) > 0:
 		w.entries = entries
 		return Message{}, false, nil
+	case lost:
+		return Message{}, false, fmt.Errorf("%w: the log can't be read", ticket.ErrUnavailable)
 	case atEnd && !w.greeted:
 		w.greeted = true
 		return w.heartbeat(), true, nil
