@@ -23,6 +23,8 @@ var (
 	ErrReplaced = errors.New("the log was replaced by another")
 	// ErrFull says that there are as many watchers as there may be.
 	ErrFull = errors.New("there are too many watchers")
+	// ErrBusy says that the watcher could not begin, because too many others read the database.
+	ErrBusy = errors.New("too many watchers read the database")
 	// ErrStopping says that the feed is stopping.
 	ErrStopping = errors.New("the feed is stopping")
 )
@@ -36,7 +38,7 @@ type Limits struct {
 	WindowEntries, WindowBytes int
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit
-	// Reads is how many watchers read the database at the same time.
+	// Reads is how many watchers read the database at the same time, beside the tail.
 	Reads int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
@@ -58,7 +60,7 @@ func DefaultLimits() Limits {
 		WindowBytes:   64 << 20,
 		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
 		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
-		Reads:         3, // One less than the connections that read an SQLite file.
+		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
 		ReadTimeout:   10 * time.Second,
 		Heartbeat:     15 * time.Second,
 		Poll:          time.Second,

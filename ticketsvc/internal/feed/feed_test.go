@@ -663,6 +663,73 @@ func TestTheTailAloneFails(t *testing.T) {
 	})
 }
 
+// TestReadsLeaveRoomForOthers has as many watchers as want to read a database that does not answer.
+func TestReadsLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		var reading atomic.Int64
+		log.before = func(ctx context.Context, _ string) error {
+			reading.Add(1)
+			defer reading.Add(-1)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		t.Cleanup(f.Close)
+		var watching sync.WaitGroup
+		for range 20 {
+			watching.Go(func() {
+				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); err == nil {
+					t.Error("a watcher began without the database")
+				}
+			})
+		}
+		synctest.Wait()
+		// An SQLite file has four connections to read by, of which other calls and the check of readiness need one.
+		if got := reading.Load(); got != 3 {
+			t.Errorf("the feed reads %d times at once, want 3", got)
+		}
+		watching.Wait()
+	})
+}
+
+// TestTooManyBeginAtOnce has watchers that wait for their turn to read for longer than a watcher may hear nothing.
+func TestTooManyBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.before = func(_ context.Context, method string) error {
+			if method == "LastMark" {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		var watching sync.WaitGroup
+		var begun, busy atomic.Int64
+		for range 20 {
+			watching.Go(func() {
+				w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+				switch {
+				case err == nil:
+					w.Close()
+					begun.Add(1)
+				case errors.Is(err, feed.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
+					busy.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		watching.Wait()
+		if begun.Load() != 4 || busy.Load() != 16 {
+			t.Errorf("%d watchers began and %d were told that too many do, want 4 and 16", begun.Load(), busy.Load())
+		}
+	})
+}
+
 func TestAWatcherEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -80,7 +80,7 @@ var errQuiet = errors.New("nothing was said for long")
 // Watch returns a watcher of the tickets that match filter, which is valid. It begins with a walk over all of them when from is nil, and
 // otherwise goes on from there. It is to be closed.
 //
-// Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
+// Errors: [ErrPlace], [ErrFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
 	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat)}
 	if err := w.enter(); err != nil {
@@ -97,7 +97,7 @@ func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*W
 		return err
 	})
 	if errors.Is(err, errQuiet) {
-		err = ticket.ErrUnavailable
+		err = ErrBusy
 	}
 	if err != nil {
 		w.Close()
