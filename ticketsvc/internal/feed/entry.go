@@ -29,6 +29,21 @@ func newEntry(e ticket.Entry) *Entry {
 	return &Entry{Entry: e, Mark: e.Event.Mark(), lookingBack: make(chan struct{}, 1)}
 }
 
+// dropErased replaces the entries of tickets that are erased by what is left of them, and returns how much smaller they are together. The
+// entries themselves are shared, and stay as they are.
+func dropErased(entries []*Entry, erased map[string]bool) (bytes int) {
+	for i, e := range entries {
+		if !erased[e.Event.TicketID] || e.Event.Name == ticket.Erased {
+			continue
+		}
+		event := e.Event
+		event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
+		entries[i] = newEntry(ticket.Entry{Event: event})
+		bytes += e.Bytes
+	}
+	return bytes
+}
+
 // Rendered returns what render makes of the entry. It is made once, for whoever asks first.
 func (e *Entry) Rendered(render func(*Entry) any) any {
 	e.rendering.Do(func() { e.rendered = render(e) })

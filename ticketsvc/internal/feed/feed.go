@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -22,6 +23,8 @@ var (
 	ErrReplaced = errors.New("the log was replaced by another")
 	// ErrFull says that there are as many watchers as there may be.
 	ErrFull = errors.New("there are too many watchers")
+	// ErrBusy says that the watcher could not begin, because too many others read the database.
+	ErrBusy = errors.New("too many watchers read the database")
 	// ErrStopping says that the feed is stopping.
 	ErrStopping = errors.New("the feed is stopping")
 )
@@ -35,7 +38,7 @@ type Limits struct {
 	WindowEntries, WindowBytes int
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit
-	// Reads is how many watchers read the database at the same time.
+	// Reads is how many watchers read the database at the same time, beside the tail.
 	Reads int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
@@ -57,7 +60,7 @@ func DefaultLimits() Limits {
 		WindowBytes:   64 << 20,
 		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
 		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
-		Reads:         3, // One less than the connections that read an SQLite file.
+		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
 		ReadTimeout:   10 * time.Second,
 		Heartbeat:     15 * time.Second,
 		Poll:          time.Second,
@@ -68,9 +71,10 @@ func DefaultLimits() Limits {
 
 // Feed feeds watchers. It is safe for concurrent use.
 type Feed struct {
-	log     ticket.Log
-	limits  Limits
-	onError func(error)
+	log        ticket.Log
+	limits     Limits
+	onError    func(error)
+	onRecovery func()
 
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
@@ -85,29 +89,34 @@ type Feed struct {
 	mu       sync.Mutex
 	watchers int
 	window   window
-	// changed is closed, and replaced by another, when the window has.
+	// erasures is that of the window.
+	erasures atomic.Int64
+	// lost tells that the tail has not been able to read the log for so long that watchers are better off elsewhere.
+	lost bool
+	// changed is closed, and replaced by another, when the window has, or the log is lost.
 	changed chan struct{}
 	// replaced is closed, and replaced by another, when the log was.
 	replaced chan struct{}
 }
 
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each time that it comes back from them.
-func New(log ticket.Log, limits Limits, onError func(error)) *Feed {
+// other replicas, once for each time that it comes back from them; onRecovery once it reads again.
+func New(log ticket.Log, limits Limits, onError func(error), onRecovery func()) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
-		log:      log,
-		limits:   limits,
-		onError:  onError,
-		woken:    make(chan struct{}, 1),
-		reads:    make(chan struct{}, limits.Reads),
-		cancel:   cancel,
-		stopping: stopping,
-		stop:     stop,
-		window:   window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
-		changed:  make(chan struct{}),
-		replaced: make(chan struct{}),
+		log:        log,
+		limits:     limits,
+		onError:    onError,
+		onRecovery: onRecovery,
+		woken:      make(chan struct{}, 1),
+		reads:      make(chan struct{}, limits.Reads),
+		cancel:     cancel,
+		stopping:   stopping,
+		stop:       stop,
+		window:     window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
+		changed:    make(chan struct{}),
+		replaced:   make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
 	f.running.Go(func() { f.tail(ctx) })
@@ -135,24 +144,39 @@ func (f *Feed) wake() {
 
 // tail reads the log, as long as there are watchers.
 func (f *Feed) tail(ctx context.Context) {
-	failing := false
+	// told says that onError was called, and onRecovery is to be.
+	told := false
+	// readable is when the log could be read last, while there were watchers.
+	readable := time.Now()
 	for {
-		wait := f.limits.Poll
-		grown, err := f.advance(ctx)
+		wait, woken := f.limits.Poll, f.woken
+		begin := time.Now()
+		last, watched := f.lastPublished()
+		grown, err := false, error(nil)
+		if watched {
+			grown, err = f.advance(ctx, last)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !failing:
+		case err != nil && !told:
 			f.onError(fmt.Errorf("reading the log: %w", err))
-		case grown:
-			wait = f.limits.Pause
+			told = true
+		case err == nil && told && watched:
+			f.onRecovery()
+			told = false
 		}
-		failing = err != nil
-		timer := time.NewTimer(wait)
-		woken := f.woken
-		if grown || failing {
+		if err == nil {
+			readable = begin
+		}
+		f.setLost(time.Since(readable) >= f.limits.Heartbeat)
+		if grown || err != nil {
 			woken = nil
 		}
+		if grown {
+			wait = f.limits.Pause
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-woken:
@@ -164,12 +188,8 @@ func (f *Feed) tail(ctx context.Context) {
 	}
 }
 
-// advance reads what has come to the log, and publishes it. Without watchers it forgets everything instead.
-func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
-	last, watched := f.lastPublished()
-	if !watched {
-		return false, nil
-	}
+// advance reads what has come to the log behind the last place, and publishes it; without that it publishes where the log ends.
+func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
 	defer cancel()
 	if last == nil {
@@ -192,7 +212,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 	return true, nil
 }
 
-// lastPublished returns the last place that was published, nil when none was.
+// lastPublished returns the last place that was published, nil when none was. Without watchers it forgets everything.
 func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -212,6 +232,22 @@ func (f *Feed) publish(change func(*window)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change(&f.window)
+	f.erasures.Store(f.window.erasures)
+	f.broadcast()
+}
+
+// setLost says whether the log is lost to watchers.
+func (f *Feed) setLost(lost bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost != lost {
+		f.lost = lost
+		f.broadcast()
+	}
+}
+
+// broadcast wakes all watchers. The caller holds mu.
+func (f *Feed) broadcast() {
 	close(f.changed)
 	f.changed = make(chan struct{})
 }

@@ -49,35 +49,110 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 		"d is erased", "g leaves by g3")
 }
 
+// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail read
+// them, and what is before it as they are.
 func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	t.Parallel()
-	log := newMemory()
-	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "open"))
-	f := newFeed(t, log, feed.DefaultLimits())
-	first := mustWatch(t, f, closed, nil)
-	var places []feed.Place
-	want := []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"}
-	for i, say := range want {
-		places = append(places, expect(t, first, say).Place)
-		if i == 2 {
-			log.record(updated("c2", "c", "closed"))
-		} else if i == 3 {
-			log.record(updated("d1", "d", "open"), updated("c3", "c", "open"))
-			log.erase("a")
-		}
+	for _, inWindow := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in the window %v", inWindow), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory()
+				log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "open"))
+				limits := feed.DefaultLimits()
+				if !inWindow {
+					limits.WindowEntries = 1
+				}
+				f := newFeed(t, log, limits)
+				first := mustWatch(t, f, closed, nil)
+				// The tail notes where it begins.
+				synctest.Wait()
+				var places []feed.Place
+				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
+					places = append(places, expect(t, first, say).Place)
+					if i == 2 {
+						log.record(updated("c2", "c", "closed"))
+					} else if i == 3 {
+						log.record(updated("d1", "d", "open"), updated("c3", "c", "open"))
+						log.erase("a")
+					}
+				}
+				log.record(updated("b2", "b", "closed"))
+				expect(t, first, "b by b2 is closed")
+				rest := []string{"c by c2 is closed", "c leaves by c3", "a is erased", "b by b2 is closed"}
+				if !inWindow {
+					rest = rest[1:] // c is open again by now, so that nothing is to be said of c2.
+				}
+				for i, place := range places {
+					w := mustWatch(t, f, closed, &place)
+					switch i {
+					case 0:
+						expect(t, w, "b is closed", "heartbeat")
+					case 1:
+						expect(t, w, "heartbeat")
+					case 3, 4, 5:
+						expect(t, w, []string{"c leaves by c3", "a is erased", "b by b2 is closed"}[i-3:]...)
+						continue
+					}
+					expect(t, w, rest...)
+				}
+			})
+		})
 	}
-	log.record(updated("b2", "b", "closed"))
-	expect(t, first, "b by b2 is closed")
-	for i, place := range places {
-		w := mustWatch(t, f, closed, &place)
-		if i > 1 {
-			// c is open again by now, so that it does not come.
-			expect(t, w, map[int][]string{2: {"c leaves by c3", "a is erased"}, 3: {"c leaves by c3", "a is erased"}, 4: {"a is erased"}}[i]...)
-		} else {
-			expect(t, w, []string{"b is closed", "heartbeat", "c leaves by c3", "a is erased"}[i:]...)
+}
+
+// TestWhatIsErasedIsNotSentOut erases tickets that were read before: for all watchers, for the next of one, or for the rest of a walk.
+func TestWhatIsErasedIsNotSentOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		limits := feed.DefaultLimits()
+		limits.WindowEntries = 4
+		f := newFeed(t, log, limits)
+		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
+		synctest.Wait()
+		log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
+		synctest.Wait()
+		log.record(updated("c1", "c", "open"))
+		has := mustWatch(t, f, ticket.Filter{}, &begin)
+		expect(t, has, "a by a1 is open")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		log.erase("b")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		if _, bytes := f.WindowSize(); bytes != 2*len("open") {
+			t.Errorf("the window has %d bytes, and two entries with tickets", bytes)
 		}
-		expect(t, w, "b by b2 is closed")
-	}
+		late := mustWatch(t, f, ticket.Filter{}, &begin)
+		expect(t, late, "a by a1 is open", "c by c1 is open", "b is erased", "heartbeat")
+		expect(t, has, "c by c1 is open", "b is erased", "heartbeat")
+
+		// Those that are behind the window, or in the walk, have read it by themselves.
+		log.record(updated("d1", "d", "open"), updated("e1", "e", "open"), updated("f1", "f", "open"))
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		behind, walking := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, behind, "a by a1 is open")
+		expect(t, walking, "a is open", "c is open")
+		log.erase("d")
+		log.erase("f")
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		expect(t, behind, "c by c1 is open", "b is erased", "e by e1 is open", "d is erased", "f is erased", "heartbeat")
+		expect(t, walking, "e is open", "heartbeat", "d is erased", "f is erased")
+
+		// More were erased than are remembered.
+		walking = mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, walking, "a is open")
+		log.erase("c")
+		for i := range 10 {
+			log.erase(fmt.Sprint("other", i))
+		}
+		time.Sleep(limits.Pause)
+		synctest.Wait()
+		expect(t, walking, "e is open", "heartbeat", "c is erased", "other0 is erased")
+	})
 }
 
 func TestHeartbeats(t *testing.T) {
@@ -270,7 +345,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) })
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {})
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -478,7 +553,7 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 	})
 }
 
-// TestTheDatabaseIsAway has a database that fails, or does not answer, and comes back.
+// TestTheDatabaseIsAway has a database that fails, or does not answer, for a short time and for a long one.
 func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]bool{"it refuses": false, "it does not answer": true} {
@@ -496,37 +571,163 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					}
 					return nil
 				}
-				var errs atomic.Int64
+				var errs, recoveries atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) })
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) })
 				t.Cleanup(f.Close)
-				w, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
+				watch := func() *feed.Watcher {
+					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return w
+				}
+				w, walking := watch(), watch()
 				expect(t, w, "heartbeat")
+				synctest.Wait()
 				away.Store(true)
 				log.record(updated("a1", "a", "open"))
-				begin := time.Now()
-				expectEnd(t, walking, ticket.ErrUnavailable)
-				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
-					t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
-				}
-				if took := time.Since(begin); took > 2*limits.ReadTimeout {
-					t.Errorf("it took %v", took)
-				}
-				// Who has no need of the database waits for it.
-				expect(t, w, "heartbeat", "heartbeat", "heartbeat")
+				// Who has no need of the database waits for it, for a while.
+				time.Sleep(limits.Heartbeat / 3)
 				away.Store(false)
-				begin = time.Now()
-				expect(t, w, "a by a1 is open")
+				begin := time.Now()
+				place := expect(t, w, "a by a1 is open").Place
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
-				if errs.Load() != 1 {
-					t.Errorf("%d errors are told, want 1", errs.Load())
+				synctest.Wait()
+				if errs.Load() != 1 || recoveries.Load() != 1 {
+					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
+				}
+				// Then it is better off elsewhere.
+				away.Store(true)
+				log.record(updated("a2", "a", "open"))
+				var both sync.WaitGroup
+				begin = time.Now()
+				both.Go(func() {
+					if m, err := walking.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("in the walk it is told %q, %v; want ErrUnavailable", said(m), err)
+					}
+					if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
+					}
+					if took := time.Since(begin); took > 2*limits.ReadTimeout {
+						t.Errorf("it took %v", took)
+					}
+				})
+				var end error
+				for m := (feed.Message{}); end == nil; m, end = w.Next(t.Context()) {
+					if m.Kind != feed.Heartbeat {
+						t.Errorf("it is told %q", said(m))
+					}
+				}
+				if took := time.Since(begin); !errors.Is(end, ticket.ErrUnavailable) || took < limits.Heartbeat/2 ||
+					took > limits.Heartbeat+limits.ReadTimeout+limits.Poll {
+					t.Errorf("it ends with %v after %v", end, took)
+				}
+				both.Wait()
+				walking.Close()
+				w.Close()
+				time.Sleep(time.Minute)
+				away.Store(false)
+				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
+				synctest.Wait()
+				if errs.Load() != 2 || recoveries.Load() != 2 {
+					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
 				}
 			})
 		})
 	}
+}
+
+// TestTheTailAloneFails has a log that can't be read, in a database that answers otherwise.
+func TestTheTailAloneFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(_ context.Context, method string) error {
+			if method == "ReadLog" {
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
+		expectEnd(t, w, ticket.ErrUnavailable)
+		// Nobody is told that it is in step, and that all is well.
+		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &place), ticket.ErrUnavailable)
+	})
+}
+
+// TestReadsLeaveRoomForOthers has as many watchers as want to read a database that does not answer.
+func TestReadsLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		var reading atomic.Int64
+		log.before = func(ctx context.Context, _ string) error {
+			reading.Add(1)
+			defer reading.Add(-1)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		t.Cleanup(f.Close)
+		var watching sync.WaitGroup
+		for range 20 {
+			watching.Go(func() {
+				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); err == nil {
+					t.Error("a watcher began without the database")
+				}
+			})
+		}
+		synctest.Wait()
+		// An SQLite file has four connections to read by, of which other calls and the check of readiness need one.
+		if got := reading.Load(); got != 3 {
+			t.Errorf("the feed reads %d times at once, want 3", got)
+		}
+		watching.Wait()
+	})
+}
+
+// TestTooManyBeginAtOnce has watchers that wait for their turn to read for longer than a watcher may hear nothing.
+func TestTooManyBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.before = func(_ context.Context, method string) error {
+			if method == "LastMark" {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		var watching sync.WaitGroup
+		var begun, busy atomic.Int64
+		for range 20 {
+			watching.Go(func() {
+				w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+				switch {
+				case err == nil:
+					w.Close()
+					begun.Add(1)
+				case errors.Is(err, feed.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
+					busy.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		watching.Wait()
+		if begun.Load() != 4 || busy.Load() != 16 {
+			t.Errorf("%d watchers began and %d were told that too many do, want 4 and 16", begun.Load(), busy.Load())
+		}
+	})
 }
 
 func TestAWatcherEndsWithItsContext(t *testing.T) {

@@ -149,7 +149,7 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 		e := ticket.Entry{Event: m.event(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			shown := record.Ticket
-			e.Ticket, e.Bytes = &shown, len(shown.Title)
+			e.Ticket, e.Bytes = &shown, len(shown.Title)+len(shown.StatusText)
 		}
 		if bytes += e.Bytes; len(entries) > 0 && bytes > limit.Bytes {
 			break
@@ -227,7 +227,7 @@ func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell
 // newFeed returns a feed of a log that has no errors. It ends with the test.
 func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
 	t.Helper()
-	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) })
+	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {})
 	t.Cleanup(f.Close)
 	return f
 }

@@ -157,7 +157,7 @@ func TestACopyFollows(t *testing.T) {
 			log.deaf = rapid.Bool().Draw(t, "no hints")
 			var feeds [2]*feed.Feed
 			for i := range feeds {
-				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) })
+				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) }, func() {})
 				defer feeds[i].Close()
 			}
 			c := &copier{log: log, filter: drawFilter(t), tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -57,6 +58,8 @@ type Watcher struct {
 	// tickets and entries are what was read and not dealt with yet.
 	tickets []ticket.Ticket
 	entries []*Entry
+	// erasures is the number of the last erasure that is left out of them.
+	erasures int64
 	// buffer is what entries of the window are taken into.
 	buffer [handful]*Entry
 	// walked is how far the walk has been read: up to this ticket, or to its end.
@@ -77,7 +80,7 @@ var errQuiet = errors.New("nothing was said for long")
 // Watch returns a watcher of the tickets that match filter, which is valid. It begins with a walk over all of them when from is nil, and
 // otherwise goes on from there. It is to be closed.
 //
-// Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
+// Errors: [ErrPlace], [ErrFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
 	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat)}
 	if err := w.enter(); err != nil {
@@ -94,7 +97,7 @@ func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*W
 		return err
 	})
 	if errors.Is(err, errQuiet) {
-		err = ticket.ErrUnavailable
+		err = ErrBusy
 	}
 	if err != nil {
 		w.Close()
@@ -135,8 +138,8 @@ func (w *Watcher) Close() {
 //
 // A heartbeat comes when the walk is over; otherwise when the watcher has, for the first time, been told of everything that there is; and
 // whenever nothing was said for a while. Errors, after which Next is not to be called again: [ErrStopping], [ErrReplaced], [ErrPlace],
-// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, and
-// ctx's.
+// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, or
+// the log could not be read for as long as a watcher hears nothing at the most: it may be that of another replica can; and ctx's.
 func (w *Watcher) Next(ctx context.Context) (Message, error) {
 	message, err := w.next(ctx)
 	if errors.Is(err, errQuiet) {
@@ -153,6 +156,7 @@ func (w *Watcher) next(ctx context.Context) (Message, error) {
 		if err := w.checkOn(ctx); err != nil {
 			return Message{}, err
 		}
+		w.forgetErased()
 		var message Message
 		var said bool
 		var err error
@@ -196,6 +200,26 @@ func (w *Watcher) isStopping() bool { return w.feed.stopping.Err() != nil }
 
 func (w *Watcher) heartbeat() Message { return Message{Kind: Heartbeat, Place: w.place} }
 
+// forgetErased drops what was read of tickets that were erased since, or all that was read when it is not known which were: the watcher
+// may take long over what it has read.
+func (w *Watcher) forgetErased() {
+	f := w.feed
+	if f.erasures.Load() == w.erasures {
+		return
+	}
+	f.mu.Lock()
+	erased, known := f.window.erasedSince(w.erasures)
+	w.erasures = f.window.erasures
+	f.mu.Unlock()
+	if !known {
+		w.tickets, w.entries = nil, nil
+		w.walked, w.walkRead = w.place.TicketID, false
+		return
+	}
+	w.tickets = slices.DeleteFunc(w.tickets, func(t ticket.Ticket) bool { return erased[t.ID] })
+	dropErased(w.entries, erased)
+}
+
 // walk goes on with the walk.
 func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err error) {
 	switch {
@@ -227,7 +251,7 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
 	f := w.feed
 	f.mu.Lock()
-	changed := f.changed
+	changed, lost := f.changed, f.lost
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
 	f.mu.Unlock()
 	switch {
@@ -242,6 +266,8 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	case len(entries) > 0:
 		w.entries = entries
 		return Message{}, false, nil
+	case lost:
+		return Message{}, false, fmt.Errorf("%w: the log can't be read", ticket.ErrUnavailable)
 	case atEnd && !w.greeted:
 		w.greeted = true
 		return w.heartbeat(), true, nil

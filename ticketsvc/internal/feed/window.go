@@ -15,17 +15,23 @@ type window struct {
 	base    ticket.Mark
 	entries []*Entry
 	bytes   int
+
+	// erasures numbers the erasures that were added. A start is one of a ticket that is not known: of what was erased before, nothing is.
+	erasures int64
+	// erased are the tickets of the last ones, since the window has started and at most maxEntries.
+	erased []string
 }
 
 // start makes the window begin, empty, behind a place.
 func (w *window) start(base ticket.Mark) {
 	w.clear()
 	w.base, w.started = base, true
+	w.erasures++
 }
 
 // clear drops everything.
 func (w *window) clear() {
-	*w = window{maxEntries: w.maxEntries, maxBytes: w.maxBytes}
+	*w = window{maxEntries: w.maxEntries, maxBytes: w.maxBytes, erasures: w.erasures}
 }
 
 // last returns the last place.
@@ -36,8 +42,21 @@ func (w *window) last() ticket.Mark {
 	return w.base
 }
 
-// add adds the entries that follow the last place, and drops the first ones that there is no room for any more.
+// add adds the entries that follow the last place, and drops the first ones that there is no room for any more. Of tickets that they erase
+// nothing is kept: what was read of one before must not be told any more.
 func (w *window) add(entries []*Entry) {
+	erased := map[string]bool{}
+	for _, e := range entries {
+		if e.Event.Name == ticket.Erased {
+			erased[e.Event.TicketID] = true
+			w.erasures++
+			w.erased = append(w.erased, e.Event.TicketID)
+		}
+	}
+	if len(erased) > 0 {
+		w.bytes -= dropErased(w.entries, erased)
+		w.erased = w.erased[max(0, len(w.erased)-w.maxEntries):]
+	}
 	for _, e := range entries {
 		w.entries = append(w.entries, e)
 		w.bytes += e.Bytes
@@ -49,6 +68,19 @@ func (w *window) add(entries []*Entry) {
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
 	}
+}
+
+// erasedSince returns the tickets of the erasures behind that number. known is false when these are not known any more.
+func (w *window) erasedSince(number int64) (tickets map[string]bool, known bool) {
+	first := w.erasures - int64(len(w.erased))
+	if number < first {
+		return nil, false
+	}
+	tickets = map[string]bool{}
+	for _, id := range w.erased[number-first:] {
+		tickets[id] = true
+	}
+	return tickets, true
 }
 
 // behind appends entries that follow a place to list, up to its capacity. atEnd tells that there are none: it is the last place. beforeStart

@@ -42,6 +42,7 @@ var codes = []struct {
 	{feed.ErrPlace, connect.CodeOutOfRange, "the resume token can't be served any more: start again without one", 0},
 	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token", retrySoon},
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
+	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token", 0},
 }

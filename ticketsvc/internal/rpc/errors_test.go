@@ -82,6 +82,7 @@ var wireCodes = []struct {
 	{feed.ErrPlace, connect.CodeOutOfRange, false},
 	{feed.ErrReplaced, connect.CodeUnavailable, true},
 	{feed.ErrFull, connect.CodeResourceExhausted, true},
+	{feed.ErrBusy, connect.CodeResourceExhausted, true},
 	{feed.ErrStopping, connect.CodeUnavailable, true},
 	{rpc.ErrSlow, connect.CodeResourceExhausted, false},
 	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument, false},

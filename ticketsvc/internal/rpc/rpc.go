@@ -68,6 +68,8 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	recorder := ticket.NewRecorder(store)
 	tickets := feed.New(store, limits, func(err error) {
 		log.Warn("the feed is late until this passes", "error", err)
+	}, func() {
+		log.Info("the feed reads the log again")
 	})
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxReadBytes),

@@ -811,7 +811,7 @@ func (x *TicketLeft) GetReason() TicketLeft_Reason {
 // Heartbeat keeps a quiet stream, and its token, alive.
 //
 // It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is silent
-// for much longer is dead.
+// for much longer is dead. Heartbeats stop where a replica can't follow the log any more: the stream ends instead, within half a minute.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.

@@ -86,14 +86,15 @@ type TicketServiceClient interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking` says that it is over. Then
-	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
-	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
-	// age. A heartbeat says when a resumed stream has caught up.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking`
+	// says that it is over. Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during
+	// the walk may so be there already. With a token comes exactly what came after its message, on any replica, for as long as the database
+	// is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
-	// service stops, after a last heartbeat) or after a pause (the database is away), with RESOURCE_EXHAUSTED because the caller did not read
-	// for 30 seconds, or because too many watch. The stream is cut where a caller does not read for two minutes.
+	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
+	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
+	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
 	//
 	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
 	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
@@ -282,14 +283,15 @@ type TicketServiceHandler interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking` says that it is over. Then
-	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
-	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
-	// age. A heartbeat says when a resumed stream has caught up.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking`
+	// says that it is over. Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during
+	// the walk may so be there already. With a token comes exactly what came after its message, on any replica, for as long as the database
+	// is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
-	// service stops, after a last heartbeat) or after a pause (the database is away), with RESOURCE_EXHAUSTED because the caller did not read
-	// for 30 seconds, or because too many watch. The stream is cut where a caller does not read for two minutes.
+	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
+	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
+	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
 	//
 	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
 	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
