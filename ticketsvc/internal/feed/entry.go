@@ -12,8 +12,8 @@ import (
 // Entry is an entry of the log, which all watchers share that come to it.
 type Entry struct {
 	ticket.Entry
-	// Mark is its place.
-	Mark ticket.Mark
+	// Seen is the last place of the log when its ticket was read, or later.
+	Seen ticket.Mark
 
 	rendering sync.Once
 	rendered  any
@@ -25,8 +25,8 @@ type Entry struct {
 	beforeErr   error
 }
 
-func newEntry(e ticket.Entry) *Entry {
-	return &Entry{Entry: e, Mark: e.Event.Mark(), lookingBack: make(chan struct{}, 1)}
+func newEntry(e ticket.Entry, seen ticket.Mark) *Entry {
+	return &Entry{Entry: e, Seen: seen, lookingBack: make(chan struct{}, 1)}
 }
 
 // dropErased replaces the entries of tickets that are erased by what is left of them, and returns how much smaller they are together. The
@@ -38,7 +38,7 @@ func dropErased(entries []*Entry, erased map[string]bool) (bytes int) {
 		}
 		event := e.Event
 		event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
-		entries[i] = newEntry(ticket.Entry{Event: event})
+		entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, e.Mark)
 		bytes += e.Bytes
 	}
 	return bytes

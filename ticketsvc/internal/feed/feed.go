@@ -268,6 +268,10 @@ func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.P
 	if err != nil {
 		return nil, err
 	}
+	seen, err := f.log.LastMark(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := f.checkPlace(ctx, place); err != nil {
 		return nil, err
 	}
@@ -276,7 +280,7 @@ func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.P
 		if want := place.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
 			return nil, fmt.Errorf("%w: its log has %d where %d is due", ticket.ErrCorrupt, read[i].Event.Sequence, want)
 		}
-		entries[i] = newEntry(read[i])
+		entries[i] = newEntry(read[i], seen)
 	}
 	return entries, nil
 }

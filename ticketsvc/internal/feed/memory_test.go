@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,6 +27,8 @@ type memory struct {
 
 	mu      sync.Mutex
 	changes []ticket.Change
+	// nonces are those of the changes. Each is new, also where a change comes again.
+	nonces  []int64
 	records map[string]*ticket.Record
 	erased  map[string]bool
 	corrupt map[string]bool
@@ -51,10 +54,27 @@ func (m *memory) record(changes ...ticket.Change) {
 			m.records[c.TicketID] = ticket.NewRecord(c.TicketID)
 		}
 		m.records[c.TicketID].Apply(c)
-		m.changes = append(m.changes, *c)
+		m.add(*c)
 	}
 	m.mu.Unlock()
 	m.ring()
+}
+
+var lastNonce atomic.Int64
+
+// add adds a place to the log. The caller holds mu.
+func (m *memory) add(c ticket.Change) {
+	m.changes, m.nonces = append(m.changes, c), append(m.nonces, lastNonce.Add(1))
+}
+
+// backup returns the log as it is, apart from it. There have been no erasures.
+func (m *memory) backup() *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := newMemory()
+	b.record(slices.Clone(m.changes)...)
+	b.nonces = slices.Clone(m.nonces)
+	return b
 }
 
 func (m *memory) erase(ticketID string) {
@@ -62,7 +82,7 @@ func (m *memory) erase(ticketID string) {
 	if !m.erased[ticketID] {
 		m.erased[ticketID] = true
 		delete(m.records, ticketID)
-		m.changes = append(m.changes, ticket.Change{Name: ticket.Erased, TicketID: ticketID})
+		m.add(ticket.Change{Name: ticket.Erased, TicketID: ticketID})
 	}
 	m.mu.Unlock()
 	m.ring()
@@ -108,6 +128,12 @@ func (m *memory) event(place int) ticket.Event {
 	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime, Content: c.Content()}
 }
 
+// mark returns the mark of a place. The caller holds mu.
+func (m *memory) mark(place int) ticket.Mark {
+	e := m.event(place)
+	return e.Mark(m.nonces[place-1])
+}
+
 func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }
 
 func (m *memory) LastMark(ctx context.Context) (ticket.Mark, error) {
@@ -133,8 +159,7 @@ func (m *memory) markAt(sequence int64) (ticket.Mark, error) {
 	if sequence > int64(len(m.changes)) {
 		return ticket.Mark{}, ticket.ErrNotFound
 	}
-	e := m.event(int(sequence))
-	return e.Mark(), nil
+	return m.mark(int(sequence)), nil
 }
 
 func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
@@ -146,7 +171,7 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 	var entries []ticket.Entry
 	bytes := 0
 	for place := int(after) + 1; place <= len(m.changes) && len(entries) < limit.Items; place++ {
-		e := ticket.Entry{Event: m.event(place)}
+		e := ticket.Entry{Event: m.event(place), Mark: m.mark(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			shown := record.Ticket
 			e.Ticket, e.Bytes = &shown, len(shown.Title)+len(shown.StatusText)

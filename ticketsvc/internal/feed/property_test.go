@@ -97,7 +97,7 @@ func (c *copier) take(m feed.Message) error {
 		return nil
 	}
 	e := m.Entry.Event
-	if e.Sequence <= c.sequence || m.Place.Mark != e.Mark() || m.Place.Walking {
+	if e.Sequence <= c.sequence || m.Place.Mark != m.Entry.Mark || m.Place.Walking {
 		return fmt.Errorf("behind place %d comes %d, and then %+v", c.sequence, e.Sequence, m.Place)
 	}
 	c.sequence = e.Sequence

@@ -17,10 +17,21 @@ const handful = 64
 type Place struct {
 	// Mark is the last place of the log that the watcher has dealt with; in the walk, the last one when the walk began.
 	Mark ticket.Mark
+	// Seen is the last place of the log of which the watcher can have been told, since tickets come as they are when they are read. It is not
+	// before Mark.
+	Seen ticket.Mark
 	// Walking tells whether the watcher is in the walk over all tickets.
 	Walking bool
 	// TicketID is, in the walk, that of the last ticket.
 	TicketID string
+}
+
+// later returns the later one of two marks of the same log.
+func later(a, b ticket.Mark) ticket.Mark {
+	if a.Sequence > b.Sequence {
+		return a
+	}
+	return b
 }
 
 // Kind says what a message is.
@@ -62,6 +73,8 @@ type Watcher struct {
 	erasures int64
 	// buffer is what entries of the window are taken into.
 	buffer [handful]*Entry
+	// seen is the last place of the log when tickets were read, or later.
+	seen ticket.Mark
 	// walked is how far the walk has been read: up to this ticket, or to its end.
 	walked   string
 	walkRead bool
@@ -90,10 +103,12 @@ func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*W
 	err := w.read(ctx, func(ctx context.Context) (err error) {
 		if from != nil {
 			w.place = *from
-			return f.checkPlace(ctx, from.Mark)
+			w.place.Seen = later(from.Seen, from.Mark)
+			return errors.Join(f.checkPlace(ctx, from.Mark), f.checkPlace(ctx, w.place.Seen))
 		}
 		w.place.Walking = true
 		w.place.Mark, err = f.log.LastMark(ctx)
+		w.place.Seen = w.place.Mark
 		return err
 	})
 	if errors.Is(err, errQuiet) {
@@ -226,16 +241,19 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 	case len(w.tickets) > 0:
 		t := &w.tickets[0]
 		w.tickets = w.tickets[1:]
-		w.place.TicketID = t.ID
+		w.place.TicketID, w.place.Seen = t.ID, later(w.place.Seen, w.seen)
 		return Message{Kind: Change, Place: w.place, Ticket: t}, true, nil
 	case w.walkRead:
-		w.place = Place{Mark: w.place.Mark}
+		w.place = Place{Mark: w.place.Mark, Seen: w.place.Seen}
 		w.tickets, w.greeted = nil, true
 		return w.heartbeat(), true, nil
 	}
 	err = w.read(ctx, func(ctx context.Context) error {
 		page, err := w.feed.log.WalkTickets(ctx, w.filter, w.walked, w.feed.limits.Page)
 		if err != nil {
+			return err
+		}
+		if w.seen, err = w.feed.log.LastMark(ctx); err != nil {
 			return err
 		}
 		w.tickets, w.walked, w.walkRead = page.Tickets, page.Last, page.Last == ""
@@ -295,7 +313,10 @@ func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err err
 	}
 	w.entries[0] = nil
 	w.entries = w.entries[1:]
-	w.place.Mark = e.Mark
+	w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Mark)
+	if kind == Change {
+		w.place.Seen = later(w.place.Seen, e.Seen)
+	}
 	if kind == Heartbeat {
 		return Message{}, false, nil
 	}

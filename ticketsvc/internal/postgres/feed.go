@@ -17,27 +17,27 @@ const (
 	// channel is where ticketsvcs tell each other that the log has grown.
 	channel = "ticketbridge_events"
 
-	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name FROM ticketsvc.events"
+	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM ticketsvc.events"
 	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
 	markAt     = selectMark + " WHERE sequence = $1"
 
 	// readLog reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
 	// that it is asked for, read or not, so it leaves out what comes after more than a page can hold.
 	readLog = `WITH page AS (
-  SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content,
+  SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce,
    row_number() OVER (PARTITION BY ticket_id ORDER BY sequence) = 1 AS first
-  FROM (SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events WHERE sequence > $1
+  FROM (SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce FROM ticketsvc.events WHERE sequence > $1
    ORDER BY sequence LIMIT $2) AS events
  ), sized AS (
-  SELECT p.sequence, p.event_id, p.ticket_id, p.name, p.occur_time, p.receive_time, p.content, p.first, t.erased, t.content AS ticket,
+  SELECT p.sequence, p.event_id, p.ticket_id, p.name, p.occur_time, p.receive_time, p.content, p.nonce, p.first, t.erased, t.content AS ticket,
    t.stamps, octet_length(t.content) + octet_length(t.stamps) AS bytes
   FROM page p LEFT JOIN ticketsvc.tickets t ON t.ticket_id = p.ticket_id
  ), measured AS (
-  SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, first, erased, ticket, stamps, bytes,
+  SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce, first, erased, ticket, stamps, bytes,
    sum(octet_length(content) + CASE WHEN first THEN bytes ELSE 0 END) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total
   FROM sized
  )
- SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content, coalesce(erased, false), coalesce(bytes, 0),
+ SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content, nonce, coalesce(erased, false), coalesce(bytes, 0),
   CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
  FROM measured WHERE total <= $3 OR sequence = $1 + 1 ORDER BY sequence`
 
@@ -83,11 +83,12 @@ func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark 
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		var e ticket.Event
 		var name string
-		if err := q.QueryRow(ctx, query, arguments...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &name); err != nil {
+		var nonce int64
+		if err := q.QueryRow(ctx, query, arguments...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce); err != nil {
 			return err
 		}
 		e.EventID, e.TicketID, e.Name = postgresdb.UnescapeText(e.EventID), postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
-		mark = e.Mark()
+		mark = e.Mark(nonce)
 		return nil
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -107,10 +108,11 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		var row logRow
 		var erased bool
 		var bytes int
+		var nonce int64
 		var t, stamps pgtype.DriverBytes
-		_, err = pgx.ForEachRow(rows, append(row.columns(), &erased, &bytes, &t, &stamps), func() error {
+		_, err = pgx.ForEachRow(rows, append(row.columns(), &nonce, &erased, &bytes, &t, &stamps), func() error {
 			r := row.unescaped()
-			r.Erased, r.TicketBytes, r.Ticket, r.Stamps = erased, bytes, t, stamps
+			r.Nonce, r.Erased, r.TicketBytes, r.Ticket, r.Stamps = nonce, erased, bytes, t, stamps
 			page.Add(&r)
 			return nil
 		})

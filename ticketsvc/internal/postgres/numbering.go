@@ -19,8 +19,9 @@ var inCommitOrder = numbering{
 
 const (
 	insertEvents = `INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time, content,
- payload) SELECT `
-	fromArrays = `, e.event_id, e.ticket_id, e.name, e.full_snapshot, e.occur_time, e.receive_time, e.content, e.payload
+ payload, nonce) SELECT `
+	fromArrays = `, e.event_id, e.ticket_id, e.name, e.full_snapshot, e.occur_time, e.receive_time, e.content, e.payload,
+ (random() * 9007199254740991)::bigint
  FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::bytea[], $8::bytea[]) WITH ORDINALITY
  AS e (event_id, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload, place) ORDER BY e.place`
 )

@@ -39,3 +39,14 @@ func mustOpen(t testing.TB, url string) *postgres.Store {
 	}
 	return store
 }
+
+func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	var databases [2]ticket.Store
+	for i := range databases {
+		store := mustOpen(t, postgrestest.Database(t))
+		t.Cleanup(func() { _ = store.Close() })
+		databases[i] = store
+	}
+	tickettest.CheckNonces(t, databases)
+}

@@ -125,35 +125,66 @@ func decodeSequence(place []byte) (sequence int64, ok bool) {
 	return sequence, sequence > 0
 }
 
-// The phases of a watcher, as its tokens have them.
+// What a watcher's token says of its place.
 const (
-	phaseLog  = 0
-	phaseWalk = 1
+	// inWalk says that the watcher is in the walk.
+	inWalk = 1
+	// hasSeen says that tickets were told as they were at a later place of the log than the watcher's.
+	hasSeen = 2
 )
 
-// A watcher's place is: the id of the database (16 bytes), the phase (1), the place in the log (8), the fingerprint of what stands there (8),
-// and in the walk the id of the last ticket, which is empty at its beginning.
+// markSize is how many bytes a mark takes: its place (8), and the fingerprint of what stands there (8).
+const markSize = 16
+
+// A watcher's place is: the id of the database (16 bytes), what the token says of it (1), its mark, with hasSeen the mark of that later
+// place, and in the walk the id of the last ticket, which is empty at its beginning.
 
 func encodePlace(database ticket.DatabaseID, p *feed.Place) []byte {
-	b := append(make([]byte, 0, 64), database[:]...)
-	phase := byte(phaseLog)
+	var says byte
 	if p.Walking {
-		phase = phaseWalk
+		says |= inWalk
 	}
-	b = binary.BigEndian.AppendUint64(append(b, phase), uint64(p.Mark.Sequence))
-	return append(append(b, p.Mark.Fingerprint[:]...), p.TicketID...)
+	seen := p.Seen.Sequence > p.Mark.Sequence
+	if seen {
+		says |= hasSeen
+	}
+	b := append(append(make([]byte, 0, 96), database[:]...), says)
+	b = appendMark(b, p.Mark)
+	if seen {
+		b = appendMark(b, p.Seen)
+	}
+	return append(b, p.TicketID...)
 }
 
 func decodePlace(place []byte) (database ticket.DatabaseID, p feed.Place, ok bool) {
 	rest := place[copy(database[:], place):]
-	if len(rest) < 17 {
+	if len(rest) < 1+markSize {
 		return database, p, false
 	}
-	p.Walking = rest[0] == phaseWalk
-	p.Mark.Sequence = int64(binary.BigEndian.Uint64(rest[1:]))
-	copy(p.Mark.Fingerprint[:], rest[9:])
-	p.TicketID = string(rest[17:])
-	return database, p, rest[0] <= phaseWalk && p.Mark.Sequence >= 0 && (p.Walking || p.TicketID == "") && validID(p.TicketID)
+	says := rest[0]
+	p.Walking = says&inWalk != 0
+	p.Mark, rest = cutMark(rest[1:])
+	p.Seen = p.Mark
+	if says&hasSeen != 0 {
+		if len(rest) < markSize {
+			return database, p, false
+		}
+		p.Seen, rest = cutMark(rest)
+	}
+	p.TicketID = string(rest)
+	return database, p, says <= inWalk|hasSeen && p.Mark.Sequence >= 0 && p.Seen.Sequence >= p.Mark.Sequence &&
+		(p.Walking || p.TicketID == "") && validID(p.TicketID)
+}
+
+func appendMark(b []byte, m ticket.Mark) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(m.Sequence)), m.Fingerprint[:]...)
+}
+
+// cutMark returns the mark at the beginning of b, which has one, and what is behind it.
+func cutMark(b []byte) (m ticket.Mark, rest []byte) {
+	m.Sequence = int64(binary.BigEndian.Uint64(b))
+	copy(m.Fingerprint[:], b[8:markSize])
+	return m, b[markSize:]
 }
 
 func appendInstant(b []byte, i ticket.Instant) []byte {

@@ -18,8 +18,8 @@ const (
 	uncountTicket = "UPDATE ticket_counts AS c SET tickets = tickets - 1 FROM tickets AS t WHERE t.ticket_id = ? AND t.erased = 0" +
 		" AND c.app_id = t.app_id AND c.category_id = t.category_id AND c.status = t.status AND c.unassigned = (t.assigned_to = '')"
 	eraseEvents = "UPDATE events SET content = ?, payload = x'' WHERE ticket_id = ?"
-	logErasure  = "INSERT INTO events (sequence, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload)" +
-		" SELECT coalesce(max(sequence), 0) + 1, ?, ?, 0, '', '', ?, x'' FROM events"
+	logErasure  = "INSERT INTO events (sequence, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload, nonce)" +
+		" SELECT coalesce(max(sequence), 0) + 1, ?, ?, 0, '', '', ?, x'', random() FROM events"
 )
 
 // Erase implements [ticket.Store].

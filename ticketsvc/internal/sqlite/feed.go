@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name FROM events"
+	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM events"
 	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
 	markAt     = selectMark + " WHERE sequence = ?"
 
 	// Entries are read in the order of the log, each with its ticket, for as long as there is room for them.
-	readLog = "SELECT e.sequence, coalesce(e.event_id, ''), e.ticket_id, e.name, e.occur_time, e.receive_time, e.content, t.erased," +
+	readLog = "SELECT e.sequence, coalesce(e.event_id, ''), e.ticket_id, e.name, e.occur_time, e.receive_time, e.content, e.nonce, t.erased," +
 		" length(t.content) + length(t.stamps), t.content, t.stamps FROM events e LEFT JOIN tickets t ON t.ticket_id = e.ticket_id" +
 		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
 
@@ -62,14 +62,15 @@ func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error)
 
 func (s *Store) mark(ctx context.Context, query string, args ...any) (ticket.Mark, error) {
 	var e ticket.Event
-	err := s.db.Reader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name)
+	var nonce int64
+	err := s.db.Reader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ticket.Mark{}, ticket.ErrNotFound
 	}
 	if err != nil {
 		return ticket.Mark{}, translate(ctx, err)
 	}
-	return e.Mark(), nil
+	return e.Mark(nonce), nil
 }
 
 // ReadLog implements [ticket.Log].
@@ -90,7 +91,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		var erased sql.NullBool
 		var bytes sql.NullInt64
 		e := &row.Event
-		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &erased, &bytes,
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &row.Nonce, &erased, &bytes,
 			&t, &stamps); err != nil {
 			return nil, translate(ctx, err)
 		}

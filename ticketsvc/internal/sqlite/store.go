@@ -83,7 +83,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.insertEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name,"+
-		" full_snapshot, occur_time, receive_time, content, payload) VALUES ", "(?,?,?,?,?,?,?,?,?)", ""); err != nil {
+		" full_snapshot, occur_time, receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,random())", ""); err != nil {
 		return err
 	}
 	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (ticket_id, status, app_id,"+

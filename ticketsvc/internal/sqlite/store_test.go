@@ -64,3 +64,14 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 		t.Errorf("Open = %v, want ErrUnusable", err)
 	}
 }
+
+func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	var databases [2]ticket.Store
+	for i := range databases {
+		store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
+		t.Cleanup(func() { _ = store.Close() })
+		databases[i] = store
+	}
+	tickettest.CheckNonces(t, databases)
+}

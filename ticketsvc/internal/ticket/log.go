@@ -13,20 +13,22 @@ var ErrTooManyEvents = errors.New("the ticket has more events than are read")
 // Mark names a place of the log by what stands there. The zero mark is the beginning, before the first event.
 //
 // What stands at a place never changes, not even when the ticket is erased. So a mark that does not fit is one of another log: of a
-// database that was restored from a backup, or of a replica that took over without the last commits.
+// database that was restored from a backup, or of a replica that took over without the last commits. One that fits is not, even where
+// the same events came again since: their nonces are others.
 type Mark struct {
 	// Sequence is the place: 0 for the beginning.
 	Sequence int64
-	// Fingerprint is of what stands there: the ids of the event and its ticket, and the event's name.
+	// Fingerprint is of what stands there: the ids of the event and its ticket, the event's name, and its nonce.
 	Fingerprint [8]byte
 }
 
-// Mark returns the mark of the event's place.
-func (e *Event) Mark() Mark {
+// Mark returns the mark of the event's place. nonce is a random number that the event got when it was recorded.
+func (e *Event) Mark(nonce int64) Mark {
 	var b []byte
 	for _, text := range []string{e.EventID, e.TicketID, string(e.Name)} {
 		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 	}
+	b = binary.BigEndian.AppendUint64(b, uint64(nonce))
 	m := Mark{Sequence: e.Sequence}
 	sum := sha256.Sum256(b)
 	copy(m.Fingerprint[:], sum[:])
@@ -38,6 +40,8 @@ type Entry struct {
 	// Event is the event, or an erasure ([Erased]). Without what only a newer version knows; its Outcome is 0 where such a version wrote
 	// the ticket.
 	Event Event
+	// Mark is the mark of its place.
+	Mark Mark
 	// Ticket is nil when it was erased. Entries of the same ticket may share it: it is not to be changed.
 	Ticket *Ticket
 	// Bytes is how large the entry is as it is stored, with its ticket.

@@ -13,6 +13,8 @@ type LogRow struct {
 	// OccurTime, ReceiveTime and Content are the rest of the event.
 	OccurTime, ReceiveTime string
 	Content                []byte
+	// Nonce is the random number that the event got when it was recorded, 0 where an older version recorded it.
+	Nonce int64
 
 	// Erased tells whether the ticket was erased.
 	Erased bool
@@ -77,7 +79,7 @@ func unmarshalLogged(row *LogRow) loggedTicket {
 }
 
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
-	e := ticket.Entry{Event: row.Event}
+	e := ticket.Entry{Event: row.Event, Mark: row.Event.Mark(row.Nonce)}
 	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
 	if errors.Is(err, ticket.ErrNewer) {
 		err = nil

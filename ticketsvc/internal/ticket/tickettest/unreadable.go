@@ -101,7 +101,7 @@ func testCorrupt(t *testing.T, place Place) {
 		t.Fatalf("the log is %+v", log)
 	}
 	for _, e := range log[:2] {
-		if !isJust(e.Err, ticket.ErrCorrupt) || e.Ticket != nil || e.Event.Mark().Sequence == 0 {
+		if !isJust(e.Err, ticket.ErrCorrupt) || e.Ticket != nil || e.Mark.Sequence == 0 {
 			t.Errorf("entry %+v, want ErrCorrupt", e)
 		}
 	}

@@ -1,0 +1,77 @@
+package feed_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// last returns the place of the last of so many messages to a watcher that begins behind from.
+func last(t *testing.T, f *feed.Feed, from *feed.Place, messages int) feed.Place {
+	t.Helper()
+	w := mustWatch(t, f, ticket.Filter{}, from)
+	defer w.Close()
+	var place feed.Place
+	for range messages {
+		m, err := w.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		place = m.Place
+	}
+	return place
+}
+
+func expectNoPlace(t *testing.T, log *memory, place feed.Place) {
+	t.Helper()
+	w, err := newFeed(t, log, feed.DefaultLimits()).Watch(t.Context(), ticket.Filter{}, &place)
+	if err == nil {
+		w.Close()
+	}
+	if !errors.Is(err, feed.ErrPlace) {
+		t.Errorf("Watch = %v, want ErrPlace", err)
+	}
+}
+
+// The sender delivers again what the backup has not, so that the same event stands at the same place, behind another one.
+func TestARestoredLogWithTheSameEventAtThePlaceIsAnotherLog(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	log.record(updated("a", "t", "open"))
+	restored := log.backup()
+	log.record(updated("b", "t", "open"), updated("c", "t", "open"))
+	place := last(t, newFeed(t, log, feed.DefaultLimits()), &feed.Place{}, 3)
+	if place.Mark.Sequence != 3 {
+		t.Fatalf("the watcher is at %+v", place)
+	}
+	restored.record(updated("new", "t", "open"), updated("c", "t", "open"))
+	expectNoPlace(t, restored, place)
+}
+
+// A ticket is told as it is when it is read. Where what it says comes later than the place, the place alone is not what the watcher knows.
+func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
+	restored := log.backup()
+	inWalk := newMemory()
+	inWalk.record(updated("a", "t", "open"))
+	restoredInWalk := inWalk.backup()
+
+	log.record(updated("c", "t", "closed"))
+	change := last(t, newFeed(t, log, feed.DefaultLimits()), &feed.Place{}, 2)
+	if change.Mark.Sequence != 2 || change.Seen.Sequence != 3 {
+		t.Fatalf("the watcher is at %+v", change)
+	}
+	expectNoPlace(t, restored, change)
+
+	w := mustWatch(t, newFeed(t, inWalk, feed.DefaultLimits()), ticket.Filter{}, nil)
+	inWalk.record(updated("c", "t", "closed"))
+	m, err := w.Next(t.Context())
+	if err != nil || !m.Place.Walking || m.Place.Mark.Sequence != 1 || m.Place.Seen.Sequence != 2 {
+		t.Fatalf("the watcher is at %+v, %v", m.Place, err)
+	}
+	expectNoPlace(t, restoredInWalk, m.Place)
+}
