@@ -484,7 +484,7 @@ func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	limits := feed.DefaultLimits()
-	limits.EventsBefore = 3
+	limits.Before.Items = 3
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 	expect(t, w, "heartbeat")
 	for i := range 5 {

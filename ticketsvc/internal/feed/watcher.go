@@ -321,7 +321,7 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
 		err = w.read(ctx, func(ctx context.Context) error {
-			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.EventsBefore)
+			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
 			return err
 		})
 		return before, err
