@@ -556,10 +556,13 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 			return ctx.Err()
 		}
 		f := newFeed(t, log, feed.DefaultLimits())
+		var all []*feed.Watcher
+		for range 20 {
+			all = append(all, mustWatch(t, f, ticket.Filter{}, nil))
+		}
 		var watching sync.WaitGroup
 		begin := time.Now()
-		for range 20 {
-			w := mustWatch(t, f, ticket.Filter{}, nil)
+		for _, w := range all {
 			watching.Go(func() {
 				m, err := w.Next(t.Context())
 				if err != nil || m.Kind != feed.Heartbeat {
