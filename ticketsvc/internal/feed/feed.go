@@ -48,8 +48,8 @@ type Limits struct {
 	Poll time.Duration
 	// Pause is the least time between two publications: all watchers wake at each.
 	Pause time.Duration
-	// EventsBefore is of how many events at the most is worked out what a ticket was like before.
-	EventsBefore int
+	// Before bounds the events of which is worked out what a ticket was like before.
+	Before ticket.PageLimit
 }
 
 // DefaultLimits returns the limits of the service.
@@ -65,7 +65,7 @@ func DefaultLimits() Limits {
 		Heartbeat:     15 * time.Second,
 		Poll:          time.Second,
 		Pause:         10 * time.Millisecond,
-		EventsBefore:  1000,
+		Before:        ticket.PageLimit{Items: 1000, Bytes: 16 << 20}, // Some tenths of a second's work.
 	}
 }
 

@@ -480,11 +480,37 @@ func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
 	})
 }
 
+// TestALookBackThatTakesTooLongIsNotTriedForEver has one that never ends: whoever comes again would come to it again.
+func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(ctx context.Context, method string) error {
+			if method == "TicketBefore" {
+				<-ctx.Done()
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		limits := feed.DefaultLimits()
+		w := mustWatch(t, newFeed(t, log, limits), closed, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		begin := time.Now()
+		log.record(updated("a2", "a", "open"), updated("b1", "b", "closed"))
+		expect(t, w, "a leaves by a2", "b by b1 is closed")
+		if took := time.Since(begin); took != limits.ReadTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	limits := feed.DefaultLimits()
-	limits.EventsBefore = 3
+	limits.Before.Items = 3
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 	expect(t, w, "heartbeat")
 	for i := range 5 {
@@ -530,10 +556,13 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 			return ctx.Err()
 		}
 		f := newFeed(t, log, feed.DefaultLimits())
+		var all []*feed.Watcher
+		for range 20 {
+			all = append(all, mustWatch(t, f, ticket.Filter{}, nil))
+		}
 		var watching sync.WaitGroup
 		begin := time.Now()
-		for range 20 {
-			w := mustWatch(t, f, ticket.Filter{}, nil)
+		for _, w := range all {
 			watching.Go(func() {
 				m, err := w.Next(t.Context())
 				if err != nil || m.Kind != feed.Heartbeat {

@@ -216,7 +216,7 @@ func (m *memory) WalkTickets(ctx context.Context, filter ticket.Filter, after st
 	return page, nil
 }
 
-func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
+func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
 	if err := m.begin(ctx, "TicketBefore"); err != nil {
 		return ticket.Ticket{}, err
 	}
@@ -229,7 +229,7 @@ func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int
 	switch {
 	case events == 0:
 		return ticket.Ticket{}, ticket.ErrNotFound
-	case events > maxEvents:
+	case events > limit.Items:
 		return ticket.Ticket{}, ticket.ErrTooManyEvents
 	}
 	return t, nil

@@ -16,7 +16,7 @@ import (
 // small are limits that are met with few events.
 func small() feed.Limits {
 	limits := feed.DefaultLimits()
-	limits.WindowEntries, limits.Tail.Items, limits.Page.Items, limits.EventsBefore = 4, 3, 2, 6
+	limits.WindowEntries, limits.Tail.Items, limits.Page.Items, limits.Before.Items = 4, 3, 2, 6
 	return limits
 }
 
@@ -113,7 +113,7 @@ func (c *copier) take(m feed.Message) error {
 		c.log.mu.Lock()
 		before, events := c.log.fold(e.TicketID, e.Sequence)
 		c.log.mu.Unlock()
-		if events <= small().EventsBefore && !c.filter.Matches(&before) {
+		if events <= small().Before.Items && !c.filter.Matches(&before) {
 			return fmt.Errorf("%s is said to leave at %d, and did not match before", e.TicketID, e.Sequence)
 		}
 	}

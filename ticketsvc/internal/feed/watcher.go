@@ -87,8 +87,12 @@ type Watcher struct {
 	ended bool
 }
 
-// errQuiet says that a heartbeat is due before what was waited for came.
-var errQuiet = errors.New("nothing was said for long")
+var (
+	// errQuiet says that a heartbeat is due before what was waited for came.
+	errQuiet = errors.New("nothing was said for long")
+	// errSlow says that a reading of the database took too long. It comes with [ticket.ErrUnavailable].
+	errSlow = errors.New("reading took too long")
+)
 
 // Watch returns a watcher of the tickets that match filter, which is valid. It begins with a walk over all of them when from is nil, and
 // otherwise goes on from there. It is to be closed.
@@ -342,9 +346,13 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
 		err = w.read(ctx, func(ctx context.Context) error {
-			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.EventsBefore)
+			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
 			return err
 		})
+		if errors.Is(err, errSlow) {
+			// It would take as long the next time: the watcher, or the one that goes on in its place, would never come past this entry.
+			err = ticket.ErrTooManyEvents
+		}
 		return before, err
 	})
 	switch {
@@ -384,6 +392,6 @@ func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error
 		return ErrStopping
 	default:
 		// Not as the error of a context, which would look like the caller's own.
-		return fmt.Errorf("%w: it took longer than %v", ticket.ErrUnavailable, w.feed.limits.ReadTimeout)
+		return fmt.Errorf("%w: %w: longer than %v", ticket.ErrUnavailable, errSlow, w.feed.limits.ReadTimeout)
 	}
 }

@@ -41,9 +41,14 @@ const (
   CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
  FROM measured WHERE total <= $3 OR sequence = $1 + 1 ORDER BY sequence`
 
-	// readBefore reads what a ticket's events said. Erasing leaves nothing that could be folded.
+	// measureBefore counts a ticket's events, and how large they are. Erasing leaves nothing that could be folded.
+	measureBefore = `SELECT count(*), coalesce(sum(bytes), 0) FROM (
+  SELECT octet_length(content) + octet_length(payload) AS bytes FROM ticketsvc.events
+  WHERE ticket_id = $1 AND sequence < $2 AND NOT (SELECT erased FROM ticketsvc.tickets WHERE ticket_id = $1) ORDER BY sequence LIMIT $3
+ ) AS events`
+	// readBefore reads what they said.
 	readBefore = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM ticketsvc.events
- WHERE ticket_id = $1 AND sequence < $2 AND NOT (SELECT erased FROM ticketsvc.tickets WHERE ticket_id = $1) ORDER BY sequence LIMIT $3`
+ WHERE ticket_id = $1 AND sequence < $2 ORDER BY sequence`
 
 	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
 	walkStride = 2000
@@ -113,9 +118,14 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		_, err = pgx.ForEachRow(rows, append(row.columns(), &nonce, &erased, &bytes, &t, &stamps), func() error {
 			r := row.unescaped()
 			r.Nonce, r.Erased, r.TicketBytes, r.Ticket, r.Stamps = nonce, erased, bytes, t, stamps
-			page.Add(&r)
+			if !page.Add(&r) {
+				return errPageFull
+			}
 			return nil
 		})
+		if errors.Is(err, errPageFull) {
+			err = nil
+		}
 		entries = page.Entries()
 		return err
 	})
@@ -171,30 +181,34 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 }
 
 // TicketBefore implements [ticket.Log].
-func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
+func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
 	var record *ticket.Record
-	err := s.query(ctx, func(q postgresdb.Querier) error {
+	err := s.read(ctx, func(tx pgx.Tx) error {
+		id := postgresdb.EscapeText(ticketID)
+		var events, bytes int
+		err := tx.QueryRow(ctx, measureBefore, id, sequence, limit.Items+1).Scan(&events, &bytes)
+		switch {
+		case err != nil:
+			return err
+		case events == 0:
+			return ticket.ErrNotFound
+		case events > limit.Items, bytes > limit.Bytes:
+			return ticket.ErrTooManyEvents
+		}
 		record = ticket.NewRecord(ticketID)
-		rows, err := q.Query(ctx, readBefore, postgresdb.EscapeText(ticketID), sequence, maxEvents+1)
+		rows, err := tx.Query(ctx, readBefore, id, sequence)
 		if err != nil {
 			return err
 		}
 		var row logRow
 		var fullSnapshot bool
 		var payload pgtype.DriverBytes
-		events := 0
 		_, err = pgx.ForEachRow(rows, append(row.columns(), &fullSnapshot, &payload), func() error {
-			if events++; events > maxEvents {
-				return ticket.ErrTooManyEvents
-			}
 			r := row.unescaped()
 			change, err := ticketcodec.UnmarshalChange(&r, fullSnapshot, payload)
 			record.Apply(&change)
 			return err
 		})
-		if err == nil && events == 0 {
-			return ticket.ErrNotFound
-		}
 		return err
 	})
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -44,7 +44,8 @@ var codes = []struct {
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
-	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token", 0},
+	{errSlow, connect.CodeResourceExhausted,
+		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), 0},
 }
 
 const (
@@ -58,6 +59,12 @@ const (
 // callers are not told.
 type errorTranslator struct {
 	log *slog.Logger
+	// outages are the streams that ended because the database was away. Thousands do at once.
+	outages *seldom
+}
+
+func newErrorTranslator(log *slog.Logger) errorTranslator {
+	return errorTranslator{log: log, outages: &seldom{pause: 10 * time.Second}}
 }
 
 // WrapUnary implements [connect.Interceptor].
@@ -65,7 +72,7 @@ func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, request)
 		if err != nil {
-			return nil, e.translate(ctx, request.Spec().Procedure, err, levels)
+			return nil, e.translate(ctx, request.Spec(), err)
 		}
 		return response, nil
 	}
@@ -75,7 +82,7 @@ func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 func (e errorTranslator) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		if err := next(ctx, stream); err != nil {
-			return e.translate(ctx, stream.Spec().Procedure, err, streamLevels)
+			return e.translate(ctx, stream.Spec(), err)
 		}
 		return nil
 	}
@@ -86,7 +93,7 @@ func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) c
 	return next
 }
 
-func (e errorTranslator) translate(ctx context.Context, procedure string, err error, levels map[connect.Code]slog.Level) error {
+func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err error) error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
 		return ready
@@ -97,9 +104,7 @@ func (e errorTranslator) translate(ctx context.Context, procedure string, err er
 	}
 	for _, known := range codes {
 		if errors.Is(err, known.err) {
-			if level := levels[known.code]; e.log.Enabled(ctx, level) {
-				e.log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
-			}
+			e.note(ctx, spec, known.code, err)
 			wire := connect.NewError(known.code, errors.New(known.sentence))
 			if known.retryAfter > 0 {
 				addDetail(wire, &errdetails.RetryInfo{RetryDelay: durationpb.New(known.retryAfter)})
@@ -107,8 +112,55 @@ func (e errorTranslator) translate(ctx context.Context, procedure string, err er
 			return wire
 		}
 	}
-	e.log.ErrorContext(ctx, "call failed", "procedure", procedure, "code", connect.CodeInternal.String(), "error", err)
+	e.log.ErrorContext(ctx, "call failed", "procedure", spec.Procedure, "code", connect.CodeInternal.String(), "error", err)
 	return errInternal()
+}
+
+// note writes an error to the log.
+func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
+	level, others := levels[code], 0
+	if spec.StreamType != connect.StreamTypeUnary {
+		switch {
+		case errors.Is(err, feed.ErrStopping), errors.Is(err, feed.ErrReplaced), code == connect.CodeDeadlineExceeded:
+			// A part of every stream's life, and there are thousands.
+			level = slog.LevelDebug
+		case errors.Is(err, ticket.ErrUnavailable):
+			var now bool
+			if now, others = e.outages.now(); !now {
+				return
+			}
+		}
+	}
+	if !e.log.Enabled(ctx, level) {
+		return
+	}
+	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "error", err}
+	if others > 0 {
+		attributes = append(attributes, "others_before", others)
+	}
+	e.log.Log(ctx, level, "call failed", attributes...)
+}
+
+// seldom is for what is to be said once in a while, however often it happens.
+type seldom struct {
+	pause time.Duration
+
+	mu      sync.Mutex
+	until   time.Time
+	skipped int
+}
+
+// now tells whether it is to be said now, and if so how often it was not since the last time.
+func (s *seldom) now() (now bool, skipped int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.until) {
+		s.skipped++
+		return false, 0
+	}
+	skipped, s.skipped = s.skipped, 0
+	s.until = time.Now().Add(s.pause)
+	return true, skipped
 }
 
 // levels says how much an operator should care. Without an entry it is [slog.LevelInfo].
@@ -121,13 +173,6 @@ var levels = map[connect.Code]slog.Level{
 	connect.CodeUnavailable:       slog.LevelWarn,
 	connect.CodeDataLoss:          slog.LevelError,
 }
-
-// streamLevels are those of streams: to end by a deadline, or with the service, is a part of every stream's life, and there are thousands.
-var streamLevels = func() map[connect.Code]slog.Level {
-	of := maps.Clone(levels)
-	of[connect.CodeDeadlineExceeded], of[connect.CodeUnavailable] = slog.LevelDebug, slog.LevelDebug
-	return of
-}()
 
 func errInternal() error {
 	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrorTranslator returns the service's interceptor, for a test of streams that fail in every way.
-func ErrorTranslator(log *slog.Logger) connect.Interceptor { return errorTranslator{log: log} }
+func ErrorTranslator(log *slog.Logger) connect.Interceptor { return newErrorTranslator(log) }
 
 // ErrSlow says that a watcher did not read for too long.
 var ErrSlow = errSlow

@@ -77,7 +77,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		connect.WithCompressMinBytes(compressBytes),
 		jsonCodecs(),
 		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(errorTranslator{log: log}, bounded(maxCallTime)),
+		connect.WithInterceptors(newErrorTranslator(log), bounded(maxCallTime)),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()

@@ -9,12 +9,16 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // failingStream sends one message, then fails.
@@ -67,5 +71,33 @@ func TestEveryErrorOfAStreamHasItsCodeOverTheWire(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// endedStream is a stream of which only the kind is asked.
+type endedStream struct{ connect.StreamingHandlerConn }
+
+func (endedStream) Spec() connect.Spec {
+	return connect.Spec{StreamType: connect.StreamTypeServer, Procedure: "WatchTickets"}
+}
+
+// TestWhatEndsStreamsIsLoggedOnceInAWhile ends as many streams as a service has.
+func TestWhatEndsStreamsIsLoggedOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]int{ticket.ErrUnavailable: 2, feed.ErrStopping: 0, feed.ErrReplaced: 0, context.DeadlineExceeded: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &logBuffer{}
+			end := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, nil))).WrapStreamingHandler(
+				func(context.Context, connect.StreamingHandlerConn) error { return err })
+			for range 4096 {
+				_ = end(t.Context(), endedStream{})
+			}
+			time.Sleep(time.Minute)
+			_ = end(t.Context(), endedStream{})
+			if got := log.String(); strings.Count(got, "level=WARN") != want || strings.Count(got, "\n") != want ||
+				want > 0 && !strings.Contains(got, "others_before=4095") {
+				t.Errorf("%v: the log has %.2000s, want %d warnings", err, got, want)
+			}
+		})
 	}
 }

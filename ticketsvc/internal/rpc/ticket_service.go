@@ -5,15 +5,13 @@ import (
 	"fmt"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
-// ticketService implements TicketService, as far as this version goes: the RPCs that are not here answer UNIMPLEMENTED.
+// ticketService implements TicketService.
 type ticketService struct {
-	ticketv1connect.UnimplementedTicketServiceHandler
 	store   ticket.Store
 	feed    *feed.Feed
 	streams streamLimits

@@ -20,8 +20,9 @@ const (
 		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
 
 	// Erasing leaves no payload that could be folded.
-	countBefore = "SELECT count(*) FROM (SELECT 1 FROM events WHERE ticket_id = ? AND sequence < ? LIMIT ?)"
-	readBefore  = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
+	measureBefore = "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(content) + length(payload) AS bytes FROM events" +
+		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence LIMIT ?)"
+	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
 		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence"
 
 	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
@@ -134,11 +135,11 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 }
 
 // TicketBefore implements [ticket.Log].
-func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
+func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
 	record := ticket.NewRecord(ticketID)
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		var events int
-		if err := tx.QueryRowContext(ctx, countBefore, ticketID, sequence, maxEvents+1).Scan(&events); err != nil {
+		var events, bytes int
+		if err := tx.QueryRowContext(ctx, measureBefore, ticketID, sequence, limit.Items+1).Scan(&events, &bytes); err != nil {
 			return err
 		}
 		var erased bool
@@ -150,7 +151,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 		switch {
 		case erased || events == 0:
 			return ticket.ErrNotFound
-		case events > maxEvents:
+		case events > limit.Items, bytes > limit.Bytes:
 			return ticket.ErrTooManyEvents
 		}
 		rows, err := tx.QueryContext(ctx, readBefore, ticketID, sequence)

@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// ErrTooManyEvents says that a ticket has more events than were to be read.
+// ErrTooManyEvents says that a ticket has more events than were to be read, or larger ones.
 var ErrTooManyEvents = errors.New("the ticket has more events than are read")
 
 // Mark names a place of the log by what stands there. The zero mark is the beginning, before the first event.
@@ -89,8 +89,9 @@ type Log interface {
 	WalkTickets(ctx context.Context, filter Filter, after string, limit PageLimit) (WalkPage, error)
 
 	// TicketBefore returns the ticket as it was before the event at a place, without what only a newer version knows of it. Errors:
-	// [ErrNotFound] when there was none, or it has been erased since; [ErrTooManyEvents] when it had more than maxEvents; [ErrCorrupt].
-	TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (Ticket, error)
+	// [ErrNotFound] when there was none, or it has been erased since; [ErrTooManyEvents] when it had more events than limit.Items, or these
+	// are together larger than limit.Bytes, which is found out without reading what they said; [ErrCorrupt].
+	TicketBefore(ctx context.Context, ticketID string, sequence int64, limit PageLimit) (Ticket, error)
 
 	// Watch calls wake whenever the log may have grown, by this process or any other, until ctx ends. wake must return at once, and may be
 	// called at any time. It is a hint, which can be missed or come without a reason. While it can't be had of other processes, onError is

@@ -172,7 +172,7 @@ func testCancelledReads(t *testing.T, place Place) {
 		"WalkTickets": func(ctx context.Context) (any, error) {
 			return store.WalkTickets(ctx, ticket.Filter{}, "t1", entries(5))
 		},
-		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, 10) },
+		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, entries(10)) },
 		"Stats":        func(ctx context.Context) (any, error) { return store.Stats(ctx, ticket.Filter{}) },
 	} {
 		want, err := read(t.Context())

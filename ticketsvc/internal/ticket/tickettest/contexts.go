@@ -46,7 +46,7 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["LastMark"] = store.LastMark(ctx)
 	_, errs["MarkAt"] = store.MarkAt(ctx, 1)
 	_, errs["WalkTickets"] = store.WalkTickets(ctx, ticket.Filter{}, "", entries(10))
-	_, errs["TicketBefore"] = store.TicketBefore(ctx, "t1", 2, 10)
+	_, errs["TicketBefore"] = store.TicketBefore(ctx, "t1", 2, entries(10))
 	_, errs["Stats"] = store.Stats(ctx, ticket.Filter{})
 	return errs
 }

@@ -237,7 +237,7 @@ func testTicketBefore(t *testing.T, place Place) {
 	}
 	for _, id := range ids {
 		for n, sequence := range places[id] {
-			got, err := store.TicketBefore(t.Context(), id, sequence, n)
+			got, err := store.TicketBefore(t.Context(), id, sequence, entries(n))
 			if n == 0 {
 				if !errors.Is(err, ticket.ErrNotFound) {
 					t.Errorf("before its first event a ticket is %+v, %v", got, err)
@@ -250,17 +250,33 @@ func testTicketBefore(t *testing.T, place Place) {
 			if diff := gocmp.Diff(merged(changes[id][:n]...), got); diff != "" {
 				t.Errorf("%q before its event %d: %s", id, n, diff)
 			}
-			if _, err := store.TicketBefore(t.Context(), id, sequence, n-1); !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
+			if _, err := store.TicketBefore(t.Context(), id, sequence, entries(n-1)); !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
 				t.Errorf("%d events where %d are allowed: %v, want ErrTooManyEvents alone", n, n-1, err)
 			}
 		}
 	}
 	mustErase(t, store, "a")
-	if got, err := store.TicketBefore(t.Context(), "a", 61, 100); !errors.Is(err, ticket.ErrNotFound) {
+	if got, err := store.TicketBefore(t.Context(), "a", 61, entries(100)); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("an erased ticket was %+v, %v", got, err)
 	}
-	if got, err := store.TicketBefore(t.Context(), "unknown", 61, 100); !errors.Is(err, ticket.ErrNotFound) {
+	if got, err := store.TicketBefore(t.Context(), "unknown", 61, entries(100)); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("an unknown ticket was %+v, %v", got, err)
+	}
+}
+
+// testTicketBeforeLargeEvents looks back over events that are few, and large.
+func testTicketBeforeLargeEvents(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	const size = 100_000
+	limit := ticket.PageLimit{Items: 10, Bytes: 5 * size / 2}
+	for i := range 4 {
+		mustRecord(t, store, titled(fmt.Sprint("e", i), "t", int64(i), strings.Repeat("x", size)+fmt.Sprint(i)))
+	}
+	if got, err := store.TicketBefore(t.Context(), "t", 3, limit); err != nil || !strings.HasSuffix(got.Title, "x1") {
+		t.Errorf("before its third event the ticket has a title of %d bytes, %v", len(got.Title), err)
+	}
+	if _, err := store.TicketBefore(t.Context(), "t", 4, limit); !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
+		t.Errorf("events that are too large: %v, want ErrTooManyEvents alone", err)
 	}
 }
 

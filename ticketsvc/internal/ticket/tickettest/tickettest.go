@@ -39,6 +39,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"places of the log are known by their marks":           testMarks,
 		"a walk finds every ticket":                            testWalk,
 		"what a ticket was like before can be found out":       testTicketBefore,
+		"large events are not looked back over":                testTicketBeforeLargeEvents,
 		"commits are heard of":                                 testWatch,
 		"a database is known by its id":                        func(t *testing.T, place Place) { testDatabaseID(t, place, newPlace(t)) },
 		"events page and tell their outcome":                   testEventPages,

@@ -138,7 +138,7 @@ func testNewer(t *testing.T, place Place) {
 		if e.Err != nil || e.Ticket == nil || e.Ticket.Title != "first" || e.Event.Outcome != 0 || !e.Event.Content.Named.Has(titleField) {
 			t.Errorf("entry %+v with ticket %+v, want what is known of it", e, e.Ticket)
 		}
-		got, err := store.TicketBefore(t.Context(), unreadable[i], 100, 10)
+		got, err := store.TicketBefore(t.Context(), unreadable[i], 100, entries(10))
 		if err != nil || got.Title != "first" {
 			t.Errorf("TicketBefore = %+v, %v", got, err)
 		}
