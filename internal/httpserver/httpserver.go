@@ -21,7 +21,7 @@ const unusedGrace = 200 * time.Millisecond
 // Server is an HTTP server that listens.
 type Server struct {
 	server   *http.Server
-	listener net.Listener
+	listener *listener
 	served   chan error
 
 	mu sync.Mutex
@@ -32,11 +32,16 @@ type Server struct {
 // Listen makes server listen on address. The error is for whoever set the address.
 func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
+	listening, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on %s (%w): name an address of this machine, as host:port, that is free", address, cause(err))
 	}
-	s := &Server{server: server, listener: listener, served: make(chan error, 1), unused: map[net.Conn]struct{}{}}
+	s := &Server{
+		server:   server,
+		listener: &listener{Listener: listening, open: map[*conn]struct{}{}},
+		served:   make(chan error, 1),
+		unused:   map[net.Conn]struct{}{},
+	}
 	server.ConnState = s.noteState
 	return s, nil
 }
@@ -82,12 +87,17 @@ func (s *Server) Start(onFailure func(error)) {
 }
 
 // Stop takes no more connections, and lets the requests at hand end. Those that have not ended when ctx does are cut off, which is
-// the error then.
+// the error then. A connection whose other end takes nothing for 2 s is closed before, which is no error: nobody waits for its answers.
 func (s *Server) Stop(ctx context.Context) error {
 	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
 	unused := time.AfterFunc(unusedGrace, s.closeUnused)
 	defer unused.Stop()
+	ended := make(chan struct{})
+	var closing sync.WaitGroup
+	closing.Go(func() { s.listener.closeStuck(ended) })
 	err := s.server.Shutdown(ctx)
+	close(ended)
+	closing.Wait()
 	if err != nil {
 		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))
 	}

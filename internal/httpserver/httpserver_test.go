@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,5 +194,68 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 		if err := httpserver.CheckAddress(address, "127.0.0.1:80"); (err != nil) != (want == "not an address") {
 			t.Errorf("CheckAddress(%q) = %v", address, err)
 		}
+	}
+}
+
+// unread is a connection that is not read any more once its gate is closed.
+type unread struct {
+	net.Conn
+	gate *sync.RWMutex
+}
+
+func (c unread) Read(p []byte) (int, error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	return c.Conn.Read(p[:min(len(p), 512)])
+}
+
+// TestStopDoesNotWaitForConnectionsThatNobodyReads has calls whose answers never end, on connections whose other end takes nothing of them.
+func TestStopDoesNotWaitForConnectionsThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	for protocol, protocols := range map[string]func(*http.Protocols){
+		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+		"HTTP/2":   func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			transport := &http.Transport{Protocols: &http.Protocols{}}
+			protocols(transport.Protocols)
+			goOn := make(chan struct{})
+			s := mustListen(t, &http.Server{Protocols: transport.Protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_ = http.NewResponseController(w).Flush()
+				<-goOn
+				for some := make([]byte, 1<<20); ; {
+					if _, err := w.Write(some); err != nil {
+						return
+					}
+				}
+			})})
+			s.Start(func(err error) { t.Error(err) })
+			var gate sync.RWMutex
+			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				return unread{conn, &gate}, err
+			}
+			// As many as have, on one connection of HTTP/2, more to say than fits into what the kernels hold.
+			for range 16 {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := transport.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = response.Body.Close() }()
+			}
+			close(goOn)
+			gate.Lock()
+			defer gate.Unlock()
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			defer cancel()
+			if err := s.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -67,11 +67,17 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 
 	<-ctx.Done()
 	log.Info("ticketsvc is stopping")
+	// The server gets half of the time, because a caller that dawdles can use up all that it gets. What is cut off was not acknowledged, so
+	// that is worth a line, and no failure.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
-	// What is cut off was not acknowledged, so that is worth a line, and no failure.
-	if err := errors.Join(server.Stop(ending), service.Close(ending)); err != nil {
-		log.Warn("calls were cut off; the gateway will make them again", "error", err)
+	serving, served := context.WithTimeout(ending, c.ShutdownTimeout/2)
+	defer served()
+	if err := server.Stop(serving); err != nil {
+		log.Warn("calls were cut off; the gateway makes its own again, and watchers resume", "error", err)
+	}
+	if err := service.Close(ending); err != nil {
+		log.Warn("events are not recorded, as far as is known; the gateway will bring them again", "error", err)
 	}
 	err = adminServer.Stop(ending)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

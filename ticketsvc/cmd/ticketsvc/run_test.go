@@ -134,6 +134,35 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	}
 }
 
+// TestWhatIsSaidOfAStopThatCutsOffCalls has a caller that keeps the rest of its request to itself.
+func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
+	t.Parallel()
+	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--shutdown-timeout=1s")
+	address, err := url.Parse(r.rpc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST "+ticketv1connect.TicketEventServiceTicketCreatedProcedure+" HTTP/1.1\r\nHost: ticketsvc\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// It comes once the call waits for the body.
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if code := r.stop(); code != settings.ExitOK {
+		t.Errorf("exit code %d, want 0: %s", code, r.log)
+	}
+	if log := r.log.String(); !strings.Contains(log, "calls were cut off") || strings.Contains(log, "committing") || strings.Contains(log, "recorded") {
+		t.Errorf("the log is to say that a call was cut off, and nothing of events, of which there was none:\n%s", log)
+	}
+}
+
 func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 	t.Parallel()
 	certificate := certificatetest.MustCreate(t)

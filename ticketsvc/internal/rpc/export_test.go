@@ -66,3 +66,6 @@ var WatchResponse = watchResponse
 func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Place) string {
 	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
 }
+
+// MaxReadBytes is the size of the largest request.
+const MaxReadBytes = maxReadBytes

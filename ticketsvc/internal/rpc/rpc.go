@@ -76,6 +76,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
 		jsonCodecs(),
+		boundedGzip(),
 		connect.WithRecover(recoverer(log)),
 		connect.WithInterceptors(newErrorTranslator(log), bounded(maxCallTime)),
 	)
