@@ -113,6 +113,13 @@ func walked(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
 		Change: &ticketv1.TicketChange{Ticket: &ticketv1.Ticket{TicketId: id, Revision: revision}}}}
 }
 
+// changed is a ticket as an event brings it.
+func changed(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
+	message := walked(token, id, revision)
+	message.GetChange().Event = &ticketv1.TicketEvent{EventId: "event-" + token, TicketId: id}
+	return message
+}
+
 func heartbeat(token string, walking bool) *ticketv1.WatchTicketsResponse {
 	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Heartbeat{
 		Heartbeat: &ticketv1.Heartbeat{Walking: walking}}}
@@ -171,6 +178,34 @@ func TestNothingIsDroppedBeforeTheNewWalkIsOver(t *testing.T) {
 
 			c.send(t, heartbeat("19", false))
 			w.expectCopy(t, "a2 b2 c2 d2 f1")
+			stop(t, w.follower)
+		})
+	}
+}
+
+// TestTheGreaterRevisionCounts has tickets come older than they were, as after a walk, behind another replica and from a restored database.
+func TestTheGreaterRevisionCounts(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w, s := newScript(t, program(t))
+			w.startFollower(t)
+			c := s.expectCall(t, "")
+			c.send(t, walked("1", "a", 2), walked("2", "b", 1), heartbeat("3", false), changed("4", "a", 1), changed("5", "c", 1))
+			w.expectCopy(t, "a2 b1 c1")
+			c.send(t, changed("6", "a", 2), changed("7", "b", 5))
+			c.end(t, connect.CodeUnavailable)
+			c = s.expectCall(t, "7")
+			c.send(t, changed("8", "b", 4), changed("9", "c", 2))
+			w.expectCopy(t, "a2 b5 c2")
+
+			// What a new walk brings is right, though it is less. From there on the greater one counts again, in the walk as well.
+			c.end(t, connect.CodeOutOfRange)
+			c = s.expectCall(t, "")
+			c.send(t, walked("11", "a", 1), walked("12", "b", 3), walked("13", "b", 2), heartbeat("14", false), changed("15", "b", 2),
+				changed("16", "d", 1))
+			w.expectCopy(t, "a1 b3 d1")
 			stop(t, w.follower)
 		})
 	}

@@ -246,12 +246,19 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			},
 			"a4", " 3 4",
 		},
+		"a walk brings what is newer than the changes behind it": {
+			[]scripted{
+				{messages{change("1", "a", 2, nil), heartbeat("2"), change("3", "a", 1, event)}, connect.CodeUnavailable},
+				{messages{change("4", "b", 1, event)}, connect.CodeUnavailable},
+			},
+			"a2 b1", " 3 4",
+		},
 		"a token that can't be served": {
 			[]scripted{
 				{messages{change("1", "a", 7, nil), change("2", "gone", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
 				{nil, connect.CodeOutOfRange},
 				{messages{change("x", "a", 2, nil)}, connect.CodeUnavailable},
-				{messages{heartbeat("y")}, connect.CodeUnavailable},
+				{messages{heartbeat("y"), change("z", "a", 1, event)}, connect.CodeUnavailable},
 			},
 			"a2", " 3  x y",
 		},

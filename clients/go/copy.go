@@ -20,7 +20,9 @@ import (
 //
 // stale marks what was in the copy before it was started again, and has not come since.
 const schema = `
-CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tickets (
+  ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');`
@@ -76,8 +78,12 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 			if err != nil {
 				return err
 			}
-			// A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
-			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content)
+			// A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the
+			// walk began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+			_, err = tx.ExecContext(ctx, `
+INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
+WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketId(), ticket.GetRevision(), content)
 			if err != nil {
 				return err
 			}

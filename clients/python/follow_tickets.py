@@ -57,10 +57,20 @@ CHANNEL_OPTIONS = [
 # The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy
 # before it was started again, and has not come since.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tickets (
+  ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');
+"""
+
+# A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
+# began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+PUT = """
+INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
+WHERE tickets.stale OR excluded.revision >= tickets.revision
 """
 
 
@@ -93,8 +103,7 @@ class Copy:
             if kind == "change":
                 # A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
                 ticket = message.change.ticket
-                row = (ticket.ticket_id, ticket.SerializeToString())
-                self._db.execute("INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", row)
+                self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
             elif kind == "left":
                 self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.left.ticket_id,))
             # A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.

@@ -73,8 +73,7 @@ export class Copy {
         const { ticket } = message.value;
         // A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
         if (ticket !== undefined) {
-          this.#tickets.set(ticket.ticketId, ticket);
-          this.#stale.delete(ticket.ticketId);
+          this.#put(ticket);
         }
         break;
       }
@@ -91,6 +90,18 @@ export class Copy {
     }
     this.#token = resumeToken;
     this.#changed = true;
+  }
+
+  /**
+   * A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
+   * began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+   */
+  #put(ticket: Ticket): void {
+    const known = this.#tickets.get(ticket.ticketId);
+    if (known === undefined || this.#stale.has(ticket.ticketId) || ticket.revision >= known.revision) {
+      this.#tickets.set(ticket.ticketId, ticket);
+      this.#stale.delete(ticket.ticketId);
+    }
   }
 
   /**
