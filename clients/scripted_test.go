@@ -2,6 +2,7 @@ package clients_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	_ "modernc.org/sqlite" // the driver
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
@@ -120,6 +122,11 @@ func changed(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
 	return message
 }
 
+func erased(token, id string) *ticketv1.WatchTicketsResponse {
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Left{
+		Left: &ticketv1.TicketLeft{TicketId: id, Reason: ticketv1.TicketLeft_REASON_ERASED}}}
+}
+
 func heartbeat(token string, walking bool) *ticketv1.WatchTicketsResponse {
 	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Heartbeat{
 		Heartbeat: &ticketv1.Heartbeat{Walking: walking}}}
@@ -206,6 +213,53 @@ func TestTheGreaterRevisionCounts(t *testing.T) {
 			c.send(t, walked("11", "a", 1), walked("12", "b", 3), walked("13", "b", 2), heartbeat("14", false), changed("15", "b", 2),
 				changed("16", "d", 1))
 			w.expectCopy(t, "a1 b3 d1")
+			stop(t, w.follower)
+		})
+	}
+}
+
+// TestWhatIsErasedGoesOnceNobodyReads has a reader at the file of the copy, which keeps SQLite from emptying its log.
+func TestWhatIsErasedGoesOnceNobodyReads(t *testing.T) {
+	t.Parallel()
+	for _, language := range []string{"Go", "Python"} { // The copy in TypeScript is no SQLite file.
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			const marker = "marker-of-what-is-erased"
+			w, s := newScript(t, programs[language](t))
+			w.startFollower(t)
+			c := s.expectCall(t, "")
+			c.send(t, walked("1", "a", 1), walked("2", marker, 1), heartbeat("3", false), changed("4", marker, 2))
+			w.expectCopy(t, "a1 "+marker+"2")
+
+			reader, err := sql.Open("sqlite", "file:"+w.path("copy")+"?_pragma=busy_timeout(5000)")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = reader.Close() }()
+			reading, err := reader.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var count int
+			if err := reading.QueryRowContext(t.Context(), "SELECT count(*) FROM tickets").Scan(&count); err != nil || count != 2 {
+				t.Fatalf("%d tickets, %v", count, err)
+			}
+			c.send(t, erased("5", marker))
+			c.end(t, connect.CodeUnavailable)
+			c = s.expectCall(t, "5")
+			if !w.filesHave(t, marker) {
+				t.Error("the log was emptied while somebody read it, as far as this test can tell")
+			}
+			if err := reading.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			c.send(t, heartbeat("6", false))
+			eventually(t, func() error {
+				if w.filesHave(t, marker) {
+					return errors.New("the files of the copy hold what was erased")
+				}
+				return nil
+			})
 			stop(t, w.follower)
 		})
 	}

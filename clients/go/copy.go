@@ -33,6 +33,8 @@ var ErrNotFound = errors.New("there is no such ticket in the copy")
 // Copy is a copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile.
 type Copy struct {
 	db *sql.DB
+	// read tells whether somebody was reading the file when SQLite's log was to be emptied for the last time.
+	read bool
 }
 
 // OpenCopy opens the copy in an SQLite file, which it makes when it is missing.
@@ -56,7 +58,7 @@ func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Copy{db}, nil
+	return &Copy{db: db}, nil
 }
 
 // Close closes the file.
@@ -104,11 +106,19 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 	if err != nil {
 		return err
 	}
-	if message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED {
-		// It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
-		_, err = c.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	// Wherever else you keep something of a ticket that was erased, remove it there too.
+	erased := message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED
+	if message.GetHeartbeat() != nil || erased && !c.read {
+		return c.emptyLog(ctx)
 	}
-	return err
+	return nil
+}
+
+// emptyLog removes from SQLite's log what was erased. Nobody may read the file meanwhile; where somebody does so for longer than the
+// busy_timeout, the next heartbeat tries again.
+func (c *Copy) emptyLog(ctx context.Context) error {
+	// The message is taken in: that ctx ends now is no reason to leave this undone.
+	return c.db.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&c.read, new(int), new(int))
 }
 
 // StartAgain drops the token. What is in the copy stays until all tickets have come again.

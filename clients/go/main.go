@@ -9,7 +9,7 @@
 //   - The token is kept together with what it stands for, in one transaction ([Copy.Apply]).
 //   - After any interruption the stream goes on from the token ([Follow]), after a pause that grows and that chance has a part in.
 //   - A token that can't be served any more means to begin anew, and to drop what does not come again ([Copy.StartAgain]).
-//   - What is erased goes for good, from the file too ([Copy.Apply]).
+//   - What is erased goes for good, from the file too, once nobody reads that ([Copy.Apply]).
 //   - A ticket that is not complete yet has empty fields which may have values at Allthings ([Copy.Get] says so).
 package main
 

@@ -10,7 +10,7 @@ A copy has to do five things right, and each is in one place here:
 - The token is kept together with what it stands for, in one transaction (Copy.apply).
 - After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
 - A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.start_again).
-- What is erased goes for good, from the file too (Copy.apply).
+- What is erased goes for good, from the file too, once nobody reads that (Copy.apply).
 - A ticket that is not complete yet has empty fields which may have values at Allthings (look_up says so).
 """
 
@@ -87,6 +87,8 @@ class Copy:
         # What is deleted is overwritten.
         self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(SCHEMA)
+        # Whether somebody was reading the file when SQLite's log was to be emptied for the last time.
+        self._read = False
 
     def close(self) -> None:
         self._db.close()
@@ -110,9 +112,18 @@ class Copy:
             if kind == "heartbeat" and not message.heartbeat.walking:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
-        if message.left.reason == TicketLeft.REASON_ERASED:
-            # It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Wherever else you keep something of a ticket that was erased, remove it there too.
+        erased = message.left.reason == TicketLeft.REASON_ERASED
+        if kind == "heartbeat" or (erased and not self._read):
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Removes from SQLite's log what was erased.
+
+        Nobody may read the file meanwhile; where somebody does so for longer than the connection's timeout, the next heartbeat tries again.
+        """
+        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._read = bool(busy)
 
     def start_again(self) -> None:
         """Drops the token. What is in the copy stays until all tickets have come again."""

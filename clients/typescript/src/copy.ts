@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -22,7 +21,7 @@ interface Line {
 }
 
 /**
- * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file.
+ * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file, which one process writes.
  *
  * That does for some ten thousand tickets. For more, or where the tickets should be in a database anyway, write each message and its
  * token in one transaction there, as the examples in Go and Python do.
@@ -141,10 +140,11 @@ export class Copy {
     this.#changed = false;
     // At one moment, since messages are taken in while the file is written.
     const content = [...this.#lines()].join("");
-    await mkdir(dirname(this.path), { recursive: true });
-    const unfinished = `${this.path}.${randomUUID()}`;
+    await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
+    // Always by the same name, so that nothing of what is erased stays in one that was never finished.
+    const unfinished = `${this.path}.unfinished`;
     try {
-      const file = await open(unfinished, "wx", 0o600);
+      const file = await open(unfinished, "w", 0o600);
       try {
         await file.writeFile(content);
         await file.sync();
