@@ -189,7 +189,7 @@ def look_up(copy: Copy, ticket_id: str) -> None:
         sys.exit(f"there is no such ticket in the copy: {ticket_id!r}")
     if not ticket.complete:
         print("not all of this ticket is known yet: fields that are empty here may have values at Allthings", file=sys.stderr)
-    print(MessageToJson(ticket))
+    print(MessageToJson(ticket, ensure_ascii=False))
 
 
 def main() -> None:
@@ -208,7 +208,7 @@ def main() -> None:
             look_up(copy, arguments.get)
         elif arguments.list:
             for ticket in copy.all():
-                print(MessageToJson(ticket, indent=None))
+                print(MessageToJson(ticket, indent=None, ensure_ascii=False))
         else:
             # SIGTERM ends it as Ctrl-C does.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
