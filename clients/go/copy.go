@@ -42,6 +42,14 @@ func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
+	// SQLite gives its other files the mode of this one.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
 	options := url.Values{"_pragma": {
 		"busy_timeout(5000)",
 		// In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they

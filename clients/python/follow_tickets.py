@@ -78,7 +78,9 @@ class Copy:
     """A copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its other files the mode of this one.
+        path.touch(mode=0o600)
         self._db = sqlite3.connect(path, timeout=5)
         # In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
         # brought comes again.

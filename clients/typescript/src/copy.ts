@@ -70,7 +70,6 @@ export class Copy {
     switch (message.case) {
       case "change": {
         const { ticket } = message.value;
-        // A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
         if (ticket !== undefined) {
           this.#put(ticket);
         }
