@@ -91,7 +91,7 @@ func newWorld(t *testing.T, program []string) *world {
 	address, admin := mustFreeAddress(t), mustFreeAddress(t)
 	w := &world{folder: t.TempDir(), url: "http://" + address, program: program}
 	mustWrite(t, w.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
-	mustWrite(t, w.path("token"), "not the right one\n")
+	mustWrite(t, w.path("token"), "not-the-right-one\n")
 	w.ticketsvc = mustStart(t, process.Command{Path: filepath.Join(binaries, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
 		ReadyURL: "http://" + admin + "/readyz", Env: []string{"TICKETSVC_LISTEN=" + address, "TICKETSVC_ADMIN_LISTEN=" + admin,
 			"TICKETSVC_DATABASE_URL=sqlite:" + w.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + w.path("tokens")}})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +153,17 @@ func (w *world) expectCopy(t *testing.T, want string) {
 	})
 }
 
+// expectLog waits until the log of the follower says something so many times.
+func (w *world) expectLog(t *testing.T, says string, times int) {
+	t.Helper()
+	eventually(t, func() error {
+		if log := w.log(t); strings.Count(log, says) < times {
+			return fmt.Errorf("the log does not say %q %d times:\n%s", says, times, log)
+		}
+		return nil
+	})
+}
+
 // TestNothingIsDroppedBeforeTheNewWalkIsOver interrupts the walk that follows the loss of a database by everything that may come there.
 func TestNothingIsDroppedBeforeTheNewWalkIsOver(t *testing.T) {
 	t.Parallel()
@@ -260,6 +272,54 @@ func TestWhatIsErasedGoesOnceNobodyReads(t *testing.T) {
 				}
 				return nil
 			})
+			stop(t, w.follower)
+		})
+	}
+}
+
+func TestASilentStreamIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w, s := newScript(t, program(t))
+			w.startFollower(t, "--silence", "5")
+			s.expectCall(t, "").send(t, heartbeat("1", false))
+			s.expectCall(t, "1").send(t, walked("2", "a", 1))
+			w.expectCopy(t, "a1")
+			w.expectLog(t, "nothing came for 5", 1)
+			stop(t, w.follower)
+		})
+	}
+}
+
+// TestATokenThatCantBeReadIsTriedAgain gives the client files without a token to show. None of them is a reason to end, or to call without.
+func TestATokenThatCantBeReadIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w, s := newScript(t, program(t))
+			if err := os.Remove(w.path("token")); err != nil {
+				t.Fatal(err)
+			}
+			w.startFollower(t)
+			w.expectLog(t, w.path("token"), 1)
+			if log := strings.ToLower(w.log(t)); !strings.Contains(log, "the token can't be read") || !strings.Contains(log, "no such file") {
+				t.Errorf("the log does not say why the token can't be read:\n%s", log)
+			}
+			for _, content := range []string{"", readerToken + "\n" + readerToken} {
+				mustWrite(t, w.path("token"), content)
+				w.expectLog(t, "holds no token", strings.Count(w.log(t), "holds no token")+1)
+			}
+			mustWrite(t, w.path("token"), readerToken+"\n")
+			c := s.expectCall(t, "")
+			if want := "Bearer " + readerToken; c.authorization != want {
+				t.Errorf("the client shows %q, want %q", c.authorization, want)
+			}
+			if log := w.log(t); strings.Contains(log, "refuses") || strings.Contains(log, readerToken) {
+				t.Errorf("the log says that the token was refused, or holds it:\n%s", log)
+			}
 			stop(t, w.follower)
 		})
 	}

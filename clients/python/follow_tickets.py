@@ -22,6 +22,7 @@ import random
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,6 @@ class Copy:
         with self._db:  # a transaction
             kind = message.WhichOneof("message")
             if kind == "change":
-                # A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
                 ticket = message.change.ticket
                 self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
             elif kind == "left":
@@ -155,20 +155,65 @@ def open_channel(url: str) -> grpc.Channel:
     return grpc.insecure_channel(f"{parts.hostname}:{parts.port or 80}", CHANNEL_OPTIONS)
 
 
-def follow(channel: grpc.Channel, token_file: Path | None, copy: Copy) -> NoReturn:
-    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass."""
+class TokenError(Exception):
+    """The file with the token can't be read, or holds none."""
+
+
+def read_token(token_file: Path) -> str:
+    """Reads the token to show. Its errors do not hold it."""
+    try:
+        token = token_file.read_bytes().strip()
+    except OSError as err:
+        raise TokenError(str(err)) from None
+    if not token or any(byte <= ord(" ") or byte > ord("~") for byte in token):
+        raise TokenError(f"{token_file} holds no token: one line of visible ASCII")
+    return token.decode("ascii")
+
+
+def give_up_when_silent(stream: grpc.Call, heard: threading.Event, silence: float) -> None:
+    """Cancels a stream once heard is not set for so many seconds. A proxy answers pings, whether or not ticketsvc is behind it."""
+    while heard.wait(silence):
+        heard.clear()
+        if not stream.is_active():
+            return
+    log.warning("nothing came for %g s", silence)
+    stream.cancel()
+
+
+def watch(stub: TicketServiceStub, token_file: Path | None, silence: float, resume_token: str) -> Iterator[WatchTicketsResponse]:
+    """Yields what comes on one stream. It ends with grpc.RpcError or TokenError, or when ticketsvc ends the stream without an error."""
+    # Read each time, so that a token can be replaced.
+    metadata = [("authorization", f"Bearer {read_token(token_file)}")] if token_file else []
+    stream = stub.WatchTickets(WatchTicketsRequest(resume_token=resume_token), timeout=STREAM_TIME, metadata=metadata)
+    heard = threading.Event()
+    threading.Thread(target=give_up_when_silent, args=(stream, heard, silence), daemon=True).start()
+    try:
+        for message in stream:
+            heard.set()
+            yield message
+    finally:
+        stream.cancel()
+        heard.set()
+
+
+def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy: Copy) -> NoReturn:
+    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass.
+
+    A stream is given up after silence seconds without any message. A heartbeat comes every 15.
+    """
     stub = TicketServiceStub(channel)  # type: ignore[no-untyped-call]
     failures = 0
     while True:
+        came = False
         try:
-            # Read each time, so that a token can be replaced.
-            metadata = [("authorization", f"Bearer {token_file.read_text().strip()}")] if token_file else []
-            stream = stub.WatchTickets(WatchTicketsRequest(resume_token=copy.token()), timeout=STREAM_TIME, metadata=metadata)
-            log.info("following")
-            for message in stream:
+            for message in watch(stub, token_file, silence, copy.token()):
                 copy.apply(message)
-                failures = 0
+                if not came:
+                    log.info("following")
+                came, failures = True, 0
             log.warning("the stream ended without an error")
+        except TokenError as err:
+            log.error("there is no token to show: the token can't be read: %s", err)
         except grpc.RpcError as err:
             code = err.code()
             if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
@@ -198,10 +243,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Keeps a copy of all tickets in step with ticketsvc.")
     parser.add_argument("--url", default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
+    silence = "after what time without any message a stream is given up (default %(default)s)"
+    parser.add_argument("--silence", metavar="SECONDS", type=float, default=60, help=silence)
     parser.add_argument("--copy", type=Path, default=Path("data/tickets-python.db"), help="SQLite file of the copy (default %(default)s)")
     parser.add_argument("--get", metavar="TICKET", help="print this ticket of the copy, and end")
     parser.add_argument("--list", action="store_true", help="print all tickets of the copy, one a line, and end")
     arguments = parser.parse_args()
+    if not arguments.silence > 0:
+        parser.error("--silence is no number of seconds above 0")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     copy = Copy(arguments.copy)
@@ -215,7 +264,7 @@ def main() -> None:
             # SIGTERM ends it as Ctrl-C does.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with open_channel(arguments.url) as channel:
-                follow(channel, arguments.token_file, copy)
+                follow(channel, arguments.token_file, arguments.silence, copy)
     except KeyboardInterrupt:
         log.info("stopped")
     finally:
