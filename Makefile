@@ -104,6 +104,7 @@ $(typescript)/dist/src/main.js: $(typescript)/gen/allthings $(wildcard $(typescr
 	@touch $@
 
 $(typescript)/gen/allthings: $(typescript)/node_modules/.package-lock.json $(typescript)/buf.gen.yaml buf.yaml $(tickets_proto)
+	@echo "generating what the TypeScript client needs (the first time, building buf takes a minute or two)"
 	@go tool buf generate --template $(typescript)/buf.gen.yaml
 	@touch $@
 
@@ -119,6 +120,7 @@ client-python: clients/python/allthings ## Make the generated code of the Python
 clients/python/allthings: clients/python/buf.gen.yaml buf.yaml $(tickets_proto)
 	@clients/find-python.sh >/dev/null
 	@rm -rf $@
+	@echo "generating what the Python client needs (the first time, building buf takes a minute or two)"
 	@go tool buf generate --template clients/python/buf.gen.yaml
 	@touch $@
 

@@ -91,7 +91,7 @@ func newWorld(t *testing.T, program []string) *world {
 	address, admin := mustFreeAddress(t), mustFreeAddress(t)
 	w := &world{folder: t.TempDir(), url: "http://" + address, program: program}
 	mustWrite(t, w.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
-	mustWrite(t, w.path("token"), "not the right one\n")
+	mustWrite(t, w.path("token"), "not-the-right-one\n")
 	w.ticketsvc = mustStart(t, process.Command{Path: filepath.Join(binaries, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
 		ReadyURL: "http://" + admin + "/readyz", Env: []string{"TICKETSVC_LISTEN=" + address, "TICKETSVC_ADMIN_LISTEN=" + admin,
 			"TICKETSVC_DATABASE_URL=sqlite:" + w.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + w.path("tokens")}})
@@ -145,10 +145,10 @@ func mustStart(t *testing.T, command process.Command) *process.Process {
 }
 
 // startFollower starts the program that keeps the copy.
-func (w *world) startFollower(t *testing.T) {
+func (w *world) startFollower(t *testing.T, options ...string) {
 	t.Helper()
-	w.follower = mustStart(t, process.Command{Path: w.program[0], LogPath: w.path("follower.log"),
-		Args: append(slices.Clone(w.program[1:]), "--url", w.url, "--token-file", w.path("token"), "--copy", w.path("copy"))})
+	w.follower = mustStart(t, process.Command{Path: w.program[0], LogPath: w.path("follower.log"), Args: slices.Concat(w.program[1:],
+		[]string{"--url", w.url, "--token-file", w.path("token"), "--copy", w.path("copy")}, options)})
 	t.Cleanup(w.follower.Kill)
 }
 
@@ -197,8 +197,8 @@ func (w *world) create(t *testing.T, ids ...string) {
 		w.recorded++
 		_, err := w.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
 			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
-			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA", StatusText: "waiting-for-agent",
-				Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded), Attributes: map[string]string{"large": "9007199254740993"},
+			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA",
+				StatusText: "waiting-for-agent", Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded), Attributes: map[string]string{"large": "9007199254740993"},
 				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
 			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "labels", "comment_count", "create_time",
 				"attributes", "custom_settings"}},

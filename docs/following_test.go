@@ -51,7 +51,7 @@ func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tic
 
 // followOnce takes in one stream, from where the copy is. It tells whether anything came, and how the stream ended.
 func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) (heard bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(time.Minute, cancel) // A heartbeat comes every 15 s: after a minute nobody is there.
 	defer silence.Stop()
@@ -60,7 +60,7 @@ func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient,
 	if err != nil {
 		return false, err
 	}
-	stream, err := client.WatchTickets(ctx, &ticketv1.WatchTicketsRequest{ResumeToken: token})
+	stream, err := client.WatchTickets(streaming, &ticketv1.WatchTicketsRequest{ResumeToken: token})
 	if err != nil {
 		return false, err
 	}
@@ -246,14 +246,21 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			},
 			"a4", " 3 4",
 		},
+		"a walk brings what is newer than the changes behind it": {
+			[]scripted{
+				{messages{change("1", "a", 2, nil), heartbeat("2"), change("3", "a", 1, event)}, connect.CodeUnavailable},
+				{messages{change("4", "b", 1, event)}, connect.CodeUnavailable},
+			},
+			"a2 b1", " 3 4",
+		},
 		"a token that can't be served": {
 			[]scripted{
 				{messages{change("1", "a", 7, nil), change("2", "gone", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
 				{nil, connect.CodeOutOfRange},
 				{messages{change("x", "a", 2, nil)}, connect.CodeUnavailable},
-				{messages{heartbeat("y")}, connect.CodeUnavailable},
+				{messages{heartbeat("y"), change("z", "a", 1, event)}, connect.CodeUnavailable},
 			},
-			"a2", " 3  x y",
+			"a2", " 3  x z",
 		},
 		"a stream that falls silent": {
 			[]scripted{{nil, silent}, {messages{change("1", "a", 1, nil)}, connect.CodeUnavailable}},

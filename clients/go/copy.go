@@ -20,7 +20,9 @@ import (
 //
 // stale marks what was in the copy before it was started again, and has not come since.
 const schema = `
-CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tickets (
+  ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');`
@@ -31,11 +33,21 @@ var ErrNotFound = errors.New("there is no such ticket in the copy")
 // Copy is a copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile.
 type Copy struct {
 	db *sql.DB
+	// read tells whether somebody was reading the file when SQLite's log was to be emptied for the last time.
+	read bool
 }
 
 // OpenCopy opens the copy in an SQLite file, which it makes when it is missing.
 func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	// SQLite gives its other files the mode of this one.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
 		return nil, err
 	}
 	options := url.Values{"_pragma": {
@@ -54,7 +66,7 @@ func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Copy{db}, nil
+	return &Copy{db: db}, nil
 }
 
 // Close closes the file.
@@ -76,8 +88,12 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 			if err != nil {
 				return err
 			}
-			// A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
-			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", ticket.GetTicketId(), content)
+			// A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the
+			// walk began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+			_, err = tx.ExecContext(ctx, `
+INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
+WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketId(), ticket.GetRevision(), content)
 			if err != nil {
 				return err
 			}
@@ -98,11 +114,19 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 	if err != nil {
 		return err
 	}
-	if message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED {
-		// It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
-		_, err = c.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	// Wherever else you keep something of a ticket that was erased, remove it there too.
+	erased := message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED
+	if message.GetHeartbeat() != nil || erased && !c.read {
+		return c.emptyLog(ctx)
 	}
-	return err
+	return nil
+}
+
+// emptyLog removes from SQLite's log what was erased. Nobody may read the file meanwhile; where somebody does so for longer than the
+// busy_timeout, the next heartbeat tries again.
+func (c *Copy) emptyLog(ctx context.Context) error {
+	// The message is taken in: that ctx ends now is no reason to leave this undone.
+	return c.db.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&c.read, new(int), new(int))
 }
 
 // StartAgain drops the token. What is in the copy stays until all tickets have come again.

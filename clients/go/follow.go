@@ -28,8 +28,8 @@ const (
 	maxMessageBytes = 64 << 20
 )
 
-// NewClient returns a client of the ticketsvc at url, that shows what token returns, if anything.
-func NewClient(url string, token func() (string, error)) ticketv1connect.TicketServiceClient {
+// NewClient returns a client of the ticketsvc at url.
+func NewClient(url string) ticketv1connect.TicketServiceClient {
 	transport := &http.Transport{
 		Protocols:       &http.Protocols{},
 		Proxy:           http.ProxyFromEnvironment,
@@ -39,14 +39,27 @@ func NewClient(url string, token func() (string, error)) ticketv1connect.TicketS
 	// Streams want HTTP/2, in cleartext as well.
 	transport.Protocols.SetHTTP2(true)
 	transport.Protocols.SetUnencryptedHTTP2(true)
-	return ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, url,
-		connect.WithReadMaxBytes(maxMessageBytes), connect.WithInterceptors(showing{token}))
+	return ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, url, connect.WithReadMaxBytes(maxMessageBytes))
 }
 
-// Follow keeps tickets in step with ticketsvc until ctx ends, which is no error, or something is wrong that does not pass.
-func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets *Copy, log *slog.Logger) error {
+// Follower keeps a copy in step with ticketsvc.
+type Follower struct {
+	// Client calls ticketsvc.
+	Client ticketv1connect.TicketServiceClient
+	// Token returns the bearer token to show; empty for none. It is called for each stream.
+	Token func() (string, error)
+	// Silence is after what time without any message a stream is given up. A heartbeat comes every 15 s.
+	Silence time.Duration
+	// Copy is what is kept in step.
+	Copy *Copy
+	// Log is told why streams end.
+	Log *slog.Logger
+}
+
+// Follow keeps the copy in step until ctx ends, which is no error, or something is wrong that does not pass.
+func (f *Follower) Follow(ctx context.Context) error {
 	for failures := 0; ; failures++ {
-		came, err := followOnce(ctx, client, tickets, log)
+		came, err := f.followOnce(ctx)
 		if came {
 			failures = 0
 		}
@@ -57,20 +70,22 @@ func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tic
 			return err
 		}
 		pause := rand.N(min(longestPause, firstPause<<min(failures, 10)))
-		switch connect.CodeOf(err) {
-		case connect.CodeInvalidArgument, connect.CodeUnimplemented:
+		switch code := connect.CodeOf(err); {
+		case code == connect.CodeInvalidArgument, code == connect.CodeUnimplemented:
 			return fmt.Errorf("ticketsvc does not understand the call: %w", err)
-		case connect.CodeOutOfRange:
-			log.Warn("the token can't be served any more: starting again", "error", err)
-			if err := tickets.StartAgain(ctx); err != nil {
+		case code == connect.CodeOutOfRange:
+			f.Log.Warn("the token can't be served any more: starting again", "error", err)
+			if err := f.Copy.StartAgain(ctx); err != nil {
 				return err
 			}
-		case connect.CodeDeadlineExceeded:
-			log.Debug("going on with another stream", "pause", pause)
-		case connect.CodeUnauthenticated, connect.CodePermissionDenied:
-			log.Error("ticketsvc refuses the token: give one of the scope read", "error", err, "pause", pause)
+		case code == connect.CodeDeadlineExceeded:
+			f.Log.Debug("going on with another stream", "pause", pause)
+		case code == connect.CodeUnauthenticated, code == connect.CodePermissionDenied:
+			f.Log.Error("ticketsvc refuses the token: give one of the scope read", "error", err, "pause", pause)
+		case errors.Is(err, errToken):
+			f.Log.Error("there is no token to show", "error", err, "pause", pause)
 		default:
-			log.Warn("the stream ended", "error", err, "pause", pause)
+			f.Log.Warn("the stream ended", "error", err, "pause", pause)
 		}
 		select {
 		case <-time.After(pause):
@@ -80,67 +95,54 @@ func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tic
 	}
 }
 
-// errCopy says that the copy could not be written.
-var errCopy = errors.New("the copy can't be kept")
+var (
+	// errCopy says that the copy could not be read or written.
+	errCopy = errors.New("the copy can't be kept")
+	// errToken says that there is no token to show.
+	errToken = errors.New("the token can't be read")
+)
 
 // followOnce takes in one stream. It tells whether anything came, and why the stream ended, which it always does some time.
-func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets *Copy, log *slog.Logger) (came bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, streamTime)
-	defer cancel()
-	token, err := tickets.Token(ctx)
+func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
+	token, err := f.Copy.Token(ctx)
 	if err != nil {
-		return false, errors.Join(errCopy, err)
+		return false, fmt.Errorf("%w: %w", errCopy, err)
 	}
-	stream, err := client.WatchTickets(ctx, &ticketv1.WatchTicketsRequest{ResumeToken: token})
+	bearer, err := f.Token()
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errToken, err)
+	}
+
+	streaming, cancel := context.WithTimeout(ctx, streamTime)
+	defer cancel()
+	streaming, giveUp := context.WithCancelCause(streaming)
+	defer giveUp(nil)
+	// A proxy answers pings, whether or not ticketsvc is behind it.
+	silent := fmt.Errorf("nothing came for %v", f.Silence)
+	silence := time.AfterFunc(f.Silence, func() { giveUp(silent) })
+	defer silence.Stop()
+
+	streaming, call := connect.NewClientContext(streaming)
+	if bearer != "" {
+		call.RequestHeader().Set("Authorization", "Bearer "+bearer)
+	}
+	stream, err := f.Client.WatchTickets(streaming, &ticketv1.WatchTicketsRequest{ResumeToken: token})
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
-		if err := tickets.Apply(ctx, stream.Msg()); err != nil && ctx.Err() == nil {
-			return came, errors.Join(errCopy, err)
-		} else if err != nil {
-			return came, err
+		silence.Reset(f.Silence)
+		if err := f.Copy.Apply(ctx, stream.Msg()); err != nil {
+			return came, fmt.Errorf("%w: %w", errCopy, err)
 		}
 		if !came {
-			log.Info("following")
+			f.Log.Info("following")
 		}
 		came = true
 	}
+	if errors.Is(context.Cause(streaming), silent) {
+		return came, silent
+	}
 	return came, stream.Err()
-}
-
-// showing makes each call show a token.
-type showing struct {
-	token func() (string, error)
-}
-
-func (s showing) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-		if err := s.show(request.Header()); err != nil {
-			return nil, err
-		}
-		return next(ctx, request)
-	}
-}
-
-func (s showing) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
-		conn := next(ctx, spec)
-		// Without its token the call is refused, which says enough.
-		_ = s.show(conn.RequestHeader())
-		return conn
-	}
-}
-
-func (s showing) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
-}
-
-func (s showing) show(header http.Header) error {
-	token, err := s.token()
-	if err == nil && token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	return err
 }

@@ -7,9 +7,9 @@
 // A copy has to do five things right, and each is in one place here:
 //
 //   - The token is kept together with what it stands for, in one transaction ([Copy.Apply]).
-//   - After any interruption the stream goes on from the token ([Follow]), after a pause that grows and that chance has a part in.
+//   - After any interruption the stream goes on from the token ([Follower.Follow]), after a pause that grows and that chance has a part in.
 //   - A token that can't be served any more means to begin anew, and to drop what does not come again ([Copy.StartAgain]).
-//   - What is erased goes for good, from the file too ([Copy.Apply]).
+//   - What is erased goes for good, from the file too, once nobody reads that ([Copy.Apply]).
 //   - A ticket that is not complete yet has empty fields which may have values at Allthings ([Copy.Get] says so).
 package main
 
@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -39,11 +40,15 @@ func main() {
 
 func run(ctx context.Context) (err error) {
 	url := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
-	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each call")
+	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each stream")
+	silence := flag.Int("silence", 60, "after how many `seconds` without any message a stream is given up; a heartbeat comes every 15 s")
 	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
 	get := flag.String("get", "", "print this ticket of the copy, and end")
 	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
 	flag.Parse()
+	if *silence <= 0 {
+		return errors.New("--silence is no number of seconds above 0")
+	}
 
 	tickets, err := OpenCopy(ctx, *path)
 	if err != nil {
@@ -70,7 +75,9 @@ func run(ctx context.Context) (err error) {
 		}
 		return nil
 	default:
-		return Follow(ctx, NewClient(*url, tokenFrom(*tokenFile)), tickets, slog.Default())
+		follower := Follower{Client: NewClient(*url), Token: tokenFrom(*tokenFile), Silence: time.Duration(*silence) * time.Second, Copy: tickets,
+			Log: slog.Default()}
+		return follower.Follow(ctx)
 	}
 }
 
@@ -81,6 +88,13 @@ func tokenFrom(path string) func() (string, error) {
 			return "", nil
 		}
 		content, err := os.ReadFile(path)
-		return strings.TrimSpace(string(content)), err
+		if err != nil {
+			return "", err
+		}
+		token := strings.TrimSpace(string(content))
+		if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return "", fmt.Errorf("%s holds no token: one line of visible ASCII", path)
+		}
+		return token, nil
 	}
 }

@@ -10,7 +10,7 @@ A copy has to do five things right, and each is in one place here:
 - The token is kept together with what it stands for, in one transaction (Copy.apply).
 - After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
 - A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.start_again).
-- What is erased goes for good, from the file too (Copy.apply).
+- What is erased goes for good, from the file too, once nobody reads that (Copy.apply).
 - A ticket that is not complete yet has empty fields which may have values at Allthings (look_up says so).
 """
 
@@ -22,6 +22,7 @@ import random
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,10 +58,20 @@ CHANNEL_OPTIONS = [
 # The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy
 # before it was started again, and has not come since.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS tickets (ticket_id TEXT PRIMARY KEY, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tickets (
+  ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');
+"""
+
+# A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
+# began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+PUT = """
+INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
+WHERE tickets.stale OR excluded.revision >= tickets.revision
 """
 
 
@@ -68,7 +79,9 @@ class Copy:
     """A copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its other files the mode of this one.
+        path.touch(mode=0o600)
         self._db = sqlite3.connect(path, timeout=5)
         # In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
         # brought comes again.
@@ -77,6 +90,8 @@ class Copy:
         # What is deleted is overwritten.
         self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(SCHEMA)
+        # Whether somebody was reading the file when SQLite's log was to be emptied for the last time.
+        self._read = False
 
     def close(self) -> None:
         self._db.close()
@@ -91,19 +106,26 @@ class Copy:
         with self._db:  # a transaction
             kind = message.WhichOneof("message")
             if kind == "change":
-                # A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
                 ticket = message.change.ticket
-                row = (ticket.ticket_id, ticket.SerializeToString())
-                self._db.execute("INSERT OR REPLACE INTO tickets (ticket_id, ticket) VALUES (?, ?)", row)
+                self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
             elif kind == "left":
                 self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.left.ticket_id,))
             # A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
             if kind == "heartbeat" and not message.heartbeat.walking:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
-        if message.left.reason == TicketLeft.REASON_ERASED:
-            # It may be in SQLite's log still. Wherever else you keep something of a ticket, remove it there too.
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Wherever else you keep something of a ticket that was erased, remove it there too.
+        erased = message.left.reason == TicketLeft.REASON_ERASED
+        if kind == "heartbeat" or (erased and not self._read):
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Removes from SQLite's log what was erased.
+
+        Nobody may read the file meanwhile; where somebody does so for longer than the connection's timeout, the next heartbeat tries again.
+        """
+        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._read = bool(busy)
 
     def start_again(self) -> None:
         """Drops the token. What is in the copy stays until all tickets have come again."""
@@ -133,20 +155,65 @@ def open_channel(url: str) -> grpc.Channel:
     return grpc.insecure_channel(f"{parts.hostname}:{parts.port or 80}", CHANNEL_OPTIONS)
 
 
-def follow(channel: grpc.Channel, token_file: Path | None, copy: Copy) -> NoReturn:
-    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass."""
+class TokenError(Exception):
+    """The file with the token can't be read, or holds none."""
+
+
+def read_token(token_file: Path) -> str:
+    """Reads the token to show. Its errors do not hold it."""
+    try:
+        token = token_file.read_bytes().strip()
+    except OSError as err:
+        raise TokenError(str(err)) from None
+    if not token or any(byte <= ord(" ") or byte > ord("~") for byte in token):
+        raise TokenError(f"{token_file} holds no token: one line of visible ASCII")
+    return token.decode("ascii")
+
+
+def give_up_when_silent(stream: grpc.Call, heard: threading.Event, silence: float) -> None:
+    """Cancels a stream once heard is not set for so many seconds. A proxy answers pings, whether or not ticketsvc is behind it."""
+    while heard.wait(silence):
+        heard.clear()
+        if not stream.is_active():
+            return
+    log.warning("nothing came for %g s", silence)
+    stream.cancel()
+
+
+def watch(stub: TicketServiceStub, token_file: Path | None, silence: float, resume_token: str) -> Iterator[WatchTicketsResponse]:
+    """Yields what comes on one stream. It ends with grpc.RpcError or TokenError, or when ticketsvc ends the stream without an error."""
+    # Read each time, so that a token can be replaced.
+    metadata = [("authorization", f"Bearer {read_token(token_file)}")] if token_file else []
+    stream = stub.WatchTickets(WatchTicketsRequest(resume_token=resume_token), timeout=STREAM_TIME, metadata=metadata)
+    heard = threading.Event()
+    threading.Thread(target=give_up_when_silent, args=(stream, heard, silence), daemon=True).start()
+    try:
+        for message in stream:
+            heard.set()
+            yield message
+    finally:
+        stream.cancel()
+        heard.set()
+
+
+def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy: Copy) -> NoReturn:
+    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass.
+
+    A stream is given up after silence seconds without any message. A heartbeat comes every 15.
+    """
     stub = TicketServiceStub(channel)  # type: ignore[no-untyped-call]
     failures = 0
     while True:
+        came = False
         try:
-            # Read each time, so that a token can be replaced.
-            metadata = [("authorization", f"Bearer {token_file.read_text().strip()}")] if token_file else []
-            stream = stub.WatchTickets(WatchTicketsRequest(resume_token=copy.token()), timeout=STREAM_TIME, metadata=metadata)
-            log.info("following")
-            for message in stream:
+            for message in watch(stub, token_file, silence, copy.token()):
                 copy.apply(message)
-                failures = 0
+                if not came:
+                    log.info("following")
+                came, failures = True, 0
             log.warning("the stream ended without an error")
+        except TokenError as err:
+            log.error("there is no token to show: the token can't be read: %s", err)
         except grpc.RpcError as err:
             code = err.code()
             if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
@@ -169,17 +236,21 @@ def look_up(copy: Copy, ticket_id: str) -> None:
         sys.exit(f"there is no such ticket in the copy: {ticket_id!r}")
     if not ticket.complete:
         print("not all of this ticket is known yet: fields that are empty here may have values at Allthings", file=sys.stderr)
-    print(MessageToJson(ticket))
+    print(MessageToJson(ticket, ensure_ascii=False))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keeps a copy of all tickets in step with ticketsvc.")
     parser.add_argument("--url", default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
+    silence = "after what time without any message a stream is given up (default %(default)s)"
+    parser.add_argument("--silence", metavar="SECONDS", type=float, default=60, help=silence)
     parser.add_argument("--copy", type=Path, default=Path("data/tickets-python.db"), help="SQLite file of the copy (default %(default)s)")
     parser.add_argument("--get", metavar="TICKET", help="print this ticket of the copy, and end")
     parser.add_argument("--list", action="store_true", help="print all tickets of the copy, one a line, and end")
     arguments = parser.parse_args()
+    if not arguments.silence > 0:
+        parser.error("--silence is no number of seconds above 0")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     copy = Copy(arguments.copy)
@@ -188,12 +259,12 @@ def main() -> None:
             look_up(copy, arguments.get)
         elif arguments.list:
             for ticket in copy.all():
-                print(MessageToJson(ticket, indent=None))
+                print(MessageToJson(ticket, indent=None, ensure_ascii=False))
         else:
             # SIGTERM ends it as Ctrl-C does.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with open_channel(arguments.url) as channel:
-                follow(channel, arguments.token_file, copy)
+                follow(channel, arguments.token_file, arguments.silence, copy)
     except KeyboardInterrupt:
         log.info("stopped")
     finally:

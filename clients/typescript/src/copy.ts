@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -22,7 +21,7 @@ interface Line {
 }
 
 /**
- * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file.
+ * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file, which one process writes.
  *
  * That does for some ten thousand tickets. For more, or where the tickets should be in a database anyway, write each message and its
  * token in one transaction there, as the examples in Go and Python do.
@@ -71,10 +70,8 @@ export class Copy {
     switch (message.case) {
       case "change": {
         const { ticket } = message.value;
-        // A ticket may come again, as it was or newer; for a moment older, behind another replica: what follows makes up for it.
         if (ticket !== undefined) {
-          this.#tickets.set(ticket.ticketId, ticket);
-          this.#stale.delete(ticket.ticketId);
+          this.#put(ticket);
         }
         break;
       }
@@ -91,6 +88,18 @@ export class Copy {
     }
     this.#token = resumeToken;
     this.#changed = true;
+  }
+
+  /**
+   * A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
+   * began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+   */
+  #put(ticket: Ticket): void {
+    const known = this.#tickets.get(ticket.ticketId);
+    if (known === undefined || this.#stale.has(ticket.ticketId) || ticket.revision >= known.revision) {
+      this.#tickets.set(ticket.ticketId, ticket);
+      this.#stale.delete(ticket.ticketId);
+    }
   }
 
   /**
@@ -130,10 +139,11 @@ export class Copy {
     this.#changed = false;
     // At one moment, since messages are taken in while the file is written.
     const content = [...this.#lines()].join("");
-    await mkdir(dirname(this.path), { recursive: true });
-    const unfinished = `${this.path}.${randomUUID()}`;
+    await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
+    // Always by the same name, so that nothing of what is erased stays in one that was never finished.
+    const unfinished = `${this.path}.unfinished`;
     try {
-      const file = await open(unfinished, "wx", 0o600);
+      const file = await open(unfinished, "w", 0o600);
       try {
         await file.writeFile(content);
         await file.sync();

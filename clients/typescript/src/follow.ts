@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 
-import { TicketService } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
+import { TicketService, type WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
 import type { Copy } from "./copy.js";
 
 /**
@@ -19,17 +19,16 @@ const longestPauseMs = 30_000;
 const saveEveryMs = 1_000;
 
 /**
- * Returns a client of the ticketsvc at url, that shows the token in a file, if any.
+ * Returns a client of the ticketsvc at url.
  *
  * Where nobody that Node.js knows vouches for ticketsvc's certificate, NODE_EXTRA_CA_CERTS names a file with who does.
  */
-export function connect(url: string, tokenFile?: string): Client<typeof TicketService> {
+export function connect(url: string): Client<typeof TicketService> {
   return createClient(
     TicketService,
     createConnectTransport({
       baseUrl: url,
       httpVersion: "2",
-      interceptors: tokenFile === undefined ? [] : [showing(tokenFile)],
       // A ticket is a few kilobytes; it can be some megabytes.
       readMaxBytes: 64 << 20,
       // A connection that is silent for so long is asked whether the other end is still there. Heartbeats come more often.
@@ -38,13 +37,30 @@ export function connect(url: string, tokenFile?: string): Client<typeof TicketSe
   );
 }
 
-/** Makes each call show the token in a file. It is read each time, so that it can be replaced. */
-function showing(tokenFile: string): Interceptor {
-  return (next) => async (request) => {
-    const token = await readFile(tokenFile, "utf8");
-    request.header.set("Authorization", `Bearer ${token.trim()}`);
-    return next(request);
-  };
+/** The file with the token can't be read, or holds none. */
+class TokenError extends Error {}
+
+/** Reads the token to show. It throws a TokenError, which does not hold the token. */
+async function readToken(tokenFile: string): Promise<string> {
+  let token: string;
+  try {
+    token = (await readFile(tokenFile, "utf8")).trim();
+  } catch (err) {
+    throw new TokenError((err as Error).message);
+  }
+  if (!/^[!-~]+$/.test(token)) {
+    throw new TokenError(`${tokenFile} holds no token: one line of visible ASCII`);
+  }
+  return token;
+}
+
+/** What is followed, and how. */
+export interface Options {
+  client: Client<typeof TicketService>;
+  /** File with the bearer token to show, if any. It is read for each stream, so that it can be replaced. */
+  tokenFile?: string | undefined;
+  /** After how many seconds without any message a stream is given up. A heartbeat comes every 15. */
+  silence: number;
 }
 
 /**
@@ -52,11 +68,11 @@ function showing(tokenFile: string): Interceptor {
  *
  * When it returns or throws the copy has been saved, unless that is what went wrong.
  */
-export async function follow(client: Client<typeof TicketService>, copy: Copy, signal: AbortSignal): Promise<void> {
+export async function follow(options: Options, copy: Copy, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   // Whichever of the two ends ends the other.
-  const tasks = [receive(client, copy, either), save(copy, either)];
+  const tasks = [receive(options, copy, either), save(copy, either)];
   const outcomes = await Promise.allSettled(tasks.map((task) => task.finally(() => stop.abort())));
   for (const outcome of outcomes) {
     if (outcome.status === "rejected") {
@@ -72,13 +88,37 @@ async function save(copy: Copy, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function receive(client: Client<typeof TicketService>, copy: Copy, signal: AbortSignal): Promise<void> {
+/** Yields what comes on one stream. */
+async function* watch(options: Options, resumeToken: string, signal: AbortSignal): AsyncIterable<WatchTicketsResponse> {
+  const { client, tokenFile, silence } = options;
+  const headers = tokenFile === undefined ? {} : { Authorization: `Bearer ${await readToken(tokenFile)}` };
+  // A proxy answers pings, whether or not ticketsvc is behind it.
+  const silent = new AbortController();
+  const timer = setTimeout(() => {
+    console.error(`nothing came for ${silence} s`);
+    silent.abort();
+  }, silence * 1000);
+  try {
+    const settings = { headers, signal: AbortSignal.any([signal, silent.signal]), timeoutMs: streamTimeMs };
+    for await (const message of client.watchTickets({ resumeToken }, settings)) {
+      timer.refresh();
+      yield message;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function receive(options: Options, copy: Copy, signal: AbortSignal): Promise<void> {
   for (let failures = 0; !signal.aborted; failures++) {
+    let came = false;
     try {
-      const stream = client.watchTickets({ resumeToken: copy.token }, { signal, timeoutMs: streamTimeMs });
-      console.error("following");
-      for await (const message of stream) {
+      for await (const message of watch(options, copy.token, signal)) {
         copy.apply(message);
+        if (!came) {
+          console.error("following");
+        }
+        came = true;
         failures = 0;
       }
       console.error("the stream ended without an error");
@@ -86,27 +126,36 @@ async function receive(client: Client<typeof TicketService>, copy: Copy, signal:
       if (signal.aborted) {
         return;
       }
-      const { code, message } = ConnectError.from(err);
-      switch (code) {
-        case Code.InvalidArgument:
-        case Code.Unimplemented:
-          throw err;
-        case Code.OutOfRange:
-          console.error("the token can't be served any more: starting again");
-          copy.startAgain();
-          break;
-        case Code.Unauthenticated:
-        case Code.PermissionDenied:
-          console.error(`ticketsvc refuses the token: give one of the scope read (${message})`);
-          break;
-        case Code.DeadlineExceeded:
-          break;
-        default:
-          console.error(`the stream ended: ${message}`);
-      }
+      dealWith(err, copy);
     }
     // The pause grows, and chance has a part in it, so that not all come back at the same moment.
     await pause(Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** failures), signal);
+  }
+}
+
+/** Says why a stream ended, and starts copy again when it has to. It throws what does not pass. */
+function dealWith(err: unknown, copy: Copy): void {
+  if (err instanceof TokenError) {
+    console.error(`there is no token to show: the token can't be read: ${err.message}`);
+    return;
+  }
+  const { code, message } = ConnectError.from(err);
+  switch (code) {
+    case Code.InvalidArgument:
+    case Code.Unimplemented:
+      throw err;
+    case Code.OutOfRange:
+      console.error("the token can't be served any more: starting again");
+      copy.startAgain();
+      break;
+    case Code.Unauthenticated:
+    case Code.PermissionDenied:
+      console.error(`ticketsvc refuses the token: give one of the scope read (${message})`);
+      break;
+    case Code.DeadlineExceeded:
+      break;
+    default:
+      console.error(`the stream ended: ${message}`);
   }
 }
 

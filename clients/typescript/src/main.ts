@@ -25,6 +25,7 @@ const usage = `Keeps a copy of all tickets in step with ticketsvc.
 
   --url URL          where ticketsvc is (default http://127.0.0.1:9090)
   --token-file FILE  file with the bearer token to show, of the scope read
+  --silence SECONDS  after what time without any message a stream is given up (default 60)
   --copy FILE        file of the copy (default data/tickets-typescript.jsonl)
   --get TICKET       print this ticket of the copy, and end
   --list             print all tickets of the copy, one a line, and end
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
     options: {
       url: { type: "string", default: "http://127.0.0.1:9090" },
       "token-file": { type: "string" },
+      silence: { type: "string", default: "60" },
       copy: { type: "string", default: "data/tickets-typescript.jsonl" },
       get: { type: "string" },
       list: { type: "boolean", default: false },
@@ -69,7 +71,11 @@ async function main(): Promise<void> {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       process.once(signal, () => stop.abort());
     }
-    await follow(connect(values.url, values["token-file"]), copy, stop.signal);
+    const silence = Number(values.silence);
+    if (!(silence > 0)) {
+      throw new Error("--silence is no number of seconds above 0");
+    }
+    await follow({ client: connect(values.url), tokenFile: values["token-file"], silence }, copy, stop.signal);
     // A connection that is kept open for the next call would hold up the end.
     process.exit();
   }
