@@ -20,7 +20,7 @@ import (
 )
 
 // codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
-// What is not here is INTERNAL: it can only be a mistake of ours.
+// What is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the ticket.
 //
 // retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
 // does not help, or that the caller ended the call.
@@ -43,6 +43,8 @@ var codes = []struct {
 	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token", retrySoon},
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
+	{errOversized, connect.CodeResourceExhausted, "", 0},
+	{errTogether, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted, "the watcher did not read for 30s: resume with the last token", 0},
 }
 
@@ -96,10 +98,15 @@ func (e errorTranslator) translate(ctx context.Context, procedure string, err er
 	}
 	for _, known := range codes {
 		if errors.Is(err, known.err) {
-			if level := levels[known.code]; e.log.Enabled(ctx, level) {
+			level, sentence := levels[known.code], known.sentence
+			var oversized *oversizedError
+			if errors.As(err, &oversized) {
+				level, sentence = slog.LevelError, oversized.Error()
+			}
+			if e.log.Enabled(ctx, level) {
 				e.log.Log(ctx, level, "call failed", "procedure", procedure, "code", known.code.String(), "error", err)
 			}
-			wire := connect.NewError(known.code, errors.New(known.sentence))
+			wire := connect.NewError(known.code, errors.New(sentence))
 			if known.retryAfter > 0 {
 				addDetail(wire, &errdetails.RetryInfo{RetryDelay: durationpb.New(known.retryAfter)})
 			}
