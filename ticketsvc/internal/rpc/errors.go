@@ -20,7 +20,7 @@ import (
 )
 
 // codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
-// What is not here is INTERNAL: it can only be a mistake of ours.
+// What is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the ticket.
 //
 // retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
 // does not help, or that the caller ended the call.
@@ -44,6 +44,8 @@ var codes = []struct {
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
+	{errOversized, connect.CodeResourceExhausted, "", 0},
+	{errTogether, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), 0},
 }
@@ -104,8 +106,13 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 	}
 	for _, known := range codes {
 		if errors.Is(err, known.err) {
+			sentence := known.sentence
+			var oversized *oversizedError
+			if errors.As(err, &oversized) {
+				sentence = oversized.Error()
+			}
 			e.note(ctx, spec, known.code, err)
-			wire := connect.NewError(known.code, errors.New(known.sentence))
+			wire := connect.NewError(known.code, errors.New(sentence))
 			if known.retryAfter > 0 {
 				addDetail(wire, &errdetails.RetryInfo{RetryDelay: durationpb.New(known.retryAfter)})
 			}
@@ -119,6 +126,9 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 // note writes an error to the log.
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
 	level, others := levels[code], 0
+	if errors.Is(err, errOversized) {
+		level = slog.LevelError // Nobody but an operator can mend it.
+	}
 	if spec.StreamType != connect.StreamTypeUnary {
 		switch {
 		case errors.Is(err, feed.ErrStopping), errors.Is(err, feed.ErrReplaced), code == connect.CodeDeadlineExceeded:

@@ -259,6 +259,10 @@ func TestABombIsNotInflated(t *testing.T) {
 		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want && !strings.Contains(code, "grpc-status: "+want) {
 			t.Errorf("%s: %q, want RESOURCE_EXHAUSTED", contentType, code)
 		}
+		// Whoever inflates it to its end knows how large it is.
+		if said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message"); strings.Contains(said, strconv.Itoa(inflated)) {
+			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
+		}
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > inflated/4 {
 			t.Errorf("%s: %d bytes were allocated", contentType, allocated)
 		}

@@ -69,3 +69,6 @@ func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Pl
 
 // MaxReadBytes is the size of the largest request.
 const MaxReadBytes = maxReadBytes
+
+// MaxSendBytes is the size of the largest response.
+const MaxSendBytes = maxSendBytes

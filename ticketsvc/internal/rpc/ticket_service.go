@@ -27,7 +27,8 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 	if err != nil {
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
-	return &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}, nil
+	response := &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}
+	return response, checkSize(response.Ticket)
 }
 
 // BatchGetTickets implements the RPC of that name.
@@ -48,7 +49,7 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 			response.MissingTicketIds = append(response.MissingTicketIds, id)
 		}
 	}
-	return response, nil
+	return response, checkSize(response.Tickets...)
 }
 
 // ListTickets implements the RPC of that name.
@@ -73,7 +74,7 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))
 	}
-	return response, nil
+	return response, checkSize(response.Tickets...)
 }
 
 // ListTicketEvents implements the RPC of that name.

@@ -54,18 +54,18 @@ func (i Instant) SortableText() string {
 	return time.Unix(i.Seconds, int64(i.Nanos)).UTC().Format(sortableLayout)
 }
 
-// ParseSortableText is the inverse of [Instant.SortableText].
+// ParseSortableText is the inverse of [Instant.SortableText]. An error says that the text is none, and holds nothing of it.
 func ParseSortableText(text string) (Instant, error) {
 	if text == "" {
 		return Instant{}, nil
 	}
 	t, err := time.Parse(sortableLayout, text)
 	if err != nil {
-		return Instant{}, err
+		return Instant{}, errors.New("a stored time is malformed")
 	}
 	i := Instant{Set: true, Seconds: t.Unix(), Nanos: int32(t.Nanosecond())}
 	if !i.Valid() {
-		return Instant{}, errors.New("time is outside the years 1 to 9999")
+		return Instant{}, errors.New("a stored time is outside the years 1 to 9999")
 	}
 	return i, nil
 }

@@ -1,0 +1,133 @@
+package rpc_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// swollen is a store in which the ticket "huge" is larger than a response may be, and "large" takes more than half of one.
+type swollen struct{ ticket.Store }
+
+var swelling = strings.Repeat("x", rpc.MaxSendBytes)
+
+func swell(t *ticket.Ticket) int {
+	switch {
+	case t == nil:
+	case t.ID == "huge":
+		t.Description = swelling
+	case strings.HasPrefix(t.ID, "large"):
+		t.Description = swelling[:rpc.MaxSendBytes*2/3]
+	}
+	if t == nil {
+		return 0
+	}
+	return len(t.Description)
+}
+
+func (s swollen) Get(ctx context.Context, id string) (ticket.Ticket, error) {
+	t, err := s.Store.Get(ctx, id)
+	swell(&t)
+	return t, err
+}
+
+func (s swollen) BatchGet(ctx context.Context, ids []string) (map[string]ticket.Ticket, error) {
+	tickets, err := s.Store.BatchGet(ctx, ids)
+	for id, t := range tickets {
+		swell(&t)
+		tickets[id] = t
+	}
+	return tickets, err
+}
+
+func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int) ([]ticket.Ticket, bool, error) {
+	tickets, more, err := s.Store.List(ctx, filter, order, after, limit)
+	for i := range tickets {
+		swell(&tickets[i])
+	}
+	return tickets, more, err
+}
+
+func (s swollen) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
+	entries, err := s.Store.ReadLog(ctx, after, limit)
+	for i := range entries {
+		entries[i].Bytes += swell(entries[i].Ticket)
+	}
+	return entries, err
+}
+
+func (s swollen) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
+	page, err := s.Store.WalkTickets(ctx, filter, after, limit)
+	for i := range page.Tickets {
+		swell(&page.Tickets[i])
+	}
+	return page, err
+}
+
+// expectTooLarge fails unless an error and the log say that the ticket "huge" is too large.
+func expectTooLarge(t *testing.T, s *server, call string, err error) {
+	t.Helper()
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"huge"`) || !strings.Contains(err.Error(), "erase") {
+		t.Errorf("%s: %.200v, want RESOURCE_EXHAUSTED with the ticket's id and what to do", call, err)
+	}
+	if log := s.log.take(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "huge") {
+		t.Errorf("%s: log %.500q, want one error with the ticket's id", call, log)
+	}
+}
+
+func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			mustRecord(t, store, titled("e1", "a", 1, "one"))
+			s := mustServe(t, swollen{store})
+			c := newClient(t, s, protocol)
+			changes := mustWatch(t, c, "", nil)
+			changes.expect(t, `a "one"`, "heartbeat")
+			mustRecord(t, store, titled("e2", "huge", 2, "two"), titled("e3", "z", 3, "three"))
+
+			changes.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooLarge(t, s, "changes", changes.Err())
+			walk := mustWatch(t, c, "", nil)
+			walk.expect(t, `a "one"`)
+			walk.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooLarge(t, s, "the walk", walk.Err())
+			_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "huge"})
+			expectTooLarge(t, s, "GetTicket", err)
+			_, err = c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a", "huge"}})
+			expectTooLarge(t, s, "BatchGetTickets", err)
+			_, err = c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+			expectTooLarge(t, s, "ListTickets", err)
+
+			// Once it is erased, all go on from where they were.
+			mustErase(t, store, "huge")
+			again := mustWatch(t, c, changes.token, nil)
+			again.expect(t, `3 e3: z "three"`, "huge left: REASON_ERASED")
+			again = mustWatch(t, c, walk.token, nil)
+			again.expect(t, `z "three"`, "heartbeat")
+		})
+	}
+}
+
+func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	mustRecord(t, store, titled("e1", "large1", 1, "one"), titled("e2", "large2", 2, "two"))
+	// Nothing is compressed, since that takes long.
+	c := newClient(t, mustServe(t, swollen{store}), "gRPC", connect.WithAcceptCompression("gzip", nil, nil))
+	if _, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"large1"}}); err != nil {
+		t.Errorf("one: %v", err)
+	}
+	_, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"large1", "large2"}})
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "fewer") || strings.Contains(err.Error(), "erase") {
+		t.Errorf("both: %v, want RESOURCE_EXHAUSTED, and to ask for fewer", err)
+	}
+}
