@@ -169,7 +169,7 @@ func (f *Feed) tail(ctx context.Context) {
 		if err == nil {
 			readable = begin
 		}
-		f.setLost(time.Since(readable) >= f.limits.Heartbeat)
+		f.setLost(err != nil && time.Since(readable) >= f.limits.Heartbeat)
 		if grown || err != nil {
 			woken = nil
 		}

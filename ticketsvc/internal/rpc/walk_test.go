@@ -180,7 +180,10 @@ func drawQuery(random *rand.Rand) *query {
 	orders := []string{"", "update_time", "update_time desc", "create_time", "create_time desc"}
 	q.request.OrderBy = orders[random.IntN(len(orders))]
 	q.order, _ = ticket.ParseOrder(q.request.OrderBy)
-	q.request.Filter, q.request.PageSize = f, 1+random.Int32N(40)
+	q.request.Filter, q.request.PageSize = f, 8+random.Int32N(60)
+	if random.IntN(200) == 0 {
+		q.request.PageSize = 1
+	}
 	return q
 }
 
