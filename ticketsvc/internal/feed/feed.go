@@ -56,7 +56,7 @@ func DefaultLimits() Limits {
 		WindowEntries: 8192,
 		WindowBytes:   64 << 20,
 		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
-		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
+		Page:          ticket.PageLimit{Items: 50, Bytes: 64 << 10},
 		Reads:         3, // One less than the connections that read an SQLite file.
 		ReadTimeout:   10 * time.Second,
 		Heartbeat:     15 * time.Second,
