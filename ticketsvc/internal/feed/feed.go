@@ -59,7 +59,7 @@ func DefaultLimits() Limits {
 		WindowEntries: 8192,
 		WindowBytes:   64 << 20,
 		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
-		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
+		Page:          ticket.PageLimit{Items: 50, Bytes: 64 << 10},
 		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
 		ReadTimeout:   10 * time.Second,
 		Heartbeat:     15 * time.Second,

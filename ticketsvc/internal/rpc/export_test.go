@@ -72,3 +72,6 @@ const MaxReadBytes = maxReadBytes
 
 // MaxSendBytes is the size of the largest response.
 const MaxSendBytes = maxSendBytes
+
+// JSONCodec reads and writes JSON.
+var JSONCodec connect.Codec = jsonCodec{"json"}

@@ -28,12 +28,15 @@ func jsonCodecs() connect.HandlerOption {
 func (c jsonCodec) Name() string { return c.name }
 
 // Marshal implements [connect.Codec].
-func (c jsonCodec) Marshal(message any) ([]byte, error) {
+func (c jsonCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
+
+// MarshalAppend is what Connect calls instead of Marshal, with a buffer that it uses again.
+func (c jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, errNotMessage
 	}
-	return protojson.Marshal(m)
+	return protojson.MarshalOptions{}.MarshalAppend(to, m)
 }
 
 // Unmarshal implements [connect.Codec]. Fields that are not known are passed over, so that newer callers are understood.
