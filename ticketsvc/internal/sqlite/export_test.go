@@ -4,3 +4,6 @@ package sqlite
 const ApplicationID = applicationID
 
 var Migrations = migrations
+
+// SetMaxSorted changes how many tickets with some words are read to put them in order.
+func (s *Store) SetMaxSorted(tickets int) { s.maxSorted = tickets }
