@@ -65,7 +65,13 @@ func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bo
 		}
 		events, records := recording.Merge()
 		recorded = recording.Recorded()
-		return s.write(ctx, conn, kept, events, records)
+		var words wordColumns
+		for _, record := range records {
+			if before, after := recording.Words(record.Ticket.ID); before != after {
+				words.add(record.Ticket.ID, after)
+			}
+		}
+		return s.write(ctx, conn, kept, events, records, words)
 	})
 	return recorded, err
 }
@@ -138,8 +144,10 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 	return kept, nil
 }
 
-// write adds and changes the tickets, adds the events to the log, and commits.
-func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, events []*ticket.Change, records []*ticket.Record) error {
+// write adds and changes the tickets and the words of some, adds the events to the log, and commits.
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, events []*ticket.Change, records []*ticket.Record,
+	words wordColumns,
+) error {
 	var added, changed ticketColumns
 	for _, record := range records {
 		if kept[record.Ticket.ID] {
@@ -155,6 +163,9 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	}
 	if len(changed.ids) > 0 {
 		batch.Queue(updateTickets, changed.arguments()...)
+	}
+	if len(words.ids) > 0 {
+		batch.Queue(writeWords, words.ids, words.words)
 	}
 	if len(events) > 0 {
 		batch.Queue(s.numbering.lock)

@@ -13,8 +13,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed search.sql
+	search string
+
+	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []string{schema, search}
+)
 
 // connections is how many calls use the database at the same time: one writes, the others read.
 const connections = 16
@@ -26,14 +33,19 @@ type Store struct {
 	numbering numbering
 }
 
-// Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of
-// [postgresdb.Open].
+// Open opens the database at url, makes or brings up to date the service's tables in it, and gives the tickets of an older version their
+// words. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
 func Open(ctx context.Context, url string) (*Store, error) {
-	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: []string{schema}, Connections: connections})
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections})
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, numbering: inCommitOrder}, nil
+	s := &Store{db: db, numbering: inCommitOrder}
+	if err := s.fillWords(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("making the index of words: %w", err)
+	}
+	return s, nil
 }
 
 // Close implements [ticket.Store].
