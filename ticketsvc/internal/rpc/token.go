@@ -50,10 +50,10 @@ func listQuery(f *ticket.Filter, order ticket.Order) []byte {
 	for _, status := range f.Statuses {
 		b = binary.AppendVarint(b, int64(status))
 	}
-	for _, ids := range [][]string{f.AppIDs, f.CategoryIDs, f.PropertyIDs, {f.AssignedTo}} {
-		b = binary.AppendUvarint(b, uint64(len(ids)))
-		for _, id := range ids {
-			b = appendBytes(b, []byte(id))
+	for _, texts := range [][]string{f.AppIDs, f.CategoryIDs, f.PropertyIDs, {f.AssignedTo}, {f.Text}} {
+		b = binary.AppendUvarint(b, uint64(len(texts)))
+		for _, text := range texts {
+			b = appendBytes(b, []byte(text))
 		}
 	}
 	return appendInstant(appendInstant(b, f.UpdatedAfter), f.UpdatedBefore)

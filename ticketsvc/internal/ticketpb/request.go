@@ -95,14 +95,12 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 		Unassigned:    message.GetUnassigned(),
 		UpdatedAfter:  toInstant(message.GetUpdatedAfter()),
 		UpdatedBefore: toInstant(message.GetUpdatedBefore()),
+		Text:          message.GetText(),
 	}
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
 	filter.Check("filter", &violations)
-	if message.GetText() != "" {
-		violations.Add("filter.text", "is not supported yet")
-	}
 	return ListQuery{Filter: filter.Normal(), Order: order, PageSize: pageSize}, violations.Err()
 }
 
