@@ -16,12 +16,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) {
-	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store {
-		store := mustOpen(b, postgrestest.Database(b))
-		b.Cleanup(func() { _ = store.Close() })
-		return store
-	})
+func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, mustOpenNew) }
+
+func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, mustOpenNew) }
+
+func mustOpenNew(b *testing.B) ticket.Store {
+	b.Helper()
+	store := mustOpen(b, postgrestest.Database(b))
+	b.Cleanup(func() { _ = store.Close() })
+	return store
 }
 
 // BenchmarkOrdering tells what the order of the log costs: how many events a second writers on two replicas record with it, as a share

@@ -11,13 +11,16 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) {
-	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store {
-		store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "tickets.db"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = store.Close() })
-		return store
-	})
+func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, mustOpenNew) }
+
+func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, mustOpenNew) }
+
+func mustOpenNew(b *testing.B) ticket.Store {
+	b.Helper()
+	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "tickets.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	return store
 }
