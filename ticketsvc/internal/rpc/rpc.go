@@ -62,7 +62,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	recorder := ticket.NewRecorder(store)
 	tickets := feed.New(store, limits, func(err error) {
 		log.Warn("the feed is late until this passes", "error", err)
-	})
+	}, recorder.Busy)
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxReadBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
