@@ -105,7 +105,8 @@ func (m *memory) begin(ctx context.Context, method string) error {
 // event returns the event at a place. The caller holds mu.
 func (m *memory) event(place int) ticket.Event {
 	c := &m.changes[place-1]
-	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime, Content: c.Content()}
+	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
+		Content: c.Content()}
 }
 
 func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }

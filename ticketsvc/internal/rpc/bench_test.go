@@ -19,8 +19,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages a
-// second there are, and how long after it was handed in an event is with a watcher.
+// BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages
+// a second there are, and how long after it was handed in an event is with a watcher.
 func BenchmarkWatchers(b *testing.B) {
 	for _, watchers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("%d", watchers), func(b *testing.B) { benchmarkWatchers(b, watchers) })
@@ -85,8 +85,8 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 		changes := make([]ticket.Change, batch)
 		for j := range changes {
 			n := i*batch + j
-			changes[j] = ticket.Change{EventID: fmt.Sprint("e", n), Name: ticket.Created, TicketID: fmt.Sprint("t", n%1000), OccurTime: tickettest.At(int64(n)),
-				Named: tickettest.Named("title", "description", "status_text"), Values: ticket.Ticket{Title: "Heizung im Bad kalt",
+			changes[j] = ticket.Change{EventID: fmt.Sprint("e", n), Name: ticket.Created, TicketID: fmt.Sprint("t", n%1000),
+				OccurTime: tickettest.At(int64(n)), Named: tickettest.Named("title", "description", "status_text"), Values: ticket.Ticket{Title: "Heizung im Bad kalt",
 					Description: fmt.Sprintf("%01000d", n), StatusText: "waiting-for-agent", Attributes: map[string]string{"sortHash": `"x"`}}}
 			committed[n] = time.Now()
 		}
