@@ -112,15 +112,13 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
 		synctest.Wait()
 		log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		log.record(updated("c1", "c", "open"))
 		has := mustWatch(t, f, ticket.Filter{}, &begin)
 		expect(t, has, "a by a1 is open")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		log.erase("b")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		if _, bytes := f.WindowSize(); bytes != 2*len("open") {
 			t.Errorf("the window has %d bytes, and two entries with tickets", bytes)
 		}
@@ -130,15 +128,13 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 
 		// Those that are behind the window, or in the walk, have read it by themselves.
 		log.record(updated("d1", "d", "open"), updated("e1", "e", "open"), updated("f1", "f", "open"))
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		behind, walking := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, behind, "a by a1 is open")
 		expect(t, walking, "a is open", "c is open")
 		log.erase("d")
 		log.erase("f")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		expect(t, behind, "c by c1 is open", "b is erased", "e by e1 is open", "d is erased", "f is erased", "heartbeat")
 		expect(t, walking, "e is open", "heartbeat", "d is erased", "f is erased")
 
@@ -149,8 +145,7 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		for i := range 10 {
 			log.erase(fmt.Sprint("other", i))
 		}
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		expect(t, walking, "e is open", "heartbeat", "c is erased", "other0 is erased")
 	})
 }
@@ -345,7 +340,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {})
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {}, neverBusy)
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -603,7 +598,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				var errs, recoveries atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) })
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) }, neverBusy)
 				t.Cleanup(f.Close)
 				watch := func() *feed.Watcher {
 					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
@@ -625,7 +620,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
-				synctest.Wait()
+				time.Sleep(limits.Poll)
 				if errs.Load() != 1 || recoveries.Load() != 1 {
 					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
 				}
@@ -661,7 +656,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				time.Sleep(time.Minute)
 				away.Store(false)
 				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
-				synctest.Wait()
+				time.Sleep(limits.Poll)
 				if errs.Load() != 2 || recoveries.Load() != 2 {
 					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
 				}
@@ -682,7 +677,7 @@ func TestTheTailAloneFails(t *testing.T) {
 			}
 			return nil
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
@@ -705,7 +700,7 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
 		t.Cleanup(f.Close)
 		var watching sync.WaitGroup
 		for range 20 {

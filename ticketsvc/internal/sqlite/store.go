@@ -53,9 +53,11 @@ type Store struct {
 	addCounts       *sqlitedb.RowsStatement
 	dropEmptyCounts *sql.Stmt
 	// Of the readers.
-	findContent  *sql.Stmt
-	findContents *sqlitedb.RowsStatement
-	readLog      *sql.Stmt
+	findContent   *sql.Stmt
+	findContents  *sqlitedb.RowsStatement
+	readLog       *sql.Stmt
+	readBefore    *sql.Stmt
+	measureBefore *sql.Stmt
 }
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
@@ -112,6 +114,12 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {
+		return err
+	}
+	if s.measureBefore, err = s.db.Reader.PrepareContext(ctx, measureBefore); err != nil {
+		return err
+	}
+	if s.readBefore, err = s.db.Reader.PrepareContext(ctx, readBefore); err != nil {
 		return err
 	}
 	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {
