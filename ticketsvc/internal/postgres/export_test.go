@@ -10,3 +10,14 @@ var LockLog = inCommitOrder.lock
 
 // Migrations are what databases are made by.
 var Migrations = migrations
+
+// The statements of the feed, and how many tickets a part of a walk looks at.
+const (
+	LastMark   = lastMark
+	MarkAt     = markAt
+	ReadBefore = readBefore
+	WalkBound  = walkBound
+	WalkStride = walkStride
+)
+
+var ReadLog = readLog
