@@ -510,6 +510,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				t.Cleanup(f.Close)
 				w, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
 				expect(t, w, "heartbeat")
+				synctest.Wait() // The tail has begun.
 				away.Store(true)
 				log.record(updated("a1", "a", "open"))
 				begin := time.Now()
