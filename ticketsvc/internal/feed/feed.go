@@ -58,7 +58,7 @@ func DefaultLimits() Limits {
 		Watchers:      4096,
 		WindowEntries: 8192,
 		WindowBytes:   64 << 20,
-		Tail:          ticket.PageLimit{Items: 64, Bytes: ticket.MaxPageBytes},
+		Tail:          ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
 		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
 		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
 		ReadTimeout:   10 * time.Second,
@@ -80,9 +80,11 @@ type Feed struct {
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
 	// reads has room for as many watchers as may read the database.
-	reads   chan struct{}
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	reads chan struct{}
+	// publication is how many entries the tail publishes at once at the most.
+	publication int
+	cancel      context.CancelFunc
+	running     sync.WaitGroup
 	// stopping ends when no more is to be fed.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -106,19 +108,20 @@ func New(log ticket.Log, limits Limits, onError func(error), onRecovery func(), 
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
-		log:        log,
-		limits:     limits,
-		onError:    onError,
-		onRecovery: onRecovery,
-		busy:       busy,
-		woken:      make(chan struct{}, 1),
-		reads:      make(chan struct{}, limits.Reads),
-		cancel:     cancel,
-		stopping:   stopping,
-		stop:       stop,
-		window:     window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
-		lost:       make(chan struct{}),
-		replaced:   make(chan struct{}),
+		log:         log,
+		limits:      limits,
+		onError:     onError,
+		onRecovery:  onRecovery,
+		busy:        busy,
+		woken:       make(chan struct{}, 1),
+		reads:       make(chan struct{}, limits.Reads),
+		cancel:      cancel,
+		publication: min(minPublication, limits.Tail.Items),
+		stopping:    stopping,
+		stop:        stop,
+		window:      window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
+		lost:        make(chan struct{}),
+		replaced:    make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
 	f.running.Go(func() { f.tail(ctx) })
@@ -203,7 +206,7 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err 
 		f.takeTurns(tail, 0)
 		return false, nil
 	}
-	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
+	entries, err := f.readBehind(ctx, *last, ticket.PageLimit{Items: f.publication, Bytes: f.limits.Tail.Bytes})
 	if errors.Is(err, ErrPlace) || errors.Is(err, ticket.ErrCorrupt) {
 		// Whoever goes on learns what is wrong with its own place.
 		f.forget()
@@ -212,7 +215,7 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err 
 		return false, err
 	}
 	f.publish(func(w *window) { w.add(entries) })
-	f.takeTurns(tail, len(entries))
+	f.adapt(len(entries), f.takeTurns(tail, len(entries)))
 	return true, nil
 }
 

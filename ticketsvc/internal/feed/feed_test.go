@@ -23,8 +23,11 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "closed"), updated("d1", "d", "closed"),
 		updated("e1", "e", "closed"), updated("f1", "f", "closed"), updated("g1", "g", "open"))
-	pages := 0
+	pages, walked := 0, make(chan struct{})
 	log.before = func(_ context.Context, method string) error {
+		if method == "ReadLog" {
+			<-walked // So that all changes are read as they are at the end.
+		}
 		if method != "WalkTickets" {
 			return nil
 		}
@@ -43,8 +46,9 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	limits := feed.DefaultLimits()
 	limits.Page.Items = 2
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
-	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat",
-		// b changes before its page, and comes back behind it.
+	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat")
+	close(walked)
+	expect(t, w, // b changes before its page, and comes back behind it.
 		"b by b2 is closed", "c by c2 is closed", "f is erased", "a leaves by a2", "b by b3 is closed", "h by h1 is closed",
 		"d is erased", "g leaves by g3")
 }
@@ -609,7 +613,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				}
 				w, walking := watch(), watch()
 				expect(t, w, "heartbeat")
-				synctest.Wait()
+				synctest.Wait() // The tail has begun.
 				away.Store(true)
 				log.record(updated("a1", "a", "open"))
 				// Who has no need of the database waits for it, for a while.

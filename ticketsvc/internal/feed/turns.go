@@ -16,6 +16,11 @@ const (
 	restShare = 3
 	// maxRest bounds that.
 	maxRest = 100 * time.Millisecond
+	// minPublication is how many entries are published at once to begin with, and where the turns of all watchers take longer than slowTurns.
+	// As long as they take less than quickTurns, since few entries concern the watchers' filters, it is twice as many each time.
+	minPublication = 64
+	quickTurns     = 25 * time.Millisecond
+	slowTurns      = 4 * quickTurns
 )
 
 // turns lets watchers deal with what is new in turns, a group at a time. To wake thousands at once would keep all processors from
@@ -111,15 +116,16 @@ func (t *turn) leave() {
 	t.group.size--
 }
 
-// takeTurns wakes all watchers, one group after the other. entries is how many are new to them.
-func (f *Feed) takeTurns(ctx context.Context, entries int) {
+// takeTurns wakes all watchers, one group after the other. entries is how many are new to them. It returns how long that took, without the
+// rests.
+func (f *Feed) takeTurns(ctx context.Context, entries int) (took time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
 		f.mu.Lock()
 		if i >= len(f.turns.groups) {
 			f.mu.Unlock()
-			return
+			return took
 		}
 		g := f.turns.groups[i]
 		woken := g.wake()
@@ -135,12 +141,25 @@ func (f *Feed) takeTurns(ctx context.Context, entries int) {
 			// Who is not done by now reads slowly, or not at all.
 		case <-ctx.Done():
 		}
+		turn := time.Since(begin)
+		took += turn
 		if f.busy() {
-			timer.Reset(min(restShare*time.Since(begin), maxRest))
+			timer.Reset(min(restShare*turn, maxRest))
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
 			}
 		}
+	}
+	return took
+}
+
+// adapt says how many entries the next publication may have, after one of so many whose turns took so long.
+func (f *Feed) adapt(entries int, took time.Duration) {
+	switch {
+	case entries == f.publication && took < quickTurns:
+		f.publication = min(2*f.publication, f.limits.Tail.Items)
+	case took > slowTurns:
+		f.publication = max(f.publication/2, min(minPublication, f.limits.Tail.Items))
 	}
 }

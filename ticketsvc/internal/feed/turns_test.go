@@ -1,10 +1,14 @@
 package feed_test
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -93,4 +97,62 @@ func TestWatchersDoNotWaitForOnesThatAreStuck(t *testing.T) {
 	expectTold(t, inTurns(t, false, 3), map[time.Duration]int{
 		0: 13, late: 16, late + ms: 8, second: 13, second + ms: 16, second + 2*ms: 8,
 	})
+}
+
+// measured is a log that notes how many entries it was asked for.
+type measured struct {
+	*memory
+	asked []int
+}
+
+func (m *measured) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
+	entries, err := m.memory.ReadLog(ctx, after, limit)
+	if len(entries) > 0 {
+		m.asked = append(m.asked, limit.Items)
+	}
+	return entries, err
+}
+
+func TestMoreIsPublishedAtOnceWhileTheTurnsAreShort(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		watchers int
+		want     []int
+	}{
+		"one watcher":   {1, []int{64, 128, 256, 512, 1024}},
+		"many watchers": {200, []int{64, 64, 64, 64, 64}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const events = 2000
+				log := &measured{memory: newMemory()}
+				f := newFeed(t, log, feed.DefaultLimits())
+				var watching sync.WaitGroup
+				for range test.watchers {
+					w := mustWatch(t, f, ticket.Filter{}, nil)
+					expect(t, w, "heartbeat")
+					watching.Go(func() {
+						for {
+							m, err := w.Next(t.Context())
+							if err != nil {
+								t.Error(err)
+							}
+							if err != nil || m.Place.Mark.Sequence == events {
+								return
+							}
+							time.Sleep(100 * time.Microsecond)
+						}
+					})
+				}
+				synctest.Wait()
+				log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, events)...)
+				watching.Wait()
+				synctest.Wait()
+				if diff := cmp.Diff(test.want, log.asked[:len(test.want)]); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
 }

@@ -127,11 +127,7 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 	if err != nil {
 		return ticket.WalkPage{}, err
 	}
-	tickets := page.Tickets()
-	if page.More() {
-		last = tickets[len(tickets)-1].ID
-	}
-	return ticket.WalkPage{Tickets: tickets, Last: last}, nil
+	return ticket.NewWalkPage(filter, page.PageBuilder, last), nil
 }
 
 // TicketBefore implements [ticket.Log].
