@@ -46,7 +46,7 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
-	// Pause is the least time between two publications: all watchers wake at each.
+	// Pause is the time between two publications: all watchers wake at each.
 	Pause time.Duration
 	// Before bounds the events of which is worked out what a ticket was like before.
 	Before ticket.PageLimit
@@ -58,7 +58,7 @@ func DefaultLimits() Limits {
 		Watchers:      4096,
 		WindowEntries: 8192,
 		WindowBytes:   64 << 20,
-		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
+		Tail:          ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
 		Page:          ticket.PageLimit{Items: 50, Bytes: 64 << 10},
 		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
 		ReadTimeout:   10 * time.Second,
@@ -75,13 +75,16 @@ type Feed struct {
 	limits     Limits
 	onError    func(error)
 	onRecovery func()
+	busy       func() bool
 
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
 	// reads has room for as many watchers as may read the database.
-	reads   chan struct{}
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	reads chan struct{}
+	// publication is how many entries the tail publishes at once at the most.
+	publication int
+	cancel      context.CancelFunc
+	running     sync.WaitGroup
 	// stopping ends when no more is to be fed.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -89,34 +92,36 @@ type Feed struct {
 	mu       sync.Mutex
 	watchers int
 	window   window
+	turns    turns
 	// erasures is that of the window.
 	erasures atomic.Int64
-	// lost tells that the tail has not been able to read the log for so long that watchers are better off elsewhere.
-	lost bool
-	// changed is closed, and replaced by another, when the window has, or the log is lost.
-	changed chan struct{}
+	// lost is closed while the tail has not been able to read the log for so long that watchers are better off elsewhere.
+	lost chan struct{}
 	// replaced is closed, and replaced by another, when the log was.
 	replaced chan struct{}
 }
 
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each time that it comes back from them; onRecovery once it reads again.
-func New(log ticket.Log, limits Limits, onError func(error), onRecovery func()) *Feed {
+// other replicas, once for each time that it comes back from them; onRecovery once it reads again. busy tells
+// whether there is something to do that goes first: then the feed leaves three quarters of the time to that.
+func New(log ticket.Log, limits Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
-		log:        log,
-		limits:     limits,
-		onError:    onError,
-		onRecovery: onRecovery,
-		woken:      make(chan struct{}, 1),
-		reads:      make(chan struct{}, limits.Reads),
-		cancel:     cancel,
-		stopping:   stopping,
-		stop:       stop,
-		window:     window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
-		changed:    make(chan struct{}),
-		replaced:   make(chan struct{}),
+		log:         log,
+		limits:      limits,
+		onError:     onError,
+		onRecovery:  onRecovery,
+		busy:        busy,
+		woken:       make(chan struct{}, 1),
+		reads:       make(chan struct{}, limits.Reads),
+		cancel:      cancel,
+		publication: min(minPublication, limits.Tail.Items),
+		stopping:    stopping,
+		stop:        stop,
+		window:      window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
+		lost:        make(chan struct{}),
+		replaced:    make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
 	f.running.Go(func() { f.tail(ctx) })
@@ -150,7 +155,6 @@ func (f *Feed) tail(ctx context.Context) {
 	readable := time.Now()
 	for {
 		wait, woken := f.limits.Poll, f.woken
-		begin := time.Now()
 		last, watched := f.lastPublished()
 		grown, err := false, error(nil)
 		if watched {
@@ -167,7 +171,7 @@ func (f *Feed) tail(ctx context.Context) {
 			told = false
 		}
 		if err == nil {
-			readable = begin
+			readable = time.Now()
 		}
 		f.setLost(err != nil && time.Since(readable) >= f.limits.Heartbeat)
 		if grown || err != nil {
@@ -190,6 +194,7 @@ func (f *Feed) tail(ctx context.Context) {
 
 // advance reads what has come to the log behind the last place, and publishes it; without that it publishes where the log ends.
 func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err error) {
+	tail := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
 	defer cancel()
 	if last == nil {
@@ -198,9 +203,10 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err 
 			return false, err
 		}
 		f.publish(func(w *window) { w.start(mark) })
+		f.takeTurns(tail, 0)
 		return false, nil
 	}
-	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
+	entries, err := f.readBehind(ctx, *last, ticket.PageLimit{Items: f.publication, Bytes: f.limits.Tail.Bytes})
 	if errors.Is(err, ErrPlace) || errors.Is(err, ticket.ErrCorrupt) {
 		// Whoever goes on learns what is wrong with its own place.
 		f.forget()
@@ -209,6 +215,7 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err 
 		return false, err
 	}
 	f.publish(func(w *window) { w.add(entries) })
+	f.adapt(len(entries), f.takeTurns(tail, len(entries)))
 	return true, nil
 }
 
@@ -227,29 +234,33 @@ func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	return &mark, true
 }
 
-// publish changes the window, and wakes all watchers.
+// publish changes the window.
 func (f *Feed) publish(change func(*window)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change(&f.window)
 	f.erasures.Store(f.window.erasures)
-	f.broadcast()
 }
 
 // setLost says whether the log is lost to watchers.
 func (f *Feed) setLost(lost bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lost != lost {
-		f.lost = lost
-		f.broadcast()
+	switch was := isClosed(f.lost); {
+	case lost && !was:
+		close(f.lost)
+	case was && !lost:
+		f.lost = make(chan struct{})
 	}
 }
 
-// broadcast wakes all watchers. The caller holds mu.
-func (f *Feed) broadcast() {
-	close(f.changed)
-	f.changed = make(chan struct{})
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // forget ends all watchers, because the log is another one.

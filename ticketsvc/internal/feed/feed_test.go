@@ -24,8 +24,11 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "closed"), updated("d1", "d", "closed"),
 		updated("e1", "e", "closed"), updated("f1", "f", "closed"), updated("g1", "g", "open"))
-	pages := 0
+	pages, walked := 0, make(chan struct{})
 	log.before = func(_ context.Context, method string) error {
+		if method == "ReadLog" {
+			<-walked // So that all changes are read as they are at the end.
+		}
 		if method != "WalkTickets" {
 			return nil
 		}
@@ -44,8 +47,9 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	limits := feed.DefaultLimits()
 	limits.Page.Items = 2
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
-	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat",
-		// b changes before its page, and comes back behind it.
+	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat")
+	close(walked)
+	expect(t, w, // b changes before its page, and comes back behind it.
 		"b by b2 is closed", "c by c2 is closed", "f is erased", "a leaves by a2", "b by b3 is closed", "h by h1 is closed",
 		"d is erased", "g leaves by g3")
 }
@@ -134,15 +138,13 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
 		synctest.Wait()
 		log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		log.record(updated("c1", "c", "open"))
 		has := mustWatch(t, f, ticket.Filter{}, &begin)
 		expect(t, has, "a by a1 is open")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		log.erase("b")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		if _, bytes := f.WindowSize(); bytes != 2*len("open") {
 			t.Errorf("the window has %d bytes, and two entries with tickets", bytes)
 		}
@@ -152,15 +154,13 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 
 		// Those that are behind the window, or in the walk, have read it by themselves.
 		log.record(updated("d1", "d", "open"), updated("e1", "e", "open"), updated("f1", "f", "open"))
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		behind, walking := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, behind, "a by a1 is open")
 		expect(t, walking, "a is open", "c is open")
 		log.erase("d")
 		log.erase("f")
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		expect(t, behind, "c by c1 is open", "b is erased", "e by e1 is open", "d is erased", "f is erased", "heartbeat")
 		expect(t, walking, "e is open", "heartbeat", "d is erased", "f is erased")
 
@@ -171,8 +171,7 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		for i := range 10 {
 			log.erase(fmt.Sprint("other", i))
 		}
-		time.Sleep(limits.Pause)
-		synctest.Wait()
+		time.Sleep(limits.Poll)
 		expect(t, walking, "e is open", "heartbeat", "c is erased", "other0 is erased")
 	})
 }
@@ -367,7 +366,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {})
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {}, neverBusy)
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -625,7 +624,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				var errs, recoveries atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) })
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) }, neverBusy)
 				t.Cleanup(f.Close)
 				watch := func() *feed.Watcher {
 					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
@@ -636,7 +635,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				}
 				w, walking := watch(), watch()
 				expect(t, w, "heartbeat")
-				synctest.Wait()
+				synctest.Wait() // The tail has begun.
 				away.Store(true)
 				log.record(updated("a1", "a", "open"))
 				// Who has no need of the database waits for it, for a while.
@@ -647,7 +646,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
-				synctest.Wait()
+				time.Sleep(limits.Poll)
 				if errs.Load() != 1 || recoveries.Load() != 1 {
 					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
 				}
@@ -683,7 +682,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				time.Sleep(time.Minute)
 				away.Store(false)
 				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
-				synctest.Wait()
+				time.Sleep(limits.Poll)
 				if errs.Load() != 2 || recoveries.Load() != 2 {
 					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
 				}
@@ -704,7 +703,7 @@ func TestTheTailAloneFails(t *testing.T) {
 			}
 			return nil
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
@@ -727,7 +726,7 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {})
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
 		t.Cleanup(f.Close)
 		var watching sync.WaitGroup
 		for range 20 {

@@ -63,6 +63,7 @@ type Message struct {
 type Watcher struct {
 	feed     *Feed
 	filter   ticket.Filter
+	concern  ticket.Concern
 	place    Place
 	replaced <-chan struct{}
 
@@ -81,6 +82,8 @@ type Watcher struct {
 
 	// quiet fires when nothing was said for long.
 	quiet *time.Timer
+	// turn is how the watcher takes part in the turns of its group.
+	turn turn
 	// greeted tells whether it was said that the watcher is in step.
 	greeted bool
 	// ended tells whether the last heartbeat was sent.
@@ -99,7 +102,7 @@ var (
 //
 // Errors: [ErrPlace], [ErrFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
-	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat)}
+	w := &Watcher{feed: f, filter: filter, concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat)}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
 		return nil, err
@@ -139,6 +142,7 @@ func (w *Watcher) enter() error {
 	}
 	f.watchers++
 	w.replaced = f.replaced
+	w.turn.group = f.turns.enter()
 	if f.watchers == 1 {
 		f.wake()
 	}
@@ -151,6 +155,7 @@ func (w *Watcher) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	w.feed.watchers--
+	w.turn.leave()
 }
 
 // Next returns the next message, once there is one.
@@ -273,8 +278,17 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
 	f := w.feed
 	f.mu.Lock()
-	changed, lost := f.changed, f.lost
+	lost := f.lost
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
+	var woken <-chan struct{}
+	switch {
+	case err != nil || len(entries) > 0:
+		w.turn.begin()
+	case beforeStart:
+		w.turn.end()
+	default:
+		woken = w.turn.wait()
+	}
 	f.mu.Unlock()
 	switch {
 	case err != nil:
@@ -288,14 +302,16 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	case len(entries) > 0:
 		w.entries = entries
 		return Message{}, false, nil
-	case lost:
+	case isClosed(lost):
 		return Message{}, false, fmt.Errorf("%w: the log can't be read", ticket.ErrUnavailable)
 	case atEnd && !w.greeted:
 		w.greeted = true
 		return w.heartbeat(), true, nil
 	}
 	select {
-	case <-changed:
+	case <-woken:
+		return Message{}, false, nil
+	case <-lost:
 		return Message{}, false, nil
 	case <-f.stopping.Done():
 		return Message{}, false, nil
@@ -308,23 +324,25 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	}
 }
 
-// deal deals with the next entry.
+// deal deals with the next entries, up to one that is to be told.
 func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
-	e := w.entries[0]
-	kind, err := w.judge(ctx, e)
-	if err != nil {
-		return Message{}, false, err
+	for ; len(w.entries) > 0; w.forgetErased() {
+		e := w.entries[0]
+		kind, err := w.judge(ctx, e)
+		if err != nil {
+			return Message{}, false, err
+		}
+		w.entries[0] = nil
+		w.entries = w.entries[1:]
+		w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Mark)
+		if kind == Change {
+			w.place.Seen = later(w.place.Seen, e.Seen)
+		}
+		if kind != Heartbeat {
+			return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+		}
 	}
-	w.entries[0] = nil
-	w.entries = w.entries[1:]
-	w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Mark)
-	if kind == Change {
-		w.place.Seen = later(w.place.Seen, e.Seen)
-	}
-	if kind == Heartbeat {
-		return Message{}, false, nil
-	}
-	return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+	return Message{}, false, nil
 }
 
 // judge says what an entry means to the watcher: [Heartbeat] for nothing.
@@ -341,7 +359,7 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return Heartbeat, nil // Its erasure comes later.
 	case w.filter.Matches(e.Ticket):
 		return Change, nil
-	case !w.filter.Concerns(e.Event.Content), e.Ticket.Revision == 1:
+	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
 		return Heartbeat, nil
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
@@ -364,8 +382,9 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return 0, err
 	case w.filter.Matches(before):
 		return NoLongerMatches, nil
+	default:
+		return Heartbeat, nil
 	}
-	return Heartbeat, nil
 }
 
 // read runs f, which reads the database, once that has time for one more watcher. The error is [errQuiet] when a heartbeat is due before,

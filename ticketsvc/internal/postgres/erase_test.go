@@ -34,8 +34,8 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 		}
 		return n
 	}
-	if n := rows(); n != 3 {
-		t.Fatalf("%d rows hold the text before, want 3", n)
+	if n := rows(); n != 4 {
+		t.Fatalf("%d rows hold the text before, want 4", n)
 	}
 	if _, err := store.Erase(t.Context(), "t"); err != nil {
 		t.Fatal(err)

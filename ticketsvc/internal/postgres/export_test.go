@@ -34,3 +34,15 @@ const FoldEvery = foldEvery
 
 // LockLog is the statement that locks the log until the end of its transaction.
 var LockLog = inCommitOrder.lock
+
+// The statements of the feed, and how many tickets a part of a walk looks at.
+const (
+	LastMark      = lastMark
+	MarkAt        = markAt
+	MeasureBefore = measureBefore
+	ReadBefore    = readBefore
+	WalkBound     = walkBound
+	WalkStride    = walkStride
+)
+
+var ReadLog = readLog

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -21,17 +22,20 @@ const (
 	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
 	markAt     = selectMark + " WHERE sequence = $1"
 
-	// readLog reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
+	// readLogOf reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
 	// that it is asked for, read or not, so it leaves out what comes after more than a page can hold.
-	readLog = `WITH page AS (
+	//
+	// Their number is a part of the text: a planner that does not know it takes it for a tenth of the log, and reads all tickets. It does so
+	// too where it knows little of the tables, unless each ticket is asked for on its own.
+	readLogOf = `WITH page AS (
   SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce,
    row_number() OVER (PARTITION BY ticket_id ORDER BY sequence) = 1 AS first
   FROM (SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce FROM ticketsvc.events WHERE sequence > $1
-   ORDER BY sequence LIMIT $2) AS events
+   ORDER BY sequence LIMIT %d) AS events
  ), sized AS (
   SELECT p.sequence, p.event_id, p.ticket_id, p.name, p.occur_time, p.receive_time, p.content, p.nonce, p.first, t.erased, t.content AS ticket,
    t.stamps, octet_length(t.content) + octet_length(t.stamps) AS bytes
-  FROM page p LEFT JOIN ticketsvc.tickets t ON t.ticket_id = p.ticket_id
+  FROM page p LEFT JOIN LATERAL (SELECT erased, content, stamps FROM ticketsvc.tickets WHERE ticket_id = p.ticket_id LIMIT 1) t ON true
  ), measured AS (
   SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce, first, erased, ticket, stamps, bytes,
    sum(octet_length(content) + CASE WHEN first THEN bytes ELSE 0 END) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total
@@ -39,7 +43,7 @@ const (
  )
  SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content, nonce, coalesce(erased, false), coalesce(bytes, 0),
   CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
- FROM measured WHERE total <= $3 OR sequence = $1 + 1 ORDER BY sequence`
+ FROM measured WHERE total <= $2 OR sequence = $1 + 1 ORDER BY sequence`
 
 	// measureBefore counts a ticket's events, and how large they are. Erasing leaves nothing that could be folded.
 	measureBefore = `SELECT count(*), coalesce(sum(bytes), 0) FROM (
@@ -52,7 +56,7 @@ const (
 
 	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
 	walkStride = 2000
-	walkBound  = "SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT 1 OFFSET $2"
+	walkBound  = "SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT 1 OFFSET $2 - 1"
 )
 
 // DatabaseID implements [ticket.Log].
@@ -102,10 +106,12 @@ func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark 
 	return mark, err
 }
 
+func readLog(items int) string { return fmt.Sprintf(readLogOf, items) }
+
 // ReadLog implements [ticket.Log].
 func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) (entries []ticket.Entry, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
-		rows, err := q.Query(ctx, readLog, after, limit.Items, limit.Bytes)
+		rows, err := q.Query(ctx, readLog(limit.Items), after, limit.Bytes)
 		if err != nil {
 			return err
 		}
@@ -160,7 +166,7 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		where := newConditions(filter)
 		where.add("ticket_id > ", postgresdb.EscapeText(after))
 		var bound string
-		err := tx.QueryRow(ctx, walkBound, postgresdb.EscapeText(after), walkStride-1).Scan(&bound)
+		err := tx.QueryRow(ctx, walkBound, postgresdb.EscapeText(after), walkStride).Scan(&bound)
 		switch {
 		case err == nil:
 			where.add("ticket_id <= ", bound)
@@ -178,11 +184,7 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 	if err != nil {
 		return ticket.WalkPage{}, err
 	}
-	tickets := page.Tickets()
-	if page.More() {
-		last = tickets[len(tickets)-1].ID
-	}
-	return ticket.WalkPage{Tickets: tickets, Last: last}, nil
+	return ticket.NewWalkPage(filter, page, last), nil
 }
 
 // TicketBefore implements [ticket.Log].

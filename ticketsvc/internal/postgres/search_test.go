@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,8 +73,6 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 }
 
-var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
-
 // TestASearchReadsNoMoreThanItMust explains both queries of a search among many tickets, of which all have one word, and few another one.
 // PostgreSQL's guess of how many have two words is wrong: none has both, though each is in half of them.
 func TestASearchReadsNoMoreThanItMust(t *testing.T) {
@@ -114,20 +111,7 @@ func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			statement, arguments := postgres.SearchStatement(ticket.Filter{Text: test.text},
 				ticket.PageLimit{Items: limit - 1, Bytes: ticket.MaxPageBytes}, test.skim)
-			rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+statement, arguments...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan, most := strings.Join(lines, "\n"), 0
-			for _, match := range actualRows.FindAllStringSubmatch(plan, -1) {
-				rows, _ := strconv.Atoi(match[1])
-				loops, _ := strconv.Atoi(match[2])
-				most = max(most, rows*loops)
-			}
+			plan, most := explain(t, conn, statement, arguments)
 			if strings.Contains(plan, "Seq Scan") || most > test.most {
 				t.Errorf("it reads up to %d rows, want %d:\n%s", most, test.most, plan)
 			}

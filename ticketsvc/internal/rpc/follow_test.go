@@ -126,19 +126,20 @@ func (f *follower) take(m *ticketv1.WatchTicketsResponse) error {
 // errCut says that the follower was cut off where it was to be.
 var errCut = errors.New("cut off")
 
-// watch follows until done says that it is enough, or some messages have come, or the stream ends: then it returns an error. It is cut off by
-// the end of its context, or of its connection.
+// watch follows until done says that it is enough, or some messages have come, or the stream ends: then it returns an error. It is cut off
+// by the end of its context, or of its connection.
 func (f *follower) watch(ctx context.Context, url string, messages int, done func() bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var conns []net.Conn
-	transport := &http.Transport{Protocols: &http.Protocols{}, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+	transport := &http.Transport{Protocols: &http.Protocols{}}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err == nil {
 			conns = append(conns, conn)
 		}
 		return conn, err
-	}}
+	}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
 	client := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, url, connect.WithGRPC())
@@ -297,8 +298,8 @@ func storesOf(replicas []*replica) (stores []ticket.Store) {
 	return stores
 }
 
-// TestAWatcherThatIsCutOffMissesNothing is what the feed is for: a watcher is cut off 200 times during 50,000 events, some of them during the
-// walk, and replicas restart under it. It is told of each event once, and ends with just the tickets that are there.
+// TestAWatcherThatIsCutOffMissesNothing is what the feed is for: a watcher is cut off 200 times during 50,000 events, some of them during
+// the walk, and replicas restart under it. It is told of each event once, and ends with just the tickets that are there.
 func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
@@ -331,7 +332,8 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 		for n := 1; err == nil && n <= 10; n++ {
 			restarts <- struct{}{}
 			var more int
-			more, err = f.follow(t.Context(), replicas, cuts/10, (events-before)/10, func() bool { return f.last >= int64(before+n*(events-before)/10) })
+			upTo := int64(before + n*(events-before)/10)
+			more, err = f.follow(t.Context(), replicas, cuts/10, (events-before)/10, func() bool { return f.last >= upTo })
 			cutOff += more
 		}
 		close(restarts)

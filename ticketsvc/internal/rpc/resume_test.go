@@ -169,8 +169,8 @@ func TestTokensStayGood(t *testing.T) {
 	t.Parallel()
 	later := ticket.Event{Sequence: 259, EventID: "later", TicketID: "ticket", Name: ticket.Updated}
 	event := ticket.Event{Sequence: 258, EventID: "event", TicketID: "ticket", Name: ticket.Updated}
-	all := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusClosed}, AppIDs: []string{"a", "b"}, CategoryIDs: []string{"c"},
-		PropertyIDs: []string{"p"}, AssignedTo: "u", UpdatedAfter: tickettest.At(1), UpdatedBefore: tickettest.At(2)}
+	all := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusClosed}, AppIDs: []string{"a", "b"},
+		CategoryIDs: []string{"c"}, PropertyIDs: []string{"p"}, AssignedTo: "u", UpdatedAfter: tickettest.At(1), UpdatedBefore: tickettest.At(2)}
 	database := ticket.DatabaseID{1, 2, 3}
 	for _, test := range []struct {
 		filter ticket.Filter
@@ -179,8 +179,10 @@ func TestTokensStayGood(t *testing.T) {
 	}{
 		{ticket.Filter{}, feed.Place{}, "AeO8lAa_5fiYMgSKigECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
 		{ticket.Filter{}, feed.Place{Mark: event.Mark(7)}, "AcbFFvTlvEfE2b6wnAECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
-		{ticket.Filter{Unassigned: true}, feed.Place{Mark: event.Mark(7), Walking: true, TicketID: "5f0c1e2d3b4a596877660101"}, "AVuBnpYvrVqTDelxtAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjjVmMGMxZTJkM2I0YTU5Njg3NzY2MDEwMQ"},
-		{ticket.Filter{}, feed.Place{Mark: event.Mark(7), Seen: later.Mark(7)}, "AS8qj5B_oGwyW1McMwECAwAAAAAAAAAAAAAAAAACAAAAAAAAAQL2T6_9KpNtjgAAAAAAAAEDaxE2ypKGmXw"},
+		{ticket.Filter{Unassigned: true}, feed.Place{Mark: event.Mark(7), Walking: true, TicketID: "5f0c1e2d3b4a596877660101"},
+			"AVuBnpYvrVqTDelxtAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjjVmMGMxZTJkM2I0YTU5Njg3NzY2MDEwMQ"},
+		{ticket.Filter{}, feed.Place{Mark: event.Mark(7), Seen: later.Mark(7)},
+			"AS8qj5B_oGwyW1McMwECAwAAAAAAAAAAAAAAAAACAAAAAAAAAQL2T6_9KpNtjgAAAAAAAAEDaxE2ypKGmXw"},
 		{all, feed.Place{Mark: event.Mark(7), Walking: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
 	} {
 		if got := rpc.ResumeToken(test.filter, database, test.place); got != test.want {

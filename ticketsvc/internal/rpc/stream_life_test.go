@@ -37,6 +37,9 @@ func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, l
 	return s
 }
 
+// uncompressed spares tests what compressing many megabytes costs.
+var uncompressed = connect.WithAcceptCompression("gzip", nil, nil)
+
 // fill records tickets that are, together and compressed, larger than what lies between a service and a caller that does not read.
 func fill(t *testing.T, store ticket.Store) {
 	t.Helper()
@@ -90,14 +93,14 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	store := mustOpenStore(t)
 	fill(t, store)
 	limits, streams := feed.DefaultLimits(), patient
-	limits.Watchers, limits.Heartbeat = 2*len(protocols), 100*time.Millisecond
-	// Who reads must come to that, too, on a machine that is busy: the others are cut off as well when it does not get a message in time.
-	streams.Stuck = 5 * time.Second
+	// A machine that is busy must have time, too, for those that read: they have to begin within the time between two heartbeats, and are cut
+	// off as well when they do not get a message in time.
+	limits.Watchers, limits.Heartbeat, streams.Stuck = 2*len(protocols), 2*time.Second, 6*time.Second
 	s := mustServeLimited(t, store, rpc.Security{}, limits, streams)
 	var stuck, others []*stream
 	names := slices.Sorted(maps.Keys(protocols))
 	for _, protocol := range names {
-		stuck = append(stuck, mustWatch(t, newClient(t, s, protocol), "", nil))
+		stuck = append(stuck, mustWatch(t, newClient(t, s, protocol, uncompressed), "", nil))
 		other := mustWatch(t, newClient(t, s, protocol), "", &ticketv1.TicketFilter{AssignedTo: "u"})
 		other.walk(t)
 		others = append(others, other)
@@ -146,7 +149,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 			t.Error("a stream that was stuck ended without an error")
 		}
 		// What it had is no less good to go on from.
-		again := mustWatch(t, newClient(t, patientServer, protocol), stuck[i].token, nil)
+		again := mustWatch(t, newClient(t, patientServer, protocol, uncompressed), stuck[i].token, nil)
 		for again.nextChange(t); again.Msg().GetChange().GetTicket().GetTicketId() != "t"; again.nextChange(t) {
 		}
 	}
@@ -162,7 +165,7 @@ func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
 	streams.Stopping = 100 * time.Millisecond
 	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams)
 	for protocol := range protocols {
-		mustWatch(t, newClient(t, s, protocol), "", nil).next(t)
+		mustWatch(t, newClient(t, s, protocol, uncompressed), "", nil).next(t)
 	}
 	begin := time.Now()
 	if err := s.stop(); err != nil {

@@ -19,11 +19,12 @@ const (
 		" length(t.content) + length(t.stamps), t.content, t.stamps FROM events e LEFT JOIN tickets t ON t.ticket_id = e.ticket_id" +
 		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
 
-	// Erasing leaves no payload that could be folded.
-	measureBefore = "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(content) + length(payload) AS bytes FROM events" +
-		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence LIMIT ?)"
-	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
-		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence"
+	// What an erased ticket's events said is gone, and can't be folded.
+	selectBefore = " FROM events WHERE ticket_id = ?1 AND sequence < ?2 AND NOT (SELECT erased FROM tickets WHERE ticket_id = ?1)" +
+		" ORDER BY sequence"
+	measureBefore = "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(content) + length(payload) AS bytes" + selectBefore +
+		" LIMIT ?3)"
+	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload" + selectBefore
 
 	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
 	walkStride = 2000
@@ -137,39 +138,28 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 	if err != nil {
 		return ticket.WalkPage{}, err
 	}
-	tickets := page.Tickets()
-	if page.More() {
-		last = tickets[len(tickets)-1].ID
-	}
-	return ticket.WalkPage{Tickets: tickets, Last: last}, nil
+	return ticket.NewWalkPage(filter, page, last), nil
 }
 
 // TicketBefore implements [ticket.Log].
 func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
-	record := ticket.NewRecord(ticketID)
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		var events, bytes int
-		if err := tx.QueryRowContext(ctx, measureBefore, ticketID, sequence, limit.Items+1).Scan(&events, &bytes); err != nil {
-			return err
-		}
-		var erased bool
-		if err := tx.QueryRowContext(ctx, "SELECT erased FROM tickets WHERE ticket_id = ?", ticketID).Scan(&erased); errors.Is(err, sql.ErrNoRows) {
-			return ticket.ErrNotFound
-		} else if err != nil {
-			return err
-		}
-		switch {
-		case erased || events == 0:
-			return ticket.ErrNotFound
-		case events > limit.Items, bytes > limit.Bytes:
-			return ticket.ErrTooManyEvents
-		}
-		rows, err := tx.QueryContext(ctx, readBefore, ticketID, sequence)
-		if err != nil {
-			return err
-		}
+	var events, bytes int
+	err := s.measureBefore.QueryRowContext(ctx, ticketID, sequence, limit.Items+1).Scan(&events, &bytes)
+	switch {
+	case err != nil:
+		return ticket.Ticket{}, translate(ctx, err)
+	case events > limit.Items, bytes > limit.Bytes:
+		return ticket.Ticket{}, ticket.ErrTooManyEvents
+	}
+	record, read := ticket.NewRecord(ticketID), 0
+	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence)
+	if err != nil {
+		return ticket.Ticket{}, translate(ctx, err)
+	}
+	err = func() (err error) {
 		defer func() { err = errors.Join(err, rows.Close()) }()
 		for rows.Next() {
+			read++
 			var row ticketcodec.LogRow
 			var content, payload sql.RawBytes
 			var fullSnapshot bool
@@ -186,9 +176,12 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 			record.Apply(&change)
 		}
 		return rows.Err()
-	})
-	if err != nil {
-		return ticket.Ticket{}, err
+	}()
+	switch {
+	case err != nil:
+		return ticket.Ticket{}, translate(ctx, err)
+	case read == 0: // Or it was erased just now.
+		return ticket.Ticket{}, ticket.ErrNotFound
 	}
 	return record.Ticket, nil
 }

@@ -60,9 +60,11 @@ type Store struct {
 	addWords        *sql.Stmt
 	removeWords     *sql.Stmt
 	// Of the readers.
-	findContent  *sql.Stmt
-	findContents *sqlitedb.RowsStatement
-	readLog      *sql.Stmt
+	findContent   *sql.Stmt
+	findContents  *sqlitedb.RowsStatement
+	readLog       *sql.Stmt
+	readBefore    *sql.Stmt
+	measureBefore *sql.Stmt
 }
 
 // Open opens or makes the file at path, and gives the tickets of an older version their words. Its errors are those of [sqlitedb.Open],
@@ -133,6 +135,12 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.removeWords, err = s.db.Writer.PrepareContext(ctx, removeWords); err != nil {
+		return err
+	}
+	if s.measureBefore, err = s.db.Reader.PrepareContext(ctx, measureBefore); err != nil {
+		return err
+	}
+	if s.readBefore, err = s.db.Reader.PrepareContext(ctx, readBefore); err != nil {
 		return err
 	}
 	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {

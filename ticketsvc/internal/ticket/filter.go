@@ -100,11 +100,17 @@ func (f *Filter) Matches(t *Ticket) bool {
 		f.matchesText(t)
 }
 
-// Concerns tells whether an event that named content can have changed whether the filter selects its ticket.
-func (f *Filter) Concerns(c Content) bool {
-	if f.UpdatedAfter.Set || f.UpdatedBefore.Set {
-		return true // Every event can move a ticket's update time.
-	}
+// Concern says which events can change whether a filter selects their tickets.
+type Concern struct {
+	// Fields are the fields that the filter looks at, beside the update time.
+	Fields FieldSet
+	// Every tells that it can be any event: each can move its ticket's update time.
+	Every bool
+}
+
+// Concern returns which events can change whether the filter selects their tickets.
+func (f *Filter) Concern() Concern {
+	c := Concern{Every: f.UpdatedAfter.Set || f.UpdatedBefore.Set}
 	for _, condition := range []struct {
 		set   bool
 		field Field
@@ -117,12 +123,15 @@ func (f *Filter) Concerns(c Content) bool {
 		{f.Text != "", titleField},
 		{f.Text != "", descriptionField},
 	} {
-		if condition.set && c.Named.Has(condition.field) {
-			return true
+		if condition.set {
+			c.Fields = c.Fields.With(condition.field)
 		}
 	}
-	return false
+	return c
 }
+
+// Has tells whether an event that named content is one of them.
+func (c Concern) Has(content Content) bool { return c.Every || c.Fields&content.Named != 0 }
 
 // SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
 func (f *Filter) SelectsGroups() bool {

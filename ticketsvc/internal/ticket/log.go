@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // ErrTooManyEvents says that a ticket has more events than were to be read, or larger ones.
@@ -56,6 +57,17 @@ type WalkPage struct {
 	Tickets []Ticket
 	// Last is the id up to which the part goes: to go on with. Empty when the walk is over.
 	Last string
+}
+
+// NewWalkPage returns the part of a walk that ends with the page, or at the id bound where all up to that was read. Of the page's tickets it
+// leaves out those that do not match after all: a filter may look at more than a database has columns for.
+func NewWalkPage(filter Filter, page *PageBuilder, bound string) WalkPage {
+	tickets := page.Tickets()
+	if page.More() {
+		bound = tickets[len(tickets)-1].ID
+	}
+	matching := slices.DeleteFunc(tickets, func(t Ticket) bool { return !filter.Matches(&t) })
+	return WalkPage{Tickets: matching, Last: bound}
 }
 
 // PageLimit bounds what is read at once.

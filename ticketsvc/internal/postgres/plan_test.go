@@ -1,0 +1,85 @@
+package postgres_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+)
+
+// fillLog adds 50,000 events of as many tickets, and 1000 of one.
+const fillLog = `INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time,
+ stamps, content) SELECT 't' || n, 1, '', '', '', 'p' || n % 10, '', '', '', '' FROM generate_series(1, 50000) n;
+INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload)
+ SELECT n, 'e' || n, 't' || CASE WHEN n > 50000 THEN 1 ELSE n END, 'ticket.updated', false, '', '', '', '' FROM generate_series(1, 51000) n`
+
+var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
+
+// TestNoStatementOfTheFeedReadsAllOfTheLog looks at the plans that PostgreSQL makes without knowing the arguments, as it does for statements
+// that it has often executed.
+func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
+	t.Parallel()
+	for name, analyse := range map[string]string{"never looked at": "SELECT 1", "looked at": "ANALYZE"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := postgrestest.Database(t)
+			if err := mustOpen(t, url).Close(); err != nil {
+				t.Fatal(err)
+			}
+			conn := postgrestest.Connect(t, url)
+			for _, statement := range []string{"ALTER TABLE ticketsvc.tickets SET (autovacuum_enabled = off)",
+				"ALTER TABLE ticketsvc.events SET (autovacuum_enabled = off)", fillLog, analyse, "SET plan_cache_mode = force_generic_plan"} {
+				if _, err := conn.Exec(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for name, s := range map[string]struct {
+				statement string
+				arguments []any
+				most      int
+			}{
+				"LastMark":                {postgres.LastMark, nil, 1},
+				"MarkAt":                  {postgres.MarkAt, []any{25000}, 1},
+				"ReadLog":                 {postgres.ReadLog(64), []any{25000, 1 << 20}, 64},
+				"TicketBefore, measuring": {postgres.MeasureBefore, []any{"t1", 50500, 1001}, 501},
+				"TicketBefore":            {postgres.ReadBefore, []any{"t1", 50500}, 501},
+				"WalkTickets":             {postgres.WalkBound, []any{"t25", postgres.WalkStride}, postgres.WalkStride},
+			} {
+				if name == "WalkTickets" && analyse != "ANALYZE" {
+					continue // It reads and sorts all ids then, once for each part: it does harm only where there are many.
+				}
+				plan, most := explain(t, conn, s.statement, s.arguments)
+				if strings.Contains(plan, "Seq Scan") || most == 0 || most > s.most {
+					t.Errorf("%s reads up to %d rows for %d:\n%s", name, most, s.most, plan)
+				}
+			}
+		})
+	}
+}
+
+// explain executes a statement. It returns its plan, and how many rows a step of that had at the most.
+func explain(t *testing.T, conn *pgx.Conn, statement string, arguments []any) (plan string, most int) {
+	t.Helper()
+	// By the protocol, so that the types of the arguments are known as they are in the service.
+	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+statement, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", statement, err))
+	}
+	plan = strings.Join(lines, "\n")
+	for _, match := range actualRows.FindAllStringSubmatch(plan, -1) {
+		rows, _ := strconv.Atoi(match[1])
+		loops, _ := strconv.Atoi(match[2])
+		most = max(most, rows*loops)
+	}
+	return plan, most
+}
