@@ -51,7 +51,7 @@ func packages(t *testing.T) []goPackage {
 // rules are the packages that say what things are, with what they may import beside the standard library. What of the standard library
 // they may not import is in machinery.
 var rules = map[string][]string{
-	module + "ticketsvc/internal/ticket":  {module + "internal/groupcommit"},
+	module + "ticketsvc/internal/ticket":  {module + "internal/groupcommit", "golang.org/x/text/unicode/norm"},
 	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
 	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,

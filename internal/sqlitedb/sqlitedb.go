@@ -40,6 +40,9 @@ type Options struct {
 	Migrations []Migration
 	// Readers is how many connections read at the same time. At least 1.
 	Readers int
+	// Overwrite has what is deleted overwritten with zeros, also where it is only moved within the file. Otherwise it stays in the file
+	// until its place is used again.
+	Overwrite bool
 }
 
 // Migration is one step of a schema.
@@ -107,7 +110,11 @@ func (db *DB) open(ctx context.Context, options Options) error {
 		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
 	}
 	// Each commit walks through the writer's cache, so a large one costs more than the pages that it saves reading.
-	db.Writer = openPool(options.Path, "_txlock=immediate", "_pragma=cache_size(-4096)")
+	writing := []string{"_txlock=immediate", "_pragma=cache_size(-4096)"}
+	if options.Overwrite {
+		writing = append(writing, "_pragma=secure_delete(1)")
+	}
+	db.Writer = openPool(options.Path, writing...)
 	db.Writer.SetMaxOpenConns(1)
 	db.Reader = openPool(options.Path, "_pragma=query_only(1)", "_pragma=cache_size(-16384)")
 	db.Reader.SetMaxOpenConns(max(1, options.Readers))

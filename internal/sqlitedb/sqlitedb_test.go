@@ -82,6 +82,19 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 	}
 }
 
+func TestWhatIsDeletedIsOverwrittenWhereThatIsWanted(t *testing.T) {
+	t.Parallel()
+	for _, overwrite := range []bool{false, true} {
+		o := options(filepath.Join(t.TempDir(), "a.db"))
+		o.Overwrite = overwrite
+		db := mustOpen(t, o)
+		var got bool
+		if err := db.Writer.QueryRowContext(t.Context(), "PRAGMA secure_delete").Scan(&got); err != nil || got != overwrite {
+			t.Errorf("secure_delete is %v, %v; want %v", got, err, overwrite)
+		}
+	}
+}
+
 func TestReadersCannotWrite(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))

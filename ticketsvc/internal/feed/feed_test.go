@@ -13,6 +13,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
 var closed = ticket.Filter{Statuses: []ticket.Status{ticket.StatusClosed}}
@@ -47,6 +48,27 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 		// b changes before its page, and comes back behind it.
 		"b by b2 is closed", "c by c2 is closed", "f is erased", "a leaves by a2", "b by b3 is closed", "h by h1 is closed",
 		"d is erased", "g leaves by g3")
+}
+
+// TestTicketsEnterAndLeaveByTheirWords has a filter with a text: the words of title and description decide.
+func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	says := func(eventID, ticketID, field, text string) ticket.Change {
+		both := ticket.Ticket{Title: text, Description: text}
+		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, Named: tickettest.Named(field),
+			Values: both.Only(tickettest.Named(field))}
+	}
+	log.record(says("a1", "a", "title", "Heizkörper kalt"), says("b1", "b", "title", "Lift steht"))
+	w := mustWatch(t, newFeed(t, log, feed.DefaultLimits()), ticket.Filter{Text: "kalt heizkorp"}, nil)
+	expect(t, w, "a is ", "heartbeat")
+	log.record(says("b2", "b", "title", "HEIZKÖRPER"), says("b3", "b", "description", "bleibt kalt"))
+	expect(t, w, "b by b2 is ", "b by b3 is ")
+	log.record(says("a2", "a", "title", "Heizung kalt"), updated("a3", "a", "closed"), updated("b4", "b", "closed"))
+	expect(t, w, "a leaves by a2", "b by b4 is closed")
+	log.record(says("b5", "b", "description", ""))
+	log.record(says("a4", "a", "title", "Kalte Heizkörper"))
+	expect(t, w, "b leaves by b5", "a by a4 is closed")
 }
 
 func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {

@@ -39,6 +39,9 @@ func drawFilter(t *rapid.T) ticket.Filter {
 	case 1:
 		f.AssignedTo = "b"
 	}
+	if some("by text") {
+		f.Text = "a"
+	}
 	if some("from a time") {
 		f.UpdatedAfter = tickettest.At(2)
 	}

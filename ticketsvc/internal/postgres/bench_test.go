@@ -16,9 +16,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) {
-	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store { return openForBenchmark(b, postgrestest.Database(b)) })
-}
+func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, openNewForBenchmark) }
+
+func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openNewForBenchmark) }
 
 func BenchmarkStats(b *testing.B) {
 	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) {
@@ -26,6 +26,11 @@ func BenchmarkStats(b *testing.B) {
 		// As autovacuum does within a minute.
 		return openForBenchmark(b, url), func() { postgrestest.Execute(b, url, "VACUUM ANALYZE ticketsvc.tickets") }
 	})
+}
+
+func openNewForBenchmark(b *testing.B) ticket.Store {
+	b.Helper()
+	return openForBenchmark(b, postgrestest.Database(b))
 }
 
 func openForBenchmark(b *testing.B, url string) ticket.Store {

@@ -47,6 +47,7 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 		last := &pgx.Batch{}
 		if !erased {
 			last.Queue(eraseTicket, id)
+			last.Queue(eraseWords, id)
 			last.Queue(eraseEvents, id, nothing).Exec(func(tag pgconn.CommandTag) error {
 				events = tag.RowsAffected()
 				return nil

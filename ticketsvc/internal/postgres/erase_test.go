@@ -11,7 +11,7 @@ import (
 // What PostgreSQL keeps of old rows goes when it vacuums, and what is in its log and in backups goes with these.
 func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	t.Parallel()
-	const personal = "the tenant's name"
+	const personal, word = "the tenant's name", "tenant"
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
@@ -27,14 +27,15 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticketsvc.events e WHERE position($1::bytea IN payload) > 0 OR"+
 			" e::text LIKE '%' || $2 || '%') + (SELECT count(*) FROM ticketsvc.tickets t WHERE position($1::bytea IN content) > 0 OR"+
 			" t::text LIKE '%' || $2 || '%') + (SELECT count(*) FROM ticketsvc.ticket_counts c WHERE c::text LIKE '%' || $2 || '%')"+
-			" + (SELECT count(*) FROM ticketsvc.ticket_count_changes c WHERE c::text LIKE '%' || $2 || '%')",
-			[]byte(personal), personal).Scan(&n); err != nil {
+			" + (SELECT count(*) FROM ticketsvc.ticket_count_changes c WHERE c::text LIKE '%' || $2 || '%')"+
+			" + (SELECT count(*) FROM ticketsvc.ticket_words w WHERE w::text LIKE '%' || $3 || '%')",
+			[]byte(personal), personal, word).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	if n := rows(); n != 3 {
-		t.Fatalf("%d rows hold the text before, want 3", n)
+	if n := rows(); n != 4 {
+		t.Fatalf("%d rows hold the text before, want 4", n)
 	}
 	if _, err := store.Erase(t.Context(), "t"); err != nil {
 		t.Fatal(err)

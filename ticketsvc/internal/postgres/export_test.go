@@ -1,5 +1,20 @@
 package postgres
 
+import "github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+
+// MaxSkimmed is the most tickets that are looked at before those with some words are looked up.
+const MaxSkimmed = maxSkimmed
+
+// SearchStatement returns the query for the first page of tickets with some words, newest first, among the first tickets of all or, by
+// the index of words, among all.
+func SearchStatement(filter ticket.Filter, limit ticket.PageLimit, skim bool) (statement string, arguments []any) {
+	l := newList(filter, ticket.Order{Descending: true}, nil)
+	if l.plan = byWords; skim {
+		l.plan = skimming
+	}
+	return l.statement(newConditions(filter), " ORDER BY update_time DESC, ticket_id", ticket.NewPageBuilder(limit))
+}
+
 // NumberBySequence makes the store number events as a table with a sequence would, without the lock. The sequence is to be made before.
 func (s *Store) NumberBySequence(sequence string) {
 	s.numbering = numbering{lock: "SELECT 1", appendEvents: insertEvents + "nextval('" + sequence + "')" + fromArrays}

@@ -156,7 +156,12 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		case !errors.Is(err, pgx.ErrNoRows):
 			return err
 		}
-		return readPage(ctx, tx, page, where, " ORDER BY ticket_id")
+		l := list{filter: filter, plan: inOrder}
+		if words := filter.Words(); len(words) > 0 {
+			// To look for them among all tickets in each part would make a walk of many parts take that many searches.
+			where.texts = append(where.texts, rowHas("tickets", where.bindWords(words)))
+		}
+		return l.readRows(ctx, tx, page, where, " ORDER BY ticket_id")
 	})
 	if err != nil {
 		return ticket.WalkPage{}, err

@@ -57,30 +57,15 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (tickets map[s
 // List implements [ticket.Store].
 func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
 ) (tickets []ticket.Ticket, more bool, err error) {
-	column, direction, beyond := "update_time", "", " > "
-	if order.Time == ticket.ByCreateTime {
-		column = "create_time"
-	}
-	if order.Descending {
-		direction, beyond = " DESC", " < "
-	}
-	page := ticket.NewPageBuilder(ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes})
+	pageLimit := ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}
+	page := ticket.NewPageBuilder(pageLimit)
 	err = s.read(ctx, func(tx pgx.Tx) error {
-		if after == nil {
-			return readPage(ctx, tx, page, newConditions(filter), " ORDER BY "+column+direction+", ticket_id")
-		}
-		// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
-		// statements each begins where an index says, however many tickets have that time.
-		at := after.Time.SortableText()
-		rest := newConditions(filter)
-		rest.add(column+" = ", at)
-		rest.add("ticket_id > ", postgresdb.EscapeText(after.TicketID))
-		if err := readPage(ctx, tx, page, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+		l := newList(filter, order, after)
+		if len(l.words) > 0 {
+			page, err = l.search(ctx, tx, pageLimit)
 			return err
 		}
-		all := newConditions(filter)
-		all.add(column+beyond, at)
-		return readPage(ctx, tx, page, all, " ORDER BY "+column+direction+", ticket_id")
+		return l.read(ctx, tx, page)
 	})
 	if err != nil {
 		return nil, false, err
@@ -88,18 +73,60 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	return page.Tickets(), page.More(), nil
 }
 
+// list is a list of tickets from one place on.
+type list struct {
+	filter ticket.Filter
+	// words are those of the filter's text, and plan how they are found.
+	words []string
+	plan  plan
+	// column is the one by which the list is ordered, and beyond the condition that it is behind a time.
+	column, direction, beyond string
+	after                     *ticket.Cursor
+}
+
+func newList(filter ticket.Filter, order ticket.Order, after *ticket.Cursor) list {
+	l := list{filter: filter, words: filter.Words(), column: "update_time", beyond: " > ", after: after}
+	if order.Time == ticket.ByCreateTime {
+		l.column = "create_time"
+	}
+	if order.Descending {
+		l.direction, l.beyond = " DESC", " < "
+	}
+	return l
+}
+
+// read adds the tickets of the list to the page.
+func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) error {
+	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
+	if l.after == nil {
+		return l.readRows(ctx, tx, page, newConditions(l.filter), inOrder)
+	}
+	// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
+	// statements each begins where an index says, however many tickets have that time.
+	at := l.after.Time.SortableText()
+	rest := newConditions(l.filter)
+	rest.add(l.column+" = ", at)
+	rest.add("ticket_id > ", postgresdb.EscapeText(l.after.TicketID))
+	if err := l.readRows(ctx, tx, page, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+		return err
+	}
+	if l.plan == skimming {
+		if over, err := isOverSkimmed(ctx, tx, rest); err != nil || over {
+			return err
+		}
+	}
+	behind := newConditions(l.filter)
+	behind.add(l.column+l.beyond, at)
+	return l.readRows(ctx, tx, page, behind, inOrder)
+}
+
 // errPageFull ends the reading of rows for which the page has no room.
 var errPageFull = errors.New("the page is full")
 
-// readPage adds rows to a page. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those that
-// come after more than a page can hold.
-//
-// Each query says its order again: what one within another has says nothing of the order of the other.
-func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where conditions, orderBy string) error {
-	rows, err := tx.Query(ctx, "SELECT ticket_id, size, CASE WHEN before <= "+where.bind(page.MaxBytes())+" THEN content END FROM ("+
-		"SELECT ticket_id, create_time, update_time, content, size, sum(size) OVER ("+orderBy+" ROWS UNBOUNDED PRECEDING) - size AS before"+
-		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets"+where.sql()+
-		orderBy+" LIMIT "+where.bind(page.Room())+") AS page) AS measured"+orderBy, where.arguments...)
+// readRows adds rows to a page.
+func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where conditions, orderBy string) error {
+	statement, arguments := l.statement(where, orderBy, page)
+	rows, err := tx.Query(ctx, statement, arguments...)
 	if err != nil {
 		return err
 	}
@@ -117,6 +144,21 @@ func readPage(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder, where co
 		return err
 	}
 	return nil
+}
+
+// statement returns the query of the rows that the page has room for. The server sends all rows that it is asked for, read or not, so it leaves out the
+// contents of those that come after more than a page can hold.
+//
+// Each query says its order again: what one within another has says nothing of the order of the other.
+func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
+	if l.plan != inOrder {
+		where.texts = []string{l.candidates(&where, orderBy, page.Room())}
+	}
+	statement = "SELECT ticket_id, size, CASE WHEN before <= " + where.bind(page.MaxBytes()) + " THEN content END FROM (" +
+		"SELECT ticket_id, create_time, update_time, content, size, sum(size) OVER (" + orderBy + " ROWS UNBOUNDED PRECEDING) - size AS before" +
+		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets" + where.sql() +
+		orderBy + " LIMIT " + where.bind(page.Room()) + ") AS page) AS measured" + orderBy
+	return statement, where.arguments
 }
 
 // ListEvents implements [ticket.Store].

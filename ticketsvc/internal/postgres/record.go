@@ -142,15 +142,19 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 	return kept, nil
 }
 
-// write adds and changes the tickets, adds the events to the log, and commits.
+// write adds and changes the tickets and the words of some, adds the events to the log, and commits.
 func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.Recording, fold bool) error {
 	events, records := recording.Merge()
 	var added, changed ticketColumns
+	var words wordColumns
 	for _, record := range records {
 		if kept[record.Ticket.ID] {
 			changed.add(record)
 		} else {
 			added.add(record)
+		}
+		if before, after := recording.Words(record.Ticket.ID); before != after {
+			words.add(record.Ticket.ID, after)
 		}
 	}
 	batch := &pgx.Batch{}
@@ -160,6 +164,9 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	}
 	if len(changed.ids) > 0 {
 		batch.Queue(updateTickets, changed.arguments()...)
+	}
+	if len(words.ids) > 0 {
+		batch.Queue(writeWords, words.ids, words.words)
 	}
 	if fold {
 		batch.Queue(foldChanges)

@@ -71,6 +71,9 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (stats ticket.S
 		where = groupConditions(filter)
 	} else {
 		where = newConditions(filter)
+		if words := filter.Words(); len(words) > 0 {
+			where.texts = append(where.texts, isFoundBy(where.bindWords(words)))
+		}
 	}
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		stats = ticket.Stats{}

@@ -21,9 +21,11 @@ var (
 	identity string
 	//go:embed stats.sql
 	stats string
+	//go:embed search.sql
+	search string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []postgresdb.Migration{{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}}
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}}
 )
 
 // connections is how many calls use the database at the same time: one writes, the others read.
@@ -42,8 +44,8 @@ type Store struct {
 	batches atomic.Uint64
 }
 
-// Open opens the database at url, and makes or brings up to date the service's tables in it. Its errors are those of
-// [postgresdb.Open].
+// Open opens the database at url, makes or brings up to date the service's tables in it, and gives the tickets of an older version their
+// words. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
 func Open(ctx context.Context, url string) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections})
 	if err != nil {
@@ -52,6 +54,9 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	s := &Store{db: db, numbering: inCommitOrder, others: db.NewChannel(channel)}
 	if err := s.readDatabaseID(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.fillWords(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the index of words: %w", err), s.Close())
 	}
 	return s, nil
 }

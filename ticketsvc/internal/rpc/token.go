@@ -81,6 +81,9 @@ func appendFilter(b []byte, f *ticket.Filter) []byte {
 			b = appendInstant(append(b, byte(7+i)), bound)
 		}
 	}
+	if f.Text != "" {
+		b = appendBytes(append(b, 9), []byte(f.Text))
+	}
 	return b
 }
 

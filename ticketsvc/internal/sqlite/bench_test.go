@@ -13,6 +13,8 @@ import (
 
 func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, openForBenchmark) }
 
+func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openForBenchmark) }
+
 func BenchmarkStats(b *testing.B) {
 	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) { return openForBenchmark(b), func() {} })
 }

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
@@ -25,14 +24,9 @@ const (
 // Erase implements [ticket.Store].
 func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err error) {
 	err = s.db.Write(ctx, func(tx *sql.Tx) (err error) {
-		// What is freed is overwritten, which the file does not do otherwise: it costs time, and nothing else is meant to be gone for good.
-		if _, err := tx.Exec("PRAGMA secure_delete = 1"); err != nil {
+		if err := s.eraseWords(tx, ticketID); err != nil {
 			return err
 		}
-		defer func() {
-			_, resetErr := tx.Exec("PRAGMA secure_delete = 0")
-			err = errors.Join(err, resetErr)
-		}()
 		nothing := ticketcodec.MarshalContent(ticket.Content{})
 		// Before the ticket's row is a bare one, which has no group.
 		if _, err := tx.Exec(uncountTicket, ticketID); err != nil {

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,44 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	if events, err := store.Erase(t.Context(), "t"); err != nil || events != 2 {
 		t.Fatalf("Erase = %d, %v", events, err)
 	}
+	wantGone(t, store, path, personal, also)
+}
+
+// TestNoWordOfAnErasedTicketIsLeftInTheFile erases a ticket whose words, some of them of an older title, the index has moved about since.
+func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	store := mustOpen(t, path)
+	commits := 0
+	record := func(ticketID, title string) {
+		t.Helper()
+		commits++
+		c := ticket.Change{EventID: fmt.Sprintf("e%d", commits), Name: ticket.Updated, TicketID: ticketID,
+			OccurTime: tickettest.At(int64(commits)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+		if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others := func() {
+		for range 200 {
+			record(fmt.Sprintf("other%d", commits), fmt.Sprintf("words of other ticket%d", commits))
+		}
+	}
+	others()
+	record("t", "qqbefore vvboth")
+	others()
+	record("t", "xxafter vvboth")
+	others()
+	if _, err := store.Erase(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	others()
+	wantGone(t, store, path, "qqbefore", "xxafter", "vvboth")
+}
+
+// wantGone closes the store, and fails where its files hold one of the texts.
+func wantGone(t *testing.T, store *sqlite.Store, path string, texts ...string) {
+	t.Helper()
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +85,10 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(content, []byte(personal)) || bytes.Contains(content, []byte(also)) {
-			t.Errorf("%s still holds what was erased", filepath.Base(file))
+		for _, text := range texts {
+			if bytes.Contains(content, []byte(text)) {
+				t.Errorf("%s still holds %q, which was erased", filepath.Base(file), text)
+			}
 		}
 	}
 }

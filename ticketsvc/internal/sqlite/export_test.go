@@ -7,3 +7,6 @@ var Migrations = migrations
 
 // GroupStats is the statement for filters that select groups.
 const GroupStats = groupStats
+
+// SetMaxSorted changes how many tickets with some words are read to put them in order.
+func (s *Store) SetMaxSorted(tickets int) { s.maxSorted = tickets }

@@ -107,8 +107,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 
 // WalkTickets implements [ticket.Log].
 func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
-	// By the ids alone: SQLite would else go by the property, say, and sort.
-	page := page{PageBuilder: ticket.NewPageBuilder(limit), index: ticketIDIndex}
+	page := ticket.NewPageBuilder(limit)
 	var last string
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		where := filterConditions(filter)
@@ -120,7 +119,18 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		return page.read(ctx, tx, where, " ORDER BY ticket_id")
+		// By the ids alone: SQLite would else go by the property, say, and sort.
+		l := list{tx: tx, by: "INDEXED BY " + ticketIDIndex}
+		if filter.Text == "" {
+			return l.readRows(ctx, page, nil, where, " ORDER BY ticket_id")
+		}
+		// The index of words would be read as a whole in each part.
+		skim := &skim{filter: &filter, worthWhile: walkStride}
+		err = l.readRows(ctx, page, skim, where, " ORDER BY ticket_id")
+		if skim.ended {
+			last = skim.last
+		}
+		return err
 	})
 	if err != nil {
 		return ticket.WalkPage{}, err

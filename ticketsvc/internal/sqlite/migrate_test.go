@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -52,6 +53,9 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if got, err := store.Get(t.Context(), "t1"); err != nil || !cmp.Equal(got, record.Ticket) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
+	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "kept"}, ticket.Order{}, nil, 10); err != nil || len(got) != 1 {
+		t.Errorf("List by its words = %+v, %v", got, err)
+	}
 	recorded, err := store.Record(t.Context(), []ticket.Change{change})
 	if err != nil || !cmp.Equal(recorded, []ticket.Recorded{{Duplicate: true}}) {
 		t.Errorf("its event once more: %+v, %v; want a duplicate", recorded, err)
@@ -99,4 +103,63 @@ func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
 	store := mustOpen(t, path)
 	t.Cleanup(func() { _ = store.Close() })
 	tickettest.CheckUpgraded(t, store, records)
+}
+
+// TestTicketsOfAnOlderVersionGetTheirWords has more of them than get theirs in one transaction, one that can't be read, and one that was
+// erased. They get them at the second try: the first one ends, as if it were killed, when the tables are there.
+func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	options := sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:2], Readers: 1}
+	old, err := sqlitedb.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tickets = 1200
+	if err := old.Write(t.Context(), func(tx *sql.Tx) error {
+		for i := range tickets {
+			record := ticket.NewRecord(fmt.Sprintf("t%d", i))
+			record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title"),
+				Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", i)}})
+			content, stamps := ticketcodec.MarshalRecord(record)
+			erased := i == 8
+			switch i {
+			case 7:
+				content = []byte{0xff}
+			case 8:
+				content, stamps = nil, nil
+			}
+			if _, err := tx.Exec("INSERT INTO tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time,"+
+				" update_time, stamps, content) VALUES (?, ?, 0, '', '', '', '', '', ?, coalesce(?, x''), coalesce(?, x''))", record.Ticket.ID, erased,
+				record.Ticket.UpdateTime.SortableText(), stamps, content); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	options.Migrations = sqlite.Migrations
+	cut, err := sqlitedb.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cut.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		store := mustOpen(t, path)
+		for text, want := range map[string]int{"word7": 110, "word5": 111, "word1199": 1, "word8": 110} {
+			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, tickets)
+			if err != nil || len(got) != want {
+				t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, want)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -49,30 +49,16 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ti
 // List implements [ticket.Store].
 func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
 ) (tickets []ticket.Ticket, more bool, err error) {
-	column, direction, beyond := "update_time", "", " > ?"
-	if order.Time == ticket.ByCreateTime {
-		column = "create_time"
-	}
-	if order.Descending {
-		direction, beyond = " DESC", " < ?"
-	}
-	page := page{PageBuilder: ticket.NewPageBuilder(ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}), index: indexFor(filter, column)}
+	pageLimit := ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}
+	page := ticket.NewPageBuilder(pageLimit)
 	err = s.read(ctx, func(tx *sql.Tx) error {
-		all := filterConditions(filter)
-		if after == nil {
-			return page.read(ctx, tx, all, " ORDER BY "+column+direction+", ticket_id")
-		}
-		// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
-		// statements each begins where an index says, however many tickets have that time.
-		at := after.Time.SortableText()
-		rest := append(conditions{}, all...)
-		rest.add(column+" = ?", at)
-		rest.add("ticket_id > ?", after.TicketID)
-		if err := page.read(ctx, tx, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+		l := newList(tx, filter, order, after)
+		l.maxSorted = s.maxSorted
+		if words := filter.Words(); len(words) > 0 {
+			page, err = l.search(ctx, &filter, words, pageLimit)
 			return err
 		}
-		all.add(column+beyond, at)
-		return page.read(ctx, tx, all, " ORDER BY "+column+direction+", ticket_id")
+		return l.read(ctx, page, nil)
 	})
 	if err != nil {
 		return nil, false, err
@@ -80,17 +66,57 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	return page.Tickets(), page.More(), nil
 }
 
-// page is a page that is read in one statement or more.
-type page struct {
-	*ticket.PageBuilder
-	// index is the one to go by.
-	index string
+// list is a list of tickets from one place on.
+type list struct {
+	tx *sql.Tx
+	// column is the one by which the list is ordered, and beyond the condition that it is behind a time.
+	column, direction, beyond string
+	after                     *ticket.Cursor
+	where                     conditions
+	// by says how the rows are found.
+	by        string
+	maxSorted int
 }
 
-func (p page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy string) (err error) {
-	text, args := where.sql()
-	rows, err := tx.QueryContext(ctx, "SELECT ticket_id, content FROM tickets INDEXED BY "+p.index+text+orderBy+" LIMIT ?",
-		append(args, p.Room())...)
+func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket.Cursor) list {
+	l := list{tx: tx, column: "update_time", beyond: " > ?", after: after, where: filterConditions(filter)}
+	if order.Time == ticket.ByCreateTime {
+		l.column = "create_time"
+	}
+	if order.Descending {
+		l.direction, l.beyond = " DESC", " < ?"
+	}
+	l.by = "INDEXED BY " + indexFor(filter, l.column)
+	return l
+}
+
+// read adds the tickets of the list to the page, of a skim only those that match.
+func (l list) read(ctx context.Context, page *ticket.PageBuilder, skim *skim) error {
+	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
+	if l.after == nil {
+		return l.readRows(ctx, page, skim, l.where, inOrder)
+	}
+	// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
+	// statements each begins where an index says, however many tickets have that time.
+	at := l.after.Time.SortableText()
+	rest := append(conditions{}, l.where...)
+	rest.add(l.column+" = ?", at)
+	rest.add("ticket_id > ?", l.after.TicketID)
+	if err := l.readRows(ctx, page, skim, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+		return err
+	}
+	behind := append(conditions{}, l.where...)
+	behind.add(l.column+l.beyond, at)
+	return l.readRows(ctx, page, skim, behind, inOrder)
+}
+
+func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, where conditions, orderBy string) (err error) {
+	limit := page.Room()
+	if skim != nil {
+		limit = maxSkimmed
+	}
+	statement, args := l.statement(where, orderBy, limit)
+	rows, err := l.tx.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return err
 	}
@@ -101,16 +127,29 @@ func (p page) read(ctx context.Context, tx *sql.Tx, where conditions, orderBy st
 		if err := rows.Scan(&id, &content); err != nil {
 			return err
 		}
-		if !p.Fits(len(content)) {
+		if skim == nil && !page.Fits(len(content)) || skim != nil && !skim.goesOn() {
 			return nil
 		}
 		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if err != nil {
 			return err
 		}
-		p.Add(t, len(content))
+		if skim != nil {
+			if !skim.matches(&t, len(content)) {
+				continue
+			}
+			if !page.Fits(len(content)) {
+				return nil
+			}
+		}
+		page.Add(t, len(content))
 	}
 	return rows.Err()
+}
+
+func (l list) statement(where conditions, orderBy string, limit int) (statement string, args []any) {
+	text, args := where.sql()
+	return "SELECT ticket_id, content FROM tickets " + l.by + text + orderBy + " LIMIT ?", append(args, limit)
 }
 
 // indexFor returns the index by which a list goes. SQLite left to itself takes any condition for one that few tickets meet, and reads

@@ -11,7 +11,7 @@ import (
 // The parameters of one row of each statement that writes.
 const (
 	eventParameters  = 9
-	ticketParameters = 11
+	ticketParameters = 12
 )
 
 // Record implements [ticket.Store].
@@ -133,17 +133,25 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 // that at once, it leaves alone the indexes whose values are the same, and SQLite needs no copy of the pages that it changes, as it
 // does for a statement that can fail half-way.
 func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) error {
+	var last int64
+	if err := b.tx.StmtContext(ctx, b.store.lastNumber).QueryRowContext(ctx).Scan(&last); err != nil {
+		return err
+	}
 	var added []any
-	for _, record := range records {
+	numbers := make([]int64, len(records))
+	for i, record := range records {
 		t := &record.Ticket
 		content, stamps := ticketcodec.MarshalRecord(record)
 		row, stored := b.rows[record]
+		numbers[i] = row.number
 		after := indexedOf(t)
 		status, updated, waiting := int64(t.Status), t.UpdateTime.SortableText(), after.waitingSince.SortableText()
 		var err error
 		switch {
 		case !stored:
-			added = append(added, t.ID, status, t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(), updated,
+			last++
+			numbers[i] = last
+			added = append(added, last, t.ID, status, t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(), updated,
 				waiting, stamps, content)
 		case row.before == after:
 			_, err = b.tx.StmtContext(ctx, b.store.touchTicket).ExecContext(ctx, updated, stamps, content, row.number)
@@ -158,8 +166,16 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 			return err
 		}
 	}
-	_, err := b.store.insertTickets.Exec(ctx, b.tx, nil, added, ticketParameters)
-	return err
+	if _, err := b.store.insertTickets.Exec(ctx, b.tx, nil, added, ticketParameters); err != nil {
+		return err
+	}
+	for i, record := range records {
+		before, after := b.recording.Words(record.Ticket.ID)
+		if err := b.store.writeWords(ctx, b.tx, numbers[i], before, after); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // arguments returns texts as the arguments of a statement.

@@ -22,10 +22,10 @@ const (
 	dropEmptyCounts = "DELETE FROM ticket_counts WHERE tickets = 0"
 )
 
-// narrowStats returns the statement that looks at the tickets themselves, by an index.
-func narrowStats(index, where string) string {
+// narrowStats returns the statement that looks at the tickets themselves. by says how they are found.
+func narrowStats(by, where string) string {
 	return "SELECT status, assigned_to = '', count(*), coalesce(min(waiting_since || ticket_id) FILTER (WHERE waiting_since <> ''), '')" +
-		" FROM tickets INDEXED BY " + index + where + " GROUP BY 1, 2"
+		" FROM tickets " + by + where + " GROUP BY 1, 2"
 }
 
 // Stats implements [ticket.Store].
@@ -37,9 +37,14 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, 
 		where, args = groupConditions(filter).sql()
 		statement = groupStats + where
 	} else {
+		narrow, by := filterConditions(filter), "INDEXED BY "+indexFor(filter, "update_time")
+		if words := filter.Words(); len(words) > 0 {
+			narrow.addWords(words)
+			by = "NOT INDEXED" // but by the numbers
+		}
 		var where string
-		where, args = filterConditions(filter).sql()
-		statement = narrowStats(indexFor(filter, "update_time"), where)
+		where, args = narrow.sql()
+		statement = narrowStats(by, where)
 	}
 	rows, err := s.db.Reader.QueryContext(ctx, statement, args...)
 	if err != nil {

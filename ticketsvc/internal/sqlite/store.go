@@ -23,9 +23,11 @@ var (
 	identity string
 	//go:embed stats.sql
 	stats string
+	//go:embed search.sql
+	search string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}}
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}}
 )
 
 // applicationID is "TBts".
@@ -38,11 +40,14 @@ const readers = 4
 type Store struct {
 	db         *sqlitedb.DB
 	databaseID ticket.DatabaseID
+	// maxSorted is the constant, but for tests.
+	maxSorted int
 	// recorded rings when the log has grown.
 	recorded ticket.Bell
 
 	// Of the writer.
 	lastSequence    *sql.Stmt
+	lastNumber      *sql.Stmt
 	findEvents      *sqlitedb.RowsStatement
 	findRecords     *sqlitedb.RowsStatement
 	insertEvents    *sqlitedb.RowsStatement
@@ -52,27 +57,37 @@ type Store struct {
 	touchTicket     *sql.Stmt
 	addCounts       *sqlitedb.RowsStatement
 	dropEmptyCounts *sql.Stmt
+	addWords        *sql.Stmt
+	removeWords     *sql.Stmt
 	// Of the readers.
 	findContent  *sql.Stmt
 	findContents *sqlitedb.RowsStatement
 	readLog      *sql.Stmt
 }
 
-// Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
+// Open opens or makes the file at path, and gives the tickets of an older version their words. Its errors are those of [sqlitedb.Open],
+// and of the database.
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers})
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers,
+		Overwrite: true})
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db}
+	s := &Store{db: db, maxSorted: maxSorted}
 	if err := errors.Join(s.readDatabaseID(ctx), s.prepare(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if err := s.fillWords(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: making the index of words: %w", path, err), db.Close())
 	}
 	return s, nil
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
 	if s.lastSequence, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(sequence), 0) FROM events"); err != nil {
+		return err
+	}
+	if s.lastNumber, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(number), 0) FROM tickets"); err != nil {
 		return err
 	}
 	if s.findEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"); err != nil {
@@ -86,9 +101,9 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		" full_snapshot, occur_time, receive_time, content, payload) VALUES ", "(?,?,?,?,?,?,?,?,?)", ""); err != nil {
 		return err
 	}
-	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (ticket_id, status, app_id,"+
-		" category_id, assigned_to, property_id, create_time, update_time, waiting_since, stamps, content) VALUES ",
-		"(?,?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
+	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (number, ticket_id, status,"+
+		" app_id, category_id, assigned_to, property_id, create_time, update_time, waiting_since, stamps, content) VALUES ",
+		"(?,?,?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
 		return err
 	}
 	if s.updateTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
@@ -112,6 +127,12 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {
+		return err
+	}
+	if s.addWords, err = s.db.Writer.PrepareContext(ctx, addWords); err != nil {
+		return err
+	}
+	if s.removeWords, err = s.db.Writer.PrepareContext(ctx, removeWords); err != nil {
 		return err
 	}
 	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {

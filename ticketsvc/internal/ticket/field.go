@@ -55,11 +55,13 @@ var (
 	updateTimeField  = fieldsByName[updateTimeName]
 
 	// Those that filters look at, beside the update time.
-	statusTextField = fieldsByName["status_text"]
-	appIDField      = fieldsByName["app_id"]
-	categoryIDField = fieldsByName["category_id"]
-	propertyIDField = fieldsByName["property_id"]
-	assignedToField = fieldsByName["assigned_to"]
+	titleField       = fieldsByName["title"]
+	descriptionField = fieldsByName["description"]
+	statusTextField  = fieldsByName["status_text"]
+	appIDField       = fieldsByName["app_id"]
+	categoryIDField  = fieldsByName["category_id"]
+	propertyIDField  = fieldsByName["property_id"]
+	assignedToField  = fieldsByName["assigned_to"]
 )
 
 func index(name func(Field) string) map[string]Field {

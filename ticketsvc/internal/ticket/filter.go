@@ -3,6 +3,7 @@ package ticket
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // The most values that a filter's lists may have.
@@ -29,6 +30,9 @@ type Filter struct {
 	UpdatedAfter Instant
 	// UpdatedBefore, if set: the ticket's update time is before this.
 	UpdatedBefore Instant
+	// Text, if not empty: each of its words is the beginning of a word of the ticket's title or description, as [Filter.Words] and
+	// [Ticket.Words] have them.
+	Text string
 }
 
 // Check notes what is wrong with the filter. path is that of the filter in its request.
@@ -68,6 +72,19 @@ func (f *Filter) Check(path string, violations *Violations) {
 			violations.Add(path+bound.name, "must be a time in the years 1 to 9999")
 		}
 	}
+	f.checkText(path+".text", violations)
+}
+
+func (f *Filter) checkText(field string, violations *Violations) {
+	if len(f.Text) > maxTextBytes {
+		violations.Add(field, "must have at most 256 bytes")
+		return
+	}
+	if words := len(f.Words()); words > maxTextWords {
+		violations.Add(field, "must have at most 16 words")
+	} else if words == 0 && f.Text != "" {
+		violations.Add(field, "must have a letter or a digit")
+	}
 }
 
 // Matches tells whether the filter selects t.
@@ -79,7 +96,8 @@ func (f *Filter) Matches(t *Ticket) bool {
 		(f.AssignedTo == "" || t.AssignedTo == f.AssignedTo) &&
 		(!f.Unassigned || t.AssignedTo == "") &&
 		(!f.UpdatedAfter.Set || t.UpdateTime.Compare(f.UpdatedAfter) >= 0) &&
-		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0)
+		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0) &&
+		f.matchesText(t)
 }
 
 // Concerns tells whether an event that named content can have changed whether the filter selects its ticket.
@@ -96,6 +114,8 @@ func (f *Filter) Concerns(c Content) bool {
 		{len(f.CategoryIDs) > 0, categoryIDField},
 		{len(f.PropertyIDs) > 0, propertyIDField},
 		{f.AssignedTo != "" || f.Unassigned, assignedToField},
+		{f.Text != "", titleField},
+		{f.Text != "", descriptionField},
 	} {
 		if condition.set && c.Named.Has(condition.field) {
 			return true
@@ -106,19 +126,21 @@ func (f *Filter) Concerns(c Content) bool {
 
 // SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
 func (f *Filter) SelectsGroups() bool {
-	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set
+	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set && f.Text == ""
 }
 
 func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }
 
-// Normal returns the filter with its lists in order and without repeats: filters that select alike for that reason are equal then.
+// Normal returns the filter with its lists and the words of its text in order and without repeats, and those words in the form in which
+// they are compared: filters that select alike for that reason are equal then.
 func (f Filter) Normal() Filter {
 	f.Statuses = normal(f.Statuses)
 	f.AppIDs = normal(f.AppIDs)
 	f.CategoryIDs = normal(f.CategoryIDs)
 	f.PropertyIDs = normal(f.PropertyIDs)
+	f.Text = strings.Join(f.Words(), " ")
 	return f
 }
 

@@ -20,6 +20,7 @@ var single = map[string]ticket.Filter{
 	"Unassigned":    {Unassigned: true},
 	"UpdatedAfter":  {UpdatedAfter: tickettest.At(2)},
 	"UpdatedBefore": {UpdatedBefore: tickettest.At(2)},
+	"Text":          {Text: "a"},
 }
 
 // TestAnEventThatDoesNotConcernAFilterChangesNothingForIt lets a watcher pass over the events that are no concern of its filter.

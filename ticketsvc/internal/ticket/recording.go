@@ -31,6 +31,8 @@ type merging struct {
 	changes int
 	// record is nil while the ticket is not known to be kept.
 	record *Record
+	// title and description are those with which the record was loaded.
+	title, description string
 	// err says why the ticket can't be used.
 	err error
 	// erased tells that the ticket was erased.
@@ -116,6 +118,7 @@ func (r *Recording) Needs(ticketID string) bool {
 func (r *Recording) Load(ticketID string, record *Record) {
 	if t := r.ticket(ticketID); t != nil {
 		t.record, t.kept, t.before = record, true, record.Ticket.Group()
+		t.title, t.description = record.Ticket.Title, record.Ticket.Description
 	}
 }
 
@@ -164,6 +167,16 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 		}
 	}
 	return events, records
+}
+
+// Words returns the words by which a ticket of the batch was found before, and those by which it is found after [Recording.Merge]. Both
+// are empty where neither title nor description changed.
+func (r *Recording) Words(ticketID string) (before, after string) {
+	t := r.ticket(ticketID)
+	if t == nil || t.record == nil || t.title == t.record.Ticket.Title && t.description == t.record.Ticket.Description {
+		return "", ""
+	}
+	return words(t.title, t.description), t.record.Ticket.Words()
 }
 
 // Recorded returns what became of each change, in their order, after [Recording.Merge].

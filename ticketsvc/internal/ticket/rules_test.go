@@ -127,6 +127,12 @@ func TestFilterCheck(t *testing.T) {
 		"a long user":           {ticket.Filter{AssignedTo: strings.Repeat("x", 257)}, "filter.assigned_to"},
 		"somebody and nobody":   {ticket.Filter{AssignedTo: "u", Unassigned: true}, "filter.assigned_to"},
 		"a time out of range":   {ticket.Filter{UpdatedAfter: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_after"},
+		"a text":                {ticket.Filter{Text: "Heizung kalt"}, ""},
+		"as many words":         {ticket.Filter{Text: strings.Repeat("z ", 99) + "a b c d e f g h i j k l m n o"}, ""},
+		"too many words":        {ticket.Filter{Text: "a b c d e f g h i j k l m n o p q"}, "filter.text"},
+		"as long a text":        {ticket.Filter{Text: strings.Repeat("x", 256)}, ""},
+		"a long text":           {ticket.Filter{Text: strings.Repeat("x", 257)}, "filter.text"},
+		"a text without words":  {ticket.Filter{Text: " ?! \u0301"}, "filter.text"},
 		"the other one":         {ticket.Filter{UpdatedBefore: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_before"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,14 +149,14 @@ func TestFilterCheck(t *testing.T) {
 
 func TestFilterMatches(t *testing.T) {
 	t.Parallel()
-	one := ticket.Ticket{Status: ticket.StatusClosed, AppID: "app", CategoryID: "category", PropertyID: "property", AssignedTo: "user",
+	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category", PropertyID: "property", AssignedTo: "user",
 		UpdateTime: tickettest.At(5)}
 	for name, test := range map[string]struct {
 		filter ticket.Filter
 		want   bool
 	}{
 		"empty":            {ticket.Filter{}, true},
-		"all conditions":   {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"}, PropertyIDs: []string{"property"}, AssignedTo: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6)}, true},
+		"all conditions":   {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"}, PropertyIDs: []string{"property"}, AssignedTo: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6), Text: "BÄD heiz"}, true},
 		"another status":   {ticket.Filter{Statuses: []ticket.Status{1, 2}}, false},
 		"another App":      {ticket.Filter{AppIDs: []string{"x"}}, false},
 		"another category": {ticket.Filter{CategoryIDs: []string{"x"}}, false},
@@ -158,6 +164,9 @@ func TestFilterMatches(t *testing.T) {
 		"another user":     {ticket.Filter{AssignedTo: "x"}, false},
 		"nobody":           {ticket.Filter{Unassigned: true}, false},
 		"later":            {ticket.Filter{UpdatedAfter: tickettest.At(6)}, false},
+		"another word":     {ticket.Filter{Text: "heizung küche"}, false},
+		"an end of a word": {ticket.Filter{Text: "zung"}, false},
+		"over two words":   {ticket.Filter{Text: "kaltim"}, false},
 		"before":           {ticket.Filter{UpdatedBefore: tickettest.At(5)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

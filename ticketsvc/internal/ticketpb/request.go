@@ -107,14 +107,12 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 		Unassigned:    message.GetUnassigned(),
 		UpdatedAfter:  toInstant(message.GetUpdatedAfter()),
 		UpdatedBefore: toInstant(message.GetUpdatedBefore()),
+		Text:          message.GetText(),
 	}
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
 	filter.Check("filter", violations)
-	if message.GetText() != "" {
-		violations.Add("filter.text", "is not supported yet")
-	}
 	return filter.Normal()
 }
 

@@ -43,7 +43,12 @@ type TicketFilter struct {
 	UpdatedAfter *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_after,json=updatedAfter,proto3" json:"updated_after,omitempty"`
 	// The ticket's update_time is before this.
 	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_before,json=updatedBefore,proto3" json:"updated_before,omitempty"`
-	// The ticket's title or description holds these words.
+	// The ticket's title and description hold these words: each is the beginning of a word of one of them, in any order.
+	//
+	// Words are runs of letters and digits, without regard to case and accents: `heizkorp` finds "HEIZKÖRPER", and `strasse` finds "Straße"
+	// (but not `heizkoerper` or `koerper`: umlauts are not spelled out, and the middle of a word finds nothing). In Chinese and Japanese,
+	// which put no spaces between words, each character is a word. Of a word the first 64 bytes count, and of a ticket's title and
+	// description together the first 64 KiB. At most 256 bytes and 16 different words, and at least one.
 	Text          string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,6 +4,9 @@ package tickettest
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +46,51 @@ func BenchmarkRecord(b *testing.B, open func(b *testing.B) ticket.Store) {
 	}
 }
 
+// BenchmarkSearch reads the first page of 50 tickets that have some words, newest first, from a store with many: words that all have, one
+// in ten, in 100 and in 10,000, none at all, and only the older half of all. For comparison, the first page of all tickets. open returns a
+// new store, which it closes at the end of the benchmark.
+func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
+	tickets := 200_000
+	if testing.Short() {
+		tickets = 2000
+	}
+	store := open(b)
+	batch := make([]ticket.Change, 0, 500)
+	for i := range tickets {
+		c := LargeChange(0, 3*i)
+		c.Values.UpdateTime = c.OccurTime
+		c.Values.Title = "all"
+		for _, n := range []int{10, 100, 10_000} {
+			// At random, but the same each time.
+			if int(uint32(i)*2654435761>>8)%n == 0 {
+				c.Values.Title += fmt.Sprintf(" in%d", n)
+			}
+		}
+		if i < tickets/2 {
+			c.Values.Title += " older"
+		}
+		if batch = append(batch, c); len(batch) == cap(batch) {
+			if _, err := store.Record(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	for _, text := range []string{"", "all", "in10 ", "in100 ", "in10000 ", "older", "none", "older in10 all", "older none"} {
+		b.Run(fmt.Sprintf("text=%s", text), func(b *testing.B) {
+			found := 0
+			for b.Loop() {
+				page, _, err := store.List(b.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, 50)
+				if err != nil {
+					b.Fatal(err)
+				}
+				found = len(page)
+			}
+			b.ReportMetric(float64(found), "found")
+		})
+	}
+}
+
 // openTickets is among how many of the newest tickets updates are spread.
 const openTickets = 2000
 
@@ -56,6 +104,7 @@ func LargeChange(stream, number int) ticket.Change {
 	}
 	if number%3 == 0 {
 		c.Name, c.Named, c.Values = ticket.Created, allFields, largeTicket
+		c.Values.Description = describe(number)
 	} else {
 		created -= number * 7919 % min(openTickets, created+1)
 		c.Name, c.Named = ticket.Updated, closingFields
@@ -71,7 +120,6 @@ var largeTicket = func() ticket.Ticket {
 		AppID:       "82662ee4-0080-4960-8b8f-000000000001",
 		IncrementID: "10432",
 		Title:       "Heizung im Bad kalt",
-		Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bereits zweimal entlüftet, es hilft nichts. Bitte um Rückruf am Nachmittag.",
 		StatusText:  "waiting-for-agent", CategoryID: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001",
 		PropertyID: "property-2", UnitName: "3.02",
 		Channels: []string{"App-82662ee4-0080-4960-8b8f-d7693e6ff3e4", "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
@@ -87,6 +135,25 @@ var largeTicket = func() ticket.Ticket {
 	}
 	return values
 }()
+
+// describe returns a description of 20 words, a few of which are in most tickets, and most in few.
+func describe(number int) string {
+	random := rand.New(rand.NewPCG(uint64(number), 1))
+	var b strings.Builder
+	for range 20 {
+		// Of 10,000 words, one in ten thousand tickets has the rarest, and every other ticket the most frequent.
+		n := int(10000 * math.Pow(random.Float64(), 3))
+		for range 3 + n%3 {
+			b.WriteString(syllables[n%len(syllables)])
+			n = n/len(syllables) + 7*n
+		}
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+var syllables = []string{"hei", "zung", "kör", "per", "ent", "lüf", "tung", "was", "ser", "bad", "tür", "schloss",
+	"licht", "strom", "kü", "che"}
 
 var (
 	allFields = func() (all ticket.FieldSet) {

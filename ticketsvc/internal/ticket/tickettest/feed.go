@@ -165,9 +165,9 @@ func testWalk(t *testing.T, place Place) {
 	}
 	for i, id := range ids {
 		c := ticket.Change{EventID: "e" + id, Name: ticket.Updated, TicketID: id, OccurTime: At(int64(i)),
-			Named: Named("status_text", "property_id", "assigned_to"), Values: ticket.Ticket{StatusText: "waiting-for-agent"}}
+			Named: Named("status_text", "property_id", "assigned_to", "title"), Values: ticket.Ticket{StatusText: "waiting-for-agent", Title: "Heizung"}}
 		if random.IntN(2000) == 0 || i < 8 {
-			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssignedTo: "u"}
+			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssignedTo: "u", Title: "Heizkörper kalt"}
 		}
 		changes = append(changes, c)
 		all = append(all, merged(c))
@@ -185,6 +185,11 @@ func testWalk(t *testing.T, place Place) {
 		"property": {PropertyIDs: []string{"p"}},
 		"user":     {AssignedTo: "u"},
 		"none":     {AppIDs: []string{"nowhere"}},
+
+		"words of all":             {Text: "heiz"},
+		"words of few":             {Text: "kalt heizko"},
+		"words of few with a user": {Text: "heiz", AssignedTo: "u"},
+		"words of none":            {Text: "heizung kalt"},
 	} {
 		want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
 		for _, items := range []int{7, 1000} {

@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// maxSkimmed is the most tickets that are looked at before those with the words are looked up.
+const maxSkimmed = 1000
+
+// plan is how the tickets of a page are found, among those that meet the other conditions.
+type plan int
+
+const (
+	// inOrder: one after the other, whatever words they have.
+	inOrder plan = iota
+	// skimming: those with the words among the first maxSkimmed.
+	skimming
+	// byWords: those with the words, by the index of these.
+	byWords
+)
+
+// search returns the page of the list with those tickets that have the words of the list's filter.
+//
+// Where many tickets have them, the first ones of the list have enough. Otherwise all that have them are found, and put in order. What
+// PostgreSQL would do, left to itself, follows its guess of how many have all of the words, which can be wrong by any factor.
+func (l list) search(ctx context.Context, tx pgx.Tx, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
+	page := ticket.NewPageBuilder(limit)
+	l.plan = skimming
+	if err := l.read(ctx, tx, page); err != nil || page.More() {
+		return page, err
+	}
+	page = ticket.NewPageBuilder(limit)
+	l.plan = byWords
+	return page, l.read(ctx, tx, page)
+}
+
+// isOverSkimmed tells whether more tickets meet the conditions than are looked at.
+func isOverSkimmed(ctx context.Context, tx pgx.Tx, where conditions) (over bool, err error) {
+	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ticketsvc.tickets"+where.sql()+" OFFSET "+where.bind(maxSkimmed)+")",
+		where.arguments...).Scan(&over)
+	return over, err
+}
+
+// matching returns the query that finds tickets with words, which are those of a filter. They hold nothing that means something in it.
+func matching(words []string) string {
+	return "'" + strings.Join(words, "':* & '") + "':*"
+}
+
+// candidates returns the condition that a ticket is one of the first ones that have the words and meet the other conditions.
+func (l list) candidates(where *conditions, orderBy string, room int) string {
+	query := where.bindWords(l.words)
+	first := orderBy + " LIMIT " + where.bind(room)
+	if l.plan == skimming {
+		return "ticket_id = ANY(ARRAY(SELECT ticket_id FROM (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" + where.sql() +
+			orderBy + " LIMIT " + where.bind(maxSkimmed) + ") AS s WHERE " + rowHas("s", query) + first + "))"
+	}
+	// Materialized, so that the order has no part in how they are found.
+	return "ticket_id = ANY(ARRAY(WITH found AS MATERIALIZED (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" +
+		where.sql() + " AND " + isFoundBy(query) + ")" +
+		" SELECT ticket_id FROM found" + first + "))"
+}
+
+// bindWords adds words, which are those of a filter, to the statement, and returns the query that stands for them there.
+func (c *conditions) bindWords(words []string) string {
+	return c.bind(matching(words)) + "::text::tsquery"
+}
+
+// isFoundBy returns the condition that a ticket has the words of a query, for the index of words.
+func isFoundBy(query string) string {
+	return "ticket_id IN (SELECT ticket_id FROM ticketsvc.ticket_words WHERE words @@ " + query + ")"
+}
+
+// rowHas returns the condition that the ticket of a row of table has the words of a query. Each row's words are looked at.
+func rowHas(table, query string) string {
+	return "(SELECT w.words @@ " + query + " FROM ticketsvc.ticket_words AS w WHERE w.ticket_id = " + table + ".ticket_id)"
+}

@@ -1,0 +1,136 @@
+package postgres_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+)
+
+// TestTicketsOfAnOlderVersionGetTheirWords has more of them than get theirs in one transaction, one that can't be read, and one that was
+// erased; and several replicas that start at once.
+func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1],
+		Connections: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	const tickets = 500
+	rows := &pgx.Batch{}
+	for i := range tickets {
+		record := ticket.NewRecord(fmt.Sprintf("t%d\x00", i))
+		record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title"),
+			Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", i)}})
+		content, stamps := ticketcodec.MarshalRecord(record)
+		switch i {
+		case 7:
+			content = []byte{0xff}
+		case 8:
+			content, stamps = []byte{}, []byte{}
+		}
+		rows.Queue("INSERT INTO ticketsvc.tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time,"+
+			" update_time, stamps, content) VALUES ($1, $2, 0, '', '', '', '', '', $3, $4, $5)", postgresdb.EscapeText(record.Ticket.ID), i == 8,
+			record.Ticket.UpdateTime.SortableText(), stamps, content)
+	}
+	if err := postgrestest.Connect(t, url).SendBatch(t.Context(), rows).Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	stores := make([]*postgres.Store, 3)
+	var group errgroup.Group
+	for i := range stores {
+		group.Go(func() (err error) {
+			stores[i], err = postgres.Open(t.Context(), url)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range stores {
+		for text, want := range map[string]int{"word7": 10, "word5": 11, "word499": 1, "word8": 10} {
+			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil, tickets)
+			if err != nil || len(got) != want {
+				t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, want)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
+
+// TestASearchReadsNoMoreThanItMust explains both queries of a search among many tickets, of which all have one word, and few another one.
+// PostgreSQL's guess of how many have two words is wrong: none has both, though each is in half of them.
+func TestASearchReadsNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	if err := mustOpen(t, url).Close(); err != nil {
+		t.Fatal(err)
+	}
+	const tickets, limit = 20_000, 51
+	conn := postgrestest.Connect(t, url)
+	for _, statement := range []string{
+		"INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps," +
+			" content) SELECT 't' || i, 0, '', '', '', '', '', to_char(i, 'FM0000000'), '', decode(repeat('00', 1000), 'hex') FROM generate_series(1, " +
+			strconv.Itoa(tickets) + ") AS i",
+		"INSERT INTO ticketsvc.ticket_words (ticket_id, words) SELECT ticket_id, array_to_tsvector(array_remove(ARRAY['all'," +
+			" 'w' || update_time, CASE WHEN right(update_time, 1) < '5' THEN 'low' ELSE 'high' END, CASE WHEN right(update_time, 3) = '000' THEN 'rare' END]," +
+			" NULL)) FROM ticketsvc.tickets",
+		"VACUUM ANALYZE ticketsvc.tickets, ticketsvc.ticket_words",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		text string
+		skim bool
+		most int
+	}{
+		"words that all have, skimmed":   {"all", true, postgres.MaxSkimmed + limit},
+		"words that few have, skimmed":   {"rare", true, postgres.MaxSkimmed + limit},
+		"words that few have":            {"rare", false, tickets / 1000},
+		"words that few have, shortened": {"rar", false, tickets / 1000},
+		"a word that none has":           {"none", false, 0},
+		"two words that none has":        {"low high", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			statement, arguments := postgres.SearchStatement(ticket.Filter{Text: test.text},
+				ticket.PageLimit{Items: limit - 1, Bytes: ticket.MaxPageBytes}, test.skim)
+			rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+statement, arguments...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, most := strings.Join(lines, "\n"), 0
+			for _, match := range actualRows.FindAllStringSubmatch(plan, -1) {
+				rows, _ := strconv.Atoi(match[1])
+				loops, _ := strconv.Atoi(match[2])
+				most = max(most, rows*loops)
+			}
+			if strings.Contains(plan, "Seq Scan") || most > test.most {
+				t.Errorf("it reads up to %d rows, want %d:\n%s", most, test.most, plan)
+			}
+		})
+	}
+}

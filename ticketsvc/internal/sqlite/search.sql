@@ -1,0 +1,12 @@
+-- Text search: tickets are found by the words of their title and description.
+
+-- The words of each ticket that has any, as ticket.Ticket.Words gives them, under its number. The index alone: the words are not kept as
+-- a text, and neither are their places and counts. Its tokenizer takes ASCII letters and digits and all that is beyond ASCII for parts of
+-- a word, so it leaves those words as they are.
+CREATE VIRTUAL TABLE ticket_words USING fts5(words, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
+-- Words that a ticket lost are taken out of the index, rather than marked.
+INSERT INTO ticket_words (ticket_words, rank) VALUES ('secure-delete', 1);
+
+-- The tickets that were there before, until their words are in the index too.
+CREATE TABLE tickets_without_words (number INTEGER PRIMARY KEY) STRICT;
+INSERT INTO tickets_without_words (number) SELECT number FROM tickets WHERE erased = 0;

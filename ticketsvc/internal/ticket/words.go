@@ -1,0 +1,130 @@
+package ticket
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	// The most bytes and different words that the text of a filter may have.
+	maxTextBytes = 256
+	maxTextWords = 16
+	// maxSearchedBytes is how much of a ticket's title and description together is looked at. It bounds what an event costs, and keeps a
+	// ticket's words below the 1 MiB that PostgreSQL takes.
+	maxSearchedBytes = 64 << 10
+	// maxWordBytes is how much of a word counts.
+	maxWordBytes = 64
+)
+
+// Words returns the words by which a filter's text finds the ticket, those of the title and then those of the description, in the form in
+// which they are compared, and with a space between two. Some can be there more than once. Only the first 64 KiB of both texts count.
+func (t *Ticket) Words() string { return words(t.Title, t.Description) }
+
+func words(title, description string) string {
+	title = title[:min(len(title), maxSearchedBytes)]
+	description = description[:min(len(description), maxSearchedBytes-len(title))]
+	b := make([]byte, 0, len(title)+len(description)+16)
+	return string(appendWords(appendWords(b, title), description))
+}
+
+// Words returns the words that the filter's text asks for, each once and in byte order, in the form in which they are compared: a ticket
+// has them when each is the beginning of one of [Ticket.Words]. They hold nothing but letters, marks and digits. There are none when the
+// filter asks for no text.
+func (f *Filter) Words() []string {
+	return normal(strings.Fields(string(appendWords(nil, f.Text))))
+}
+
+func (f *Filter) matchesText(t *Ticket) bool {
+	if f.Text == "" {
+		return true
+	}
+	has := " " + t.Words()
+	for _, word := range f.Words() {
+		if !strings.Contains(has, " "+word) {
+			return false
+		}
+	}
+	return true
+}
+
+// appendWords appends the words of text, with spaces between them and what is in b already.
+//
+// Words are runs of letters, marks and digits, without regard to case, to accents and other marks above or below letters, and to forms
+// that stand for the same letters (a ligature, a raised or full-width digit). Characters that don't show, such as the soft hyphen, are
+// passed over. Chinese and Japanese put no spaces between words: there each character is a word.
+func appendWords(b []byte, text string) []byte {
+	start := -1 // of the word at hand
+	full := false
+	for _, c := range text {
+		for _, r := range formOf(c) {
+			if r == ' ' {
+				start = -1
+				continue
+			}
+			alone := isAlone(r)
+			if start < 0 || alone {
+				if len(b) > 0 {
+					b = append(b, ' ')
+				}
+				start, full = len(b), false
+			}
+			if full = full || len(b)-start+utf8.RuneLen(r) > maxWordBytes; !full {
+				b = utf8.AppendRune(b, r)
+			}
+			if alone {
+				start = -1
+			}
+		}
+	}
+	return b
+}
+
+// formOf returns what words have of a character: letters, marks and digits in the form in which they are compared, a space where it ends
+// a word, nothing where it is passed over. It depends on no other character.
+func formOf(r rune) string {
+	if r < endOfLatin {
+		return latinForms[r]
+	}
+	return newForm(r)
+}
+
+// endOfLatin is the character behind the Latin ones that most texts are made of.
+const endOfLatin = 0x250
+
+var latinForms = func() (forms [endOfLatin]string) {
+	for r := range rune(endOfLatin) {
+		forms[r] = newForm(r)
+	}
+	return forms
+}()
+
+func newForm(r rune) string {
+	text := string(r)
+	if !norm.NFKD.IsNormalString(text) {
+		text = norm.NFKD.String(text)
+	}
+	form := make([]byte, 0, utf8.UTFMax)
+	for _, r := range text {
+		// By way of the upper case, so that the two small sigmas become one.
+		r = unicode.ToLower(unicode.ToUpper(r))
+		switch {
+		case r == 'ß':
+			form = append(form, "ss"...)
+		case unicode.IsLetter(r), unicode.In(r, unicode.N, unicode.Mc, unicode.Me):
+			form = utf8.AppendRune(form, r)
+		case unicode.In(r, unicode.Mn, unicode.Cf):
+		default:
+			form = append(form, ' ')
+		}
+	}
+	return string(form)
+}
+
+// isAlone tells whether a character is a word by itself.
+func isAlone(r rune) bool {
+	const first = 0x2e80
+	return r >= first && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana)
+}

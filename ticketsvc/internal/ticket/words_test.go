@@ -1,0 +1,126 @@
+package ticket_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                    "",
+		" !?… ":                               "",
+		"Heizung im Bad kalt":                 "heizung im bad kalt",
+		"Heizkörper, HEIZKORPER":              "heizkorper heizkorper",
+		"Heizko\u0308rper":                    "heizkorper",
+		"STRASSE Straße straẞe":               "strasse strasse strasse",
+		"Ça où œuvre naïve Łódź":              "ca ou œuvre naive łodz",
+		"İstanbul ISPARTA ısı":                "istanbul isparta isi",
+		"ΟΔΟΣ οδός ὁδὸς":                      "οδοσ οδοσ οδοσ",
+		"don't 3.02 e-mail@example.com a_b":   "don t 3 02 e mail example com a b",
+		"x² ⅔ １２ ﬁn ㎏":                        "x2 2 3 12 fin kg",
+		"Heiz\u00adkörper Tür\u200dklinke":    "heizkorper turklinke",
+		"a\x00b\x01c\td\u2028e":               "a b c d e",
+		"水漏れ a漏b エレベータ":                       "水 漏 れ a 漏 b エ レ ヘ ー タ",
+		"한글":                                  "\u1112\u1161\u11ab\u1100\u1173\u11af",
+		"שָׁלוֹם مُحَمَّد":                    "שלום محمد",
+		"🥶 kalt🥶warm 👩\u200d🔧":                "kalt warm",
+		"a\u302e\u0941\U0001d165b":            "a\u302e\U0001d165b",
+		"\xff\xfea\xc3":                       "a",
+		strings.Repeat("é", 70) + "x":         strings.Repeat("e", 64),
+		strings.Repeat("x", 63) + "жx ж":      strings.Repeat("x", 63) + " ж",
+		"AND OR NOT NEAR(a b) \"a\"* 'x' \\%": "and or not near a b a x",
+	} {
+		if got := (&ticket.Ticket{Title: text}).Words(); got != want {
+			t.Errorf("words of %q: %q, want %q", text, got, want)
+		}
+		if got := (&ticket.Ticket{Description: text}).Words(); got != want {
+			t.Errorf("words of the description %q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWordsAreThoseOfTheFirst64KiB(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("word ", 64<<10/5)
+	for name, test := range map[string]struct{ title, description, want string }{
+		"a long title":       {long + "x", "y", "x"},
+		"a long description": {"title", long + "x", "w"},
+		"both together":      {strings.Repeat("title ", 1000), strings.Repeat(" ", 64<<10-6001) + "end", "e"},
+		"a character cut":    {strings.Repeat(" ", 64<<10-1) + "ö", "", ""},
+	} {
+		words := strings.Fields((&ticket.Ticket{Title: test.title, Description: test.description}).Words())
+		if last := strings.Join(words[max(0, len(words)-1):], ""); last != test.want {
+			t.Errorf("%s: the last word is %q, want %q", name, last, test.want)
+		}
+	}
+}
+
+// TestWordsStayAsTheyAre has every character there is: a filter in its normal form must ask for the same words, and databases must find
+// nothing in them that they take apart. And the next version must give the same words: databases hold them, and SQLite is told by them
+// what to take out of its index.
+func TestWordsStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	all := sha256.New()
+	for r := range rune(unicode.MaxRune + 1) {
+		words := (&ticket.Ticket{Title: "a" + string(r) + "b"}).Words()
+		if again := (&ticket.Ticket{Title: words}).Words(); again != words {
+			t.Errorf("%U: words %q become %q", r, words, again)
+		}
+		for _, c := range words {
+			if c < utf8.RuneSelf && c != ' ' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+				t.Errorf("%U: words %q", r, words)
+			}
+		}
+		upper, lower := string(unicode.ToUpper(r)), string(unicode.ToLower(r))
+		u, l := (&ticket.Ticket{Title: upper}).Words(), (&ticket.Ticket{Title: lower}).Words()
+		if u != l && unicode.ToLower(unicode.ToUpper(r)) == r {
+			t.Errorf("%U: words %q in upper case, %q in lower case", r, u, l)
+		}
+		all.Write([]byte(words))
+	}
+	const want = "89b8fceca8a56958"
+	if got := hex.EncodeToString(all.Sum(nil)[:8]); got != want {
+		t.Errorf("the words of some characters changed, by a new version of Unicode perhaps: add a step to the schemas that empties the indexes"+
+			" of words and lists all tickets as without words, and set %s here", got)
+	}
+}
+
+func TestFilterWords(t *testing.T) {
+	t.Parallel()
+	filter := ticket.Filter{Text: "Kalt  heiz, KALT-heiz"}
+	if got := filter.Words(); !slices.Equal(got, []string{"heiz", "kalt"}) {
+		t.Errorf("words %q", got)
+	}
+	if got := filter.Normal().Text; got != "heiz kalt" {
+		t.Errorf("normal form %q", got)
+	}
+	if got := (&ticket.Filter{}).Words(); len(got) != 0 {
+		t.Errorf("words %q of no text", got)
+	}
+}
+
+var described = ticket.Ticket{Title: "Heizung im Bad kalt",
+	Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bereits zweimal entlüftet, es hilft nichts. Bitte um Rückruf am Nachmittag."}
+
+func BenchmarkWords(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		described.Words()
+	}
+}
+
+func BenchmarkMatches(b *testing.B) {
+	filter := ticket.Filter{Text: "heizk nachm"}
+	b.ReportAllocs()
+	for b.Loop() {
+		filter.Matches(&described)
+	}
+}
