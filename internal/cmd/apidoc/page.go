@@ -311,7 +311,7 @@ func (w *writer) cell(about protoreflect.Descriptor, text string) string {
 }
 
 // words are pieces in backquotes, and those that can be names of what has a heading.
-var words = regexp.MustCompile("`[^`]*`|[A-Za-z_][A-Za-z_0-9]*(\\.[A-Za-z_][A-Za-z_0-9]*)?")
+var words = regexp.MustCompile("`[^`]*`|[\\pL_][\\pL_0-9]*(\\.[\\pL_][\\pL_0-9]*)?")
 
 // severalWords is a name that can't be an English word that begins a sentence, such as Ticket.
 var severalWords = regexp.MustCompile(`[a-z][A-Z]|\.`)

@@ -48,6 +48,7 @@ func TestACommentBecomesParagraphsWithLinks(t *testing.T) {
 		"an RPC and a type":             {" As ListTickets, of TicketFilter.\n", "\nAs [ListTickets](#listtickets), of [TicketFilter](#ticketfilter).\n"},
 		"a field":                       {" Ticket.status_text is `Ticket.title`.\n", "\n[Ticket.status_text](#ticket) is [Ticket.title](#ticket).\n"},
 		"an English word is none":       {" Ticket by ticket.\n", "\nTicket by ticket.\n"},
+		"a word in capitals":            {" HEIZKÖRPER or ABORTED.\n", "\nHEIZKÖRPER or `ABORTED`.\n"},
 		"codes and names of fields":     {" NOT_FOUND or ABORTED: ticket_id of JSON.\n", "\n`NOT_FOUND` or `ABORTED`: `ticket_id` of JSON.\n"},
 		"nothing is taken for Markdown": {" <b> 2 * 3 * 4 `<b>`\n", "\n&lt;b> 2 \\* 3 \\* 4 `<b>`\n"},
 	} {

@@ -130,6 +130,39 @@ func testChangedText(t *testing.T, place Place) {
 	wantFound("behind", "t4")
 }
 
+// testTextUnderChanges gives tickets one title after the other, of few words, so that each word is often taken from a ticket and often
+// given to one, now and then several times in a batch.
+func testTextUnderChanges(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	random := rand.New(rand.NewPCG(3, 4))
+	titles := []string{"", "Lift steht", "Tür am Lift klemmt", "Tür"}
+	latest := map[string]ticket.Ticket{}
+	events := 0
+	for round := range 400 {
+		changes := make([]ticket.Change, 1+random.IntN(4))
+		for i := range changes {
+			events++
+			changes[i] = titled(fmt.Sprintf("e%d", events), fmt.Sprintf("t%d", random.IntN(240)), int64(events), titles[random.IntN(len(titles))])
+			latest[changes[i].TicketID] = changes[i].Values
+		}
+		mustRecord(t, store, changes...)
+		if round%20 != 0 {
+			continue
+		}
+		for _, text := range []string{"lift", "lift tur", "steh", "klemmt am"} {
+			filter, want := ticket.Filter{Text: text}, int64(0)
+			for _, one := range latest {
+				if filter.Matches(&one) {
+					want++
+				}
+			}
+			if got := mustStats(t, store, filter).Total; got != want {
+				t.Fatalf("after %d events %q finds %d tickets, want %d", events, text, got, want)
+			}
+		}
+	}
+}
+
 // NastyTexts may mean something else to a database than their words.
 var NastyTexts = []string{
 	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`, `a -b`, `-a`, `^a`, `{a}`,

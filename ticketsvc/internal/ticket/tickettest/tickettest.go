@@ -46,6 +46,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"lists follow filter and order":                        testLists,
 		"a text finds tickets by their words":                  testText,
 		"a text finds what a ticket says now":                  testChangedText,
+		"a text finds what tickets say that change often":      testTextUnderChanges,
 		"any text finds what the rules say":                    testNastyTexts,
 		"of a large text a part counts":                        testLargeTexts,
 		"pages of a text neither skip nor repeat":              testTextPages,
