@@ -17,11 +17,22 @@ import (
 )
 
 func BenchmarkRecord(b *testing.B) {
-	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store {
-		store := mustOpen(b, postgrestest.Database(b))
-		b.Cleanup(func() { _ = store.Close() })
-		return store
+	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store { return openForBenchmark(b, postgrestest.Database(b)) })
+}
+
+func BenchmarkStats(b *testing.B) {
+	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) {
+		url := postgrestest.Database(b)
+		// As autovacuum does within a minute.
+		return openForBenchmark(b, url), func() { postgrestest.Execute(b, url, "VACUUM ANALYZE ticketsvc.tickets") }
 	})
+}
+
+func openForBenchmark(b *testing.B, url string) ticket.Store {
+	b.Helper()
+	store := mustOpen(b, url)
+	b.Cleanup(func() { _ = store.Close() })
+	return store
 }
 
 // BenchmarkOrdering tells what the order of the log costs: how many events a second writers on two replicas record with it, as a share

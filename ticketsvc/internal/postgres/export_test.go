@@ -11,6 +11,9 @@ var Migrations = migrations
 // LockFolding is the statement that keeps others from folding until the end of its transaction.
 const LockFolding = "SELECT pg_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0)"
 
+// GroupStats is the statement for a filter that selects all groups.
+const GroupStats = groupStats + groupStatsEnd
+
 // FoldEvery is after how many batches a store folds.
 const FoldEvery = foldEvery
 

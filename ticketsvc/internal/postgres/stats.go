@@ -36,11 +36,14 @@ const (
 	addChangesEnd = ` RETURNING sequence) INSERT INTO ticketsvc.ticket_count_changes (sequence, app_ids, category_ids, statuses, unassigned, changes)
  SELECT max(sequence), $9::text[], $10::text[], $11::int[], $12::bool[], $13::bigint[] FROM appended`
 
-	// foldChanges moves changes into ticket_counts: all that are committed, unless another transaction is at it. Who records waits for nobody
-	// here. What is not in the log yet comes behind what is, so nothing that commits later comes before the place up to which it is folded.
+	// foldChanges moves the changes of the oldest transactions into ticket_counts, of 128 at the most, unless somebody else is at it: who records
+	// waits for nobody here. What is not committed yet comes behind what is, in the order of the log, so nothing comes later before the place
+	// up to which it is folded.
 	foldChanges = `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0) AS mine),
  taken AS (DELETE FROM ticketsvc.ticket_count_changes WHERE (SELECT mine FROM turn)
   AND sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)
+  AND sequence <= (SELECT max(sequence) FROM (SELECT c.sequence FROM ticketsvc.ticket_count_changes c
+   WHERE c.sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded) ORDER BY c.sequence LIMIT 128) AS oldest)
   RETURNING sequence, app_ids, category_ids, statuses, unassigned, changes),
  sums AS (SELECT u.app_id, u.category_id, u.status, u.unassigned, sum(u.change)::bigint AS change FROM taken t,
   unnest(t.app_ids, t.category_ids, t.statuses, t.unassigned, t.changes) AS u (app_id, category_id, status, unassigned, change)
@@ -54,8 +57,9 @@ const (
   ON CONFLICT (app_id, category_id, status, unassigned) DO UPDATE SET tickets = c.tickets + excluded.tickets)
  UPDATE ticketsvc.ticket_counts_folded SET sequence = (SELECT max(sequence) FROM taken) WHERE EXISTS (SELECT FROM taken)`
 
-	// foldEvery is after how many batches a store folds: readers sum what is left.
-	foldEvery = 64
+	// foldEvery is after how many batches a store folds. Readers sum what is left, so the more it is, the longer stats take; the fewer, the more
+	// dead rows there are in ticket_counts.
+	foldEvery = 16
 )
 
 // Stats implements [ticket.Store].

@@ -2,7 +2,10 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
@@ -54,10 +57,57 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	record(3 * postgres.FoldEvery)
+	record(200)
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	record(2 * postgres.FoldEvery)
+	// More than are folded at a time are left.
+	record(4 * postgres.FoldEvery)
 	checkUnfolded(2 * postgres.FoldEvery)
+}
+
+// TestStatsOfGroupsGoByTheIndex fails when PostgreSQL would read all tickets, or all of a group, to find the one that has waited longest.
+func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
+	t.Parallel()
+	for name, analyze := range map[string]string{"looked at": "ANALYZE", "never looked at": "SELECT"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := postgrestest.Database(t)
+			if err := mustOpen(t, url).Close(); err != nil {
+				t.Fatal(err)
+			}
+			conn := postgrestest.Connect(t, url)
+			for _, statement := range []string{
+				"ALTER TABLE ticketsvc.tickets SET (autovacuum_enabled = off)",
+				"INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time," +
+					" waiting_since, stamps, content) SELECT n, n % 4, 'app' || n % 3, 'category' || n % 5, CASE n % 2 WHEN 0 THEN 'user' ELSE '' END," +
+					" '', n, n, n, '', '' FROM generate_series(1, 50000) n",
+				"INSERT INTO ticketsvc.ticket_counts (app_id, category_id, status, unassigned, tickets)" +
+					" SELECT app_id, category_id, status, assigned_to = '', count(*) FROM ticketsvc.tickets GROUP BY 1, 2, 3, 4",
+				analyze, "SET plan_cache_mode = force_custom_plan", "SET jit = off",
+			} {
+				if _, err := conn.Exec(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rows, err := conn.Query(t.Context(), "EXPLAIN "+postgres.GroupStats)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := strings.Join(lines, "\n")
+			for _, want := range []string{"using tickets_by_wait on tickets t", "Index Cond: ((app_id = c.app_id) AND (category_id = c.category_id) AND" +
+				" (status = c.status) AND ((assigned_to = ''::text) = c.unassigned))"} {
+				if !strings.Contains(plan, want) {
+					t.Errorf("the plan is\n%s\nwant %s", plan, want)
+				}
+			}
+			if _, lookup, _ := strings.Cut(plan, "SubPlan"); strings.Contains(plan, "Seq Scan on tickets") || strings.Contains(lookup, "Sort") {
+				t.Errorf("the plan is\n%s\nwant it to read and sort nothing but what waits longest", plan)
+			}
+		})
+	}
 }

@@ -11,13 +11,18 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) {
-	tickettest.BenchmarkRecord(b, func(b *testing.B) ticket.Store {
-		store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "tickets.db"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = store.Close() })
-		return store
-	})
+func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, openForBenchmark) }
+
+func BenchmarkStats(b *testing.B) {
+	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) { return openForBenchmark(b), func() {} })
+}
+
+func openForBenchmark(b *testing.B) ticket.Store {
+	b.Helper()
+	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "tickets.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	return store
 }

@@ -4,3 +4,6 @@ package sqlite
 const ApplicationID = applicationID
 
 var Migrations = migrations
+
+// GroupStats is the statement for filters that select groups.
+const GroupStats = groupStats

@@ -11,9 +11,9 @@ import (
 
 const (
 	// groupStats and what narrowStats returns have a row for each group, or for tickets of one status, all assigned or all not. Its last column
-	// is what [ticket.ParseWaiting] reads.
+	// is what [ticket.ParseWaiting] reads. Without the plus SQLite would take the expression for a number, and not look it up in the index.
 	groupStats = "SELECT status, unassigned, tickets, coalesce((SELECT t.waiting_since || t.ticket_id FROM tickets t INDEXED BY tickets_by_wait" +
-		" WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status AND (t.assigned_to = '') = c.unassigned" +
+		" WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status AND (t.assigned_to = '') = +c.unassigned" +
 		" AND t.waiting_since <> '' ORDER BY t.waiting_since, t.ticket_id LIMIT 1), '') FROM ticket_counts c"
 
 	countParameters = 5
