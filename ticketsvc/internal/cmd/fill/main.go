@@ -21,9 +21,9 @@ const description = `Makes a new database for ticketsvc, with very many tickets,
 benchmarks of reading. The same number of tickets always gives the same ones.`
 
 type commandLine struct {
-	Database string `arg:"" placeholder:"URL" help:"The database, as ticketsvc takes it: sqlite:<path>, or postgres://user@host:5432/database. The password is best in PGPASSWORD or PGPASSFILE."`
-	Tickets  int    `default:"1000000" help:"How many tickets."`
-	Sample   int    `default:"0" help:"Of how many tickets to print the ids, one a line, in any order; some may come twice."`
+	DatabaseURL string `name:"database-url" env:"FILL_DATABASE_URL" required:"" placeholder:"URL" help:"The database, as ticketsvc takes it: sqlite:<path>, or postgres://user@host:5432/database. A password is best in the environment."`
+	Tickets     int    `default:"1000000" help:"How many tickets."`
+	Sample      int    `default:"0" help:"Of how many tickets to print the ids, one a line, in any order; some may come twice."`
 }
 
 func main() {
@@ -53,7 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var database databaseurl.URL
 	if err == nil {
-		database, err = databaseurl.Parse(line.Database)
+		if database, err = databaseurl.Parse(line.DatabaseURL); err != nil {
+			err = fmt.Errorf("--database-url / FILL_DATABASE_URL: %w", err)
+		}
 	}
 	if err == nil && (line.Tickets < 1 || line.Tickets > 1<<24 || line.Sample < 0) {
 		err = fmt.Errorf("--tickets must be from 1 to %d, and --sample not negative", 1<<24)

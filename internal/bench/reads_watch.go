@@ -1,0 +1,230 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+)
+
+const (
+	// steadyRate is how many events a second are recorded where lags are measured, and crowdRate the same where each goes to all watchers.
+	steadyRate, crowdRate = 500, 20
+	// recorders is how many events are under way at the same time at the most, as the gateway has.
+	recorders = manyConnections
+)
+
+// measureWatching measures what watchers cost, and when they hear of a change.
+func (b *readBench) measureWatching(ctx context.Context, engine string) error {
+	if err := b.measureWriters(ctx, engine); err != nil {
+		return err
+	}
+	// Hints between replicas are a part of the way, where there can be several.
+	replicas := 1
+	if engine == PostgreSQL {
+		replicas = 2
+	}
+	everything := []*ticketv1.TicketFilter{nil}
+	for _, lag := range []struct {
+		variant string
+		rate    int
+		filters []*ticketv1.TicketFilter
+		// each is how many watchers an event goes to.
+		each int
+	}{
+		{"1 watches everything", steadyRate, everything, 1},
+		{thousands(b.options.Watchers) + " watch a property each", steadyRate, b.properties(), 1},
+		{thousands(b.options.Watchers) + " watch everything", crowdRate, slices.Repeat(everything, b.options.Watchers), b.options.Watchers},
+	} {
+		if err := b.measureLag(ctx, Lag{Variant: lag.variant, Engine: engine, Rate: float64(lag.rate)}, replicas, lag.filters, lag.each); err != nil {
+			return fmt.Errorf("%s: %w", lag.variant, err)
+		}
+	}
+	return nil
+}
+
+// properties returns a filter for each watcher, of a property of its own. Tickets are spread over them.
+func (b *readBench) properties() []*ticketv1.TicketFilter {
+	filters := make([]*ticketv1.TicketFilter, b.options.Watchers)
+	for i := range filters {
+		filters[i] = &ticketv1.TicketFilter{PropertyIds: []string{propertyID(i)}}
+	}
+	return filters
+}
+
+// measureWriters compares how many events a second are recorded with watchers and without, by two services with databases of their own.
+func (b *readBench) measureWriters(ctx context.Context, engine string) (err error) {
+	quiet, closeQuiet, err := b.newSource(ctx, engine, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeQuiet()) }()
+	watched, closeWatched, err := b.newSource(ctx, engine, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeWatched()) }()
+	fleet, err := startFleet(ctx, watched.services[0].url, b.properties())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fleet.close()) }()
+	for _, s := range []*source{quiet, watched} {
+		if err := s.seed(ctx); err != nil {
+			return err
+		}
+	}
+	variant := fmt.Sprintf("recording, %s watch a property each", thousands(b.options.Watchers))
+	quietPart := Part{Variant: "recording, nobody watches", Engine: engine, Replicas: 1, Connections: recorders}
+	watchedPart := Part{Variant: variant, Engine: engine, Replicas: 1, Connections: recorders}
+	for round := range b.options.Rounds + 1 {
+		var base, compared float64
+		measure := []func() error{
+			func() (err error) {
+				base, err = b.measureWriting(ctx, quietPart, quiet, nil, round > 0)
+				return err
+			},
+			func() (err error) {
+				compared, err = b.measureWriting(ctx, watchedPart, watched, fleet, round > 0)
+				return err
+			},
+		}
+		if round%2 == 1 {
+			slices.Reverse(measure)
+		}
+		for _, f := range measure {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		// The first round opens connections.
+		if round > 0 {
+			b.report.addRatio(Ratio{Variant: variant, Engine: engine, Unit: "/s", AtLeast: writeAtLeast}, base, compared)
+			b.sayf("%s: %s: %.0f/s, %.2f of %.0f/s without watchers, round %d of %d", engine, variant, compared, compared/base, base, round,
+				b.options.Rounds)
+		}
+	}
+	return nil
+}
+
+// measureWriting returns the events a second that are recorded, up to the moment at which the watchers have been told of all of them.
+func (b *readBench) measureWriting(ctx context.Context, part Part, s *source, watchers *fleet, counted bool) (rate float64, err error) {
+	meters := b.meters(part, s)
+	begin := time.Now()
+	events, err := s.recordFor(ctx, b.options.Writing)
+	if err != nil {
+		return 0, err
+	}
+	if watchers != nil {
+		if err := watchers.wait(ctx, s.recorded()); err != nil {
+			return 0, err
+		}
+	}
+	rate = float64(events) / time.Since(begin).Seconds()
+	if counted {
+		err = b.addUses(meters, events)
+	}
+	return rate, err
+}
+
+// measureLag has events recorded at a steady rate by one replica, and watched at another where there is one.
+func (b *readBench) measureLag(ctx context.Context, lag Lag, replicas int, filters []*ticketv1.TicketFilter, each int) (err error) {
+	s, closeSource, err := b.newSource(ctx, lag.Engine, replicas)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSource()) }()
+	fleet, err := startFleet(ctx, s.services[replicas-1].url, filters)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fleet.close()) }()
+	if err := s.seed(ctx); err != nil {
+		return err
+	}
+	if err := fleet.wait(ctx, each*s.recorded()); err != nil {
+		return err
+	}
+	meters := b.meters(Part{Variant: lag.Variant, Engine: lag.Engine, Replicas: replicas, Connections: recorders}, s)
+	calls, err := s.recordAt(ctx, lag.Rate, b.options.Paced)
+	if err != nil {
+		return err
+	}
+	if err := fleet.wait(ctx, each*s.recorded()); err != nil {
+		return err
+	}
+	if err := b.addUses(meters, len(calls)); err != nil {
+		return err
+	}
+	if err := fleet.close(); err != nil {
+		return err
+	}
+	var lags, took []time.Duration
+	for _, call := range calls {
+		took = append(took, call.answered.Sub(call.sent))
+	}
+	for _, r := range fleet.receipts() {
+		// What came before was recorded to have tickets.
+		if i := r.event - calls[0].event; i >= 0 {
+			lags = append(lags, max(0, r.at.Sub(calls[i].answered)))
+		}
+	}
+	if lag, err = newLag(lag, lags, took); err != nil {
+		return err
+	}
+	b.report.Lags = append(b.report.Lags, lag)
+	b.sayf("%s: %s, %.0f events/s: p50 %v, p99 %v", lag.Engine, lag.Variant, lag.Rate, lag.P50.Round(time.Microsecond), lag.P99.Round(time.Microsecond))
+	return nil
+}
+
+// newSource starts services on a new database, and returns where they get events from, with what stops them.
+func (b *readBench) newSource(ctx context.Context, engine string, replicas int) (_ *source, stop func() error, err error) {
+	url, err := b.newDatabase(ctx, engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &source{properties: b.options.Watchers}
+	stop = func() (err error) {
+		for _, service := range s.services {
+			err = errors.Join(err, service.close())
+		}
+		return err
+	}
+	for range replicas {
+		service, err := b.serve(ctx, url)
+		if err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
+		s.services = append(s.services, service)
+	}
+	return s, stop, nil
+}
+
+// meters notes what each process has used so far.
+func (b *readBench) meters(part Part, s *source) []meter {
+	var pids []int
+	for _, service := range s.services {
+		pids = append(pids, service.PID())
+	}
+	meters := []meter{newMeter(part, "callers and watchers", usageOf(os.Getpid())), newMeter(part, "ticketsvc", usageOf(pids...))}
+	if part.Engine == PostgreSQL {
+		meters = append(meters, newMeter(part, PostgreSQL, b.postgres.usage))
+	}
+	return meters
+}
+
+func (b *readBench) addUses(meters []meter, events int) error {
+	for _, m := range meters {
+		if err := b.report.Uses.add(m, events); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func propertyID(number int) string { return "property-" + strconv.Itoa(number) }
