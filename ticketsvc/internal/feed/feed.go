@@ -43,7 +43,7 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
-	// Pause is the least time between two publications: all watchers wake at each.
+	// Pause is the least time between two publications, each of which wakes all watchers that it may mean something to.
 	Pause time.Duration
 	// EventsBefore is of how many events at the most is worked out what a ticket was like before.
 	EventsBefore int
@@ -85,8 +85,8 @@ type Feed struct {
 	mu       sync.Mutex
 	watchers int
 	window   window
-	// changed is closed, and replaced by another, when the window has.
-	changed chan struct{}
+	// waiting are the watchers that have dealt with everything that was published, or have yet to be published what they want.
+	waiting map[*Watcher]struct{}
 	// replaced is closed, and replaced by another, when the log was.
 	replaced chan struct{}
 }
@@ -106,7 +106,7 @@ func New(log ticket.Log, limits Limits, onError func(error)) *Feed {
 		stopping: stopping,
 		stop:     stop,
 		window:   window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
-		changed:  make(chan struct{}),
+		waiting:  map[*Watcher]struct{}{},
 		replaced: make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
@@ -177,7 +177,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		f.publish(func(w *window) { w.start(mark) })
+		f.publish(func(w *window) { w.start(mark) }, nil)
 		return false, nil
 	}
 	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
@@ -188,7 +188,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
-	f.publish(func(w *window) { w.add(entries) })
+	f.publish(func(w *window) { w.add(entries) }, entries)
 	return true, nil
 }
 
@@ -207,13 +207,21 @@ func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	return &mark, true
 }
 
-// publish changes the window, and wakes all watchers.
-func (f *Feed) publish(change func(*window)) {
+// publish changes the window, and wakes the watchers that entries, which are new in it, may mean something to. The others are moved past
+// them: to wake each costs more than to find out, here, that there is nothing to tell it.
+func (f *Feed) publish(change func(*window), entries []*Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	last := f.window.last()
 	change(&f.window)
-	close(f.changed)
-	f.changed = make(chan struct{})
+	for w := range f.waiting {
+		if len(entries) == 0 || len(entries) > maxPassed || w.place.Mark != last || !w.passes(entries) {
+			delete(f.waiting, w)
+			w.woken <- struct{}{}
+			continue
+		}
+		w.place.Mark = f.window.last()
+	}
 }
 
 // forget ends all watchers, because the log is another one.

@@ -53,6 +53,8 @@ type Watcher struct {
 	filter   ticket.Filter
 	place    Place
 	replaced <-chan struct{}
+	// woken receives when the watcher is among those that wait, and is to look at the window again. While it waits its place is the feed's.
+	woken chan struct{}
 
 	// tickets and entries are what was read and not dealt with yet.
 	tickets []ticket.Ticket
@@ -79,7 +81,7 @@ var errQuiet = errors.New("nothing was said for long")
 //
 // Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
-	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat)}
+	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat), woken: make(chan struct{}, 1)}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
 		return nil, err
@@ -227,8 +229,10 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
 	f := w.feed
 	f.mu.Lock()
-	changed := f.changed
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
+	if err == nil && len(entries) == 0 && !beforeStart && (w.greeted || !atEnd) {
+		f.waiting[w] = struct{}{}
+	}
 	f.mu.Unlock()
 	switch {
 	case err != nil:
@@ -246,8 +250,9 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		w.greeted = true
 		return w.heartbeat(), true, nil
 	}
+	defer w.stopWaiting()
 	select {
-	case <-changed:
+	case <-w.woken:
 		return Message{}, false, nil
 	case <-f.stopping.Done():
 		return Message{}, false, nil
@@ -258,6 +263,30 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	case <-ctx.Done():
 		return Message{}, false, ctx.Err()
 	}
+}
+
+// stopWaiting makes the place the watcher's own again.
+func (w *Watcher) stopWaiting() {
+	w.feed.mu.Lock()
+	delete(w.feed.waiting, w)
+	w.feed.mu.Unlock()
+	select {
+	case <-w.woken:
+	default:
+	}
+}
+
+// maxPassed is how many entries at the most are looked at for all watchers at once.
+const maxPassed = 256
+
+// passes tells whether entries plainly mean nothing to the watcher.
+func (w *Watcher) passes(entries []*Entry) bool {
+	for _, e := range entries {
+		if kind, known := w.judgeAlone(e); !known || kind != Heartbeat {
+			return false
+		}
+	}
+	return true
 }
 
 // passOver drops the next entries, as far as they plainly mean nothing to the watcher. Where watchers look at few tickets nearly all do, so
