@@ -36,7 +36,11 @@ type fleet struct {
 }
 
 // watcher is one of them.
-type watcher struct{ receipts []receipt }
+type watcher struct {
+	receipts []receipt
+	// token is that of the last message.
+	token string
+}
 
 // receipt is that a watcher was told of an event.
 type receipt struct {
@@ -44,8 +48,9 @@ type receipt struct {
 	at    time.Time
 }
 
-// startFleet starts a watcher for each filter, and returns once all are in step. Each begins with all tickets: so start it while there are few.
-func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilter) (*fleet, error) {
+// startFleet starts a watcher for each filter, and returns once all are in step. Each goes on from the token, which is one of its filter;
+// without one it begins with all tickets, so start it then while there are few.
+func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilter, token string) (*fleet, error) {
 	f := &fleet{watchers: make([]watcher, len(filters)), told: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	var client ticketv1connect.TicketServiceClient
@@ -60,7 +65,7 @@ func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilte
 		f.watching.Go(func() {
 			inStep := sync.OnceFunc(f.ready.Done)
 			defer inStep()
-			if err := f.watch(client, filter, &f.watchers[i], inStep); err != nil {
+			if err := f.watch(client, &ticketv1.WatchTicketsRequest{Filter: filter, ResumeToken: token}, &f.watchers[i], inStep); err != nil {
 				f.cancel(err)
 			}
 		})
@@ -75,8 +80,8 @@ func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilte
 // errClosed says that the watchers are no longer wanted.
 var errClosed = errors.New("the watchers are closed")
 
-func (f *fleet) watch(client ticketv1connect.TicketServiceClient, filter *ticketv1.TicketFilter, w *watcher, inStep func()) error {
-	stream, err := client.WatchTickets(f.ctx, &ticketv1.WatchTicketsRequest{Filter: filter})
+func (f *fleet) watch(client ticketv1connect.TicketServiceClient, request *ticketv1.WatchTicketsRequest, w *watcher, inStep func()) error {
+	stream, err := client.WatchTickets(f.ctx, request)
 	if err != nil {
 		return err
 	}
@@ -84,6 +89,7 @@ func (f *fleet) watch(client ticketv1connect.TicketServiceClient, filter *ticket
 	for stream.Receive() {
 		at := time.Now()
 		message := stream.Msg()
+		w.token = message.GetResumeToken()
 		if message.GetHeartbeat() != nil {
 			inStep()
 		}
@@ -133,6 +139,16 @@ func (f *fleet) close() error {
 		return err
 	}
 	return nil
+}
+
+// currentToken returns a token of everything, to go on from what is there now.
+func currentToken(ctx context.Context, url string) (string, error) {
+	f, err := startFleet(ctx, url, []*ticketv1.TicketFilter{nil}, "")
+	if err != nil {
+		return "", err
+	}
+	err = f.close()
+	return f.watchers[0].token, err
 }
 
 // receipts returns what all watchers were told, after close.
