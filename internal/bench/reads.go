@@ -34,7 +34,7 @@ type ReadOptions struct {
 	Page int
 	// Rounds is how often everything is measured, each time in the opposite order.
 	Rounds int
-	// Calls is how often each query is made in a round by one caller after the other. Callers at the same time make ten times as many.
+	// Calls is how often each query is made in a round by one caller. Many callers at the same time make a quarter as many bursts. At least 4.
 	Calls int
 	// Watchers is how many watch at the same time.
 	Watchers int

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -185,49 +184,48 @@ func (t *target) stats(filter *ticketv1.TicketFilter) func(context.Context) erro
 	}
 }
 
-// measureQuery returns how many microseconds each of the two calls takes. One caller makes them in turn, and the medians count; several make
-// one after the other, and the time of all is divided by their number.
+// callsEach is how many calls each of several callers makes at a time.
+const callsEach = 10
+
+// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it, each of
+// the many is the time of a burst, divided by the number of its calls.
 func (b *readBench) measureQuery(ctx context.Context, q query, reverse bool) (base, compared float64, err error) {
-	calls := []func(context.Context) error{q.base, q.compared}
+	calls, took := []func(context.Context) error{q.base, q.compared}, [2][]float64{}
+	first := 0
 	if reverse {
-		slices.Reverse(calls)
+		first = 1
 	}
-	var took [2]float64
-	if q.callers == 1 {
-		took, err = b.callInTurn(ctx, calls)
-	} else {
-		for i, call := range calls {
-			if took[i], err = callTogether(ctx, call, q.callers, 10*b.options.Calls); err != nil {
-				break
-			}
+	samples, once := b.options.Calls, callOnce
+	if q.callers > 1 {
+		samples = b.options.Calls / 4
+		once = func(ctx context.Context, call func(context.Context) error) (time.Duration, error) {
+			return callTogether(ctx, call, q.callers)
 		}
 	}
-	if reverse {
-		slices.Reverse(took[:])
-	}
-	return took[0], took[1], err
-}
-
-func (b *readBench) callInTurn(ctx context.Context, calls []func(context.Context) error) (took [2]float64, err error) {
-	var each [2][]float64
-	for range b.options.Calls {
-		for i, call := range calls {
-			begin := time.Now()
-			if err := call(ctx); err != nil {
-				return took, err
+	for range samples {
+		for _, i := range []int{first, 1 - first} {
+			d, err := once(ctx, calls[i])
+			if err != nil {
+				return 0, 0, err
 			}
-			each[i] = append(each[i], microseconds(time.Since(begin)))
+			took[i] = append(took[i], float64(d)/float64(time.Microsecond))
 		}
 	}
-	return [2]float64{median(each[0]), median(each[1])}, nil
+	return median(took[0]), median(took[1]), nil
 }
 
-func callTogether(ctx context.Context, call func(context.Context) error, callers, calls int) (took float64, err error) {
+func callOnce(ctx context.Context, call func(context.Context) error) (time.Duration, error) {
+	begin := time.Now()
+	err := call(ctx)
+	return time.Since(begin), err
+}
+
+func callTogether(ctx context.Context, call func(context.Context) error, callers int) (each time.Duration, err error) {
 	begin := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for range callers {
 		group.Go(func() error {
-			for range calls / callers {
+			for range callsEach {
 				if err := call(ctx); err != nil {
 					return err
 				}
@@ -236,7 +234,5 @@ func callTogether(ctx context.Context, call func(context.Context) error, callers
 		})
 	}
 	err = group.Wait()
-	return microseconds(time.Since(begin)) / float64(calls/callers*callers), err
+	return time.Since(begin) / time.Duration(callers*callsEach), err
 }
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -83,56 +83,68 @@ func (b *readBench) measureWriters(ctx context.Context, engine string) (err erro
 	quietPart := Part{Variant: "recording, nobody watches", Engine: engine, Replicas: 1, Connections: recorders}
 	watchedPart := Part{Variant: variant, Engine: engine, Replicas: 1, Connections: recorders}
 	for round := range b.options.Rounds + 1 {
-		var base, recorded, told float64
-		measure := []func() error{
-			func() (err error) {
-				base, _, err = b.measureWriting(ctx, quietPart, quiet, nil, round > 0)
-				return err
-			},
-			func() (err error) {
-				recorded, told, err = b.measureWriting(ctx, watchedPart, watched, fleet, round > 0)
-				return err
-			},
-		}
-		if round%2 == 1 {
-			slices.Reverse(measure)
-		}
-		for _, f := range measure {
-			if err := f(); err != nil {
-				return err
+		var base, compared rates
+		for slice := range writingSlices {
+			measure := []func() error{
+				func() error { return b.measureWriting(ctx, quietPart, quiet, nil, &base, round > 0) },
+				func() error { return b.measureWriting(ctx, watchedPart, watched, fleet, &compared, round > 0) },
+			}
+			if (round+slice)%2 == 1 {
+				slices.Reverse(measure)
+			}
+			for _, f := range measure {
+				if err := f(); err != nil {
+					return err
+				}
 			}
 		}
 		// The first round opens connections.
-		if round > 0 {
-			b.report.addRatio(Ratio{Variant: variant, Engine: engine, Unit: "/s", AtLeast: writeAtLeast}, base, recorded)
-			b.report.addRatio(Ratio{Variant: variant + ", until told", Engine: engine, Unit: "/s"}, base, told)
-			b.sayf("%s: %s: %.0f/s, %.2f of %.0f/s without watchers, round %d of %d", engine, variant, recorded, recorded/base, base, round,
-				b.options.Rounds)
+		if round == 0 {
+			continue
 		}
+		b.report.addRatio(Ratio{Variant: variant, Engine: engine, Unit: "/s", AtLeast: writeAtLeast}, base.recorded(), compared.recorded())
+		b.report.addRatio(Ratio{Variant: variant + ", until told", Engine: engine, Unit: "/s"}, base.told(), compared.told())
+		b.sayf("%s: %s: %.0f/s, %.2f of %.0f/s without watchers, round %d of %d", engine, variant, compared.recorded(),
+			compared.recorded()/base.recorded(), base.recorded(), round, b.options.Rounds)
 	}
 	return nil
 }
 
-// measureWriting returns how many events a second are recorded, and how many when the time ends at the moment at which the watchers have been
-// told of all of them.
-func (b *readBench) measureWriting(ctx context.Context, part Part, s *source, watchers *fleet, counted bool) (recorded, told float64, err error) {
+// writingSlices is into how many parts the writing of a round is cut, which take turns: what else the machine does comes and goes.
+const writingSlices = 4
+
+// rates sums up the recording of events.
+type rates struct {
+	events int
+	// recording is until all were recorded, telling until the watchers were told of them.
+	recording, telling time.Duration
+}
+
+// recorded and told return the events a second.
+func (r rates) recorded() float64 { return float64(r.events) / r.recording.Seconds() }
+func (r rates) told() float64     { return float64(r.events) / r.telling.Seconds() }
+
+// measureWriting has events recorded, as fast as can be, for a part of a round.
+func (b *readBench) measureWriting(ctx context.Context, part Part, s *source, watchers *fleet, sum *rates, counted bool) error {
 	meters := b.meters(part, s)
 	begin := time.Now()
-	events, err := s.recordFor(ctx, b.options.Writing)
+	events, err := s.recordFor(ctx, b.options.Writing/writingSlices)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	recorded = float64(events) / time.Since(begin).Seconds()
+	recorded := time.Now()
 	if watchers != nil {
 		if err := watchers.wait(ctx, s.recorded()); err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	told = float64(events) / time.Since(begin).Seconds()
-	if counted {
-		err = b.addUses(meters, events)
+	sum.events += events
+	sum.recording += recorded.Sub(begin)
+	sum.telling += time.Since(begin)
+	if !counted {
+		return nil
 	}
-	return recorded, told, err
+	return b.addUses(meters, events)
 }
 
 // measureLag has events recorded at a steady rate by one replica, and watched at another where there is one.

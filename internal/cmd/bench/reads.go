@@ -19,7 +19,7 @@ type readsCommand struct {
 	Many      int           `default:"1000000" help:"How many the larger one has. A fifth of them is open, and pages of 100 of these are read."`
 	Page      int           `default:"1000" help:"Which page of lists is compared to the first."`
 	Rounds    int           `default:"5" help:"How often everything is measured."`
-	Calls     int           `default:"40" help:"How often each query is made in a round, and ten times as often where many call at the same time."`
+	Calls     int           `default:"40" help:"How often each query is made in a round; where many call at the same time, a quarter as many bursts of ten calls each."`
 	Watchers  int           `default:"1000" help:"How many watch at the same time."`
 	Writing   time.Duration `default:"2s" help:"For how long events are recorded in each round, with watchers and without."`
 	Paced     time.Duration `default:"4s" help:"For how long events are recorded at a steady rate, to measure when watchers hear of them."`
