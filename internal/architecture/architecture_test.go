@@ -52,6 +52,7 @@ func packages(t *testing.T) []goPackage {
 // they may not import is in machinery.
 var rules = map[string][]string{
 	module + "ticketsvc/internal/ticket":  {module + "internal/groupcommit"},
+	module + "ticketsvc/internal/feed":    {module + "ticketsvc/internal/ticket"},
 	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
 	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,

@@ -119,10 +119,26 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	if _, err := ticketv1connect.NewTicketEventServiceClient(client, first.rpc, connect.WithGRPC()).TicketCreated(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	// The client's connection is still open: a stop does not wait for it.
+	stream, err := ticketv1connect.NewTicketServiceClient(client, first.rpc, connect.WithGRPC()).WatchTickets(t.Context(),
+		&ticketv1.WatchTicketsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // The ticket, and that there are no others.
+		stream.Receive()
+	}
+	// The client's connection is still open, and the stream: a stop does not wait for them.
 	if code := first.stop(); code != settings.ExitOK {
 		t.Errorf("exit code %d, want 0: %s", code, first.log)
 	}
+	token := ""
+	for stream.Receive() {
+		token = stream.Msg().GetResumeToken()
+	}
+	if connect.CodeOf(stream.Err()) != connect.CodeUnavailable || token == "" {
+		t.Errorf("the stream ended with %v and the token %q, want UNAVAILABLE and a token", stream.Err(), token)
+	}
+	_ = stream.Close()
 	if strings.Contains(first.log.String(), "personal") {
 		t.Errorf("the log holds personal data: %s", first.log)
 	}
@@ -132,6 +148,17 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	if err != nil || got.GetTicket().GetTitle() != "personal" {
 		t.Errorf("after a restart: %v, %v", got, err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stream, err = ticketv1connect.NewTicketServiceClient(client, second.rpc, connect.WithGRPC()).WatchTickets(ctx,
+		&ticketv1.WatchTicketsRequest{ResumeToken: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !stream.Receive() || stream.Msg().GetHeartbeat() == nil {
+		t.Errorf("resumed, it says %v, %v; want nothing new", stream.Msg(), stream.Err())
+	}
+	cancel()
+	_ = stream.Close()
 }
 
 func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {

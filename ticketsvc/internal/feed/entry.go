@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -20,9 +21,13 @@ type Entry struct {
 
 	// lookingBack is held by whoever finds out what the ticket was like before the event.
 	lookingBack chan struct{}
-	lookedBack  bool
-	before      *ticket.Ticket
-	beforeErr   error
+	before      atomic.Pointer[before]
+}
+
+// before is what a ticket was like before an event, or why that is not known.
+type before struct {
+	ticket ticket.Ticket
+	err    error
 }
 
 func newEntry(e ticket.Entry) *Entry {
@@ -38,6 +43,9 @@ func (e *Entry) Rendered(render func(*Entry) any) any {
 // ticketBefore returns the ticket as it was before the event. lookBack finds that out, once for all watchers unless it fails. Errors:
 // [ticket.ErrNotFound] and [ticket.ErrTooManyEvents], as of [ticket.Log]; [errQuiet] when quiet receives before; ctx's; those of lookBack.
 func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBack func() (ticket.Ticket, error)) (*ticket.Ticket, error) {
+	if known := e.before.Load(); known != nil {
+		return &known.ticket, known.err
+	}
 	select {
 	case e.lookingBack <- struct{}{}:
 		defer func() { <-e.lookingBack }()
@@ -46,18 +54,13 @@ func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBa
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if e.lookedBack {
-		return e.before, e.beforeErr
+	if known := e.before.Load(); known != nil {
+		return &known.ticket, known.err
 	}
-	before, err := lookBack()
-	switch {
-	case err == nil:
-		e.before = &before
-	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrTooManyEvents):
-		e.beforeErr = err
-	default:
-		return nil, err
+	var found before
+	found.ticket, found.err = lookBack()
+	if found.err == nil || errors.Is(found.err, ticket.ErrNotFound) || errors.Is(found.err, ticket.ErrTooManyEvents) {
+		e.before.Store(&found)
 	}
-	e.lookedBack = true
-	return e.before, e.beforeErr
+	return &found.ticket, found.err
 }

@@ -43,7 +43,7 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
-	// Pause is the least time between two publications, each of which wakes all watchers that it may mean something to.
+	// Pause is the time between two publications: all watchers wake at each.
 	Pause time.Duration
 	// EventsBefore is of how many events at the most is worked out what a ticket was like before.
 	EventsBefore int
@@ -55,7 +55,7 @@ func DefaultLimits() Limits {
 		Watchers:      4096,
 		WindowEntries: 8192,
 		WindowBytes:   64 << 20,
-		Tail:          ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes},
+		Tail:          ticket.PageLimit{Items: 64, Bytes: ticket.MaxPageBytes},
 		Page:          ticket.PageLimit{Items: 200, Bytes: 512 << 10},
 		Reads:         3, // One less than the connections that read an SQLite file.
 		ReadTimeout:   10 * time.Second,
@@ -71,6 +71,7 @@ type Feed struct {
 	log     ticket.Log
 	limits  Limits
 	onError func(error)
+	busy    func() bool
 
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
@@ -85,28 +86,28 @@ type Feed struct {
 	mu       sync.Mutex
 	watchers int
 	window   window
-	// waiting are the watchers that have dealt with everything that was published, or have yet to be published what they want.
-	waiting map[*Watcher]struct{}
+	turns    turns
 	// replaced is closed, and replaced by another, when the log was.
 	replaced chan struct{}
 }
 
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each time that it comes back from them.
-func New(log ticket.Log, limits Limits, onError func(error)) *Feed {
+// other replicas, once for each time that it comes back from them. busy tells whether there is something to do that goes first: then the
+// feed leaves three quarters of the time to that.
+func New(log ticket.Log, limits Limits, onError func(error), busy func() bool) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
 		log:      log,
 		limits:   limits,
 		onError:  onError,
+		busy:     busy,
 		woken:    make(chan struct{}, 1),
 		reads:    make(chan struct{}, limits.Reads),
 		cancel:   cancel,
 		stopping: stopping,
 		stop:     stop,
 		window:   window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
-		waiting:  map[*Watcher]struct{}{},
 		replaced: make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
@@ -170,6 +171,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 	if !watched {
 		return false, nil
 	}
+	tail := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
 	defer cancel()
 	if last == nil {
@@ -177,7 +179,10 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		f.publish(func(w *window) { w.start(mark) }, nil)
+		f.mu.Lock()
+		f.window.start(mark)
+		f.mu.Unlock()
+		f.takeTurns(tail, 0)
 		return false, nil
 	}
 	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
@@ -188,7 +193,10 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
-	f.publish(func(w *window) { w.add(entries) }, entries)
+	f.mu.Lock()
+	f.window.add(entries)
+	f.mu.Unlock()
+	f.takeTurns(tail, len(entries))
 	return true, nil
 }
 
@@ -205,23 +213,6 @@ func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	}
 	mark := f.window.last()
 	return &mark, true
-}
-
-// publish changes the window, and wakes the watchers that entries, which are new in it, may mean something to. The others are moved past
-// them: to wake each costs more than to find out, here, that there is nothing to tell it.
-func (f *Feed) publish(change func(*window), entries []*Entry) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	last := f.window.last()
-	change(&f.window)
-	for w := range f.waiting {
-		if len(entries) == 0 || len(entries) > maxPassed || w.place.Mark != last || !w.passes(entries) {
-			delete(f.waiting, w)
-			w.woken <- struct{}{}
-			continue
-		}
-		w.place.Mark = f.window.last()
-	}
 }
 
 // forget ends all watchers, because the log is another one.

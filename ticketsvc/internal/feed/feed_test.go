@@ -270,7 +270,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) })
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, neverBusy)
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -455,10 +455,13 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 			return ctx.Err()
 		}
 		f := newFeed(t, log, feed.DefaultLimits())
+		var all []*feed.Watcher
+		for range 20 {
+			all = append(all, mustWatch(t, f, ticket.Filter{}, nil))
+		}
 		var watching sync.WaitGroup
 		begin := time.Now()
-		for range 20 {
-			w := mustWatch(t, f, ticket.Filter{}, nil)
+		for _, w := range all {
 			watching.Go(func() {
 				m, err := w.Next(t.Context())
 				if err != nil || m.Kind != feed.Heartbeat {
@@ -499,7 +502,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				var errs atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) })
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, neverBusy)
 				t.Cleanup(f.Close)
 				w, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
 				expect(t, w, "heartbeat")

@@ -105,7 +105,8 @@ func (m *memory) begin(ctx context.Context, method string) error {
 // event returns the event at a place. The caller holds mu.
 func (m *memory) event(place int) ticket.Event {
 	c := &m.changes[place-1]
-	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime, Content: c.Content()}
+	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
+		Content: c.Content()}
 }
 
 func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }
@@ -224,10 +225,12 @@ func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events 
 
 func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell.Listen(ctx, wake) }
 
+func neverBusy() bool { return false }
+
 // newFeed returns a feed of a log that has no errors. It ends with the test.
 func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
 	t.Helper()
-	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) })
+	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) }, neverBusy)
 	t.Cleanup(f.Close)
 	return f
 }

@@ -157,7 +157,7 @@ func TestACopyFollows(t *testing.T) {
 			log.deaf = rapid.Bool().Draw(t, "no hints")
 			var feeds [2]*feed.Feed
 			for i := range feeds {
-				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) })
+				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) }, neverBusy)
 				defer feeds[i].Close()
 			}
 			c := &copier{log: log, filter: drawFilter(t), tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}
@@ -203,6 +203,11 @@ func TestACopyFollows(t *testing.T) {
 			}
 			if w != nil {
 				w.Close()
+			}
+			for _, f := range feeds {
+				if size, waiting, busy := f.Members(); size != 0 || waiting != 0 || busy != 0 {
+					t.Fatalf("without watchers there are %d in groups, %d that wait and %d that are busy", size, waiting, busy)
+				}
 			}
 			if err := c.check(); err != nil {
 				t.Fatal(err)

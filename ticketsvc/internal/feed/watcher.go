@@ -51,10 +51,9 @@ type Message struct {
 type Watcher struct {
 	feed     *Feed
 	filter   ticket.Filter
+	concern  ticket.Concern
 	place    Place
 	replaced <-chan struct{}
-	// woken receives when the watcher is among those that wait, and is to look at the window again. While it waits its place is the feed's.
-	woken chan struct{}
 
 	// tickets and entries are what was read and not dealt with yet.
 	tickets []ticket.Ticket
@@ -67,6 +66,8 @@ type Watcher struct {
 
 	// quiet fires when nothing was said for long.
 	quiet *time.Timer
+	// turn is how the watcher takes part in the turns of its group.
+	turn turn
 	// greeted tells whether it was said that the watcher is in step.
 	greeted bool
 	// ended tells whether the last heartbeat was sent.
@@ -81,7 +82,7 @@ var errQuiet = errors.New("nothing was said for long")
 //
 // Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
-	w := &Watcher{feed: f, filter: filter, quiet: time.NewTimer(f.limits.Heartbeat), woken: make(chan struct{}, 1)}
+	w := &Watcher{feed: f, filter: filter, concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat)}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
 		return nil, err
@@ -119,6 +120,7 @@ func (w *Watcher) enter() error {
 	}
 	f.watchers++
 	w.replaced = f.replaced
+	w.turn.group = f.turns.enter()
 	if f.watchers == 1 {
 		f.wake()
 	}
@@ -131,6 +133,7 @@ func (w *Watcher) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	w.feed.watchers--
+	w.turn.leave()
 }
 
 // Next returns the next message, once there is one.
@@ -230,8 +233,14 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	f := w.feed
 	f.mu.Lock()
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
-	if err == nil && len(entries) == 0 && !beforeStart && (w.greeted || !atEnd) {
-		f.waiting[w] = struct{}{}
+	var woken <-chan struct{}
+	switch {
+	case err != nil || len(entries) > 0:
+		w.turn.begin()
+	case beforeStart:
+		w.turn.end()
+	default:
+		woken = w.turn.wait()
 	}
 	f.mu.Unlock()
 	switch {
@@ -250,9 +259,8 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		w.greeted = true
 		return w.heartbeat(), true, nil
 	}
-	defer w.stopWaiting()
 	select {
-	case <-w.woken:
+	case <-woken:
 		return Message{}, false, nil
 	case <-f.stopping.Done():
 		return Message{}, false, nil
@@ -265,64 +273,22 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	}
 }
 
-// stopWaiting makes the place the watcher's own again.
-func (w *Watcher) stopWaiting() {
-	w.feed.mu.Lock()
-	delete(w.feed.waiting, w)
-	w.feed.mu.Unlock()
-	select {
-	case <-w.woken:
-	default:
-	}
-}
-
-// maxPassed is how many entries at the most are looked at for all watchers at once.
-const maxPassed = 256
-
-// passes tells whether entries plainly mean nothing to the watcher.
-func (w *Watcher) passes(entries []*Entry) bool {
-	for _, e := range entries {
-		if kind, known := w.judgeAlone(e); !known || kind != Heartbeat {
-			return false
-		}
-	}
-	return true
-}
-
-// passOver drops the next entries, as far as they plainly mean nothing to the watcher. Where watchers look at few tickets nearly all do, so
-// this is not for each of them preceded by a look at what else there is to say: with 1,000 watchers that took half of the service's time.
-func (w *Watcher) passOver() {
+// deal deals with the next entries, up to one that is to be told.
+func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
 	for len(w.entries) > 0 {
 		e := w.entries[0]
-		if kind, known := w.judgeAlone(e); !known || kind != Heartbeat {
-			return
+		kind, err := w.judge(ctx, e)
+		if err != nil {
+			return Message{}, false, err
 		}
-		w.drop(e)
+		w.entries[0] = nil
+		w.entries = w.entries[1:]
+		w.place.Mark = e.Mark
+		if kind != Heartbeat {
+			return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+		}
 	}
-}
-
-// drop notes that the next entry, which is e, is dealt with.
-func (w *Watcher) drop(e *Entry) {
-	w.entries[0] = nil
-	w.entries = w.entries[1:]
-	w.place.Mark = e.Mark
-}
-
-// deal deals with the next entries, up to one that may mean something to the watcher.
-func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
-	if w.passOver(); len(w.entries) == 0 {
-		return Message{}, false, nil
-	}
-	e := w.entries[0]
-	kind, err := w.judge(ctx, e)
-	if err != nil {
-		return Message{}, false, err
-	}
-	w.drop(e)
-	if kind == Heartbeat {
-		return Message{}, false, nil
-	}
-	return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+	return Message{}, false, nil
 }
 
 // judge says what an entry means to the watcher: [Heartbeat] for nothing.
@@ -330,11 +296,17 @@ func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err err
 // A ticket is said to leave by an event after which it does not match, and before which it did. Of the last such event that is so for
 // certain, since no later one made it match again; by an earlier one the ticket, which is read as it is now, may come and go unseen.
 func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
-	if e.Err != nil {
+	switch {
+	case e.Err != nil:
 		return 0, e.Err
-	}
-	if kind, known := w.judgeAlone(e); known {
-		return kind, nil
+	case e.Event.Name == ticket.Erased:
+		return Erased, nil
+	case e.Ticket == nil:
+		return Heartbeat, nil // Its erasure comes later.
+	case w.filter.Matches(e.Ticket):
+		return Change, nil
+	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
+		return Heartbeat, nil
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
 		err = w.read(ctx, func(ctx context.Context) error {
@@ -352,25 +324,8 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return 0, err
 	case w.filter.Matches(before):
 		return NoLongerMatches, nil
-	}
-	return Heartbeat, nil
-}
-
-// judgeAlone is judge as far as the entry is enough to say it.
-func (w *Watcher) judgeAlone(e *Entry) (kind Kind, known bool) {
-	switch {
-	case e.Err != nil:
-		return 0, false
-	case e.Event.Name == ticket.Erased:
-		return Erased, true
-	case e.Ticket == nil:
-		return Heartbeat, true // Its erasure comes later.
-	case w.filter.Matches(e.Ticket):
-		return Change, true
-	case !w.filter.Concerns(e.Event.Content), e.Ticket.Revision == 1:
-		return Heartbeat, true
 	default:
-		return 0, false
+		return Heartbeat, nil
 	}
 }
 

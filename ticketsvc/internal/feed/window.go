@@ -51,9 +51,9 @@ func (w *window) add(entries []*Entry) {
 	}
 }
 
-// behind appends entries that follow a place to list, up to its capacity. atEnd tells that there are none: it is the last place. beforeStart
-// tells that the place is before the window. Otherwise, without entries, the tail has yet to come to the place. The error is [ErrPlace]
-// when the window has another event there.
+// behind appends entries that follow a place to list, up to its capacity. atEnd tells that there are none: it is the last place.
+// beforeStart tells that the place is before the window. Otherwise, without entries, the tail has yet to come to the place. The error is
+// [ErrPlace] when the window has another event there.
 func (w *window) behind(place ticket.Mark, list []*Entry) (got []*Entry, atEnd, beforeStart bool, err error) {
 	offset := place.Sequence - w.base.Sequence
 	switch {

@@ -18,7 +18,8 @@ import (
 func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1], Connections: 1})
+	old, err := postgresdb.Open(t.Context(),
+		postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1], Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

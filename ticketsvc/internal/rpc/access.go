@@ -88,8 +88,8 @@ func checkAdmission(ctx context.Context) error {
 	return nil
 }
 
-// authorise returns the [admission] of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log gets
-// neither tokens nor paths that are not in the table, which can hold anything.
+// authorise returns the [admission] of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log
+// gets neither tokens nor paths that are not in the table, which can hold anything.
 func authorise(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
 	procedure := request.URL.Path
 	allowed, known := access[procedure]

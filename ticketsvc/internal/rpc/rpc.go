@@ -58,11 +58,12 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 	return newService(store, ready, log, feed.DefaultLimits(), defaultStreamLimits)
 }
 
-func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits feed.Limits, streams streamLimits) *Service {
+func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits feed.Limits, streams streamLimits,
+) *Service {
 	recorder := ticket.NewRecorder(store)
 	tickets := feed.New(store, limits, func(err error) {
 		log.Warn("the feed is late until this passes", "error", err)
-	})
+	}, recorder.Busy)
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxReadBytes),
 		connect.WithSendMaxBytes(maxSendBytes),

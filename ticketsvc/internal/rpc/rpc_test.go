@@ -23,12 +23,13 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
 // personal stands for personal data: it is in tickets, and must be in no log and no error.
 const personal = "Heizung im Bad kalt"
@@ -57,6 +58,8 @@ type server struct {
 	log *logBuffer
 	// notReady is what the service says of its readiness.
 	notReady error
+	// stop ends the server as SIGTERM does. The end of the test does so too.
+	stop func() error
 }
 
 // mustServe serves store, to everybody, until the end of the test.
@@ -70,24 +73,31 @@ func mustServeSecurely(t *testing.T, store ticket.Store, security rpc.Security) 
 	s := &server{log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := rpc.New(store, func(context.Context) error { return s.notReady }, log)
+	s.listen(t, service, security, log)
+	return s
+}
+
+// listen serves a service until the end of the test.
+func (s *server) listen(t *testing.T, service *rpc.Service, security rpc.Security, log *slog.Logger) {
+	t.Helper()
 	listening, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(security, log))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.stop = sync.OnceValue(func() error { return listening.Stop(context.Background()) })
 	s.url = "http://" + listening.Addr()
 	if security.TLS != nil {
 		s.url = "https://" + listening.Addr()
 	}
 	listening.Start(func(err error) { t.Error(err) })
 	t.Cleanup(func() {
-		if err := listening.Stop(context.Background()); err != nil {
+		if err := s.stop(); err != nil {
 			t.Error(err)
 		}
 		if err := service.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
 }
 
 func mustOpenStore(t *testing.T) ticket.Store {

@@ -127,8 +127,8 @@ const (
 	phaseWalk = 1
 )
 
-// A watcher's place is: the id of the database (16 bytes), the phase (1), the place in the log (8), the fingerprint of what stands there (8),
-// and in the walk the id of the last ticket, which is empty at its beginning.
+// A watcher's place is: the id of the database (16 bytes), the phase (1), the place in the log (8), the fingerprint of what stands there
+// (8), and in the walk the id of the last ticket, which is empty at its beginning.
 
 func encodePlace(database ticket.DatabaseID, p *feed.Place) []byte {
 	b := append(make([]byte, 0, 64), database[:]...)

@@ -24,7 +24,8 @@ var errSlow = errors.New("the watcher did not read for too long")
 type streamLimits struct {
 	// slow is how long the sending of one message may take: when it is over the stream ends. Callers are told of it.
 	slow time.Duration
-	// stuck is after what time the sending of a message is cut off.
+	// stuck is after what time the sending of a message is cut off. It is much longer than the time between two heartbeats: HTTP/2 ends a
+	// stream at its deadline, whether or not anything is being sent.
 	stuck time.Duration
 	// stopping is the same once the service stops.
 	stopping time.Duration

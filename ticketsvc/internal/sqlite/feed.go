@@ -19,10 +19,9 @@ const (
 		" length(t.content) + length(t.stamps), t.content, t.stamps FROM events e LEFT JOIN tickets t ON t.ticket_id = e.ticket_id" +
 		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
 
-	// Erasing leaves no payload that could be folded.
-	countBefore = "SELECT count(*) FROM (SELECT 1 FROM events WHERE ticket_id = ? AND sequence < ? LIMIT ?)"
-	readBefore  = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
-		" WHERE ticket_id = ? AND sequence < ? ORDER BY sequence"
+	// What an erased ticket's events said is gone, and can't be folded.
+	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM events" +
+		" WHERE ticket_id = ?1 AND sequence < ?2 AND NOT (SELECT erased FROM tickets WHERE ticket_id = ?1) ORDER BY sequence LIMIT ?3"
 
 	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
 	walkStride = 2000
@@ -134,30 +133,17 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 
 // TicketBefore implements [ticket.Log].
 func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, maxEvents int) (ticket.Ticket, error) {
-	record := ticket.NewRecord(ticketID)
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		var events int
-		if err := tx.QueryRowContext(ctx, countBefore, ticketID, sequence, maxEvents+1).Scan(&events); err != nil {
-			return err
-		}
-		var erased bool
-		if err := tx.QueryRowContext(ctx, "SELECT erased FROM tickets WHERE ticket_id = ?", ticketID).Scan(&erased); errors.Is(err, sql.ErrNoRows) {
-			return ticket.ErrNotFound
-		} else if err != nil {
-			return err
-		}
-		switch {
-		case erased || events == 0:
-			return ticket.ErrNotFound
-		case events > maxEvents:
-			return ticket.ErrTooManyEvents
-		}
-		rows, err := tx.QueryContext(ctx, readBefore, ticketID, sequence)
-		if err != nil {
-			return err
-		}
+	record, events := ticket.NewRecord(ticketID), 0
+	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence, maxEvents+1)
+	if err != nil {
+		return ticket.Ticket{}, translate(ctx, err)
+	}
+	err = func() (err error) {
 		defer func() { err = errors.Join(err, rows.Close()) }()
 		for rows.Next() {
+			if events++; events > maxEvents {
+				return ticket.ErrTooManyEvents
+			}
 			var row ticketcodec.LogRow
 			var content, payload sql.RawBytes
 			var fullSnapshot bool
@@ -174,9 +160,12 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 			record.Apply(&change)
 		}
 		return rows.Err()
-	})
-	if err != nil {
-		return ticket.Ticket{}, err
+	}()
+	switch {
+	case err != nil:
+		return ticket.Ticket{}, translate(ctx, err)
+	case events == 0:
+		return ticket.Ticket{}, ticket.ErrNotFound
 	}
 	return record.Ticket, nil
 }

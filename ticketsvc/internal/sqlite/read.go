@@ -56,7 +56,10 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	if order.Descending {
 		direction, beyond = " DESC", " < ?"
 	}
-	page := page{PageBuilder: ticket.NewPageBuilder(ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}), index: indexFor(filter, column)}
+	page := page{
+		PageBuilder: ticket.NewPageBuilder(ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}),
+		index:       indexFor(filter, column),
+	}
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		all := filterConditions(filter)
 		if after == nil {

@@ -56,6 +56,7 @@ type Store struct {
 	findContent  *sql.Stmt
 	findContents *sqlitedb.RowsStatement
 	readLog      *sql.Stmt
+	readBefore   *sql.Stmt
 }
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
@@ -114,6 +115,9 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {
 		return err
 	}
+	if s.readBefore, err = s.db.Reader.PrepareContext(ctx, readBefore); err != nil {
+		return err
+	}
 	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {
 		return err
 	}
@@ -154,7 +158,8 @@ func translate(ctx context.Context, err error) error {
 	}
 	var statement *sqlite.Error
 	switch err = sqlitedb.Translate(err); {
-	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewer):
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewer),
+		errors.Is(err, ticket.ErrTooManyEvents):
 		return err
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)

@@ -82,11 +82,17 @@ func (f *Filter) Matches(t *Ticket) bool {
 		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0)
 }
 
-// Concerns tells whether an event that named content can have changed whether the filter selects its ticket.
-func (f *Filter) Concerns(c Content) bool {
-	if f.UpdatedAfter.Set || f.UpdatedBefore.Set {
-		return true // Every event can move a ticket's update time.
-	}
+// Concern says which events can change whether a filter selects their tickets.
+type Concern struct {
+	// Fields are the fields that the filter looks at, beside the update time.
+	Fields FieldSet
+	// Every tells that it can be any event: each can move its ticket's update time.
+	Every bool
+}
+
+// Concern returns which events can change whether the filter selects their tickets.
+func (f *Filter) Concern() Concern {
+	c := Concern{Every: f.UpdatedAfter.Set || f.UpdatedBefore.Set}
 	for _, condition := range []struct {
 		set   bool
 		field Field
@@ -97,17 +103,20 @@ func (f *Filter) Concerns(c Content) bool {
 		{len(f.PropertyIDs) > 0, propertyIDField},
 		{f.AssignedTo != "" || f.Unassigned, assignedToField},
 	} {
-		if condition.set && c.Named.Has(condition.field) {
-			return true
+		if condition.set {
+			c.Fields = c.Fields.With(condition.field)
 		}
 	}
-	return false
+	return c
 }
 
 // SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
 func (f *Filter) SelectsGroups() bool {
 	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set
 }
+
+// Has tells whether an event that named content is one of them.
+func (c Concern) Has(content Content) bool { return c.Every || c.Fields&content.Named != 0 }
 
 func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)

@@ -36,7 +36,7 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 			for _, c := range tickettest.Changes(t, "t") {
 				before := filter.Matches(&record.Ticket)
 				record.Apply(&c)
-				concerns := filter.Concerns(c.Content())
+				concerns := filter.Concern().Has(c.Content())
 				if filter.Matches(&record.Ticket) != before && !concerns && record.Ticket.Revision > 1 {
 					t.Fatalf("the filter's %s does not concern an event that named %v", field.Name, c.Content())
 				}
@@ -51,7 +51,7 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 			t.Errorf("%s concerned %d events, and %d not", field.Name, concerned, passed)
 		}
 	}
-	if all := (ticket.Filter{}); all.Concerns(ticket.Content{Named: tickettest.Named("title", "status_text")}) {
+	if all := (ticket.Filter{}); all.Concern().Has(ticket.Content{Named: tickettest.Named("title", "status_text")}) {
 		t.Error("an event concerns the filter that matches all tickets")
 	}
 }

@@ -42,7 +42,8 @@ func NewLogPage(limit ticket.PageLimit) *LogPage {
 	return &LogPage{limit: limit, tickets: map[string]loggedTicket{}}
 }
 
-// Add adds the next row. It returns false, and adds nothing, when the page has no room for it. The row's bytes can be used again afterwards.
+// Add adds the next row. It returns false, and adds nothing, when the page has no room for it. The row's bytes can be used again
+// afterwards.
 func (p *LogPage) Add(row *LogRow) bool {
 	t, seen := p.tickets[row.Event.TicketID]
 	bytes := len(row.Content)

@@ -751,7 +751,8 @@ func (x *TicketChange) GetTicket() *Ticket {
 
 // TicketLeft says that a ticket is to be forgotten.
 //
-// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, or that matched for a moment.
+// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, or that matched for a
+// moment.
 type TicketLeft struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
@@ -808,8 +809,8 @@ func (x *TicketLeft) GetReason() TicketLeft_Reason {
 
 // Heartbeat keeps a quiet stream, and its token, alive.
 //
-// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is silent
-// for much longer is dead.
+// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is
+// silent for much longer is dead.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.

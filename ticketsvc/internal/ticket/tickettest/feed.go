@@ -40,7 +40,8 @@ func testEntries(t *testing.T, place Place) {
 		{Event: ticket.Event{EventID: "e1", Outcome: ticket.OutcomePartlySuperseded}, Ticket: &now},
 		{Event: ticket.Event{EventID: "e2", Outcome: ticket.OutcomeCurrent}, Ticket: &now},
 		{Event: ticket.Event{EventID: "e3", Outcome: ticket.OutcomeErased}},
-		{Event: ticket.Event{EventID: "e4", Outcome: ticket.OutcomeCurrent}, Ticket: &ticket.Ticket{ID: "other", Title: "other", UpdateTime: At(4), Revision: 1}},
+		{Event: ticket.Event{EventID: "e4", Outcome: ticket.OutcomeCurrent}, Ticket: &ticket.Ticket{ID: "other", Title: "other",
+			UpdateTime: At(4), Revision: 1}},
 		{Event: ticket.Event{Name: ticket.Erased, TicketID: "gone", Outcome: ticket.OutcomeErased}},
 	}
 	events := append(allEvents(t, store, "t\x00", 10), allEvents(t, store, "gone", 10)...)
@@ -71,7 +72,8 @@ func testLargeEntries(t *testing.T, place Place) {
 		}
 		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), strings.Repeat("x", length)))
 		// A second event of the same ticket takes no more room.
-		mustRecord(t, store, ticket.Change{EventID: fmt.Sprintf("again%d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%d", i), OccurTime: At(0)})
+		mustRecord(t, store, ticket.Change{EventID: fmt.Sprintf("again%d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%d", i),
+			OccurTime: At(0)})
 	}
 	var sizes []int
 	for after := int64(0); ; {

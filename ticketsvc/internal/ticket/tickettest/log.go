@@ -128,7 +128,8 @@ func testLogPages(t *testing.T, place Place) {
 			ReceiveTime: c.ReceiveTime, Content: c.Content()})
 	}
 	for _, pageSize := range []int{1, 2, 6, 7, 8, 1000} {
-		if diff := cmp.Diff(want, readLog(t, store, pageSize), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Event{}, "Outcome")); diff != "" {
+		options := []cmp.Option{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Event{}, "Outcome")}
+		if diff := cmp.Diff(want, readLog(t, store, pageSize), options...); diff != "" {
 			t.Errorf("pages of %d: %s", pageSize, diff)
 		}
 	}

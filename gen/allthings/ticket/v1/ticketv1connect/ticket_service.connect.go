@@ -77,8 +77,8 @@ type TicketServiceClient interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over. Then
-	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over.
+	// Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
 	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
 	// age. A heartbeat says when a resumed stream has caught up.
 	//
@@ -260,8 +260,8 @@ type TicketServiceHandler interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over. Then
-	// comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat says that it is over.
+	// Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during the walk may so be there
 	// already. With a token comes exactly what came after its message, on any replica, for as long as the database is the same: tokens do not
 	// age. A heartbeat says when a resumed stream has caught up.
 	//

@@ -1,0 +1,146 @@
+package feed
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// groupSize is how many watchers are woken together.
+	groupSize = 16
+	// turnTime and messageTime bound how long the others wait for a group: so much, and so much for each message that it may get. A
+	// message takes a fifth of that, unless its watcher is slow to read.
+	turnTime    = 2 * time.Millisecond
+	messageTime = 50 * time.Microsecond
+	// restShare is how much longer than the turn of a group the rest behind it is, while events wait to be recorded.
+	restShare = 3
+	// maxRest bounds that.
+	maxRest = 100 * time.Millisecond
+)
+
+// turns lets watchers deal with what is new in turns, a group at a time. To wake thousands at once would keep all processors from
+// everything else until they are done, from recording events too.
+type turns struct {
+	groups []*group
+}
+
+// group is watchers that are woken together.
+type group struct {
+	size int
+	// wakes is how often the group was woken. waiting is how many of its watchers wait for the next time, and busy how many of those that
+	// were woken the last time have not dealt with everything yet.
+	wakes         int64
+	waiting, busy int
+	// woken is closed, and replaced by another, when the group is woken.
+	woken chan struct{}
+	// idle receives when none is busy any more.
+	idle chan struct{}
+}
+
+// enter returns a group with one member more.
+func (t *turns) enter() *group {
+	for _, g := range t.groups {
+		if g.size < groupSize {
+			g.size++
+			return g
+		}
+	}
+	g := &group{size: 1, woken: make(chan struct{}), idle: make(chan struct{}, 1)}
+	t.groups = append(t.groups, g)
+	return g
+}
+
+// wake wakes those of the group that wait. It returns how many they are.
+func (g *group) wake() int {
+	select {
+	case <-g.idle:
+	default:
+	}
+	g.wakes++
+	g.waiting, g.busy = 0, g.waiting
+	close(g.woken)
+	g.woken = make(chan struct{})
+	return g.busy
+}
+
+// turn is the part of one watcher.
+type turn struct {
+	group *group
+	// waiting tells that the watcher waits to be woken, for the time that follows wakes.
+	waiting bool
+	wakes   int64
+	// busy is, unless it is 0, the time for which the watcher was woken and has not dealt with everything.
+	busy int64
+}
+
+// begin says that the watcher has something to deal with.
+func (t *turn) begin() {
+	if !t.waiting {
+		return
+	}
+	t.waiting = false
+	if t.group.wakes == t.wakes {
+		t.group.waiting--
+	} else {
+		t.busy = t.wakes + 1
+	}
+}
+
+// end says that the watcher does not deal with what is new.
+func (t *turn) end() {
+	t.begin()
+	if g := t.group; t.busy != 0 && t.busy == g.wakes && g.busy > 0 {
+		if g.busy--; g.busy == 0 {
+			g.idle <- struct{}{}
+		}
+	}
+	t.busy = 0
+}
+
+// wait says that the watcher waits, and returns what is closed when it is woken.
+func (t *turn) wait() <-chan struct{} {
+	t.end()
+	t.waiting, t.wakes = true, t.group.wakes
+	t.group.waiting++
+	return t.group.woken
+}
+
+// leave says that the watcher is no more.
+func (t *turn) leave() {
+	t.end()
+	t.group.size--
+}
+
+// takeTurns wakes all watchers, one group after the other. entries is how many are new to them.
+func (f *Feed) takeTurns(ctx context.Context, entries int) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := 0; ctx.Err() == nil; i++ {
+		f.mu.Lock()
+		if i >= len(f.turns.groups) {
+			f.mu.Unlock()
+			return
+		}
+		g := f.turns.groups[i]
+		woken := g.wake()
+		f.mu.Unlock()
+		if woken == 0 {
+			continue
+		}
+		begin := time.Now()
+		timer.Reset(turnTime + time.Duration(woken*entries)*messageTime)
+		select {
+		case <-g.idle:
+		case <-timer.C:
+			// Who is not done by now reads slowly, or not at all.
+		case <-ctx.Done():
+		}
+		if f.busy() {
+			timer.Reset(min(restShare*time.Since(begin), maxRest))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+	}
+}

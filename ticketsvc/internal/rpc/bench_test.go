@@ -1,0 +1,107 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages
+// a second there are, and how long after it was handed in an event is with a watcher.
+func BenchmarkWatchers(b *testing.B) {
+	for _, watchers := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("%d", watchers), func(b *testing.B) { benchmarkWatchers(b, watchers) })
+	}
+}
+
+func benchmarkWatchers(b *testing.B, watchers int) {
+	const connections, batch = 8, 10
+	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "tickets.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	r := &replica{store: store}
+	if err := r.start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			b.Error(err)
+		}
+	})
+	ctx, cancel := context.WithCancel(b.Context())
+	b.Cleanup(cancel)
+	var clients [connections]ticketv1connect.TicketServiceClient
+	for i := range clients {
+		transport := &http.Transport{Protocols: &http.Protocols{}}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		b.Cleanup(transport.CloseIdleConnections)
+		clients[i] = ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, r.url, connect.WithGRPC())
+	}
+	committed := make([]time.Time, b.N*batch)
+	var inStep, watching sync.WaitGroup
+	var mu sync.Mutex
+	var lags []time.Duration
+	for i := range watchers {
+		inStep.Add(1)
+		watching.Go(func() {
+			stream, err := clients[i%connections].WatchTickets(ctx, &ticketv1.WatchTicketsRequest{})
+			if err != nil || !stream.Receive() {
+				b.Error(err)
+				inStep.Done()
+				return
+			}
+			defer func() { _ = stream.Close() }()
+			inStep.Done()
+			own := make([]time.Duration, 0, len(committed))
+			for len(own) < len(committed) && stream.Receive() {
+				if e := stream.Msg().GetChange().GetEvent(); e != nil {
+					own = append(own, time.Since(committed[e.GetSequence()-1]))
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			lags = append(lags, own...)
+		})
+	}
+	inStep.Wait()
+	begin := time.Now()
+	b.ResetTimer()
+	for i := range b.N {
+		changes := make([]ticket.Change, batch)
+		for j := range changes {
+			n := i*batch + j
+			changes[j] = ticket.Change{EventID: fmt.Sprint("e", n), Name: ticket.Created, TicketID: fmt.Sprint("t", n%1000),
+				OccurTime: tickettest.At(int64(n)), Named: tickettest.Named("title", "description", "status_text"), Values: ticket.Ticket{Title: "Heizung im Bad kalt",
+					Description: fmt.Sprintf("%01000d", n), StatusText: "waiting-for-agent", Attributes: map[string]string{"sortHash": `"x"`}}}
+			committed[n] = time.Now()
+		}
+		if _, err := store.Record(b.Context(), changes); err != nil {
+			b.Fatal(err)
+		}
+	}
+	watching.Wait()
+	b.StopTimer()
+	cancel()
+	slices.Sort(lags)
+	if len(lags) != watchers*len(committed) {
+		b.Fatalf("%d messages came, want %d", len(lags), watchers*len(committed))
+	}
+	b.ReportMetric(float64(lags[len(lags)/2].Microseconds())/1000, "ms-p50")
+	b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds())/1000, "ms-p99")
+	b.ReportMetric(float64(len(lags))/time.Since(begin).Seconds(), "messages/s")
+}

@@ -1,0 +1,369 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/credentials"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// limits of streams that no test meets unless it wants to.
+var patient = rpc.StreamLimits{Slow: time.Minute, Stuck: time.Hour, Stopping: time.Minute}
+
+// mustServeLimited is as [mustServeSecurely], with limits.
+func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, limits feed.Limits, streams rpc.StreamLimits) *server {
+	t.Helper()
+	s := &server{log: &logBuffer{}}
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.listen(t, rpc.NewLimited(store, log, limits, streams), security, log)
+	return s
+}
+
+// fill records tickets that are, together and compressed, larger than what lies between a service and a caller that does not read.
+func fill(t *testing.T, store ticket.Store) {
+	t.Helper()
+	noise := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	for i := range 16 {
+		mustRecord(t, store, titled(fmt.Sprint("large", i), fmt.Sprint("large", i), 1, base64.StdEncoding.EncodeToString(noise)))
+	}
+}
+
+// nextChange returns the next message that is no heartbeat, as [said] does.
+func (s *stream) nextChange(t *testing.T) string {
+	t.Helper()
+	for {
+		if message := s.next(t); message != "heartbeat" {
+			return message
+		}
+	}
+}
+
+func TestACallerThatReadsTooSlowlyIsToldSo(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "b", 2, "two"))
+			streams := patient
+			streams.Slow = time.Nanosecond
+			c := newClient(t, mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams), protocol)
+			s := mustWatch(t, c, "", nil)
+			s.expect(t, `a "one"`)
+			s.expectEnd(t, connect.CodeResourceExhausted)
+			again := mustWatch(t, c, s.token, nil)
+			again.expect(t, `b "two"`)
+			again.expectEnd(t, connect.CodeResourceExhausted)
+		})
+	}
+}
+
+// TestACallerThatDoesNotReadCostsNobodyElseAnything has one that reads nothing, while others are told of everything.
+func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			fill(t, store)
+			limits, streams := feed.DefaultLimits(), patient
+			limits.Watchers, limits.Heartbeat, streams.Stuck = 4, 100*time.Millisecond, time.Second
+			s := mustServeLimited(t, store, rpc.Security{}, limits, streams)
+			stuck := mustWatch(t, newClient(t, s, protocol), "", nil)
+			var others []*stream
+			for range 3 {
+				filter := &ticketv1.TicketFilter{AssignedTo: "u"}
+				other := mustWatch(t, newClient(t, s, protocol), "", filter)
+				other.expect(t, "heartbeat")
+				others = append(others, other)
+			}
+			const events = 300
+			var watching sync.WaitGroup
+			for _, other := range others {
+				watching.Go(func() {
+					for told := 0; told < events; {
+						switch got := other.Receive(); {
+						case got && other.Msg().GetHeartbeat() != nil:
+						case got && other.Msg().GetChange().GetEvent().GetEventId() == fmt.Sprint("e", told):
+							told++
+						default:
+							t.Errorf("instead of event %d it is told %s, %v", told, said(other.Msg()), other.Err())
+							return
+						}
+					}
+				})
+			}
+			for i := range events {
+				c := titled(fmt.Sprint("e", i), "t", int64(i), "x")
+				c.Named, c.Values.AssignedTo = c.Named.With(assignedTo), "u"
+				mustRecord(t, store, c)
+			}
+			watching.Wait()
+			// Its place is free once it is cut off, and not before: until then it would have been one too many.
+			probe := newClient(t, s, protocol)
+			for cutOff := false; !cutOff; {
+				extra := mustWatch(t, probe, "", &ticketv1.TicketFilter{AssignedTo: "nobody"})
+				cutOff = extra.Receive()
+				if !cutOff && connect.CodeOf(extra.Err()) != connect.CodeResourceExhausted {
+					t.Fatal(extra.Err())
+				}
+				extra.end()
+			}
+			for stuck.Receive() {
+				stuck.token = stuck.Msg().GetResumeToken()
+			}
+			if stuck.Err() == nil {
+				t.Error("the stream that was stuck ended without an error")
+			}
+			// What it had is no less good to go on from.
+			again := mustWatch(t, newClient(t, s, protocol), stuck.token, nil)
+			for again.nextChange(t); again.Msg().GetChange().GetTicket().GetTicketId() != "t"; again.nextChange(t) {
+			}
+		})
+	}
+}
+
+var assignedTo, _ = ticket.ParseField("assigned_to")
+
+func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			fill(t, store)
+			streams := patient
+			streams.Stopping = 100 * time.Millisecond
+			s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams)
+			stuck := mustWatch(t, newClient(t, s, protocol), "", nil)
+			stuck.next(t)
+			begin := time.Now()
+			if err := s.stop(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("stopping took %v", took)
+			}
+		})
+	}
+}
+
+// TestAStopEndsEachStreamWithATokenToGoOnFrom stops a service with 1,000 watchers.
+func TestAStopEndsEachStreamWithATokenToGoOnFrom(t *testing.T) {
+	t.Parallel()
+	const watchers = 1000
+	store := mustOpenStore(t)
+	mustRecord(t, store, titled("e1", "a", 1, "one"))
+	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), patient)
+	c := newClient(t, s, "gRPC")
+	streams := make([]*stream, watchers)
+	var beginning sync.WaitGroup
+	for i := range streams {
+		streams[i] = mustWatch(t, c, "", nil)
+		beginning.Go(func() {
+			for range 2 {
+				streams[i].Receive()
+			}
+		})
+	}
+	beginning.Wait()
+	mustRecord(t, store, titled("e2", "a", 2, "two"))
+	begin := time.Now()
+	var ending sync.WaitGroup
+	for _, one := range streams {
+		ending.Go(func() {
+			last := ""
+			for one.Receive() {
+				one.token, last = one.Msg().GetResumeToken(), said(one.Msg())
+			}
+			if connect.CodeOf(one.Err()) != connect.CodeUnavailable || !strings.Contains(one.Err().Error(), "resume") || last != "heartbeat" {
+				t.Errorf("the stream ends with %v behind %s, want UNAVAILABLE behind a heartbeat", one.Err(), last)
+			}
+		})
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(begin)
+	ending.Wait()
+	t.Logf("stopping with %d watchers took %v", watchers, took)
+	if took > 5*time.Second {
+		t.Errorf("stopping with %d watchers took %v", watchers, took)
+	}
+	mustRecord(t, store, titled("e3", "a", 3, "three"))
+	c = newClient(t, mustServe(t, store), "gRPC")
+	for _, one := range streams[:20] {
+		again := mustWatch(t, c, one.token, nil)
+		if got := again.next(t); got == `2 e2: a "three"` {
+			got = again.next(t)
+			if got != `3 e3: a "three"` {
+				t.Errorf("it goes on with %s", got)
+			}
+		} else if got != `3 e3: a "three"` {
+			t.Errorf("it goes on with %s", got)
+		}
+	}
+}
+
+func TestAStreamEndsWithItsCallersToken(t *testing.T) {
+	t.Parallel()
+	set := func(current *credentials.Current, entries ...string) {
+		parsed, err := credentials.Parse(entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		current.Set(parsed)
+	}
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			current := &credentials.Current{}
+			set(current, "read="+tokens["read"], "read=another-token-of-a-service", "admin="+tokens["admin"])
+			limits := feed.DefaultLimits()
+			limits.Heartbeat = 10 * time.Millisecond
+			s := mustServeLimited(t, store, rpc.Security{Tokens: current}, limits, patient)
+			streams := map[string]*stream{}
+			for name, token := range map[string]string{"read": tokens["read"], "other": "another-token-of-a-service", "admin": tokens["admin"]} {
+				streams[name] = mustWatch(t, newClient(t, s, protocol, connect.WithInterceptors(shows(token))), "", nil)
+				streams[name].expect(t, "heartbeat")
+			}
+			// One token is removed, one gets another scope.
+			set(current, "read=another-token-of-a-service", "ingest="+tokens["admin"])
+			for name, want := range map[string]connect.Code{"read": connect.CodeUnauthenticated, "admin": connect.CodePermissionDenied} {
+				ending := streams[name]
+				for ending.Receive() {
+				}
+				if connect.CodeOf(ending.Err()) != want {
+					t.Errorf("the stream of the token %s ends with %v, want %v", name, ending.Err(), want)
+				}
+			}
+			mustRecord(t, store, titled("e1", "a", 1, "one"))
+			if got := streams["other"].nextChange(t); got != `1 e1: a "one"` {
+				t.Errorf("the stream of the token that still counts says %s", got)
+			}
+		})
+	}
+}
+
+func TestAStreamEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			s := mustServe(t, mustOpenStore(t))
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			got, err := newClient(t, s, protocol).WatchTickets(ctx, &ticketv1.WatchTicketsRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for got.Receive() {
+			}
+			if connect.CodeOf(got.Err()) != connect.CodeDeadlineExceeded {
+				t.Errorf("the stream ends with %v, want DEADLINE_EXCEEDED", got.Err())
+			}
+			_ = got.Close()
+		})
+	}
+}
+
+func TestTooManyWatchersAreRefused(t *testing.T) {
+	t.Parallel()
+	limits := feed.DefaultLimits()
+	limits.Watchers = 1
+	c := newClient(t, mustServeLimited(t, mustOpenStore(t), rpc.Security{}, limits, patient), "gRPC")
+	mustWatch(t, c, "", nil).expect(t, "heartbeat")
+	mustWatch(t, c, "", nil).expectEnd(t, connect.CodeResourceExhausted)
+}
+
+func TestWatchedFiltersAreChecked(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC")
+	mustWatch(t, c, "", &ticketv1.TicketFilter{Statuses: []ticketv1.TicketStatus{99}}).expectEnd(t, connect.CodeInvalidArgument)
+}
+
+// spoilt is a store in which one ticket can't be read.
+type spoilt struct{ ticket.Store }
+
+func (s spoilt) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
+	entries, err := s.Store.ReadLog(ctx, after, limit)
+	for i := range entries {
+		if id := entries[i].Event.TicketID; id == "spoilt" {
+			entries[i].Ticket, entries[i].Err = nil, ticket.Unreadable(id, fmt.Errorf("stored bytes are malformed"))
+		}
+	}
+	return entries, err
+}
+
+func TestATicketThatCannotBeReadEndsTheStreamLoudly(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	s := mustServe(t, spoilt{store})
+	stream := mustWatch(t, newClient(t, s, "gRPC"), "", nil)
+	stream.expect(t, "heartbeat")
+	mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "spoilt", 2, personal), titled("e3", "a", 3, "three"))
+	stream.expect(t, `1 e1: a "three"`)
+	stream.expectEnd(t, connect.CodeDataLoss)
+	if log := s.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "spoilt") || strings.Contains(log, personal) {
+		t.Errorf("log %q, want an error with the ticket's id, and nothing personal", log)
+	}
+}
+
+// TestTheDatabaseGoesAwayUnderAStream has PostgreSQL go away and come back.
+func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	proxy, through := postgrestest.NewProxy(t, url)
+	open := func(url string) ticket.Store {
+		store, err := postgres.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
+	direct := open(url)
+	limits := feed.DefaultLimits()
+	limits.Heartbeat, limits.Poll = 50*time.Millisecond, 50*time.Millisecond
+	s := mustServeLimited(t, open(through), rpc.Security{}, limits, patient)
+	c := newClient(t, s, "gRPC")
+	stream := mustWatch(t, c, "", nil)
+	stream.expect(t, "heartbeat")
+	mustRecord(t, direct, titled("e1", "a", 1, "one"))
+	stream.nextChange(t)
+	var cut atomic.Bool
+	proxy.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { cut.Store(true); return true }, Refuse: true})
+	for !cut.Load() {
+		stream.expect(t, "heartbeat")
+	}
+	mustRecord(t, direct, titled("e2", "a", 2, "two"))
+	// A stream that needs the database ends; this one waits.
+	late := mustWatch(t, c, "", nil)
+	late.expectEnd(t, connect.CodeUnavailable)
+	stream.expect(t, "heartbeat", "heartbeat", "heartbeat")
+	proxy.Restore()
+	if got := stream.nextChange(t); got != `2 e2: a "two"` {
+		t.Errorf("it goes on with %s", got)
+	}
+	if log := s.log.String(); !strings.Contains(log, "the feed is late") {
+		t.Errorf("log %q, want that the feed is late", log)
+	}
+}
