@@ -7,12 +7,17 @@ func (f *Feed) WindowSize() (entries, bytes int) {
 	return len(f.window.entries), f.window.bytes
 }
 
-// Members returns how many watchers the groups have, and how many of them wait or are busy.
-func (f *Feed) Members() (size, waiting, busy int) {
+// Members returns how many watchers there are, and how many of them wait or are busy.
+func (f *Feed) Members() (watchers, waiting, busy int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, g := range f.turns.groups {
-		size, waiting, busy = size+g.size, waiting+g.waiting, busy+g.busy
+	for _, w := range f.watchers {
+		if w.waiting {
+			waiting++
+		}
+		if w.turn != nil {
+			busy++
+		}
 	}
-	return size, waiting, busy
+	return len(f.watchers), waiting, busy
 }

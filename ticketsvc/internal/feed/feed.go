@@ -43,7 +43,7 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
-	// Pause is the time between two publications: all watchers wake at each.
+	// Pause is the time between two publications, each of which wakes the watchers that it may mean something to.
 	Pause time.Duration
 	// EventsBefore is of how many events at the most is worked out what a ticket was like before.
 	EventsBefore int
@@ -83,10 +83,10 @@ type Feed struct {
 	stopping context.Context
 	stop     context.CancelFunc
 
-	mu       sync.Mutex
-	watchers int
+	mu sync.Mutex
+	// watchers are all of them, in the order in which they came.
+	watchers []*Watcher
 	window   window
-	turns    turns
 	// replaced is closed, and replaced by another, when the log was.
 	replaced chan struct{}
 }
@@ -179,10 +179,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		f.mu.Lock()
-		f.window.start(mark)
-		f.mu.Unlock()
-		f.takeTurns(tail, 0)
+		f.takeTurns(tail, f.begin(mark), 0)
 		return false, nil
 	}
 	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
@@ -193,10 +190,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
-	f.mu.Lock()
-	f.window.add(entries)
-	f.mu.Unlock()
-	f.takeTurns(tail, len(entries))
+	f.takeTurns(tail, f.publish(entries), len(entries))
 	return true, nil
 }
 
@@ -204,7 +198,7 @@ func (f *Feed) advance(ctx context.Context) (grown bool, err error) {
 func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.watchers == 0 {
+	if len(f.watchers) == 0 {
 		f.window.clear()
 		return nil, false
 	}

@@ -206,7 +206,7 @@ func TestACopyFollows(t *testing.T) {
 			}
 			for _, f := range feeds {
 				if size, waiting, busy := f.Members(); size != 0 || waiting != 0 || busy != 0 {
-					t.Fatalf("without watchers there are %d in groups, %d that wait and %d that are busy", size, waiting, busy)
+					t.Fatalf("%d watchers are left, %d of them wait and %d are busy", size, waiting, busy)
 				}
 			}
 			if err := c.check(); err != nil {

@@ -2,7 +2,10 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 const (
@@ -18,128 +21,101 @@ const (
 	maxRest = 100 * time.Millisecond
 )
 
-// turns lets watchers deal with what is new in turns, a group at a time. To wake thousands at once would keep all processors from
-// everything else until they are done, from recording events too.
-type turns struct {
-	groups []*group
+// turn is the time in which a group of watchers deals with what is new. To wake thousands at once would keep all processors from everything
+// else until they are done, from recording events too.
+type turn struct {
+	// busy is how many of them have not dealt with everything yet, and over is closed when none is left.
+	busy int
+	over chan struct{}
 }
 
-// group is watchers that are woken together.
-type group struct {
-	size int
-	// wakes is how often the group was woken. waiting is how many of its watchers wait for the next time, and busy how many of those that
-	// were woken the last time have not dealt with everything yet.
-	wakes         int64
-	waiting, busy int
-	// woken is closed, and replaced by another, when the group is woken.
-	woken chan struct{}
-	// idle receives when none is busy any more.
-	idle chan struct{}
-}
-
-// enter returns a group with one member more.
-func (t *turns) enter() *group {
-	for _, g := range t.groups {
-		if g.size < groupSize {
-			g.size++
-			return g
+// publish adds entries to the window. It returns the watchers that they may mean something to, or that wait for another place. The others that
+// wait are moved past the entries: to find out here that there is nothing to tell them costs a fraction of what it costs to wake them.
+func (f *Feed) publish(entries []*Entry) (due []*Watcher) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.window.last()
+	f.window.add(entries)
+	for _, w := range f.watchers {
+		switch {
+		case !w.waiting:
+		case w.place.Mark == before && w.passes(entries):
+			w.place.Mark = f.window.last()
+		default:
+			due = append(due, w)
 		}
 	}
-	g := &group{size: 1, woken: make(chan struct{}), idle: make(chan struct{}, 1)}
-	t.groups = append(t.groups, g)
-	return g
+	return due
 }
 
-// wake wakes those of the group that wait. It returns how many they are.
-func (g *group) wake() int {
+// begin makes the window begin at a place, and returns the watchers that wait for that.
+func (f *Feed) begin(mark ticket.Mark) (due []*Watcher) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.window.start(mark)
+	return slices.Clone(f.watchers)
+}
+
+// wakeAll wakes those of the watchers that wait, for a turn.
+func (f *Feed) wakeAll(watchers []*Watcher) *turn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := &turn{over: make(chan struct{})}
+	for _, w := range watchers {
+		if w.waiting {
+			w.waiting, w.turn = false, t
+			t.busy++
+			w.woken <- struct{}{}
+		}
+	}
+	if t.busy == 0 {
+		close(t.over)
+	}
+	return t
+}
+
+// endTurn says that the watcher has dealt with everything, or does not deal with what is new. The feed is locked.
+func (w *Watcher) endTurn() {
+	if t := w.turn; t != nil {
+		w.turn = nil
+		if t.busy--; t.busy == 0 {
+			close(t.over)
+		}
+	}
+}
+
+// stopWaiting makes the watcher's place its own again.
+func (w *Watcher) stopWaiting() {
+	w.feed.mu.Lock()
+	w.waiting = false
+	w.feed.mu.Unlock()
 	select {
-	case <-g.idle:
+	case <-w.woken:
 	default:
 	}
-	g.wakes++
-	g.waiting, g.busy = 0, g.waiting
-	close(g.woken)
-	g.woken = make(chan struct{})
-	return g.busy
 }
 
-// turn is the part of one watcher.
-type turn struct {
-	group *group
-	// waiting tells that the watcher waits to be woken, for the time that follows wakes.
-	waiting bool
-	wakes   int64
-	// busy is, unless it is 0, the time for which the watcher was woken and has not dealt with everything.
-	busy int64
-}
-
-// begin says that the watcher has something to deal with.
-func (t *turn) begin() {
-	if !t.waiting {
-		return
-	}
-	t.waiting = false
-	if t.group.wakes == t.wakes {
-		t.group.waiting--
-	} else {
-		t.busy = t.wakes + 1
-	}
-}
-
-// end says that the watcher does not deal with what is new.
-func (t *turn) end() {
-	t.begin()
-	if g := t.group; t.busy != 0 && t.busy == g.wakes && g.busy > 0 {
-		if g.busy--; g.busy == 0 {
-			g.idle <- struct{}{}
-		}
-	}
-	t.busy = 0
-}
-
-// wait says that the watcher waits, and returns what is closed when it is woken.
-func (t *turn) wait() <-chan struct{} {
-	t.end()
-	t.waiting, t.wakes = true, t.group.wakes
-	t.group.waiting++
-	return t.group.woken
-}
-
-// leave says that the watcher is no more.
-func (t *turn) leave() {
-	t.end()
-	t.group.size--
-}
-
-// takeTurns wakes all watchers, one group after the other. entries is how many are new to them.
-func (f *Feed) takeTurns(ctx context.Context, entries int) {
+// takeTurns wakes watchers, one group after the other. entries is how many are new to them.
+func (f *Feed) takeTurns(ctx context.Context, due []*Watcher, entries int) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for i := 0; ctx.Err() == nil; i++ {
-		f.mu.Lock()
-		if i >= len(f.turns.groups) {
-			f.mu.Unlock()
-			return
-		}
-		g := f.turns.groups[i]
-		woken := g.wake()
-		f.mu.Unlock()
-		if woken == 0 {
-			continue
-		}
+	for group := range slices.Chunk(due, groupSize) {
 		begin := time.Now()
-		timer.Reset(turnTime + time.Duration(woken*entries)*messageTime)
+		t := f.wakeAll(group)
+		timer.Reset(turnTime + time.Duration(len(group)*entries)*messageTime)
 		select {
-		case <-g.idle:
+		case <-t.over:
 		case <-timer.C:
 			// Who is not done by now reads slowly, or not at all.
 		case <-ctx.Done():
+			return
 		}
 		if f.busy() {
 			timer.Reset(min(restShare*time.Since(begin), maxRest))
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
+				return
 			}
 		}
 	}

@@ -91,6 +91,44 @@ func TestWatchersDoNotWaitForOnesThatAreStuck(t *testing.T) {
 	const ms, second = time.Millisecond, 500 * time.Millisecond
 	late := 2*ms + 16*50*time.Microsecond
 	expectTold(t, inTurns(t, false, 3), map[time.Duration]int{
-		0: 13, late: 16, late + ms: 8, second: 13, second + ms: 16, second + 2*ms: 8,
+		0: 13, late: 16, late + ms: 8, second: 16, second + ms: 16, second + 2*ms: 5,
+	})
+}
+
+// Watchers that an event means nothing to are not woken, and their place moves on all the same: those that it means something to need no
+// second turn.
+func TestOnlyWatchersThatItConcernsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		f := feed.New(log, feed.DefaultLimits(), func(err error) { t.Error(err) }, func() bool { return true })
+		t.Cleanup(f.Close)
+		elsewhere := ticket.Filter{PropertyIDs: []string{"elsewhere"}}
+		var watching sync.WaitGroup
+		for range 100 {
+			w := mustWatch(t, f, elsewhere, nil)
+			expect(t, w, "heartbeat")
+			watching.Go(func() {
+				if m, err := w.Next(t.Context()); err != nil || m.Kind != feed.Heartbeat || m.Place.Mark.Sequence != 3 {
+					t.Errorf("%q at %+v, %v; want a heartbeat at the third place", said(m), m.Place, err)
+				}
+			})
+		}
+		all := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, all, "heartbeat")
+		synctest.Wait()
+		begin := time.Now()
+		for _, id := range []string{"a1", "a2", "a3"} {
+			log.record(updated(id, "a", "open"))
+		}
+		expect(t, all, "a by a1 is open", "a by a2 is open", "a by a3 is open")
+		if took := time.Since(begin); took >= time.Millisecond {
+			t.Errorf("it took %v, want no time: nobody else has a turn", took)
+		}
+		if _, waiting, busy := f.Members(); waiting != 100 || busy != 1 {
+			t.Errorf("%d watchers wait and %d are busy, want 100 and 1", waiting, busy)
+		}
+		all.Close()
+		watching.Wait()
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -66,8 +67,12 @@ type Watcher struct {
 
 	// quiet fires when nothing was said for long.
 	quiet *time.Timer
-	// turn is how the watcher takes part in the turns of its group.
-	turn turn
+	// waiting tells that the watcher has dealt with everything that was published, or waits for the place where it is. Until then its place is
+	// the feed's, as waiting and turn are at all times. woken receives when there is something new.
+	waiting bool
+	woken   chan struct{}
+	// turn is the one in which the watcher was woken, until it waits again.
+	turn *turn
 	// greeted tells whether it was said that the watcher is in step.
 	greeted bool
 	// ended tells whether the last heartbeat was sent.
@@ -82,7 +87,7 @@ var errQuiet = errors.New("nothing was said for long")
 //
 // Errors: [ErrPlace], [ErrFull], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
-	w := &Watcher{feed: f, filter: filter, concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat)}
+	w := &Watcher{feed: f, filter: filter, concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat), woken: make(chan struct{}, 1)}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
 		return nil, err
@@ -115,13 +120,12 @@ func (w *Watcher) enter() error {
 	if w.isStopping() {
 		return ErrStopping
 	}
-	if f.watchers >= f.limits.Watchers {
+	if len(f.watchers) >= f.limits.Watchers {
 		return ErrFull
 	}
-	f.watchers++
+	f.watchers = append(f.watchers, w)
 	w.replaced = f.replaced
-	w.turn.group = f.turns.enter()
-	if f.watchers == 1 {
+	if len(f.watchers) == 1 {
 		f.wake()
 	}
 	return nil
@@ -130,10 +134,13 @@ func (w *Watcher) enter() error {
 // Close ends the watcher.
 func (w *Watcher) Close() {
 	w.quiet.Stop()
-	w.feed.mu.Lock()
-	defer w.feed.mu.Unlock()
-	w.feed.watchers--
-	w.turn.leave()
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := slices.Index(f.watchers, w); i >= 0 {
+		f.watchers = slices.Delete(f.watchers, i, i+1)
+	}
+	w.endTurn()
 }
 
 // Next returns the next message, once there is one.
@@ -233,14 +240,9 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	f := w.feed
 	f.mu.Lock()
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
-	var woken <-chan struct{}
-	switch {
-	case err != nil || len(entries) > 0:
-		w.turn.begin()
-	case beforeStart:
-		w.turn.end()
-	default:
-		woken = w.turn.wait()
+	if err == nil && len(entries) == 0 {
+		w.endTurn()
+		w.waiting = !beforeStart && (w.greeted || !atEnd)
 	}
 	f.mu.Unlock()
 	switch {
@@ -259,8 +261,9 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		w.greeted = true
 		return w.heartbeat(), true, nil
 	}
+	defer w.stopWaiting()
 	select {
-	case <-woken:
+	case <-w.woken:
 		return Message{}, false, nil
 	case <-f.stopping.Done():
 		return Message{}, false, nil
@@ -296,17 +299,11 @@ func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err err
 // A ticket is said to leave by an event after which it does not match, and before which it did. Of the last such event that is so for
 // certain, since no later one made it match again; by an earlier one the ticket, which is read as it is now, may come and go unseen.
 func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
-	switch {
-	case e.Err != nil:
+	if e.Err != nil {
 		return 0, e.Err
-	case e.Event.Name == ticket.Erased:
-		return Erased, nil
-	case e.Ticket == nil:
-		return Heartbeat, nil // Its erasure comes later.
-	case w.filter.Matches(e.Ticket):
-		return Change, nil
-	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
-		return Heartbeat, nil
+	}
+	if kind, known := w.judgeAlone(e); known {
+		return kind, nil
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
 		err = w.read(ctx, func(ctx context.Context) error {
@@ -327,6 +324,34 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	default:
 		return Heartbeat, nil
 	}
+}
+
+// judgeAlone is judge as far as the entry is enough to say it.
+func (w *Watcher) judgeAlone(e *Entry) (kind Kind, known bool) {
+	switch {
+	case e.Err != nil:
+		return 0, false
+	case e.Event.Name == ticket.Erased:
+		return Erased, true
+	case e.Ticket == nil:
+		return Heartbeat, true // Its erasure comes later.
+	case w.filter.Matches(e.Ticket):
+		return Change, true
+	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
+		return Heartbeat, true
+	default:
+		return 0, false
+	}
+}
+
+// passes tells whether entries plainly mean nothing to the watcher.
+func (w *Watcher) passes(entries []*Entry) bool {
+	for _, e := range entries {
+		if kind, known := w.judgeAlone(e); !known || kind != Heartbeat {
+			return false
+		}
+	}
+	return true
 }
 
 // read runs f, which reads the database, once that has time for one more watcher. The error is [errQuiet] when a heartbeat is due before,
