@@ -142,7 +142,8 @@ func (b *readBench) fillAll(ctx context.Context, engines []string) (few, many ma
 			databases[engine] = &filled{url: url}
 		}
 	}
-	b.sayf("filling databases with %s and %s tickets on %s", thousands(b.options.Few), thousands(b.options.Many), strings.Join(engines, " and "))
+	b.sayf("filling databases with %s and %s tickets on %s", thousands(b.options.Few), thousands(b.options.Many),
+		strings.Join(engines, " and "))
 	group, ctx := errgroup.WithContext(ctx)
 	for _, engine := range engines {
 		group.Go(func() error {

@@ -95,8 +95,10 @@ func (b *readBench) queries(ctx context.Context, p pair) ([]query, error) {
 		{"GetTicket, one call at a time", getAtMost, 1, p.few.get, p.many.get},
 		{fmt.Sprintf("GetTicket, %d at a time", concurrentCallers), getAtMost, concurrentCallers, p.few.get, p.many.get},
 	}
-	open := []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_CUSTOMER,
-		ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL}
+	open := []ticketv1.TicketStatus{
+		ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_CUSTOMER,
+		ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL,
+	}
 	for _, list := range []struct {
 		name    string
 		request *ticketv1.ListTicketsRequest
@@ -109,7 +111,8 @@ func (b *readBench) queries(ctx context.Context, p pair) ([]query, error) {
 		if err != nil {
 			return nil, err
 		}
-		queries = append(queries, query{"ListTickets, " + list.name, pageAtMost, 1, p.many.list(list.request, ""), p.many.list(list.request, token)})
+		first, late := p.many.list(list.request, ""), p.many.list(list.request, token)
+		queries = append(queries, query{"ListTickets, " + list.name, pageAtMost, 1, first, late})
 	}
 	example, err := p.many.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: p.many.ids[0]})
 	if err != nil {
@@ -187,8 +190,8 @@ func (t *target) stats(filter *ticketv1.TicketFilter) func(context.Context) erro
 // callsEach is how many calls each of several callers makes at a time.
 const callsEach = 10
 
-// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it, each of
-// the many is the time of a burst, divided by the number of its calls.
+// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it,
+// each of the many is the time of a burst, divided by the number of its calls.
 func (b *readBench) measureQuery(ctx context.Context, q query, reverse bool) (base, compared float64, err error) {
 	calls, took := []func(context.Context) error{q.base, q.compared}, [2][]float64{}
 	first := 0

@@ -114,7 +114,7 @@ func (r ReadReport) Print(w io.Writer, judged bool) error {
 	table.row("GetTicket, GetTicketStats: the time of a call with %s tickets, compared to that with %s.", thousands(r.Many), thousands(r.Few))
 	table.row("ListTickets: the time of page %s of %d tickets each, compared to that of page 1, with %s tickets.", thousands(r.Page), pageSize,
 		thousands(r.Many))
-	table.row("recording: the events a second with %s watchers, compared to those with none; \"until told\" up to when each watcher has heard of all.",
+	table.row("recording: the events a second with %s watchers, compared to those with none; \"until told\" up to when each has heard of all.",
 		thousands(r.Watchers))
 	table.row("The callers and the watchers share the machine with the service, and take from it what the last table says.")
 	table.row("Each is the median of the rounds, with the lowest and highest ratio.")

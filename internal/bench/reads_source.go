@@ -133,14 +133,15 @@ func (s *source) create(ctx context.Context, event int) error {
 	response, err := s.services[0].forwarded.TicketCreated(ctx, &ticketv1.TicketCreatedRequest{
 		Event: metadata(event, now),
 		Ticket: &ticketv1.Ticket{
-			TicketId: ticketID(number), AppId: "82662ee4-0080-4960-8b8f-000000000001", IncrementId: strconv.Itoa(number), Title: "Heizung im Bad kalt",
+			TicketId: ticketID(number), AppId: "82662ee4-0080-4960-8b8f-000000000001", IncrementId: strconv.Itoa(number),
+			Title:       "Heizung im Bad kalt",
 			Description: strings.Repeat("Seit gestern Abend bleibt der Heizkörper kalt. Bitte um Rückruf am Nachmittag. ", 4),
 			StatusText:  "waiting-for-agent", CategoryId: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001", PropertyId: property, UnitName: "3.02",
-			Channels: []string{"Property-" + property}, Labels: []string{"5e00aa01"}, Files: []string{"5e00ff01", "5e00ff02"}, CreateTime: now, UpdateTime: now,
-			Attributes: attributes,
+			Channels: []string{"Property-" + property}, Labels: []string{"5e00aa01"}, Files: []string{"5e00ff01", "5e00ff02"},
+			CreateTime: now, UpdateTime: now, Attributes: attributes,
 		},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "increment_id", "title", "description", "status_text", "category_id", "created_by",
-			"property_id", "unit_name", "channels", "labels", "files", "create_time", "update_time", "attributes"}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "increment_id", "title", "description", "status_text", "category_id",
+			"created_by", "property_id", "unit_name", "channels", "labels", "files", "create_time", "update_time", "attributes"}},
 	})
 	return refuseDuplicate(event, response.GetDuplicate(), err)
 }
@@ -156,7 +157,8 @@ var attributes = func() map[string]string {
 
 func metadata(event int, at *timestamppb.Timestamp) *ticketv1.EventMetadata {
 	// Knuth's multiplier: events have random ids at the provider.
-	return &ticketv1.EventMetadata{EventId: fmt.Sprintf("%08x-bench-%0*d", uint32(event)*2654435761, eventDigits, event), OccurTime: at, ReceiveTime: at}
+	id := fmt.Sprintf("%08x-bench-%0*d", uint32(event)*2654435761, eventDigits, event)
+	return &ticketv1.EventMetadata{EventId: id, OccurTime: at, ReceiveTime: at}
 }
 
 // eventNumber is the inverse of metadata.

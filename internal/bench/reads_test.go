@@ -132,7 +132,8 @@ func TestReadReportLinesUp(t *testing.T) {
 	report := bench.ReadReport{
 		Postgres: "PostgreSQL 99", Few: 10_000, Many: 1_000_000, Page: 1000, Watchers: 1000,
 		Ratios: []bench.Ratio{
-			{Variant: "GetTicket", Engine: bench.SQLite, Unit: "µs", AtMost: 1.5, Base: []float64{100, 100, 100}, Compared: []float64{160, 120, 160}},
+			{Variant: "GetTicket", Engine: bench.SQLite, Unit: "µs", AtMost: 1.5,
+				Base: []float64{100, 100, 100}, Compared: []float64{160, 120, 160}},
 			{Variant: "recording", Engine: bench.PostgreSQL, Unit: "/s", AtLeast: 0.7, Base: []float64{5000}, Compared: []float64{4000}},
 		},
 		Lags: []bench.Lag{{Variant: "everybody", Engine: bench.SQLite, Rate: 20, Messages: 2000, P50: time.Millisecond, P99: 2 * time.Millisecond,

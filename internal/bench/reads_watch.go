@@ -41,7 +41,8 @@ func (b *readBench) measureWatching(ctx context.Context, engine string) error {
 		{thousands(b.options.Watchers) + " watch a property each", steadyRate, b.properties(), false},
 		{thousands(b.options.Watchers) + " watch everything", crowdRate, slices.Repeat(everything, b.options.Watchers), true},
 	} {
-		if err := b.measureLag(ctx, Lag{Variant: lag.variant, Engine: engine, Rate: float64(lag.rate)}, replicas, lag.filters, lag.crowd); err != nil {
+		measured := Lag{Variant: lag.variant, Engine: engine, Rate: float64(lag.rate)}
+		if err := b.measureLag(ctx, measured, replicas, lag.filters, lag.crowd); err != nil {
 			return fmt.Errorf("%s: %w", lag.variant, err)
 		}
 	}
@@ -187,12 +188,13 @@ func (b *readBench) measureLag(ctx context.Context, lag Lag, replicas int, filte
 		return err
 	}
 	b.report.Lags = append(b.report.Lags, lag)
-	b.sayf("%s: %s, %.0f events/s: p50 %v, p99 %v", lag.Engine, lag.Variant, lag.Rate, lag.P50.Round(time.Microsecond), lag.P99.Round(time.Microsecond))
+	b.sayf("%s: %s, %.0f events/s: p50 %v, p99 %v", lag.Engine, lag.Variant, lag.Rate, lag.P50.Round(time.Microsecond),
+		lag.P99.Round(time.Microsecond))
 	return nil
 }
 
-// watch starts watchers and makes the first tickets, in whichever order is quicker. due returns of how many events the watchers are to be told,
-// all together.
+// watch starts watchers and makes the first tickets, in whichever order is quicker. due returns of how many events the watchers are to be
+// told, all together.
 func (b *readBench) watch(ctx context.Context, s *source, url string, filters []*ticketv1.TicketFilter, crowd bool,
 ) (_ *fleet, due func() int, err error) {
 	if !crowd {

@@ -31,12 +31,12 @@ type readsCommand struct {
 func (readsCommand) Help() string {
 	return `Everything goes through ticketsvc's own process, over real connections, on SQLite and, where it is installed, on PostgreSQL.
 
-GetTicket and GetTicketStats are compared between a database with few tickets and one with many, pages of ListTickets between the first and a
-late one. Two services have a database each, and are called in turns.
+GetTicket and GetTicketStats are compared between a database with few tickets and one with many, pages of ListTickets between the first
+and a late one. Two services have a database each, and are called in turns.
 
-Recording is compared between a service that nobody watches and one with a thousand streams of WatchTickets, each of a property of its own, so that
-each event goes to one of them. "Until told" is the same where the time ends when the last watcher has heard of the last event. Watchers run on the
-same machine, and what they take from it is in both figures; the last table has it apart.
+Recording is compared between a service that nobody watches and one with a thousand streams of WatchTickets, each of a property of its own,
+so that each event goes to one of them. "Until told" is the same where the time ends when the last watcher has heard of the last event: what
+can go on for ever. Watchers run on the same machine, and what they take from it is in both figures; the last table has it apart.
 
 Lags are how long after the answer to whoever recorded an event a watcher has it, at a steady rate. On PostgreSQL events are recorded by one
 replica and watched at another.

@@ -29,8 +29,8 @@ type turn struct {
 	over chan struct{}
 }
 
-// publish adds entries to the window. It returns the watchers that they may mean something to, or that wait for another place. The others that
-// wait are moved past the entries: to find out here that there is nothing to tell them costs a fraction of what it costs to wake them.
+// publish adds entries to the window. It returns the watchers that they may mean something to, or that wait for another place. The others
+// that wait are moved past the entries: to find out here that there is nothing to tell them costs a fraction of what it costs to wake them.
 func (f *Feed) publish(entries []*Entry) (due []*Watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 // ErrNotEmpty says that the database has tickets already.
 var ErrNotEmpty = errors.New("the database is not empty: name a new one")
 
-// Database makes the tickets from number 0 to n-1 in a new database, which it makes ready for ticketsvc first. Errors: [ErrNotEmpty], those of
-// the stores' Open, the engine's, and ctx's. After an error the database is to be thrown away.
+// Database makes the tickets from number 0 to n-1 in a new database, which it makes ready for ticketsvc first. Errors: [ErrNotEmpty], those
+// of the stores' Open, the engine's, and ctx's. After an error the database is to be thrown away.
 func Database(ctx context.Context, database databaseurl.URL, n int) error {
 	if database.PostgresURL != "" {
 		return fillPostgres(ctx, database.PostgresURL, n)
@@ -27,8 +27,8 @@ func Database(ctx context.Context, database databaseurl.URL, n int) error {
 }
 
 // columns are those of a ticket's row, the same on both engines.
-var columns = []string{"ticket_id", "status", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time", "waiting_since",
-	"stamps", "content"}
+var columns = []string{"ticket_id", "status", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time",
+	"waiting_since", "stamps", "content"}
 
 // values returns the row of a ticket. Its texts are plain, so they are the same on both engines.
 func values(number int) []any {
@@ -37,6 +37,6 @@ func values(number int) []any {
 	record.Apply(&change)
 	content, stamps := ticketcodec.MarshalRecord(record)
 	t := &record.Ticket
-	return []any{t.ID, int32(t.Status), t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(), t.UpdateTime.SortableText(),
-		t.WaitingSince().SortableText(), stamps, content}
+	return []any{t.ID, int32(t.Status), t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(),
+		t.UpdateTime.SortableText(), t.WaitingSince().SortableText(), stamps, content}
 }

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
 // tickets is more than a batch of the filling, and so many that a list has several pages.
-const tickets = 5000
+const tickets = 1500
 
 // open opens a store, which is closed at the end of the test.
 func open[S ticket.Store](t *testing.T, how func(context.Context, string) (S, error), name string) ticket.Store {
@@ -103,7 +103,8 @@ func compareReads(t *testing.T, got, want ticket.Store) {
 	t.Helper()
 	example := fill.Change(0).Values
 	for _, filter := range []ticket.Filter{
-		{}, {Statuses: []ticket.Status{ticket.StatusWaitingForAgent}}, {AppIDs: []string{example.AppID}, CategoryIDs: []string{example.CategoryID}},
+		{}, {Statuses: []ticket.Status{ticket.StatusWaitingForAgent}},
+		{AppIDs: []string{example.AppID}, CategoryIDs: []string{example.CategoryID}},
 		{Unassigned: true}, {AssignedTo: fill.Change(1).Values.AssignedTo}, {PropertyIDs: []string{example.PropertyID}},
 		{UpdatedAfter: fill.Change(tickets / 2).Values.UpdateTime},
 	} {

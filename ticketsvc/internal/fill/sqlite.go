@@ -13,7 +13,7 @@ import (
 )
 
 // sqliteBatch is how many tickets a transaction writes.
-const sqliteBatch = 4096
+const sqliteBatch = 1024
 
 func fillSQLite(ctx context.Context, path string, n int) (err error) {
 	store, err := sqlite.Open(ctx, path)

@@ -6,8 +6,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// What the tickets have in common with others: so many values there are, however many tickets, but for properties, which have so many tickets
-// each.
+// What the tickets have in common with others: so many values there are, however many tickets, but for properties, which have so many
+// tickets each.
 const (
 	apps              = 5
 	categories        = 40

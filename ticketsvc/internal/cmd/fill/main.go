@@ -17,8 +17,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/fill"
 )
 
-const description = `Makes a new database for ticketsvc, with very many tickets, faster than recording their events would: the log stays empty. It is for
-benchmarks of reading. The same number of tickets always gives the same ones.`
+const description = `Makes a new database for ticketsvc, with very many tickets, faster than recording their events would: the log stays
+empty. It is for benchmarks of reading. The same number of tickets always gives the same ones.`
 
 type commandLine struct {
 	DatabaseURL string `name:"database-url" env:"FILL_DATABASE_URL" required:"" placeholder:"URL" help:"The database, as ticketsvc takes it: sqlite:<path>, or postgres://user@host:5432/database. A password is best in the environment."`
@@ -44,7 +44,8 @@ const (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var line commandLine
 	helped := false
-	parser, err := kong.New(&line, kong.Name("fill"), kong.Description(description), kong.Writers(stdout, stdout), kong.Exit(func(int) { helped = true }))
+	parser, err := kong.New(&line, kong.Name("fill"), kong.Description(description), kong.Writers(stdout, stdout),
+		kong.Exit(func(int) { helped = true }))
 	if err == nil {
 		_, err = parser.Parse(args)
 	}
