@@ -343,7 +343,7 @@ func (b *bench) measure(ctx context.Context, part Part, services []service, prof
 		return err
 	}
 	for _, m := range meters {
-		if err := b.report.addUse(m, events); err != nil {
+		if err := b.report.Uses.add(m, events); err != nil {
 			return err
 		}
 	}

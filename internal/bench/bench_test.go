@@ -286,7 +286,7 @@ func TestReportJudges(t *testing.T) {
 	if !met.Met() || missed.Met() {
 		t.Errorf("met %v, missed %v: want the lower median of the pairwise ratios to decide", met.Met(), missed.Met())
 	}
-	report := bench.Report{Comparisons: []bench.Comparison{met, missed}, Uses: []bench.Use{{Process: "p", During: part}}}
+	report := bench.Report{Comparisons: []bench.Comparison{met, missed}, Uses: bench.Uses{{Process: "p", During: part}}}
 	if report.Met() {
 		t.Error("a report with a missed target is met")
 	}
@@ -300,7 +300,7 @@ func TestReportLinesUp(t *testing.T) {
 	microsecond := []time.Duration{time.Microsecond}
 	report := bench.Report{
 		Comparisons: []bench.Comparison{{Part: accept, Bare: []float64{100}, Rates: []float64{20}}},
-		Uses: []bench.Use{
+		Uses: bench.Uses{
 			{During: accept, Process: "gateway", Measured: true, CPUPerEvent: microsecond, ResidentBytes: 1 << 20, PeakResidentBytes: 2 << 20},
 			{During: accept, Process: "PostgreSQL", Measured: true, CPUPerEvent: microsecond},
 			{During: bare, Process: "bare handler"},

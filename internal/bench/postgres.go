@@ -87,15 +87,21 @@ func (p *postgres) describe(ctx context.Context) (about string, err error) {
 
 // inDatabase calls f with the URL of a new database, which it drops afterwards. After an error of f it stays, since the server ends then.
 func (p *postgres) inDatabase(ctx context.Context, f func(url string) error) error {
-	p.databases++
-	name := fmt.Sprintf("bench_%d", p.databases)
-	if err := p.execute(ctx, "CREATE DATABASE "+name); err != nil {
+	name, err := p.newDatabase(ctx)
+	if err != nil {
 		return err
 	}
 	if err := f(p.server.URL(name)); err != nil {
 		return err
 	}
 	return p.execute(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+}
+
+// newDatabase makes a database, and returns its name.
+func (p *postgres) newDatabase(ctx context.Context) (name string, err error) {
+	p.databases++
+	name = fmt.Sprintf("bench_%d", p.databases)
+	return name, p.execute(ctx, "CREATE DATABASE "+name)
 }
 
 func (p *postgres) execute(ctx context.Context, statement string) error {

@@ -19,7 +19,7 @@ type Report struct {
 	Postgres               string
 	Requests, RequestBytes int
 	Comparisons            []Comparison
-	Uses                   []Use
+	Uses                   Uses
 }
 
 // Part is one thing that is measured once in each round.
@@ -89,6 +89,9 @@ type Use struct {
 	ResidentBytes, PeakResidentBytes int64
 }
 
+// Uses is what processes used, in the order in which it was measured.
+type Uses []Use
+
 // Met tells whether every target is met.
 func (r Report) Met() bool {
 	return !slices.ContainsFunc(r.Comparisons, func(c Comparison) bool { return !c.Met() })
@@ -134,19 +137,19 @@ func usageOf(pids ...int) func() (process.Usage, error) {
 	}
 }
 
-// addUse notes what a process has used since its meter was made, for this many events.
-func (r *Report) addUse(m meter, events int) error {
+// add notes what a process has used since its meter was made, for this many events.
+func (all *Uses) add(m meter, events int) error {
 	now, err := m.read()
 	measured := !errors.Is(err, process.ErrNotMeasured)
 	if err != nil && measured {
 		return fmt.Errorf("reading what %s used: %w", m.process, err)
 	}
-	i := slices.IndexFunc(r.Uses, func(u Use) bool { return u.During == m.during && u.Process == m.process })
+	i := slices.IndexFunc(*all, func(u Use) bool { return u.During == m.during && u.Process == m.process })
 	if i < 0 {
-		i = len(r.Uses)
-		r.Uses = append(r.Uses, Use{During: m.during, Process: m.process, Measured: measured})
+		i = len(*all)
+		*all = append(*all, Use{During: m.during, Process: m.process, Measured: measured})
 	}
-	u := &r.Uses[i]
+	u := &(*all)[i]
 	u.CPUPerEvent = append(u.CPUPerEvent, (now.CPU-m.before.CPU)/time.Duration(max(1, events)))
 	u.ResidentBytes = max(u.ResidentBytes, now.ResidentBytes)
 	u.PeakResidentBytes = max(u.PeakResidentBytes, now.PeakResidentBytes)
@@ -155,9 +158,8 @@ func (r *Report) addUse(m meter, events int) error {
 
 // Print writes the report as aligned tables. judged tells whether the targets count: a short run is too noisy for a verdict.
 func (r Report) Print(w io.Writer, judged bool) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	// The table keeps its rows until it is flushed, so that only Flush can fail.
-	row := func(format string, values ...any) { _, _ = fmt.Fprintf(table, format+"\n", values...) }
+	table := newTable(w)
+	row := table.row
 	row("%v", r.Machine)
 	if r.Postgres != "" {
 		row("%s", r.Postgres)
@@ -168,18 +170,31 @@ func (r Report) Print(w io.Writer, judged bool) error {
 	for _, c := range r.Comparisons {
 		ratios := c.Ratios()
 		row("%s\t%.0f\t%.0f\t%.2f\t%.2f–%.2f\t%s\t%s", c.columns(), median(c.Rates), median(c.Bare),
-			median(ratios), ratios[0], ratios[len(ratios)-1], c.targetText(), c.verdict(judged))
+			median(ratios), ratios[0], ratios[len(ratios)-1], c.targetText(), verdict(judged && c.Target > 0, c.Met()))
 	}
+	r.Uses.print(row)
+	return table.Flush()
+}
+
+// table aligns rows of texts with tabs between.
+type table struct{ *tabwriter.Writer }
+
+func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+// row adds a row. It is kept until the table is flushed, so that only Flush can fail.
+func (t table) row(format string, values ...any) { _, _ = fmt.Fprintf(t, format+"\n", values...) }
+
+// print adds an empty row and a table.
+func (all Uses) print(row func(format string, values ...any)) {
 	row("")
 	row("%s\tprocess\tCPU/event\tmemory at the end\tpeak memory", partHeads)
-	for i, u := range r.Uses {
+	for i, u := range all {
 		part := u.During.columns()
-		if i > 0 && r.Uses[i-1].During == u.During {
+		if i > 0 && all[i-1].During == u.During {
 			part = noPart
 		}
 		row("%s\t%s\t%s\t%s\t%s", part, u.Process, u.cpuText(), memoryText(u.ResidentBytes), memoryText(u.PeakResidentBytes))
 	}
-	return table.Flush()
 }
 
 func (c Comparison) targetText() string {
@@ -189,11 +204,11 @@ func (c Comparison) targetText() string {
 	return fmt.Sprintf("≥ %.2f", c.Target)
 }
 
-func (c Comparison) verdict(judged bool) string {
+func verdict(judged, met bool) string {
 	switch {
-	case !judged || c.Target == 0:
+	case !judged:
 		return "not judged"
-	case c.Met():
+	case met:
 		return "met"
 	default:
 		return "MISSED"

@@ -41,6 +41,9 @@ Examples:
   Does everything still work? (half a minute, no verdict)
     bench --gateway bin/gateway --ticketsvc bin/ticketsvc --quick
 
+  What callers of ticketsvc wait for (reads --help tells more):
+    bench reads --ticketsvc bin/ticketsvc --fill bin/fill
+
   How noisy is this machine? The bare handler against itself:
     bench --noise
 
@@ -50,8 +53,9 @@ Examples:
 The exit status is 0 when every target is met, 1 when one is missed or something failed, 2 for wrong usage.`
 
 type commandLine struct {
-	Run  runCommand  `cmd:"" default:"withargs" help:"Measure. This is what is done without a command."`
-	Bare bareCommand `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
+	Run   runCommand   `cmd:"" default:"withargs" help:"Measure. This is what is done without a command."`
+	Reads readsCommand `cmd:"" help:"Measure what callers of ticketsvc wait for."`
+	Bare  bareCommand  `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
 }
 
 type runCommand struct {
@@ -107,16 +111,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = io.Copy(stdout, &help)
 		return exitMet
 	}
-	if err == nil && selected.Selected().Name == "run" {
-		err = line.Run.check()
+	if err == nil {
+		switch selected.Selected().Name {
+		case "run":
+			err = line.Run.check()
+		case "reads":
+			err = line.Reads.check()
+		}
 	}
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "bench: %v\nRun bench --help to see what can be set.\n", err)
 		return exitUsage
 	}
-	if selected.Selected().Name == "bare" {
+	switch selected.Selected().Name {
+	case "bare":
 		err = bench.ServeBare(ctx, line.Bare.Address, line.Bare.Secret)
-	} else {
+	case "reads":
+		err = line.Reads.measure(ctx, stdout, stderr)
+	default:
 		err = line.Run.measure(ctx, stdout, stderr)
 	}
 	if err != nil {
@@ -184,14 +196,20 @@ func (c *runCommand) measure(ctx context.Context, stdout, stderr io.Writer) erro
 	return err
 }
 
-// findPostgres tells whether to measure on PostgreSQL, which find looks for. leftOut is what to say when it is left out though nobody
-// wanted that.
 func (c *runCommand) findPostgres(find func() (string, error)) (measured bool, leftOut string, err error) {
-	if c.Noise || c.Postgres != nil && !*c.Postgres {
+	if c.Noise {
+		return false, "", nil
+	}
+	return findPostgres(c.Postgres, find)
+}
+
+// findPostgres is the same for a wish, which is nil when nobody said anything.
+func findPostgres(wanted *bool, find func() (string, error)) (measured bool, leftOut string, err error) {
+	if wanted != nil && !*wanted {
 		return false, "", nil
 	}
 	_, err = find()
-	if errors.Is(err, postgresserver.ErrNotInstalled) && c.Postgres == nil {
+	if errors.Is(err, postgresserver.ErrNotInstalled) && wanted == nil {
 		return false, fmt.Sprintf("\n*** LEFT OUT: everything on PostgreSQL. %v\n\n", err), nil
 	}
 	return err == nil, "", err

@@ -78,11 +78,25 @@ func TestWrongUsage(t *testing.T) {
 		"too long there":     {"--noise", "--sustained-postgres", "2m"},
 		"noise and database": {"--noise", "--postgres"},
 		"unknown":            {"--nosie"},
+		"reads of nothing":   {"reads"},
+		"few are more":       {"reads", "--ticketsvc", "x", "--fill", "y", "--few", "20000", "--many", "10000", "--page", "2"},
+		"no such page":       {"reads", "--ticketsvc", "x", "--fill", "y", "--many", "10000"},
+		"too many watchers":  {"reads", "--ticketsvc", "x", "--fill", "y", "--watchers", "5000"},
+		"no time":            {"reads", "--ticketsvc", "x", "--fill", "y", "--paced", "0s"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := run(t.Context(), args, &stdout, &stderr); status != 2 || stderr.Len() == 0 {
 			t.Errorf("%s: status %d, want 2 and a reason\n%s", name, status, &stderr)
 		}
+	}
+}
+
+func TestAFailureOfReadsIsReported(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	args := []string{"reads", "--quick", "--no-postgres", "--ticketsvc", "missing-ticketsvc", "--fill", "missing-fill", "--dir", t.TempDir()}
+	if status := run(t.Context(), args, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), "missing-fill") {
+		t.Errorf("status %d, want 1\n%s%s", status, &stdout, &stderr)
 	}
 }
 
