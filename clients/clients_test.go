@@ -28,13 +28,14 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/buildtest"
 	"github.com/ticketbridge/ticketbridge/internal/clienttest"
 	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
 // programs are the clients, by their language: what each is run with, made ready.
 var programs = map[string]func(t *testing.T) []string{
-	"Go": func(*testing.T) []string { return []string{filepath.Join(binaries, "go")} },
+	"Go": func(t *testing.T) []string { return []string{commands.Path(t, "go")} },
 	"TypeScript": func(t *testing.T) []string {
 		node, folder := clienttest.Node(t)
 		return []string{node, filepath.Join(folder, "dist", "src", "main.js")}
@@ -51,28 +52,9 @@ const adminToken, readerToken = "hush-of-the-operators", "hush-of-a-reader"
 // bound is how long anything may take on a busy machine. The clients' own pauses are a few seconds here.
 const bound = time.Minute
 
-// binaries is the folder with ticketsvc and the client in Go, built once for all tests.
-var binaries string
+var commands = buildtest.New("ticketsvc/cmd/ticketsvc", "clients/go")
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "ticketbridge-clients-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	build := exec.Command("go", "build", "-o", folder+"/", "github.com/ticketbridge/ticketbridge/ticketsvc/cmd/ticketsvc",
-		"github.com/ticketbridge/ticketbridge/clients/go")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building ticketsvc and the client in Go:", err)
-		return 1
-	}
-	binaries = folder
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(commands.Main(m).Run()) }
 
 // world is a ticketsvc, and a client that keeps a copy of its tickets.
 type world struct {
@@ -92,7 +74,7 @@ func newWorld(t *testing.T, program []string) *world {
 	w := &world{folder: t.TempDir(), url: "http://" + address, program: program}
 	mustWrite(t, w.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
 	mustWrite(t, w.path("token"), "not-the-right-one\n")
-	w.ticketsvc = mustStart(t, process.Command{Path: filepath.Join(binaries, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
+	w.ticketsvc = mustStart(t, process.Command{Path: commands.Path(t, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
 		ReadyURL: "http://" + admin + "/readyz", Env: []string{"TICKETSVC_LISTEN=" + address, "TICKETSVC_ADMIN_LISTEN=" + admin,
 			"TICKETSVC_DATABASE_URL=sqlite:" + w.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + w.path("tokens")}})
 	t.Cleanup(func() { w.ticketsvc.Kill() })

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv("TICKETSVC_LISTEN") != "":
 		serve = serveTicketsvc
 	default:
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(commands.Main(m))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

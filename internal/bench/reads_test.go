@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,20 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
+	"github.com/ticketbridge/ticketbridge/internal/buildtest"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 )
+
+var commands = buildtest.New("ticketsvc/cmd/ticketsvc", "ticketsvc/internal/cmd/fill")
 
 // readOptions returns those of a short run, on the real service: who answers these calls can't be played.
 func readOptions(t *testing.T) bench.ReadOptions {
 	t.Helper()
-	folder := t.TempDir()
-	const module = "github.com/ticketbridge/ticketbridge/"
-	build := exec.Command("go", "build", "-o", folder+"/", module+"ticketsvc/cmd/ticketsvc", module+"ticketsvc/internal/cmd/fill")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	return bench.ReadOptions{
-		Ticketsvc: filepath.Join(folder, "ticketsvc"), Fill: filepath.Join(folder, "fill"), Dir: filepath.Join(t.TempDir(), "dir"),
+		Ticketsvc: commands.Path(t, "ticketsvc"), Fill: commands.Path(t, "fill"), Dir: filepath.Join(t.TempDir(), "dir"),
 		Few: 1000, Many: 2000, Page: 3, Rounds: 2, Calls: 4, Watchers: 3, Writing: 50 * time.Millisecond, Paced: 100 * time.Millisecond,
 		Progress: io.Discard,
 	}

@@ -118,7 +118,8 @@ func (s *system) expectErased(t *testing.T, id string) {
 	}
 }
 
-// held returns which of these texts are in any column of any of ticketsvc's tables.
+// held returns which of these texts are in any column of any of ticketsvc's tables, in whatever case: the index of words has them in
+// lower case.
 func (s *system) held(t *testing.T, texts []string) []string {
 	t.Helper()
 	var all strings.Builder
@@ -129,7 +130,7 @@ func (s *system) held(t *testing.T, texts []string) []string {
 	}
 	var held []string
 	for _, text := range texts {
-		if strings.Contains(all.String(), text) {
+		if strings.Contains(strings.ToLower(all.String()), strings.ToLower(text)) {
 			held = append(held, text)
 		}
 	}

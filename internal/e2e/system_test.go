@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,35 +22,16 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/buildtest"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
 const secret = "a secret of the tests"
 
-// binaries is the folder with the services, built once for all tests.
-var binaries string
+var commands = buildtest.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator")
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(postgrestest.Main(m))) }
-
-func buildAndRun(m interface{ Run() int }) int {
-	folder, err := os.MkdirTemp("", "ticketbridge-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	build := exec.Command("go", "build", "-o", folder+"/",
-		"github.com/ticketbridge/ticketbridge/gateway/cmd/gateway", "github.com/ticketbridge/ticketbridge/ticketsvc/cmd/ticketsvc",
-		"github.com/ticketbridge/ticketbridge/internal/cmd/simulator")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the services:", err)
-		return 1
-	}
-	binaries = folder
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(commands.Main(postgrestest.Main(m)).Run()) }
 
 // service is one of the two, with the address at which others reach it.
 type service struct {
@@ -130,7 +110,7 @@ func newSystem(t *testing.T, extra ...string) *system {
 	path := func(service string) string { return filepath.Join(folder, service+".db") }
 	s := startSystem(t, folder, 1, append(extra, "TICKETSVC_DATABASE_URL=sqlite:"+path("ticketsvc"),
 		"GATEWAY_DATABASE_URL=sqlite:"+path("gateway")))
-	s.driver, s.listTables = "sqlite", "SELECT name FROM sqlite_schema WHERE type = 'table'"
+	s.driver, s.listTables = "sqlite", "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
 	s.source = func(service string) string { return "file:" + path(service) + "?mode=ro&_pragma=busy_timeout(5000)" }
 	return s
 }
@@ -188,7 +168,7 @@ func (s *system) start(t *testing.T, name string, number int, address, admin str
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
-	p, err := process.Start(ctx, process.Command{Path: filepath.Join(binaries, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"})
+	p, err := process.Start(ctx, process.Command{Path: commands.Path(t, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"})
 	if err != nil {
 		t.Error(err)
 		return nil
