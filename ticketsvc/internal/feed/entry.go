@@ -19,6 +19,9 @@ type Entry struct {
 	rendering sync.Once
 	rendered  any
 
+	// words returns the ticket's words, which are made once.
+	words func() string
+
 	// lookingBack is held by whoever finds out what the ticket was like before the event.
 	lookingBack chan struct{}
 	before      atomic.Pointer[before]
@@ -31,7 +34,7 @@ type before struct {
 }
 
 func newEntry(e ticket.Entry, seen ticket.Mark) *Entry {
-	return &Entry{Entry: e, Seen: seen, lookingBack: make(chan struct{}, 1)}
+	return &Entry{Entry: e, Seen: seen, lookingBack: make(chan struct{}, 1), words: sync.OnceValue(func() string { return e.Ticket.Words() })}
 }
 
 // dropErased replaces the entries of tickets that are erased by what is left of them, and returns how much smaller they are together. The

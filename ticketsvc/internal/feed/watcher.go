@@ -63,6 +63,7 @@ type Message struct {
 type Watcher struct {
 	feed     *Feed
 	filter   ticket.Filter
+	matcher  ticket.Matcher
 	concern  ticket.Concern
 	place    Place
 	replaced <-chan struct{}
@@ -102,7 +103,9 @@ var (
 //
 // Errors: [ErrPlace], [ErrFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
 func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
-	w := &Watcher{feed: f, filter: filter, concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat)}
+	w := &Watcher{
+		feed: f, filter: filter, matcher: filter.Matcher(), concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat),
+	}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
 		return nil, err
@@ -357,7 +360,7 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return Erased, nil
 	case e.Ticket == nil:
 		return Heartbeat, nil // Its erasure comes later.
-	case w.filter.Matches(e.Ticket):
+	case w.matcher.Matches(e.Ticket, e.words):
 		return Change, nil
 	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
 		return Heartbeat, nil
@@ -380,7 +383,7 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return NoLongerMatches, nil
 	case err != nil:
 		return 0, err
-	case w.filter.Matches(before):
+	case w.matcher.Matches(before, before.Words):
 		return NoLongerMatches, nil
 	default:
 		return Heartbeat, nil

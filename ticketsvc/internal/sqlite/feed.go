@@ -128,7 +128,7 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 			return l.readRows(ctx, page, nil, where, " ORDER BY ticket_id")
 		}
 		// The index of words would be read as a whole in each part.
-		skim := &skim{filter: &filter, worthWhile: walkStride}
+		skim := &skim{matcher: filter.Matcher(), worthWhile: walkStride}
 		err = l.readRows(ctx, page, skim, where, " ORDER BY ticket_id")
 		if skim.ended {
 			last = skim.last

@@ -23,7 +23,7 @@ const (
 // that have them, and goes through the index of the list's order for these.
 func (l list) search(ctx context.Context, filter *ticket.Filter, words []string, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
-	if err := l.read(ctx, page, &skim{filter: filter, worthWhile: 64}); err != nil || page.More() {
+	if err := l.read(ctx, page, &skim{matcher: filter.Matcher(), worthWhile: 64}); err != nil || page.More() {
 		return page, err
 	}
 	query := matching(words)
@@ -52,7 +52,7 @@ func (c *conditions) addWords(words []string) {
 
 // skim is the look at the first tickets of a list for those that match.
 type skim struct {
-	filter *ticket.Filter
+	matcher ticket.Matcher
 	// worthWhile is among how many tickets one is to match: where fewer do, the skim ends.
 	worthWhile         int
 	seen, found, bytes int
@@ -72,7 +72,7 @@ func (s *skim) matches(t *ticket.Ticket, bytes int) bool {
 	s.last = t.ID
 	s.seen++
 	s.bytes += bytes
-	if !s.filter.Matches(t) {
+	if !s.matcher.Matches(t, t.Words) {
 		return false
 	}
 	s.found++

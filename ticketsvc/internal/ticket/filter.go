@@ -87,8 +87,24 @@ func (f *Filter) checkText(field string, violations *Violations) {
 	}
 }
 
-// Matches tells whether the filter selects t.
+// Matches tells whether the filter selects t. Whoever looks at many tickets asks a [Matcher].
 func (f *Filter) Matches(t *Ticket) bool {
+	m := f.Matcher()
+	return m.Matches(t, t.Words)
+}
+
+// Matcher is a filter whose text is taken apart. It is safe for concurrent use.
+type Matcher struct {
+	filter Filter
+	words  []string
+}
+
+// Matcher returns what matches as the filter does.
+func (f *Filter) Matcher() Matcher { return Matcher{filter: *f, words: f.Words()} }
+
+// Matches tells whether the filter selects t. It calls words, which returns those of t, only where it depends on them.
+func (m *Matcher) Matches(t *Ticket, words func() string) bool {
+	f := &m.filter
 	return isOneOf(f.Statuses, t.Status) &&
 		isOneOf(f.AppIDs, t.AppID) &&
 		isOneOf(f.CategoryIDs, t.CategoryID) &&
@@ -97,7 +113,7 @@ func (f *Filter) Matches(t *Ticket) bool {
 		(!f.Unassigned || t.AssignedTo == "") &&
 		(!f.UpdatedAfter.Set || t.UpdateTime.Compare(f.UpdatedAfter) >= 0) &&
 		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0) &&
-		f.matchesText(t)
+		(len(m.words) == 0 || hasWords(words(), m.words))
 }
 
 // Concern says which events can change whether a filter selects their tickets.

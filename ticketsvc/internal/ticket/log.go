@@ -66,7 +66,8 @@ func NewWalkPage(filter Filter, page *PageBuilder, bound string) WalkPage {
 	if page.More() {
 		bound = tickets[len(tickets)-1].ID
 	}
-	matching := slices.DeleteFunc(tickets, func(t Ticket) bool { return !filter.Matches(&t) })
+	matcher := filter.Matcher()
+	matching := slices.DeleteFunc(tickets, func(t Ticket) bool { return !matcher.Matches(&t, t.Words) })
 	return WalkPage{Tickets: matching, Last: bound}
 }
 

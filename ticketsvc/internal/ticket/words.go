@@ -37,12 +37,10 @@ func (f *Filter) Words() []string {
 	return normal(strings.Fields(string(appendWords(nil, f.Text))))
 }
 
-func (f *Filter) matchesText(t *Ticket) bool {
-	if f.Text == "" {
-		return true
-	}
-	has := " " + t.Words()
-	for _, word := range f.Words() {
+// hasWords tells whether each of words is the beginning of one of those that a ticket has.
+func hasWords(has string, words []string) bool {
+	has = " " + has
+	for _, word := range words {
 		if !strings.Contains(has, " "+word) {
 			return false
 		}

@@ -112,7 +112,9 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
-	filter.Check("filter", violations)
+	if filter.Check("filter", violations); violations.Err() != nil {
+		return filter // It may be as large as a request, and is refused.
+	}
 	return filter.Normal()
 }
 

@@ -134,3 +134,16 @@ func TestTicketIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestAFilterThatIsRefusedCostsNothing has one as large as a request may be: to put its words and ids in order would take seconds.
+func TestAFilterThatIsRefusedCostsNothing(t *testing.T) {
+	t.Parallel()
+	text, ids := strings.Repeat("Heizung KALT ", 100), slices.Repeat([]string{"b", "a"}, 100)
+	filter, err := ticketpb.ToFilter(&ticketv1.TicketFilter{Text: text, AppIds: ids})
+	if diff := cmp.Diff([]string{"filter.app_ids", "filter.text"}, violated(t, err)); diff != "" {
+		t.Error(diff)
+	}
+	if filter.Text != text || len(filter.AppIDs) != len(ids) {
+		t.Errorf("a text of %d bytes and %d ids are left, want that nobody looked at what they say", len(filter.Text), len(filter.AppIDs))
+	}
+}
