@@ -13,7 +13,7 @@ import (
 // Entry is an entry of the log, which all watchers share that come to it.
 type Entry struct {
 	ticket.Entry
-	// Seen is the last place of the log when its ticket was read, or later.
+	// Seen is the last place of the log when its ticket was read, or found to be erased, or later.
 	Seen ticket.Mark
 
 	rendering sync.Once
@@ -38,15 +38,15 @@ func newEntry(e ticket.Entry, seen ticket.Mark) *Entry {
 }
 
 // dropErased replaces the entries of tickets that are erased by what is left of them, and returns how much smaller they are together. The
-// entries themselves are shared, and stay as they are.
-func dropErased(entries []*Entry, erased map[string]bool) (bytes int) {
+// entries themselves are shared, and stay as they are. seen is a place of the log behind the erasures.
+func dropErased(entries []*Entry, erased map[string]bool, seen ticket.Mark) (bytes int) {
 	for i, e := range entries {
 		if !erased[e.Event.TicketID] || e.Event.Name == ticket.Erased {
 			continue
 		}
 		event := e.Event
 		event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
-		entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, e.Mark)
+		entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, seen)
 		bytes += e.Bytes
 	}
 	return bytes

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,6 +17,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
+
+// Properties are checked this many times, unless the command line says otherwise: it is parsed later.
+func init() {
+	if err := flag.Set("rapid.checks", "2500"); err != nil {
+		panic(err)
+	}
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -67,12 +75,19 @@ func (m *memory) add(c ticket.Change) {
 	m.changes, m.nonces = append(m.changes, c), append(m.nonces, lastNonce.Add(1))
 }
 
-// backup returns the log as it is, apart from it. There have been no erasures.
+// backup returns the log as it is, apart from it.
 func (m *memory) backup() *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := newMemory()
-	b.record(slices.Clone(m.changes)...)
+	b.deaf = m.deaf
+	for _, c := range m.changes {
+		if c.Name == ticket.Erased {
+			b.erase(c.TicketID)
+		} else {
+			b.record(c)
+		}
+	}
 	b.nonces = slices.Clone(m.nonces)
 	return b
 }

@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -86,6 +87,11 @@ type copier struct {
 	told     map[int64]bool
 }
 
+// startAgain drops the copy.
+func (c *copier) startAgain() {
+	*c = copier{log: c.log, filter: c.filter, tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}
+}
+
 // take takes a message over into the copy, and returns what is wrong with it.
 func (c *copier) take(m feed.Message) error {
 	c.place = &m.Place
@@ -151,24 +157,50 @@ func (c *copier) first() int64 {
 	return first
 }
 
-// TestACopyFollows has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows.
+// TestACopyFollows has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows, or is replaced
+// by a backup of itself.
 func TestACopyFollows(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			log := newMemory()
 			log.deaf = rapid.Bool().Draw(t, "no hints")
+			backup := log.backup()
 			var feeds [2]*feed.Feed
-			for i := range feeds {
-				feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) }, func() {}, neverBusy)
-				defer feeds[i].Close()
+			open := func() {
+				for i := range feeds {
+					feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) }, func() {}, neverBusy)
+				}
 			}
-			c := &copier{log: log, filter: drawFilter(t), tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}
+			open()
+			c := &copier{log: log, filter: drawFilter(t)}
+			c.startAgain()
 			var w *feed.Watcher
+			restored := false
+			cutOff := func() {
+				if w != nil {
+					w.Close()
+					w = nil
+				}
+			}
+			closeAll := func() {
+				cutOff()
+				for _, f := range feeds {
+					if size, waiting, busy := f.Members(); size != 0 || waiting != 0 || busy != 0 {
+						t.Errorf("without watchers there are %d in groups, %d that wait and %d that are busy", size, waiting, busy)
+					}
+					f.Close()
+				}
+			}
+			defer func() { closeAll() }()
 			next := func() {
-				if w == nil {
+				for w == nil {
 					var err error
-					if w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), c.filter, c.place); err != nil {
+					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), c.filter, c.place)
+					switch {
+					case errors.Is(err, feed.ErrPlace) && restored:
+						c.startAgain()
+					case err != nil:
 						t.Fatal(err)
 					}
 				}
@@ -182,7 +214,7 @@ func TestACopyFollows(t *testing.T) {
 			}
 			events := 0
 			for range rapid.IntRange(1, 40).Draw(t, "steps") {
-				switch rapid.IntRange(0, 9).Draw(t, "step") {
+				switch rapid.IntRange(0, 12).Draw(t, "step") {
 				case 0, 1, 2, 3:
 					for range rapid.IntRange(1, 3).Draw(t, "events") {
 						events++
@@ -191,26 +223,26 @@ func TestACopyFollows(t *testing.T) {
 				case 4:
 					log.erase(drawTicketID(t))
 				case 5:
-					if w != nil {
-						w.Close()
-						w = nil
-					}
+					cutOff()
 				case 6:
+					backup = log.backup()
+				case 7:
+					if rapid.IntRange(0, 2).Draw(t, "restored") > 0 {
+						continue
+					}
+					closeAll()
+					log, restored = backup.backup(), true
+					c.log = log
+					open()
+				case 8:
 					time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(t, "milliseconds")) * time.Millisecond)
 				default:
 					next()
 				}
 			}
-			for c.place == nil || c.place.Walking || c.place.Mark.Sequence < log.length() {
+			// Once in any case: the place may be one of another log.
+			for next(); c.place.Walking || c.place.Mark.Sequence < log.length(); {
 				next()
-			}
-			if w != nil {
-				w.Close()
-			}
-			for _, f := range feeds {
-				if size, waiting, busy := f.Members(); size != 0 || waiting != 0 || busy != 0 {
-					t.Fatalf("without watchers there are %d in groups, %d that wait and %d that are busy", size, waiting, busy)
-				}
 			}
 			if err := c.check(); err != nil {
 				t.Fatal(err)

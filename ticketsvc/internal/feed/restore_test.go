@@ -75,3 +75,26 @@ func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
 	}
 	expectNoPlace(t, restoredInWalk, m.Place)
 }
+
+// Nor is what a watcher was not told: its filter looks at a ticket as it is when it is read.
+func TestALogThatLacksWhyATicketWasPassedOverIsAnotherLog(t *testing.T) {
+	t.Parallel()
+	notClosed := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified}}
+	log := newMemory()
+	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
+	restored := log.backup()
+	log.record(updated("c", "t", "closed"))
+	behind := mustWatch(t, newFeed(t, log, feed.DefaultLimits()), notClosed, &feed.Place{})
+	expectNoPlace(t, restored, expect(t, behind, "t leaves by b").Place)
+
+	inWalk := newMemory()
+	inWalk.record(updated("a", "t", "open"))
+	restored = inWalk.backup()
+	walking := mustWatch(t, newFeed(t, inWalk, feed.DefaultLimits()), notClosed, nil)
+	inWalk.record(updated("b", "t", "closed"))
+	m, err := walking.Next(t.Context())
+	if err != nil || m.Kind != feed.Heartbeat || m.Place.Mark.Sequence != 1 {
+		t.Fatalf("%q at %+v, %v; want that the walk is over", said(m), m.Place, err)
+	}
+	expectNoPlace(t, restored, m.Place)
+}

@@ -17,8 +17,8 @@ const handful = 64
 type Place struct {
 	// Mark is the last place of the log that the watcher has dealt with; in the walk, the last one when the walk began.
 	Mark ticket.Mark
-	// Seen is the last place of the log of which the watcher can have been told, since tickets come as they are when they are read. It is not
-	// before Mark.
+	// Seen is the last place of the log that can have had a part in what the watcher was told and in what it was not told, since tickets are
+	// told and passed over as they are when they are read. It is not before Mark.
 	Seen ticket.Mark
 	// Walking tells whether the watcher is in the walk over all tickets.
 	Walking bool
@@ -75,8 +75,6 @@ type Watcher struct {
 	erasures int64
 	// buffer is what entries of the window are taken into.
 	buffer [handful]*Entry
-	// seen is the last place of the log when tickets were read, or later.
-	seen ticket.Mark
 	// walked is how far the walk has been read: up to this ticket, or to its end.
 	walked   string
 	walkRead bool
@@ -237,14 +235,20 @@ func (w *Watcher) forgetErased() {
 	f.mu.Lock()
 	erased, known := f.window.erasedSince(w.erasures)
 	w.erasures = f.window.erasures
+	seen := f.window.last()
 	f.mu.Unlock()
 	if !known {
 		w.tickets, w.entries = nil, nil
 		w.walked, w.walkRead = w.place.TicketID, false
 		return
 	}
-	w.tickets = slices.DeleteFunc(w.tickets, func(t ticket.Ticket) bool { return erased[t.ID] })
-	dropErased(w.entries, erased)
+	w.tickets = slices.DeleteFunc(w.tickets, func(t ticket.Ticket) bool {
+		if erased[t.ID] {
+			w.place.Seen = later(w.place.Seen, seen)
+		}
+		return erased[t.ID]
+	})
+	dropErased(w.entries, erased, seen)
 }
 
 // walk goes on with the walk.
@@ -253,7 +257,7 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 	case len(w.tickets) > 0:
 		t := &w.tickets[0]
 		w.tickets = w.tickets[1:]
-		w.place.TicketID, w.place.Seen = t.ID, later(w.place.Seen, w.seen)
+		w.place.TicketID = t.ID
 		return Message{Kind: Change, Place: w.place, Ticket: t}, true, nil
 	case w.walkRead:
 		w.place = Place{Mark: w.place.Mark, Seen: w.place.Seen}
@@ -265,9 +269,11 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 		if err != nil {
 			return err
 		}
-		if w.seen, err = w.feed.log.LastMark(ctx); err != nil {
+		seen, err := w.feed.log.LastMark(ctx)
+		if err != nil {
 			return err
 		}
+		w.place.Seen = later(w.place.Seen, seen)
 		w.tickets, w.walked, w.walkRead = page.Tickets, page.Last, page.Last == ""
 		if len(w.tickets) == 0 && !w.walkRead {
 			w.place.TicketID = w.walked
@@ -337,10 +343,7 @@ func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err err
 		}
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
-		w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Mark)
-		if kind == Change {
-			w.place.Seen = later(w.place.Seen, e.Seen)
-		}
+		w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Seen)
 		if kind != Heartbeat {
 			return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
 		}

@@ -54,7 +54,7 @@ func (w *window) add(entries []*Entry) {
 		}
 	}
 	if len(erased) > 0 {
-		w.bytes -= dropErased(w.entries, erased)
+		w.bytes -= dropErased(w.entries, erased, entries[len(entries)-1].Mark)
 		w.erased = w.erased[max(0, len(w.erased)-w.maxEntries):]
 	}
 	for _, e := range entries {
