@@ -25,11 +25,14 @@ type Entry struct {
 	// lookingBack is held by whoever finds out what the ticket was like before the event.
 	lookingBack chan struct{}
 	before      atomic.Pointer[before]
+	// charged is how many bytes before takes. It belongs to the window.
+	charged int
 }
 
-// before is what a ticket was like before an event, or why that is not known.
+// before is what a filter looks at of a ticket as it was before an event, or why that is not known.
 type before struct {
 	ticket ticket.Ticket
+	words  string
 	err    error
 }
 
@@ -47,7 +50,7 @@ func dropErased(entries []*Entry, erased map[string]bool, seen ticket.Mark) (byt
 		event := e.Event
 		event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
 		entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, seen)
-		bytes += e.Bytes
+		bytes += e.Bytes + e.charged
 	}
 	return bytes
 }
@@ -60,9 +63,9 @@ func (e *Entry) Rendered(render func(*Entry) any) any {
 
 // ticketBefore returns the ticket as it was before the event. lookBack finds that out, once for all watchers unless it fails. Errors:
 // [ticket.ErrNotFound] and [ticket.ErrTooManyEvents], as of [ticket.Log]; [errQuiet] when quiet receives before; ctx's; those of lookBack.
-func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBack func() (ticket.Ticket, error)) (*ticket.Ticket, error) {
+func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBack func() (*before, error)) (*before, error) {
 	if known := e.before.Load(); known != nil {
-		return &known.ticket, known.err
+		return known, known.err
 	}
 	select {
 	case e.lookingBack <- struct{}{}:
@@ -73,12 +76,14 @@ func (e *Entry) ticketBefore(ctx context.Context, quiet <-chan time.Time, lookBa
 		return nil, ctx.Err()
 	}
 	if known := e.before.Load(); known != nil {
-		return &known.ticket, known.err
+		return known, known.err
 	}
-	var found before
-	found.ticket, found.err = lookBack()
-	if found.err == nil || errors.Is(found.err, ticket.ErrNotFound) || errors.Is(found.err, ticket.ErrTooManyEvents) {
-		e.before.Store(&found)
+	found, err := lookBack()
+	switch {
+	case err == nil:
+		e.before.Store(found)
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrTooManyEvents):
+		e.before.Store(&before{err: err})
 	}
-	return &found.ticket, found.err
+	return found, err
 }

@@ -34,7 +34,7 @@ type Limits struct {
 	// Watchers is how many there are at the same time at the most.
 	Watchers int
 	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at the most, and how large these are together,
-	// as they are stored.
+	// as they are stored, with the words of what their tickets were before.
 	WindowEntries, WindowBytes int
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit
@@ -240,6 +240,13 @@ func (f *Feed) publish(change func(*window)) {
 	defer f.mu.Unlock()
 	change(&f.window)
 	f.erasures.Store(f.window.erasures)
+}
+
+// charge counts more bytes for an entry that the window may have.
+func (f *Feed) charge(e *Entry, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.window.charge(e, bytes)
 }
 
 // setLost says whether the log is lost to watchers.

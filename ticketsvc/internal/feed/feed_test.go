@@ -527,6 +527,62 @@ func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
 	})
 }
 
+// TestADatabaseThatHangsSaysNothingOfATicket is the other reason for a look back that takes too long.
+func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		var hangs atomic.Bool
+		log.before = func(ctx context.Context, method string) error {
+			if method == "TicketBefore" {
+				hangs.Store(true)
+			}
+			if hangs.Load() {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, closed, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		log.record(updated("a2", "a", "open"), updated("b1", "b", "closed"))
+		if m, err := w.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+			t.Errorf("%q, %v; want %v", said(m), err, ticket.ErrUnavailable)
+		}
+	})
+}
+
+// TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas has events that are small themselves, of tickets that were large before.
+func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		limits := feed.DefaultLimits()
+		limits.WindowBytes = 50_000
+		f := newFeed(t, log, limits)
+		w := mustWatch(t, f, ticket.Filter{Text: "none"}, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		const tickets = 20
+		for i := range tickets {
+			large, small := updated(fmt.Sprint("a", i), fmt.Sprint("t", i), "open"), updated(fmt.Sprint("b", i), fmt.Sprint("t", i), "open")
+			large.Named, small.Named = large.Named.With(titleField), small.Named.With(titleField)
+			large.Values.Title = strings.Repeat("x ", 10_000)
+			if i == tickets-1 {
+				large.Values.Title += "none"
+			}
+			log.record(large, small)
+		}
+		expect(t, w, fmt.Sprintf("t%d leaves by b%d", tickets-1, tickets-1))
+		if entries, bytes := f.WindowSize(); bytes > limits.WindowBytes || bytes < 20_000 || entries > 6 {
+			t.Errorf("the window has %d entries with %d bytes", entries, bytes)
+		}
+	})
+}
+
 func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
 	t.Parallel()
 	log := newMemory()

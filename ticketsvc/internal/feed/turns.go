@@ -8,14 +8,17 @@ import (
 const (
 	// groupSize is how many watchers are woken together.
 	groupSize = 16
-	// turnTime and messageTime bound how long the others wait for a group: so much, and so much for each message that it may get. A
-	// message takes a fifth of that, unless its watcher is slow to read.
+	// turnTime and messageTime bound how long the others wait for a group: so much, and so much for each message that it may get, which
+	// is enough unless its watchers are slow to read.
 	turnTime    = 2 * time.Millisecond
 	messageTime = 50 * time.Microsecond
 	// restShare is how much longer than the turn of a group the rest behind it is, while events wait to be recorded.
 	restShare = 3
 	// maxRest bounds that.
 	maxRest = 100 * time.Millisecond
+	// maxTurns bounds the turns of all groups together: nothing else is published meanwhile, no erasure either. Groups that have had none by
+	// then are woken at once.
+	maxTurns = 2 * time.Second
 	// minPublication is how many entries are published at once to begin with, and where the turns of all watchers take longer than slowTurns.
 	// As long as they take less than quickTurns, since few entries concern the watchers' filters, it is twice as many each time.
 	minPublication = 64
@@ -121,6 +124,7 @@ func (t *turn) leave() {
 func (f *Feed) takeTurns(ctx context.Context, entries int) (took time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	end := time.Now().Add(maxTurns)
 	for i := 0; ctx.Err() == nil; i++ {
 		f.mu.Lock()
 		if i >= len(f.turns.groups) {
@@ -134,7 +138,11 @@ func (f *Feed) takeTurns(ctx context.Context, entries int) (took time.Duration) 
 			continue
 		}
 		begin := time.Now()
-		timer.Reset(turnTime + time.Duration(woken*entries)*messageTime)
+		left := end.Sub(begin)
+		if left <= 0 {
+			continue
+		}
+		timer.Reset(min(turnTime+time.Duration(woken*entries)*messageTime, left))
 		select {
 		case <-g.idle:
 		case <-timer.C:

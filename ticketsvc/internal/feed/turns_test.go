@@ -156,3 +156,57 @@ func TestMoreIsPublishedAtOnceWhileTheTurnsAreShort(t *testing.T) {
 		})
 	}
 }
+
+var propertyIDField, _ = ticket.ParseField("property_id")
+
+// TestTurnsEndBeforeWhatIsErasedIsTold has watchers who are slow to read, but for one, and very much to tell them.
+func TestTurnsEndBeforeWhatIsErasedIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		f := newFeed(t, log, feed.DefaultLimits())
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		for range 320 {
+			w := mustWatch(t, f, ticket.Filter{PropertyIDs: []string{"p"}}, nil)
+			expect(t, w, "heartbeat")
+			watching.Go(func() {
+				for {
+					if _, err := w.Next(ctx); err != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		quick := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, quick, "heartbeat")
+		synctest.Wait()
+		// As long as nothing concerns them, more and more is published at once.
+		log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, 4096)...)
+		for range 4096 {
+			expect(t, quick, "a by e is open")
+		}
+		synctest.Wait()
+		theirs := updated("e", "b", "open")
+		theirs.Values.PropertyID, theirs.Named = "p", theirs.Named.With(propertyIDField)
+		log.record(slices.Repeat([]ticket.Change{theirs}, 1024)...)
+		time.Sleep(100 * time.Millisecond)
+		log.erase("a")
+		begin := time.Now()
+		for {
+			m, err := quick.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Kind == feed.Erased {
+				break
+			}
+		}
+		if took := time.Since(begin); took > 2500*time.Millisecond {
+			t.Errorf("the erasure was told after %v", took)
+		}
+		cancel()
+		watching.Wait()
+	})
+}

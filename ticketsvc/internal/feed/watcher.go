@@ -112,7 +112,10 @@ func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*W
 		if from != nil {
 			w.place = *from
 			w.place.Seen = later(from.Seen, from.Mark)
-			return errors.Join(f.checkPlace(ctx, from.Mark), f.checkPlace(ctx, w.place.Seen))
+			if err := f.checkPlace(ctx, w.place.Mark); err != nil || w.place.Seen == w.place.Mark {
+				return err
+			}
+			return f.checkPlace(ctx, w.place.Seen)
 		}
 		w.place.Walking = true
 		w.place.Mark, err = f.log.LastMark(ctx)
@@ -336,6 +339,9 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 // deal deals with the next entries, up to one that is to be told.
 func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
 	for ; len(w.entries) > 0; w.forgetErased() {
+		if err := w.checkOn(ctx); err != nil {
+			return Message{}, false, err
+		}
 		e := w.entries[0]
 		kind, err := w.judge(ctx, e)
 		if err != nil {
@@ -368,17 +374,7 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
 		return Heartbeat, nil
 	}
-	before, err := e.ticketBefore(ctx, w.quiet.C, func() (before ticket.Ticket, err error) {
-		err = w.read(ctx, func(ctx context.Context) error {
-			before, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
-			return err
-		})
-		if errors.Is(err, errSlow) {
-			// It would take as long the next time: the watcher, or the one that goes on in its place, would never come past this entry.
-			err = ticket.ErrTooManyEvents
-		}
-		return before, err
-	})
+	before, err := e.ticketBefore(ctx, w.quiet.C, func() (*before, error) { return w.lookBack(ctx, e) })
 	switch {
 	case errors.Is(err, ticket.ErrNotFound):
 		return Heartbeat, nil
@@ -386,11 +382,37 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return NoLongerMatches, nil
 	case err != nil:
 		return 0, err
-	case w.matcher.Matches(before, before.Words):
+	case w.matcher.Matches(&before.ticket, func() string { return before.words }):
 		return NoLongerMatches, nil
 	default:
 		return Heartbeat, nil
 	}
+}
+
+// lookBack reads what the ticket of an entry was like before the event.
+func (w *Watcher) lookBack(ctx context.Context, e *Entry) (*before, error) {
+	var t ticket.Ticket
+	err := w.read(ctx, func(ctx context.Context) (err error) {
+		t, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
+		return err
+	})
+	switch {
+	case err == nil:
+		found := &before{ticket: t.Filtered(), words: t.Words()}
+		w.feed.charge(e, len(found.words))
+		return found, nil
+	case !errors.Is(err, errSlow):
+		return nil, err
+	}
+	if err := w.read(ctx, func(ctx context.Context) error {
+		_, err := w.feed.log.LastMark(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	// It is not the database that is slow. So it would take as long the next time: the watcher, or the one that goes on in its place, would
+	// never come past this entry.
+	return nil, ticket.ErrTooManyEvents
 }
 
 // read runs f, which reads the database, once that has time for one more watcher. The error is [errQuiet] when a heartbeat is due before,

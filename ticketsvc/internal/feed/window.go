@@ -61,10 +61,26 @@ func (w *window) add(entries []*Entry) {
 		w.entries = append(w.entries, e)
 		w.bytes += e.Bytes
 	}
+	w.shrink()
+}
+
+// charge counts more bytes for an entry, if the window has it.
+func (w *window) charge(e *Entry, bytes int) {
+	place := e.Mark.Sequence - w.base.Sequence - 1
+	if !w.started || place < 0 || place >= int64(len(w.entries)) || w.entries[place] != e {
+		return
+	}
+	e.charged += bytes
+	w.bytes += bytes
+	w.shrink()
+}
+
+// shrink drops the first entries until the others are within the bounds.
+func (w *window) shrink() {
 	for len(w.entries) > w.maxEntries || w.bytes > w.maxBytes {
 		first := w.entries[0]
 		w.base = first.Mark
-		w.bytes -= first.Bytes
+		w.bytes -= first.Bytes + first.charged
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
 	}

@@ -116,6 +116,12 @@ func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 		(len(m.words) == 0 || hasWords(words(), m.words))
 }
 
+// Filtered returns the parts of the ticket that a [Matcher] looks at, beside its words.
+func (t *Ticket) Filtered() Ticket {
+	return Ticket{ID: t.ID, Status: t.Status, AppID: t.AppID, CategoryID: t.CategoryID, PropertyID: t.PropertyID, AssignedTo: t.AssignedTo,
+		UpdateTime: t.UpdateTime}
+}
+
 // Concern says which events can change whether a filter selects their tickets.
 type Concern struct {
 	// Fields are the fields that the filter looks at, beside the update time.

@@ -47,7 +47,8 @@ type Entry struct {
 	Ticket *Ticket
 	// Bytes is how large the entry is as it is stored, with its ticket.
 	Bytes int
-	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt]. Nothing is known of the entry then but its mark.
+	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt]. Nothing is known of the entry then but its mark, and the ids
+	// and the name of the event.
 	Err error
 }
 
