@@ -82,8 +82,8 @@ func unmarshalLogged(row *LogRow) loggedTicket {
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	e := ticket.Entry{Event: row.Event, Mark: row.Event.Mark(row.Nonce)}
 	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
-	if errors.Is(err, ticket.ErrNewer) {
-		err = nil
+	if errors.Is(err, ticket.ErrNewer) || row.Erased {
+		err = nil // What is left of an erased ticket must keep nobody from what follows.
 	}
 	switch {
 	case row.Erased:
