@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"time"
 
@@ -72,6 +74,20 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTimeout))
 		checked.ServeHTTP(w, request)
 	})
+}
+
+// byAddress lets those calls through to next that name the service by an IP address or as localhost, as those do that come from the same
+// machine. Without tokens nothing else tells them from calls of a web page whose own name was made to lead to this machine (DNS
+// rebinding), which a browser takes for calls to the page's server.
+func byAddress(next http.Handler) http.Handler {
+	return authn.NewMiddleware(func(_ context.Context, request *http.Request) (any, error) {
+		host := (&url.URL{Host: request.Host}).Hostname()
+		if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+			return nil, nil
+		}
+		return nil, connect.NewError(connect.CodePermissionDenied,
+			errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
+	}).Wrap(next)
 }
 
 // admission is what a call that showed a token was let in by.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -178,6 +179,40 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 	if log := s.log.String(); strings.Contains(log, "hush") || !strings.Contains(log, "scope=read") || !strings.Contains(log, "code=unauthenticated") {
 		t.Errorf("log, want one that says what was refused, without tokens:\n%.2000s", log)
+	}
+}
+
+// TestWithoutTokensTheServiceHasNoOtherName has callers that reach it under a name, as a browser does for a page that made its own name lead
+// here.
+func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
+	t.Parallel()
+	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
+	call := func(s *server, protocol, host, token string) error {
+		address, err := url.Parse(s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, s, protocol)
+		c.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address.Host)
+		}
+		named := ticketv1connect.NewTicketServiceClient(c.http, "http://"+net.JoinHostPort(host, address.Port()),
+			append(c.options, connect.WithInterceptors(shows(token)))...)
+		_, err = named.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+		return err
+	}
+	for protocol := range protocols {
+		for host, allowed := range map[string]bool{
+			"127.0.0.1": true, "localhost": true, "::1": true, "tickets.example": false, "127.0.0.1.example": false, "localhost.example": false,
+		} {
+			err := call(open, protocol, host, "")
+			if allowed && err != nil || !allowed && (connect.CodeOf(err) != connect.CodePermissionDenied || !strings.Contains(err.Error(), "--tokens-file")) {
+				t.Errorf("%s by %s: %v", protocol, host, err)
+			}
+		}
+		if err := call(closed, protocol, "tickets.example", tokens["read"]); err != nil {
+			t.Errorf("%s with a token: %v", protocol, err)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (s *Service) Close(ctx context.Context) error {
 
 // Security says who may call the service, and how it is sure that nobody else listens.
 type Security struct {
-	// Tokens are those that count at the moment. Nil lets everybody call everything.
+	// Tokens are those that count at the moment. Nil lets everybody call everything who can reach the service by its address.
 	Tokens *credentials.Current
 	// TLS is the configuration with the service's certificate. Nil means cleartext.
 	TLS *tls.Config
@@ -128,6 +128,8 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	handler := inTime(s.handler, maxBodyTime)
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
+	} else {
+		handler = byAddress(handler)
 	}
 	if len(security.Origins) > 0 {
 		handler = shareWithPages(handler, security.Origins)
