@@ -339,9 +339,6 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 // deal deals with the next entries, up to one that is to be told.
 func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
 	for ; len(w.entries) > 0; w.forgetErased() {
-		if err := w.checkOn(ctx); err != nil {
-			return Message{}, false, err
-		}
 		e := w.entries[0]
 		kind, err := w.judge(ctx, e)
 		if err != nil {
@@ -373,6 +370,10 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 		return Change, nil
 	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
 		return Heartbeat, nil
+	}
+	// What follows can take long, for each of the entries.
+	if err := w.checkOn(ctx); err != nil {
+		return 0, err
 	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (*before, error) { return w.lookBack(ctx, e) })
 	switch {
