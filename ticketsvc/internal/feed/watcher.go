@@ -371,10 +371,6 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
 		return Heartbeat, nil
 	}
-	// What follows can take long, for each of the entries.
-	if err := w.checkOn(ctx); err != nil {
-		return 0, err
-	}
 	before, err := e.ticketBefore(ctx, w.quiet.C, func() (*before, error) { return w.lookBack(ctx, e) })
 	switch {
 	case errors.Is(err, ticket.ErrNotFound):
@@ -392,6 +388,10 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 
 // lookBack reads what the ticket of an entry was like before the event.
 func (w *Watcher) lookBack(ctx context.Context, e *Entry) (*before, error) {
+	// It can take long, for each of many entries.
+	if err := w.checkOn(ctx); err != nil {
+		return nil, err
+	}
 	var t ticket.Ticket
 	err := w.read(ctx, func(ctx context.Context) (err error) {
 		t, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
