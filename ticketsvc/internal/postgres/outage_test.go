@@ -83,7 +83,7 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 	}
 	for name, read := range map[string]func(ctx context.Context) error{
 		"Get":      func(ctx context.Context) error { _, err := store.Get(ctx, "t"); return err },
-		"BatchGet": func(ctx context.Context) error { _, err := store.BatchGet(ctx, []string{"t"}); return err },
+		"BatchGet": func(ctx context.Context) error { _, err := store.BatchGet(ctx, []string{"t"}, 1<<20); return err },
 		"List": func(ctx context.Context) error {
 			_, _, err := store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 1)
 			return err

@@ -28,19 +28,24 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
+const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER () <= $2 THEN content END FROM ticketsvc.tickets
+ WHERE ticket_id = ANY($1) AND NOT erased`
+
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (tickets map[string]ticket.Ticket, err error) {
-	// One statement sees one moment.
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (tickets map[string]ticket.Ticket, err error) {
+	// One statement sees one moment. The server sends all that it is asked for, read or not.
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		tickets = make(map[string]ticket.Ticket, len(ticketIDs))
-		rows, err := q.Query(ctx, "SELECT ticket_id, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) AND NOT erased",
-			escaped(ticketIDs))
+		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
 		if err != nil {
 			return err
 		}
 		var id string
 		var content pgtype.DriverBytes
 		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
+			if content == nil {
+				return ticket.ErrTooLarge
+			}
 			id := postgresdb.UnescapeText(id)
 			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t

@@ -53,17 +53,35 @@ var access = map[string]callers{
 	"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": anyToken,
 }
 
-// strangerTimeout bounds how long whoever shows no token that counts can take over the body of a request, which nobody reads: net/http
+// strangerTimeout bounds how long whoever is not let in can take over the body of a request, which nobody reads: net/http
 // waits for the body before it answers.
 const strangerTimeout = 2 * time.Second
 
-// guard lets those calls through to next that the access table allows to their tokens' scopes. It decides by the headers alone, so a call
-// that is refused costs no more than reading these.
+// guard lets those calls through to next that the access table allows to their tokens' scopes.
 func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) http.Handler {
-	middleware := authn.NewMiddleware(func(ctx context.Context, request *http.Request) (any, error) {
+	return admit(next, func(ctx context.Context, request *http.Request) (any, error) {
 		return authorise(ctx, request, tokens, log)
 	})
-	checked := middleware.Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+}
+
+// byAddress lets those calls through to next that name the service by an IP address or as localhost, as those do that come from the same
+// machine. Without tokens nothing else tells them from calls of a web page whose own name was made to lead to this machine (DNS
+// rebinding), which a browser takes for calls to the page's server.
+func byAddress(next http.Handler) http.Handler {
+	return admit(next, func(_ context.Context, request *http.Request) (any, error) {
+		host := (&url.URL{Host: request.Host}).Hostname()
+		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
+			return nil, connect.NewError(connect.CodePermissionDenied,
+				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
+		}
+		return admission{again: func(context.Context) error { return nil }}, nil
+	})
+}
+
+// admit lets those calls through to next of which decide returns an [admission], or nil when none is needed. It decides by the headers
+// alone, so a call that is refused costs no more than reading these.
+func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
+	checked := authn.NewMiddleware(decide).Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if authn.GetInfo(request.Context()) != nil {
 			// A server's connection takes deadlines, so it can't fail.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
@@ -76,21 +94,7 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 	})
 }
 
-// byAddress lets those calls through to next that name the service by an IP address or as localhost, as those do that come from the same
-// machine. Without tokens nothing else tells them from calls of a web page whose own name was made to lead to this machine (DNS
-// rebinding), which a browser takes for calls to the page's server.
-func byAddress(next http.Handler) http.Handler {
-	return authn.NewMiddleware(func(_ context.Context, request *http.Request) (any, error) {
-		host := (&url.URL{Host: request.Host}).Hostname()
-		if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
-			return nil, nil
-		}
-		return nil, connect.NewError(connect.CodePermissionDenied,
-			errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
-	}).Wrap(next)
-}
-
-// admission is what a call that showed a token was let in by.
+// admission is what a call was let in by.
 type admission struct {
 	// again returns an error when the call would not be let in any more, because the tokens have changed.
 	again func(context.Context) error

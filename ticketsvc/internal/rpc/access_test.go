@@ -299,7 +299,7 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	// Two requests on one connection: the first is refused, and must leave nothing behind that ends the second.
 	for _, token := range []string{"hush", tokens["read"]} {
-		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\n\r\n",
+		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\n\r\n",
 			ticketv1connect.TicketServiceListTicketsProcedure, token)
 		if err != nil {
 			t.Fatal(err)

@@ -13,21 +13,21 @@ var errTooLarge = errors.New("the rest is not inflated")
 
 // boundedGzip is Connect's own compression, but for requests that are too large: these Connect inflates to their end, to say how large they
 // are, and in 16 MiB there is room for 16 GiB.
-func boundedGzip() connect.HandlerOption {
+func boundedGzip(maxBytes int) connect.HandlerOption {
 	return connect.WithCompression("gzip",
-		func() connect.Decompressor { return &inflater{} },
+		func() connect.Decompressor { return &inflater{limit: maxBytes} },
 		func() connect.Compressor { return gzip.NewWriter(io.Discard) })
 }
 
 // inflater inflates one byte more than a request may have, by which Connect knows that it is too large, and then fails.
 type inflater struct {
 	gzip.Reader
-	left int
+	limit, left int
 }
 
 // Reset implements [connect.Decompressor].
 func (i *inflater) Reset(source io.Reader) error {
-	i.left = maxReadBytes + 1
+	i.left = i.limit + 1
 	return i.Reader.Reset(source)
 }
 

@@ -136,7 +136,7 @@ func TestARequestHasToComeInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
 				begin := time.Now()
-				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 				if _, err := io.WriteString(conn, head); err != nil {
 					t.Fatal(err)
 				}
@@ -171,7 +171,7 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 			}
 		}})
 		// It dawdles over the request, for most of the time that it has, and the answer takes long too.
-		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
+		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
 		if _, err := io.WriteString(conn, head); err != nil {
 			t.Fatal(err)
 		}

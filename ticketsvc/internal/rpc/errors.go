@@ -45,6 +45,8 @@ var codes = []struct {
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "", 0},
+	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
+	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errTogether, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), 0},

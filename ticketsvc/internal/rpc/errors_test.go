@@ -52,7 +52,7 @@ func (s stubStore) Get(ctx context.Context, _ string) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
 }
 
-func (s stubStore) BatchGet(ctx context.Context, _ []string) (map[string]ticket.Ticket, error) {
+func (s stubStore) BatchGet(ctx context.Context, _ []string, _ int) (map[string]ticket.Ticket, error) {
 	return nil, s.call(ctx)
 }
 
@@ -420,7 +420,7 @@ func FuzzPageToken(f *testing.F) {
 		if err != nil {
 			return // Not UTF-8, which no client can send.
 		}
-		request := httptest.NewRequest(http.MethodPost, "/allthings.ticket.v1.TicketService/ListTickets", bytes.NewReader(body))
+		request := httptest.NewRequest(http.MethodPost, "http://localhost/allthings.ticket.v1.TicketService/ListTickets", bytes.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, request)

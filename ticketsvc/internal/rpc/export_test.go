@@ -68,10 +68,16 @@ func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Pl
 }
 
 // MaxReadBytes is the size of the largest request.
-const MaxReadBytes = maxReadBytes
+const MaxReadBytes = maxEventBytes
 
 // MaxSendBytes is the size of the largest response.
 const MaxSendBytes = maxSendBytes
 
 // JSONCodec reads and writes JSON.
 var JSONCodec connect.Codec = jsonCodec{"json"}
+
+// MaxRequestBytes is how large all large requests are together, and MaxRoomTime how long another one waits for room.
+const (
+	MaxRequestBytes = maxRequestBytes
+	MaxRoomTime     = maxRoomTime
+)

@@ -145,7 +145,7 @@ func (v *victim) call(t *testing.T, method protoreflect.MethodDescriptor, asJSON
 		contentType = "application/connect+" + codec
 		body = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
 	}
-	path := fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
+	path := fmt.Sprintf("http://localhost/%s/%s", method.Parent().FullName(), method.Name())
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

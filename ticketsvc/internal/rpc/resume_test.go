@@ -207,7 +207,7 @@ func FuzzResumeToken(f *testing.F) {
 			return // Not UTF-8, which no client can send; or none, with which the stream goes on.
 		}
 		body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
-		request := httptest.NewRequest(http.MethodPost, "/allthings.ticket.v1.TicketService/WatchTickets", bytes.NewReader(body))
+		request := httptest.NewRequest(http.MethodPost, "http://localhost/allthings.ticket.v1.TicketService/WatchTickets", bytes.NewReader(body))
 		request.Header.Set("Content-Type", "application/connect+json")
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, request)

@@ -25,9 +25,6 @@ import (
 )
 
 const (
-	// maxReadBytes is the size of the largest request, after decompression. The gateway's largest body, 4 MiB, can make an event of two
-	// and a half times that, since texts that UTF-8 can't hold are in it twice.
-	maxReadBytes = 16 << 20
 	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
 	maxSendBytes = 64 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
@@ -72,24 +69,28 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	}, func() {
 		log.Info("the feed reads the log again")
 	}, recorder.Busy)
-	options := connect.WithHandlerOptions(
-		connect.WithReadMaxBytes(maxReadBytes),
-		connect.WithSendMaxBytes(maxSendBytes),
-		connect.WithCompressMinBytes(compressBytes),
-		jsonCodecs(),
-		boundedGzip(),
-		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(newErrorTranslator(log), bounded(maxCallTime)),
-	)
+	translator := newErrorTranslator(log)
+	options := func(maxBytes int) connect.HandlerOption {
+		return connect.WithHandlerOptions(
+			connect.WithReadMaxBytes(maxBytes),
+			connect.WithSendMaxBytes(maxSendBytes),
+			connect.WithCompressMinBytes(compressBytes),
+			jsonCodecs(),
+			boundedGzip(maxBytes),
+			connect.WithRecover(recoverer(log)),
+			connect.WithInterceptors(translator, bounded(maxCallTime)),
+		)
+	}
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
-	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options))
-	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
+	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options(maxEventBytes)))
+	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams},
+		options(maxQueryBytes))
 	mux.Handle(path, withController(handler))
-	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
-	return &Service{recorder: recorder, feed: tickets, handler: mux}
+	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options(maxOtherBytes)))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, options(maxOtherBytes)))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options(maxOtherBytes)))
+	return &Service{recorder: recorder, feed: tickets, handler: newMemory(translator).count(framed(mux))}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline.

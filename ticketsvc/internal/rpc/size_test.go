@@ -37,8 +37,8 @@ func (s swollen) Get(ctx context.Context, id string) (ticket.Ticket, error) {
 	return t, err
 }
 
-func (s swollen) BatchGet(ctx context.Context, ids []string) (map[string]ticket.Ticket, error) {
-	tickets, err := s.Store.BatchGet(ctx, ids)
+func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int) (map[string]ticket.Ticket, error) {
+	tickets, err := s.Store.BatchGet(ctx, ids, maxBytes)
 	for id, t := range tickets {
 		swell(&t)
 		tickets[id] = t

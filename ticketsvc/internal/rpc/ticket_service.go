@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -37,7 +38,13 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 	if err != nil {
 		return nil, err
 	}
-	tickets, err := s.store.BatchGet(ctx, ids)
+	tickets, err := s.store.BatchGet(ctx, ids, freeAnswerBytes)
+	if errors.Is(err, ticket.ErrTooLarge) {
+		if err := takeAnswer(ctx, maxSendBytes); err != nil {
+			return nil, err
+		}
+		tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	if err != nil {
 		return err
 	}
+	releaseRequest(ctx)
 	watcher, err := s.feed.Watch(ctx, filter, from)
 	if err != nil {
 		return err

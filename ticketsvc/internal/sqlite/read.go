@@ -25,8 +25,8 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 }
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ticket.Ticket, error) {
-	tickets := make(map[string]ticket.Ticket, len(ticketIDs))
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (map[string]ticket.Ticket, error) {
+	tickets, bytes := make(map[string]ticket.Ticket, len(ticketIDs)), 0
 	// The ids are looked up in pieces: the transaction makes them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
@@ -34,6 +34,9 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string) (map[string]ti
 			var content sql.RawBytes
 			if err := rows.Scan(&id, &content); err != nil {
 				return err
+			}
+			if bytes += len(content); bytes > maxBytes {
+				return ticket.ErrTooLarge
 			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t

@@ -19,6 +19,8 @@ var (
 	// ErrNewer says that a newer version of the service wrote what the database holds of a ticket, with something in it that this version
 	// does not know, and would lose. The text names the ticket. The same call succeeds where that version runs.
 	ErrNewer = errors.New("the ticket was written by a newer version")
+	// ErrTooLarge says that tickets are together larger than what was to be read.
+	ErrTooLarge = errors.New("the tickets are together larger than what is read at once")
 )
 
 // Unreadable returns the error of a ticket whose stored form can't be used, for the reason err: it is [ErrNewer] where err is, and else
@@ -60,8 +62,9 @@ type Store interface {
 	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt].
 	Get(ctx context.Context, ticketID string) (Ticket, error)
 
-	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. Errors: [ErrCorrupt].
-	BatchGet(ctx context.Context, ticketIDs []string) (map[string]Ticket, error)
+	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. Errors: [ErrCorrupt], and [ErrTooLarge]
+	// when they are together larger than maxBytes, as they are stored.
+	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (map[string]Ticket, error)
 
 	// List returns, in that order, the first tickets that match the filter and come behind after; from the beginning where that is nil.
 	// There are at most limit, which is at least 1, and fewer where they are together larger than [MaxPageBytes], but one at least.

@@ -157,7 +157,7 @@ func testCancelledReads(t *testing.T, place Place) {
 	after := order.Cursor(&ticket.Ticket{ID: "t0", UpdateTime: At(20)})
 	for name, read := range map[string]func(ctx context.Context) (any, error){
 		"Get":      func(ctx context.Context) (any, error) { return store.Get(ctx, "t1") },
-		"BatchGet": func(ctx context.Context) (any, error) { return store.BatchGet(ctx, ids[:20]) },
+		"BatchGet": func(ctx context.Context) (any, error) { return store.BatchGet(ctx, ids[:20], 1<<20) },
 		"List": func(ctx context.Context) (any, error) {
 			tickets, more, err := store.List(ctx, ticket.Filter{}, order, &after, 10)
 			return page{Tickets: tickets, More: more}, err

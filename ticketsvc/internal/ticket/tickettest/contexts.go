@@ -39,7 +39,7 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["Record"] = store.Record(ctx, []ticket.Change{titled("never recorded", "t1", 1, "x")})
 	_, errs["Erase"] = store.Erase(ctx, "never erased")
 	_, errs["Get"] = store.Get(ctx, "t1")
-	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"})
+	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"}, 1<<20)
 	_, _, errs["List"] = store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 10)
 	_, _, errs["ListEvents"] = store.ListEvents(ctx, "t1", 0, 10)
 	_, errs["ReadLog"] = store.ReadLog(ctx, 0, entries(10))

@@ -26,7 +26,7 @@ func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string)
 	if _, err := store.Get(t.Context(), id); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("Get of an erased ticket: %v, want ErrNotFound", err)
 	}
-	if got, err := store.BatchGet(t.Context(), []string{id}); err != nil || len(got) != 0 {
+	if got, err := store.BatchGet(t.Context(), []string{id}, 1<<20); err != nil || len(got) != 0 {
 		t.Errorf("BatchGet of an erased ticket: %v, %v", got, err)
 	}
 	for _, order := range orders {

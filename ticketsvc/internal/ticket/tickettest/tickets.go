@@ -97,7 +97,7 @@ func testBatchGet(t *testing.T, place Place) {
 		}
 	})
 	for range 100 {
-		got, err := store.BatchGet(t.Context(), ids)
+		got, err := store.BatchGet(t.Context(), ids, 1<<20)
 		if err != nil {
 			t.Error(err)
 			break
@@ -112,6 +112,15 @@ func testBatchGet(t *testing.T, place Place) {
 	}
 	close(stop)
 	writer.Wait()
+
+	// Half of them are too large together, and one alone is not.
+	const most = 1000
+	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most); !errors.Is(err, ticket.ErrTooLarge) {
+		t.Errorf("BatchGet of more than %d bytes = %d tickets, %v", most, len(got), err)
+	}
+	if got, err := store.BatchGet(t.Context(), ids[:2], most); err != nil || len(got) != 1 {
+		t.Errorf("BatchGet of less than %d bytes = %v, %v", most, got, err)
+	}
 }
 
 func testEmpty(t *testing.T, place Place) {
@@ -128,7 +137,7 @@ func testEmpty(t *testing.T, place Place) {
 	if _, _, err := store.ListEvents(t.Context(), "t1", 0, 10); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("ListEvents = %v, want ErrNotFound", err)
 	}
-	if got, err := store.BatchGet(t.Context(), []string{"t1"}); err != nil || len(got) != 0 {
+	if got, err := store.BatchGet(t.Context(), []string{"t1"}, 1<<20); err != nil || len(got) != 0 {
 		t.Errorf("BatchGet = %v, %v", got, err)
 	}
 	if got, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); err != nil || more || len(got) != 0 {

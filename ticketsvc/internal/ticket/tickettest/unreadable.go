@@ -86,7 +86,7 @@ func testCorrupt(t *testing.T, place Place) {
 	if _, err := store.Get(t.Context(), "content"); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("Get = %v, want ErrCorrupt", err)
 	}
-	if _, err := store.BatchGet(t.Context(), []string{"good", "content"}); !errors.Is(err, ticket.ErrCorrupt) {
+	if _, err := store.BatchGet(t.Context(), []string{"good", "content"}, 1<<20); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("BatchGet = %v, want ErrCorrupt", err)
 	}
 	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
@@ -128,7 +128,7 @@ func testNewer(t *testing.T, place Place) {
 			t.Errorf("ticket %+v, want it as it was", got)
 		}
 	}
-	if got, err := store.BatchGet(t.Context(), unreadable); err != nil || len(got) != len(unreadable) {
+	if got, err := store.BatchGet(t.Context(), unreadable, 1<<20); err != nil || len(got) != len(unreadable) {
 		t.Errorf("BatchGet = %v, %v", got, err)
 	}
 	if got := walk(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {

@@ -1,0 +1,65 @@
+package rpc
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+)
+
+var (
+	errFrameFlags = connect.NewError(connect.CodeInvalidArgument, errors.New("the request has a frame that is no message"))
+	errFrameCut   = connect.NewError(connect.CodeInvalidArgument, errors.New("the request ends within a message"))
+)
+
+// framed looks at the frames in which the protocols other than Connect's unary one send messages. What is wrong with them is the caller's
+// mistake, and INVALID_ARGUMENT; Connect itself takes it for one of its own (INTERNAL), and repeats in the error what the frame holds.
+func framed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		contentType := request.Header.Get("Content-Type")
+		if strings.HasPrefix(contentType, "application/grpc") || strings.HasPrefix(contentType, "application/connect+") {
+			request.Body = &framedBody{ReadCloser: request.Body}
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
+// framedBody is a request's body of frames: each is a byte with flags, the length of the message in four bytes, and the message.
+type framedBody struct {
+	io.ReadCloser
+	// prefix has what is read of the frame's first five bytes; left is how much of its message is to come.
+	prefix [5]byte
+	have   int
+	left   uint32
+}
+
+// compressedFlag is the one flag that a caller's frames may have.
+const compressedFlag = 1
+
+// Read implements [io.Reader].
+func (b *framedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	for rest := p[:n]; len(rest) > 0; {
+		if b.left > 0 {
+			skip := min(uint64(len(rest)), uint64(b.left))
+			b.left -= uint32(skip)
+			rest = rest[skip:]
+			continue
+		}
+		copied := copy(b.prefix[b.have:], rest)
+		rest = rest[copied:]
+		if b.have += copied; b.prefix[0]&^compressedFlag != 0 {
+			return 0, errFrameFlags
+		}
+		if b.have == len(b.prefix) {
+			b.have, b.left = 0, binary.BigEndian.Uint32(b.prefix[1:])
+		}
+	}
+	if err == io.EOF && (b.have > 0 || b.left > 0) {
+		return 0, errFrameCut
+	}
+	return n, err
+}
