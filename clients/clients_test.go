@@ -440,6 +440,17 @@ func (w *world) filesHave(t *testing.T, text string) bool {
 	})
 }
 
+// TestWhatCameWhileTheFileWasWrittenIsSaved stops the client in TypeScript, which alone writes its copy from time to time, in between.
+func TestWhatCameWhileTheFileWasWrittenIsSaved(t *testing.T) {
+	t.Parallel()
+	node, folder := clienttest.Node(t)
+	w := &world{folder: t.TempDir(), program: []string{node, filepath.Join(folder, "dist", "test", "stop.js"), filepath.Join(t.TempDir(), "copy")}}
+	saved, says, err := w.ask(t)
+	if err != nil || saved != "meanwhile\n" {
+		t.Errorf("the file has the token %q, %v: %s", saved, err, says)
+	}
+}
+
 // TestANewDatabaseMeansToStartAgain has ticketsvc lose its database, so that no token of before can be served.
 func TestANewDatabaseMeansToStartAgain(t *testing.T) {
 	t.Parallel()
