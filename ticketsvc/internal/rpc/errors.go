@@ -127,7 +127,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
 	level, others := levels[code], 0
 	if errors.Is(err, errOversized) {
-		level = slog.LevelError // Nobody but an operator can mend it.
+		level = slog.LevelError // It does not pass by itself.
 	}
 	if spec.StreamType != connect.StreamTypeUnary {
 		switch {
