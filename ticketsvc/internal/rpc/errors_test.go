@@ -84,7 +84,7 @@ var wireCodes = []struct {
 	{feed.ErrFull, connect.CodeResourceExhausted, true},
 	{feed.ErrBusy, connect.CodeResourceExhausted, true},
 	{feed.ErrStopping, connect.CodeUnavailable, true},
-	{rpc.ErrSlow, connect.CodeResourceExhausted, false},
+	{rpc.ErrSlow, connect.CodeResourceExhausted, true},
 	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument, false},
 	{errors.New("anything else"), connect.CodeInternal, false},
 }
