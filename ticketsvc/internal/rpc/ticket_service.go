@@ -32,7 +32,8 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 }
 
 // BatchGetTickets implements the RPC of that name.
-func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.BatchGetTicketsRequest) (*ticketv1.BatchGetTicketsResponse, error) {
+func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.BatchGetTicketsRequest,
+) (*ticketv1.BatchGetTicketsResponse, error) {
 	ids, err := ticketpb.ToTicketIDs(request)
 	if err != nil {
 		return nil, err
@@ -78,7 +79,8 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 }
 
 // ListTicketEvents implements the RPC of that name.
-func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.ListTicketEventsRequest) (*ticketv1.ListTicketEventsResponse, error) {
+func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.ListTicketEventsRequest,
+) (*ticketv1.ListTicketEventsResponse, error) {
 	id, pageSize, err := ticketpb.ToEventQuery(request)
 	if err != nil {
 		return nil, err

@@ -87,10 +87,11 @@ type TicketServiceClient interface {
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
 	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that has
-	// moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the order
-	// of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its message, on
-	// any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
+	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
+	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
+	// up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
@@ -285,10 +286,11 @@ type TicketServiceHandler interface {
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
 	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that has
-	// moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the order
-	// of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its message, on
-	// any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
+	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
+	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
+	// up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
