@@ -99,9 +99,10 @@ tickets_proto := $(wildcard proto/allthings/ticket/v1/*.proto)
 typescript := clients/typescript
 
 .PHONY: client-typescript
-client-typescript: $(typescript)/dist/src/main.js ## Make the TypeScript client of clients/, with its generated code; needs Node.js 20 or newer
+client-typescript: $(typescript)/dist/src/main.js ## Make the TypeScript client, with its generated code; needs Node.js 20 or newer
 
-$(typescript)/dist/src/main.js: $(typescript)/gen/allthings $(wildcard $(typescript)/src/*.ts $(typescript)/test/*.ts) $(typescript)/tsconfig.json
+$(typescript)/dist/src/main.js: $(typescript)/gen/allthings $(wildcard $(typescript)/src/*.ts $(typescript)/test/*.ts) \
+		$(typescript)/tsconfig.json
 	@clients/find-node.sh >/dev/null
 	@$(typescript)/node_modules/.bin/tsc --project $(typescript)
 	@touch $@
@@ -118,7 +119,7 @@ $(typescript)/node_modules/.package-lock.json: $(typescript)/package-lock.json $
 	@touch $@
 
 .PHONY: client-python
-client-python: clients/python/allthings ## Make the generated code of the Python client of clients/; needs protoc, with gRPC's plugin for Python
+client-python: clients/python/allthings ## Make the generated code of the Python client; needs protoc, with gRPC's plugin for Python
 
 clients/python/allthings: clients/python/buf.gen.yaml buf.yaml $(tickets_proto)
 	@clients/find-python.sh >/dev/null
@@ -132,6 +133,10 @@ check-generated: generate ## Fail when gen/ or docs/api.md is not what proto/ gi
 	@git status --porcelain -- gen docs/api.md | { ! grep .; } || \
 		{ echo "gen/ or docs/api.md is not what proto/ gives: run make generate and commit them"; exit 1; }
 
+# What is generated, or never changed, may have longer lines; so may tables of Markdown and tags of struct fields, which can't be wrapped.
+long_lines = LC_ALL=C.UTF-8 git grep -InE '^.{141}' -- ':!gen' ':!docs/api.md' ':!*go.sum' ':!*package-lock.json' ':!*testdata*' \
+	':!internal/corpus' ':!ticketsvc/internal/postgres/schema.sql' | grep -vE '^[^:]+\.md:[0-9]+:\||`\w+:"'
+
 .PHONY: lint
 lint: ## Check the contract, the code's form, and what the analysers find
 	@echo "buf lint and format"
@@ -141,6 +146,8 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@go tool buf breaking --against '.git#ref=$(BREAKING_AGAINST)'
 	@echo "gofmt"
 	@gofmt -l $$(git ls-files '*.go') | { ! grep .; } || { echo "not formatted: run gofmt -w on these"; exit 1; }
+	@echo "lines of at most 140 characters"
+	@! $(long_lines) || { echo "longer: wrap these"; exit 1; }
 	@echo "go vet"
 	@go vet ./...
 	@echo "staticcheck"

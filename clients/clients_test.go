@@ -180,10 +180,11 @@ func (w *world) create(t *testing.T, ids ...string) {
 		_, err := w.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
 			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
 			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA",
-				StatusText: "waiting-for-agent", Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded), Attributes: map[string]string{"large": "9007199254740993"},
+				StatusText: "waiting-for-agent", Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded),
+				Attributes:     map[string]string{"large": "9007199254740993"},
 				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
-			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "labels", "comment_count", "create_time",
-				"attributes", "custom_settings"}},
+			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "labels", "comment_count",
+				"create_time", "attributes", "custom_settings"}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +198,8 @@ func (w *world) update(t *testing.T, ids ...string) {
 	for _, id := range ids {
 		w.recorded++
 		_, err := w.events.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
-			Event:      &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
+			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded),
+				ReceiveTime: at(w.recorded)},
 			Ticket:     &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", w.recorded)},
 			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "labels"}},
 		})
@@ -384,7 +386,8 @@ func (w *world) expectLookUps(t *testing.T) {
 	}
 	for _, id := range []string{"nowhere", "b000"} {
 		printed, says, err := w.ask(t, "--get", id)
-		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || printed != "" || !strings.Contains(says, "no such ticket in the copy") {
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || printed != "" ||
+			!strings.Contains(says, "no such ticket in the copy") {
 			t.Errorf("%s: %v, %q, %q; want exit status 1 and a line that says why", id, err, printed, says)
 		}
 	}
@@ -438,6 +441,18 @@ func (w *world) filesHave(t *testing.T, text string) bool {
 		}
 		return slices.ContainsFunc(forms, func(form []byte) bool { return bytes.Contains(content, form) })
 	})
+}
+
+// TestWhatCameWhileTheFileWasWrittenIsSaved stops the client in TypeScript, which alone writes its copy from time to time, in between.
+func TestWhatCameWhileTheFileWasWrittenIsSaved(t *testing.T) {
+	t.Parallel()
+	node, folder := clienttest.Node(t)
+	w := &world{folder: t.TempDir(),
+		program: []string{node, filepath.Join(folder, "dist", "test", "stop.js"), filepath.Join(t.TempDir(), "copy")}}
+	saved, says, err := w.ask(t)
+	if err != nil || saved != "meanwhile\n" {
+		t.Errorf("the file has the token %q, %v: %s", saved, err, says)
+	}
 }
 
 // TestANewDatabaseMeansToStartAgain has ticketsvc lose its database, so that no token of before can be served.

@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,8 +64,25 @@ func (s *scripted) WatchTickets(ctx context.Context, request *ticketv1.WatchTick
 // newScript starts a scripted ticketsvc, for a client that does not follow it yet.
 func newScript(t *testing.T, program []string) (*world, *scripted) {
 	t.Helper()
+	return newScriptAt(t, "127.0.0.1:0", program)
+}
+
+// newScriptAt is as newScript, at an address.
+func newScriptAt(t *testing.T, address string, program []string) (*world, *scripted) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Skip("this machine has no such address: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &scripted{calls: make(chan *call)}
 	server := httptest.NewUnstartedServer(nil)
+	if err := server.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.Listener = listener
 	_, server.Config.Handler = ticketv1connect.NewTicketServiceHandler(s)
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
@@ -277,17 +296,31 @@ func TestWhatIsErasedGoesOnceNobodyReads(t *testing.T) {
 	}
 }
 
+func TestTicketsvcCanHaveAnAddressOfIPv6(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w, s := newScriptAt(t, "[::1]:0", program(t))
+			w.startFollower(t)
+			s.expectCall(t, "").send(t, walked("1", "a", 1))
+			w.expectCopy(t, "a1")
+			stop(t, w.follower)
+		})
+	}
+}
+
 func TestASilentStreamIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for language, program := range programs {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			w, s := newScript(t, program(t))
-			w.startFollower(t, "--silence", "5")
+			w.startFollower(t, "--silence", "2")
 			s.expectCall(t, "").send(t, heartbeat("1", false))
 			s.expectCall(t, "1").send(t, walked("2", "a", 1))
 			w.expectCopy(t, "a1")
-			w.expectLog(t, "nothing came for 5", 1)
+			w.expectLog(t, "nothing came for 2", 1)
 			stop(t, w.follower)
 		})
 	}

@@ -80,6 +80,7 @@ type Copy struct{ db *sql.DB }
 
 const schema = `
 CREATE TABLE tickets  (ticket_id text PRIMARY KEY, revision bigint NOT NULL, walk bigint NOT NULL, ticket blob NOT NULL);
+CREATE INDEX tickets_by_walk ON tickets (walk);
 CREATE TABLE progress (token text NOT NULL, walk bigint NOT NULL);
 INSERT INTO progress VALUES ('', 1);`
 
@@ -97,8 +98,7 @@ func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse)
 				return err
 			}
 		}
-		inStep := message.GetHeartbeat() != nil && !message.GetHeartbeat().GetWalking()
-		if inStep || left != nil || change.GetEvent() != nil {
+		if message.GetHeartbeat() != nil && !message.GetHeartbeat().GetWalking() {
 			// The walk is over: what is from an earlier one, and did not come in this one, is gone.
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE walk < (SELECT walk FROM progress)"); err != nil {
 				return err
@@ -273,6 +273,13 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			},
 			"a1 b1", "  x",
 		},
+		"only a heartbeat says that the walk is over": {
+			[]scripted{
+				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
+				{messages{change("x", "a", 1, event), left("y", "never had")}, connect.CodeUnavailable},
+			},
+			"a1 b1", "  y",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -331,7 +338,7 @@ func TestTheGuideHasThisCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	blocks := regexp.MustCompile("(?s)```(?:go|sql)\n(.*?)\n```").FindAllStringSubmatch(string(guide), -1)
 	if len(blocks) == 0 {
 		t.Error("the guide has no code")
 	}

@@ -151,30 +151,51 @@ func (c *Copy) Get(ctx context.Context, id string) (*ticketv1.Ticket, error) {
 	return ticket, proto.Unmarshal(content, ticket)
 }
 
-// All goes through the tickets of the copy, by their ids.
+// pageSize is how many tickets are read at once by [Copy.All].
+const pageSize = 100
+
+// All goes through the tickets of the copy, by their ids. The copy can be used meanwhile: it is read page by page, so what changes may come
+// as it was or as it is.
 func (c *Copy) All(ctx context.Context) iter.Seq2[*ticketv1.Ticket, error] {
 	return func(yield func(*ticketv1.Ticket, error) bool) {
-		rows, err := c.db.QueryContext(ctx, "SELECT ticket FROM tickets ORDER BY ticket_id")
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var content sql.RawBytes
-			ticket := &ticketv1.Ticket{}
-			err := rows.Scan(&content)
-			if err == nil {
-				err = proto.Unmarshal(content, ticket)
+		after := ""
+		for {
+			page, err := c.page(ctx, after)
+			for _, ticket := range page {
+				if !yield(ticket, nil) {
+					return
+				}
+				after = ticket.GetTicketId()
 			}
-			if !yield(ticket, err) || err != nil {
+			if err != nil {
+				yield(nil, err)
+			}
+			if err != nil || len(page) < pageSize {
 				return
 			}
 		}
-		if err := rows.Err(); err != nil {
-			yield(nil, err)
-		}
 	}
+}
+
+// page returns the first tickets behind an id; with an error, those that come before it.
+func (c *Copy) page(ctx context.Context, after string) (page []*ticketv1.Ticket, err error) {
+	rows, err := c.db.QueryContext(ctx, "SELECT ticket FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT ?", after, pageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var content sql.RawBytes
+		if err := rows.Scan(&content); err != nil {
+			return page, err
+		}
+		ticket := &ticketv1.Ticket{}
+		if err := proto.Unmarshal(content, ticket); err != nil {
+			return page, err
+		}
+		page = append(page, ticket)
+	}
+	return page, rows.Err()
 }
 
 func (c *Copy) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {

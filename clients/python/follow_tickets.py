@@ -150,9 +150,13 @@ def open_channel(url: str) -> grpc.Channel:
     GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names a file with authorities that vouch for its certificate, where the usual ones don't.
     """
     parts = urlsplit(url)
-    if parts.scheme == "https":
-        return grpc.secure_channel(f"{parts.hostname}:{parts.port or 443}", grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
-    return grpc.insecure_channel(f"{parts.hostname}:{parts.port or 80}", CHANNEL_OPTIONS)
+    secure = parts.scheme == "https"
+    # An address of IPv6 keeps its brackets, which tell it from the port.
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    target = f"{host}:{parts.port or (443 if secure else 80)}"
+    if secure:
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(), CHANNEL_OPTIONS)
+    return grpc.insecure_channel(target, CHANNEL_OPTIONS)
 
 
 class TokenError(Exception):

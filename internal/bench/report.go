@@ -164,7 +164,8 @@ func (r Report) Print(w io.Writer, judged bool) error {
 	if r.Postgres != "" {
 		row("%s", r.Postgres)
 	}
-	row("%d different requests of %d bytes on average, head included; median of the rounds, with the lowest and highest", r.Requests, r.RequestBytes)
+	row("%d different requests of %d bytes on average, head included; median of the rounds, with the lowest and highest", r.Requests,
+		r.RequestBytes)
 	row("")
 	row("%s\tevents/s\tbare/s\tratio\tlowest–highest\ttarget\tverdict", partHeads)
 	for _, c := range r.Comparisons {

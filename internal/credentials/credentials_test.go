@@ -30,9 +30,10 @@ func TestEachTokenHasItsScope(t *testing.T) {
 	tokens := mustParse(t, "ingest="+gatewayToken, "", " read="+readerToken+"\r", "read="+strings.Repeat("r", 4096), "admin="+operatorToken,
 		"read="+readerToken)
 	for shown, want := range map[string]credentials.Scope{
-		gatewayToken: credentials.Ingest, readerToken: credentials.Read, strings.Repeat("r", 4096): credentials.Read, operatorToken: credentials.Admin,
-		"": credentials.None, gatewayToken[:15]: credentials.None, gatewayToken + "0": credentials.None, "ingest=" + gatewayToken: credentials.None,
-		strings.ToUpper(gatewayToken): credentials.None, " " + gatewayToken: credentials.None, strings.Repeat("r", 4097): credentials.None,
+		gatewayToken: credentials.Ingest, readerToken: credentials.Read, strings.Repeat("r", 4096): credentials.Read,
+		operatorToken: credentials.Admin, "": credentials.None, gatewayToken[:15]: credentials.None, gatewayToken + "0": credentials.None,
+		"ingest=" + gatewayToken: credentials.None, strings.ToUpper(gatewayToken): credentials.None, " " + gatewayToken: credentials.None,
+		strings.Repeat("r", 4097): credentials.None,
 	} {
 		if got := tokens.Scope(shown); got != want {
 			t.Errorf("scope of %.40q is %v, want %v", shown, got, want)
@@ -122,7 +123,8 @@ func TestOutgoingToken(t *testing.T) {
 	for text, want := range map[string]string{"": "0 bytes", "hush": "4 bytes", "ingest=" + gatewayToken: "the token alone",
 		gatewayToken + "\n" + gatewayToken: "more than one line", gatewayToken + " hush": "visible ASCII"} {
 		err := outgoing.Set(text)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), gatewayToken) {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") ||
+			strings.Contains(err.Error(), gatewayToken) {
 			t.Errorf("%q: error %v, want one with %q and without the token", text, err, want)
 		}
 	}

@@ -64,8 +64,8 @@ func fullTicket(t *testing.T) *ticketv1.Ticket {
 		Channels: []string{"App-" + app, "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
 		Files: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
 		CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Type: "string", Kind: &ticketv1.CustomSetting_Value{Value: "bathroom"}}},
-		CreateTime:     at(t, "2026-03-02T07:15:30Z"), UpdateTime: at(t, "2026-03-02T07:15:30Z"), LastStatusUpdateTime: at(t, "2026-03-02T07:15:30Z"),
-		Revision: 1, Complete: true,
+		CreateTime:     at(t, "2026-03-02T07:15:30Z"), UpdateTime: at(t, "2026-03-02T07:15:30Z"),
+		LastStatusUpdateTime: at(t, "2026-03-02T07:15:30Z"), Revision: 1, Complete: true,
 	}
 }
 
@@ -93,7 +93,8 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 	success("created-full")
 	got := s.expectTicket(t, want)
 	wantAttributes := map[string]string{"unreadAdminMessages": "1", "unreadUserMessages": "0", "read": "false", "sortHash": `"zz91"`,
-		"customerWaitingSince": `"2026-03-02T07:15:30+00:00"`, "customerWaitingSinceIndicator": `"green"`, "_embedded.conversations": "[]", "_embedded.files": "[]"}
+		"customerWaitingSince": `"2026-03-02T07:15:30+00:00"`, "customerWaitingSinceIndicator": `"green"`, "_embedded.conversations": "[]",
+		"_embedded.files": "[]"}
 	for name, value := range wantAttributes {
 		if got.GetAttributes()[name] != value {
 			t.Errorf("attribute %s is %q, want %q", name, got.GetAttributes()[name], value)

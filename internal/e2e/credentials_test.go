@@ -41,11 +41,13 @@ type guardedSystem struct {
 func newGuardedSystem(t *testing.T) *guardedSystem {
 	t.Helper()
 	folder := t.TempDir()
-	g := &guardedSystem{tokens: filepath.Join(folder, "tokens"), token: filepath.Join(folder, "token"), certificate: certificatetest.MustCreate(t)}
+	g := &guardedSystem{tokens: filepath.Join(folder, "tokens"), token: filepath.Join(folder, "token"),
+		certificate: certificatetest.MustCreate(t)}
 	mustReplace(t, g.tokens, "ingest="+oldToken+"\nread="+readerToken+"\n")
 	mustReplace(t, g.token, oldToken+"\n")
-	g.system = newSystem(t, "TICKETSVC_TOKENS_FILE="+g.tokens, "TICKETSVC_TLS_CERT_FILE="+g.certificate.Certificate, "TICKETSVC_TLS_KEY_FILE="+g.certificate.Key,
-		"GATEWAY_TICKETSVC_TOKEN_FILE="+g.token, "GATEWAY_TICKETSVC_CA_FILE="+g.certificate.Certificate)
+	g.system = newSystem(t, "TICKETSVC_TOKENS_FILE="+g.tokens, "TICKETSVC_TLS_CERT_FILE="+g.certificate.Certificate,
+		"TICKETSVC_TLS_KEY_FILE="+g.certificate.Key, "GATEWAY_TICKETSVC_TOKEN_FILE="+g.token,
+		"GATEWAY_TICKETSVC_CA_FILE="+g.certificate.Certificate)
 	client, url := g.newClient(t)
 	g.system.tickets = ticketv1connect.NewTicketServiceClient(client, url, connect.WithInterceptors(showing(readerToken)))
 	t.Cleanup(func() {

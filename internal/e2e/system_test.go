@@ -168,7 +168,8 @@ func (s *system) start(t *testing.T, name string, number int, address, admin str
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
-	p, err := process.Start(ctx, process.Command{Path: commands.Path(t, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"})
+	p, err := process.Start(ctx, process.Command{Path: commands.Path(t, name), Env: env, LogPath: log,
+		ReadyURL: "http://" + admin + "/readyz"})
 	if err != nil {
 		t.Error(err)
 		return nil

@@ -62,7 +62,8 @@ func closeNow(t *testing.T, c *groupcommit.Committer[int, int]) {
 func TestABatchIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10, Size: func(item *int) int { return *item }})
+		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10,
+			Size: func(item *int) int { return *item }})
 		var callers sync.WaitGroup
 		for i, item := range []int{1, 4, 6, 1, 99, 2} {
 			callers.Go(func() {

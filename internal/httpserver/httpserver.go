@@ -68,7 +68,8 @@ func cause(err error) error {
 // Addr returns the address on which the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Start begins to serve, over TLS when the server has a configuration of it. onFailure is called when serving ends before [Server.Stop] asked for it.
+// Start begins to serve, over TLS when the server has a configuration of it. onFailure is called when serving ends before [Server.Stop]
+// asked for it.
 func (s *Server) Start(onFailure func(error)) {
 	go func() {
 		serve := s.server.Serve

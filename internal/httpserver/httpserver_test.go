@@ -176,8 +176,9 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 
 func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "", "[::ffff:127.0.0.1]:80": "",
-		":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines", "192.0.2.1:80": "other machines",
+	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "",
+		"[::ffff:127.0.0.1]:80": "", ":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines",
+		"192.0.2.1:80":    "other machines",
 		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
 		for mend, says := range map[string]string{"": "no credentials yet", "set --tokens-file": "set --tokens-file, or use a loopback"} {
 			err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Mend: mend})
@@ -188,7 +189,8 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 				t.Errorf("CheckClosed(%q) = %v, want %q", address, err, says)
 			}
 		}
-		if err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Credentials: true}); (err != nil) != (want == "not an address") {
+		err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Credentials: true})
+		if (err != nil) != (want == "not an address") {
 			t.Errorf("CheckClosed(%q) with credentials = %v", address, err)
 		}
 		if err := httpserver.CheckAddress(address, "127.0.0.1:80"); (err != nil) != (want == "not an address") {

@@ -51,8 +51,8 @@ const (
 )
 
 // unavailableClasses are the classes of errors that come from the server's state and not from what was asked of it: connection,
-// resources (a full disk is among them), operator intervention, and system. Damaged data (XX001) is not among them: it is that of some rows,
-// and everything else goes on.
+// resources (a full disk is among them), operator intervention, and system. Damaged data (XX001) is not among them: it is that of some
+// rows, and everything else goes on.
 var unavailableClasses = []string{"08", "53", "57", "58"}
 
 // isConflict tells whether another writer was in the way, so that it is worth trying again at once.

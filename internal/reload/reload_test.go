@@ -201,9 +201,11 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	take := func([][]byte) error { return nil }
-	for path, want := range map[string]string{filepath.Join(folder, "missing"): "no such file", large: "more than 1048576 bytes", folder: "directory"} {
+	for path, want := range map[string]string{filepath.Join(folder, "missing"): "no such file", large: "more than 1048576 bytes",
+		folder: "directory"} {
 		_, err := reload.Load("--some-file", []string{path}, take)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "name a file") || strings.Contains(err.Error(), folder) {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "name a file") ||
+			strings.Contains(err.Error(), folder) {
 			t.Errorf("error %v, want one with %q and without the path", err, want)
 		}
 	}

@@ -37,9 +37,10 @@ func TestParse(t *testing.T) {
 		args []string
 		want example
 	}{
-		"defaults":                           {nil, nil, example{"127.0.0.1:1", 2 * time.Minute, nil}},
-		"the environment":                    {env, nil, example{"127.0.0.1:2", 2 * time.Minute, []string{"a", "b"}}},
-		"a flag goes before the environment": {env, []string{"--listen", "127.0.0.1:3", "--timeout=1s"}, example{"127.0.0.1:3", time.Second, []string{"a", "b"}}},
+		"defaults":        {nil, nil, example{"127.0.0.1:1", 2 * time.Minute, nil}},
+		"the environment": {env, nil, example{"127.0.0.1:2", 2 * time.Minute, []string{"a", "b"}}},
+		"a flag goes before the environment": {env, []string{"--listen", "127.0.0.1:3", "--timeout=1s"},
+			example{"127.0.0.1:3", time.Second, []string{"a", "b"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 func TestSummaryIsAnAlignedTable(t *testing.T) {
 	t.Parallel()
 	summary := simulator.Summary{
-		Events: 100, Acknowledged: 99, GivenUp: 1, Deliveries: 120, Retries: 10, Duplicates: 10, StatusCounts: map[int]int{200: 109, 503: 9, 0: 2},
-		P50: 250 * time.Microsecond, P95: 1234567, P99: time.Second, Duration: 2 * time.Second,
+		Events: 100, Acknowledged: 99, GivenUp: 1, Deliveries: 120, Retries: 10, Duplicates: 10,
+		StatusCounts: map[int]int{200: 109, 503: 9, 0: 2},
+		P50:          250 * time.Microsecond, P95: 1234567, P99: time.Second, Duration: 2 * time.Second,
 	}
 	var got bytes.Buffer
 	if err := summary.Print(&got); err != nil {

@@ -10,11 +10,13 @@ var (
 
 	titles = []string{
 		"Heizung im Bad kalt", "Lift steht", "Wasserhahn tropft", "Türschloss klemmt", "Fenster schließt nicht", "Waschmaschine läuft aus",
-		"Kein warmes Wasser 🚿", "Schimmel in der Küche", "Broken light in the hallway 💡", "Key lost 🔑", "Noisy neighbours", "Parking space blocked 🚗",
-		"Dishwasher out of order", "Frage zur Nebenkostenabrechnung", "Briefkasten beschädigt", "Sonnenstore hängt schief",
+		"Kein warmes Wasser 🚿", "Schimmel in der Küche", "Broken light in the hallway 💡", "Key lost 🔑", "Noisy neighbours",
+		"Parking space blocked 🚗", "Dishwasher out of order", "Frage zur Nebenkostenabrechnung", "Briefkasten beschädigt",
+		"Sonnenstore hängt schief",
 	}
 	sentences = []string{
-		"Seit gestern Abend bleibt der Heizkörper kalt. 🥶", "Bereits zweimal entlüftet, ohne Erfolg.", "Bitte um einen Rückruf am späten Nachmittag.",
+		"Seit gestern Abend bleibt der Heizkörper kalt. 🥶", "Bereits zweimal entlüftet, ohne Erfolg.",
+		"Bitte um einen Rückruf am späten Nachmittag.",
 		"Das Geräusch tritt vor allem nachts auf und stört sehr.", "Die Nachbarn im dritten Stock haben dasselbe Problem.",
 		"Der Schlüssel liegt beim Hauswart, Sie können jederzeit in die Wohnung.", "Wäre es möglich, diese Woche jemanden vorbeizuschicken?",
 		"Fotos sind angehängt. 📷", "Vielen Dank für die schnelle Hilfe!", "Grüße aus Zürich 🙂", "It has been like this since last weekend.",

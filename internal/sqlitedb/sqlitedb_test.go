@@ -69,7 +69,8 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 			connections++
 			var mode string
 			var synchronous int
-			if err := conn.QueryRowContext(t.Context(), "SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT synchronous FROM pragma_synchronous)").Scan(&mode, &synchronous); err != nil {
+			if err := conn.QueryRowContext(t.Context(), "SELECT (SELECT journal_mode FROM pragma_journal_mode),"+
+				" (SELECT synchronous FROM pragma_synchronous)").Scan(&mode, &synchronous); err != nil {
 				t.Fatal(err)
 			}
 			if mode != "wal" || synchronous != 2 {
@@ -183,8 +184,10 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 		options sqlitedb.Options
 		want    string
 	}{
-		"a newer schema":              {sqlitedb.Options{Path: in("newer.db"), ApplicationID: applicationID, Migrations: schema[:1]}, "newer than the 1 that this binary knows: run a newer binary"},
-		"another application's file":  {sqlitedb.Options{Path: in("newer.db"), ApplicationID: 1, Migrations: schema}, "belongs to another application"},
+		"a newer schema": {sqlitedb.Options{Path: in("newer.db"), ApplicationID: applicationID, Migrations: schema[:1]},
+			"newer than the 1 that this binary knows: run a newer binary"},
+		"another application's file": {sqlitedb.Options{Path: in("newer.db"), ApplicationID: 1, Migrations: schema},
+			"belongs to another application"},
 		"a file in use":               {options(in("taken.db")), "in use by another process: stop that one"},
 		"not a database":              {options(in("text.db")), "is it an SQLite database"},
 		"a folder that can't be made": {options(in("file/a.db")), "name a path in a folder that can be written"},

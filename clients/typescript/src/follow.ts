@@ -74,6 +74,8 @@ export async function follow(options: Options, copy: Copy, signal: AbortSignal):
   // Whichever of the two ends ends the other.
   const tasks = [receive(options, copy, either), save(copy, either)];
   const outcomes = await Promise.allSettled(tasks.map((task) => task.finally(() => stop.abort())));
+  // What came while the file was written for the last time is not in it.
+  outcomes.push(...(await Promise.allSettled([copy.save()])));
   for (const outcome of outcomes) {
     if (outcome.status === "rejected") {
       throw outcome.reason;

@@ -25,7 +25,8 @@ import (
 
 // run is the whole gateway: it serves until ctx ends, and returns the process's exit code.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
-	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv,
+		Stdout: stdout}
 	c, err := parseSettings(program)
 	if err == nil {
 		err = serve(ctx, program, c, c.New(program, stderr))

@@ -66,30 +66,45 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		setting string
 		want    []string // what the line says: the setting in both forms, and the mend
 	}{
-		"no secret":                       {"GATEWAY_WEBHOOK_SECRET=", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
-		"a secret of commas":              {"GATEWAY_WEBHOOK_SECRET= , ,", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
-		"a secret file that is missing":   {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("missing"), []string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "name a file"}},
-		"a URL without a host":            {"GATEWAY_TICKETSVC_URL=ticketsvc", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
-		"a URL of another scheme":         {"GATEWAY_TICKETSVC_URL=ftp://127.0.0.1", []string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
-		"a token that is short":           {"GATEWAY_TICKETSVC_TOKEN=hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "use 16"}},
-		"a token with its scope":          {"GATEWAY_TICKETSVC_TOKEN=ingest=hush-hush-hush-hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "the token alone"}},
-		"a token file that is missing":    {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("missing"), []string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "name a file"}},
-		"a token file without a token":    {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("file"), []string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "has 0 bytes"}},
-		"authorities that are none":       {"GATEWAY_TICKETSVC_CA_FILE=" + in("file"), []string{"--ticketsvc-ca-file / GATEWAY_TICKETSVC_CA_FILE", "name a PEM file"}},
-		"a database of another kind":      {"GATEWAY_DATABASE_URL=mysql://x", []string{"--database-url / GATEWAY_DATABASE_URL", "sqlite:<path>"}},
-		"a database's URL that is none":   {"GATEWAY_DATABASE_URL=postgres://x:y", []string{"--database-url / GATEWAY_DATABASE_URL", "postgres://user"}},
-		"a database of a newer schema":    {"GATEWAY_DATABASE_URL=sqlite:" + in("newer.db"), []string{"--database-url / GATEWAY_DATABASE_URL", "run a newer binary"}},
-		"a folder that can't be written":  {"GATEWAY_DATABASE_URL=sqlite:" + in("file/gateway.db"), []string{"--database-url / GATEWAY_DATABASE_URL", "name a path in a folder that can be written"}},
-		"an address in use":               {"GATEWAY_LISTEN=" + taken.Addr().String(), []string{"--listen / GATEWAY_LISTEN", "that is free"}},
-		"an admin address in use":         {"GATEWAY_ADMIN_LISTEN=" + taken.Addr().String(), []string{"--admin-listen / GATEWAY_ADMIN_LISTEN", "that is free"}},
-		"an admin address for the public": {"GATEWAY_ADMIN_LISTEN=0.0.0.0:8081", []string{"--admin-listen / GATEWAY_ADMIN_LISTEN", "use a loopback address"}},
-		"a path that is none":             {"GATEWAY_WEBHOOK_PATH=webhook", []string{"--webhook-path / GATEWAY_WEBHOOK_PATH", "begins with /"}},
-		"a header name that is none":      {"GATEWAY_SIGNATURE_HEADER=x signature", []string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "use letters"}},
-		"a tolerance of nothing":          {"GATEWAY_TIMESTAMP_TOLERANCE=0s", []string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use more than 0"}},
+		"no secret":          {"GATEWAY_WEBHOOK_SECRET=", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
+		"a secret of commas": {"GATEWAY_WEBHOOK_SECRET= , ,", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
+		"a secret file that is missing": {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("missing"),
+			[]string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "name a file"}},
+		"a URL without a host": {"GATEWAY_TICKETSVC_URL=ticketsvc",
+			[]string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
+		"a URL of another scheme": {"GATEWAY_TICKETSVC_URL=ftp://127.0.0.1",
+			[]string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
+		"a token that is short": {"GATEWAY_TICKETSVC_TOKEN=hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "use 16"}},
+		"a token with its scope": {"GATEWAY_TICKETSVC_TOKEN=ingest=hush-hush-hush-hush",
+			[]string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "the token alone"}},
+		"a token file that is missing": {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("missing"),
+			[]string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "name a file"}},
+		"a token file without a token": {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("file"),
+			[]string{"--ticketsvc-token-file / GATEWAY_TICKETSVC_TOKEN_FILE", "has 0 bytes"}},
+		"authorities that are none": {"GATEWAY_TICKETSVC_CA_FILE=" + in("file"),
+			[]string{"--ticketsvc-ca-file / GATEWAY_TICKETSVC_CA_FILE", "name a PEM file"}},
+		"a database of another kind": {"GATEWAY_DATABASE_URL=mysql://x", []string{"--database-url / GATEWAY_DATABASE_URL", "sqlite:<path>"}},
+		"a database's URL that is none": {"GATEWAY_DATABASE_URL=postgres://x:y",
+			[]string{"--database-url / GATEWAY_DATABASE_URL", "postgres://user"}},
+		"a database of a newer schema": {"GATEWAY_DATABASE_URL=sqlite:" + in("newer.db"),
+			[]string{"--database-url / GATEWAY_DATABASE_URL", "run a newer binary"}},
+		"a folder that can't be written": {"GATEWAY_DATABASE_URL=sqlite:" + in("file/gateway.db"),
+			[]string{"--database-url / GATEWAY_DATABASE_URL", "name a path in a folder that can be written"}},
+		"an address in use": {"GATEWAY_LISTEN=" + taken.Addr().String(), []string{"--listen / GATEWAY_LISTEN", "that is free"}},
+		"an admin address in use": {"GATEWAY_ADMIN_LISTEN=" + taken.Addr().String(),
+			[]string{"--admin-listen / GATEWAY_ADMIN_LISTEN", "that is free"}},
+		"an admin address for the public": {"GATEWAY_ADMIN_LISTEN=0.0.0.0:8081",
+			[]string{"--admin-listen / GATEWAY_ADMIN_LISTEN", "use a loopback address"}},
+		"a path that is none": {"GATEWAY_WEBHOOK_PATH=webhook", []string{"--webhook-path / GATEWAY_WEBHOOK_PATH", "begins with /"}},
+		"a header name that is none": {"GATEWAY_SIGNATURE_HEADER=x signature",
+			[]string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "use letters"}},
+		"a tolerance of nothing": {"GATEWAY_TIMESTAMP_TOLERANCE=0s",
+			[]string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use more than 0"}},
 		"a tolerance that is no duration": {"GATEWAY_TIMESTAMP_TOLERANCE=2", []string{"--timestamp-tolerance", "--help"}},
 		"a body of nothing":               {"GATEWAY_MAX_BODY_BYTES=0", []string{"--max-body-bytes / GATEWAY_MAX_BODY_BYTES", "use 1 to"}},
 		"an unknown word":                 {"GATEWAY_UNSIGNED=ignore", []string{"--unsigned", "acknowledge", "reject"}},
-		"no calls at all":                 {"GATEWAY_FORWARD_CONCURRENCY=0", []string{"--forward-concurrency / GATEWAY_FORWARD_CONCURRENCY", "use 1 to"}},
+		"no calls at all": {"GATEWAY_FORWARD_CONCURRENCY=0",
+			[]string{"--forward-concurrency / GATEWAY_FORWARD_CONCURRENCY", "use 1 to"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -128,8 +143,8 @@ func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
 
 func TestATokenThatCrossesANetworkReadablyIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string]bool{"http://127.0.0.1:1": false, "http://localhost:1": false, "http://[::1]:1": false, "https://ticketsvc.test": false,
-		"http://ticketsvc.test": true, "http://192.0.2.1:9090": true, "http://[2001:db8::1]": true} {
+	for address, want := range map[string]bool{"http://127.0.0.1:1": false, "http://localhost:1": false, "http://[::1]:1": false,
+		"https://ticketsvc.test": false, "http://ticketsvc.test": true, "http://192.0.2.1:9090": true, "http://[2001:db8::1]": true} {
 		parsed, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
@@ -146,8 +161,9 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, env(t), &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
 		t.Errorf("exit code %d, errors %q", code, stderr.String())
 	}
-	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token", "ticketsvc-token-file", "ticketsvc-ca-file", "webhook-secret", "webhook-secret-file",
-		"timestamp-tolerance", "max-body-bytes", "unsigned", "unexpected", "signature-header"} {
+	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token",
+		"ticketsvc-token-file", "ticketsvc-ca-file", "webhook-secret", "webhook-secret-file", "timestamp-tolerance", "max-body-bytes", "unsigned",
+		"unexpected", "signature-header"} {
 		variable := "$GATEWAY_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 		if !strings.Contains(stdout.String(), "--"+setting) || !strings.Contains(stdout.String(), variable) {
 			t.Errorf("help lacks --%s or %s", setting, variable)

@@ -20,7 +20,8 @@ It refuses to start without the webhook's shared secret. To try it out on this m
 
   GATEWAY_WEBHOOK_SECRET=development gateway
 
-Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a process can be read by others.`
+Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
+process can be read by others.`
 
 // options are the gateway's settings as they are given.
 type options struct {

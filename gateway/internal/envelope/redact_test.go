@@ -10,14 +10,15 @@ import (
 func TestRedactTakesTokensOut(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, want string }{
-		"a string":                  {`{"token":"s3cret"}`, `{"token":"redacted"}`},
-		"white space stays":         {"{ \"token\" :\n \"s3cret\" , \"a\" : 1 }", "{ \"token\" :\n \"redacted\" , \"a\" : 1 }"},
-		"quotes in the value":       {`{"token":"a\"b\\","x":"y"}`, `{"token":"redacted","x":"y"}`},
-		"a number":                  {`{"token":12345,"x":1}`, `{"token":"redacted","x":1}`},
-		"null":                      {`{"token":null}`, `{"token":"redacted"}`},
-		"an object":                 {`{"token":{"old":"}]","new":["a"]},"x":{}}`, `{"token":"redacted","x":{}}`},
-		"an array":                  {`[{"token":["]","b",{}]},1]`, `[{"token":"redacted"},1]`},
-		"at any depth, each":        {`{"a":[{"token":"1"}],"b":{"c":{"token":"2"}}}`, `{"a":[{"token":"redacted"}],"b":{"c":{"token":"redacted"}}}`},
+		"a string":            {`{"token":"s3cret"}`, `{"token":"redacted"}`},
+		"white space stays":   {"{ \"token\" :\n \"s3cret\" , \"a\" : 1 }", "{ \"token\" :\n \"redacted\" , \"a\" : 1 }"},
+		"quotes in the value": {`{"token":"a\"b\\","x":"y"}`, `{"token":"redacted","x":"y"}`},
+		"a number":            {`{"token":12345,"x":1}`, `{"token":"redacted","x":1}`},
+		"null":                {`{"token":null}`, `{"token":"redacted"}`},
+		"an object":           {`{"token":{"old":"}]","new":["a"]},"x":{}}`, `{"token":"redacted","x":{}}`},
+		"an array":            {`[{"token":["]","b",{}]},1]`, `[{"token":"redacted"},1]`},
+		"at any depth, each": {`{"a":[{"token":"1"}],"b":{"c":{"token":"2"}}}`,
+			`{"a":[{"token":"redacted"}],"b":{"c":{"token":"redacted"}}}`},
 		"an escaped name":           {`{"\u0074\u006Fk\u0065n":"s"}`, `{"\u0074\u006Fk\u0065n":"redacted"}`},
 		"one letter escaped":        {`{"toke\u006e":"s"}`, `{"toke\u006e":"redacted"}`},
 		"lone surrogates beside":    {`{"x":"\ud800","token":"s"}`, `{"x":"\ud800","token":"redacted"}`},

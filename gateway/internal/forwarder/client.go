@@ -31,8 +31,8 @@ type ClientOptions struct {
 
 // NewClient returns a client of the ticketsvc at url.
 //
-// It speaks Connect over HTTP/1.1: for small unary calls that makes a third more calls than HTTP/2, which shares one connection among all of
-// them. docs/decisions.md has the figures.
+// It speaks Connect over HTTP/1.1: for small unary calls that makes a third more calls than HTTP/2, which shares one connection among all
+// of them. docs/decisions.md has the figures.
 func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventServiceClient {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{

@@ -189,7 +189,8 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	}
 	request, err := translateSafely(delivery)
 	if err != nil {
-		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason", err.Error())
+		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason",
+			err.Error())
 		return bury(delivery, err.Error())
 	}
 	// A call that was begun is let end, so that stopping does not leave its outcome open.
@@ -296,7 +297,8 @@ func putBack(delivery inbox.Delivery, now time.Time) inbox.Settlement {
 
 // bury is the settlement of a delivery that can't be forwarded.
 func bury(delivery inbox.Delivery, reason string) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals, Reason: reason}
+	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
+		Reason: reason}
 }
 
 // settleAll writes settlements in batches, until there will be no more.

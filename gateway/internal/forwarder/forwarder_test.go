@@ -115,7 +115,8 @@ func newBox(t *testing.T) *box {
 
 // body is a delivery that can be translated.
 func body(eventID string) string {
-	return fmt.Sprintf(`{"event":{"id":%q,"name":"ticket.created","createdDate":"2026-03-02T07:15:30Z","urn":"urn:allthings:app:a:ticket:c:*",`+
+	return fmt.Sprintf(`{"event":{"id":%q,"name":"ticket.created","createdDate":"2026-03-02T07:15:30Z",`+
+		`"urn":"urn:allthings:app:a:ticket:c:*",`+
 		`"data":{"id":"t-%s","title":"x","description":"","status":"closed"}}}`, eventID, eventID)
 }
 
@@ -224,7 +225,8 @@ func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeo
 	return startWithClient(t, b, url, log, callTimeout, forwarder.ClientOptions{})
 }
 
-func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions) (stop func()) {
+func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions,
+) (stop func()) {
 	t.Helper()
 	return startWith(t, b, url, log, callTimeout, 0.01, options)
 }
@@ -233,8 +235,9 @@ func startWith(t *testing.T, b *box, url string, log io.Writer, callTimeout time
 ) (stop func()) {
 	t.Helper()
 	options.Concurrency = 8
-	f := forwarder.New(b, forwarder.NewClient(url, options), forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts,
-		Now: time.Now, Random: func() float64 { return random }, Log: slog.New(slog.NewTextHandler(log, nil))})
+	f := forwarder.New(b, forwarder.NewClient(url, options),
+		forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts, Now: time.Now,
+			Random: func() float64 { return random }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

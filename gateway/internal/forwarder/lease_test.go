@@ -65,8 +65,9 @@ func TestStoppingPutsBackWhatIsBeingClaimed(t *testing.T) {
 	t.Parallel()
 	b := &slowBox{box: newBox(t), claiming: make(chan struct{}), goOn: make(chan struct{})}
 	b.addMany(t, 10)
-	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{Concurrency: 20}), forwarder.Options{Concurrency: 20, CallTimeout: time.Second,
-		MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{Concurrency: 20}),
+		forwarder.Options{Concurrency: 20, CallTimeout: time.Second, MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 },
+			Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -91,7 +91,8 @@ func TestAWrongTokenIsSaidLoudlyAfterAnOutage(t *testing.T) {
 		<-refused
 	}
 	stop()
-	if warned, loud := strings.Count(log.String(), "can't be reached"), strings.Count(log.String(), "until the deployment is mended"); warned != 1 || loud != 1 {
+	if warned, loud := strings.Count(log.String(), "can't be reached"),
+		strings.Count(log.String(), "until the deployment is mended"); warned != 1 || loud != 1 {
 		t.Errorf("the outage was said %d times and the wrong token %d times, want once each:\n%s", warned, loud, log.String())
 	}
 }

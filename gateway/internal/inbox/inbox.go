@@ -71,8 +71,8 @@ func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i
 // Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Inbox.NextDue] tells.
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
-// Watch makes [Inbox.Wake] receive for deliveries that other gateways add, too. It returns when ctx ends, or at once where there can be none.
-// onError is called with what keeps it from learning of them.
+// Watch makes [Inbox.Wake] receive for deliveries that other gateways add, too. It returns when ctx ends, or at once where there can be
+// none. onError is called with what keeps it from learning of them.
 func (i *Inbox) Watch(ctx context.Context, onError func(error)) { i.store.Watch(ctx, i.hint, onError) }
 
 // Stop takes no more arrivals, and returns once those taken are kept or ctx ends.

@@ -70,7 +70,8 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 		batch.Queue("begin")
 		batch.Queue(noWait)
 		batch.Queue(byIndex)
-		batch.Queue(claim, now.UnixNano(), limit, now.Add(lease).UnixNano(), token, inbox.MaxClaimBytes, fresh, tried).Query(func(rows pgx.Rows) error {
+		claiming := batch.Queue(claim, now.UnixNano(), limit, now.Add(lease).UnixNano(), token, inbox.MaxClaimBytes, fresh, tried)
+		claiming.Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				d, tried, due, err := scanDelivery(rows)
 				if err != nil {

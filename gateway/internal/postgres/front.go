@@ -18,8 +18,8 @@ const (
 //
 // Wherever a delivery was claimed or settled PostgreSQL leaves a dead entry in the index of what is due, until it vacuums the table: once
 // a minute at best, and not at all while anyone keeps a transaction open. All of them lie before what is due next, hundreds of thousands
-// after a minute under load, and a claim from the very beginning takes some 3 ms to step over each 100,000. So claims begin shortly before the
-// earliest delivery that the last one found. What lies further back, because it took long to commit or another gateway was about to
+// after a minute under load, and a claim from the very beginning takes some 3 ms to step over each 100,000. So claims begin shortly before
+// the earliest delivery that the last one found. What lies further back, because it took long to commit or another gateway was about to
 // claim it and died, is found by a claim from the very beginning, once a second.
 type front struct {
 	mu sync.Mutex

@@ -26,7 +26,8 @@ func sign(secret, body string) string { return hex.EncodeToString(mac(secret, bo
 func TestVerifyAgreesWithThePublishedTestVector(t *testing.T) {
 	t.Parallel()
 	v := signature.NewVerifier([]string{"Jefe"})
-	if err := v.Verify([]string{"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"}, []byte("what do ya want for nothing?")); err != nil {
+	if err := v.Verify([]string{"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+		[]byte("what do ya want for nothing?")); err != nil {
 		t.Error(err)
 	}
 }

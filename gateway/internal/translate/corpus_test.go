@@ -105,8 +105,8 @@ func corpusRequests() map[string]translate.Request {
 	full.UnitName = "3.02"
 	full.Attributes["_embedded.category"] = "{\n     \"id\": \"" + corpusCategory + "\",\n     \"key\": \"damage-report\",\n     " +
 		"\"name\": {\n      \"de_DE\": \"Schadensmeldung\",\n      \"en_US\": \"Damage report\"\n     }\n    }"
-	full.Attributes["_embedded.group"] = "{\n     \"address\": {\n      \"street\": \"Hauptstrasse\",\n      \"houseNumber\": \"12b\",\n      " +
-		"\"zipCode\": \"8000\",\n      \"city\": \"Zürich\",\n      \"country\": \"CH\"\n     }\n    }"
+	full.Attributes["_embedded.group"] = "{\n     \"address\": {\n      \"street\": \"Hauptstrasse\",\n      \"houseNumber\": \"12b\",\n" +
+		"      \"zipCode\": \"8000\",\n      \"city\": \"Zürich\",\n      \"country\": \"CH\"\n     }\n    }"
 	full.Attributes["_embedded.conversations"] = "[]"
 	full.Attributes["_embedded.files"] = "[]"
 

@@ -12,7 +12,8 @@ import (
 )
 
 // privateUser is a user as _embedded has it. Every text in it but the id has "private" in it.
-const privateUser = `{"id":"u1","email":"private@example.test","username":"private","phoneNumber":"private","locale":"private","token":"private"}`
+const privateUser = `{"id":"u1","email":"private@example.test","username":"private","phoneNumber":"private",` +
+	`"locale":"private","token":"private"}`
 
 func TestEventDropsUsers(t *testing.T) {
 	t.Parallel()

@@ -179,7 +179,8 @@ func TestLongestIDs(t *testing.T) {
 // An id is logged, because operators look for it. Nobody can write a line of the log with it.
 func TestIDsAreHarmlessInTheLog(t *testing.T) {
 	t.Parallel()
-	for name, escaped := range map[string]string{"escape sequence": `\u001b[31mred`, "DEL": `\u007f`, "C1 control": `\u009b31m`, "line break": `\r\nlevel=ERROR`} {
+	for name, escaped := range map[string]string{"escape sequence": `\u001b[31mred`, "DEL": `\u007f`, "C1 control": `\u009b31m`,
+		"line break": `\r\nlevel=ERROR`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := mustOpenDoor(t)

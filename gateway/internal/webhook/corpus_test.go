@@ -95,7 +95,8 @@ func TestAWrongSecretIsSaidOnceInAWhile(t *testing.T) {
 		d.follow(t, step{wrong, unauthorized})
 	}
 	log := d.log.String()
-	if said := strings.Count(log, "msg=\"deliveries with a wrong signature are refused; is the secret the one that Allthings has?\" count=1\n"); said != 1 {
+	const warning = "msg=\"deliveries with a wrong signature are refused; is the secret the one that Allthings has?\" count=1\n"
+	if said := strings.Count(log, warning); said != 1 {
 		t.Errorf("said %d times in a minute, want once:\n%s", said, log)
 	}
 }

@@ -227,7 +227,8 @@ func TestAnUpgradeToHTTP2IsNotTaken(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
 	r := signed(event("e1"))
-	d.follow(t, step{r.and("Connection", "Upgrade, HTTP2-Settings").and("Upgrade", "h2c").and("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"), success})
+	d.follow(t, step{r.and("Connection", "Upgrade, HTTP2-Settings").and("Upgrade", "h2c").and("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+		success})
 	d.wantRows(t, pending("e1", r.body))
 }
 

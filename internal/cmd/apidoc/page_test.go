@@ -43,10 +43,12 @@ func descriptors(t *testing.T, commentOfGetTicket string) []byte {
 func TestACommentBecomesParagraphsWithLinks(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ comment, want string }{
-		"lines are joined":              {" One\n two.\n\n Three.\n", "\nOne two.\n\nThree.\n"},
-		"itself is no link":             {" GetTicket is `GetTicket`.\n", "\nGetTicket is `GetTicket`.\n"},
-		"an RPC and a type":             {" As ListTickets, of TicketFilter.\n", "\nAs [ListTickets](#listtickets), of [TicketFilter](#ticketfilter).\n"},
-		"a field":                       {" Ticket.status_text is `Ticket.title`.\n", "\n[Ticket.status_text](#ticket) is [Ticket.title](#ticket).\n"},
+		"lines are joined":  {" One\n two.\n\n Three.\n", "\nOne two.\n\nThree.\n"},
+		"itself is no link": {" GetTicket is `GetTicket`.\n", "\nGetTicket is `GetTicket`.\n"},
+		"an RPC and a type": {" As ListTickets, of TicketFilter.\n",
+			"\nAs [ListTickets](#listtickets), of [TicketFilter](#ticketfilter).\n"},
+		"a field": {" Ticket.status_text is `Ticket.title`.\n",
+			"\n[Ticket.status_text](#ticket) is [Ticket.title](#ticket).\n"},
 		"an English word is none":       {" Ticket by ticket.\n", "\nTicket by ticket.\n"},
 		"a word in capitals":            {" HEIZKÖRPER or ABORTED.\n", "\nHEIZKÖRPER or `ABORTED`.\n"},
 		"codes and names of fields":     {" NOT_FOUND or ABORTED: ticket_id of JSON.\n", "\n`NOT_FOUND` or `ABORTED`: `ticket_id` of JSON.\n"},

@@ -19,8 +19,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
-const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler does that only reads each body and
-checks its signature. Everything runs on this machine, in turns, several rounds; the median of the rounds counts.
+const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler does that only reads each
+body and checks its signature. Everything runs on this machine, in turns, several rounds; the median of the rounds counts.
 
   durable accept                the gateway alone: each event committed and synced before its 200. ticketsvc does not run.
   accept to applied, sustained  gateway and ticketsvc: from the first request to the last event applied.

@@ -105,7 +105,8 @@ func TestFilesShowTheirAnswers(t *testing.T) {
 			t.Errorf("output lacks %q:\n%s", want, stdout)
 		}
 	}
-	if diff := cmp.Diff([]string{"{ \"event\": 1 }\n", `{"event":{"name":"booking.created"}}`}, r.bodies, cmpopts.SortSlices(strings.Compare)); diff != "" {
+	if diff := cmp.Diff([]string{"{ \"event\": 1 }\n", `{"event":{"name":"booking.created"}}`}, r.bodies,
+		cmpopts.SortSlices(strings.Compare)); diff != "" {
 		t.Error(diff)
 	}
 }

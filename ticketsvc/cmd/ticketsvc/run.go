@@ -18,7 +18,8 @@ import (
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
-	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, LookupEnv: lookupEnv, Stdout: stdout}
+	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, LookupEnv: lookupEnv,
+		Stdout: stdout}
 	c, err := parseSettings(program)
 	if err == nil {
 		err = serve(ctx, program, c, c.New(program, stderr))
@@ -61,7 +62,8 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	if c.security.TLS != nil {
 		scheme = "https://"
 	} else if c.security.Tokens != nil && !httpserver.IsLoopback(server.Addr()) {
-		log.Warn("tokens and tickets cross the network in cleartext: set --tls-cert-file and --tls-key-file, unless something in front speaks TLS")
+		log.Warn("tokens and tickets cross the network in cleartext: set --tls-cert-file and --tls-key-file," +
+			" unless something in front speaks TLS")
 	}
 	log.Info("ticketsvc is ready", "rpc", scheme+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.database.Name)
 

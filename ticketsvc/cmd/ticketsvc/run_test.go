@@ -116,7 +116,8 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 		Ticket:    &ticketv1.Ticket{TicketId: "t", Title: "personal"},
 		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title"}},
 	}
-	if _, err := ticketv1connect.NewTicketEventServiceClient(client, first.rpc, connect.WithGRPC()).TicketCreated(t.Context(), request); err != nil {
+	events := ticketv1connect.NewTicketEventServiceClient(client, first.rpc, connect.WithGRPC())
+	if _, err := events.TicketCreated(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := ticketv1connect.NewTicketServiceClient(client, first.rpc, connect.WithGRPC()).WatchTickets(t.Context(),
@@ -144,7 +145,8 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	}
 
 	second := mustRun(t, database, "--log-format=text")
-	got, err := ticketv1connect.NewTicketServiceClient(client, second.rpc, connect.WithGRPC()).GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"})
+	got, err := ticketv1connect.NewTicketServiceClient(client, second.rpc, connect.WithGRPC()).
+		GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"})
 	if err != nil || got.GetTicket().GetTitle() != "personal" {
 		t.Errorf("after a restart: %v, %v", got, err)
 	}
@@ -185,7 +187,8 @@ func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 	if code := r.stop(); code != settings.ExitOK {
 		t.Errorf("exit code %d, want 0: %s", code, r.log)
 	}
-	if log := r.log.String(); !strings.Contains(log, "calls were cut off") || strings.Contains(log, "committing") || strings.Contains(log, "recorded") {
+	if log := r.log.String(); !strings.Contains(log, "calls were cut off") || strings.Contains(log, "committing") ||
+		strings.Contains(log, "recorded") {
 		t.Errorf("the log is to say that a call was cut off, and nothing of events, of which there was none:\n%s", log)
 	}
 }
@@ -200,11 +203,13 @@ func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 	}{
 		"cleartext for others":       {[]string{"--listen=0.0.0.0:0"}, false, true},
 		"cleartext for this machine": {nil, false, false},
-		"TLS for others":             {[]string{"--listen=0.0.0.0:0", "--tls-cert-file=" + certificate.Certificate, "--tls-key-file=" + certificate.Key}, true, false},
+		"TLS for others": {[]string{"--listen=0.0.0.0:0", "--tls-cert-file=" + certificate.Certificate,
+			"--tls-key-file=" + certificate.Key}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := mustRun(t, append(test.args, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--tokens=read=hush-hush-hush-hush")...)
+			r := mustRun(t, append(test.args, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"),
+				"--tokens=read=hush-hush-hush-hush")...)
 			address, err := url.Parse(r.rpc)
 			if err != nil || (address.Scheme == "https") != test.https {
 				t.Fatalf("it says that it is at %s, %v", r.rpc, err)
@@ -231,7 +236,8 @@ func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 func TestAPageOfAnOriginThatIsSetMayCall(t *testing.T) {
 	t.Parallel()
 	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--cors-origins=, https://a.example ,https://b.example")
-	for origin, want := range map[string]string{"https://a.example": "https://a.example", "https://b.example": "https://b.example", "https://c.example": ""} {
+	for origin, want := range map[string]string{"https://a.example": "https://a.example", "https://b.example": "https://b.example",
+		"https://c.example": ""} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, r.rpc+ticketv1connect.TicketServiceGetTicketProcedure, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -261,8 +267,8 @@ func TestWrongSettingsAreAllToldTogether(t *testing.T) {
 	t.Parallel()
 	code, lines := fails(t, map[string]string{"TICKETSVC_LISTEN": ":9090", "TICKETSVC_SHUTDOWN_TIMEOUT": "48h"},
 		"--admin-listen=0.0.0.0:9091", "--database-url=postgres://user:secret@host:port/db")
-	want := []string{"--listen / TICKETSVC_LISTEN: ", "--admin-listen / TICKETSVC_ADMIN_LISTEN: ", "--database-url / TICKETSVC_DATABASE_URL: is not",
-		"--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "}
+	want := []string{"--listen / TICKETSVC_LISTEN: ", "--admin-listen / TICKETSVC_ADMIN_LISTEN: ",
+		"--database-url / TICKETSVC_DATABASE_URL: is not", "--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "}
 	if code != settings.ExitSettings || len(lines) != len(want) {
 		t.Fatalf("exit code %d and %d lines, want %d and %d: %q", code, len(lines), settings.ExitSettings, len(want), lines)
 	}
@@ -300,23 +306,38 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		"a database of no kind":       {[]string{"--database-url=tickets.db"}, "--database-url / TICKETSVC_DATABASE_URL: is not of the form"},
 		"a folder that can't be made": {[]string{"--database-url=sqlite:" + file + "/a.db"}, "--database-url / TICKETSVC_DATABASE_URL: "},
 		"a database in use":           {[]string{"--database-url=sqlite:" + filepath.Join(folder, "running.db")}, "in use by another process"},
-		"an address in use":           {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"}, "--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},
-		"an admin address in use":     {[]string{database + "2", "--admin-listen=" + taken.Addr().String()}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: can't listen on"},
-		"an address without a port":   {[]string{database + "3", "--listen=127.0.0.1"}, "--listen / TICKETSVC_LISTEN: \"127.0.0.1\" is not an address"},
-		"an address for others":       {[]string{database + "4", "--listen=0.0.0.0:0"}, "--listen / TICKETSVC_LISTEN: \"0.0.0.0:0\" can be reached from other machines, and no credentials protect it: set --tokens-file"},
-		"an address for others, with a certificate alone": {[]string{database + "5", "--listen=0.0.0.0:0", "--tls-cert-file=" + certificate.Certificate,
-			"--tls-key-file=" + certificate.Key}, "no credentials protect it"},
-		"an admin address for others":    {[]string{database + "6", "--admin-listen=0.0.0.0:0", "--tokens=read=hush-hush-hush-hush"}, "--admin-listen / TICKETSVC_ADMIN_LISTEN: "},
-		"a token without a scope":        {[]string{database + "7", "--tokens=read=hush-hush-hush-hush,hush-hush-hush-hush"}, "--tokens / TICKETSVC_TOKENS: entry 2 is not of the form"},
-		"a token that is short":          {[]string{database + "8", "--listen=0.0.0.0:0", "--tokens=read=hush"}, "--tokens / TICKETSVC_TOKENS: entry 1"},
-		"a file of tokens not there":     {[]string{database + "10", "--tokens-file=hush"}, "--tokens-file / TICKETSVC_TOKENS_FILE: can't be read"},
-		"a file of tokens without any":   {[]string{database + "11", "--tokens-file=" + file}, "--tokens-file / TICKETSVC_TOKENS_FILE: holds no token"},
-		"a token of two scopes":          {[]string{database + "12", "--tokens=read=hush-hush-hush-hush", "--tokens-file=" + tokens}, "--tokens-file / TICKETSVC_TOKENS_FILE: "},
-		"a certificate without a key":    {[]string{database + "13", "--tls-cert-file=" + certificate.Certificate}, "--tls-key-file / TICKETSVC_TLS_KEY_FILE: is not set"},
-		"a key without a certificate":    {[]string{database + "14", "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is not set"},
-		"a certificate that is none":     {[]string{database + "15", "--tls-cert-file=" + tokens, "--tls-key-file=" + certificate.Key}, "--tls-cert-file / TICKETSVC_TLS_CERT_FILE: or --tls-key-file can't be used"},
-		"all pages":                      {[]string{database + "16", "--cors-origins=*"}, "--cors-origins / TICKETSVC_CORS_ORIGINS: \"*\" has a wildcard"},
-		"a page, not its origin":         {[]string{database + "17", "--cors-origins=https://a.example,https://hush@b.example"}, "\"b.example\" is not an origin"},
+		"an address in use": {[]string{database + "1", "--listen=" + taken.Addr().String(), "--admin-listen=127.0.0.1:0"},
+			"--listen / TICKETSVC_LISTEN: can't listen on " + taken.Addr().String()},
+		"an admin address in use": {[]string{database + "2", "--admin-listen=" + taken.Addr().String()},
+			"--admin-listen / TICKETSVC_ADMIN_LISTEN: can't listen on"},
+		"an address without a port": {[]string{database + "3", "--listen=127.0.0.1"},
+			"--listen / TICKETSVC_LISTEN: \"127.0.0.1\" is not an address"},
+		"an address for others": {[]string{database + "4", "--listen=0.0.0.0:0"},
+			"--listen / TICKETSVC_LISTEN: \"0.0.0.0:0\" can be reached from other machines, and no credentials protect it: set --tokens-file"},
+		"an address for others, with a certificate alone": {[]string{database + "5", "--listen=0.0.0.0:0",
+			"--tls-cert-file=" + certificate.Certificate, "--tls-key-file=" + certificate.Key}, "no credentials protect it"},
+		"an admin address for others": {[]string{database + "6", "--admin-listen=0.0.0.0:0", "--tokens=read=hush-hush-hush-hush"},
+			"--admin-listen / TICKETSVC_ADMIN_LISTEN: "},
+		"a token without a scope": {[]string{database + "7", "--tokens=read=hush-hush-hush-hush,hush-hush-hush-hush"},
+			"--tokens / TICKETSVC_TOKENS: entry 2 is not of the form"},
+		"a token that is short": {[]string{database + "8", "--listen=0.0.0.0:0", "--tokens=read=hush"},
+			"--tokens / TICKETSVC_TOKENS: entry 1"},
+		"a file of tokens not there": {[]string{database + "10", "--tokens-file=hush"},
+			"--tokens-file / TICKETSVC_TOKENS_FILE: can't be read"},
+		"a file of tokens without any": {[]string{database + "11", "--tokens-file=" + file},
+			"--tokens-file / TICKETSVC_TOKENS_FILE: holds no token"},
+		"a token of two scopes": {[]string{database + "12", "--tokens=read=hush-hush-hush-hush", "--tokens-file=" + tokens},
+			"--tokens-file / TICKETSVC_TOKENS_FILE: "},
+		"a certificate without a key": {[]string{database + "13", "--tls-cert-file=" + certificate.Certificate},
+			"--tls-key-file / TICKETSVC_TLS_KEY_FILE: is not set"},
+		"a key without a certificate": {[]string{database + "14", "--tls-key-file=" + certificate.Key},
+			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is not set"},
+		"a certificate that is none": {[]string{database + "15", "--tls-cert-file=" + tokens, "--tls-key-file=" + certificate.Key},
+			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: or --tls-key-file can't be used"},
+		"all pages": {[]string{database + "16", "--cors-origins=*"},
+			"--cors-origins / TICKETSVC_CORS_ORIGINS: \"*\" has a wildcard"},
+		"a page, not its origin": {[]string{database + "17", "--cors-origins=https://a.example,https://hush@b.example"},
+			"\"b.example\" is not an origin"},
 		"a time that is no time":         {[]string{"--shutdown-timeout=soon"}, "--shutdown-timeout"},
 		"a log level that is none":       {[]string{"--log-level=loud"}, "--log-level"},
 		"a log format that is none":      {[]string{"--log-format=xml"}, "--log-format"},
@@ -339,8 +360,8 @@ func TestHelpNamesEverySettingItsVariableAndDefault(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	help := strings.Join(strings.Fields(stdout.String()), " ")
-	for _, want := range []string{"--listen=", "$TICKETSVC_LISTEN", "127.0.0.1:9090", "--admin-listen=", "$TICKETSVC_ADMIN_LISTEN", "127.0.0.1:9091",
-		"--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--tokens=",
+	for _, want := range []string{"--listen=", "$TICKETSVC_LISTEN", "127.0.0.1:9090", "--admin-listen=", "$TICKETSVC_ADMIN_LISTEN",
+		"127.0.0.1:9091", "--database-url=", "$TICKETSVC_DATABASE_URL", "sqlite:data/ticketsvc.db", "--tokens=",
 		"$TICKETSVC_TOKENS", "--tokens-file=", "$TICKETSVC_TOKENS_FILE", "--tls-cert-file=", "$TICKETSVC_TLS_CERT_FILE", "--tls-key-file=",
 		"$TICKETSVC_TLS_KEY_FILE", "--cors-origins=", "$TICKETSVC_CORS_ORIGINS", "--shutdown-timeout=", "$TICKETSVC_SHUTDOWN_TIMEOUT", "10s",
 		"--log-level=", "$TICKETSVC_LOG_LEVEL", "info", "--log-format=", "$TICKETSVC_LOG_FORMAT", "text"} {

@@ -13,9 +13,12 @@ import (
 
 const description = `Keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
 
-Without any setting it serves on this machine and keeps its data in an SQLite file in the folder data. To serve other machines it needs tokens, of one of three scopes each: ingest (the gateway's: it brings events), read (reads tickets), admin (may do all that, and erase tickets). Files with tokens and certificates are read again when they change, and on SIGHUP.
+Without any setting it serves on this machine and keeps its data in an SQLite file in the folder data. To serve other machines it needs
+tokens, of one of three scopes each: ingest (the gateway's: it brings events), read (reads tickets), admin (may do all that, and erase
+tickets). Files with tokens and certificates are read again when they change, and on SIGHUP.
 
-Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a process can be read by others.`
+Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
+process can be read by others.`
 
 // options are the service's settings as they are given.
 type options struct {

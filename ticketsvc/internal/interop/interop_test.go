@@ -294,7 +294,8 @@ func callProgram(t *testing.T, j job, command *exec.Cmd) outcome {
 func grpcurl(t *testing.T) func(*testing.T, job) outcome {
 	path := clienttest.Grpcurl(t)
 	return func(t *testing.T, j job) outcome {
-		args := []string{"-plaintext", "-format-error", "-max-time", fmt.Sprint(float64(j.TimeoutMs) / 1000), "-H", "Authorization: Bearer " + j.Token, "-d", "@"}
+		args := []string{"-plaintext", "-format-error", "-max-time", fmt.Sprint(float64(j.TimeoutMs) / 1000), "-H",
+			"Authorization: Bearer " + j.Token, "-d", "@"}
 		if j.MaxBytes > 0 {
 			args = append(args, "-max-msg-sz", fmt.Sprint(j.MaxBytes))
 		}
@@ -323,8 +324,9 @@ func grpcurl(t *testing.T) func(*testing.T, job) outcome {
 func bufCurl(t *testing.T) func(*testing.T, job) outcome {
 	path := clienttest.Buf(t)
 	return func(t *testing.T, j job) outcome {
-		args := []string{"curl", "--http2-prior-knowledge", "--protocol", strings.ReplaceAll(j.Protocol, "-", ""), "--reflect-header", "Authorization: Bearer " + adminToken,
-			"--header", "Authorization: Bearer " + j.Token, "--timeout", fmt.Sprintf("%dms", j.TimeoutMs), "--data", "@-", j.URL + "/" + j.path()}
+		args := []string{"curl", "--http2-prior-knowledge", "--protocol", strings.ReplaceAll(j.Protocol, "-", ""), "--reflect-header",
+			"Authorization: Bearer " + adminToken, "--header", "Authorization: Bearer " + j.Token, "--timeout", fmt.Sprintf("%dms", j.TimeoutMs),
+			"--data", "@-", j.URL + "/" + j.path()}
 		answers, failure := runCurl(t, j, path, args)
 		o := outcome{Answers: answers}
 		if failure == "" {
@@ -423,10 +425,11 @@ func at(seconds int64) *timestamppb.Timestamp {
 func created(id, description string) *ticketv1.TicketCreatedRequest {
 	return &ticketv1.TicketCreatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: "event of " + id, OccurTime: at(1)},
-		Ticket: &ticketv1.Ticket{TicketId: id, Title: "Tür \u0000 <klemmt> \U0001F6AA", Description: description, StatusText: "closed", CommentCount: 3,
-			Labels: []string{"a", "b"}, Attributes: map[string]string{"large": "9007199254740993"},
+		Ticket: &ticketv1.Ticket{TicketId: id, Title: "Tür \u0000 <klemmt> \U0001F6AA", Description: description, StatusText: "closed",
+			CommentCount: 3, Labels: []string{"a", "b"}, Attributes: map[string]string{"large": "9007199254740993"},
 			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_Value{Value: ""}}}},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description", "status_text", "comment_count", "labels", "attributes", "custom_settings"}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description", "status_text", "comment_count", "labels", "attributes",
+			"custom_settings"}},
 	}
 }
 
@@ -457,28 +460,33 @@ var calls = map[string]struct {
 }{
 	"unary": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "b"}, check: expectTicket},
 	"unary, with a compressed request": {method: "ListTickets", gzip: true,
-		request: &ticketv1.ListTicketsRequest{OrderBy: "create_time", Filter: &ticketv1.TicketFilter{CategoryIds: slices.Repeat([]string{strings.Repeat("x", 200)}, 100)}}},
-	"not found": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "nowhere"}, want: connect.CodeNotFound, says: "no event of the ticket"},
-	"an error with field violations": {method: "ListTickets", request: &ticketv1.ListTicketsRequest{PageSize: -1}, want: connect.CodeInvalidArgument,
-		says: "page_size must not be negative", wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+		request: &ticketv1.ListTicketsRequest{OrderBy: "create_time",
+			Filter: &ticketv1.TicketFilter{CategoryIds: slices.Repeat([]string{strings.Repeat("x", 200)}, 100)}}},
+	"not found": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "nowhere"}, want: connect.CodeNotFound,
+		says: "no event of the ticket"},
+	"an error with field violations": {method: "ListTickets", request: &ticketv1.ListTicketsRequest{PageSize: -1},
+		want: connect.CodeInvalidArgument, says: "page_size must not be negative",
+		wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: "page_size", Description: "must not be negative"}}}},
 	"an error that passes": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: unavailable}, want: connect.CodeUnavailable,
 		says: "call again later", wantDetail: &errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}},
 	"no token that counts": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "b"}, token: "hush-that-never-counted",
 		want: connect.CodeUnauthenticated, says: "a valid bearer token is needed"},
-	"a deadline": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: hangs}, deadline: impatient, want: connect.CodeDeadlineExceeded,
-		check: func(t *testing.T, s *server, _ []json.RawMessage) {
+	"a deadline": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: hangs}, deadline: impatient,
+		want: connect.CodeDeadlineExceeded, check: func(t *testing.T, s *server, _ []json.RawMessage) {
 			select {
 			case <-s.store.abandoned:
 			case <-time.After(10 * time.Second):
 				t.Error("the store still works, ten seconds after the deadline")
 			}
 		}},
-	"a request that is too large": {method: "ListTickets", request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, want: connect.CodeResourceExhausted},
-	"a request that is too large, compressed": {method: "ListTickets", request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, gzip: true,
+	"a request that is too large": {method: "ListTickets",
+		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, want: connect.CodeResourceExhausted},
+	"a request that is too large, compressed": {method: "ListTickets",
+		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, gzip: true, want: connect.CodeResourceExhausted},
+	"an answer that is too large": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}, limit: true,
 		want: connect.CodeResourceExhausted},
-	"an answer that is too large": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}, limit: true, want: connect.CodeResourceExhausted},
-	"a large answer":              {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}},
+	"a large answer": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}},
 	// The walk in byte order of the ids, and the heartbeat behind it.
 	"a stream": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{}, enough: 4,
 		check: func(t *testing.T, _ *server, answers []json.RawMessage) {
@@ -501,11 +509,14 @@ var calls = map[string]struct {
 				t.Errorf("the stream says %q, want %q", said, want)
 			}
 		}},
-	"a stream with a deadline": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{}, deadline: hasty, want: connect.CodeDeadlineExceeded},
-	"a stream that is refused": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{ResumeToken: "AAAA"}, want: connect.CodeInvalidArgument,
-		says: "resume_token", wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+	"a stream with a deadline": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{}, deadline: hasty,
+		want: connect.CodeDeadlineExceeded},
+	"a stream that is refused": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{ResumeToken: "AAAA"},
+		want: connect.CodeInvalidArgument, says: "resume_token",
+		wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: "resume_token", Description: "must be the resume_token of a message of the same filter"}}}},
-	"a stream with a message that is too large": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{}, limit: true, want: connect.CodeResourceExhausted},
+	"a stream with a message that is too large": {method: "WatchTickets", request: &ticketv1.WatchTicketsRequest{}, limit: true,
+		want: connect.CodeResourceExhausted},
 }
 
 func expectTicket(t *testing.T, _ *server, answers []json.RawMessage) {

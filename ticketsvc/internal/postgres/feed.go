@@ -33,16 +33,16 @@ const (
   FROM (SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce FROM ticketsvc.events WHERE sequence > $1
    ORDER BY sequence LIMIT %d) AS events
  ), sized AS (
-  SELECT p.sequence, p.event_id, p.ticket_id, p.name, p.occur_time, p.receive_time, p.content, p.nonce, p.first, t.erased, t.content AS ticket,
-   t.stamps, octet_length(t.content) + octet_length(t.stamps) AS bytes
+  SELECT p.sequence, p.event_id, p.ticket_id, p.name, p.occur_time, p.receive_time, p.content, p.nonce, p.first, t.erased,
+   t.content AS ticket, t.stamps, octet_length(t.content) + octet_length(t.stamps) AS bytes
   FROM page p LEFT JOIN LATERAL (SELECT erased, content, stamps FROM ticketsvc.tickets WHERE ticket_id = p.ticket_id LIMIT 1) t ON true
  ), measured AS (
   SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce, first, erased, ticket, stamps, bytes,
    sum(octet_length(content) + CASE WHEN first THEN bytes ELSE 0 END) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS total
   FROM sized
  )
- SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content, nonce, coalesce(erased, false), coalesce(bytes, 0),
-  CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
+ SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content, nonce, coalesce(erased, false),
+  coalesce(bytes, 0), CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
  FROM measured WHERE total <= $2 OR sequence = $1 + 1 ORDER BY sequence`
 
 	// measureBefore counts a ticket's events, and how large they are. Erasing leaves nothing that could be folded.

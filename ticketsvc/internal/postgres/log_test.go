@@ -121,8 +121,8 @@ func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	slow, watch := postgrestest.Connect(t, url), postgrestest.Connect(t, url)
-	for _, statement := range []string{"begin", postgres.LockLog, "INSERT INTO ticketsvc.events VALUES (1, 'slow', 't', 'ticket.created', false," +
-		" '2026-03-02T07:15:30.000000000Z', '', '\\x00', '')"} {
+	for _, statement := range []string{"begin", postgres.LockLog, "INSERT INTO ticketsvc.events VALUES (1, 'slow', 't', 'ticket.created'," +
+		" false, '2026-03-02T07:15:30.000000000Z', '', '\\x00', '')"} {
 		if _, err := slow.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}

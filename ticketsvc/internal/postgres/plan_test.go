@@ -21,8 +21,8 @@ INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot
 
 var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
 
-// TestNoStatementOfTheFeedReadsAllOfTheLog looks at the plans that PostgreSQL makes without knowing the arguments, as it does for statements
-// that it has often executed.
+// TestNoStatementOfTheFeedReadsAllOfTheLog looks at the plans that PostgreSQL makes without knowing the arguments, as it does for
+// statements that it has often executed.
 func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 	t.Parallel()
 	for name, analyse := range map[string]string{"never looked at": "SELECT 1", "looked at": "ANALYZE"} {

@@ -151,8 +151,8 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 	return nil
 }
 
-// statement returns the query of the rows that the page has room for. The server sends all rows that it is asked for, read or not, so it leaves out the
-// contents of those that come after more than a page can hold.
+// statement returns the query of the rows that the page has room for. The server sends all rows that it is asked for, read or not, so it
+// leaves out the contents of those that come after more than a page can hold.
 //
 // Each query says its order again: what one within another has says nothing of the order of the other.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
@@ -185,7 +185,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 				return ticket.Unreadable(ticketID, err)
 			}
 		}
-		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3", id, after, limit+1)
+		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3",
+			id, after, limit+1)
 		if err != nil {
 			return err
 		}

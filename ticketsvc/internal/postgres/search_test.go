@@ -85,11 +85,11 @@ func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 	conn := postgrestest.Connect(t, url)
 	for _, statement := range []string{
 		"INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps," +
-			" content) SELECT 't' || i, 0, '', '', '', '', '', to_char(i, 'FM0000000'), '', decode(repeat('00', 1000), 'hex') FROM generate_series(1, " +
-			strconv.Itoa(tickets) + ") AS i",
+			" content) SELECT 't' || i, 0, '', '', '', '', '', to_char(i, 'FM0000000'), '', decode(repeat('00', 1000), 'hex')" +
+			" FROM generate_series(1, " + strconv.Itoa(tickets) + ") AS i",
 		"INSERT INTO ticketsvc.ticket_words (ticket_id, words) SELECT ticket_id, array_to_tsvector(array_remove(ARRAY['all'," +
-			" 'w' || update_time, CASE WHEN right(update_time, 1) < '5' THEN 'low' ELSE 'high' END, CASE WHEN right(update_time, 3) = '000' THEN 'rare' END]," +
-			" NULL)) FROM ticketsvc.tickets",
+			" 'w' || update_time, CASE WHEN right(update_time, 1) < '5' THEN 'low' ELSE 'high' END," +
+			" CASE WHEN right(update_time, 3) = '000' THEN 'rare' END], NULL)) FROM ticketsvc.tickets",
 		"VACUUM ANALYZE ticketsvc.tickets, ticketsvc.ticket_words",
 	} {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {

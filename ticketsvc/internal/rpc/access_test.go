@@ -30,7 +30,8 @@ import (
 
 // tokens are what callers show, by the name of what it is. Each has "hush" in it, which must be in no log and no error.
 var tokens = map[string]string{
-	"no token": "", "a wrong token": "hush-that-never-counted", "ingest": "hush-of-the-gateway", "read": "hush-of-a-service", "admin": "hush-of-an-operator",
+	"no token": "", "a wrong token": "hush-that-never-counted", "ingest": "hush-of-the-gateway", "read": "hush-of-a-service",
+	"admin": "hush-of-an-operator",
 }
 
 func mustCredentials(t *testing.T) *credentials.Current {
@@ -99,7 +100,8 @@ func procedures(t *testing.T) []procedure {
 			service := file.Services().Get(i)
 			for i := range service.Methods().Len() {
 				method := service.Methods().Get(i)
-				p := procedure{path: fmt.Sprintf("/%s/%s", service.FullName(), method.Name()), stream: method.IsStreamingServer(), callers: []string{"read", "admin"}}
+				p := procedure{path: fmt.Sprintf("/%s/%s", service.FullName(), method.Name()), stream: method.IsStreamingServer(),
+					callers: []string{"read", "admin"}}
 				p.sideEffects = method.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 				switch {
 				case service.Name() == "TicketEventService":
@@ -177,7 +179,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 			}
 		}
 	}
-	if log := s.log.String(); strings.Contains(log, "hush") || !strings.Contains(log, "scope=read") || !strings.Contains(log, "code=unauthenticated") {
+	if log := s.log.String(); strings.Contains(log, "hush") || !strings.Contains(log, "scope=read") ||
+		!strings.Contains(log, "code=unauthenticated") {
 		t.Errorf("log, want one that says what was refused, without tokens:\n%.2000s", log)
 	}
 }
@@ -272,7 +275,8 @@ func TestWhoShowsNoTokenIsAnsweredWithoutTheBody(t *testing.T) {
 		"a token without scheme":  {"Authorization: " + tokens["ingest"] + "\nContent-Length: 2\n", "{}", 401},
 		"two tokens":              {"Authorization: " + read + "\nAuthorization: " + read + "\nContent-Length: 2\n", "{}", 401},
 		"two in one":              {"Authorization: " + read + ", " + read + "\nContent-Length: 2\n", "{}", 401},
-		"the scheme in lower case, and a scope that does not do": {"Authorization: bearer " + tokens["read"] + "\nContent-Length: 2\n", "{}", 403},
+		"the scheme in lower case, and a scope that does not do": {"Authorization: bearer " + tokens["read"] + "\nContent-Length: 2\n",
+			"{}", 403},
 		"one that may":        {"Authorization: Bearer " + tokens["ingest"] + "\nContent-Length: 2\n", "{}", 400},
 		"a token beyond size": {"Authorization: Bearer " + strings.Repeat("x", 1<<17) + "\nContent-Length: 2\n", "{}", 431},
 	} {
@@ -299,7 +303,8 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	// Two requests on one connection: the first is refused, and must leave nothing behind that ends the second.
 	for _, token := range []string{"hush", tokens["read"]} {
-		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\n\r\n",
+		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+			"Authorization: Bearer %s\r\nContent-Length: 2\r\n\r\n",
 			ticketv1connect.TicketServiceListTicketsProcedure, token)
 		if err != nil {
 			t.Fatal(err)
@@ -343,10 +348,12 @@ func TestEveryProtocolOverTLS(t *testing.T) {
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), TLS: certificate.Config()})
 	call := func(protocol string) error {
 		t.Helper()
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: files.MustPool(t)}, ForceAttemptHTTP2: protocol == "gRPC", DisableKeepAlives: true}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: files.MustPool(t)}, ForceAttemptHTTP2: protocol == "gRPC",
+			DisableKeepAlives: true}
 		defer transport.CloseIdleConnections()
 		options := append(slices.Clone(protocols[protocol]), connect.WithInterceptors(shows(tokens["read"])))
-		_, err := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, s.url, options...).ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+		_, err := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, s.url, options...).
+			ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
 		return err
 	}
 	for protocol := range protocols {

@@ -86,7 +86,8 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 		for j := range changes {
 			n := i*batch + j
 			changes[j] = ticket.Change{EventID: fmt.Sprint("e", n), Name: ticket.Created, TicketID: fmt.Sprint("t", n%1000),
-				OccurTime: tickettest.At(int64(n)), Named: tickettest.Named("title", "description", "status_text"), Values: ticket.Ticket{Title: "Heizung im Bad kalt",
+				OccurTime: tickettest.At(int64(n)), Named: tickettest.Named("title", "description", "status_text"),
+				Values: ticket.Ticket{Title: "Heizung im Bad kalt",
 					Description: fmt.Sprintf("%01000d", n), StatusText: "waiting-for-agent", Attributes: map[string]string{"sortHash": `"x"`}}}
 			committed[n] = time.Now()
 		}

@@ -33,7 +33,8 @@ func inTime(next http.Handler, limit time.Duration) http.Handler {
 }
 
 func isReflection(path string) bool {
-	return strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") || strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
+	return strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
+		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
 }
 
 // timedBody is a request's body that has to come in time.

@@ -98,7 +98,8 @@ func TestACallerThatIsGoneIsNoticed(t *testing.T) {
 			frame, payload, err := readFrame(conn)
 			if err != nil {
 				if pings != 2 || time.Since(begin) != 3*rpc.PingAfter {
-					t.Errorf("the connection ended after %v and %d pings (%v), want it to outlive the one that was answered", time.Since(begin), pings, err)
+					t.Errorf("the connection ended after %v and %d pings (%v), want it to outlive the one that was answered", time.Since(begin),
+						pings, err)
 				}
 				return
 			}
@@ -136,7 +137,8 @@ func TestARequestHasToComeInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
 				begin := time.Now()
-				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure +
+					" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 				if _, err := io.WriteString(conn, head); err != nil {
 					t.Fatal(err)
 				}
@@ -171,7 +173,8 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 			}
 		}})
 		// It dawdles over the request, for most of the time that it has, and the answer takes long too.
-		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
+		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure +
+			" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
 		if _, err := io.WriteString(conn, head); err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ var codes = []struct {
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errTogether, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
-		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), 0},
+		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},
 }
 
 const (
@@ -129,7 +129,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
 	level, others := levels[code], 0
 	if errors.Is(err, errOversized) {
-		level = slog.LevelError // Nobody but an operator can mend it.
+		level = slog.LevelError // It does not pass by itself.
 	}
 	if spec.StreamType != connect.StreamTypeUnary {
 		switch {

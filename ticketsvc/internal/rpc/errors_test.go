@@ -84,7 +84,7 @@ var wireCodes = []struct {
 	{feed.ErrFull, connect.CodeResourceExhausted, true},
 	{feed.ErrBusy, connect.CodeResourceExhausted, true},
 	{feed.ErrStopping, connect.CodeUnavailable, true},
-	{rpc.ErrSlow, connect.CodeResourceExhausted, false},
+	{rpc.ErrSlow, connect.CodeResourceExhausted, true},
 	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument, false},
 	{errors.New("anything else"), connect.CodeInternal, false},
 }
@@ -237,7 +237,8 @@ func TestABombIsNotInflated(t *testing.T) {
 		if strings.Contains(contentType, "grpc") {
 			body, protocol = slices.Concat(envelope, body), "gRPC"
 		}
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/allthings.ticket.v1.TicketEventService/TicketCreated", bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/allthings.ticket.v1.TicketEventService/TicketCreated",
+			bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,11 +257,13 @@ func TestABombIsNotInflated(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		// In gRPC-Web's answers the trailers are in the body.
 		code := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") + string(answer)
-		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want && !strings.Contains(code, "grpc-status: "+want) {
+		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want &&
+			!strings.Contains(code, "grpc-status: "+want) {
 			t.Errorf("%s: %q, want RESOURCE_EXHAUSTED", contentType, code)
 		}
 		// Whoever inflates it to its end knows how large it is.
-		if said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message"); strings.Contains(said, strconv.Itoa(inflated)) {
+		said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message")
+		if strings.Contains(said, strconv.Itoa(inflated)) {
 			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
 		}
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > inflated/4 {
@@ -335,7 +338,8 @@ func TestATextThatCannotBeLookedForIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, stubStore{}), "gRPC")
 	_, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{Text: strings.Repeat(personal+" ", 256)}})
-	if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), "filter.text must have at most 256 bytes") || strings.Contains(err.Error(), personal) {
+	if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), "filter.text must have at most 256 bytes") ||
+		strings.Contains(err.Error(), personal) {
 		t.Errorf("a filter's text: %v", err)
 	}
 }
@@ -368,7 +372,8 @@ func TestPageTokensAreGoodForTheirQueryOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := list(listToken, "update_time desc", &ticketv1.TicketFilter{AppIds: []string{"x", "app", "app"}, Text: "KALT, heiz"}); err != nil {
+	sameFilter := &ticketv1.TicketFilter{AppIds: []string{"x", "app", "app"}, Text: "KALT, heiz"}
+	if _, err := list(listToken, "update_time desc", sameFilter); err != nil {
 		t.Errorf("the same query, said in another way: %v", err)
 	}
 	wrong := map[string]func() (string, error){
@@ -398,7 +403,9 @@ func TestPageTokensAreGoodForTheirQueryOnly(t *testing.T) {
 	for i := range raw {
 		changed := bytes.Clone(raw)
 		changed[i] ^= 1
-		wrong[fmt.Sprintf("byte %d changed", i)] = func() (string, error) { return list(base64.RawURLEncoding.EncodeToString(changed), "", filter) }
+		wrong[fmt.Sprintf("byte %d changed", i)] = func() (string, error) {
+			return list(base64.RawURLEncoding.EncodeToString(changed), "", filter)
+		}
 	}
 	for name, call := range wrong {
 		if _, err := call(); connect.CodeOf(err) != connect.CodeInvalidArgument {
@@ -445,7 +452,8 @@ func TestRequestsThatCannotBeReadAreNotRepeated(t *testing.T) {
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {
 			t.Run(name+" as "+contentType, func(t *testing.T) {
 				t.Parallel()
-				response, err := server.Client().Post(server.URL+"/allthings.ticket.v1.TicketEventService/TicketUpdated", contentType, strings.NewReader(request))
+				response, err := server.Client().Post(server.URL+"/allthings.ticket.v1.TicketEventService/TicketUpdated", contentType,
+					strings.NewReader(request))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -454,7 +462,8 @@ func TestRequestsThatCannotBeReadAreNotRepeated(t *testing.T) {
 				if _, err := answer.ReadFrom(response.Body); err != nil {
 					t.Fatal(err)
 				}
-				if response.StatusCode != http.StatusBadRequest || strings.Contains(answer.String(), "Max") || !strings.Contains(answer.String(), "invalid_argument") {
+				if response.StatusCode != http.StatusBadRequest || strings.Contains(answer.String(), "Max") ||
+					!strings.Contains(answer.String(), "invalid_argument") {
 					t.Errorf("%d %s, want 400 invalid_argument without what was sent", response.StatusCode, &answer)
 				}
 			})

@@ -61,7 +61,8 @@ func TestBadInputGetsItsCode(t *testing.T) {
 		"a token of nobody's":    {list(&ticketv1.ListTicketsRequest{PageToken: "AAAA"}), connect.CodeInvalidArgument, "page_token"},
 		"a token of another filter": {list(&ticketv1.ListTicketsRequest{PageToken: first.GetNextPageToken(),
 			Filter: &ticketv1.TicketFilter{AppIds: []string{"app"}}}), connect.CodeInvalidArgument, "page_token"},
-		"a filter that contradicts itself": {list(&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{AssignedTo: "u", Unassigned: true}}),
+		"a filter that contradicts itself": {
+			list(&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{AssignedTo: "u", Unassigned: true}}),
 			connect.CodeInvalidArgument, "filter.assigned_to"},
 		"too many ids": {func(ctx context.Context, c client) error {
 			ids := make([]string, 1001)
@@ -171,7 +172,8 @@ func TestLargeAnswersAreCompressedForWhoCanReadThat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, test := range []struct{ ticket, accept, want string }{{"large", "gzip", "gzip"}, {"large", "identity", ""}, {"large", "br", ""}, {"small", "gzip", ""}} {
+	for _, test := range []struct{ ticket, accept, want string }{{"large", "gzip", "gzip"}, {"large", "identity", ""}, {"large", "br", ""},
+		{"small", "gzip", ""}} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+ticketv1connect.TicketServiceGetTicketProcedure,
 			strings.NewReader(fmt.Sprintf(`{"ticketId": %q}`, test.ticket)))
 		if err != nil {

@@ -91,7 +91,8 @@ func TestAPreflightShowsNoTokenAndTheCallMust(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})
-	if status, _ := browse(t, s, http.MethodOptions, ours, map[string]string{"Access-Control-Request-Method": "POST"}); status != http.StatusNoContent {
+	if status, _ := browse(t, s, http.MethodOptions, ours,
+		map[string]string{"Access-Control-Request-Method": "POST"}); status != http.StatusNoContent {
 		t.Errorf("before the call: status %d, want 204", status)
 	}
 	status, headers := browse(t, s, http.MethodPost, ours, map[string]string{"Content-Type": "application/json"})
@@ -119,7 +120,8 @@ func TestOriginsAreNamedAsBrowsersDo(t *testing.T) {
 		"https://":                        "not an origin",
 		"https://a b":                     "not an origin",
 	} {
-		if err := rpc.CheckOrigin(origin); (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "user")) {
+		if err := rpc.CheckOrigin(origin); (err == nil) != (want == "") ||
+			err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "user")) {
 			t.Errorf("CheckOrigin(%q) = %v, want %q", origin, err, want)
 		}
 	}

@@ -156,7 +156,8 @@ func created(eventID, ticketID string, seconds int64) *ticketv1.TicketCreatedReq
 		Ticket: &ticketv1.Ticket{TicketId: ticketID, Title: personal, StatusText: "waiting-for-agent", AppId: "app", CreateTime: at(seconds),
 			UpdateTime: at(seconds), Labels: []string{"a", "b"}, Attributes: map[string]string{"sortHash": `"zz"`},
 			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_Value{Value: ""}}}},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "status_text", "app_id", "create_time", "update_time", "labels", "attributes", "custom_settings"}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "status_text", "app_id", "create_time", "update_time", "labels", "attributes",
+			"custom_settings"}},
 	}
 }
 
@@ -170,7 +171,8 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 			ctx := t.Context()
 
 			updated := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2", OccurTime: at(2)},
-				Ticket: &ticketv1.Ticket{TicketId: "t1", StatusText: "closed"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}}
+				Ticket:     &ticketv1.Ticket{TicketId: "t1", StatusText: "closed"},
+				UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}}
 			for _, duplicate := range []bool{false, true} {
 				update, err := c.TicketUpdated(ctx, updated)
 				if err != nil || update.GetDuplicate() != duplicate {
@@ -220,7 +222,8 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 				t.Errorf("a status that is not known: %v, want INVALID_ARGUMENT", err)
 			}
 
-			if got, want := walkTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}), []string{"t5", "t4", "t3", "t1", "t2"}; !slices.Equal(got, want) {
+			if got, want := walkTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}),
+				[]string{"t5", "t4", "t3", "t1", "t2"}; !slices.Equal(got, want) {
 				t.Errorf("tickets by default %q, want %q", got, want)
 			}
 			request := &ticketv1.ListTicketsRequest{PageSize: 1, OrderBy: "create_time", Filter: &ticketv1.TicketFilter{
@@ -264,10 +267,12 @@ func testEvents(t *testing.T, c client) {
 	t.Helper()
 	want := []*ticketv1.TicketEvent{
 		{EventId: "e2", Name: "ticket.updated", TicketId: "t1", OccurTime: at(2), Sequence: 1,
-			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}, Outcome: ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_CURRENT},
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}},
+			Outcome:       ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_CURRENT},
 		{EventId: "e1", Name: "ticket.created", TicketId: "t1", OccurTime: at(1), ReceiveTime: at(100), Sequence: 2,
-			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "status_text", "labels", "custom_settings", "create_time", "update_time", "attributes"}},
-			Outcome:       ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_PARTLY_SUPERSEDED},
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "status_text", "labels", "custom_settings", "create_time",
+				"update_time", "attributes"}},
+			Outcome: ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_PARTLY_SUPERSEDED},
 	}
 	request := &ticketv1.ListTicketEventsRequest{TicketId: "t1", PageSize: 1}
 	for i := range want {

@@ -1,9 +1,13 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -12,27 +16,39 @@ import (
 // maxTicketBytes is how large a ticket may be in a response. What is left is for what else that says.
 const maxTicketBytes = maxSendBytes - 1<<20
 
+// surelySentBytes is how large a ticket is in protobuf at the most that fits into a response in JSON too, whatever it holds: there some
+// characters of one byte have six.
+const surelySentBytes = maxTicketBytes / 8
+
 // errTogether says that tickets are too large for one response, though none is so by itself.
 var errTogether = errors.New("the tickets are together larger than a response")
 
 // oversizedError says that a ticket is too large for any response. It is not for waiting or asking for less: whoever comes to the ticket,
 // in a list or a stream, gets no further.
-type oversizedError struct{ ticketID string }
+type oversizedError struct {
+	ticketID string
+	// inJSON tells that protobuf has room for it.
+	inJSON bool
+}
 
 // errOversized is what every [oversizedError] is.
 var errOversized = errors.New("the ticket is larger than any response")
 
 func (e *oversizedError) Error() string {
-	return fmt.Sprintf("ticket %q is larger than the %d MiB that a response has for it: the fields of its events are too large; an operator has to erase it",
-		e.ticketID, maxTicketBytes>>20)
+	if e.inJSON {
+		return fmt.Sprintf("ticket %q is in JSON larger than the %d MiB that a response has for it: ask for protobuf, which has room for it",
+			e.ticketID, maxTicketBytes>>20)
+	}
+	return fmt.Sprintf("ticket %q is larger than the %d MiB that a response has for it: the fields of its events are too large;"+
+		" an operator has to erase it", e.ticketID, maxTicketBytes>>20)
 }
 
 // Is implements what [errors.Is] asks for.
 func (e *oversizedError) Is(target error) bool { return target == errOversized }
 
-// checkSize returns an [oversizedError] when a ticket is too large for a response, and [errTogether] when the tickets are so together.
-// Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
-func checkSize(tickets ...*ticketv1.Ticket) error {
+// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [errTogether] when the tickets
+// are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
+func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	total := 0
 	for _, t := range tickets {
 		size := proto.Size(t)
@@ -44,5 +60,34 @@ func checkSize(tickets ...*ticketv1.Ticket) error {
 	if total > maxTicketBytes {
 		return errTogether
 	}
+	if total <= surelySentBytes || !isAnsweredInJSON(ctx) {
+		return nil
+	}
+	total = 0
+	for _, t := range tickets {
+		form, err := jsonCodec{}.Marshal(t)
+		if err != nil {
+			return err
+		}
+		if len(form) > maxTicketBytes {
+			return &oversizedError{ticketID: t.GetTicketId(), inJSON: true}
+		}
+		total += len(form)
+	}
+	if total > maxTicketBytes {
+		return errTogether
+	}
 	return nil
+}
+
+// isAnsweredInJSON tells whether the response to the call of ctx is in JSON, rather than in protobuf.
+func isAnsweredInJSON(ctx context.Context) bool {
+	call, ok := connect.CallInfoForHandlerContext(ctx)
+	if !ok {
+		return false
+	}
+	if call.HTTPMethod() == http.MethodGet {
+		return strings.Contains(call.Peer().Query.Get("encoding"), "json")
+	}
+	return strings.Contains(call.RequestHeader().Get("Content-Type"), "json")
 }

@@ -12,16 +12,23 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// swollen is a store in which the ticket "huge" is larger than a response may be, and "large" takes more than half of one.
+// swollen is a store in which the ticket "huge" is larger than a response may be, and "large" takes more than half of one. "wide" is so
+// large in JSON alone.
 type swollen struct{ ticket.Store }
 
-var swelling = strings.Repeat("x", rpc.MaxSendBytes)
+var (
+	swelling = strings.Repeat("x", rpc.MaxSendBytes)
+	// widening takes six times its bytes in JSON.
+	widening = strings.Repeat("\x01", rpc.MaxSendBytes/5)
+)
 
 func swell(t *ticket.Ticket) int {
 	switch {
 	case t == nil:
 	case t.ID == "huge":
 		t.Description = swelling
+	case t.ID == "wide":
+		t.Description = widening
 	case strings.HasPrefix(t.ID, "large"):
 		t.Description = swelling[:rpc.MaxSendBytes*2/3]
 	}
@@ -46,7 +53,8 @@ func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int) (map[
 	return tickets, err
 }
 
-func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int) ([]ticket.Ticket, bool, error) {
+func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+) ([]ticket.Ticket, bool, error) {
 	tickets, more, err := s.Store.List(ctx, filter, order, after, limit)
 	for i := range tickets {
 		swell(&tickets[i])
@@ -73,7 +81,8 @@ func (s swollen) WalkTickets(ctx context.Context, filter ticket.Filter, after st
 // expectTooLarge fails unless an error and the log say that the ticket "huge" is too large.
 func expectTooLarge(t *testing.T, s *server, call string, err error) {
 	t.Helper()
-	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"huge"`) || !strings.Contains(err.Error(), "erase") {
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"huge"`) ||
+		!strings.Contains(err.Error(), "erase") {
 		t.Errorf("%s: %.200v, want RESOURCE_EXHAUSTED with the ticket's id and what to do", call, err)
 	}
 	if log := s.log.take(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "huge") {
@@ -117,6 +126,51 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 	}
 }
 
+func TestATicketThatIsTooLargeInJSONIsNamed(t *testing.T) {
+	t.Parallel()
+	for protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			store := mustOpenStore(t)
+			mustRecord(t, store, titled("e1", "a", 1, "one"))
+			s := mustServe(t, swollen{store})
+			// Nothing is compressed: what is sent is what is measured.
+			uncompressed := connect.WithAcceptCompression("gzip", nil, nil)
+			c := newClient(t, s, protocol, uncompressed, connect.WithProtoJSON())
+			changes := mustWatch(t, c, "", nil)
+			changes.expect(t, `a "one"`, "heartbeat")
+			mustRecord(t, store, titled("e2", "wide", 2, "two"), titled("e3", "z", 3, "three"))
+
+			changes.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooWide(t, s, "changes", changes.Err())
+			walk := mustWatch(t, c, "", nil)
+			walk.expect(t, `a "one"`)
+			walk.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooWide(t, s, "the walk", walk.Err())
+			_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "wide"})
+			expectTooWide(t, s, "GetTicket", err)
+			_, err = c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a", "wide"}})
+			expectTooWide(t, s, "BatchGetTickets", err)
+
+			// Protobuf has room for it, and goes on from the same place.
+			again := mustWatch(t, newClient(t, s, "gRPC", uncompressed), changes.token, nil)
+			again.expect(t, `2 e2: wide "two"`, `3 e3: z "three"`)
+		})
+	}
+}
+
+// expectTooWide fails unless an error and the log say that the ticket "wide" is too large in JSON.
+func expectTooWide(t *testing.T, s *server, call string, err error) {
+	t.Helper()
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"wide"`) ||
+		!strings.Contains(err.Error(), "protobuf") || strings.Contains(err.Error(), "erase") {
+		t.Errorf("%s: %.200v, want RESOURCE_EXHAUSTED with the ticket's id, and to ask for protobuf", call, err)
+	}
+	if log := s.log.take(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "wide") {
+		t.Errorf("%s: log %.500q, want one error with the ticket's id", call, log)
+	}
+}
+
 func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -127,7 +181,8 @@ func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
 		t.Errorf("one: %v", err)
 	}
 	_, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"large1", "large2"}})
-	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "fewer") || strings.Contains(err.Error(), "erase") {
+	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "fewer") ||
+		strings.Contains(err.Error(), "erase") {
 		t.Errorf("both: %v, want RESOURCE_EXHAUSTED, and to ask for fewer", err)
 	}
 }

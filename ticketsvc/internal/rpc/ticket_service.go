@@ -29,11 +29,12 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
 	response := &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}
-	return response, checkSize(response.Ticket)
+	return response, checkSize(ctx, response.Ticket)
 }
 
 // BatchGetTickets implements the RPC of that name.
-func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.BatchGetTicketsRequest) (*ticketv1.BatchGetTicketsResponse, error) {
+func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.BatchGetTicketsRequest,
+) (*ticketv1.BatchGetTicketsResponse, error) {
 	ids, err := ticketpb.ToTicketIDs(request)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 			response.MissingTicketIds = append(response.MissingTicketIds, id)
 		}
 	}
-	return response, checkSize(response.Tickets...)
+	return response, checkSize(ctx, response.Tickets...)
 }
 
 // ListTickets implements the RPC of that name.
@@ -81,11 +82,12 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))
 	}
-	return response, checkSize(response.Tickets...)
+	return response, checkSize(ctx, response.Tickets...)
 }
 
 // ListTicketEvents implements the RPC of that name.
-func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.ListTicketEventsRequest) (*ticketv1.ListTicketEventsResponse, error) {
+func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.ListTicketEventsRequest,
+) (*ticketv1.ListTicketEventsResponse, error) {
 	id, pageSize, err := ticketpb.ToEventQuery(request)
 	if err != nil {
 		return nil, err

@@ -72,8 +72,8 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		patience.renew(begin)
 		response := watchResponse(&message)
 		// What the log says of its size saves looking at each ticket again for every watcher.
-		if message.Entry == nil || message.Entry.Bytes > maxSendBytes/2 {
-			if err := checkSize(response.GetChange().GetTicket()); err != nil {
+		if message.Entry == nil || message.Entry.Bytes > surelySentBytes {
+			if err := checkSize(ctx, response.GetChange().GetTicket()); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,6 +69,48 @@ func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	}
 	others()
 	wantGone(t, store, path, "qqbefore", "xxafter", "vvboth")
+}
+
+// TestNoWordOfAnUnreadableTicketIsLeftInTheIndex erases a ticket that does not tell which words it has there.
+func TestNoWordOfAnUnreadableTicketIsLeftInTheIndex(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	store := mustOpen(t, path)
+	for i, title := range []string{"shared first", "shared second shared", "shared secondary"} {
+		c := ticket.Change{EventID: fmt.Sprint(i), Name: ticket.Created, TicketID: title, OccurTime: tickettest.At(1),
+			Named: tickettest.Named("title", "description"), Values: ticket.Ticket{Title: title, Description: "both " + title}}
+		if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const unreadable = "shared second shared"
+	mustExec(t, path, "UPDATE tickets SET content = x'ff' WHERE ticket_id = ?", unreadable)
+	store = mustOpen(t, path)
+	for _, want := range []int64{1, 0} {
+		if events, err := store.Erase(t.Context(), unreadable); err != nil || events != want {
+			t.Fatalf("Erase = %d, %v, want %d", events, err, want)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, path, "INSERT INTO ticket_words (ticket_words) VALUES ('integrity-check')")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for word, want := range map[string]string{"shared": "1 3", "both": "1 3", "first": "1", "secondary": "3", "second": ""} {
+		var numbers string
+		err := db.QueryRowContext(t.Context(), "SELECT coalesce(group_concat(rowid, ' '), '') FROM ticket_words WHERE ticket_words MATCH ?",
+			word).Scan(&numbers)
+		if err != nil || numbers != want {
+			t.Errorf("the index has the word %q of the tickets %q, %v, want %q", word, numbers, err, want)
+		}
+	}
 }
 
 // wantGone closes the store, and fails where its files hold one of the texts.

@@ -93,8 +93,8 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		var erased sql.NullBool
 		var bytes sql.NullInt64
 		e := &row.Event
-		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &row.Nonce, &erased, &bytes,
-			&t, &stamps); err != nil {
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &row.Nonce,
+			&erased, &bytes, &t, &stamps); err != nil {
 			return nil, translate(ctx, err)
 		}
 		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Stamps = content, erased.Bool, int(bytes.Int64), t, stamps

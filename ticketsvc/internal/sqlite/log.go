@@ -17,7 +17,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		var erased bool
 		var content, stamps []byte
-		err := tx.QueryRowContext(ctx, "SELECT erased, stamps, content FROM tickets WHERE ticket_id = ?", ticketID).Scan(&erased, &stamps, &content)
+		err := tx.QueryRowContext(ctx, "SELECT erased, stamps, content FROM tickets WHERE ticket_id = ?", ticketID).
+			Scan(&erased, &stamps, &content)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ticket.ErrNotFound
 		}

@@ -19,7 +19,8 @@ import (
 func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
-	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:1], Readers: 1})
+	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:1],
+		Readers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 			title = "all older"
 		}
 		changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d", i), Name: ticket.Created, TicketID: fmt.Sprintf("t%03d", i),
-			OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title", "assigned_to"), Values: ticket.Ticket{Title: title, AssignedTo: fmt.Sprintf("u%d", i%3)}}
+			OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title", "assigned_to"),
+			Values: ticket.Ticket{Title: title, AssignedTo: fmt.Sprintf("u%d", i%3)}}
 	}
 	if _, err := store.Record(t.Context(), changes); err != nil {
 		t.Fatal(err)

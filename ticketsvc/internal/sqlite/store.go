@@ -27,7 +27,9 @@ var (
 	search string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}}
+	migrations = []sqlitedb.Migration{
+		{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search},
+	}
 )
 
 // applicationID is "TBts".
@@ -86,69 +88,51 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.lastSequence, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(sequence), 0) FROM events"); err != nil {
-		return err
+	for _, statement := range []struct {
+		prepared **sql.Stmt
+		pool     *sql.DB
+		text     string
+	}{
+		{&s.lastSequence, s.db.Writer, "SELECT coalesce(max(sequence), 0) FROM events"},
+		{&s.lastNumber, s.db.Writer, "SELECT coalesce(max(number), 0) FROM tickets"},
+		{&s.updateTicket, s.db.Writer, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?, assigned_to = ?, waiting_since = ?," +
+			" update_time = ?, stamps = ?, content = ?, property_id = ?, create_time = ? WHERE number = ?"},
+		{&s.moveTicket, s.db.Writer, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?, assigned_to = ?, waiting_since = ?," +
+			" update_time = ?, stamps = ?, content = ? WHERE number = ?"},
+		{&s.touchTicket, s.db.Writer, "UPDATE tickets SET update_time = ?, stamps = ?, content = ? WHERE number = ?"},
+		{&s.dropEmptyCounts, s.db.Writer, dropEmptyCounts},
+		{&s.addWords, s.db.Writer, addWords},
+		{&s.removeWords, s.db.Writer, removeWords},
+		{&s.findContent, s.db.Reader, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"},
+		{&s.readLog, s.db.Reader, readLog},
+		{&s.readBefore, s.db.Reader, readBefore},
+		{&s.measureBefore, s.db.Reader, measureBefore},
+	} {
+		if *statement.prepared, err = statement.pool.PrepareContext(ctx, statement.text); err != nil {
+			return err
+		}
 	}
-	if s.lastNumber, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(number), 0) FROM tickets"); err != nil {
-		return err
+	for _, statement := range []struct {
+		prepared            **sqlitedb.RowsStatement
+		pool                *sql.DB
+		prefix, row, suffix string
+	}{
+		{&s.findEvents, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"},
+		{&s.findRecords, s.db.Writer, "SELECT number, ticket_id, erased, stamps, content FROM tickets WHERE ticket_id IN (", "?", ")"},
+		{&s.insertEvents, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name, full_snapshot, occur_time," +
+			" receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,random())", ""},
+		{&s.insertTickets, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (number, ticket_id, status, app_id, category_id, assigned_to," +
+			" property_id, create_time, update_time, waiting_since, stamps, content) VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?)", ""},
+		{&s.addCounts, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned, tickets) VALUES ", "(?,?,?,?,?)",
+			" ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"},
+		{&s.findContents, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE erased = 0 AND ticket_id IN (", "?", ")"},
+	} {
+		*statement.prepared, err = sqlitedb.PrepareRows(ctx, statement.pool, statement.prefix, statement.row, statement.suffix)
+		if err != nil {
+			return err
+		}
 	}
-	if s.findEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"); err != nil {
-		return err
-	}
-	if s.findRecords, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT number, ticket_id, erased, stamps, content FROM tickets"+
-		" WHERE ticket_id IN (", "?", ")"); err != nil {
-		return err
-	}
-	if s.insertEvents, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name,"+
-		" full_snapshot, occur_time, receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,random())", ""); err != nil {
-		return err
-	}
-	if s.insertTickets, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (number, ticket_id, status,"+
-		" app_id, category_id, assigned_to, property_id, create_time, update_time, waiting_since, stamps, content) VALUES ",
-		"(?,?,?,?,?,?,?,?,?,?,?,?)", ""); err != nil {
-		return err
-	}
-	if s.updateTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
-		" assigned_to = ?, waiting_since = ?, update_time = ?, stamps = ?, content = ?, property_id = ?, create_time = ?"+
-		" WHERE number = ?"); err != nil {
-		return err
-	}
-	if s.moveTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?,"+
-		" assigned_to = ?, waiting_since = ?, update_time = ?, stamps = ?, content = ? WHERE number = ?"); err != nil {
-		return err
-	}
-	if s.touchTicket, err = s.db.Writer.PrepareContext(ctx, "UPDATE tickets SET update_time = ?, stamps = ?, content = ?"+
-		" WHERE number = ?"); err != nil {
-		return err
-	}
-	if s.addCounts, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned,"+
-		" tickets) VALUES ", "(?,?,?,?,?)", " ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"); err != nil {
-		return err
-	}
-	if s.dropEmptyCounts, err = s.db.Writer.PrepareContext(ctx, dropEmptyCounts); err != nil {
-		return err
-	}
-	if s.readLog, err = s.db.Reader.PrepareContext(ctx, readLog); err != nil {
-		return err
-	}
-	if s.addWords, err = s.db.Writer.PrepareContext(ctx, addWords); err != nil {
-		return err
-	}
-	if s.removeWords, err = s.db.Writer.PrepareContext(ctx, removeWords); err != nil {
-		return err
-	}
-	if s.measureBefore, err = s.db.Reader.PrepareContext(ctx, measureBefore); err != nil {
-		return err
-	}
-	if s.readBefore, err = s.db.Reader.PrepareContext(ctx, readBefore); err != nil {
-		return err
-	}
-	if s.findContent, err = s.db.Reader.PrepareContext(ctx, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"); err != nil {
-		return err
-	}
-	s.findContents, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE erased = 0 AND ticket_id IN (",
-		"?", ")")
-	return err
+	return nil
 }
 
 // Close implements [ticket.Store].

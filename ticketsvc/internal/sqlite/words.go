@@ -13,6 +13,8 @@ const (
 	addWords = "INSERT INTO ticket_words (rowid, words) VALUES (?, ?)"
 	// The index does not know what it has of a ticket: it is told.
 	removeWords = "INSERT INTO ticket_words (ticket_words, rowid, words) VALUES ('delete', ?, ?)"
+	// showIndex makes what the index holds a table of the connection, in which nothing is kept.
+	showIndex = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.shown_ticket_words USING fts5vocab(main, ticket_words, instance)"
 )
 
 // writeWords brings the index of words up to date with a ticket that had the words before and now has those after. Each ticket has
@@ -45,12 +47,23 @@ func (s *Store) eraseWords(tx *sql.Tx, ticketID string) error {
 	if err != nil {
 		return err
 	}
-	t, err := ticketcodec.UnmarshalTicket(ticketID, content)
-	if err != nil {
-		// There is no telling what words it had. They don't keep the rest from being erased.
-		return nil
+	var words string
+	if t, err := ticketcodec.UnmarshalTicket(ticketID, content); err == nil {
+		words = t.Words()
+	} else if words, err = wordsInIndex(tx, number); err != nil {
+		return err
 	}
-	return s.writeWords(context.Background(), tx, number, t.Words(), "")
+	return s.writeWords(context.Background(), tx, number, words, "")
+}
+
+// wordsInIndex returns the words that the index has of a ticket, for one that can't be read. It looks at all of the index, which takes
+// seconds where there are a million tickets, and nothing else is written meanwhile.
+func wordsInIndex(tx *sql.Tx, number int64) (words string, err error) {
+	if _, err := tx.Exec(showIndex); err != nil {
+		return "", err
+	}
+	err = tx.QueryRow("SELECT coalesce(group_concat(term, ' '), '') FROM temp.shown_ticket_words WHERE doc = ?", number).Scan(&words)
+	return words, err
 }
 
 // fillBatch is how many tickets of an older version get their words in one transaction.

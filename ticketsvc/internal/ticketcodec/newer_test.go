@@ -51,13 +51,15 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 		content []byte
 		want    ticket.Ticket
 	}{
-		"a text":           {text, ticket.Ticket{}},
-		"a number":         {append(number(protowire.VarintType), 1), ticket.Ticket{}},
-		"a number of 32":   {append(number(protowire.Fixed32Type), 1, 2, 3, 4), ticket.Ticket{}},
-		"a number of 64":   {append(number(protowire.Fixed64Type), 1, 2, 3, 4, 5, 6, 7, 8), ticket.Ticket{}},
-		"in a setting":     {mustMarshal(t, &ticketv1.Ticket{CustomSettings: []*ticketv1.CustomSetting{setting}}), ticket.Ticket{CustomSettings: []ticket.CustomSetting{{Key: "room"}}}},
-		"in a time":        {mustMarshal(t, &ticketv1.Ticket{CreateTime: created}), ticket.Ticket{CreateTime: tickettest.At(1)}},
-		"in a map's entry": {protowire.AppendBytes(protowire.AppendTag(nil, attributes, protowire.BytesType), text), ticket.Ticket{Attributes: map[string]string{"": ""}}},
+		"a text":         {text, ticket.Ticket{}},
+		"a number":       {append(number(protowire.VarintType), 1), ticket.Ticket{}},
+		"a number of 32": {append(number(protowire.Fixed32Type), 1, 2, 3, 4), ticket.Ticket{}},
+		"a number of 64": {append(number(protowire.Fixed64Type), 1, 2, 3, 4, 5, 6, 7, 8), ticket.Ticket{}},
+		"in a setting": {mustMarshal(t, &ticketv1.Ticket{CustomSettings: []*ticketv1.CustomSetting{setting}}),
+			ticket.Ticket{CustomSettings: []ticket.CustomSetting{{Key: "room"}}}},
+		"in a time": {mustMarshal(t, &ticketv1.Ticket{CreateTime: created}), ticket.Ticket{CreateTime: tickettest.At(1)}},
+		"in a map's entry": {protowire.AppendBytes(protowire.AppendTag(nil, attributes, protowire.BytesType), text),
+			ticket.Ticket{Attributes: map[string]string{"": ""}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

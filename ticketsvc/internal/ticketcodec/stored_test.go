@@ -114,7 +114,8 @@ func TestEveryFieldOfTheContractIsARegisterOrKnownNotToBe(t *testing.T) {
 
 func FuzzUnmarshalRecord(f *testing.F) {
 	record := ticket.NewRecord("ticket")
-	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Named: tickettest.Named("title", "custom_settings", "update_time"),
+	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1),
+		Named: tickettest.Named("title", "custom_settings", "update_time"),
 		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
 			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
 	content, stamps := ticketcodec.MarshalRecord(record)

@@ -702,6 +702,9 @@ type TicketChange struct {
 	// Its sequence grows from change to change. Events of tickets that do not match are left out.
 	Event *TicketEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// The ticket as it is after that event, or newer: then the events that made it so follow.
+	//
+	// It can be older than the same ticket in a message before, in the walk or from another replica: the one with the greater revision is
+	// the newer one.
 	Ticket        *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -811,8 +814,9 @@ func (x *TicketLeft) GetReason() TicketLeft_Reason {
 
 // Heartbeat keeps a quiet stream, and its token, alive.
 //
-// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is silent
-// for much longer is dead. Heartbeats stop where a replica can't follow the log any more: the stream ends instead, within half a minute.
+// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is
+// silent for much longer is dead. Heartbeats stop where a replica can't follow the log any more: the stream ends instead, within half a
+// minute.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.

@@ -28,7 +28,8 @@ func TestWrongUsage(t *testing.T) {
 		"unknown":          {"--bogus"},
 	} {
 		var stdout, stderr strings.Builder
-		if status := run(t.Context(), args, &stdout, &stderr); status != exitUsage || stderr.Len() == 0 || strings.Contains(stderr.String(), "hush") {
+		if status := run(t.Context(), args, &stdout, &stderr); status != exitUsage || stderr.Len() == 0 ||
+			strings.Contains(stderr.String(), "hush") {
 			t.Errorf("%s: status %d, want 2 and a reason without a password: %s", name, status, &stderr)
 		}
 	}

@@ -86,10 +86,12 @@ type TicketServiceClient interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking`
-	// says that it is over. Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during
-	// the walk may so be there already. With a token comes exactly what came after its message, on any replica, for as long as the database
-	// is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
+	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
+	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
+	// up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
@@ -104,8 +106,8 @@ type TicketServiceClient interface {
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
 	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and
-	// updated_before alone with the number of tickets in the range.
+	// thousand. With property_ids, assigned_to or text the time grows with the number of tickets that have these, and with updated_after
+	// and updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
@@ -283,10 +285,12 @@ type TicketServiceHandler interface {
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. A heartbeat that is not `walking`
-	// says that it is over. Then comes every change since the walk began, each once, in the order of the log. A ticket that changed during
-	// the walk may so be there already. With a token comes exactly what came after its message, on any replica, for as long as the database
-	// is the same: tokens do not age. A heartbeat says when a resumed stream has caught up.
+	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
+	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
+	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
+	// up.
 	//
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
@@ -301,8 +305,8 @@ type TicketServiceHandler interface {
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
 	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids or assigned_to the time grows with the number of tickets that have these, and with updated_after and
-	// updated_before alone with the number of tickets in the range.
+	// thousand. With property_ids, assigned_to or text the time grows with the number of tickets that have these, and with updated_after
+	// and updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
