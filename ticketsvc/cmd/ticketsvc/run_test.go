@@ -176,7 +176,7 @@ func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "POST "+ticketv1connect.TicketEventServiceTicketCreatedProcedure+" HTTP/1.1\r\nHost: ticketsvc\r\n"+
+	if _, err := io.WriteString(conn, "POST "+ticketv1connect.TicketEventServiceTicketCreatedProcedure+" HTTP/1.1\r\nHost: localhost\r\n"+
 		"Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,6 @@ var codes = []struct {
 	{errOversized, connect.CodeResourceExhausted, "", 0},
 	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
-	{errTogether, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // maxTicketBytes is how large a ticket may be in a response. What is left is for what else that says.
@@ -19,9 +20,6 @@ const maxTicketBytes = maxSendBytes - 1<<20
 // surelySentBytes is how large a ticket is in protobuf at the most that fits into a response in JSON too, whatever it holds: there some
 // characters of one byte have six.
 const surelySentBytes = maxTicketBytes / 8
-
-// errTogether says that tickets are too large for one response, though none is so by itself.
-var errTogether = errors.New("the tickets are together larger than a response")
 
 // oversizedError says that a ticket is too large for any response. It is not for waiting or asking for less: whoever comes to the ticket,
 // in a list or a stream, gets no further.
@@ -46,8 +44,8 @@ func (e *oversizedError) Error() string {
 // Is implements what [errors.Is] asks for.
 func (e *oversizedError) Is(target error) bool { return target == errOversized }
 
-// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [errTogether] when the tickets
-// are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
+// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLarge] when the
+// tickets are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
 func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	total := 0
 	for _, t := range tickets {
@@ -58,7 +56,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 		total += size
 	}
 	if total > maxTicketBytes {
-		return errTogether
+		return ticket.ErrTooLarge
 	}
 	if total <= surelySentBytes || !isAnsweredInJSON(ctx) {
 		return nil
@@ -75,7 +73,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 		total += len(form)
 	}
 	if total > maxTicketBytes {
-		return errTogether
+		return ticket.ErrTooLarge
 	}
 	return nil
 }

@@ -756,8 +756,8 @@ func (x *TicketChange) GetTicket() *Ticket {
 
 // TicketLeft says that a ticket is to be forgotten.
 //
-// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, or that matched for a
-// moment.
+// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, one that matched for a
+// moment, or one that has so many or so large events that it takes too long to find out whether it did.
 type TicketLeft struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
