@@ -75,8 +75,8 @@ func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
 	expect(t, w, "b leaves by b5", "a by a4 is closed")
 }
 
-// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail read
-// them, and what is before it as they are.
+// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail
+// read them, and what is before it as they are.
 func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	t.Parallel()
 	for _, inWindow := range []bool{true, false} {

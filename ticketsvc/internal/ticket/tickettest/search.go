@@ -165,11 +165,13 @@ func testTextUnderChanges(t *testing.T, place Place) {
 
 // NastyTexts may mean something else to a database than their words.
 var NastyTexts = []string{
-	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`, `a -b`, `-a`, `^a`, `{a}`,
-	`words:a`, `ticket_words:a`, `- words : a`, `a + b`, "AND", "OR", "NOT", "NEAR", "NEAR(a b)", "NEAR(a b, 1)", "a AND b", "a NOT b", "(a", "a)", "()", "%", "_", "a%", "a_b",
-	"a\x00b", "\x00", "\x01a", "a\tb\r\nc", "\u202ea", "\ufeffa", "\U0010ffff", "a\u0301\u0302\u0303", "\u0301", "é", "ｅ́", "İ", "ı", "ß", "ẞ", "ſ", "ﬃ", "ǆ", "ΐ", "ᾳ",
-	"\ufdfa", "🥶", "👩\u200d🔧", "1️⃣", "½", "²", "Ⅷ", "٣", "שָׁלוֹם", "مُحَمَّد", "हिन्दी", "ไทย", "한글", "水", "゛", "か\u3099", "Ꭰ", "\u302e\u0941\U0001d165", "\u2028",
-	"null", "NULL", "$1", "?", ":a", "@a", "0x1f", "1e9", "-1", "1.5", "a;b", "--a", "/*a*/", "`a`", "[a]", "<a>", "a\u00adb", "a\u200bb",
+	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`,
+	`a -b`, `-a`, `^a`, `{a}`, `words:a`, `ticket_words:a`, `- words : a`, `a + b`, "AND", "OR", "NOT", "NEAR", "NEAR(a b)",
+	"NEAR(a b, 1)", "a AND b", "a NOT b", "(a", "a)", "()", "%", "_", "a%", "a_b", "a\x00b", "\x00", "\x01a", "a\tb\r\nc", "\u202ea",
+	"\ufeffa", "\U0010ffff", "a\u0301\u0302\u0303", "\u0301", "é", "ｅ́", "İ", "ı", "ß", "ẞ", "ſ", "ﬃ", "ǆ", "ΐ", "ᾳ", "\ufdfa", "🥶",
+	"👩\u200d🔧", "1️⃣", "½", "²", "Ⅷ", "٣", "שָׁלוֹם", "مُحَمَّد", "हिन्दी", "ไทย", "한글", "水", "゛", "か\u3099", "Ꭰ",
+	"\u302e\u0941\U0001d165", "\u2028", "null", "NULL", "$1", "?", ":a", "@a", "0x1f", "1e9", "-1", "1.5", "a;b", "--a", "/*a*/",
+	"`a`", "[a]", "<a>", "a\u00adb", "a\u200bb",
 }
 
 func testNastyTexts(t *testing.T, place Place) {
