@@ -424,8 +424,12 @@ func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 	f := newFeed(t, gap{log}, feed.DefaultLimits())
-	w := mustWatch(t, f, ticket.Filter{}, &feed.Place{})
-	expectEnd(t, w, ticket.ErrCorrupt)
+	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &feed.Place{}), feed.ErrPlace)
+	// It is behind whoever starts again.
+	again := mustWatch(t, f, ticket.Filter{}, nil)
+	expect(t, again, "a is open", "heartbeat")
+	log.record(updated("a3", "a", "open"))
+	expect(t, again, "a by a3 is open")
 }
 
 // gap is a log without its first place.
