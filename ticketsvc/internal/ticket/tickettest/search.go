@@ -288,3 +288,42 @@ func testTextPages(t *testing.T, place Place) {
 		}
 	}
 }
+
+// testWordsOfOtherRules has more tickets than get their words in one transaction.
+func testWordsOfOtherRules(t *testing.T, place Place) {
+	const tickets, wrong = 1100, "wrong"
+	store := place.Open(t)
+	changes := make([]ticket.Change, tickets)
+	for i := range changes {
+		changes[i] = titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%04d", i), int64(i), fmt.Sprintf("common word%d", i))
+	}
+	mustRecord(t, store, changes...)
+	mustErase(t, store, "t0008")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	place.PlantWords(t, wrong)
+
+	store = place.Open(t)
+	check := func(counts map[string]int64) {
+		t.Helper()
+		for text, want := range counts {
+			filter := ticket.Filter{Text: text}
+			if got := len(walk(t, store, filter, orders[0], 500)); int64(got) != want {
+				t.Errorf("the text %q finds %d tickets, want %d", text, got, want)
+			}
+			if got := mustStats(t, store, filter).Total; got != want {
+				t.Errorf("the stats of the text %q count %d tickets, want %d", text, got, want)
+			}
+		}
+	}
+	check(map[string]int64{wrong: 0, "common": tickets - 1, "word7": 111, "word8": 110, "word1099": 1})
+	mustRecord(t, store, titled("later", "t0007", tickets, "changed"), titled("new", "new", 1, "common"))
+	mustErase(t, store, "t1099")
+	// What is filled is not filled again.
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = mustOpen(t, place)
+	check(map[string]int64{wrong: 0, "common": tickets - 2, "word7": 110, "word8": 110, "word1099": 0, "changed": 1})
+}
