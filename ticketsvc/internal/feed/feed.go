@@ -17,7 +17,8 @@ import (
 )
 
 var (
-	// ErrPlace says that the log has no such place as the watcher wants to go on from. It has to start again, with a walk.
+	// ErrPlace says that the log has no such place as the watcher wants to go on from, or lacks one behind it. The watcher has to start
+	// again, with a walk.
 	ErrPlace = errors.New("the log has no such place")
 	// ErrReplaced says that another log has taken the place of the one that was followed. Going on shows whether that has the same place.
 	ErrReplaced = errors.New("the log was replaced by another")
@@ -207,7 +208,7 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err 
 		return false, nil
 	}
 	entries, err := f.readBehind(ctx, *last, ticket.PageLimit{Items: f.publication, Bytes: f.limits.Tail.Bytes})
-	if errors.Is(err, ErrPlace) || errors.Is(err, ticket.ErrCorrupt) {
+	if errors.Is(err, ErrPlace) {
 		// Whoever goes on learns what is wrong with its own place.
 		f.forget()
 	}
@@ -279,8 +280,9 @@ func (f *Feed) forget() {
 	f.replaced = make(chan struct{})
 }
 
-// readBehind reads entries behind a place. The error is [ErrPlace] when it is not one of the log any more, and [ticket.ErrCorrupt] when an
-// entry is missing. The place is checked after the entries were read, so that they are not used when the log was replaced in between.
+// readBehind reads entries behind a place. The error is [ErrPlace] when it is not one of the log any more, or an entry is missing, which
+// then is for ever: places are committed in their order. The place is checked after the entries were read, so that they are not used when
+// the log was replaced in between.
 func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.PageLimit) ([]*Entry, error) {
 	read, err := f.log.ReadLog(ctx, place.Sequence, limit)
 	if err != nil {
@@ -296,7 +298,7 @@ func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.P
 	entries := make([]*Entry, len(read))
 	for i := range read {
 		if want := place.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
-			return nil, fmt.Errorf("%w: its log has %d where %d is due", ticket.ErrCorrupt, read[i].Event.Sequence, want)
+			return nil, fmt.Errorf("%w: %d is missing before %d", ErrPlace, want, read[i].Event.Sequence)
 		}
 		entries[i] = newEntry(read[i], seen)
 	}

@@ -75,8 +75,8 @@ func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
 	expect(t, w, "b leaves by b5", "a by a4 is closed")
 }
 
-// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail read
-// them, and what is before it as they are.
+// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail
+// read them, and what is before it as they are.
 func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	t.Parallel()
 	for _, inWindow := range []bool{true, false} {
@@ -424,8 +424,12 @@ func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 	f := newFeed(t, gap{log}, feed.DefaultLimits())
-	w := mustWatch(t, f, ticket.Filter{}, &feed.Place{})
-	expectEnd(t, w, ticket.ErrCorrupt)
+	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &feed.Place{}), feed.ErrPlace)
+	// It is behind whoever starts again.
+	again := mustWatch(t, f, ticket.Filter{}, nil)
+	expect(t, again, "a is open", "heartbeat")
+	log.record(updated("a3", "a", "open"))
+	expect(t, again, "a by a3 is open")
 }
 
 // gap is a log without its first place.

@@ -190,7 +190,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		if events, err = readEvents(rows); err != nil {
+		if events, err = readEvents(rows, erased); err != nil {
 			return err
 		}
 		events, more = record.Page(events, limit)
@@ -204,15 +204,15 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 
 const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"
 
-// readEvents reads the rows of [selectEvents].
-func readEvents(rows pgx.Rows) (events []ticket.Event, err error) {
+// readEvents reads the rows of [selectEvents]. What can't be read of an erased ticket's events they have not.
+func readEvents(rows pgx.Rows, erased bool) (events []ticket.Event, err error) {
 	var sequence int64
 	var eventID, ticketID, name, occur, receive string
 	var content pgtype.DriverBytes
 	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &content}, func() error {
 		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
 			Name: ticket.EventName(name)}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil {
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && !erased {
 			return err
 		}
 		events = append(events, e)

@@ -10,6 +10,10 @@ CREATE TABLE ticketsvc.ticket_words (
 -- New entries wait in a list, which each search reads, and are put into their places many at a time, which is what makes that cheap.
 CREATE INDEX ticket_words_by_word ON ticketsvc.ticket_words USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 
--- The tickets that were there before, until their words are in the table too.
-CREATE TABLE ticketsvc.tickets_without_words (ticket_id text COLLATE "C" PRIMARY KEY);
-INSERT INTO ticketsvc.tickets_without_words (ticket_id) SELECT ticket_id FROM ticketsvc.tickets WHERE NOT erased;
+-- One row: by which rules those words were made, as ticket.WordsVersion names them, and up to which ticket, in the order of their ids, all
+-- that were there before have theirs; NULL once that are all. At first they are of no rules, so the service makes them.
+CREATE TABLE ticketsvc.words_version (
+  version   text COLLATE "C" NOT NULL,
+  filled_to text COLLATE "C"
+);
+INSERT INTO ticketsvc.words_version (version) VALUES ('');

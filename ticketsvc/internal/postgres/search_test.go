@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,6 +70,68 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 		}
 		if err := store.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestWordsAreMadeAnewWhileOthersWrite has one replica record events of new tickets and of those that are there while others make the
+// words anew.
+func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
+	t.Parallel()
+	const tickets, rounds, batch = 600, 20, 50
+	url := postgrestest.Database(t)
+	writer := mustOpen(t, url)
+	t.Cleanup(func() { _ = writer.Close() })
+	random := rand.New(rand.NewPCG(17, 18))
+	last := map[string]string{}
+	record := func(round int) error {
+		changes := make([]ticket.Change, batch)
+		for i := range changes {
+			c := ticket.Change{EventID: fmt.Sprintf("e%d-%d", round, i), Name: ticket.Updated,
+				TicketID: fmt.Sprintf("t%d", random.IntN(tickets)), OccurTime: tickettest.At(int64(round*batch + i)),
+				Named: tickettest.Named("title"), Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", random.IntN(10))}}
+			changes[i], last[c.TicketID] = c, c.Values.Title
+		}
+		_, err := writer.Record(t.Context(), changes)
+		return err
+	}
+	for round := range rounds {
+		if err := record(round); err != nil {
+			t.Fatal(err)
+		}
+	}
+	postgrestest.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY['wrong'])")
+	postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = 'other'")
+
+	var group errgroup.Group
+	group.Go(func() error {
+		for round := range rounds {
+			if err := record(rounds + round); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 2 {
+		group.Go(func() error {
+			store, err := postgres.Open(t.Context(), url)
+			if err != nil {
+				return err
+			}
+			return store.Close()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"common": len(last), "wrong": 0}
+	for _, title := range last {
+		want[strings.Fields(title)[1]]++
+	}
+	for text, n := range want {
+		got, _, err := writer.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil, tickets)
+		if err != nil || len(got) != n {
+			t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, n)
 		}
 	}
 }

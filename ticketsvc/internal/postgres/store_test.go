@@ -27,6 +27,15 @@ func TestStore(t *testing.T) {
 				t.Helper()
 				postgrestest.Execute(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
 			},
+			PlantWords: func(t *testing.T, word string) {
+				t.Helper()
+				postgrestest.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY[$1])", word)
+				postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = 'other'")
+			},
+			PlantTime: func(t *testing.T, ticketID, text string) {
+				t.Helper()
+				postgrestest.Execute(t, url, "UPDATE ticketsvc.events SET occur_time = $2, receive_time = $2 WHERE ticket_id = $1", ticketID, text)
+			},
 		}
 	})
 }

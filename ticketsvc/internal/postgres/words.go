@@ -19,8 +19,13 @@ const (
  ON CONFLICT (ticket_id) DO UPDATE SET words = excluded.words`
 	eraseWords = `DELETE FROM ticketsvc.ticket_words WHERE ticket_id = $1`
 
-	takeWithoutWords = `DELETE FROM ticketsvc.tickets_without_words WHERE ticket_id IN (SELECT ticket_id FROM ticketsvc.tickets_without_words
- ORDER BY ticket_id LIMIT $1) RETURNING ticket_id`
+	lockWordsVersion = `SELECT version FROM ticketsvc.words_version FOR UPDATE`
+	emptyWords       = `TRUNCATE ticketsvc.ticket_words`
+	setWordsVersion  = `UPDATE ticketsvc.words_version SET version = $1, filled_to = ''`
+	lockFilledTo     = `SELECT filled_to FROM ticketsvc.words_version WHERE version = $1 AND filled_to IS NOT NULL FOR UPDATE`
+	setFilledTo      = `UPDATE ticketsvc.words_version SET filled_to = $1`
+	lockBehind       = `SELECT ticket_id, erased, content FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT $2
+ FOR NO KEY UPDATE`
 )
 
 // wordColumns are the words of tickets, column by column.
@@ -31,12 +36,15 @@ func (c *wordColumns) add(ticketID, words string) {
 	c.words = append(c.words, words)
 }
 
-// fillBatch is how many tickets of an older version get their words in one transaction.
+// fillBatch is how many tickets that were there before get their words in one transaction.
 const fillBatch = 128
 
-// fillWords gives the tickets of an older version their words. Replicas that do so at once wait for each other, a batch at a time. Where it
-// is cut off it goes on the next time.
+// fillWords makes the words anew where they were made by other rules than [ticket.WordsVersion], or not at all. Replicas that do so at once
+// wait for each other, a batch at a time. Where it is cut off it goes on the next time.
 func (s *Store) fillWords(ctx context.Context) error {
+	if err := s.db.Write(ctx, emptyOldWords); err != nil {
+		return err
+	}
 	for more := true; more; {
 		if err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
 			more, err = fillSome(ctx, conn)
@@ -48,27 +56,64 @@ func (s *Store) fillWords(ctx context.Context) error {
 	return nil
 }
 
-// fillSome does a part of fillWords. more is false when nothing was left to do.
-func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
-	var taken []string
+// emptyOldWords throws away words that other rules made. It waits for those who write words, so that the tickets that they add are among
+// those that are filled; who writes words later does so behind it.
+func emptyOldWords(ctx context.Context, conn *pgx.Conn) error {
+	var version string
 	first := &pgx.Batch{}
 	first.Queue("begin")
-	first.Queue(takeWithoutWords, fillBatch).Query(func(rows pgx.Rows) error {
-		taken, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	first.Queue(lockWordsVersion).QueryRow(func(row pgx.Row) error { return row.Scan(&version) })
+	if err := conn.SendBatch(ctx, first).Close(); err != nil {
+		return err
+	}
+	last := &pgx.Batch{}
+	if version != ticket.WordsVersion {
+		last.Queue(emptyWords)
+		last.Queue(setWordsVersion, ticket.WordsVersion)
+	}
+	last.Queue("commit")
+	return conn.SendBatch(ctx, last).Close()
+}
+
+// fillSome does a part of fillWords. more is false when nothing is left to do, or a replica with other rules has begun to make the words
+// by these.
+func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
+	var filledTo []string
+	first := &pgx.Batch{}
+	first.Queue("begin")
+	first.Queue(lockFilledTo, ticket.WordsVersion).Query(func(rows pgx.Rows) error {
+		filledTo, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
 	if err := conn.SendBatch(ctx, first).Close(); err != nil {
 		return false, err
 	}
-	rows, err := conn.Query(ctx, lockTickets, taken)
-	if err != nil {
-		return false, err
+	last := &pgx.Batch{}
+	if len(filledTo) > 0 {
+		filled, end, err := wordsBehind(ctx, conn, filledTo[0])
+		if err != nil {
+			return false, err
+		}
+		last.Queue(writeWords, filled.ids, filled.words)
+		last.Queue(setFilledTo, end)
+		more = end != nil
 	}
-	var filled wordColumns
+	last.Queue("commit")
+	return more, conn.SendBatch(ctx, last).Close()
+}
+
+// wordsBehind locks the tickets behind an id, as the table has it, and returns their words and the last one's id, nil when there was no
+// ticket.
+func wordsBehind(ctx context.Context, conn *pgx.Conn, filledTo string) (filled wordColumns, last *string, err error) {
+	rows, err := conn.Query(ctx, lockBehind, filledTo, fillBatch)
+	if err != nil {
+		return filled, nil, err
+	}
 	var id string
 	var erased bool
-	var stamps, content []byte
-	if _, err := pgx.ForEachRow(rows, []any{&id, &erased, &stamps, &content}, func() error {
+	var content []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &erased, &content}, func() error {
+		last = &id
 		if erased {
 			return nil
 		}
@@ -78,12 +123,6 @@ func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 		}
 		filled.add(t.ID, t.Words())
 		return err
-	}); err != nil {
-		return false, err
-	}
-	last := &pgx.Batch{}
-	last.Queue(writeWords, filled.ids, filled.words)
-	last.Queue("SELECT EXISTS (SELECT FROM ticketsvc.tickets_without_words)").QueryRow(func(row pgx.Row) error { return row.Scan(&more) })
-	last.Queue("commit")
-	return more, conn.SendBatch(ctx, last).Close()
+	})
+	return filled, last, err
 }

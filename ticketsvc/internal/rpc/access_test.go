@@ -185,8 +185,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensTheServiceHasNoOtherName has callers that reach it under a name, as a browser does for a page that made its own name lead
-// here.
+// TestWithoutTokensTheServiceHasNoOtherName has callers that reach it under a name, as a browser does for a page that made its own name
+// lead here.
 func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	t.Parallel()
 	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
@@ -209,7 +209,8 @@ func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 			"127.0.0.1": true, "localhost": true, "::1": true, "tickets.example": false, "127.0.0.1.example": false, "localhost.example": false,
 		} {
 			err := call(open, protocol, host, "")
-			if allowed && err != nil || !allowed && (connect.CodeOf(err) != connect.CodePermissionDenied || !strings.Contains(err.Error(), "--tokens-file")) {
+			if allowed && err != nil || !allowed && (connect.CodeOf(err) != connect.CodePermissionDenied ||
+				!strings.Contains(err.Error(), "--tokens-file")) {
 				t.Errorf("%s by %s: %v", protocol, host, err)
 			}
 		}

@@ -41,7 +41,9 @@ func TestBrokenFramesAreTheCallersMistake(t *testing.T) {
 		"a length that is too high": whole[:4] + string(whole[4]+1) + whole[5:],
 	}
 	invalid := strconv.Itoa(int(connect.CodeInvalidArgument))
-	for _, contentType := range []string{"application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/connect+proto"} {
+	for _, contentType := range []string{
+		"application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/connect+proto",
+	} {
 		// With Connect's own protocol unary calls have no frames.
 		path := ticketv1connect.TicketServiceListTicketsProcedure
 		if strings.HasPrefix(contentType, "application/connect") {

@@ -159,7 +159,8 @@ func TestABatchMayBeLargerThanAPage(t *testing.T) {
 		request.TicketIds = append(request.TicketIds, id)
 	}
 	mustRecord(t, store, changes...)
-	got, err := newClient(t, mustServe(t, store), "gRPC", connect.WithAcceptCompression("gzip", nil, nil)).BatchGetTickets(t.Context(), request)
+	client := newClient(t, mustServe(t, store), "gRPC", connect.WithAcceptCompression("gzip", nil, nil))
+	got, err := client.BatchGetTickets(t.Context(), request)
 	if err != nil || len(got.GetTickets()) != len(changes) {
 		t.Errorf("%d tickets, %v; want %d", len(got.GetTickets()), err, len(changes))
 	}

@@ -36,7 +36,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		if events, err = scanEvents(rows); err != nil {
+		if events, err = scanEvents(rows, erased); err != nil {
 			return err
 		}
 		events, more = record.Page(events, limit)
@@ -48,8 +48,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// scanEvents reads all rows of [selectEvents], and closes them.
-func scanEvents(rows *sql.Rows) (events []ticket.Event, err error) {
+// scanEvents reads all rows of [selectEvents], and closes them. What can't be read of an erased ticket's events they have not.
+func scanEvents(rows *sql.Rows, erased bool) (events []ticket.Event, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var e ticket.Event
@@ -58,7 +58,7 @@ func scanEvents(rows *sql.Rows) (events []ticket.Event, err error) {
 		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &occur, &receive, &content); err != nil {
 			return nil, err
 		}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil {
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && !erased {
 			return nil, err
 		}
 		events = append(events, e)

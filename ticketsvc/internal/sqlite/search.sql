@@ -8,6 +8,7 @@ CREATE VIRTUAL TABLE ticket_words USING fts5(words, content = '', columnsize = 0
 -- Words that a ticket lost are taken out of the index, rather than marked.
 INSERT INTO ticket_words (ticket_words, rank) VALUES ('secure-delete', 1);
 
--- The tickets that were there before, until their words are in the index too.
-CREATE TABLE tickets_without_words (number INTEGER PRIMARY KEY) STRICT;
-INSERT INTO tickets_without_words (number) SELECT number FROM tickets WHERE erased = 0;
+-- One row: by which rules those words were made, as ticket.WordsVersion names them, and up to which ticket, in the order of their numbers,
+-- all that were there before have theirs; NULL once that are all. At first they are of no rules, so the service makes them.
+CREATE TABLE words_version (version TEXT NOT NULL, filled_to INTEGER) STRICT;
+INSERT INTO words_version (version) VALUES ('');

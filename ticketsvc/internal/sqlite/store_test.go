@@ -25,6 +25,13 @@ func TestStore(t *testing.T) {
 			Plant: func(t *testing.T, ticketID string, content, stamps []byte) {
 				mustExec(t, path, "UPDATE tickets SET content = ?, stamps = ? WHERE ticket_id = ?", content, stamps, ticketID)
 			},
+			PlantWords: func(t *testing.T, word string) {
+				mustExec(t, path, "INSERT INTO ticket_words (ticket_words) VALUES ('delete-all');"+
+					" INSERT INTO ticket_words (rowid, words) SELECT number, ? FROM tickets; UPDATE words_version SET version = 'other'", word)
+			},
+			PlantTime: func(t *testing.T, ticketID, text string) {
+				mustExec(t, path, "UPDATE events SET occur_time = ?, receive_time = ? WHERE ticket_id = ?", text, text, ticketID)
+			},
 		}
 	})
 }

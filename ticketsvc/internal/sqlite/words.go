@@ -66,11 +66,15 @@ func wordsInIndex(tx *sql.Tx, number int64) (words string, err error) {
 	return words, err
 }
 
-// fillBatch is how many tickets of an older version get their words in one transaction.
+// fillBatch is how many tickets that were there before get their words in one transaction.
 const fillBatch = 500
 
-// fillWords gives the tickets of an older version their words. Where it is cut off it goes on the next time.
+// fillWords makes the index of words anew where it was made by other rules than [ticket.WordsVersion], or not at all. Where it is cut off
+// it goes on the next time. Nobody else uses the store yet.
 func (s *Store) fillWords(ctx context.Context) error {
+	if err := s.db.Write(ctx, func(tx *sql.Tx) error { return emptyOldWords(ctx, tx) }); err != nil {
+		return err
+	}
 	for more := true; more; {
 		if err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
 			more, err = s.fillSome(ctx, tx)
@@ -82,36 +86,57 @@ func (s *Store) fillWords(ctx context.Context) error {
 	return nil
 }
 
-// fillSome does a part of fillWords. more is false when nothing was left to do.
+// emptyOldWords throws away an index that other rules made: what these put into it can't be taken out by what the rules of now say.
+func emptyOldWords(ctx context.Context, tx *sql.Tx) error {
+	var version string
+	if err := tx.QueryRowContext(ctx, "SELECT version FROM words_version").Scan(&version); err != nil || version == ticket.WordsVersion {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO ticket_words (ticket_words) VALUES ('delete-all')"); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE words_version SET version = ?, filled_to = 0", ticket.WordsVersion)
+	return err
+}
+
+// fillSome does a part of fillWords. more is false when nothing is left to do.
 func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT w.number, t.ticket_id, t.content FROM tickets_without_words AS w"+
-		" JOIN tickets AS t USING (number) ORDER BY w.number LIMIT ?", fillBatch)
+	var filledTo sql.NullInt64
+	if err := tx.QueryRowContext(ctx, "SELECT filled_to FROM words_version").Scan(&filledTo); err != nil || !filledTo.Valid {
+		return false, err
+	}
+	last, err := s.fillBehind(ctx, tx, filledTo.Int64)
 	if err != nil {
 		return false, err
 	}
+	_, err = tx.ExecContext(ctx, "UPDATE words_version SET filled_to = ?", last)
+	return last.Valid, err
+}
+
+// fillBehind gives the tickets behind a number their words. It returns the last one's number, none when there was no ticket.
+func (s *Store) fillBehind(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
+		number, fillBatch)
+	if err != nil {
+		return last, err
+	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var last int64
 	for rows.Next() {
 		var id string
 		var content sql.RawBytes
 		if err := rows.Scan(&last, &id, &content); err != nil {
-			return false, err
+			return last, err
 		}
-		more = true
 		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if errors.Is(err, ticket.ErrCorrupt) {
 			continue
 		}
 		if err != nil {
-			return false, err
+			return last, err
 		}
-		if err := s.writeWords(ctx, tx, last, "", t.Words()); err != nil {
-			return false, err
+		if err := s.writeWords(ctx, tx, last.Int64, "", t.Words()); err != nil {
+			return last, err
 		}
 	}
-	if err := rows.Err(); err != nil || !more {
-		return false, err
-	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM tickets_without_words WHERE number <= ?", last)
-	return more, err
+	return last, rows.Err()
 }

@@ -60,8 +60,8 @@ type WalkPage struct {
 	Last string
 }
 
-// NewWalkPage returns the part of a walk that ends with the page, or at the id bound where all up to that was read. Of the page's tickets it
-// leaves out those that do not match after all: a filter may look at more than a database has columns for.
+// NewWalkPage returns the part of a walk that ends with the page, or at the id bound where all up to that was read. Of the page's tickets
+// it leaves out those that do not match after all: a filter may look at more than a database has columns for.
 func NewWalkPage(filter Filter, page *PageBuilder, bound string) WalkPage {
 	tickets := page.Tickets()
 	if page.More() {

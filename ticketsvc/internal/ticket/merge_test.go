@@ -85,10 +85,10 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 }
 
 // provider holds the fields' names at the provider.
-var provider = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber", "increment_id": "incrementID",
-	"status_text": "status", "category_id": "category", "assigned_to": "assignedTo", "channels": "channels", "labels": "labels", "tags": "tags",
-	"files": "files", "custom_settings": "customSettings", "comment_count": "commentCount", "create_time": "createdAt",
-	"update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
+var provider = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber",
+	"increment_id": "incrementID", "status_text": "status", "category_id": "category", "assigned_to": "assignedTo", "channels": "channels",
+	"labels": "labels", "tags": "tags", "files": "files", "custom_settings": "customSettings", "comment_count": "commentCount",
+	"create_time": "createdAt", "update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
 
 // fold is what the rules must come to, worked out another way: all events at once, sorted, each overwriting what the ones before said.
 func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
@@ -222,10 +222,12 @@ func TestAnExactTextFallsWithItsField(t *testing.T) {
 		changes []ticket.Change
 		want    map[string]string
 	}{
-		"it stands while its field does":           {[]ticket.Change{exact, elsewhere}, map[string]string{"title": `"\ud800"`}},
-		"it goes with its field":                   {[]ticket.Change{exact, plain}, nil},
-		"it doesn't come back":                     {[]ticket.Change{plain, exact}, nil},
-		"an attribute of that name alone is later": {[]ticket.Change{update("d", 4, ticket.Ticket{Attributes: map[string]string{"title": "7"}}), plain, exact}, map[string]string{"title": "7"}},
+		"it stands while its field does": {[]ticket.Change{exact, elsewhere}, map[string]string{"title": `"\ud800"`}},
+		"it goes with its field":         {[]ticket.Change{exact, plain}, nil},
+		"it doesn't come back":           {[]ticket.Change{plain, exact}, nil},
+		"an attribute of that name alone is later": {[]ticket.Change{
+			update("d", 4, ticket.Ticket{Attributes: map[string]string{"title": "7"}}), plain, exact,
+		}, map[string]string{"title": "7"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -240,7 +242,10 @@ func TestComplete(t *testing.T) {
 	t.Parallel()
 	created, snapshot := update("a", 1, ticket.Ticket{}), update("a", 1, ticket.Ticket{})
 	created.Name, snapshot.FullSnapshot = ticket.Created, true
-	for want, changes := range map[bool][]ticket.Change{false: {update("b", 2, ticket.Ticket{})}, true: {update("b", 2, ticket.Ticket{}), created}} {
+	for want, changes := range map[bool][]ticket.Change{
+		false: {update("b", 2, ticket.Ticket{})},
+		true:  {update("b", 2, ticket.Ticket{}), created},
+	} {
 		if got := apply(changes...).Complete; got != want {
 			t.Errorf("complete = %v, want %v", got, want)
 		}

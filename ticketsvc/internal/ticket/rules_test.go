@@ -65,8 +65,9 @@ func TestValidInstants(t *testing.T) {
 
 func TestParseStatus(t *testing.T) {
 	t.Parallel()
-	for word, want := range map[string]ticket.Status{"": 0, "waiting-for-agent": 1, "waiting-for-customer": 2, "waiting-for-external": 3, "closed": 4,
-		"Closed": 0, "waiting-for-godot": 0} {
+	for word, want := range map[string]ticket.Status{
+		"": 0, "waiting-for-agent": 1, "waiting-for-customer": 2, "waiting-for-external": 3, "closed": 4, "Closed": 0, "waiting-for-godot": 0,
+	} {
 		if got := ticket.ParseStatus(word); got != want {
 			t.Errorf("ParseStatus(%q) = %d, want %d", word, got, want)
 		}
@@ -100,7 +101,9 @@ func TestParseOrder(t *testing.T) {
 			t.Errorf("ParseOrder(%q) = %+v, %v; want %+v", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{" desc", "desc", "title", "update_time asc", "update_time DESC", "update_time, create_time", "update_time desc desc"} {
+	for _, text := range []string{
+		" desc", "desc", "title", "update_time asc", "update_time DESC", "update_time, create_time", "update_time desc desc",
+	} {
 		if got, ok := ticket.ParseOrder(text); ok {
 			t.Errorf("ParseOrder(%q) = %+v", text, got)
 		}
@@ -149,14 +152,16 @@ func TestFilterCheck(t *testing.T) {
 
 func TestFilterMatches(t *testing.T) {
 	t.Parallel()
-	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category", PropertyID: "property", AssignedTo: "user",
-		UpdateTime: tickettest.At(5)}
+	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category",
+		PropertyID: "property", AssignedTo: "user", UpdateTime: tickettest.At(5)}
 	for name, test := range map[string]struct {
 		filter ticket.Filter
 		want   bool
 	}{
-		"empty":            {ticket.Filter{}, true},
-		"all conditions":   {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"}, PropertyIDs: []string{"property"}, AssignedTo: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6), Text: "BÄD heiz"}, true},
+		"empty": {ticket.Filter{}, true},
+		"all conditions": {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"},
+			PropertyIDs: []string{"property"}, AssignedTo: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6),
+			Text: "BÄD heiz"}, true},
 		"another status":   {ticket.Filter{Statuses: []ticket.Status{1, 2}}, false},
 		"another App":      {ticket.Filter{AppIDs: []string{"x"}}, false},
 		"another category": {ticket.Filter{CategoryIDs: []string{"x"}}, false},

@@ -77,8 +77,8 @@ type Store interface {
 	Stats(ctx context.Context, filter Filter) (Stats, error)
 
 	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least
-	// 1. more tells whether others follow. Those of an erased ticket have their ids and times, and [OutcomeErased]. Errors: [ErrNotFound],
-	// [ErrCorrupt], [ErrNewer].
+	// 1. more tells whether others follow. Those of an erased ticket have their ids, their times where these can be read, and
+	// [OutcomeErased]. Errors: [ErrNotFound], [ErrCorrupt], [ErrNewer].
 	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
 
 	// Ping returns nil when the database answers.

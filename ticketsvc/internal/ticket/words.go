@@ -8,6 +8,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// WordsVersion names the rules by which [Ticket.Words] and [Filter.Words] make words: their own number, to be raised with each change of
+// them, and the versions of Unicode by which they go. Databases keep it with their index of words, which is to be made anew where it is
+// another one.
+const WordsVersion = "1, Unicode " + unicode.Version + ", normal forms of " + norm.Version
+
 const (
 	// The most bytes and different words that the text of a filter may have.
 	maxTextBytes = 256

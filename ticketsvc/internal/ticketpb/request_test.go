@@ -69,16 +69,36 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 		change func(*ticketv1.TicketCreatedRequest)
 		want   []string
 	}{
-		"nothing":                     {func(r *ticketv1.TicketCreatedRequest) { *r = ticketv1.TicketCreatedRequest{} }, []string{"event.event_id", "ticket.ticket_id", "event.occur_time"}},
-		"a long event id":             {func(r *ticketv1.TicketCreatedRequest) { r.Event.EventId = strings.Repeat("x", 257) }, []string{"event.event_id"}},
-		"a long ticket id":            {func(r *ticketv1.TicketCreatedRequest) { r.Ticket.TicketId = strings.Repeat("é", 129) }, []string{"ticket.ticket_id"}},
-		"a time before year 1":        {func(r *ticketv1.TicketCreatedRequest) { r.Event.OccurTime.Seconds = -62135596801 }, []string{"event.occur_time"}},
-		"a bad receive time":          {func(r *ticketv1.TicketCreatedRequest) { r.Event.ReceiveTime = &timestamppb.Timestamp{Nanos: -1} }, []string{"event.receive_time"}},
-		"a bad named time":            {func(r *ticketv1.TicketCreatedRequest) { r.Ticket.CreateTime = &timestamppb.Timestamp{Seconds: 1 << 60} }, []string{"ticket.create_time"}},
-		"the ticket's id in the mask": {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"ticket_id", "revision"} }, []string{"field_mask"}},
-		"the status in the mask":      {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"status"} }, []string{"field_mask"}},
-		"completeness in the mask":    {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"complete"} }, []string{"field_mask"}},
-		"an unknown field":            {func(r *ticketv1.TicketCreatedRequest) { r.FieldMask.Paths = []string{"ticket.title"} }, []string{"field_mask"}},
+		"nothing": {func(r *ticketv1.TicketCreatedRequest) {
+			*r = ticketv1.TicketCreatedRequest{}
+		}, []string{"event.event_id", "ticket.ticket_id", "event.occur_time"}},
+		"a long event id": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Event.EventId = strings.Repeat("x", 257)
+		}, []string{"event.event_id"}},
+		"a long ticket id": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Ticket.TicketId = strings.Repeat("é", 129)
+		}, []string{"ticket.ticket_id"}},
+		"a time before year 1": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Event.OccurTime.Seconds = -62135596801
+		}, []string{"event.occur_time"}},
+		"a bad receive time": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Event.ReceiveTime = &timestamppb.Timestamp{Nanos: -1}
+		}, []string{"event.receive_time"}},
+		"a bad named time": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Ticket.CreateTime = &timestamppb.Timestamp{Seconds: 1 << 60}
+		}, []string{"ticket.create_time"}},
+		"the ticket's id in the mask": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"ticket_id", "revision"}
+		}, []string{"field_mask"}},
+		"the status in the mask": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"status"}
+		}, []string{"field_mask"}},
+		"completeness in the mask": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"complete"}
+		}, []string{"field_mask"}},
+		"an unknown field": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"ticket.title"}
+		}, []string{"field_mask"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,9 +122,13 @@ func TestListQueries(t *testing.T) {
 		request *ticketv1.ListTicketsRequest
 		want    []string
 	}{
-		"nothing":     {&ticketv1.ListTicketsRequest{}, nil},
-		"all at once": {&ticketv1.ListTicketsRequest{PageSize: -1, OrderBy: "title", Filter: &ticketv1.TicketFilter{Text: "!", Statuses: []ticketv1.TicketStatus{99}}}, []string{"order_by", "page_size", "filter.statuses", "filter.text"}},
-		"a bad time":  {&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{UpdatedBefore: &timestamppb.Timestamp{Nanos: -1}}}, []string{"filter.updated_before"}},
+		"nothing": {&ticketv1.ListTicketsRequest{}, nil},
+		"all at once": {&ticketv1.ListTicketsRequest{PageSize: -1, OrderBy: "title", Filter: &ticketv1.TicketFilter{
+			Text: "!", Statuses: []ticketv1.TicketStatus{99},
+		}}, []string{"order_by", "page_size", "filter.statuses", "filter.text"}},
+		"a bad time": {&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{
+			UpdatedBefore: &timestamppb.Timestamp{Nanos: -1},
+		}}, []string{"filter.updated_before"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +151,9 @@ func TestTicketIDs(t *testing.T) {
 	for i := range 1001 {
 		tooMany.TicketIds = append(tooMany.TicketIds, fmt.Sprint(i))
 	}
-	for _, request := range []*ticketv1.BatchGetTicketsRequest{tooMany, {TicketIds: []string{"a", ""}}, {TicketIds: []string{strings.Repeat("x", 257)}}} {
+	for _, request := range []*ticketv1.BatchGetTicketsRequest{
+		tooMany, {TicketIds: []string{"a", ""}}, {TicketIds: []string{strings.Repeat("x", 257)}},
+	} {
 		_, err := ticketpb.ToTicketIDs(request)
 		if diff := cmp.Diff([]string{"ticket_ids"}, violated(t, err)); diff != "" {
 			t.Error(diff)

@@ -80,6 +80,27 @@ func testErase(t *testing.T, place Place) {
 	}
 }
 
+// testErasedUnreadable has a ticket with an event whose time is spoilt, which erasing leaves as it is.
+func testErasedUnreadable(t *testing.T, place Place) {
+	store := place.Open(t)
+	mustRecord(t, store, titled("e1", "t1", 1, "x"), titled("e2", "t1", 2, "y"))
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	place.PlantTime(t, "t1", "spoilt")
+	store = mustOpen(t, place)
+	if _, _, err := store.ListEvents(t.Context(), "t1", 0, 10); !isJust(err, ticket.ErrCorrupt) {
+		t.Errorf("ListEvents = %v, want ErrCorrupt", err)
+	}
+	mustErase(t, store, "t1")
+	wantErased(t, store, "t1", "e1", "e2")
+	for _, e := range allEvents(t, store, "t1", 10) {
+		if e.OccurTime.Set || e.ReceiveTime.Set {
+			t.Errorf("event %+v has a time", e)
+		}
+	}
+}
+
 func testEraseAhead(t *testing.T, place Place) {
 	store := mustOpen(t, place)
 	if events := mustErase(t, store, "t1"); events != 0 {

@@ -167,7 +167,8 @@ func testWalk(t *testing.T, place Place) {
 	}
 	for i, id := range ids {
 		c := ticket.Change{EventID: "e" + id, Name: ticket.Updated, TicketID: id, OccurTime: At(int64(i)),
-			Named: Named("status_text", "property_id", "assigned_to", "title"), Values: ticket.Ticket{StatusText: "waiting-for-agent", Title: "Heizung"}}
+			Named:  Named("status_text", "property_id", "assigned_to", "title"),
+			Values: ticket.Ticket{StatusText: "waiting-for-agent", Title: "Heizung"}}
 		if random.IntN(2000) == 0 || i < 8 {
 			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssignedTo: "u", Title: "Heizkörper kalt"}
 		}
@@ -257,7 +258,8 @@ func testTicketBefore(t *testing.T, place Place) {
 			if diff := gocmp.Diff(merged(changes[id][:n]...), got); diff != "" {
 				t.Errorf("%q before its event %d: %s", id, n, diff)
 			}
-			if _, err := store.TicketBefore(t.Context(), id, sequence, entries(n-1)); !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
+			_, err = store.TicketBefore(t.Context(), id, sequence, entries(n-1))
+			if !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
 				t.Errorf("%d events where %d are allowed: %v, want ErrTooManyEvents alone", n, n-1, err)
 			}
 		}
@@ -282,7 +284,8 @@ func testTicketBeforeLargeEvents(t *testing.T, place Place) {
 	if got, err := store.TicketBefore(t.Context(), "t", 3, limit); err != nil || !strings.HasSuffix(got.Title, "x1") {
 		t.Errorf("before its third event the ticket has a title of %d bytes, %v", len(got.Title), err)
 	}
-	if _, err := store.TicketBefore(t.Context(), "t", 4, limit); !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
+	_, err := store.TicketBefore(t.Context(), "t", 4, limit)
+	if !errors.Is(err, ticket.ErrTooManyEvents) || errors.Is(err, ticket.ErrUnavailable) {
 		t.Errorf("events that are too large: %v, want ErrTooManyEvents alone", err)
 	}
 }

@@ -165,11 +165,13 @@ func testTextUnderChanges(t *testing.T, place Place) {
 
 // NastyTexts may mean something else to a database than their words.
 var NastyTexts = []string{
-	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`, `a -b`, `-a`, `^a`, `{a}`,
-	`words:a`, `ticket_words:a`, `- words : a`, `a + b`, "AND", "OR", "NOT", "NEAR", "NEAR(a b)", "NEAR(a b, 1)", "a AND b", "a NOT b", "(a", "a)", "()", "%", "_", "a%", "a_b",
-	"a\x00b", "\x00", "\x01a", "a\tb\r\nc", "\u202ea", "\ufeffa", "\U0010ffff", "a\u0301\u0302\u0303", "\u0301", "é", "ｅ́", "İ", "ı", "ß", "ẞ", "ſ", "ﬃ", "ǆ", "ΐ", "ᾳ",
-	"\ufdfa", "🥶", "👩\u200d🔧", "1️⃣", "½", "²", "Ⅷ", "٣", "שָׁלוֹם", "مُحَمَّد", "हिन्दी", "ไทย", "한글", "水", "゛", "か\u3099", "Ꭰ", "\u302e\u0941\U0001d165", "\u2028",
-	"null", "NULL", "$1", "?", ":a", "@a", "0x1f", "1e9", "-1", "1.5", "a;b", "--a", "/*a*/", "`a`", "[a]", "<a>", "a\u00adb", "a\u200bb",
+	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`,
+	`a -b`, `-a`, `^a`, `{a}`, `words:a`, `ticket_words:a`, `- words : a`, `a + b`, "AND", "OR", "NOT", "NEAR", "NEAR(a b)",
+	"NEAR(a b, 1)", "a AND b", "a NOT b", "(a", "a)", "()", "%", "_", "a%", "a_b", "a\x00b", "\x00", "\x01a", "a\tb\r\nc", "\u202ea",
+	"\ufeffa", "\U0010ffff", "a\u0301\u0302\u0303", "\u0301", "é", "ｅ́", "İ", "ı", "ß", "ẞ", "ſ", "ﬃ", "ǆ", "ΐ", "ᾳ", "\ufdfa", "🥶",
+	"👩\u200d🔧", "1️⃣", "½", "²", "Ⅷ", "٣", "שָׁלוֹם", "مُحَمَّد", "हिन्दी", "ไทย", "한글", "水", "゛", "か\u3099", "Ꭰ",
+	"\u302e\u0941\U0001d165", "\u2028", "null", "NULL", "$1", "?", ":a", "@a", "0x1f", "1e9", "-1", "1.5", "a;b", "--a", "/*a*/",
+	"`a`", "[a]", "<a>", "a\u00adb", "a\u200bb",
 }
 
 func testNastyTexts(t *testing.T, place Place) {
@@ -285,4 +287,43 @@ func testTextPages(t *testing.T, place Place) {
 			}
 		}
 	}
+}
+
+// testWordsOfOtherRules has more tickets than get their words in one transaction.
+func testWordsOfOtherRules(t *testing.T, place Place) {
+	const tickets, wrong = 1100, "wrong"
+	store := place.Open(t)
+	changes := make([]ticket.Change, tickets)
+	for i := range changes {
+		changes[i] = titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%04d", i), int64(i), fmt.Sprintf("common word%d", i))
+	}
+	mustRecord(t, store, changes...)
+	mustErase(t, store, "t0008")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	place.PlantWords(t, wrong)
+
+	store = place.Open(t)
+	check := func(counts map[string]int64) {
+		t.Helper()
+		for text, want := range counts {
+			filter := ticket.Filter{Text: text}
+			if got := len(walk(t, store, filter, orders[0], 500)); int64(got) != want {
+				t.Errorf("the text %q finds %d tickets, want %d", text, got, want)
+			}
+			if got := mustStats(t, store, filter).Total; got != want {
+				t.Errorf("the stats of the text %q count %d tickets, want %d", text, got, want)
+			}
+		}
+	}
+	check(map[string]int64{wrong: 0, "common": tickets - 1, "word7": 111, "word8": 110, "word1099": 1})
+	mustRecord(t, store, titled("later", "t0007", tickets, "changed"), titled("new", "new", 1, "common"))
+	mustErase(t, store, "t1099")
+	// What is filled is not filled again.
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = mustOpen(t, place)
+	check(map[string]int64{wrong: 0, "common": tickets - 2, "word7": 110, "word8": 110, "word1099": 0, "changed": 1})
 }

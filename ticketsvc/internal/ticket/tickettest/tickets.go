@@ -42,7 +42,8 @@ func testExtremes(t *testing.T, place Place) {
 	changes := []ticket.Change{
 		{EventID: "a\x00b", Name: ticket.Created, TicketID: "t\x00", OccurTime: first, Named: Named("title", "create_time", "update_time"),
 			Values: ticket.Ticket{Title: "\x00", CreateTime: first, UpdateTime: first}},
-		{EventID: "a", Name: ticket.Updated, TicketID: "t", OccurTime: last, ReceiveTime: last, Named: Named("description", "last_status_update_time"),
+		{EventID: "a", Name: ticket.Updated, TicketID: "t", OccurTime: last, ReceiveTime: last,
+			Named:  Named("description", "last_status_update_time"),
 			Values: ticket.Ticket{Description: large, LastStatusUpdateTime: last, Attributes: map[string]string{"": "null", "\u202e\x00": large}}},
 		{EventID: "\U0010ffff' --", Name: ticket.Updated, TicketID: "%t_\"", OccurTime: At(0), Named: Named("comment_count"),
 			Values: ticket.Ticket{CommentCount: -1 << 31}},

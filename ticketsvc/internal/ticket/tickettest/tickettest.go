@@ -20,6 +20,10 @@ type Place struct {
 	Shared bool
 	// Plant gives a ticket that is kept another stored form, behind the back of the stores. None has the place open.
 	Plant func(t *testing.T, ticketID string, content, stamps []byte)
+	// PlantWords makes word the only one that each ticket has in the index of words, by rules of another version.
+	PlantWords func(t *testing.T, word string)
+	// PlantTime gives the events of a ticket another stored time.
+	PlantTime func(t *testing.T, ticketID, text string)
 }
 
 // TestStore runs the suite. newPlace is called once for each test, and returns where that test has its stores.
@@ -48,6 +52,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"a text finds what a ticket says now":                  testChangedText,
 		"a text finds what tickets say that change often":      testTextUnderChanges,
 		"any text finds what the rules say":                    testNastyTexts,
+		"an index of words by other rules is made anew":        testWordsOfOtherRules,
 		"of a large text a part counts":                        testLargeTexts,
 		"pages of a text neither skip nor repeat":              testTextPages,
 		"ids longer than any filter's are kept":                testLongIDs,
@@ -60,6 +65,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"stats hold among writers":                             testStatsAmongWriters,
 		"stats are of one moment":                              testStatsOfOneMoment,
 		"an erased ticket is gone, and stays so":               testErase,
+		"an erased ticket's events are listed whatever":        testErasedUnreadable,
 		"a ticket is erased ahead of its events":               testEraseAhead,
 		"erasing holds among writers":                          testEraseAmongWriters,
 		"everything survives closing":                          testReopen,
