@@ -98,10 +98,10 @@ type TicketServiceClient interface {
 	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
 	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
 	//
-	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
-	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
-	// DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream, when the caller's token does not count
-	// any more.
+	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
+	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this
+	// filter, or the filter is not valid. DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream,
+	// when the caller's token does not count any more.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest) (*connect.ServerStreamForClient[v1.WatchTicketsResponse], error)
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
@@ -297,10 +297,10 @@ type TicketServiceHandler interface {
 	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
 	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
 	//
-	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, or was restored and has not what the token is
-	// about: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this filter, or the filter is not valid.
-	// DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream, when the caller's token does not count
-	// any more.
+	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
+	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this
+	// filter, or the filter is not valid. DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream,
+	// when the caller's token does not count any more.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest, *connect.ServerStream[v1.WatchTicketsResponse]) error
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
