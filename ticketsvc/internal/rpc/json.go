@@ -2,10 +2,14 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
 var (
@@ -39,14 +43,25 @@ func (c jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
 	return protojson.MarshalOptions{}.MarshalAppend(to, m)
 }
 
-// Unmarshal implements [connect.Codec]. Fields that are not known are passed over, so that newer callers are understood.
+// Unmarshal implements [connect.Codec].
+//
+// What a request for tickets says must be known: a condition of a filter that was passed over, because its name is mistyped or newer than
+// this version, would select more than was asked for. Of other requests what is not known is passed over, as the protobuf form has it.
 func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return errNotMessage
 	}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {
-		return errNotJSON
+	lenient := m.ProtoReflect().Descriptor().ParentFile() != ticketv1.File_allthings_ticket_v1_ticket_service_proto
+	err := protojson.UnmarshalOptions{DiscardUnknown: lenient}.Unmarshal(data, m)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if place := jsonPlace.FindStringSubmatch(err.Error()); place != nil {
+		return fmt.Errorf("%w: see line %s, character %s", errNotJSON, place[1], place[2])
+	}
+	return errNotJSON
 }
+
+// jsonPlace is where an error of protojson says that it stumbled.
+var jsonPlace = regexp.MustCompile(`\(line (\d+):(\d+)\)`)

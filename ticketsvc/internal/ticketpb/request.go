@@ -112,6 +112,10 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
+	// A condition that is newer than this version must not be passed over: the filter would select more than was asked for.
+	if message != nil && len(message.ProtoReflect().GetUnknown()) > 0 {
+		violations.Add("filter", "has a field that this version of ticketsvc does not know")
+	}
 	if filter.Check("filter", violations); violations.Err() != nil {
 		return filter // It may be as large as a request, and is refused.
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -158,6 +159,17 @@ func TestTicketIDs(t *testing.T) {
 		if diff := cmp.Diff([]string{"ticket_ids"}, violated(t, err)); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// TestAFilterOfANewerContractIsRefused has a condition that is not known.
+func TestAFilterOfANewerContractIsRefused(t *testing.T) {
+	t.Parallel()
+	message := &ticketv1.TicketFilter{}
+	message.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
+	_, err := ticketpb.ToFilter(message)
+	if diff := cmp.Diff([]string{"filter"}, violated(t, err)); diff != "" {
+		t.Error(diff)
 	}
 }
 

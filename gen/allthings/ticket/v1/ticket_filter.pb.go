@@ -23,6 +23,8 @@ const (
 )
 
 // TicketFilter selects tickets. A ticket matches when it meets every condition that is set; an empty filter matches all.
+//
+// A condition that ticketsvc does not know, because it is newer or its name in JSON is mistyped, is INVALID_ARGUMENT.
 type TicketFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's status is one of these. At most 16.
