@@ -35,7 +35,7 @@ var codes = []struct {
 	{ticket.ErrBusy, connect.CodeResourceExhausted, "too many calls wait: call again later", retrySoon},
 	{ticket.ErrStopping, connect.CodeUnavailable, "the service is stopping: call again", retrySoon},
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "the database is unavailable: call again later", retryLater},
-	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded", 0},
+	{ticket.ErrNotFound, connect.CodeNotFound, "no event of the ticket is recorded, or it was erased", 0},
 	{ticket.ErrHeld, connect.CodeAborted, "another writer holds the ticket: call again later", retrySoon},
 	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version", 0},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read", 0},
