@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
 // scripted is a ticketsvc that says what a test tells it to, message by message: so a stream can end in the middle of a walk, or be silent.
@@ -306,6 +308,45 @@ func TestTicketsvcCanHaveAnAddressOfIPv6(t *testing.T) {
 			s.expectCall(t, "").send(t, walked("1", "a", 1))
 			w.expectCopy(t, "a1")
 			stop(t, w.follower)
+		})
+	}
+}
+
+// TestATokenThatIsWantedIsNamed calls a ticketsvc that has tokens without one, which is another thing than one that does not count.
+func TestATokenThatIsWantedIsNamed(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w, s := newScript(t, program(t))
+			w.follower = mustStart(t, process.Command{Path: w.program[0], LogPath: w.path("follower.log"),
+				Args: append(slices.Clone(w.program[1:]), "--url", w.url, "--copy", w.path("copy"))})
+			t.Cleanup(w.follower.Kill)
+			s.expectCall(t, "").end(t, connect.CodeUnauthenticated)
+			w.expectLog(t, "--token-file", 1)
+			s.expectCall(t, "").send(t, walked("1", "a", 1))
+			w.expectCopy(t, "a1")
+			if log := w.log(t); strings.Contains(log, "refuses") {
+				t.Errorf("the log says that a token was refused, which was not shown:\n%s", log)
+			}
+			stop(t, w.follower)
+		})
+	}
+}
+
+func TestWhatIsNoURLIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w := &world{folder: t.TempDir(), program: program(t)}
+			for _, url := range []string{"localhost:9090", "127.0.0.1:9090", "ftp://localhost:9090", "http://"} {
+				printed, says, err := w.ask(t, "--url", url)
+				if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || printed != "" ||
+					!strings.Contains(says, "--url") || !strings.Contains(says, "http://127.0.0.1:9090") {
+					t.Errorf("%s: %v, %q, %q; want exit status 2 and a line that names the mend", url, err, printed, says)
+				}
+			}
 		})
 	}
 }

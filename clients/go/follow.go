@@ -46,7 +46,7 @@ func NewClient(url string) ticketv1connect.TicketServiceClient {
 type Follower struct {
 	// Client calls ticketsvc.
 	Client ticketv1connect.TicketServiceClient
-	// Token returns the bearer token to show; empty for none. It is called for each stream.
+	// Token returns the bearer token to show. It is called for each stream. Without it none is shown.
 	Token func() (string, error)
 	// Silence is after what time without any message a stream is given up. A heartbeat comes every 15 s.
 	Silence time.Duration
@@ -80,7 +80,9 @@ func (f *Follower) Follow(ctx context.Context) error {
 			}
 		case code == connect.CodeDeadlineExceeded:
 			f.Log.Debug("going on with another stream", "pause", pause)
-		case code == connect.CodeUnauthenticated, code == connect.CodePermissionDenied:
+		case f.Token == nil && code == connect.CodeUnauthenticated:
+			f.Log.Error("ticketsvc wants a token: name a file with one of the scope read by --token-file", "error", err, "pause", pause)
+		case f.Token != nil && (code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied):
 			f.Log.Error("ticketsvc refuses the token: give one of the scope read", "error", err, "pause", pause)
 		case errors.Is(err, errToken):
 			f.Log.Error("there is no token to show", "error", err, "pause", pause)
@@ -108,9 +110,11 @@ func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errCopy, err)
 	}
-	bearer, err := f.Token()
-	if err != nil {
-		return false, fmt.Errorf("%w: %w", errToken, err)
+	var bearer string
+	if f.Token != nil {
+		if bearer, err = f.Token(); err != nil {
+			return false, fmt.Errorf("%w: %w", errToken, err)
+		}
 	}
 
 	streaming, cancel := context.WithTimeout(ctx, streamTime)

@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -34,12 +35,18 @@ func main() {
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		stop()
+		if errors.Is(err, errUsage) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
 
+// errUsage marks what the caller has to put right.
+var errUsage = errors.New("wrong usage")
+
 func run(ctx context.Context) (err error) {
-	url := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
+	address := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
 	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each stream")
 	silence := flag.Int("silence", 60, "after how many `seconds` without any message a stream is given up; a heartbeat comes every 15 s")
 	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
@@ -47,7 +54,10 @@ func run(ctx context.Context) (err error) {
 	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
 	flag.Parse()
 	if *silence <= 0 {
-		return errors.New("--silence is no number of seconds above 0")
+		return fmt.Errorf("%w: --silence is no number of seconds above 0", errUsage)
+	}
+	if u, err := url.Parse(*address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%w: --url %q: give it with http:// or https://, such as http://127.0.0.1:9090", errUsage, *address)
 	}
 
 	tickets, err := OpenCopy(ctx, *path)
@@ -75,18 +85,17 @@ func run(ctx context.Context) (err error) {
 		}
 		return nil
 	default:
-		follower := Follower{Client: NewClient(*url), Token: tokenFrom(*tokenFile), Silence: time.Duration(*silence) * time.Second, Copy: tickets,
-			Log: slog.Default()}
+		follower := Follower{Client: NewClient(*address), Silence: time.Duration(*silence) * time.Second, Copy: tickets, Log: slog.Default()}
+		if *tokenFile != "" {
+			follower.Token = tokenFrom(*tokenFile)
+		}
 		return follower.Follow(ctx)
 	}
 }
 
-// tokenFrom returns a function that reads a token from a file each time, so that a new one counts at once. Without a file there is none.
+// tokenFrom returns a function that reads a token from a file each time, so that a new one counts at once.
 func tokenFrom(path string) func() (string, error) {
 	return func() (string, error) {
-		if path == "" {
-			return "", nil
-		}
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err

@@ -225,7 +225,9 @@ def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy:
             if code == grpc.StatusCode.OUT_OF_RANGE:
                 log.warning("the token can't be served any more: starting again")
                 copy.start_again()
-            elif code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            elif not token_file and code == grpc.StatusCode.UNAUTHENTICATED:
+                log.error("ticketsvc wants a token: name a file with one of the scope read by --token-file (%s)", err.details())
+            elif token_file and code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
                 log.error("ticketsvc refuses the token: give one of the scope read (%s)", err.details())
             elif code != grpc.StatusCode.DEADLINE_EXCEEDED:
                 log.warning("the stream ended: %s, %s", code.name, err.details())
@@ -243,9 +245,17 @@ def look_up(copy: Copy, ticket_id: str) -> None:
     print(MessageToJson(ticket, ensure_ascii=False))
 
 
+def address(url: str) -> str:
+    """Returns the address of a ticketsvc as it was given, when it can be one."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{url!r}: give it with http:// or https://, such as http://127.0.0.1:9090")
+    return url
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keeps a copy of all tickets in step with ticketsvc.")
-    parser.add_argument("--url", default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
+    parser.add_argument("--url", type=address, default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
     silence = "after what time without any message a stream is given up (default %(default)s)"
     parser.add_argument("--silence", metavar="SECONDS", type=float, default=60, help=silence)

@@ -47,6 +47,8 @@ type Options struct {
 
 	// OnAcknowledged is called for each 2xx: for an event and for its duplicates.
 	OnAcknowledged func(Event)
+	// OnFailed is called for each try that was not acknowledged, with what came of it.
+	OnFailed func(Answer)
 	// OnSettled is called once for each event and each duplicate that will not be tried again, with the last answer.
 	OnSettled func(Event, Answer)
 	// OnProgress is called about once a second.
@@ -300,6 +302,9 @@ func (s *sender) settle(ctx context.Context, r result) {
 	s.summary.StatusCounts[r.answer.Status]++
 	if r.answer.Err == nil {
 		s.latency.add(r.took)
+	}
+	if s.options.OnFailed != nil && !r.answer.Acknowledged() {
+		s.options.OnFailed(r.answer)
 	}
 	switch {
 	case r.answer.Acknowledged():

@@ -128,7 +128,7 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
       if (signal.aborted) {
         return;
       }
-      dealWith(err, copy);
+      dealWith(err, options, copy);
     }
     // The pause grows, and chance has a part in it, so that not all come back at the same moment.
     await pause(Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** failures), signal);
@@ -136,7 +136,7 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
 }
 
 /** Says why a stream ended, and starts copy again when it has to. It throws what does not pass. */
-function dealWith(err: unknown, copy: Copy): void {
+function dealWith(err: unknown, { tokenFile }: Options, copy: Copy): void {
   if (err instanceof TokenError) {
     console.error(`there is no token to show: the token can't be read: ${err.message}`);
     return;
@@ -152,7 +152,13 @@ function dealWith(err: unknown, copy: Copy): void {
       break;
     case Code.Unauthenticated:
     case Code.PermissionDenied:
-      console.error(`ticketsvc refuses the token: give one of the scope read (${message})`);
+      if (tokenFile !== undefined) {
+        console.error(`ticketsvc refuses the token: give one of the scope read (${message})`);
+      } else if (code === Code.Unauthenticated) {
+        console.error(`ticketsvc wants a token: name a file with one of the scope read by --token-file (${message})`);
+      } else {
+        console.error(`the stream ended: ${message}`);
+      }
       break;
     case Code.DeadlineExceeded:
       break;

@@ -31,6 +31,9 @@ const usage = `Keeps a copy of all tickets in step with ticketsvc.
   --list             print all tickets of the copy, one a line, and end
   --help             print this, and end`;
 
+/** The caller has to put something right. */
+class UsageError extends Error {}
+
 /** Prints a ticket of the copy. */
 function lookUp(copy: Copy, id: string): void {
   const ticket = copy.get(id);
@@ -59,6 +62,13 @@ async function main(): Promise<void> {
     console.log(usage);
     return;
   }
+  const silence = Number(values.silence);
+  if (!(silence > 0)) {
+    throw new UsageError("--silence is no number of seconds above 0");
+  }
+  if (!/^https?:\/\/[^/]/.test(values.url) || !URL.canParse(values.url)) {
+    throw new UsageError(`--url ${JSON.stringify(values.url)}: give it with http:// or https://, such as http://127.0.0.1:9090`);
+  }
   const copy = await Copy.open(values.copy);
   if (values.get !== undefined) {
     lookUp(copy, values.get);
@@ -71,10 +81,6 @@ async function main(): Promise<void> {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       process.once(signal, () => stop.abort());
     }
-    const silence = Number(values.silence);
-    if (!(silence > 0)) {
-      throw new Error("--silence is no number of seconds above 0");
-    }
     await follow({ client: connect(values.url), tokenFile: values["token-file"], silence }, copy, stop.signal);
     // A connection that is kept open for the next call would hold up the end.
     process.exit();
@@ -85,5 +91,5 @@ try {
   await main();
 } catch (err) {
   console.error(err instanceof Error ? err.message : err);
-  process.exit(1);
+  process.exit(err instanceof UsageError ? 2 : 1);
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -83,6 +84,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 		_, _ = fmt.Fprintf(stderr, "%4.0fs  %d sent, %d acknowledged, %d given up, %d retries\n",
 			summary.Duration.Seconds(), summary.Events, summary.Acknowledged, summary.GivenUp, summary.Retries)
 	}
+	options.OnFailed = sayOnce(stderr)
 	summary, err := simulator.Send(ctx, s.events(files, seed), options)
 	if summary.StatusCounts == nil {
 		return false, fmt.Errorf("%w: %w", errUsage, err)
@@ -92,6 +94,23 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 		_, _ = fmt.Fprintf(stdout, "seed %d repeats exactly these events\n", seed)
 	}
 	return summary.AllAcknowledged(), errors.Join(err, printErr)
+}
+
+// sayOnce returns a function that says why a try failed and what mends it, for the first one without an answer and the first 401.
+func sayOnce(w io.Writer) func(simulator.Answer) {
+	said := map[int]bool{}
+	return func(answer simulator.Answer) {
+		if said[answer.Status] {
+			return
+		}
+		said[answer.Status] = true
+		switch answer.Status {
+		case 0:
+			_, _ = fmt.Fprintf(w, "simulator: no answer: %v (said once): is the receiver up, and is this its address?\n", answer.Err)
+		case http.StatusUnauthorized:
+			_, _ = fmt.Fprintln(w, "simulator: 401 (said once): give --secret or --secret-file the secret that the receiver has")
+		}
+	}
 }
 
 // events returns the files, or made-up traffic when there are none, in the order in which they go out.

@@ -158,10 +158,27 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+func TestWhyATryFailedIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	_, url := mustServe(t)
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, test := range []struct{ url, want string }{
+		{gone.URL, gone.URL},
+		{url, "401 (said once): give --secret or --secret-file"},
+	} {
+		status, stdout, stderr := call(t.Context(), nil, "--secret", "x", "--events", "3", "--give-up-after", "1ms", "--url", test.url)
+		if status != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, test.want) {
+			t.Errorf("status %d, want 1 and one line with %q:\n%s%s", status, test.want, stdout, stderr)
+		}
+	}
+}
+
 func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
 	status, stdout, _ := call(t.Context(), nil, "--help")
-	for _, want := range []string{"Examples:", "--give-up-after", "[$SIMULATOR_GIVE_UP_AFTER]", "exit status"} {
+	for _, want := range []string{"Examples:", "--give-up-after", "[$SIMULATOR_GIVE_UP_AFTER]", "--url=http://127.0.0.1:8080/webhook",
+		"exit status"} {
 		if status != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("status %d, help lacks %q:\n%s", status, want, stdout)
 		}

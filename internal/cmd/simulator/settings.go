@@ -41,7 +41,7 @@ const gatewaySecretEnv = "GATEWAY_WEBHOOK_SECRET"
 type settings struct {
 	Files []string `arg:"" optional:"" name:"files" help:"Post the bytes of these files, instead of made-up events."`
 
-	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" placeholder:"URL" help:"Where to send. With several, comma-separated, tries go to them in turn."`
+	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" help:"Where to send. With several, comma-separated, tries go to them in turn."`
 	Secret     string   `help:"The webhook's shared secret. Without one, the first of GATEWAY_WEBHOOK_SECRET is used."`
 	SecretFile string   `placeholder:"PATH" help:"Take the secret from the first line of this file that is not empty."`
 
