@@ -216,10 +216,10 @@ func TestRequestsOverTheLimitAreRefused(t *testing.T) {
 	}
 }
 
-// TestABombIsNotInflated sends half a megabyte that would be half a gigabyte.
+// TestABombIsNotInflated sends a quarter of a megabyte that would be a quarter of a gigabyte.
 func TestABombIsNotInflated(t *testing.T) {
 	// Not in parallel, since it looks at how much memory the process asks for.
-	const inflated = 512 << 20
+	const inflated = 256 << 20
 	var bomb bytes.Buffer
 	compressor := gzip.NewWriter(&bomb)
 	if _, err := io.CopyN(compressor, zeros{}, inflated); err != nil {
@@ -266,7 +266,8 @@ func TestABombIsNotInflated(t *testing.T) {
 		if strings.Contains(said, strconv.Itoa(inflated)) {
 			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
 		}
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > inflated/4 {
+		// A buffer that grows takes four times what it holds in the end, and eight times so under the race detector.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 9*rpc.MaxReadBytes {
 			t.Errorf("%s: %d bytes were allocated", contentType, allocated)
 		}
 	}
