@@ -303,7 +303,7 @@ func storesOf(replicas []*replica) (stores []ticket.Store) {
 func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
-		const before, events, tickets, cuts = 10_000, 50_000, 4000, 200
+		before, events, tickets, cuts := share(10_000), share(50_000), share(4000), share(200)
 		if err := write(t.Context(), storesOf(replicas), "before", before, tickets, false); err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +328,7 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 				number++
 			}
 		})
-		cutOff, err := f.follow(t.Context(), replicas, cuts/4, 3000, func() bool { return f.last > 0 })
+		cutOff, err := f.follow(t.Context(), replicas, cuts/4, tickets*3/4, func() bool { return f.last > 0 })
 		for n := 1; err == nil && n <= 10; n++ {
 			restarts <- struct{}{}
 			var more int
@@ -341,7 +341,7 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.first != before+1 || f.last != events || cutOff < cuts {
+		if f.first != int64(before)+1 || f.last != int64(events) || cutOff < cuts {
 			t.Errorf("it was told of the events %d to %d, want %d to %d, and cut off %d times", f.first, f.last, before+1, events, cutOff)
 		}
 		f.expectCopy(t, newClient(t, &server{url: replicas[0].address()}, "gRPC"))

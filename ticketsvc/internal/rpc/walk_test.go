@@ -44,14 +44,17 @@ const (
 	walkWriters     = 2
 )
 
-// walks returns how many walks there are: fewer under the race detector, with which they take six times as long.
-func walks() int {
+// share returns a number of what a test does, and a fifth of it under the race detector, with which all takes six times as long.
+func share(number int) int {
 	info, ok := debug.ReadBuildInfo()
 	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return 200
+		return number / 5
 	}
-	return 1000
+	return number
 }
+
+// walks returns how many walks there are.
+func walks() int { return share(1000) }
 
 // kept is what a test knows of a ticket.
 type kept struct {
