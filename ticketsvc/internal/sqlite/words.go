@@ -36,7 +36,8 @@ func (s *Store) writeWords(ctx context.Context, tx *sql.Tx, number int64, before
 	return nil
 }
 
-// eraseWords takes the words of a ticket, if there is one, out of the index.
+// eraseWords takes the words of a ticket, if there is one, out of the index, and merges all of it, so that none is left that the ticket
+// has now or had before. That takes the longer the larger the index is, and nothing else is written meanwhile.
 func (s *Store) eraseWords(tx *sql.Tx, ticketID string) error {
 	var number int64
 	var content []byte
@@ -53,7 +54,11 @@ func (s *Store) eraseWords(tx *sql.Tx, ticketID string) error {
 	} else if words, err = wordsInIndex(tx, number); err != nil {
 		return err
 	}
-	return s.writeWords(context.Background(), tx, number, words, "")
+	if err := s.writeWords(context.Background(), tx, number, words, ""); err != nil {
+		return err
+	}
+	_, err = tx.Exec("INSERT INTO ticket_words (ticket_words) VALUES ('optimize')")
+	return err
 }
 
 // wordsInIndex returns the words that the index has of a ticket, for one that can't be read. It looks at all of the index, which takes
