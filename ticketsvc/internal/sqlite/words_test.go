@@ -1,0 +1,54 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+)
+
+// TestAWordThatManyTicketsHaveIsNoDearer changes titles among few tickets and among many that all have the same words: to take a word from
+// one must not go through all that have it. FTS5's secure-delete does.
+func TestAWordThatManyTicketsHaveIsNoDearer(t *testing.T) {
+	// Not in parallel, since it compares times.
+	events := 0
+	retitle := func(store ticket.Store, first, tickets int, title string) time.Duration {
+		t.Helper()
+		changes := make([]ticket.Change, tickets)
+		for i := range changes {
+			events++
+			changes[i] = ticket.Change{EventID: fmt.Sprint("e", events), Name: ticket.Updated, TicketID: fmt.Sprint("t", first+i),
+				OccurTime: tickettest.At(int64(events)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+		}
+		begin := time.Now()
+		for batch := range slices.Chunk(changes, 250) {
+			if _, err := store.Record(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return time.Since(begin)
+	}
+	const changed = 250
+	stores := map[int]ticket.Store{}
+	for _, tickets := range []int{1000, 60_000} {
+		stores[tickets] = mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
+		t.Cleanup(func() { _ = stores[tickets].Close() })
+		retitle(stores[tickets], 0, tickets, "Heizung im Bad kalt")
+	}
+	var ratios []float64
+	for round := range 7 {
+		title := []string{"Heizung im Bad warm", "Heizung im Bad kalt"}[round%2]
+		few := retitle(stores[1000], 1000-changed, changed, title)
+		ratios = append(ratios, float64(retitle(stores[60_000], 60_000-changed, changed, title))/float64(few))
+	}
+	slices.Sort(ratios)
+	if middle := ratios[len(ratios)/2]; middle > 2 {
+		t.Errorf("with 60 times as many tickets it takes %.1f times as long; rounds: %.1f", middle, ratios)
+	} else {
+		t.Logf("rounds: %.1f", ratios)
+	}
+}
