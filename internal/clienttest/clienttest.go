@@ -21,6 +21,9 @@ import (
 
 const requiredEnv = "TEST_CLIENTS_REQUIRED"
 
+// Required tells whether a test must fail, rather than be skipped, where the machine has not what it needs.
+func Required() bool { return os.Getenv(requiredEnv) != "" }
+
 // limit bounds one step of making something ready. The first time, buf or grpcurl is built, and packages come over the network.
 const limit = 9 * time.Minute
 
@@ -63,7 +66,7 @@ func find(t testing.TB, script string) string {
 	switch {
 	case err == nil:
 		return strings.TrimSpace(string(found))
-	case os.Getenv(requiredEnv) == "":
+	case !Required():
 		t.Skip(strings.TrimSpace(missing.String()))
 	default:
 		t.Fatalf("%v: %s", err, &missing)

@@ -76,12 +76,15 @@ func (m *memory) count(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		limit := maxBytes(request.URL.Path)
+		if limit <= smallBytes {
+			next.ServeHTTP(w, request)
+			return
+		}
 		c := &claims{memory: m}
 		defer c.release()
 		ctx := context.WithValue(request.Context(), claimsKey{}, c)
 		request = request.WithContext(ctx)
 		switch size := request.ContentLength; {
-		case limit <= smallBytes:
 		case isCompressed(request):
 			size = int64(limit)
 			fallthrough
