@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
@@ -169,8 +171,19 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 	if _, err := b.store.insertTickets.Exec(ctx, b.tx, nil, added, ticketParameters); err != nil {
 		return err
 	}
-	for i, record := range records {
-		before, after := b.recording.Words(record.Ticket.ID)
+	return b.writeWords(ctx, records, numbers)
+}
+
+// writeWords brings the index of words up to date with tickets, which have those numbers. It goes by the numbers: FTS5 collects what it is
+// told as long as these rise, and otherwise writes out a part of the index each time, which then is to be merged.
+func (b *batch) writeWords(ctx context.Context, records []*ticket.Record, numbers []int64) error {
+	order := make([]int, len(records))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(numbers[i], numbers[j]) })
+	for _, i := range order {
+		before, after := b.recording.Words(records[i].Ticket.ID)
 		if err := b.store.writeWords(ctx, b.tx, numbers[i], before, after); err != nil {
 			return err
 		}
