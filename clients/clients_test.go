@@ -3,365 +3,72 @@
 package clients_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/buildtest"
 	"github.com/ticketbridge/ticketbridge/internal/clienttest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
 )
 
-// programs are the clients, by their language: what each is run with, made ready.
-var programs = map[string]func(t *testing.T) []string{
-	"Go": func(t *testing.T) []string { return []string{commands.Path(t, "go")} },
-	"TypeScript": func(t *testing.T) []string {
-		node, folder := clienttest.Node(t)
-		return []string{node, filepath.Join(folder, "dist", "src", "main.js")}
-	},
-	"Python": func(t *testing.T) []string {
-		python, folder := clienttest.Python(t)
-		return []string{python, filepath.Join(folder, "follow_tickets.py")}
-	},
-}
-
-// The tokens of these tests.
-const adminToken, readerToken = "hush-of-the-operators", "hush-of-a-reader"
-
-// bound is how long anything may take on a busy machine. The clients' own pauses are a few seconds here.
-const bound = time.Minute
-
-var commands = buildtest.New("ticketsvc/cmd/ticketsvc", "clients/go")
-
-func TestMain(m *testing.M) { os.Exit(commands.Main(m).Run()) }
-
-// world is a ticketsvc, and a client that keeps a copy of its tickets.
-type world struct {
-	folder, url string
-	ticketsvc   *process.Process
-	events      ticketv1connect.TicketEventServiceClient
-	tickets     ticketv1connect.TicketServiceClient
-	recorded    int
-
-	program  []string
-	follower *process.Process
-}
-
-func newWorld(t *testing.T, program []string) *world {
-	t.Helper()
-	address, admin := mustFreeAddress(t), mustFreeAddress(t)
-	w := &world{folder: t.TempDir(), url: "http://" + address, program: program}
-	mustWrite(t, w.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
-	mustWrite(t, w.path("token"), "not-the-right-one\n")
-	w.ticketsvc = mustStart(t, process.Command{Path: commands.Path(t, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
-		ReadyURL: "http://" + admin + "/readyz", Env: []string{"TICKETSVC_LISTEN=" + address, "TICKETSVC_ADMIN_LISTEN=" + admin,
-			"TICKETSVC_DATABASE_URL=sqlite:" + w.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + w.path("tokens")}})
-	t.Cleanup(func() { w.ticketsvc.Kill() })
-
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client, showing := &http.Client{Transport: transport}, connect.WithInterceptors(showing(adminToken))
-	w.events = ticketv1connect.NewTicketEventServiceClient(client, w.url, showing)
-	w.tickets = ticketv1connect.NewTicketServiceClient(client, w.url, showing)
-	return w
-}
-
-func (w *world) path(name string) string { return filepath.Join(w.folder, name) }
-
-// showing makes a client show a token.
-func showing(token string) connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			request.Header().Set("Authorization", "Bearer "+token)
-			return next(ctx, request)
-		}
-	}
-}
-
-func mustFreeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := process.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
-func mustWrite(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func mustStart(t *testing.T, command process.Command) *process.Process {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	p, err := process.Start(ctx, command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// startFollower starts the program that keeps the copy.
-func (w *world) startFollower(t *testing.T, options ...string) {
-	t.Helper()
-	w.follower = mustStart(t, process.Command{Path: w.program[0], LogPath: w.path("follower.log"), Args: slices.Concat(w.program[1:],
-		[]string{"--url", w.url, "--token-file", w.path("token"), "--copy", w.path("copy")}, options)})
-	t.Cleanup(w.follower.Kill)
-}
-
-// stop ends a process with SIGTERM, which must end in time and with status 0.
-func stop(t *testing.T, p *process.Process) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	if err := p.Stop(ctx); err != nil {
-		t.Error(err)
-	}
-}
-
-// restartTicketsvc starts it again.
-func (w *world) restartTicketsvc(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	p, err := w.ticketsvc.Restart(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.ticketsvc = p
-}
-
-// ask runs the program to look something up in the copy, and returns what it prints. It may fail.
-func (w *world) ask(t *testing.T, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
-	defer cancel()
-	command := exec.CommandContext(ctx, w.program[0], append(append(slices.Clone(w.program[1:]), "--copy", w.path("copy")), args...)...)
-	var out, errs bytes.Buffer
-	command.Stdout, command.Stderr = &out, &errs
-	err = command.Run()
-	return out.String(), errs.String(), err
-}
-
-func at(seconds int) *timestamppb.Timestamp {
-	return &timestamppb.Timestamp{Seconds: 1_780_000_000 + int64(seconds), Nanos: 123_000_000}
-}
-
-// create records that tickets were opened.
-func (w *world) create(t *testing.T, ids ...string) {
-	t.Helper()
-	for _, id := range ids {
-		w.recorded++
-		_, err := w.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
-			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
-			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA",
-				StatusText: "waiting-for-agent", Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded),
-				Attributes:     map[string]string{"large": "9007199254740993"},
-				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
-			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "labels", "comment_count",
-				"create_time", "attributes", "custom_settings"}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// update records that tickets were closed. They need not have been opened.
-func (w *world) update(t *testing.T, ids ...string) {
-	t.Helper()
-	for _, id := range ids {
-		w.recorded++
-		_, err := w.events.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
-			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded),
-				ReceiveTime: at(w.recorded)},
-			Ticket:     &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", w.recorded)},
-			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "labels"}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (w *world) erase(t *testing.T, id string) {
-	t.Helper()
-	if _, err := w.tickets.EraseTicket(t.Context(), &ticketv1.EraseTicketRequest{TicketId: id}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// listed returns all tickets, as ListTickets has them.
-func (w *world) listed(t *testing.T) map[string]*ticketv1.Ticket {
-	t.Helper()
-	tickets := map[string]*ticketv1.Ticket{}
-	request := &ticketv1.ListTicketsRequest{PageSize: 1000}
-	for {
-		page, err := w.tickets.ListTickets(t.Context(), request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, ticket := range page.GetTickets() {
-			tickets[ticket.GetTicketId()] = ticket
-		}
-		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-			return tickets
-		}
-	}
-}
-
-// copied returns all tickets of the copy.
-func (w *world) copied(t *testing.T) (map[string]*ticketv1.Ticket, error) {
-	t.Helper()
-	printed, errs, err := w.ask(t, "--list")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, errs)
-	}
-	tickets := map[string]*ticketv1.Ticket{}
-	lines := bufio.NewScanner(strings.NewReader(printed))
-	for lines.Scan() {
-		ticket := &ticketv1.Ticket{}
-		if err := protojson.Unmarshal(lines.Bytes(), ticket); err != nil {
-			t.Fatalf("%v in %q", err, lines.Bytes())
-		}
-		if tickets[ticket.GetTicketId()] != nil {
-			t.Errorf("the copy has the ticket %s twice", ticket.GetTicketId())
-		}
-		tickets[ticket.GetTicketId()] = ticket
-	}
-	return tickets, nil
-}
-
-// expectInStep waits until the copy is what ListTickets has.
-func (w *world) expectInStep(t *testing.T) {
-	t.Helper()
-	want := w.listed(t)
-	eventually(t, func() error {
-		got, err := w.copied(t)
-		if err != nil {
-			return err
-		}
-		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
-			return fmt.Errorf("the tickets (-) against the copy (+):\n%.3000s", diff)
-		}
-		return nil
-	})
-}
-
-func (w *world) log(t *testing.T) string {
-	t.Helper()
-	log, err := os.ReadFile(w.path("follower.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(log)
-}
-
-// eventually calls condition until it returns nil. It looks again after a pause, because what another process does gives no signal.
-func eventually(t *testing.T, condition func() error) {
-	t.Helper()
-	look, end := time.NewTicker(50*time.Millisecond), time.After(bound)
-	defer look.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-end:
-			t.Fatalf("not within %v: %v", bound, err)
-		}
-	}
-}
-
-func ids(prefix string, count int) []string {
-	all := make([]string, count)
-	for i := range all {
-		all[i] = fmt.Sprintf("%s%03d", prefix, i)
-	}
-	return all
-}
-
 func TestACopyStaysInStep(t *testing.T) {
-	t.Parallel()
-	for language, program := range programs {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, program(t))
-			w.create(t, ids("a", 300)...)
-			w.update(t, ids("a", 20)...)
+	eachClient(t, func(t *testing.T, program []string) {
+		w := newWorld(t, program)
+		w.create(t, ids("a", 300)...)
+		w.update(t, ids("a", 20)...)
 
-			// A token that does not count is said, and the right one is taken over without a restart.
-			w.startFollower(t)
-			eventually(t, func() error {
-				if !strings.Contains(w.log(t), "refuses the token") {
-					return errors.New("the log does not say that the token is refused")
-				}
-				return nil
-			})
-			mustWrite(t, w.path("token"), readerToken+"\n")
-			w.expectInStep(t)
-
-			w.create(t, ids("b", 50)...)
-			w.update(t, slices.Concat(ids("b", 10), ids("a", 40))...)
-			w.erase(t, "a001")
-			w.expectInStep(t)
-
-			w.ticketsvc.Kill()
-			w.restartTicketsvc(t)
-			w.create(t, ids("c", 20)...)
-			w.expectInStep(t)
-
-			stop(t, w.ticketsvc)
-			w.restartTicketsvc(t)
-			w.update(t, slices.Concat(ids("c", 5), ids("a", 5)[2:])...)
-			w.expectInStep(t)
-
-			// What happens while nobody follows is made up for, whether the follower was killed or stopped.
-			w.follower.Kill()
-			w.create(t, ids("d", 20)...)
-			w.erase(t, "b000")
-			w.startFollower(t)
-			w.expectInStep(t)
-			stop(t, w.follower)
-			w.update(t, "a100", "d000", "e000")
-			w.erase(t, "c000")
-			w.startFollower(t)
-			w.expectInStep(t)
-
-			if log := w.log(t); strings.Contains(log, "starting again") || strings.Contains(log, "hush") || strings.Contains(log, "klemmt") {
-				t.Errorf("the follower began anew, or its log says what it should not:\n%s", log)
+		// A token that does not count is said, and the right one is taken over without a restart.
+		w.startFollower(t)
+		eventually(t, func() error {
+			if !strings.Contains(w.log(t), "refuses the token") {
+				return errors.New("the log does not say that the token is refused")
 			}
-			w.expectLookUps(t)
-			stop(t, w.follower)
+			return nil
 		})
-	}
+		mustWrite(t, w.path("token"), readerToken+"\n")
+		w.expectInStep(t)
+
+		w.create(t, ids("b", 50)...)
+		w.update(t, slices.Concat(ids("b", 10), ids("a", 40))...)
+		w.erase(t, "a001")
+		w.expectInStep(t)
+
+		w.ticketsvc.Kill()
+		w.restartTicketsvc(t)
+		w.create(t, ids("c", 20)...)
+		w.expectInStep(t)
+
+		stop(t, w.ticketsvc)
+		w.restartTicketsvc(t)
+		w.update(t, slices.Concat(ids("c", 5), ids("a", 5)[2:])...)
+		w.expectInStep(t)
+
+		// What happens while nobody follows is made up for, whether the follower was killed or stopped.
+		w.follower.Kill()
+		w.create(t, ids("d", 20)...)
+		w.erase(t, "b000")
+		w.startFollower(t)
+		w.expectInStep(t)
+		stop(t, w.follower)
+		w.update(t, "a100", "d000", "e000")
+		w.erase(t, "c000")
+		w.startFollower(t)
+		w.expectInStep(t)
+
+		if log := w.log(t); strings.Contains(log, "starting again") || strings.Contains(log, "hush") || strings.Contains(log, "klemmt") {
+			t.Errorf("the follower began anew, or its log says what it should not:\n%s", log)
+		}
+		w.expectLookUps(t)
+		stop(t, w.follower)
+	})
 }
 
 // expectLookUps asks for single tickets while the copy is followed.
@@ -394,52 +101,26 @@ func (w *world) expectLookUps(t *testing.T) {
 }
 
 func TestWhatIsErasedIsGoneFromTheFiles(t *testing.T) {
-	t.Parallel()
-	for language, program := range programs {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			const marker = "marker-of-what-is-erased"
-			w := newWorld(t, program(t))
-			mustWrite(t, w.path("token"), readerToken)
-			w.create(t, ids("a", 20)...)
-			w.create(t, marker)
-			w.startFollower(t)
-			w.expectInStep(t)
-			if !w.filesHave(t, marker) {
-				t.Error("the files of the copy do not hold what is in it, as far as this test can tell")
-			}
-			w.erase(t, marker)
-			w.expectInStep(t)
-			eventually(t, func() error {
-				if w.filesHave(t, marker) {
-					return errors.New("the files of the copy hold what was erased")
-				}
-				return nil
-			})
-			stop(t, w.follower)
-		})
-	}
-}
-
-// filesHave tells whether a file of the copy has a text, as it is or in Base64.
-func (w *world) filesHave(t *testing.T, text string) bool {
-	t.Helper()
-	forms := [][]byte{[]byte(text)}
-	for shift := range 3 {
-		// What is before and behind the text has a part in the first and the last four digits.
-		encoded := base64.StdEncoding.EncodeToString(append(make([]byte, shift), text...))
-		forms = append(forms, []byte(encoded[4:len(encoded)-4]))
-	}
-	files, err := filepath.Glob(w.path("copy*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files of the copy, %v", len(files), err)
-	}
-	return slices.ContainsFunc(files, func(file string) bool {
-		content, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // one that goes while others are looked at
-			t.Fatal(err)
+	eachClient(t, func(t *testing.T, program []string) {
+		const marker = "marker-of-what-is-erased"
+		w := newWorld(t, program)
+		mustWrite(t, w.path("token"), readerToken)
+		w.create(t, ids("a", 20)...)
+		w.create(t, marker)
+		w.startFollower(t)
+		w.expectInStep(t)
+		if !w.filesHave(t, marker) {
+			t.Error("the files of the copy do not hold what is in it, as far as this test can tell")
 		}
-		return slices.ContainsFunc(forms, func(form []byte) bool { return bytes.Contains(content, form) })
+		w.erase(t, marker)
+		w.expectInStep(t)
+		eventually(t, func() error {
+			if w.filesHave(t, marker) {
+				return errors.New("the files of the copy hold what was erased")
+			}
+			return nil
+		})
+		stop(t, w.follower)
 	})
 }
 
@@ -457,42 +138,38 @@ func TestWhatCameWhileTheFileWasWrittenIsSaved(t *testing.T) {
 
 // TestANewDatabaseMeansToStartAgain has ticketsvc lose its database, so that no token of before can be served.
 func TestANewDatabaseMeansToStartAgain(t *testing.T) {
-	t.Parallel()
-	for language, program := range programs {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, program(t))
-			mustWrite(t, w.path("token"), readerToken)
-			w.create(t, ids("a", 50)...)
-			w.startFollower(t)
-			w.expectInStep(t)
+	eachClient(t, func(t *testing.T, program []string) {
+		w := newWorld(t, program)
+		mustWrite(t, w.path("token"), readerToken)
+		w.create(t, ids("a", 50)...)
+		w.startFollower(t)
+		w.expectInStep(t)
 
-			w.ticketsvc.Kill()
-			databases, err := filepath.Glob(w.path("ticketsvc.db*"))
-			if err != nil {
+		w.ticketsvc.Kill()
+		databases, err := filepath.Glob(w.path("ticketsvc.db*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range databases {
+			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
-			for _, file := range databases {
-				if err := os.Remove(file); err != nil {
-					t.Fatal(err)
-				}
-			}
-			w.restartTicketsvc(t)
-			w.create(t, slices.Concat(ids("a", 10), ids("b", 10))...)
-			w.expectInStep(t)
-			if log := w.log(t); !strings.Contains(log, "starting again") {
-				t.Errorf("the log does not say that the follower began anew:\n%s", log)
-			}
+		}
+		w.restartTicketsvc(t)
+		w.create(t, slices.Concat(ids("a", 10), ids("b", 10))...)
+		w.expectInStep(t)
+		if log := w.log(t); !strings.Contains(log, "starting again") {
+			t.Errorf("the log does not say that the follower began anew:\n%s", log)
+		}
 
-			// The new token serves as the old one did.
-			stop(t, w.follower)
-			w.update(t, ids("b", 3)...)
-			w.startFollower(t)
-			w.expectInStep(t)
-			if starts := strings.Count(w.log(t), "starting again"); starts != 1 {
-				t.Errorf("it began anew %d times", starts)
-			}
-			stop(t, w.follower)
-		})
-	}
+		// The new token serves as the old one did.
+		stop(t, w.follower)
+		w.update(t, ids("b", 3)...)
+		w.startFollower(t)
+		w.expectInStep(t)
+		if starts := strings.Count(w.log(t), "starting again"); starts != 1 {
+			t.Errorf("it began anew %d times", starts)
+		}
+		stop(t, w.follower)
+	})
 }

@@ -303,7 +303,8 @@ func storesOf(replicas []*replica) (stores []ticket.Store) {
 func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
-		before, events, tickets, cuts := share(10_000), share(50_000), share(4000), share(200)
+		before, events, tickets, cuts := tickettest.Share(10_000), tickettest.Share(50_000), tickettest.Share(4000),
+			tickettest.Share(200)
 		if err := write(t.Context(), storesOf(replicas), "before", before, tickets, false); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,16 @@
 package rpc_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -193,3 +202,88 @@ func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
 		t.Errorf("both: %v, want RESOURCE_EXHAUSTED, and to ask for fewer", err)
 	}
 }
+
+func TestRequestsOverTheLimitAreRefused(t *testing.T) {
+	t.Parallel()
+	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
+	request := created("e", "t", 1)
+	for _, test := range []struct {
+		bytes int
+		want  connect.Code
+	}{{7 << 20, 0}, {16<<20 + 1, connect.CodeResourceExhausted}} {
+		request.Ticket.Description = strings.Repeat("x", test.bytes)
+		for protocol := range protocols {
+			for name, options := range map[string][]connect.ClientOption{"as it is": nil, "compressed": {connect.WithSendGzip()}} {
+				_, err := newClient(t, s, protocol, options...).TicketCreated(t.Context(), request)
+				if err == nil && test.want == 0 {
+					continue
+				}
+				if connect.CodeOf(err) != test.want {
+					t.Errorf("%d bytes by %s %s: %v, want %v", test.bytes, protocol, name, err, test.want)
+				}
+			}
+		}
+	}
+}
+
+// TestABombIsNotInflated sends a quarter of a megabyte that would be a quarter of a gigabyte.
+func TestABombIsNotInflated(t *testing.T) {
+	// Not in parallel, since it looks at how much memory the process asks for.
+	const inflated = 256 << 20
+	var bomb bytes.Buffer
+	compressor := gzip.NewWriter(&bomb)
+	if _, err := io.CopyN(compressor, zeros{}, inflated); err != nil {
+		t.Fatal(err)
+	}
+	if err := compressor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What gRPC puts before each message: whether it is compressed, and its size.
+	envelope := binary.BigEndian.AppendUint32([]byte{1}, uint32(bomb.Len()))
+	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
+	for contentType, encoding := range map[string]string{"application/proto": "Content-Encoding", "application/json": "Content-Encoding",
+		"application/grpc": "Grpc-Encoding", "application/grpc-web": "Grpc-Encoding"} {
+		body, protocol := bomb.Bytes(), "Connect"
+		if strings.Contains(contentType, "grpc") {
+			body, protocol = slices.Concat(envelope, body), "gRPC"
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/allthings.ticket.v1.TicketEventService/TicketCreated",
+			bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", contentType)
+		request.Header.Set(encoding, "gzip")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		response, err := newClient(t, s, protocol).http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		// In gRPC-Web's answers the trailers are in the body.
+		code := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") + string(answer)
+		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want &&
+			!strings.Contains(code, "grpc-status: "+want) {
+			t.Errorf("%s: %q, want RESOURCE_EXHAUSTED", contentType, code)
+		}
+		// Whoever inflates it to its end knows how large it is.
+		said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message")
+		if strings.Contains(said, strconv.Itoa(inflated)) {
+			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
+		}
+		// A buffer that grows takes four times what it holds in the end, and eight times so under the race detector.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 9*rpc.MaxReadBytes {
+			t.Errorf("%s: %d bytes were allocated", contentType, allocated)
+		}
+	}
+}
+
+// zeros is an endless file of zeros.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

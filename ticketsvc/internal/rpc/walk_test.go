@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -44,17 +43,8 @@ const (
 	walkWriters     = 2
 )
 
-// share returns a number of what a test does, and a fifth of it under the race detector, with which all takes six times as long.
-func share(number int) int {
-	info, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return number / 5
-	}
-	return number
-}
-
 // walks returns how many walks there are.
-func walks() int { return share(1000) }
+func walks() int { return tickettest.Share(1000) }
 
 // kept is what a test knows of a ticket.
 type kept struct {

@@ -1,0 +1,177 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestATicketThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	f := newFeed(t, log, feed.DefaultLimits())
+	w := mustWatch(t, f, closed, nil)
+	expect(t, w, "heartbeat")
+	log.corrupt["b"] = true
+	log.record(updated("a1", "a", "closed"), updated("b1", "b", "open"), updated("c1", "c", "closed"))
+	before := expect(t, w, "a by a1 is closed").Place
+	expectEnd(t, w, ticket.ErrCorrupt)
+	// It is the same for whoever comes later, until the ticket is mended, or erased.
+	again := mustWatch(t, f, closed, &before)
+	expectEnd(t, again, ticket.ErrCorrupt)
+	walking := mustWatch(t, f, closed, nil)
+	expectEnd(t, walking, ticket.ErrCorrupt)
+	log.mu.Lock()
+	log.corrupt["b"] = false
+	log.mu.Unlock()
+	log.erase("b")
+	expect(t, mustWatch(t, newFeed(t, log, feed.DefaultLimits()), closed, &before), "c by c1 is closed", "b is erased")
+}
+
+func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "closed"), updated("b1", "b", "open"))
+		var lookups atomic.Int64
+		log.before = func(_ context.Context, method string) error {
+			if method != "TicketBefore" {
+				return nil
+			}
+			time.Sleep(time.Second)
+			if lookups.Add(1) == 1 {
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		var all []*feed.Watcher
+		for range 20 {
+			w := mustWatch(t, f, closed, nil)
+			expect(t, w, "a is closed", "heartbeat")
+			all = append(all, w)
+		}
+		synctest.Wait()
+		log.record(updated("a2", "a", "open"), updated("b2", "b", "open"))
+		var failed atomic.Int64
+		var watching sync.WaitGroup
+		for _, w := range all {
+			watching.Go(func() {
+				m, err := w.Next(t.Context())
+				if errors.Is(err, ticket.ErrUnavailable) {
+					failed.Add(1)
+				} else if err != nil || said(m) != "a leaves by a2" {
+					t.Errorf("%q, %v", said(m), err)
+				}
+			})
+		}
+		watching.Wait()
+		if failed.Load() != 1 || lookups.Load() != 2 {
+			t.Errorf("%d watchers failed and %d lookups of a, want 1 and 2", failed.Load(), lookups.Load())
+		}
+	})
+}
+
+// TestALookBackThatTakesTooLongIsNotTriedForEver has one that never ends: whoever comes again would come to it again.
+func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(ctx context.Context, method string) error {
+			if method == "TicketBefore" {
+				<-ctx.Done()
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		limits := feed.DefaultLimits()
+		w := mustWatch(t, newFeed(t, log, limits), closed, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		begin := time.Now()
+		log.record(updated("a2", "a", "open"), updated("b1", "b", "closed"))
+		expect(t, w, "a leaves by a2", "b by b1 is closed")
+		if took := time.Since(begin); took != limits.ReadTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestADatabaseThatHangsSaysNothingOfATicket is the other reason for a look back that takes too long.
+func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		var hangs atomic.Bool
+		log.before = func(ctx context.Context, method string) error {
+			if method == "TicketBefore" {
+				hangs.Store(true)
+			}
+			if hangs.Load() {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, closed, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		log.record(updated("a2", "a", "open"), updated("b1", "b", "closed"))
+		if m, err := w.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+			t.Errorf("%q, %v; want %v", said(m), err, ticket.ErrUnavailable)
+		}
+	})
+}
+
+// TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas has events that are small themselves, of tickets that were large before.
+func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		limits := feed.DefaultLimits()
+		limits.WindowBytes = 50_000
+		f := newFeed(t, log, limits)
+		w := mustWatch(t, f, ticket.Filter{Text: "none"}, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		const tickets = 20
+		for i := range tickets {
+			large, small := updated(fmt.Sprint("a", i), fmt.Sprint("t", i), "open"), updated(fmt.Sprint("b", i), fmt.Sprint("t", i), "open")
+			large.Named, small.Named = large.Named.With(titleField), small.Named.With(titleField)
+			large.Values.Title = strings.Repeat("x ", 10_000)
+			if i == tickets-1 {
+				large.Values.Title += "none"
+			}
+			log.record(large, small)
+		}
+		expect(t, w, fmt.Sprintf("t%d leaves by b%d", tickets-1, tickets-1))
+		if entries, bytes := f.WindowSize(); bytes > limits.WindowBytes || bytes < 20_000 || entries > 6 {
+			t.Errorf("the window has %d entries with %d bytes", entries, bytes)
+		}
+	})
+}
+
+func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	limits := feed.DefaultLimits()
+	limits.Before.Items = 3
+	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
+	expect(t, w, "heartbeat")
+	for i := range 5 {
+		log.record(updated(fmt.Sprint("e", i), "a", "open"))
+	}
+	expect(t, w, "a leaves by e4")
+}

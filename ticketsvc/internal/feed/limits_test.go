@@ -1,0 +1,190 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	limits := feed.DefaultLimits()
+	limits.WindowEntries, limits.WindowBytes, limits.Pause = 50, 1000, 0
+	f := newFeed(t, log, limits)
+	stuck := mustWatch(t, f, ticket.Filter{}, nil)
+	expect(t, stuck, "heartbeat")
+	var others sync.WaitGroup
+	const events = 2000
+	for range 10 {
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, w, "heartbeat")
+		others.Go(func() {
+			for place := int64(1); place <= events; place++ {
+				m, err := w.Next(t.Context())
+				if err == nil && m.Place.Mark.Sequence != place && m.Kind != feed.Heartbeat {
+					err = fmt.Errorf("%d where %d is due", m.Place.Mark.Sequence, place)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range events {
+		c := updated(fmt.Sprint("e", i), fmt.Sprint("t", i), "open")
+		if c.Values.Title = strings.Repeat("x", i%100); i == 1000 {
+			c.Values.Title = strings.Repeat("x", 5000)
+		}
+		c.Named = c.Named.With(titleField)
+		log.record(c)
+		if entries, bytes := f.WindowSize(); entries > 50 || bytes > 1000 {
+			t.Fatalf("the window has %d entries with %d bytes", entries, bytes)
+		}
+	}
+	others.Wait()
+	for i := range events {
+		expect(t, stuck, fmt.Sprintf("t%d by e%d is open", i, i))
+	}
+}
+
+func TestWithoutWatchersNothingIsReadOrKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		var calls atomic.Int64
+		log.before = func(context.Context, string) error { calls.Add(1); return nil }
+		f := newFeed(t, log, feed.DefaultLimits())
+		log.record(updated("a1", "a", "open"))
+		time.Sleep(time.Minute)
+		if calls.Load() != 0 {
+			t.Errorf("%d calls without a watcher", calls.Load())
+		}
+		w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, w, "a is open", "heartbeat")
+		log.record(updated("a2", "a", "open"))
+		expect(t, w, "a by a2 is open")
+		w.Close()
+		time.Sleep(time.Minute)
+		calls.Store(0)
+		time.Sleep(time.Minute)
+		if entries, _ := f.WindowSize(); calls.Load() != 0 || entries != 0 {
+			t.Errorf("%d calls and %d entries without a watcher", calls.Load(), entries)
+		}
+	})
+}
+
+// TestReadsLeaveRoomForOthers has as many watchers as want to read a database that does not answer.
+func TestReadsLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		var reading atomic.Int64
+		log.before = func(ctx context.Context, _ string) error {
+			reading.Add(1)
+			defer reading.Add(-1)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		t.Cleanup(f.Close)
+		var watching sync.WaitGroup
+		for range 20 {
+			watching.Go(func() {
+				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); err == nil {
+					t.Error("a watcher began without the database")
+				}
+			})
+		}
+		synctest.Wait()
+		// An SQLite file has four connections to read by, of which other calls and the check of readiness need one.
+		if got := reading.Load(); got != 3 {
+			t.Errorf("the feed reads %d times at once, want 3", got)
+		}
+		watching.Wait()
+	})
+}
+
+// TestTooManyBeginAtOnce has watchers that wait for their turn to read for longer than a watcher may hear nothing.
+func TestTooManyBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.before = func(_ context.Context, method string) error {
+			if method == "LastMark" {
+				time.Sleep(9 * time.Second)
+			}
+			return nil
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		var watching sync.WaitGroup
+		var begun, busy atomic.Int64
+		for range 20 {
+			watching.Go(func() {
+				w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+				switch {
+				case err == nil:
+					w.Close()
+					begun.Add(1)
+				case errors.Is(err, feed.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
+					busy.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		watching.Wait()
+		if begun.Load() != 4 || busy.Load() != 16 {
+			t.Errorf("%d watchers began and %d were told that too many do, want 4 and 16", begun.Load(), busy.Load())
+		}
+	})
+}
+
+// TestABusyLogWakesWatchersInSteps has an event each millisecond: that is no reason to wake all watchers each millisecond.
+func TestABusyLogWakesWatchersInSteps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		var reads atomic.Int64
+		log.before = func(_ context.Context, method string) error {
+			if method == "ReadLog" {
+				reads.Add(1)
+			}
+			return nil
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, w, "heartbeat")
+		begin := time.Now()
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			for i := range 1000 {
+				log.record(updated(fmt.Sprint("e", i), "a", "open"))
+				time.Sleep(time.Millisecond)
+			}
+		})
+		for range 1000 {
+			if _, err := w.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writing.Wait()
+		if took := time.Since(begin); took > 1020*time.Millisecond || reads.Load() > 110 {
+			t.Errorf("the last of 1000 events in a second came after %v, by %d reads", took, reads.Load())
+		}
+	})
+}

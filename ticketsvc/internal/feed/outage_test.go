@@ -1,0 +1,163 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// TestStoppingWaitsForNoDatabase stops while a watcher reads, and others wait for their turn.
+func TestStoppingWaitsForNoDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(ctx context.Context, method string) error {
+			if method == "WalkTickets" {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}
+		f := newFeed(t, log, feed.DefaultLimits())
+		var all []*feed.Watcher
+		for range 20 {
+			all = append(all, mustWatch(t, f, ticket.Filter{}, nil))
+		}
+		var watching sync.WaitGroup
+		begin := time.Now()
+		for _, w := range all {
+			watching.Go(func() {
+				m, err := w.Next(t.Context())
+				if err != nil || m.Kind != feed.Heartbeat {
+					t.Errorf("%q, %v; want a heartbeat", said(m), err)
+				}
+				if _, err := w.Next(t.Context()); !errors.Is(err, feed.ErrStopping) {
+					t.Errorf("%v, want ErrStopping", err)
+				}
+			})
+		}
+		synctest.Wait()
+		f.Stop()
+		watching.Wait()
+		if time.Since(begin) != 0 {
+			t.Errorf("it took %v", time.Since(begin))
+		}
+	})
+}
+
+// TestTheDatabaseIsAway has a database that fails, or does not answer, for a short time and for a long one.
+func TestTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	for name, hang := range map[string]bool{"it refuses": false, "it does not answer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory()
+				var away atomic.Bool
+				log.before = func(ctx context.Context, _ string) error {
+					if away.Load() && hang {
+						<-ctx.Done()
+					}
+					if away.Load() {
+						return ticket.ErrUnavailable
+					}
+					return nil
+				}
+				var errs, recoveries atomic.Int64
+				limits := feed.DefaultLimits()
+				limits.Page.Items = 1
+				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) }, neverBusy)
+				t.Cleanup(f.Close)
+				watch := func() *feed.Watcher {
+					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return w
+				}
+				w, walking := watch(), watch()
+				expect(t, w, "heartbeat")
+				synctest.Wait() // The tail has begun.
+				away.Store(true)
+				log.record(updated("a1", "a", "open"))
+				// Who has no need of the database waits for it, for a while.
+				time.Sleep(limits.Heartbeat / 3)
+				away.Store(false)
+				begin := time.Now()
+				place := expect(t, w, "a by a1 is open").Place
+				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
+					t.Errorf("it takes %v to go on", took)
+				}
+				time.Sleep(limits.Poll)
+				if errs.Load() != 1 || recoveries.Load() != 1 {
+					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
+				}
+				// Then it is better off elsewhere.
+				away.Store(true)
+				log.record(updated("a2", "a", "open"))
+				var both sync.WaitGroup
+				begin = time.Now()
+				both.Go(func() {
+					if m, err := walking.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("in the walk it is told %q, %v; want ErrUnavailable", said(m), err)
+					}
+					if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
+					}
+					if took := time.Since(begin); took > 2*limits.ReadTimeout {
+						t.Errorf("it took %v", took)
+					}
+				})
+				var end error
+				for m := (feed.Message{}); end == nil; m, end = w.Next(t.Context()) {
+					if m.Kind != feed.Heartbeat {
+						t.Errorf("it is told %q", said(m))
+					}
+				}
+				if took := time.Since(begin); !errors.Is(end, ticket.ErrUnavailable) || took < limits.Heartbeat/2 ||
+					took > limits.Heartbeat+limits.ReadTimeout+limits.Poll {
+					t.Errorf("it ends with %v after %v", end, took)
+				}
+				both.Wait()
+				walking.Close()
+				w.Close()
+				time.Sleep(time.Minute)
+				away.Store(false)
+				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
+				time.Sleep(limits.Poll)
+				if errs.Load() != 2 || recoveries.Load() != 2 {
+					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestTheTailAloneFails has a log that can't be read, in a database that answers otherwise.
+func TestTheTailAloneFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		log.before = func(_ context.Context, method string) error {
+			if method == "ReadLog" {
+				return ticket.ErrUnavailable
+			}
+			return nil
+		}
+		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
+		expectEnd(t, w, ticket.ErrUnavailable)
+		// Nobody is told that it is in step, and that all is well.
+		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &place), ticket.ErrUnavailable)
+	})
+}

@@ -1,0 +1,128 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+func TestPlacesThatAreNotOfThisLog(t *testing.T) {
+	t.Parallel()
+	log, other := newMemory(), newMemory()
+	log.record(updated("a1", "a", "open"))
+	other.record(updated("b1", "a", "open"), updated("b2", "a", "open"))
+	f := newFeed(t, log, feed.DefaultLimits())
+	otherFeed := newFeed(t, other, feed.DefaultLimits())
+	for sequence := int64(1); sequence <= 2; sequence++ {
+		mark, err := other.MarkAt(t.Context(), sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, place := range []feed.Place{{Mark: mark}, {Mark: mark, Walking: true, TicketID: "a"}} {
+			if _, err := f.Watch(t.Context(), ticket.Filter{}, &place); !errors.Is(err, feed.ErrPlace) {
+				t.Errorf("from place %d of another log: %v, want ErrPlace", sequence, err)
+			}
+			mustWatch(t, otherFeed, ticket.Filter{}, &place)
+		}
+	}
+	// The one that failed does not count.
+	limits := feed.DefaultLimits()
+	limits.Watchers = 1
+	one := newFeed(t, log, limits)
+	if _, err := one.Watch(t.Context(), ticket.Filter{}, &feed.Place{Mark: ticket.Mark{Sequence: 9}}); !errors.Is(err, feed.ErrPlace) {
+		t.Error(err)
+	}
+	w := mustWatch(t, one, ticket.Filter{}, nil)
+	if _, err := one.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, feed.ErrFull) {
+		t.Errorf("one watcher too many: %v, want ErrFull", err)
+	}
+	expect(t, w, "a is open", "heartbeat")
+}
+
+// TestTheLogIsReplaced has a database that goes on from a backup, or from a replica that had not all commits, under a feed.
+func TestTheLogIsReplaced(t *testing.T) {
+	t.Parallel()
+	for name, instead := range map[string]int{"by a shorter one": 0, "by one as long": 2, "by a longer one": 5} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newMemory()
+				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
+				var errs []error
+				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {}, neverBusy)
+				t.Cleanup(f.Close)
+				old := mustWatch(t, f, ticket.Filter{}, nil)
+				kept := expect(t, old, "a is open", "heartbeat").Place
+				log.record(updated("a3", "a", "open"), updated("a4", "a", "open"))
+				lost := expect(t, old, "a by a3 is open", "a by a4 is open").Place
+				log.mu.Lock()
+				log.changes = log.changes[:2:2]
+				log.mu.Unlock()
+				for i := range instead {
+					log.record(updated(fmt.Sprint("b", i), "b", "open"))
+				}
+				expectEnd(t, old, feed.ErrReplaced)
+				synctest.Wait()
+				if len(errs) != 1 || !errors.Is(errs[0], feed.ErrPlace) {
+					t.Errorf("the feed has the errors %v, want one ErrPlace", errs)
+				}
+				if _, err := f.Watch(t.Context(), ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
+					t.Errorf("from a place that is lost: %v, want ErrPlace", err)
+				}
+				w := mustWatch(t, f, ticket.Filter{}, &kept)
+				for i := range instead {
+					expect(t, w, fmt.Sprintf("b by b%d is open", i))
+				}
+				expect(t, w, "heartbeat")
+			})
+		})
+	}
+}
+
+// TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced has a place that the tail has not come to when the log is replaced.
+func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.deaf = true
+		f := newFeed(t, log, feed.DefaultLimits())
+		expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat")
+		synctest.Wait()
+		log.record(updated("a1", "a", "open"))
+		mark, err := log.MarkAt(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ahead := mustWatch(t, f, ticket.Filter{}, &feed.Place{Mark: mark})
+		log.mu.Lock()
+		log.changes = nil
+		log.mu.Unlock()
+		log.record(updated("b1", "a", "open"), updated("b2", "a", "open"))
+		expectEnd(t, ahead, feed.ErrPlace)
+	})
+}
+
+func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
+	t.Parallel()
+	log := newMemory()
+	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
+	f := newFeed(t, gap{log}, feed.DefaultLimits())
+	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &feed.Place{}), feed.ErrPlace)
+	// It is behind whoever starts again.
+	again := mustWatch(t, f, ticket.Filter{}, nil)
+	expect(t, again, "a is open", "heartbeat")
+	log.record(updated("a3", "a", "open"))
+	expect(t, again, "a by a3 is open")
+}
+
+// gap is a log without its first place.
+type gap struct{ *memory }
+
+func (g gap) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
+	return g.memory.ReadLog(ctx, max(1, after), limit)
+}
