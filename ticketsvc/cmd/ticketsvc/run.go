@@ -6,14 +6,10 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
@@ -32,7 +28,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
 // last the database is closed. The admin address stays until then, to say that the service is stopping.
 func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
-	store, err := openStore(ctx, c.database)
+	store, err := openStore(ctx, c.database, log)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -87,12 +83,4 @@ func serve(ctx context.Context, program settings.Program, c config, log *slog.Lo
 	}
 	log.Info("ticketsvc has stopped")
 	return err
-}
-
-// openStore opens the database that the settings name.
-func openStore(ctx context.Context, database databaseurl.URL) (ticket.Store, error) {
-	if database.PostgresURL != "" {
-		return postgres.Open(ctx, database.PostgresURL)
-	}
-	return sqlite.Open(ctx, database.SQLitePath)
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// openStore opens the database that the settings name, and brings it up to date.
+func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (ticket.Store, error) {
+	defer sayStillOpening(log)()
+	if database.PostgresURL != "" {
+		return postgres.Open(ctx, database.PostgresURL)
+	}
+	return sqlite.Open(ctx, database.SQLitePath)
+}
+
+// sayStillOpening says every ten seconds, until stop is called, that the database is not open yet: after an upgrade that can take minutes,
+// and otherwise looks as if the service hung.
+func sayStillOpening(log *slog.Logger) (stop func()) {
+	stopped := make(chan struct{})
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		again := time.NewTicker(10 * time.Second)
+		defer again.Stop()
+		begin := time.Now()
+		for {
+			select {
+			case now := <-again.C:
+				log.Info("the database is still being opened; to bring that of an older version up to date takes about a minute"+
+					" for a million tickets", "seconds", int(now.Sub(begin).Seconds()))
+			case <-stopped:
+				return
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		saying.Wait()
+	}
+}

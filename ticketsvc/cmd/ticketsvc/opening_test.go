@@ -1,0 +1,26 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestALongOpeningIsSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		log := slog.New(slog.NewTextHandler(&said, nil))
+		sayStillOpening(log)()
+		stop := sayStillOpening(log)
+		time.Sleep(25 * time.Second)
+		stop()
+		time.Sleep(time.Minute)
+		if lines := strings.Split(strings.TrimSpace(said.String()), "\n"); len(lines) != 2 ||
+			!strings.HasSuffix(lines[0], "seconds=10") || !strings.HasSuffix(lines[1], "seconds=20") {
+			t.Errorf("in 25 seconds it said %q, want two lines, after 10 and 20", lines)
+		}
+	})
+}
