@@ -4,6 +4,3 @@ CREATE TABLE ticketsvc.identity (
 );
 
 INSERT INTO ticketsvc.identity (database_id) VALUES (gen_random_uuid());
-
--- A random number for each event: a database that was restored from a backup, and has recorded the same events again, has other ones.
-ALTER TABLE ticketsvc.events ADD COLUMN nonce bigint NOT NULL DEFAULT 0;

@@ -98,3 +98,33 @@ func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	}
 	tickettest.CheckUpgraded(t, stores[0], records)
 }
+
+func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	var scripts []string
+	for _, step := range postgres.Migrations {
+		scripts = append(scripts, step.Script)
+	}
+	tickettest.CheckSteps(t, scripts, []string{
+		"2ae9408662ba56a1", "cc766b99599befa1", "d1116f3a3aa211a1", "a111ea4ab2a9be04",
+		"a69339ab1074a2c9",
+	})
+}
+
+// TestADatabaseFromBetweenTwoReleasesIsOpened has one whose events had their random numbers before there was a step for that.
+func TestADatabaseFromBetweenTwoReleasesIsOpened(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:4],
+		Connections: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	postgrestest.Execute(t, url, "ALTER TABLE ticketsvc.events ADD COLUMN nonce bigint NOT NULL DEFAULT 0")
+	store := mustOpen(t, url)
+	t.Cleanup(func() { _ = store.Close() })
+	if _, err := store.LastMark(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -23,9 +23,13 @@ var (
 	stats string
 	//go:embed search.sql
 	search string
+	//go:embed nonce.sql
+	nonce string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []postgresdb.Migration{{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}}
+	migrations = []postgresdb.Migration{
+		{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}, {Script: nonce},
+	}
 )
 
 // connections is how many calls use the database at the same time: one writes, the others read.

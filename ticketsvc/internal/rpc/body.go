@@ -10,18 +10,28 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
 // inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
 // at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
 //
+// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, except for streams: WatchTickets has limits
+// of its own, the others send next to nothing.
+//
 // Reflection is left out: it is a stream in both directions, of which a client may keep its side open while it thinks.
 func inTime(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		controller := http.NewResponseController(w)
+		if !isStream(request.URL.Path) {
+			// A server's connection takes deadlines, so it can't fail, here and below. net/http takes it back once the answer is sent.
+			_ = controller.SetWriteDeadline(time.Now().Add(maxExchangeTime))
+		}
 		if request.Body != http.NoBody && !isReflection(request.URL.Path) {
-			body := &timedBody{ReadCloser: request.Body, controller: http.NewResponseController(w), limit: limit}
-			// A server's connection takes deadlines, so it can't fail, here and below.
+			body := &timedBody{ReadCloser: request.Body, controller: controller, limit: limit}
 			_ = body.controller.SetReadDeadline(time.Now().Add(limit))
 			if request.ProtoMajor == 1 {
 				body.endConnection = func() { w.Header().Set("Connection", "close") }
@@ -30,6 +40,12 @@ func inTime(next http.Handler, limit time.Duration) http.Handler {
 		}
 		next.ServeHTTP(w, request)
 	})
+}
+
+// isStream tells whether the answer to a call has no end of its own.
+func isStream(path string) bool {
+	return path == ticketv1connect.TicketServiceWatchTicketsProcedure || path == "/"+grpchealth.HealthV1ServiceName+"/Watch" ||
+		isReflection(path)
 }
 
 func isReflection(path string) bool {

@@ -188,3 +188,27 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 		}
 	})
 }
+
+// TestAnAnswerHasToBeReadInTime has a caller that does not read what it asked for.
+func TestAnAnswerHasToBeReadInTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		late time.Duration
+		read bool
+	}{"just in time": {-time.Second, true}, "too late": {time.Second, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
+				head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure +
+					" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+				if _, err := io.WriteString(conn, head); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(rpc.MaxExchangeTime + test.late)
+				answer, err := io.ReadAll(conn)
+				if read := err == nil && strings.HasPrefix(string(answer), "HTTP/1.1 200 OK"); read != test.read {
+					t.Errorf("the answer is %q, %v; that it is there is to be %v", answer, err, test.read)
+				}
+			})
+		})
+	}
+}

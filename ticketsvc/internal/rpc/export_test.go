@@ -53,6 +53,9 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 	return ""
 }
 
+// MaxExchangeTime is how long all of a unary call may take.
+const MaxExchangeTime = maxExchangeTime
+
 // MaxBodyTime is how long a caller may take over its request.
 const MaxBodyTime = maxBodyTime
 

@@ -40,6 +40,9 @@ const (
 	maxStreams = 1024
 	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 5 Mbit/s.
 	maxBodyTime = 30 * time.Second
+	// maxExchangeTime is how long all of a call may take, streams apart: its request, waiting for room, the call, and a minute for the
+	// caller to read the answer, which is enough for a page on a line of 1 Mbit/s, and for the largest on one of 10.
+	maxExchangeTime = maxBodyTime + maxRoomTime + maxCallTime + time.Minute
 	// pingAfter is how long an HTTP/2 connection may be silent before the other end is asked whether it is still there, and pingTimeout how
 	// long its answer may take. A connection without an answer is closed, and its calls end: streams, which live as long as their callers,
 	// would otherwise wait for machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives do it, within minutes.
@@ -93,12 +96,14 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	return &Service{recorder: recorder, feed: tickets, handler: newMemory(translator).count(framed(mux))}
 }
 
-// bounded returns the interceptor that gives unary calls a deadline.
+// bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
+// can take long to read.
 func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
+			defer releaseRequest(ctx)
 			return next(ctx, request)
 		}
 	}
@@ -123,8 +128,8 @@ type Security struct {
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
 //
-// There is no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from, when the
-// server is shut down.
+// The server itself has no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from,
+// when the server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	handler := inTime(s.handler, maxBodyTime)
 	if security.Tokens != nil {

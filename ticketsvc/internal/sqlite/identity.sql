@@ -4,6 +4,3 @@ CREATE TABLE identity (
 ) STRICT;
 
 INSERT INTO identity (database_id) VALUES (randomblob(16));
-
--- A random number for each event: a database that was restored from a backup, and has recorded the same events again, has other ones.
-ALTER TABLE events ADD COLUMN nonce INTEGER NOT NULL DEFAULT 0;

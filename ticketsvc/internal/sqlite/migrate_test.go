@@ -164,3 +164,37 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 		}
 	}
 }
+
+func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	var scripts []string
+	for _, step := range sqlite.Migrations {
+		scripts = append(scripts, step.Script)
+	}
+	tickettest.CheckSteps(t, scripts, []string{
+		"97acf710dcea2c9e", "383cbbd167c52e8c", "c4cf16da92a1701d", "245f1cbc99595c79",
+		"19c1b43bb65c2190", "0a557bd35bdfd3a0",
+	})
+}
+
+// TestAFileFromBetweenTwoReleasesIsOpened has one whose events had their random numbers before there was a step for that.
+func TestAFileFromBetweenTwoReleasesIsOpened(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID,
+		Migrations: sqlite.Migrations[:5], Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Writer.ExecContext(t.Context(), "ALTER TABLE events ADD COLUMN nonce INTEGER NOT NULL DEFAULT 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store := mustOpen(t, path)
+	t.Cleanup(func() { _ = store.Close() })
+	if _, err := store.LastMark(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

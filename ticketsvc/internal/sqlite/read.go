@@ -76,8 +76,9 @@ type list struct {
 	column, direction, beyond string
 	after                     *ticket.Cursor
 	where                     conditions
-	// by says how the rows are found.
+	// by says how the rows are found, and sorted that this is not in the order of the list, so that SQLite sorts them.
 	by        string
+	sorted    bool
 	maxSorted int
 }
 
@@ -89,7 +90,8 @@ func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket
 	if order.Descending {
 		l.direction, l.beyond = " DESC", " < ?"
 	}
-	l.by = "INDEXED BY " + indexFor(filter, l.column)
+	index := indexFor(filter, l.column)
+	l.by, l.sorted = "INDEXED BY "+index, index != indexOf(l.column)
 	return l
 }
 
@@ -113,46 +115,79 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, skim *skim) er
 	return l.readRows(ctx, page, skim, behind, inOrder)
 }
 
+// readRows adds the rows that meet the conditions to the page, of a skim only those that match. SQLite would sort rows with all that is read
+// of them, in memory: where it sorts, it is asked for their numbers, and then for one after the other.
 func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, where conditions, orderBy string) (err error) {
 	limit := page.Room()
 	if skim != nil {
 		limit = maxSkimmed
 	}
-	statement, args := l.statement(where, orderBy, limit)
-	rows, err := l.tx.QueryContext(ctx, statement, args...)
+	text, args := where.sql()
+	from := " FROM tickets " + l.by + text + orderBy + " LIMIT ?"
+	args = append(args, limit)
+	if !l.sorted {
+		_, err := l.addRows(ctx, page, skim, "SELECT ticket_id, content"+from, args...)
+		return err
+	}
+	numbers, err := l.readNumbers(ctx, "SELECT number"+from, args...)
 	if err != nil {
 		return err
+	}
+	for _, number := range numbers {
+		if more, err := l.addRows(ctx, page, skim, "SELECT ticket_id, content FROM tickets WHERE number = ?", number); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l list) readNumbers(ctx context.Context, statement string, args ...any) (numbers []int64, err error) {
+	rows, err := l.tx.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var number int64
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, rows.Err()
+}
+
+// addRows adds the rows of a statement to the page, of a skim only those that match. more is false when no other one is wanted.
+func (l list) addRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, statement string, args ...any) (more bool, err error) {
+	rows, err := l.tx.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id string
 		var content sql.RawBytes
 		if err := rows.Scan(&id, &content); err != nil {
-			return err
+			return false, err
 		}
 		if skim == nil && !page.Fits(len(content)) || skim != nil && !skim.goesOn() {
-			return nil
+			return false, nil
 		}
 		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if skim != nil {
 			if !skim.matches(&t, len(content)) {
 				continue
 			}
 			if !page.Fits(len(content)) {
-				return nil
+				return false, nil
 			}
 		}
 		page.Add(t, len(content))
 	}
-	return rows.Err()
-}
-
-func (l list) statement(where conditions, orderBy string, limit int) (statement string, args []any) {
-	text, args := where.sql()
-	return "SELECT ticket_id, content FROM tickets " + l.by + text + orderBy + " LIMIT ?", append(args, limit)
+	return true, rows.Err()
 }
 
 // indexFor returns the index by which a list goes. SQLite left to itself takes any condition for one that few tickets meet, and reads
@@ -164,9 +199,12 @@ func indexFor(f ticket.Filter, orderColumn string) string {
 	case f.AssignedTo != "":
 		return "tickets_by_assigned_to"
 	default:
-		return "tickets_by_" + orderColumn
+		return indexOf(orderColumn)
 	}
 }
+
+// indexOf returns the index that has the order of a column.
+func indexOf(orderColumn string) string { return "tickets_by_" + orderColumn }
 
 // hasIDs tells whether there are ids, and none is empty: the indexes of ids hold no empty ones.
 func hasIDs(ids []string) bool { return len(ids) > 0 && !slices.Contains(ids, "") }
@@ -213,7 +251,7 @@ func groupConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// filterConditions returns the conditions that [ticket.Filter.Matches] stands for.
+// filterConditions returns the conditions that [ticket.Filter.Matches] stands for, but for the text.
 func filterConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	c.add("erased = 0")

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -23,7 +24,9 @@ const (
 // that have them, and goes through the index of the list's order for these.
 func (l list) search(ctx context.Context, filter *ticket.Filter, words []string, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
-	if err := l.read(ctx, page, &skim{matcher: filter.Matcher(), worthWhile: 64}); err != nil || page.More() {
+	// A ticket that can't be read is no reason to fail before it is known to have the words.
+	if err := l.read(ctx, page, &skim{matcher: filter.Matcher(), worthWhile: 64}); !errors.Is(err, ticket.ErrCorrupt) &&
+		(err != nil || page.More()) {
 		return page, err
 	}
 	query := matching(words)
@@ -33,7 +36,7 @@ func (l list) search(ctx context.Context, filter *ticket.Filter, words []string,
 		return nil, err
 	}
 	if found <= l.maxSorted {
-		l.by = "NOT INDEXED" // but by the numbers
+		l.by, l.sorted = "NOT INDEXED", true // but by the numbers
 	}
 	l.where.addWords(words)
 	page = ticket.NewPageBuilder(limit)

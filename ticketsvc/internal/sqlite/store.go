@@ -25,10 +25,13 @@ var (
 	stats string
 	//go:embed search.sql
 	search string
+	//go:embed merging.sql
+	merging string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
 	migrations = []sqlitedb.Migration{
 		{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search},
+		{Script: merging, Fill: addNonce},
 	}
 )
 
@@ -168,7 +171,7 @@ func translate(ctx context.Context, err error) error {
 	var statement *sqlite.Error
 	switch err = sqlitedb.Translate(err); {
 	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewer),
-		errors.Is(err, ticket.ErrTooManyEvents):
+		errors.Is(err, ticket.ErrTooLarge), errors.Is(err, ticket.ErrTooManyEvents):
 		return err
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
@@ -57,8 +59,37 @@ func (s *Store) eraseWords(tx *sql.Tx, ticketID string) error {
 	if err := s.writeWords(context.Background(), tx, number, words, ""); err != nil {
 		return err
 	}
-	_, err = tx.Exec("INSERT INTO ticket_words (ticket_words) VALUES ('optimize')")
-	return err
+	return s.mergeWords(tx)
+}
+
+// The rows that mergeWords adds, which are no ticket's, and their words: of the first one more than a page of the index holds.
+const smallRow, largeRow, smallWords = -2, -1, "merged"
+
+var largeWords = func() string {
+	var words strings.Builder
+	for i := range 1000 {
+		_, _ = fmt.Fprintf(&words, "%08x ", i)
+	}
+	return words.String()
+}()
+
+// mergeWords merges all of the index, and drops what is marked as deleted. FTS5 keeps the marks, with their words, unless it merges into the
+// highest level, and that it does for certain where parts of different levels are merged. So all is merged into one part first, together
+// with enough for it to be larger than the next part, which FTS5 would otherwise put on one level with that.
+func (s *Store) mergeWords(tx *sql.Tx) error {
+	for _, row := range []struct {
+		number int64
+		words  string
+	}{{largeRow, largeWords}, {smallRow, smallWords}} {
+		if err := s.writeWords(context.Background(), tx, row.number, "", row.words); err != nil {
+			return err
+		}
+		if _, err := tx.Exec("INSERT INTO ticket_words (ticket_words) VALUES ('optimize')"); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.writeWords(context.Background(), tx, smallRow, smallWords, ""),
+		s.writeWords(context.Background(), tx, largeRow, largeWords, ""))
 }
 
 // wordsInIndex returns the words that the index has of a ticket, for one that can't be read. It looks at all of the index, which takes

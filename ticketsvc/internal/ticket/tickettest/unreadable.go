@@ -92,6 +92,13 @@ func testCorrupt(t *testing.T, place Place) {
 	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List = %v, want ErrCorrupt", err)
 	}
+	// It is none of those that are searched for, or it is.
+	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "x"}, ticket.Order{}, nil, 10); err != nil || len(got) != 1 {
+		t.Errorf("List of others' words = %+v, %v", got, err)
+	}
+	if _, _, err := store.List(t.Context(), ticket.Filter{Text: "first"}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("List of its words = %v, want ErrCorrupt", err)
+	}
 	if _, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("WalkTickets = %v, want ErrCorrupt", err)
 	}
