@@ -148,16 +148,25 @@ func TestATokenThatIsWantedIsNamed(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoURLIsRefusedAtTheStart(t *testing.T) {
+func TestWrongUsageIsRefusedAtTheStart(t *testing.T) {
 	eachClient(t, func(t *testing.T, program []string) {
 		w := &world{folder: t.TempDir(), program: program}
-		for _, url := range []string{"localhost:9090", "127.0.0.1:9090", "ftp://localhost:9090", "http://"} {
-			printed, says, err := w.ask(t, "--url", url)
-			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || printed != "" ||
-				!strings.Contains(says, "--url") || !strings.Contains(says, "http://127.0.0.1:9090") {
-				t.Errorf("%s: %v, %q, %q; want exit status 2 and a line that names the mend", url, err, printed, says)
+		refused := func(mends []string, args ...string) {
+			printed, says, err := w.ask(t, args...)
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || printed != "" {
+				t.Errorf("%q: %v, %q; want exit status 2", args, err, printed)
+			}
+			for _, mend := range mends {
+				if !strings.Contains(says, mend) {
+					t.Errorf("%q: it says %q, want it to name %s", args, says, mend)
+				}
 			}
 		}
+		for _, url := range []string{"localhost:9090", "127.0.0.1:9090", "ftp://localhost:9090", "http://"} {
+			refused([]string{"--url", "http://127.0.0.1:9090"}, "--url", url)
+		}
+		refused([]string{"--get", "id"}, "--get", "")
+		refused([]string{"no-such-option"}, "--no-such-option")
 	})
 }
 

@@ -60,13 +60,19 @@ func run(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: --url %q: give it with http:// or https://, such as http://127.0.0.1:9090", errUsage, *address)
 	}
 
+	var looksUp bool
+	flag.Visit(func(f *flag.Flag) { looksUp = looksUp || f.Name == "get" })
+	if looksUp && *get == "" {
+		return fmt.Errorf("%w: --get is empty: give it the id of a ticket", errUsage)
+	}
+
 	tickets, err := OpenCopy(ctx, *path)
 	if err != nil {
 		return fmt.Errorf("opening the copy in %s: %w", *path, err)
 	}
 	defer func() { err = errors.Join(err, tickets.Close()) }()
 	switch {
-	case *get != "":
+	case looksUp:
 		ticket, err := tickets.Get(ctx, *get)
 		if err != nil {
 			return err

@@ -265,6 +265,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.silence > 0:
         parser.error("--silence is no number of seconds above 0")
+    if arguments.get == "":
+        parser.error("--get is empty: give it the id of a ticket")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     copy = Copy(arguments.copy)

@@ -164,6 +164,9 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 // Translate makes an error of the driver one that says what it means to the caller: [ErrUnavailable] for what may pass, everything
 // else unchanged.
 func Translate(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
 	var sqliteErr *sqlite.Error
 	if errors.As(err, &sqliteErr) {
 		switch sqliteErr.Code() & 0xff {

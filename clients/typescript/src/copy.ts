@@ -126,9 +126,9 @@ export class Copy {
     return this.#tickets.get(id);
   }
 
-  /** Goes through all tickets. */
+  /** Goes through all tickets, by their ids. */
   all(): Iterable<Ticket> {
-    return this.#tickets.values();
+    return [...this.#tickets.values()].sort((a, b) => (a.ticketId < b.ticketId ? -1 : 1));
   }
 
   /** Writes the copy to its file, if anything has changed: the tickets and their token in one step, by renaming a new file. */

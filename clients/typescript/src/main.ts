@@ -10,7 +10,7 @@
  * - The token is kept together with what it stands for, in one step (Copy.save).
  * - After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
  * - A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.startAgain).
- * - What is erased goes for good, from the file too (Copy.apply).
+ * - What is erased goes for good, from the file too (Copy.save).
  * - A ticket that is not complete yet has empty fields which may have values at Allthings (lookUp says so).
  */
 import { parseArgs } from "node:util";
@@ -46,18 +46,26 @@ function lookUp(copy: Copy, id: string): void {
   console.log(toJsonString(TicketSchema, ticket, { prettySpaces: 2 }));
 }
 
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        url: { type: "string", default: "http://127.0.0.1:9090" },
+        "token-file": { type: "string" },
+        silence: { type: "string", default: "60" },
+        copy: { type: "string", default: "data/tickets-typescript.jsonl" },
+        get: { type: "string" },
+        list: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (err) {
+    throw new UsageError(err instanceof Error ? err.message : String(err));
+  }
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      url: { type: "string", default: "http://127.0.0.1:9090" },
-      "token-file": { type: "string" },
-      silence: { type: "string", default: "60" },
-      copy: { type: "string", default: "data/tickets-typescript.jsonl" },
-      get: { type: "string" },
-      list: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
+  const values = options();
   if (values.help) {
     console.log(usage);
     return;
@@ -68,6 +76,9 @@ async function main(): Promise<void> {
   }
   if (!/^https?:\/\/[^/]/.test(values.url) || !URL.canParse(values.url)) {
     throw new UsageError(`--url ${JSON.stringify(values.url)}: give it with http:// or https://, such as http://127.0.0.1:9090`);
+  }
+  if (values.get === "") {
+    throw new UsageError("--get is empty: give it the id of a ticket");
   }
   const copy = await Copy.open(values.copy);
   if (values.get !== undefined) {

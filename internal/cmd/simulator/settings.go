@@ -28,7 +28,7 @@ Examples:
     simulator --events 10000 --seed 42
 
   Bodies from files, each with its answer:
-    simulator --secret s3cret corpus/*.json
+    simulator --secret-file data/webhook-secret internal/corpus/created-*.json
 
 The exit status is 0 when everything was acknowledged, 1 when not, 2 for wrong usage.`
 

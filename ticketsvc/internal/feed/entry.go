@@ -25,7 +25,7 @@ type Entry struct {
 	// lookingBack is held by whoever finds out what the ticket was like before the event.
 	lookingBack chan struct{}
 	before      atomic.Pointer[before]
-	// charged is how many bytes before takes. It belongs to the window.
+	// charged is how many bytes before takes. It belongs to the window: nobody else looks at it.
 	charged int
 }
 
@@ -40,19 +40,21 @@ func newEntry(e ticket.Entry, seen ticket.Mark) *Entry {
 	return &Entry{Entry: e, Seen: seen, lookingBack: make(chan struct{}, 1), words: sync.OnceValue(func() string { return e.Ticket.Words() })}
 }
 
-// dropErased replaces the entries of tickets that are erased by what is left of them, and returns how much smaller they are together. The
-// entries themselves are shared, and stay as they are. seen is a place of the log behind the erasures.
-func dropErased(entries []*Entry, erased map[string]bool, seen ticket.Mark) (bytes int) {
+// isErased tells whether the ticket of an entry is erased later.
+func (e *Entry) isErased(erased map[string]bool) bool {
+	return erased[e.Event.TicketID] && e.Event.Name != ticket.Erased
+}
+
+// dropErased replaces the entries of tickets that are erased by what is left of them. The entries themselves are shared, and stay as they
+// are. seen is a place of the log behind the erasures.
+func dropErased(entries []*Entry, erased map[string]bool, seen ticket.Mark) {
 	for i, e := range entries {
-		if !erased[e.Event.TicketID] || e.Event.Name == ticket.Erased {
-			continue
+		if e.isErased(erased) {
+			event := e.Event
+			event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
+			entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, seen)
 		}
-		event := e.Event
-		event.Content, event.Outcome = ticket.Content{}, ticket.OutcomeErased
-		entries[i] = newEntry(ticket.Entry{Event: event, Mark: e.Mark}, seen)
-		bytes += e.Bytes + e.charged
 	}
-	return bytes
 }
 
 // Rendered returns what render makes of the entry. It is made once, for whoever asks first.

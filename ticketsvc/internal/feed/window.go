@@ -54,7 +54,12 @@ func (w *window) add(entries []*Entry) {
 		}
 	}
 	if len(erased) > 0 {
-		w.bytes -= dropErased(w.entries, erased, entries[len(entries)-1].Mark)
+		for _, e := range w.entries {
+			if e.isErased(erased) {
+				w.bytes -= e.Bytes + e.charged
+			}
+		}
+		dropErased(w.entries, erased, entries[len(entries)-1].Mark)
 		w.erased = w.erased[max(0, len(w.erased)-w.maxEntries):]
 	}
 	for _, e := range entries {

@@ -49,7 +49,7 @@ func groupConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// newConditions returns the conditions that [ticket.Filter.Matches] stands for.
+// newConditions returns the conditions that [ticket.Filter.Matches] stands for, but for the text.
 func newConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	c.texts = append(c.texts, "NOT erased")

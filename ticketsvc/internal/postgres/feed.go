@@ -213,7 +213,9 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 		_, err = pgx.ForEachRow(rows, append(row.columns(), &fullSnapshot, &payload), func() error {
 			r := row.unescaped()
 			change, err := ticketcodec.UnmarshalChange(&r, fullSnapshot, payload)
-			record.Apply(&change)
+			if err == nil {
+				record.Apply(&change)
+			}
 			return err
 		})
 		return err

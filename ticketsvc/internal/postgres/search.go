@@ -41,8 +41,8 @@ func (l list) search(ctx context.Context, tx pgx.Tx, limit ticket.PageLimit) (*t
 
 // isOverSkimmed tells whether more tickets meet the conditions than are looked at.
 func isOverSkimmed(ctx context.Context, tx pgx.Tx, where conditions) (over bool, err error) {
-	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ticketsvc.tickets"+where.sql()+" OFFSET "+where.bind(maxSkimmed)+")",
-		where.arguments...).Scan(&over)
+	statement := "SELECT EXISTS (SELECT FROM ticketsvc.tickets" + where.sql() + " OFFSET " + where.bind(maxSkimmed) + ")"
+	err = tx.QueryRow(ctx, statement, where.arguments...).Scan(&over)
 	return over, err
 }
 

@@ -220,6 +220,7 @@ func checkFields(t *testing.T, method protoreflect.MethodDescriptor, refused *wi
 		message := method.Input()
 		for name := range strings.SplitSeq(violation.GetField(), ".") {
 			var field protoreflect.FieldDescriptor
+			name, _, _ = strings.Cut(name, "[") // the place in a list
 			if message != nil {
 				field = message.Fields().ByName(protoreflect.Name(name))
 			}

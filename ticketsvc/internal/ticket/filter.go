@@ -87,7 +87,7 @@ func (f *Filter) checkText(field string, violations *Violations) {
 	}
 }
 
-// Matches tells whether the filter selects t. Whoever looks at many tickets asks a [Matcher].
+// Matches tells whether the filter selects t. It is what stores are held to; whoever looks at many tickets asks a [Matcher].
 func (f *Filter) Matches(t *Ticket) bool {
 	m := f.Matcher()
 	return m.Matches(t, t.Words)

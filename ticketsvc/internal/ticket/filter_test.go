@@ -37,6 +37,10 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 			for _, c := range tickettest.Changes(t, "t") {
 				before := filter.Matches(&record.Ticket)
 				record.Apply(&c)
+				if part, matcher := record.Ticket.Filtered(), filter.Matcher(); matcher.Matches(&part, record.Ticket.Words) !=
+					filter.Matches(&record.Ticket) {
+					t.Fatalf("%s: what a filter looks at is matched otherwise than the whole ticket %+v", field.Name, record.Ticket)
+				}
 				concerns := filter.Concern().Has(c.Content())
 				if filter.Matches(&record.Ticket) != before && !concerns && record.Ticket.Revision > 1 {
 					t.Fatalf("the filter's %s does not concern an event that named %v", field.Name, c.Content())

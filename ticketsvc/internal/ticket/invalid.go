@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -60,7 +61,8 @@ func (v *Violations) checkIDSize(field, id string) {
 	}
 }
 
-// CheckBatch notes when a call can't ask for tickets with these ids. It returns the ids, each once, in the order in which they first come.
+// CheckBatch notes when a call can't ask for tickets with these ids, of the ids that can't be any ticket's the first. It returns the ids, each
+// once, in the order in which they first come.
 func (v *Violations) CheckBatch(field string, ids []string) []string {
 	if len(ids) > maxBatchIDs {
 		v.Add(field, "must have at most 1000 values")
@@ -68,11 +70,13 @@ func (v *Violations) CheckBatch(field string, ids []string) []string {
 	}
 	seen := make(map[string]bool, len(ids))
 	distinct := make([]string, 0, len(ids))
-	for _, id := range ids {
+	for i, id := range ids {
 		if !seen[id] {
 			seen[id] = true
 			distinct = append(distinct, id)
-			v.CheckID(field, id)
+			if v.CheckID(fmt.Sprintf("%s[%d]", field, i), id); v.Err() != nil {
+				return nil
+			}
 		}
 	}
 	return distinct

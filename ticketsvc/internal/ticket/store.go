@@ -72,8 +72,8 @@ type Store interface {
 	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit int) (tickets []Ticket, more bool, err error)
 
 	// Stats counts the tickets that match the filter, as they are at one moment. Where [Filter.SelectsGroups] its time grows with the number
-	// of groups, and otherwise with the number of tickets that an index leaves: those of the properties, of the user, or of the range of
-	// update times. Errors: [ErrCorrupt].
+	// of groups, and otherwise with the number of tickets that an index leaves: those of the properties, of the user, of the words, or of
+	// the range of update times. Errors: [ErrCorrupt].
 	Stats(ctx context.Context, filter Filter) (Stats, error)
 
 	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least

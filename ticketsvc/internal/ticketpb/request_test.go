@@ -152,11 +152,13 @@ func TestTicketIDs(t *testing.T) {
 	for i := range 1001 {
 		tooMany.TicketIds = append(tooMany.TicketIds, fmt.Sprint(i))
 	}
-	for _, request := range []*ticketv1.BatchGetTicketsRequest{
-		tooMany, {TicketIds: []string{"a", ""}}, {TicketIds: []string{strings.Repeat("x", 257)}},
+	for want, request := range map[string]*ticketv1.BatchGetTicketsRequest{
+		"ticket_ids":    tooMany,
+		"ticket_ids[1]": {TicketIds: []string{"a", "", strings.Repeat("x", 257)}},
+		"ticket_ids[0]": {TicketIds: []string{strings.Repeat("x", 257), ""}},
 	} {
 		_, err := ticketpb.ToTicketIDs(request)
-		if diff := cmp.Diff([]string{"ticket_ids"}, violated(t, err)); diff != "" {
+		if diff := cmp.Diff([]string{want}, violated(t, err)); diff != "" {
 			t.Error(diff)
 		}
 	}
