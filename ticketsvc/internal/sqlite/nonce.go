@@ -9,10 +9,10 @@ import (
 // ones. Files that were made between two releases have it, and SQLite can't say "if it does not exist".
 func addNonce(ctx context.Context, tx *sql.Tx) error {
 	var there bool
-	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pragma_table_info('events') WHERE name = 'nonce')").Scan(&there); err != nil ||
-		there {
+	err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pragma_table_info('events') WHERE name = 'nonce')").Scan(&there)
+	if err != nil || there {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "ALTER TABLE events ADD COLUMN nonce INTEGER NOT NULL DEFAULT 0")
+	_, err = tx.ExecContext(ctx, "ALTER TABLE events ADD COLUMN nonce INTEGER NOT NULL DEFAULT 0")
 	return err
 }

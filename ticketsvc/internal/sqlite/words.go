@@ -73,9 +73,9 @@ var largeWords = func() string {
 	return words.String()
 }()
 
-// mergeWords merges all of the index, and drops what is marked as deleted. FTS5 keeps the marks, with their words, unless it merges into the
-// highest level, and that it does for certain where parts of different levels are merged. So all is merged into one part first, together
-// with enough for it to be larger than the next part, which FTS5 would otherwise put on one level with that.
+// mergeWords merges all of the index, and drops what is marked as deleted. FTS5 keeps the marks, with their words, unless it merges into
+// the highest level, and that it does for certain where parts of different levels are merged. So all is merged into one part first,
+// together with enough for it to be larger than the next part, which FTS5 would otherwise put on one level with that.
 func (s *Store) mergeWords(tx *sql.Tx) error {
 	for _, row := range []struct {
 		number int64

@@ -61,8 +61,8 @@ func (v *Violations) checkIDSize(field, id string) {
 	}
 }
 
-// CheckBatch notes when a call can't ask for tickets with these ids, of the ids that can't be any ticket's the first. It returns the ids, each
-// once, in the order in which they first come.
+// CheckBatch notes when a call can't ask for tickets with these ids; of those that can't be any ticket's, the first. It returns the ids,
+// each once, in the order in which they first come.
 func (v *Violations) CheckBatch(field string, ids []string) []string {
 	if len(ids) > maxBatchIDs {
 		v.Add(field, "must have at most 1000 values")
