@@ -44,7 +44,7 @@ type options struct {
 	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
 	Unexpected         string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
 
-	ForwardConcurrency int           `default:"256" placeholder:"N" help:"How many calls of ticketsvc are in flight at the most."`
+	ForwardConcurrency int           `default:"512" placeholder:"N" help:"How many calls of ticketsvc are in flight at the most."`
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
 	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
 
