@@ -70,8 +70,11 @@ func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Pl
 	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
 }
 
-// MaxReadBytes is the size of the largest request.
-const MaxReadBytes = maxEventBytes
+// MaxReadBytes is the size of the largest request, and MaxQueryBytes of the largest one for tickets.
+const (
+	MaxReadBytes  = maxEventBytes
+	MaxQueryBytes = maxQueryBytes
+)
 
 // MaxSendBytes is the size of the largest response.
 const MaxSendBytes = maxSendBytes

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +90,50 @@ func TestLargeRequestsTakeTurns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unread is a caller who does not read, until it is told to.
+type unread struct {
+	*httptest.ResponseRecorder
+	reads <-chan struct{}
+}
+
+func (u unread) Write(p []byte) (int, error) {
+	<-u.reads
+	return u.ResponseRecorder.Write(p)
+}
+
+// TestRequestsGiveUpTheirRoomBeforeTheyAreAnswered has as many callers who do not read as there is room for their requests.
+func TestRequestsGiveUpTheirRoomBeforeTheyAreAnswered(t *testing.T) {
+	t.Parallel()
+	body := zipped(t, []byte("{}"))
+	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
+		stub := stubStore{call: func(context.Context) error { return nil }}
+		service := rpc.New(stub, func(context.Context) error { return nil }, log)
+		defer func() { _ = service.Close(context.Background()) }()
+		handler := service.NewServer(rpc.Security{}, log).Handler
+		call := func(w http.ResponseWriter) {
+			request := httptest.NewRequest(http.MethodPost, "http://localhost"+ticketv1connect.TicketServiceListTicketsProcedure,
+				bytes.NewReader(body))
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set("Content-Encoding", "gzip")
+			handler.ServeHTTP(w, request)
+		}
+		reads := make(chan struct{})
+		var callers sync.WaitGroup
+		for range rpc.MaxRequestBytes / rpc.MaxQueryBytes {
+			callers.Go(func() { call(unread{httptest.NewRecorder(), reads}) })
+		}
+		synctest.Wait()
+		answer := httptest.NewRecorder()
+		call(answer)
+		if answer.Code != http.StatusOK {
+			t.Errorf("while nobody reads: %d, %s; want %d", answer.Code, answer.Body, http.StatusOK)
+		}
+		close(reads)
+		callers.Wait()
+	})
 }
 
 // zipped returns what gzip makes of data.
