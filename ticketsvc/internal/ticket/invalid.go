@@ -74,7 +74,9 @@ func (v *Violations) CheckBatch(field string, ids []string) []string {
 		if !seen[id] {
 			seen[id] = true
 			distinct = append(distinct, id)
-			if v.CheckID(fmt.Sprintf("%s[%d]", field, i), id); v.Err() != nil {
+			var wrong Violations
+			if wrong.CheckID(field, id); len(wrong) > 0 {
+				v.Add(fmt.Sprintf("%s[%d]", field, i), wrong[0].Description)
 				return nil
 			}
 		}

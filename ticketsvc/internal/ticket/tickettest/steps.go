@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// CheckSteps fails when the scripts of a schema's steps are not those with these digests, and at most new ones behind them: databases were
-// made by them. A digest is the first 16 digits of SHA-256.
+// CheckSteps fails when the scripts of a schema's steps are not just those with these digests: databases were made by them. A digest is the
+// first 16 digits of SHA-256.
 func CheckSteps(t *testing.T, scripts, digests []string) {
 	t.Helper()
 	got := make([]string, len(scripts))
