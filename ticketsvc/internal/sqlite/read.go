@@ -126,15 +126,28 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim
 	from := " FROM tickets " + l.by + text + orderBy + " LIMIT ?"
 	args = append(args, limit)
 	if !l.sorted {
-		_, err := l.addRows(ctx, page, skim, "SELECT ticket_id, content"+from, args...)
+		rows, err := l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...)
+		if err != nil {
+			return err
+		}
+		_, err = addRows(page, skim, rows)
 		return err
 	}
 	numbers, err := l.readNumbers(ctx, "SELECT number"+from, args...)
 	if err != nil {
 		return err
 	}
+	one, err := l.tx.PrepareContext(ctx, "SELECT ticket_id, content FROM tickets WHERE number = ?")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, one.Close()) }()
 	for _, number := range numbers {
-		if more, err := l.addRows(ctx, page, skim, "SELECT ticket_id, content FROM tickets WHERE number = ?", number); err != nil || !more {
+		rows, err := one.QueryContext(ctx, number)
+		if err != nil {
+			return err
+		}
+		if more, err := addRows(page, skim, rows); err != nil || !more {
 			return err
 		}
 	}
@@ -157,12 +170,8 @@ func (l list) readNumbers(ctx context.Context, statement string, args ...any) (n
 	return numbers, rows.Err()
 }
 
-// addRows adds the rows of a statement to the page, of a skim only those that match. more is false when no other one is wanted.
-func (l list) addRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, statement string, args ...any) (more bool, err error) {
-	rows, err := l.tx.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return false, err
-	}
+// addRows adds rows to the page, of a skim only those that match, and closes them. more is false when no other one is wanted.
+func addRows(page *ticket.PageBuilder, skim *skim, rows *sql.Rows) (more bool, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id string
