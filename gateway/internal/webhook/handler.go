@@ -18,6 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
 // Inbox keeps arrivals.
@@ -54,7 +55,7 @@ type Handler struct {
 	options  Options
 	bodies   *bodyReader
 
-	wronglySigned, unkept notice
+	wronglySigned, unkept *logthrottle.Throttle
 
 	signatureHeader, timestampHeader string
 }
@@ -66,8 +67,8 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 		verifier:        verifier,
 		options:         options,
 		bodies:          newBodyReader(options.MaxBodyBytes),
-		wronglySigned:   notice{period: time.Minute},
-		unkept:          notice{period: 10 * time.Second},
+		wronglySigned:   logthrottle.New(time.Minute),
+		unkept:          logthrottle.New(10 * time.Second),
 		signatureHeader: http.CanonicalHeaderKey(options.SignatureHeader),
 		timestampHeader: http.CanonicalHeaderKey(options.SignatureHeader + "-timestamp"),
 	}
@@ -117,7 +118,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.release()
 	if err := h.verifier.Verify(r.Header[h.signatureHeader], body.bytes); err != nil {
-		if say, count := h.wronglySigned.happened(h.options.Now()); say {
+		if count, ok := h.wronglySigned.Allow(h.options.Now()); ok {
 			h.options.Log.Warn("deliveries with a wrong signature are refused; is the secret the one that Allthings has?", "count", count)
 		}
 		answerUnauthenticated.write(w)
@@ -130,7 +131,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, inbox.ErrBusy):
 		answer = answerUnavailable
 	case err != nil:
-		if say, count := h.unkept.happened(h.options.Now()); say {
+		if count, ok := h.unkept.Allow(h.options.Now()); ok {
 			h.options.Log.Error("deliveries can't be kept; Allthings will send them again", "count", count, "error", err)
 		}
 		answer = answerUnavailable

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -63,11 +63,11 @@ const (
 type errorTranslator struct {
 	log *slog.Logger
 	// outages are the streams that ended because the database was away. Thousands do at once.
-	outages *seldom
+	outages *logthrottle.Throttle
 }
 
 func newErrorTranslator(log *slog.Logger) errorTranslator {
-	return errorTranslator{log: log, outages: &seldom{pause: 10 * time.Second}}
+	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second)}
 }
 
 // WrapUnary implements [connect.Interceptor].
@@ -126,7 +126,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 
 // note writes an error to the log.
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
-	level, others := levels[code], 0
+	level, count := levels[code], 1
 	if errors.Is(err, errOversized) {
 		level = slog.LevelError // It does not pass by itself.
 	}
@@ -136,8 +136,8 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 			// A part of every stream's life, and there are thousands.
 			level = slog.LevelDebug
 		case errors.Is(err, ticket.ErrUnavailable):
-			var now bool
-			if now, others = e.outages.now(); !now {
+			var ok bool
+			if count, ok = e.outages.Allow(time.Now()); !ok {
 				return
 			}
 		}
@@ -146,32 +146,10 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 		return
 	}
 	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "error", err}
-	if others > 0 {
-		attributes = append(attributes, "others_before", others)
+	if count > 1 {
+		attributes = append(attributes, "count", count)
 	}
 	e.log.Log(ctx, level, "call failed", attributes...)
-}
-
-// seldom is for what is to be said once in a while, however often it happens.
-type seldom struct {
-	pause time.Duration
-
-	mu      sync.Mutex
-	until   time.Time
-	skipped int
-}
-
-// now tells whether it is to be said now, and if so how often it was not since the last time.
-func (s *seldom) now() (now bool, skipped int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Now().Before(s.until) {
-		s.skipped++
-		return false, 0
-	}
-	skipped, s.skipped = s.skipped, 0
-	s.until = time.Now().Add(s.pause)
-	return true, skipped
 }
 
 // levels says how much an operator should care. Without an entry it is [slog.LevelInfo].

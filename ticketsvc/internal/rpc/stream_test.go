@@ -95,7 +95,7 @@ func TestWhatEndsStreamsIsLoggedOnceInAWhile(t *testing.T) {
 			time.Sleep(time.Minute)
 			_ = end(t.Context(), endedStream{})
 			if got := log.String(); strings.Count(got, "level=WARN") != want || strings.Count(got, "\n") != want ||
-				want > 0 && !strings.Contains(got, "others_before=4095") {
+				want > 0 && !strings.Contains(got, "count=4096") {
 				t.Errorf("%v: the log has %.2000s, want %d warnings", err, got, want)
 			}
 		})

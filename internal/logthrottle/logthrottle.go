@@ -1,0 +1,33 @@
+// Package logthrottle limits how often a message is logged that anybody can cause, or that an outage repeats.
+package logthrottle
+
+import (
+	"sync"
+	"time"
+)
+
+// Throttle lets the first occurrence of an event through at once, and then at most one per interval. Each one that is let through
+// comes with the number of occurrences since the previous one, so that a rate can be read from the log. It is safe for concurrent use.
+type Throttle struct {
+	interval time.Duration
+
+	mu    sync.Mutex
+	last  time.Time
+	count int
+}
+
+// New returns a throttle that lets at most one occurrence through per interval.
+func New(interval time.Duration) *Throttle { return &Throttle{interval: interval} }
+
+// Allow counts an occurrence at now. It reports whether to log it, and then how many occurrences the log line stands for, this one
+// included. The count is 0 where ok is false.
+func (t *Throttle) Allow(now time.Time) (count int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	if !t.last.IsZero() && now.Sub(t.last) < t.interval {
+		return 0, false
+	}
+	count, t.count, t.last = t.count, 0, now
+	return count, true
+}
