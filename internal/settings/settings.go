@@ -35,23 +35,28 @@ type Program struct {
 	Stdout io.Writer
 }
 
-// Parse fills into, a pointer to a struct with tags of package kong, from the program's flags and environment.
+// Parse fills into, a pointer to a struct with tags of package kong, from the program's flags and environment, and returns the name of the
+// command that was called. A command is a field with the tag cmd; the one with the tag default:"withargs" is called when the command line
+// names none, and the program's help shows its flags.
+//
+// A flag with the tag noenv has no environment variable.
 //
 // It returns [ErrHelp] when help was printed, and otherwise errors for people, one line each.
-func (p Program) Parse(into any) error {
+func (p Program) Parse(into any) (command string, err error) {
 	exited := false
 	parser, err := kong.New(into,
 		kong.Name(p.Name),
 		kong.Description(p.Description),
 		kong.Writers(p.Stdout, p.Stdout),
 		kong.Exit(func(int) { exited = true }),
+		kong.Help(printHelp),
 		kong.PostBuild(func(k *kong.Kong) error {
-			for _, flag := range k.Model.Flags {
-				if p.isSetting(flag) {
+			return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
+				if flag, ok := node.(*kong.Flag); ok && p.isSetting(flag) {
 					flag.Help += defaultOf(flag) + " ($" + p.Env(flag.Name) + ")"
 				}
-			}
-			return nil
+				return next(nil)
+			})
 		}),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			if value, ok := p.LookupEnv(p.Env(flag.Name)); ok && p.isSetting(flag) {
@@ -61,16 +66,28 @@ func (p Program) Parse(into any) error {
 		})),
 	)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = parser.Parse(p.Args)
+	parsed, err := parser.Parse(p.Args)
 	if exited {
-		return ErrHelp
+		return "", ErrHelp
 	}
 	if err != nil {
-		return p.parseProblem(err)
+		return "", p.parseProblem(err)
 	}
-	return nil
+	if selected := parsed.Selected(); selected != nil {
+		command = selected.Name
+	}
+	return command, nil
+}
+
+// printHelp prints the help of a command, or that of the program, with the flags of its default command among its own.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if unnamed := ctx.Model.DefaultCmd; unnamed != nil && ctx.Selected() == nil {
+		ctx.Model.Flags = append(ctx.Model.Flags, unnamed.Flags...)
+		unnamed.Hidden = true
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
 }
 
 // parseProblem is the error of a command line or environment that can't be read.
@@ -97,7 +114,7 @@ func defaultOf(flag *kong.Flag) string {
 }
 
 func (p Program) isSetting(flag *kong.Flag) bool {
-	return flag.Name != "help" && flag.Name != "version"
+	return flag.Name != "help" && flag.Name != "version" && !flag.Tag.Has("noenv")
 }
 
 // Env returns the name of the environment variable of a flag.

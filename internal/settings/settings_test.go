@@ -23,10 +23,86 @@ type example struct {
 func parse(t *testing.T, env map[string]string, args ...string) (example, string, error) {
 	t.Helper()
 	var into example
-	var out bytes.Buffer
-	err := settings.Program{Name: "example", Description: "An example.", EnvPrefix: "EXAMPLE", Args: args, Stdout: &out,
-		LookupEnv: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}.Parse(&into)
-	return into, out.String(), err
+	out, _, err := parseInto(&into, env, args...)
+	return into, out, err
+}
+
+func parseInto(into any, env map[string]string, args ...string) (out, command string, err error) {
+	var stdout bytes.Buffer
+	command, err = settings.Program{Name: "example", Description: "An example.", EnvPrefix: "EXAMPLE", Args: args, Stdout: &stdout,
+		LookupEnv: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}.Parse(into)
+	return stdout.String(), command, err
+}
+
+type exampleWithCommands struct {
+	Serve   example `cmd:"" default:"withargs" help:"Serve."`
+	Explain struct {
+		Timeout time.Duration `default:"3m" help:"How long."`
+		JSON    bool          `name:"json" noenv:"" help:"As JSON."`
+		Files   []string      `arg:"" help:"Files."`
+	} `cmd:"" help:"Explain files."`
+}
+
+func TestParse_commands(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"EXAMPLE_TIMEOUT": "1s", "EXAMPLE_JSON": "true"}
+	for name, test := range map[string]struct {
+		args    []string
+		command string
+		check   func(exampleWithCommands) bool
+	}{
+		"none": {nil, "serve", func(e exampleWithCommands) bool { return e.Serve.Timeout == time.Second }},
+		"none, with a flag": {[]string{"--listen=x"}, "serve",
+			func(e exampleWithCommands) bool { return e.Serve.Listen == "x" && e.Serve.Timeout == time.Second }},
+		"the default by its name": {[]string{"serve", "--listen=x"}, "serve", func(e exampleWithCommands) bool { return e.Serve.Listen == "x" }},
+		"another": {[]string{"explain", "a", "b"}, "explain",
+			func(e exampleWithCommands) bool {
+				return len(e.Explain.Files) == 2 && e.Explain.Timeout == time.Second && !e.Explain.JSON
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var into exampleWithCommands
+			_, command, err := parseInto(&into, env, test.args...)
+			if err != nil || command != test.command || !test.check(into) {
+				t.Errorf("command %q, error %v, settings %+v; want command %q", command, err, into, test.command)
+			}
+		})
+	}
+	var into exampleWithCommands
+	if _, _, err := parseInto(&into, nil, "explain"); err == nil || strings.Contains(err.Error(), "\n") ||
+		!strings.Contains(err.Error(), "<files>") {
+		t.Errorf("a command without its argument: error %v, want one line that names the argument", err)
+	}
+}
+
+func TestParse_helpOfCommands(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		args         []string
+		want, absent []string
+	}{
+		"the program": {[]string{"--help"},
+			[]string{"An example.", "--listen", "$EXAMPLE_LISTEN", "explain", "Explain files."}, []string{"$EXAMPLE_JSON"}},
+		"a command": {[]string{"explain", "--help"},
+			[]string{"--timeout", "$EXAMPLE_TIMEOUT", "3m", "--json", "<files>"}, []string{"--listen", "$EXAMPLE_JSON"}},
+	} {
+		var into exampleWithCommands
+		help, _, err := parseInto(&into, nil, test.args...)
+		if !errors.Is(err, settings.ErrHelp) {
+			t.Errorf("%s: error %v, want ErrHelp", name, err)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(help, want) {
+				t.Errorf("%s: help lacks %q:\n%s", name, want, help)
+			}
+		}
+		for _, absent := range test.absent {
+			if strings.Contains(help, absent) {
+				t.Errorf("%s: help has %q:\n%s", name, absent, help)
+			}
+		}
+	}
 }
 
 func TestParse(t *testing.T) {

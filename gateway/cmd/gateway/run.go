@@ -27,9 +27,10 @@ import (
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
 	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv,
 		Stdout: stdout}
-	c, err := parseSettings(program)
+	var line commandLine
+	_, err := program.Parse(&line)
 	if err == nil {
-		err = serve(ctx, program, c, c.New(program, stderr))
+		err = serve(ctx, program, line.Serve, stderr)
 	}
 	return program.Exit(err, stderr)
 }
@@ -38,7 +39,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 //
 // It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
 // last the database is closed.
-func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
+	c, err := o.check(program)
+	if err != nil {
+		return err
+	}
+	log := c.New(program, stderr)
 	store, err := openStore(ctx, c.database)
 	switch {
 	case errors.Is(err, context.Canceled):

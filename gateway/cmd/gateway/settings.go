@@ -23,7 +23,12 @@ It refuses to start without the webhook's shared secret. To try it out on this m
 Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
 process can be read by others.`
 
-// options are the gateway's settings as they are given.
+// commandLine is what gateway can be called with.
+type commandLine struct {
+	Serve options `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+}
+
+// options are the settings of serving, as they are given.
 type options struct {
 	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address: POST on the webhook path and nothing else, HTTP/1.1 only. Put a proxy that speaks TLS in front."`
 	WebhookPath string `default:"/webhook" placeholder:"PATH" help:"Path that Allthings posts to."`
@@ -66,12 +71,9 @@ type config struct {
 	files []*reload.Files
 }
 
-// parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
-func parseSettings(program settings.Program) (config, error) {
-	var c config
-	if err := program.Parse(&c.options); err != nil {
-		return config{}, err
-	}
+// check makes the settings ready for use. Its error names every setting that is wrong, one a line.
+func (o options) check(program settings.Program) (config, error) {
+	c := config{options: o}
 	var problems []error
 	problem := func(flag, format string, values ...any) {
 		problems = append(problems, program.Problem(flag, format, values...))

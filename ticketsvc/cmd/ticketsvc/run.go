@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
@@ -16,9 +15,10 @@ import (
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
 	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, LookupEnv: lookupEnv,
 		Stdout: stdout}
-	c, err := parseSettings(program)
+	var line commandLine
+	_, err := program.Parse(&line)
 	if err == nil {
-		err = serve(ctx, program, c, c.New(program, stderr))
+		err = serve(ctx, program, line.Serve, stderr)
 	}
 	return program.Exit(err, stderr)
 }
@@ -27,7 +27,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 //
 // It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
 // last the database is closed. The admin address stays until then, to say that the service is stopping.
-func serve(ctx context.Context, program settings.Program, c config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
+	c, err := o.check(program)
+	if err != nil {
+		return err
+	}
+	log := c.New(program, stderr)
 	store, err := openStore(ctx, c.database, log)
 	switch {
 	case errors.Is(err, context.Canceled):

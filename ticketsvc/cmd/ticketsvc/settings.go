@@ -20,7 +20,12 @@ tickets). Files with tokens and certificates are read again when they change, an
 Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
 process can be read by others.`
 
-// options are the service's settings as they are given.
+// commandLine is what ticketsvc can be called with.
+type commandLine struct {
+	Serve options `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+}
+
+// options are the settings of serving, as they are given.
 type options struct {
 	Listen      string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where the RPCs are served, over HTTP/1.1 and HTTP/2, with health and reflection. Loopback only, unless there are tokens."`
 	AdminListen string `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
@@ -48,12 +53,9 @@ type config struct {
 	files []*reload.Files
 }
 
-// parseSettings reads and checks the settings. Its error names every setting that is wrong, one a line.
-func parseSettings(program settings.Program) (config, error) {
-	var c config
-	if err := program.Parse(&c.options); err != nil {
-		return config{}, err
-	}
+// check makes the settings ready for use. Its error names every setting that is wrong, one a line.
+func (o options) check(program settings.Program) (config, error) {
+	c := config{options: o}
 	var problems []error
 	problem := func(flag, format string, values ...any) {
 		problems = append(problems, program.Problem(flag, format, values...))
