@@ -14,15 +14,15 @@ const (
 	Erased EventName = "ticket.erased"
 )
 
-// Stamp orders events: by the time at which they occurred, then by id, so that two events never have the same.
-type Stamp struct {
+// Version orders events: by the time at which they occurred, then by id, so that two events never have the same.
+type Version struct {
 	Time    Instant
 	EventID string
 }
 
-// Compare returns -1, 0 or 1 as s is earlier than, the same as or later than t. The zero stamp is earlier than that of any event.
-func (s Stamp) Compare(t Stamp) int {
-	return cmp.Or(s.Time.Compare(t.Time), cmp.Compare(s.EventID, t.EventID))
+// Compare returns -1, 0 or 1 as v is earlier than, the same as or later than w. The zero version is earlier than that of any event.
+func (v Version) Compare(w Version) int {
+	return cmp.Or(v.Time.Compare(w.Time), cmp.Compare(v.EventID, w.EventID))
 }
 
 // Change is what an event says of its ticket.
@@ -43,8 +43,8 @@ type Change struct {
 	Values Ticket
 }
 
-// Stamp returns the event's place in the order of all events.
-func (c *Change) Stamp() Stamp { return Stamp{Time: c.OccurTime, EventID: c.EventID} }
+// Version returns the event's place in the order of all events.
+func (c *Change) Version() Version { return Version{Time: c.OccurTime, EventID: c.EventID} }
 
 // size returns about how many bytes the change has: of texts that can be long, and of attributes.
 func (c *Change) size() int {

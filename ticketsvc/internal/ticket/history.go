@@ -42,26 +42,26 @@ func (r *Record) Page(events []Event, limit int) (page []Event, more bool) {
 		if r == nil {
 			e.Outcome = OutcomeErased
 		} else {
-			e.Outcome = r.Outcome(Stamp{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+			e.Outcome = r.Outcome(Version{Time: e.OccurTime, EventID: e.EventID}, e.Content)
 		}
 	}
 	return events, more
 }
 
-// Outcome returns what the event with this stamp, which named content, still means for the ticket. The event is one of the record's.
-func (r *Record) Outcome(stamp Stamp, content Content) Outcome {
+// Outcome returns what the event with this version, which named content, still means for the ticket. The event is one of the record's.
+func (r *Record) Outcome(version Version, content Content) Outcome {
 	named, current := 0, 0
-	count := func(register Stamp) {
+	count := func(register Version) {
 		named++
-		if register == stamp {
+		if register == version {
 			current++
 		}
 	}
 	for f := range content.Named.All() {
-		count(r.Stamps.Fields[f])
+		count(r.Versions.Fields[f])
 	}
 	for _, key := range content.AttributeKeys {
-		count(r.attributeStamp(key))
+		count(r.attributeVersion(key))
 	}
 	switch {
 	case named == 0:

@@ -77,7 +77,7 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 			t.Fatal(diff)
 		}
 		for i := range changes {
-			if got := one.Outcome(changes[i].Stamp(), changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
+			if got := one.Outcome(changes[i].Version(), changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
 				t.Fatalf("outcome of %s is %d, want %d", changes[i].EventID, got, wantOutcomes[changes[i].EventID])
 			}
 		}

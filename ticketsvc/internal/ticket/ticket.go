@@ -2,7 +2,7 @@
 // matches, what a list's order is, and what an event still means for its ticket.
 //
 // A ticket is a map of last-writer-wins registers, one for each top-level field and one for each attribute. What an event says of a
-// register stands until an event with a later [Stamp] says something else of it. The rules know of no machinery: a database keeps what
+// register stands until an event with a later [Version] says something else of it. The rules know of no machinery: a database keeps what
 // they make behind the interface [Store]. [Recording] and [PageBuilder] are what all stores do alike, [Recorder] is the front of a store.
 package ticket
 

@@ -89,7 +89,7 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	case row.Erased:
 		e.Event.Outcome = ticket.OutcomeErased
 	case t.record != nil:
-		e.Event.Outcome = t.record.Outcome(ticket.Stamp{Time: e.Event.OccurTime, EventID: e.Event.EventID}, e.Event.Content)
+		e.Event.Outcome = t.record.Outcome(ticket.Version{Time: e.Event.OccurTime, EventID: e.Event.EventID}, e.Event.Content)
 	}
 	if err == nil {
 		err = t.err

@@ -22,9 +22,9 @@ import (
 //	field
 func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 	keys := sortedKeys(r.Ticket.Attributes)
-	events := eventsOf(&r.Stamps, keys)
-	place := func(s ticket.Stamp) uint64 {
-		i, _ := slices.BinarySearchFunc(events, s, ticket.Stamp.Compare)
+	events := eventsOf(&r.Versions, keys)
+	place := func(v ticket.Version) uint64 {
+		i, _ := slices.BinarySearchFunc(events, v, ticket.Version.Compare)
 		return uint64(i)
 	}
 
@@ -34,27 +34,27 @@ func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 		b = appendMoment(b, event.Time)
 		b = protowire.AppendString(b, event.EventID)
 	}
-	if r.Stamps.ProviderUpdateTime.Set {
-		b = appendMoment(append(b, 1), r.Stamps.ProviderUpdateTime)
+	if r.Versions.ProviderUpdateTime.Set {
+		b = appendMoment(append(b, 1), r.Versions.ProviderUpdateTime)
 	} else {
 		b = append(b, 0)
 	}
 	named := 0
-	for _, stamp := range r.Stamps.Fields {
-		if stamp != (ticket.Stamp{}) {
+	for _, version := range r.Versions.Fields {
+		if version != (ticket.Version{}) {
 			named++
 		}
 	}
 	b = protowire.AppendVarint(b, uint64(named))
 	for f := range ticket.Fields() {
-		if stamp := r.Stamps.Fields[f]; stamp != (ticket.Stamp{}) {
+		if version := r.Versions.Fields[f]; version != (ticket.Version{}) {
 			b = protowire.AppendVarint(b, uint64(numbers[f]))
-			b = protowire.AppendVarint(b, place(stamp))
+			b = protowire.AppendVarint(b, place(version))
 		}
 	}
 	for _, key := range keys {
-		if stamp, ok := r.Stamps.Attributes[key]; ok {
-			b = protowire.AppendVarint(b, place(stamp)+1)
+		if version, ok := r.Versions.Attributes[key]; ok {
+			b = protowire.AppendVarint(b, place(version)+1)
 		} else {
 			b = append(b, 0)
 		}
@@ -68,22 +68,22 @@ const usualContent = 3072
 // stampsForm is the number of the form in which stamps are kept.
 const stampsForm = 1
 
-// eventsOf returns the distinct stamps of a record, in order.
-func eventsOf(stamps *ticket.Stamps, attributeKeys []string) []ticket.Stamp {
-	events := append(make([]ticket.Stamp, 0, 16), stamps.Latest)
+// eventsOf returns the distinct versions of a record, in order.
+func eventsOf(versions *ticket.Versions, attributeKeys []string) []ticket.Version {
+	events := append(make([]ticket.Version, 0, 16), versions.Latest)
 	// Neighbours mostly come from the same event: leaving out repeats at once makes the sorting short.
-	add := func(s ticket.Stamp) {
-		if s != events[len(events)-1] && s != (ticket.Stamp{}) {
-			events = append(events, s)
+	add := func(v ticket.Version) {
+		if v != events[len(events)-1] && v != (ticket.Version{}) {
+			events = append(events, v)
 		}
 	}
-	for _, stamp := range stamps.Fields {
-		add(stamp)
+	for _, version := range versions.Fields {
+		add(version)
 	}
 	for _, key := range attributeKeys {
-		add(stamps.Attributes[key])
+		add(versions.Attributes[key])
 	}
-	slices.SortFunc(events, ticket.Stamp.Compare)
+	slices.SortFunc(events, ticket.Version.Compare)
 	return slices.Compact(events)
 }
 
@@ -109,34 +109,34 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		return nil, ticket.ErrNewer
 	}
 	p := parser{rest: message(stamps[1:])}
-	events := make([]ticket.Stamp, p.count())
+	events := make([]ticket.Version, p.count())
 	for i := range events {
-		events[i] = ticket.Stamp{Time: p.moment(), EventID: p.text()}
+		events[i] = ticket.Version{Time: p.moment(), EventID: p.text()}
 	}
-	event := func(place uint64) ticket.Stamp {
+	event := func(place uint64) ticket.Version {
 		if place >= uint64(len(events)) {
 			p.fail(errMalformed)
-			return ticket.Stamp{}
+			return ticket.Version{}
 		}
 		return events[place]
 	}
-	r.Stamps.Latest = event(uint64(len(events)) - 1)
+	r.Versions.Latest = event(uint64(len(events)) - 1)
 	if p.number() != 0 {
-		r.Stamps.ProviderUpdateTime = p.moment()
+		r.Versions.ProviderUpdateTime = p.moment()
 	}
 	for range p.count() {
 		f := p.field()
-		r.Stamps.Fields[f] = event(p.number())
+		r.Versions.Fields[f] = event(p.number())
 	}
 	for _, key := range attributeKeys {
 		place := p.number()
 		if place == 0 {
 			continue
 		}
-		if r.Stamps.Attributes == nil {
-			r.Stamps.Attributes = make(map[string]ticket.Stamp, len(t.Attributes))
+		if r.Versions.Attributes == nil {
+			r.Versions.Attributes = make(map[string]ticket.Version, len(t.Attributes))
 		}
-		r.Stamps.Attributes[key] = event(place - 1)
+		r.Versions.Attributes[key] = event(place - 1)
 	}
 	return r, p.end()
 }
