@@ -87,8 +87,9 @@ func (TicketStatus) EnumDescriptor() ([]byte, []int) {
 
 // Ticket is a tenant's request, as far as the events that have come so far tell.
 //
-// Each field holds the value of the latest event that named it, by the time at which the event occurred at Allthings (then by event
-// id). The order in which events arrive makes no difference.
+// Each field holds the value of the latest event that named it. Events are ordered by the time at which they occurred at Allthings, then
+// by the event's own `updatedAt` (an event without one comes first), then by event id. The order in which events arrive makes no
+// difference.
 type Ticket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that Allthings gave the ticket.
@@ -154,17 +155,25 @@ type Ticket struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// When the status last changed, as the provider says. Unset while unknown.
 	LastStatusUpdateTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_status_update_time,json=lastStatusUpdateTime,proto3" json:"last_status_update_time,omitempty"`
-	// Every field of the provider that this message does not model, by the provider's name, each as its JSON text, exact to the byte.
+	// What the other fields can't hold, by the provider's name, each as its JSON text, exact to the byte.
 	//
-	// A field that an event cleared is there with the text `null`. Parts of the provider's `_embedded` object are there as
-	// `_embedded.<name>`. A modelled text that UTF-8 cannot hold (a lone surrogate) is there too, in full, under its provider's name,
-	// beside the modelled field that shows it with replacement characters. May hold personal data.
+	// These are: (1) every field that this message does not model. The text is `null` if an event cleared the field. (2) The parts of the
+	// provider's `_embedded` object, as `_embedded.<name>`. (3) The value of a modelled field that does not have the field's type. The
+	// modelled field is empty then. (4) The change of a list if the event reports only which elements were removed or added. The modelled
+	// field is empty then, and `complete` is false. (5) A modelled string that UTF-8 can't hold (a lone surrogate). The modelled field shows
+	// it with replacement characters.
+	//
+	// An attribute of the kinds 3 to 5 is under the modelled field's name at the provider, which is `createdBy` for created_by,
+	// `_embedded.property` for property_id and `_embedded.unit` for unit_name. A later event that names the modelled field removes or
+	// replaces the attribute. May hold personal data.
 	Attributes map[string]string `protobuf:"bytes,23,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How many events are recorded for this ticket, so it does not depend on their order.
 	Revision int64 `protobuf:"varint,24,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Whether the ticket's `ticket.created`, or a snapshot of the whole ticket, has come.
+	// Whether the value of every field is known.
 	//
-	// While false, fields that no event has named yet are empty here though they may not be at Allthings.
+	// True if the ticket's `ticket.created`, or a snapshot of the whole ticket, has come, and no list's latest event reports only which
+	// elements were removed or added. While false, a field can be empty here that is not empty at Allthings: one that no event has named
+	// yet, or a list whose change is in `attributes`. A later event with the whole list makes the list known again.
 	Complete      bool `protobuf:"varint,25,opt,name=complete,proto3" json:"complete,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -30,9 +30,11 @@ type EventMetadata struct {
 	//
 	// Required; at most 256 bytes.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// When the event occurred at Allthings. It decides which of two events' values stands.
+	// When the event occurred at Allthings. The later of two events decides a field's value.
 	//
-	// Required.
+	// Required. Of two events with an equal occur_time, the one with the later `ticket.update_time` is the later event; an event whose mask
+	// does not name update_time, or that clears it, comes first. If these are equal too, the event with the greater event_id, in byte order,
+	// is the later one.
 	OccurTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=occur_time,json=occurTime,proto3" json:"occur_time,omitempty"`
 	// When the gateway received the delivery that brought the event. Optional.
 	ReceiveTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
@@ -103,9 +105,15 @@ type TicketCreatedRequest struct {
 	// A named field that is empty in `ticket` was cleared; a field that is not named was absent, and its value is ignored.
 	// `attributes` names just those keys that are in `ticket.attributes`. Not allowed: `ticket_id`, `status` (follows
 	// `status_text`), `revision`, `complete`.
-	FieldMask     *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=field_mask,json=fieldMask,proto3" json:"field_mask,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FieldMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=field_mask,json=fieldMask,proto3" json:"field_mask,omitempty"`
+	// The fields of `field_mask` whose new value is not known, because the event reports only which elements were removed or added.
+	//
+	// The field's value in `ticket` is ignored, and the field is empty in the ticket until a later event names a full value. The change
+	// itself, exact, belongs in `ticket.attributes` under the provider's name. Allowed are repeated fields that `field_mask` names too;
+	// anything else is INVALID_ARGUMENT.
+	ElementChangeMask *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=element_change_mask,json=elementChangeMask,proto3" json:"element_change_mask,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *TicketCreatedRequest) Reset() {
@@ -155,6 +163,13 @@ func (x *TicketCreatedRequest) GetTicket() *Ticket {
 func (x *TicketCreatedRequest) GetFieldMask() *fieldmaskpb.FieldMask {
 	if x != nil {
 		return x.FieldMask
+	}
+	return nil
+}
+
+func (x *TicketCreatedRequest) GetElementChangeMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ElementChangeMask
 	}
 	return nil
 }
@@ -224,9 +239,11 @@ type TicketUpdatedRequest struct {
 	// The fields of `ticket` that the event named; as TicketCreatedRequest.field_mask.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Whether the event carried the whole ticket, not just the changes. The ticket is complete from then on.
-	FullSnapshot  bool `protobuf:"varint,4,opt,name=full_snapshot,json=fullSnapshot,proto3" json:"full_snapshot,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FullSnapshot bool `protobuf:"varint,4,opt,name=full_snapshot,json=fullSnapshot,proto3" json:"full_snapshot,omitempty"`
+	// The fields of `update_mask` whose new value is not known; as TicketCreatedRequest.element_change_mask.
+	ElementChangeMask *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=element_change_mask,json=elementChangeMask,proto3" json:"element_change_mask,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *TicketUpdatedRequest) Reset() {
@@ -285,6 +302,13 @@ func (x *TicketUpdatedRequest) GetFullSnapshot() bool {
 		return x.FullSnapshot
 	}
 	return false
+}
+
+func (x *TicketUpdatedRequest) GetElementChangeMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ElementChangeMask
+	}
+	return nil
 }
 
 // TicketUpdatedResponse is the response of TicketUpdated.
@@ -351,21 +375,23 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x129\n" +
 	"\n" +
 	"occur_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\toccurTime\x12=\n" +
-	"\freceive_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\"\xc0\x01\n" +
+	"\freceive_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\"\x8c\x02\n" +
 	"\x14TicketCreatedRequest\x128\n" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x129\n" +
 	"\n" +
-	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"Z\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\x12J\n" +
+	"\x13element_change_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"Z\n" +
 	"\x15TicketCreatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
-	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"\xe7\x01\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"\xb3\x02\n" +
 	"\x14TicketUpdatedRequest\x128\n" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x12;\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12#\n" +
-	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\"Z\n" +
+	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\x12J\n" +
+	"\x13element_change_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"Z\n" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
 	"\rticket_erased\x18\x02 \x01(\bR\fticketErased2\xee\x01\n" +
@@ -403,18 +429,20 @@ var file_allthings_ticket_v1_ticket_event_service_proto_depIdxs = []int32{
 	0,  // 2: allthings.ticket.v1.TicketCreatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
 	6,  // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
 	7,  // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
-	0,  // 5: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	6,  // 6: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	7,  // 7: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 8: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
-	3,  // 9: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
-	2,  // 10: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
-	4,  // 11: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	7,  // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	0,  // 6: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
+	6,  // 7: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	7,  // 8: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
+	7,  // 9: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	1,  // 10: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
+	3,  // 11: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
+	2,  // 12: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
+	4,  // 13: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_allthings_ticket_v1_ticket_event_service_proto_init() }
