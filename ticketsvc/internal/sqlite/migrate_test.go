@@ -1,8 +1,11 @@
 package sqlite_test
 
 import (
+	"compress/gzip"
 	"database/sql"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -162,6 +165,81 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestStore_fileWithVersionsOfForm1 has a file that the last version without update times in the order of events wrote. In it two events
+// are of the same time, and the one with the greater id is current, though the other one has the later update time.
+func TestStore_fileWithVersionsOfForm1(t *testing.T) {
+	t.Parallel()
+	packed, err := os.Open("testdata/versions-form-1.db.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = packed.Close() }()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := mustOpen(t, path)
+	t.Cleanup(func() { _ = store.Close() })
+
+	limit := ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes}
+	check := func(status string, complete bool, outcomes ...ticket.Outcome) {
+		t.Helper()
+		got, err := store.Get(t.Context(), "tie")
+		if err != nil || got.StatusText != status || got.Complete != complete || int(got.Revision) != len(outcomes) {
+			t.Errorf("Get = %+v, %v; want status %s, complete %v", got, err, status, complete)
+		}
+		// What the log makes of the ticket is what the ticket is.
+		before, err := store.TicketBefore(t.Context(), "tie", 100, limit)
+		if err != nil || before.StatusText != status || before.Complete != complete {
+			t.Errorf("TicketBefore = %+v, %v; want status %s, complete %v", before, err, status, complete)
+		}
+		events, _, err := store.ListEvents(t.Context(), "tie", 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listed []ticket.Outcome
+		for _, e := range events {
+			listed = append(listed, e.Outcome)
+		}
+		if diff := cmp.Diff(outcomes, listed); diff != "" {
+			t.Error(diff)
+		}
+	}
+	record := func(c ticket.Change) {
+		t.Helper()
+		if recorded, err := store.Record(t.Context(), []ticket.Change{c}); err != nil || recorded[0] != (ticket.Recorded{}) {
+			t.Fatalf("Record = %+v, %v", recorded, err)
+		}
+	}
+	const current, partly, superseded = ticket.OutcomeCurrent, ticket.OutcomePartlySuperseded, ticket.OutcomeSuperseded
+	check("waiting-for-customer", true, partly, current, superseded, current)
+	record(ticket.Change{EventID: "labels", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(5),
+		Named: tickettest.Named("labels"), ElementChanges: tickettest.Named("labels")})
+	check("waiting-for-customer", false, partly, current, superseded, current, current)
+	// It has the same time as the two, and an update time.
+	record(ticket.Change{EventID: "00", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
+		Named:  tickettest.Named("status_text", "update_time"),
+		Values: ticket.Ticket{StatusText: "waiting-for-external", UpdateTime: tickettest.At(1)}})
+	check("waiting-for-external", false, partly, superseded, superseded, current, current, current)
+
+	created := ticket.Change{EventID: "late", Name: ticket.Created, TicketID: "incomplete", OccurTime: tickettest.At(3)}
+	if got, err := store.Get(t.Context(), "incomplete"); err != nil || got.Complete {
+		t.Errorf("Get = %+v, %v", got, err)
+	}
+	record(created)
+	if got, err := store.Get(t.Context(), "incomplete"); err != nil || !got.Complete || got.Title != "early" {
+		t.Errorf("Get = %+v, %v; want it complete", got, err)
 	}
 }
 

@@ -14,15 +14,21 @@ const (
 	Erased EventName = "ticket.erased"
 )
 
-// Version orders events: by the time at which they occurred, then by id, so that two events never have the same.
+// Version orders events. Two events never have an equal version.
 type Version struct {
-	Time    Instant
-	EventID string
+	// Time is when the event occurred.
+	Time Instant
+	// UpdateTime is the ticket's update time as the event itself gives it. None where the event gives none, which comes before any other.
+	UpdateTime Instant
+	EventID    string
 }
 
 // Compare returns -1, 0 or 1 as v is earlier than, the same as or later than w. The zero version is earlier than that of any event.
 func (v Version) Compare(w Version) int {
-	return cmp.Or(v.Time.Compare(w.Time), cmp.Compare(v.EventID, w.EventID))
+	if byTime := v.Time.Compare(w.Time); byTime != 0 {
+		return byTime
+	}
+	return cmp.Or(v.UpdateTime.Compare(w.UpdateTime), cmp.Compare(v.EventID, w.EventID))
 }
 
 // Change is what an event says of its ticket.
@@ -38,13 +44,23 @@ type Change struct {
 	FullSnapshot bool
 	// Named are the fields that the event named.
 	Named FieldSet
-	// Values holds the values of the named fields, and the attributes that the event named. Its other fields are zero. A record that
-	// took the change shares its lists: they are not to be changed afterwards.
+	// ElementChanges are the named lists whose new value is not known, because the event reports only which elements were removed or added.
+	ElementChanges FieldSet
+	// VersionWithoutUpdateTime reports that an earlier version of this service recorded the event, which ordered events by time and id alone.
+	VersionWithoutUpdateTime bool
+	// Values holds the values of the named fields except those of ElementChanges, and the attributes that the event named. Its other fields
+	// are zero. A record that took the change shares its lists: they are not to be changed afterwards.
 	Values Ticket
 }
 
 // Version returns the event's place in the order of all events.
-func (c *Change) Version() Version { return Version{Time: c.OccurTime, EventID: c.EventID} }
+func (c *Change) Version() Version {
+	v := Version{Time: c.OccurTime, EventID: c.EventID}
+	if !c.VersionWithoutUpdateTime {
+		v.UpdateTime = c.Values.UpdateTime
+	}
+	return v
+}
 
 // size returns about how many bytes the change has: of texts that can be long, and of attributes.
 func (c *Change) size() int {
@@ -60,7 +76,8 @@ func (c *Change) size() int {
 
 // Content returns what the event named, without the values.
 func (c *Change) Content() Content {
-	return Content{Named: c.Named, AttributeKeys: sortedKeys(c.Values.Attributes)}
+	return Content{Named: c.Named, ElementChanges: c.ElementChanges, VersionHasUpdateTime: c.Version().UpdateTime.Set,
+		AttributeKeys: sortedKeys(c.Values.Attributes)}
 }
 
 // Only returns a ticket with nothing but the named fields of t. Lists are shared.
@@ -76,6 +93,10 @@ func (t *Ticket) Only(named FieldSet) Ticket {
 type Content struct {
 	// Named are the fields.
 	Named FieldSet
+	// ElementChanges are those of the fields whose new value is not known.
+	ElementChanges FieldSet
+	// VersionHasUpdateTime reports that the event's [Version] has an update time.
+	VersionHasUpdateTime bool
 	// AttributeKeys are the keys of the attributes, in order.
 	AttributeKeys []string
 }

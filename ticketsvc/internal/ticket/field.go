@@ -15,8 +15,9 @@ type Field uint8
 var fields = [...]struct {
 	// name is the field's in the contract.
 	name string
-	// provider is the field's name at Allthings, where it is one of the ticket's own.
-	provider string
+	// attribute is the key of the attribute that belongs to the field, and holds what the field can't: the field's name at Allthings. None
+	// for a field that is read from the event instead of from the ticket.
+	attribute string
 	// ref returns where a ticket holds the field.
 	ref func(*Ticket) any
 }{
@@ -27,9 +28,9 @@ var fields = [...]struct {
 	{"status_text", "status", func(t *Ticket) any { return &t.StatusText }},
 	{"category_id", "category", func(t *Ticket) any { return &t.CategoryID }},
 	{"assigned_to", "assignedTo", func(t *Ticket) any { return &t.AssignedTo }},
-	{"created_by", "", func(t *Ticket) any { return &t.CreatedBy }},
-	{"property_id", "", func(t *Ticket) any { return &t.PropertyID }},
-	{"unit_name", "", func(t *Ticket) any { return &t.UnitName }},
+	{"created_by", "createdBy", func(t *Ticket) any { return &t.CreatedBy }},
+	{"property_id", "_embedded.property", func(t *Ticket) any { return &t.PropertyID }},
+	{"unit_name", "_embedded.unit", func(t *Ticket) any { return &t.UnitName }},
 	{"channels", "channels", func(t *Ticket) any { return &t.Channels }},
 	{"labels", "labels", func(t *Ticket) any { return &t.Labels }},
 	{"tags", "tags", func(t *Ticket) any { return &t.Tags }},
@@ -50,9 +51,9 @@ const (
 )
 
 var (
-	fieldsByName     = index(func(f Field) string { return fields[f].name })
-	fieldsByProvider = index(func(f Field) string { return fields[f].provider })
-	updateTimeField  = fieldsByName[updateTimeName]
+	fieldsByName      = index(func(f Field) string { return fields[f].name })
+	fieldsByAttribute = index(func(f Field) string { return fields[f].attribute })
+	updateTimeField   = fieldsByName[updateTimeName]
 
 	// Those that filters look at, beside the update time.
 	titleField       = fieldsByName["title"]
@@ -97,6 +98,16 @@ func (f Field) String() string { return fields[f].name }
 // Ref returns a pointer to the field in t: a *string, *[]string, *[]CustomSetting, *int32 or *[Instant].
 func (f Field) Ref(t *Ticket) any { return fields[f].ref(t) }
 
+// IsList reports whether the field is a list.
+func (f Field) IsList() bool {
+	switch f.Ref(&Ticket{}).(type) {
+	case *[]string, *[]CustomSetting:
+		return true
+	default:
+		return false
+	}
+}
+
 // copy gives to the field's value in from. Lists are shared.
 func (f Field) copy(to, from *Ticket) {
 	switch target := f.Ref(to).(type) {
@@ -119,8 +130,14 @@ type FieldSet uint32
 // With returns the set with f in it.
 func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }
 
+// Without returns the set without f.
+func (s FieldSet) Without(f Field) FieldSet { return s &^ (1 << f) }
+
 // Has tells whether f is in the set.
 func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
+
+// Len returns how many fields are in the set.
+func (s FieldSet) Len() int { return bits.OnesCount32(uint32(s)) }
 
 // All returns the fields of the set, in the order of the contract.
 func (s FieldSet) All() iter.Seq[Field] {

@@ -42,18 +42,18 @@ func (r *Record) Page(events []Event, limit int) (page []Event, more bool) {
 		if r == nil {
 			e.Outcome = OutcomeErased
 		} else {
-			e.Outcome = r.Outcome(Version{Time: e.OccurTime, EventID: e.EventID}, e.Content)
+			e.Outcome = r.Outcome(e.EventID, e.Content)
 		}
 	}
 	return events, more
 }
 
-// Outcome returns what the event with this version, which named content, still means for the ticket. The event is one of the record's.
-func (r *Record) Outcome(version Version, content Content) Outcome {
+// Outcome returns what the event with this id, which named content, still means for the ticket. The event is one of the record's.
+func (r *Record) Outcome(eventID string, content Content) Outcome {
 	named, current := 0, 0
 	count := func(register Version) {
 		named++
-		if register == version {
+		if register.EventID == eventID {
 			current++
 		}
 	}

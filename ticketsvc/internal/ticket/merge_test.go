@@ -77,16 +77,17 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 			t.Fatal(diff)
 		}
 		for i := range changes {
-			if got := one.Outcome(changes[i].Version(), changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
+			if got := one.Outcome(changes[i].EventID, changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
 				t.Fatalf("outcome of %s is %d, want %d", changes[i].EventID, got, wantOutcomes[changes[i].EventID])
 			}
 		}
 	})
 }
 
-// provider holds the fields' names at the provider.
-var provider = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber",
+// attributes holds the keys of the attributes that belong to the fields.
+var attributes = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber",
 	"increment_id": "incrementID", "status_text": "status", "category_id": "category", "assigned_to": "assignedTo", "channels": "channels",
+	"created_by": "createdBy", "property_id": "_embedded.property", "unit_name": "_embedded.unit",
 	"labels": "labels", "tags": "tags", "files": "files", "custom_settings": "customSettings", "comment_count": "commentCount",
 	"create_time": "createdAt", "update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
 
@@ -97,6 +98,9 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 		if byTime := a.OccurTime.Compare(b.OccurTime); byTime != 0 {
 			return byTime
 		}
+		if byUpdateTime := a.Values.UpdateTime.Compare(b.Values.UpdateTime); byUpdateTime != 0 {
+			return byUpdateTime
+		}
 		if a.EventID < b.EventID {
 			return -1
 		}
@@ -104,12 +108,17 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 	})
 	want := ticket.Ticket{ID: changes[0].TicketID, Revision: int64(len(changes))}
 	owner := map[string]string{}
+	whole, notKnown := false, map[string]bool{}
 	for _, c := range changes {
-		want.Complete = want.Complete || c.Name == ticket.Created || c.FullSnapshot
+		whole = whole || c.Name == ticket.Created || c.FullSnapshot
 		for f := range c.Named.All() {
+			delete(notKnown, f.String())
+			if c.ElementChanges.Has(f) {
+				notKnown[f.String()] = true
+			}
 			reflect.ValueOf(f.Ref(&want)).Elem().Set(reflect.ValueOf(f.Ref(&c.Values)).Elem())
 			owner[f.String()] = c.EventID
-			if key := provider[f.String()]; key != "" {
+			if key := attributes[f.String()]; key != "" {
 				delete(want.Attributes, key)
 				owner["attributes."+key] = c.EventID
 			}
@@ -125,6 +134,7 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 	if len(want.Attributes) == 0 {
 		want.Attributes = nil
 	}
+	want.Complete = whole && len(notKnown) == 0
 	want.Status = map[string]ticket.Status{"closed": 4, "waiting-for-agent": 1}[want.StatusText]
 	latest := changes[len(changes)-1]
 	if !want.UpdateTime.Set || owner["update_time"] != latest.EventID && latest.OccurTime.Compare(want.UpdateTime) > 0 {
@@ -178,13 +188,33 @@ func TestNullIsAValueAndAbsentIsNot(t *testing.T) {
 	}
 }
 
-func TestOfEqualTimesTheLaterIDStands(t *testing.T) {
+func TestVersion_equalTimes(t *testing.T) {
 	t.Parallel()
-	a, b := update("a", 1, ticket.Ticket{Title: "a"}, "title"), update("b", 1, ticket.Ticket{Title: "b"}, "title")
-	for _, got := range []ticket.Ticket{apply(a, b), apply(b, a)} {
-		if got.Title != "b" {
-			t.Errorf("title %q, want b", got.Title)
-		}
+	titled := func(id string) ticket.Change { return update(id, 1, ticket.Ticket{Title: id}, "title") }
+	dated := func(id string, updated int64) ticket.Change {
+		return update(id, 1, ticket.Ticket{Title: id, UpdateTime: tickettest.At(updated)}, "title", "update_time")
+	}
+	recordedBefore := func(c ticket.Change) ticket.Change {
+		c.VersionWithoutUpdateTime = true
+		return c
+	}
+	for name, test := range map[string]struct{ earlier, later ticket.Change }{
+		"by id":                             {titled("a"), titled("b")},
+		"by update time, against the id":    {dated("b", 2), dated("a", 3)},
+		"no update time comes first":        {titled("b"), dated("a", -9)},
+		"a cleared update time is none":     {update("b", 1, ticket.Ticket{Title: "b"}, "title", "update_time"), dated("a", -9)},
+		"of equal update times by id":       {dated("a", 2), dated("b", 2)},
+		"recorded before: no update time":   {recordedBefore(dated("b", 3)), dated("a", 2)},
+		"both recorded before: by id again": {recordedBefore(dated("a", 3)), recordedBefore(dated("b", 2))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, got := range []ticket.Ticket{apply(test.earlier, test.later), apply(test.later, test.earlier)} {
+				if got.Title != test.later.EventID {
+					t.Errorf("title %q, want that of event %s", got.Title, test.later.EventID)
+				}
+			}
+		})
 	}
 }
 
@@ -233,6 +263,111 @@ func TestAnExactTextFallsWithItsField(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(test.want, apply(test.changes...).Attributes); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestRecord_Apply_attributeOfAField has values that can't be typed: the field is named and empty, and the attribute that belongs to it
+// has the value.
+func TestRecord_Apply_attributeOfAField(t *testing.T) {
+	t.Parallel()
+	for field, key := range attributes {
+		f, _ := ticket.ParseField(field)
+		event := func(id string, at int64, attribute string) ticket.Change {
+			c := update(id, at, ticket.Ticket{}, field)
+			if attribute != "" {
+				c.Values.Attributes = map[string]string{key: attribute}
+			}
+			return c
+		}
+		alone := func(id string, at int64) ticket.Change {
+			return update(id, at, ticket.Ticket{Attributes: map[string]string{key: "alone"}})
+		}
+		for name, test := range map[string]struct {
+			changes []ticket.Change
+			want    string
+		}{
+			"not typed":                       {[]ticket.Change{event("a", 1, "{}")}, "{}"},
+			"not typed, then typed":           {[]ticket.Change{event("a", 1, "{}"), event("b", 2, "")}, ""},
+			"typed, then not typed":           {[]ticket.Change{event("a", 1, ""), event("b", 2, "{}")}, "{}"},
+			"not typed, then not typed":       {[]ticket.Change{event("a", 1, "{}"), event("b", 2, "[]")}, "[]"},
+			"equal times, the typed later":    {[]ticket.Change{event("a", 1, "{}"), event("b", 1, "")}, ""},
+			"equal times, the typed earlier":  {[]ticket.Change{event("a", 1, ""), event("b", 1, "{}")}, "{}"},
+			"null":                            {[]ticket.Change{event("a", 1, "{}"), event("b", 2, "null")}, "null"},
+			"alone, without the field":        {[]ticket.Change{event("a", 1, ""), alone("b", 2)}, "alone"},
+			"alone, then typed":               {[]ticket.Change{alone("a", 1), event("b", 2, "")}, ""},
+			"not typed, then alone, typed":    {[]ticket.Change{event("a", 1, "{}"), alone("b", 2), event("c", 3, "")}, ""},
+			"alone between typed ones":        {[]ticket.Change{event("a", 1, ""), alone("b", 2), event("c", 1, "")}, "alone"},
+			"alone, then not typed, no trace": {[]ticket.Change{alone("a", 1), event("b", 2, "{}"), event("c", 3, "")}, ""},
+		} {
+			for _, changes := range orders(test.changes) {
+				got := apply(changes...)
+				if text, ok := got.Attributes[key]; text != test.want || ok != (test.want != "") {
+					t.Errorf("%s, %s: attribute %q, want %q", f, name, text, test.want)
+				}
+			}
+		}
+	}
+}
+
+// orders returns the changes in every order.
+func orders(changes []ticket.Change) [][]ticket.Change {
+	if len(changes) <= 1 {
+		return [][]ticket.Change{changes}
+	}
+	var all [][]ticket.Change
+	for i, first := range changes {
+		rest := slices.Concat(changes[:i], changes[i+1:])
+		for _, order := range orders(rest) {
+			all = append(all, append([]ticket.Change{first}, order...))
+		}
+	}
+	return all
+}
+
+func TestRecord_Apply_elementChanges(t *testing.T) {
+	t.Parallel()
+	created := update("created", 1, ticket.Ticket{Labels: []string{"a"}, Tags: []string{"x"}}, "labels", "tags")
+	created.Name = ticket.Created
+	known := []string{"c"}
+	elements := func(id string, at int64, fields ...string) ticket.Change {
+		c := update(id, at, ticket.Ticket{Attributes: map[string]string{}}, fields...)
+		c.ElementChanges = c.Named
+		for _, f := range fields {
+			c.Values.Attributes[f] = `{"added":["b"]}`
+		}
+		return c
+	}
+	full := func(id string, at int64) ticket.Change { return update(id, at, ticket.Ticket{Labels: known}, "labels") }
+	cleared := func(id string, at int64) ticket.Change { return update(id, at, ticket.Ticket{}, "labels") }
+	snapshot := update("s", 9, ticket.Ticket{Title: "x"}, "title")
+	snapshot.FullSnapshot = true
+	for name, test := range map[string]struct {
+		changes  []ticket.Change
+		labels   []string
+		complete bool
+		kept     bool
+	}{
+		"a change":                           {[]ticket.Change{created, elements("a", 2, "labels")}, nil, false, true},
+		"a later full value":                 {[]ticket.Change{created, elements("a", 2, "labels"), full("b", 3)}, known, true, false},
+		"a later empty value":                {[]ticket.Change{created, elements("a", 2, "labels"), cleared("b", 3)}, nil, true, false},
+		"an earlier full value":              {[]ticket.Change{created, elements("a", 3, "labels"), full("b", 2)}, nil, false, true},
+		"a change earlier than the creation": {[]ticket.Change{created, elements("a", 0, "labels")}, []string{"a"}, true, false},
+		"a later snapshot without the list":  {[]ticket.Change{created, elements("a", 2, "labels"), snapshot}, nil, false, true},
+		"two lists, and one is known again":  {[]ticket.Change{created, elements("a", 2, "labels", "tags"), full("b", 3)}, known, false, false},
+		"equal times, the full value later":  {[]ticket.Change{created, elements("a", 2, "labels"), full("b", 2)}, known, true, false},
+		"no creation":                        {[]ticket.Change{elements("a", 2, "labels"), full("b", 3)}, known, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, changes := range orders(test.changes) {
+				got := apply(changes...)
+				_, kept := got.Attributes["labels"]
+				if !slices.Equal(got.Labels, test.labels) || got.Complete != test.complete || kept != test.kept {
+					t.Errorf("labels %q, complete %v, attribute kept %v; want %q, %v, %v", got.Labels, got.Complete, kept, test.labels,
+						test.complete, test.kept)
+				}
 			}
 		})
 	}

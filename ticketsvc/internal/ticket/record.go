@@ -16,9 +16,13 @@ type Versions struct {
 	Latest Version
 	// Fields holds the version of each field: zero for one that no event has named.
 	Fields [fieldCount]Version
-	// Attributes holds the version of each attribute. That of a modelled field's exact text is here only when an event named the
-	// attribute later than any named the field: otherwise it is the field's.
+	// Attributes holds the version of each attribute. An attribute that belongs to a field is here only if its version is later than the
+	// field's: otherwise it has the field's version.
 	Attributes map[string]Version
+	// ElementChanges are the lists whose current value is not known, because their event reports only which elements were removed or added.
+	ElementChanges FieldSet
+	// Whole reports whether the ticket's creation, or a snapshot of the whole ticket, is recorded.
+	Whole bool
 	// ProviderUpdateTime is what the events say of update_time, which the ticket itself may show later.
 	ProviderUpdateTime Instant
 }
@@ -35,7 +39,7 @@ func NewRecord(ticketID string) *Record {
 func (r *Record) Apply(c *Change) {
 	version := c.Version()
 	r.Ticket.Revision++
-	r.Ticket.Complete = r.Ticket.Complete || c.Name == Created || c.FullSnapshot
+	r.Versions.Whole = r.Versions.Whole || c.Name == Created || c.FullSnapshot
 	if version.Compare(r.Versions.Latest) > 0 {
 		r.Versions.Latest = version
 	}
@@ -60,21 +64,39 @@ func (r *Record) applyField(f Field, c *Change, version Version) {
 		f.copy(&r.Ticket, &c.Values)
 	}
 	r.Versions.Fields[f] = version
-	r.dropOlderText(f, c, version)
+	if c.ElementChanges.Has(f) {
+		r.Versions.ElementChanges = r.Versions.ElementChanges.With(f)
+	} else {
+		r.Versions.ElementChanges = r.Versions.ElementChanges.Without(f)
+	}
+	r.settleAttribute(f)
 }
 
-// dropOlderText lets an attribute that holds a field's exact text fall with its field: an event that names the field without that
-// attribute says that there is no such text any more.
-func (r *Record) dropOlderText(f Field, c *Change, version Version) {
-	key := fields[f].provider
-	if key == "" || r.Versions.Attributes[key].Compare(version) > 0 {
+// SettleAttributes applies the rule of [Versions.Attributes] to a record from before some attributes belonged to their fields.
+func (r *Record) SettleAttributes() {
+	for f := range Field(fieldCount) {
+		if _, ok := r.Versions.Attributes[fields[f].attribute]; ok {
+			r.settleAttribute(f)
+		}
+	}
+}
+
+// settleAttribute compares a field with the attribute that belongs to it. An earlier attribute is removed: the event that named the field
+// without the attribute says that there is no such text any more.
+func (r *Record) settleAttribute(f Field) {
+	key := fields[f].attribute
+	if key == "" {
+		return
+	}
+	order := r.Versions.Attributes[key].Compare(r.Versions.Fields[f])
+	if order > 0 {
 		return
 	}
 	delete(r.Versions.Attributes, key)
 	if len(r.Versions.Attributes) == 0 {
 		r.Versions.Attributes = nil
 	}
-	if _, named := c.Values.Attributes[key]; named {
+	if order == 0 {
 		return
 	}
 	delete(r.Ticket.Attributes, key)
@@ -94,11 +116,10 @@ func (r *Record) setAttribute(key, text string, version Version) {
 	r.Versions.Attributes[key] = version
 }
 
-// attributeVersion returns the version of the attribute's register. An attribute that bears a modelled field's name at the provider belongs
-// to that field: it is as new as the later of both.
+// attributeVersion returns the version of the attribute's register. If the attribute belongs to a field, that is the later version of both.
 func (r *Record) attributeVersion(key string) Version {
 	version := r.Versions.Attributes[key]
-	if f, ok := fieldsByProvider[key]; ok && r.Versions.Fields[f].Compare(version) > 0 {
+	if f, ok := fieldsByAttribute[key]; ok && r.Versions.Fields[f].Compare(version) > 0 {
 		return r.Versions.Fields[f]
 	}
 	return version
@@ -107,6 +128,7 @@ func (r *Record) attributeVersion(key string) Version {
 // derive works out the fields that follow from others.
 func (r *Record) derive() {
 	r.Ticket.Status = ParseStatus(r.Ticket.StatusText)
+	r.Ticket.Complete = r.Versions.Whole && r.Versions.ElementChanges == 0
 	// The provider's date stands where the latest event named it. Otherwise something changed that the date does not know of.
 	update := r.Versions.ProviderUpdateTime
 	datedByLatest := update.Set && r.Versions.Fields[updateTimeField] == r.Versions.Latest

@@ -43,7 +43,8 @@ type Ticket struct {
 	Attributes map[string]string
 	// Revision is how many events are recorded for the ticket.
 	Revision int64
-	// Complete tells whether the ticket's creation, or a snapshot of the whole ticket, is recorded.
+	// Complete reports whether the value of every field is known: the ticket's creation, or a snapshot of the whole ticket, is recorded, and
+	// no list's latest event reports only which elements were removed or added.
 	Complete bool
 }
 

@@ -89,7 +89,7 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	case row.Erased:
 		e.Event.Outcome = ticket.OutcomeErased
 	case t.record != nil:
-		e.Event.Outcome = t.record.Outcome(ticket.Version{Time: e.Event.OccurTime, EventID: e.Event.EventID}, e.Event.Content)
+		e.Event.Outcome = t.record.Outcome(e.Event.EventID, e.Event.Content)
 	}
 	if err == nil {
 		err = t.err
@@ -114,5 +114,6 @@ func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Cha
 		return ticket.Change{}, err
 	}
 	return ticket.Change{EventID: e.EventID, Name: e.Name, TicketID: e.TicketID, OccurTime: e.OccurTime, ReceiveTime: e.ReceiveTime,
-		FullSnapshot: fullSnapshot, Named: e.Content.Named, Values: values}, nil
+		FullSnapshot: fullSnapshot, Named: e.Content.Named, ElementChanges: e.Content.ElementChanges,
+		VersionWithoutUpdateTime: !e.Content.VersionHasUpdateTime, Values: values}, nil
 }

@@ -10,16 +10,22 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// MarshalRecord returns a record as databases keep it: the ticket as a message of the contract, and the stamps in a form of their own.
-// Equal records have equal bytes.
+// MarshalRecord returns a record as databases keep it: the ticket as a message of the contract, and the versions in a form of their own,
+// which the databases' column calls stamps. Equal records have equal bytes.
 //
-// The stamps begin with the number of the form, 1. The rest are varints, and texts behind their lengths:
+// The versions begin with the number of the form, 2. The rest are varints, and strings after their lengths. A moment is seconds (zigzag)
+// and nanoseconds. An optional moment is 1 and a moment, or 0 for none.
 //
-//	number of events, then for each, in the order of stamps: seconds (zigzag), nanoseconds, event id; the last is the ticket's latest
-//	1 and seconds (zigzag) and nanoseconds of the provider's update time, or 0 for none
-//	number of fields, then for each, in the contract's order: its number in the contract, the place of its event
-//	for each of the ticket's attributes, in the order of the keys: the place of its event, counted from 1; 0 where it has the stamp of a
+//	number of events, then for each, in the order of versions: moment, optional moment of its update time, event id; the last is the
+//	ticket's latest
+//	optional moment of the provider's update time
+//	1 if the ticket's creation or a snapshot of it is recorded, or 0
+//	number of element changes, then for each, in the contract's order: the field's number in the contract
+//	number of fields, then for each, in the contract's order: its number in the contract, the index of its event
+//	for each of the ticket's attributes, in the order of the keys: the index of its event, counted from 1; 0 if it has the version of a
 //	field
+//
+// Form 1 had no update times of events, no element changes, and not whether the creation is recorded: the ticket was complete then.
 func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 	keys := sortedKeys(r.Ticket.Attributes)
 	events := eventsOf(&r.Versions, keys)
@@ -28,16 +34,18 @@ func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 		return uint64(i)
 	}
 
-	b := append(make([]byte, 0, 64+64*len(events)+len(keys)), stampsForm)
+	b := append(make([]byte, 0, 64+64*len(events)+len(keys)), versionsForm)
 	b = protowire.AppendVarint(b, uint64(len(events)))
 	for _, event := range events {
 		b = appendMoment(b, event.Time)
+		b = appendOptionalMoment(b, event.UpdateTime)
 		b = protowire.AppendString(b, event.EventID)
 	}
-	if r.Versions.ProviderUpdateTime.Set {
-		b = appendMoment(append(b, 1), r.Versions.ProviderUpdateTime)
-	} else {
-		b = append(b, 0)
+	b = appendOptionalMoment(b, r.Versions.ProviderUpdateTime)
+	b = protowire.AppendVarint(b, protowire.EncodeBool(r.Versions.Whole))
+	b = protowire.AppendVarint(b, uint64(r.Versions.ElementChanges.Len()))
+	for f := range r.Versions.ElementChanges.All() {
+		b = protowire.AppendVarint(b, uint64(numbers[f]))
 	}
 	named := 0
 	for _, version := range r.Versions.Fields {
@@ -65,8 +73,12 @@ func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 // usualContent is a size, in bytes, that most tickets do not exceed.
 const usualContent = 3072
 
-// stampsForm is the number of the form in which stamps are kept.
-const stampsForm = 1
+const (
+	// versionsForm is the number of the form in which versions are kept. Forms are numbered from 1 on.
+	versionsForm = 2
+	// firstVersionsForm is the form that is still read.
+	firstVersionsForm = 1
+)
 
 // eventsOf returns the distinct versions of a record, in order.
 func eventsOf(versions *ticket.Versions, attributeKeys []string) []ticket.Version {
@@ -92,6 +104,13 @@ func appendMoment(b []byte, i ticket.Instant) []byte {
 	return protowire.AppendVarint(b, uint64(i.Nanos))
 }
 
+func appendOptionalMoment(b []byte, i ticket.Instant) []byte {
+	if !i.Set {
+		return append(b, 0)
+	}
+	return appendMoment(append(b, 1), i)
+}
+
 // UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them; or it
 // is [ticket.ErrNewer], since a record that is written again without what is not known of it would lose that.
 func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
@@ -101,17 +120,21 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		return nil, err
 	}
 	r := &ticket.Record{Ticket: t}
-	// The forms are numbered from 1 on.
 	if len(stamps) == 0 || stamps[0] == 0 {
 		return nil, errMalformed
 	}
-	if values.skipped || stamps[0] != stampsForm {
+	form := stamps[0]
+	if values.skipped || form > versionsForm {
 		return nil, ticket.ErrNewer
 	}
 	p := parser{rest: message(stamps[1:])}
 	events := make([]ticket.Version, p.count())
 	for i := range events {
-		events[i] = ticket.Version{Time: p.moment(), EventID: p.text()}
+		events[i].Time = p.moment()
+		if form > firstVersionsForm {
+			events[i].UpdateTime = p.optionalMoment()
+		}
+		events[i].EventID = p.text()
 	}
 	event := func(place uint64) ticket.Version {
 		if place >= uint64(len(events)) {
@@ -121,8 +144,14 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		return events[place]
 	}
 	r.Versions.Latest = event(uint64(len(events)) - 1)
-	if p.number() != 0 {
-		r.Versions.ProviderUpdateTime = p.moment()
+	r.Versions.ProviderUpdateTime = p.optionalMoment()
+	if form == firstVersionsForm {
+		r.Versions.Whole = t.Complete
+	} else {
+		r.Versions.Whole = p.number() != 0
+		for range p.count() {
+			r.Versions.ElementChanges = r.Versions.ElementChanges.With(p.field())
+		}
 	}
 	for range p.count() {
 		f := p.field()
@@ -137,6 +166,9 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 			r.Versions.Attributes = make(map[string]ticket.Version, len(t.Attributes))
 		}
 		r.Versions.Attributes[key] = event(place - 1)
+	}
+	if form == firstVersionsForm {
+		r.SettleAttributes()
 	}
 	return r, p.end()
 }
@@ -170,16 +202,32 @@ func MarshalValues(c *ticket.Change) []byte {
 	return appendTicket(make([]byte, 0, 256), &c.Values, sortedKeys(c.Values.Attributes))
 }
 
-// MarshalContent returns what an event named, as databases keep it: the number of fields, for each its number in the contract, then
-// the attributes' keys, each behind its length.
+// Beside the numbers of fields, a content has numbers that no field can have, since protobuf reserves them. A reader that does not know one
+// of them skips it as it skips a field that it does not know.
+const (
+	// versionHasUpdateTime is there if the event's version has an update time. Earlier versions of the service do not write it.
+	versionHasUpdateTime protowire.Number = 19000
+	// elementChange is added to the number of each field that is an element change.
+	elementChange protowire.Number = 19000
+)
+
+// MarshalContent returns what an event named, as databases keep it: how many numbers follow, the numbers in the contract of the fields, of
+// the element changes with [elementChange] added, and [versionHasUpdateTime]; then the attributes' keys, each after its length.
 func MarshalContent(c ticket.Content) []byte {
-	numbersOf := make([]byte, 0, 32)
-	count := uint64(0)
-	for f := range c.Named.All() {
-		numbersOf = protowire.AppendVarint(numbersOf, uint64(numbers[f]))
+	count := c.Named.Len() + c.ElementChanges.Len()
+	if c.VersionHasUpdateTime {
 		count++
 	}
-	b := append(protowire.AppendVarint(make([]byte, 0, 64), count), numbersOf...)
+	b := protowire.AppendVarint(make([]byte, 0, 64), uint64(count))
+	for f := range c.Named.All() {
+		b = protowire.AppendVarint(b, uint64(numbers[f]))
+	}
+	for f := range c.ElementChanges.All() {
+		b = protowire.AppendVarint(b, uint64(elementChange+numbers[f]))
+	}
+	if c.VersionHasUpdateTime {
+		b = protowire.AppendVarint(b, uint64(versionHasUpdateTime))
+	}
 	for _, key := range c.AttributeKeys {
 		b = protowire.AppendString(b, key)
 	}
@@ -193,8 +241,13 @@ func UnmarshalContent(b []byte) (ticket.Content, error) {
 	p := parser{rest: message(b)}
 	newer := false
 	for range p.count() {
-		if f, known := fieldOf(p.number()); known {
+		number := p.number()
+		if f, known := fieldOf(number); known {
 			c.Named = c.Named.With(f)
+		} else if f, known := fieldOf(number - uint64(elementChange)); known {
+			c.ElementChanges = c.ElementChanges.With(f)
+		} else if number == uint64(versionHasUpdateTime) {
+			c.VersionHasUpdateTime = true
 		} else {
 			newer = true
 		}
@@ -264,6 +317,13 @@ func (p *parser) moment() ticket.Instant {
 		p.fail(errMalformed)
 	}
 	return i
+}
+
+func (p *parser) optionalMoment() ticket.Instant {
+	if p.number() == 0 {
+		return ticket.Instant{}
+	}
+	return p.moment()
 }
 
 func (p *parser) end() error {

@@ -2,6 +2,7 @@ package tickettest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -27,14 +28,21 @@ func Named(names ...string) ticket.FieldSet {
 	return set
 }
 
+var (
+	titleField, _      = ticket.ParseField("title")
+	labelsField, _     = ticket.ParseField("labels")
+	updateTimeField, _ = ticket.ParseField("update_time")
+)
+
 // texts are values of fields: none, plain ones, and one that needs care.
 var texts = []string{"", "a", "b", "closed", "waiting-for-agent", "\x00 é🥶\u2028"}
 
-// attributeKeys hold plain ones, and names of modelled fields at the provider.
-var attributeKeys = []string{"sortHash", "_embedded.unit", "title", "status", "labels", "commentCount"}
+// attributeKeys hold plain ones, and keys that belong to a modelled field.
+var attributeKeys = []string{"sortHash", "_embedded.group", "_embedded.unit", "createdBy", "title", "status", "labels", "commentCount"}
 
-// Changes draws events of one ticket: few times, so that many are equal; fields set, cleared and absent; attributes, also those that
-// bear the name of a modelled field; creations and snapshots. No two have the same id.
+// Changes draws events of one ticket: few times and few update times, so that many are equal; fields set, cleared, absent, and not typed,
+// so that only the attribute has the value; element changes of lists; attributes alone, also those that belong to a modelled field;
+// creations and snapshots. No two have the same id.
 func Changes(t *rapid.T, ticketID string) []ticket.Change {
 	changes := make([]ticket.Change, rapid.IntRange(1, 7).Draw(t, "events"))
 	for i := range changes {
@@ -46,15 +54,23 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 			ReceiveTime: At(10),
 		}
 		c.FullSnapshot = c.Name == ticket.Updated && rapid.Bool().Draw(t, "snapshot")
-		// Half of the fields each: a bit mask is one draw where one for each field would be twenty.
+		// A bit mask is one draw where one for each field would be twenty. Small numbers are more likely, and the update time has a high bit.
 		mask := rapid.Uint32().Draw(t, "fields")
+		if rapid.Bool().Draw(t, "with an update time") {
+			mask |= 1 << updateTimeField
+		}
 		value := rapid.SampledFrom(texts)
+		changed := rapid.Uint32().Draw(t, "element changes")
 		for f := range ticket.Fields() {
 			if mask&(1<<f) == 0 {
 				continue
 			}
 			c.Named = c.Named.With(f)
-			setValue(&c.Values, f, value.Draw(t, f.String()))
+			if f.IsList() && changed&(1<<f) != 0 {
+				c.ElementChanges = c.ElementChanges.With(f)
+			} else {
+				setValue(&c.Values, f, value.Draw(t, f.String()))
+			}
 		}
 		for _, key := range attributeKeys {
 			if rapid.IntRange(0, 2).Draw(t, key) == 0 {
@@ -67,6 +83,22 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 		changes[i] = c
 	}
 	return changes
+}
+
+// varied gives most changes one of few update times, and some of them a title that is not typed, or an element change of the labels.
+func varied(random *rand.Rand, c *ticket.Change) {
+	if random.IntN(3) > 0 {
+		c.Named = c.Named.With(updateTimeField)
+		c.Values.UpdateTime = At(int64(random.IntN(3)))
+	}
+	switch random.IntN(4) {
+	case 0:
+		c.Named = c.Named.With(titleField)
+		c.Values.Title, c.Values.Attributes = "", map[string]string{"title": "[" + c.EventID + "]"}
+	case 1:
+		c.Named, c.ElementChanges = c.Named.With(labelsField), c.ElementChanges.With(labelsField)
+		c.Values.Labels, c.Values.Attributes = nil, map[string]string{"labels": `{"added":["` + c.EventID + `"]}`}
+	}
 }
 
 // setValue sets a field of any type to a value that text stands for: the empty text for none.

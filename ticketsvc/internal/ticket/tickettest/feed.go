@@ -230,7 +230,7 @@ func testTicketBefore(t *testing.T, place Place) {
 	places := map[string][]int64{}
 	ids := []string{"a", "b\x00", "c"}
 	for i := range 60 {
-		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(20)), fmt.Sprint(i))
+		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(10)), fmt.Sprint(i))
 		switch random.IntN(4) {
 		case 0:
 			c.Named, c.Values = Named("labels", "status_text"), ticket.Ticket{Labels: []string{"x", ""}, StatusText: "closed"}
@@ -239,6 +239,7 @@ func testTicketBefore(t *testing.T, place Place) {
 		case 2:
 			c.Name = ticket.Created
 		}
+		varied(random, &c)
 		mustRecord(t, store, c)
 		changes[c.TicketID] = append(changes[c.TicketID], c)
 		places[c.TicketID] = append(places[c.TicketID], int64(i+1))

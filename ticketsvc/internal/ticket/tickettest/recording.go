@@ -49,6 +49,7 @@ func testOrder(t *testing.T, place Place) {
 			c.Named = c.Named.With(ticket.Field(i % 6))
 			c.Values.Attributes = map[string]string{"sortHash": fmt.Sprint(i)}
 		}
+		varied(random, &c)
 		changes = append(changes, c)
 	}
 	var want ticket.Ticket

@@ -154,5 +154,3 @@ func testNewer(t *testing.T, place Place) {
 		t.Errorf("WalkTickets = %+v, %v", page, err)
 	}
 }
-
-var titleField, _ = ticket.ParseField("title")
