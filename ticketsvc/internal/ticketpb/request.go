@@ -10,19 +10,25 @@ import (
 // ToCreated returns the change that a request says. The error is a [*ticket.InvalidError]. The change shares the request's lists and
 // maps.
 func ToCreated(request *ticketv1.TicketCreatedRequest) (ticket.Change, error) {
-	return toChange(ticket.Created, request.GetEvent(), request.GetTicket(), request.GetFieldMask(), "field_mask")
+	return toChange(ticket.Created, request, request.GetFieldMask(), "field_mask")
 }
 
 // ToUpdated is as [ToCreated].
 func ToUpdated(request *ticketv1.TicketUpdatedRequest) (ticket.Change, error) {
-	change, err := toChange(ticket.Updated, request.GetEvent(), request.GetTicket(), request.GetUpdateMask(), "update_mask")
+	change, err := toChange(ticket.Updated, request, request.GetUpdateMask(), "update_mask")
 	change.FullSnapshot = request.GetFullSnapshot()
 	return change, err
 }
 
-func toChange(name ticket.EventName, event *ticketv1.EventMetadata, message *ticketv1.Ticket, mask *fieldmaskpb.FieldMask,
-	maskName string,
-) (ticket.Change, error) {
+// eventRequest is what the requests for both kinds of events have in common.
+type eventRequest interface {
+	GetEvent() *ticketv1.EventMetadata
+	GetTicket() *ticketv1.Ticket
+	GetElementChangeMask() *fieldmaskpb.FieldMask
+}
+
+func toChange(name ticket.EventName, request eventRequest, mask *fieldmaskpb.FieldMask, maskName string) (ticket.Change, error) {
+	event, message := request.GetEvent(), request.GetTicket()
 	var violations ticket.Violations
 	violations.CheckID("event.event_id", event.GetEventId())
 	violations.CheckID("ticket.ticket_id", message.GetTicketId())
@@ -50,8 +56,16 @@ func toChange(name ticket.EventName, event *ticketv1.EventMetadata, message *tic
 			violations.Add(maskName, "must name nothing but fields of Ticket that events can set")
 		}
 	}
+	for _, path := range request.GetElementChangeMask().GetPaths() {
+		field, ok := ticket.ParseField(path)
+		if !ok || !field.IsList() || !change.Named.Has(field) {
+			violations.Add("element_change_mask", "must name nothing but repeated fields that "+maskName+" names too")
+			continue
+		}
+		change.ElementChanges = change.ElementChanges.With(field)
+	}
 	values := toTicket(message)
-	change.Values = values.Only(change.Named)
+	change.Values = values.Only(change.Named &^ change.ElementChanges)
 	if attributesNamed && len(message.GetAttributes()) > 0 {
 		change.Values.Attributes = message.GetAttributes()
 	}

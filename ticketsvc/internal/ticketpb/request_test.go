@@ -64,6 +64,34 @@ func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
 	}
 }
 
+func TestToUpdated_elementChanges(t *testing.T) {
+	t.Parallel()
+	settings := []*ticketv1.CustomSetting{{Key: "ignored"}}
+	request := &ticketv1.TicketUpdatedRequest{
+		Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1)},
+		Ticket: &ticketv1.Ticket{TicketId: "t", Labels: []string{"ignored"}, CustomSettings: settings, Tags: []string{"x"},
+			Attributes: map[string]string{"labels": `{"added":["a"]}`}},
+		UpdateMask:        &fieldmaskpb.FieldMask{Paths: []string{"labels", "custom_settings", "tags", "attributes"}},
+		ElementChangeMask: &fieldmaskpb.FieldMask{Paths: []string{"labels", "custom_settings", "labels"}},
+	}
+	got, err := ticketpb.ToUpdated(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
+		Named: tickettest.Named("labels", "custom_settings", "tags"), ElementChanges: tickettest.Named("labels", "custom_settings"),
+		Values: ticket.Ticket{Tags: []string{"x"}, Attributes: map[string]string{"labels": `{"added":["a"]}`}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	created, err := ticketpb.ToCreated(&ticketv1.TicketCreatedRequest{Event: request.Event, Ticket: request.Ticket,
+		FieldMask: request.UpdateMask, ElementChangeMask: request.ElementChangeMask})
+	want.Name = ticket.Created
+	if diff := cmp.Diff(want, created); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
 func TestRequestsThatCanNeverSucceed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -97,6 +125,19 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 		"completeness in the mask": {func(r *ticketv1.TicketCreatedRequest) {
 			r.FieldMask.Paths = []string{"complete"}
 		}, []string{"field_mask"}},
+		"an element change of a field that is no list": {func(r *ticketv1.TicketCreatedRequest) {
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"title"}}
+		}, []string{"element_change_mask"}},
+		"an element change of a list that is not named": {func(r *ticketv1.TicketCreatedRequest) {
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"labels"}}
+		}, []string{"element_change_mask"}},
+		"an element change of attributes": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"attributes"}
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"attributes"}}
+		}, []string{"element_change_mask"}},
+		"an element change of an unknown field": {func(r *ticketv1.TicketCreatedRequest) {
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"", "ticket.labels"}}
+		}, []string{"element_change_mask"}},
 		"an unknown field": {func(r *ticketv1.TicketCreatedRequest) {
 			r.FieldMask.Paths = []string{"ticket.title"}
 		}, []string{"field_mask"}},
