@@ -248,7 +248,10 @@ func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
 	})
 }
 
-var titleField, _ = ticket.ParseField("title")
+var (
+	titleField, _  = ticket.ParseField("title")
+	labelsField, _ = ticket.ParseField("labels")
+)
 
 func TestStopping(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,10 +117,17 @@ func (m *memory) matching(filter ticket.Filter) map[string]ticket.Ticket {
 	found := map[string]ticket.Ticket{}
 	for id, r := range m.records {
 		if filter.Matches(&r.Ticket) {
-			found[id] = r.Ticket
+			found[id] = shown(r)
 		}
 	}
 	return found
+}
+
+// shown returns the ticket of a record that may go on to change: it shares no map with it.
+func shown(r *ticket.Record) ticket.Ticket {
+	t := r.Ticket
+	t.Attributes = maps.Clone(t.Attributes)
+	return t
 }
 
 func (m *memory) length() int64 {
@@ -189,8 +197,8 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 	for place := int(after) + 1; place <= len(m.changes) && len(entries) < limit.Items; place++ {
 		e := ticket.Entry{Event: m.event(place), Mark: m.mark(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
-			shown := record.Ticket
-			e.Ticket, e.Bytes = &shown, len(shown.Title)+len(shown.StatusText)
+			t := shown(record)
+			e.Ticket, e.Bytes = &t, len(t.Title)+len(t.StatusText)
 		}
 		if bytes += e.Bytes; len(entries) > 0 && bytes > limit.Bytes {
 			break
@@ -212,7 +220,7 @@ func (m *memory) WalkTickets(ctx context.Context, filter ticket.Filter, after st
 	var all []ticket.Ticket
 	for id, r := range m.records {
 		if id > after {
-			all = append(all, r.Ticket)
+			all = append(all, shown(r))
 		}
 	}
 	slices.SortFunc(all, func(a, b ticket.Ticket) int { return cmp.Compare(a.ID, b.ID) })

@@ -69,6 +69,14 @@ func drawChange(t *rapid.T, number int) ticket.Change {
 			*field = tickettest.At(rapid.Int64Range(1, 4).Draw(t, "update time"))
 		}
 	}
+	switch rapid.IntRange(0, 7).Draw(t, "not typed") {
+	case 0:
+		c.Named = c.Named.With(titleField)
+		c.Values.Title, c.Values.Attributes = "", map[string]string{"title": "{}"}
+	case 1:
+		c.Named, c.ElementChanges = c.Named.With(labelsField), c.ElementChanges.With(labelsField)
+		c.Values.Attributes = map[string]string{"labels": `{"added":["a"]}`}
+	}
 	return c
 }
 
