@@ -70,10 +70,11 @@ func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 	return appendTicket(make([]byte, 0, usualContent), &r.Ticket, keys), b
 }
 
-// usualContent is a size, in bytes, that most tickets do not exceed.
-const usualContent = 3072
-
 const (
+	// usualContent is a size, in bytes, that most tickets do not exceed.
+	usualContent = 3072
+	// usualEvents is how many events the values of most tickets come from, at most.
+	usualEvents = 10
 	// versionsForm is the number of the form in which versions are kept. Forms are numbered from 1 on.
 	versionsForm = 2
 	// firstVersionsForm is the form that is still read.
@@ -82,7 +83,7 @@ const (
 
 // eventsOf returns the distinct versions of a record, in order.
 func eventsOf(versions *ticket.Versions, attributeKeys []string) []ticket.Version {
-	events := append(make([]ticket.Version, 0, 16), versions.Latest)
+	events := append(make([]ticket.Version, 0, usualEvents), versions.Latest)
 	// Neighbours mostly come from the same event: leaving out repeats at once makes the sorting short.
 	add := func(v ticket.Version) {
 		if v != events[len(events)-1] && v != (ticket.Version{}) {
@@ -128,13 +129,14 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		return nil, ticket.ErrNewer
 	}
 	p := parser{rest: message(stamps[1:])}
-	events := make([]ticket.Version, p.count())
-	for i := range events {
-		events[i].Time = p.moment()
+	events := make([]ticket.Version, 0, usualEvents)
+	for range p.count() {
+		version := ticket.Version{Time: p.moment()}
 		if form > firstVersionsForm {
-			events[i].UpdateTime = p.optionalMoment()
+			version.UpdateTime = p.optionalMoment()
 		}
-		events[i].EventID = p.text()
+		version.EventID = p.text()
+		events = append(events, version)
 	}
 	event := func(place uint64) ticket.Version {
 		if place >= uint64(len(events)) {
