@@ -238,6 +238,41 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 	}
 }
 
+// TestTicketUpdated_elementChange has a list of which only what was added is known, until a later event has all of it.
+func TestTicketUpdated_elementChange(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, mustServe(t, mustOpenStore(t)), "Connect")
+	ctx := t.Context()
+	if _, err := c.TicketCreated(ctx, created("e1", "t1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	mask := func(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
+	change := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2", OccurTime: at(2)},
+		Ticket:     &ticketv1.Ticket{TicketId: "t1", Attributes: map[string]string{"labels": `{"added":["c"]}`}},
+		UpdateMask: mask("labels", "attributes"), ElementChangeMask: mask("tags")}
+	if _, err := c.TicketUpdated(ctx, change); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("an element change of a field that is not named: %v, want INVALID_ARGUMENT", err)
+	}
+	change.ElementChangeMask = mask("labels")
+	full := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e3", OccurTime: at(3)},
+		Ticket: &ticketv1.Ticket{TicketId: "t1", Labels: []string{"a", "b", "c"}}, UpdateMask: mask("labels")}
+	want := proto.CloneOf(created("e1", "t1", 1).GetTicket())
+	want.Status, want.Revision, want.Complete, want.UpdateTime = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, 2, false, at(2)
+	want.Labels, want.Attributes["labels"] = nil, `{"added":["c"]}`
+	for _, update := range []*ticketv1.TicketUpdatedRequest{change, full} {
+		if _, err := c.TicketUpdated(ctx, update); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, want, got.GetTicket())
+		want.Revision, want.Complete, want.UpdateTime, want.Labels = 3, true, at(3), full.GetTicket().GetLabels()
+		delete(want.Attributes, "labels")
+	}
+}
+
 func expect(t *testing.T, want, got proto.Message) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
