@@ -7,6 +7,7 @@
 package reload
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -28,6 +29,9 @@ const (
 	maxBytes = 1 << 20
 )
 
+// byteOrderMark is what some editors put before UTF-8. It is never a part of a secret or a certificate.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 var (
 	errTooLarge   = fmt.Errorf("it has more than %d bytes", maxBytes)
 	errNotRegular = errors.New("it is no regular file, and such are read at the start alone")
@@ -45,8 +49,9 @@ type Files struct {
 	unreadable string
 }
 
-// Load reads files for the first time and hands their contents, in the order of paths, to take, which returns an error for people when
-// it can't use them; it must hold no secret, since it goes to the log when the files are read again. setting is what the log calls them.
+// Load reads files for the first time and hands their contents, without a byte order mark and in the order of paths, to take. That returns
+// an error for people when it can't use them, which must hold no secret, since it goes to the log when the files are read again. setting is
+// what the log calls them.
 //
 // The error is take's, or says why a file can't be read, without its path: that can be a secret which was put into the wrong setting.
 func Load(setting string, paths []string, take func(contents [][]byte) error) (*Files, error) {
@@ -158,7 +163,7 @@ func readFile(path string, mayRead func(os.FileMode) bool) (content []byte, err 
 	if err == nil && len(content) > maxBytes {
 		err = errTooLarge
 	}
-	return content, err
+	return bytes.TrimPrefix(content, byteOrderMark), err
 }
 
 // digest tells contents apart, without keeping what they hold.

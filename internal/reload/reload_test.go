@@ -193,6 +193,17 @@ func TestWhatCannotBeUsedChangesNothingAndIsSaidOnce(t *testing.T) {
 	})
 }
 
+// Some editors put a byte order mark before what they save, which is a part of no secret and no certificate.
+func TestLoad_withoutAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	watch(t, "\xef\xbb\xbf1", "2\xef\xbb\xbf", func(t *testing.T, w *watched) {
+		w.expect(t, "1|2\xef\xbb\xbf")
+		w.write(t, "b", "\xef\xbb\xbf3")
+		pass(5 * look)
+		w.expect(t, "1|2\xef\xbb\xbf", "1|3")
+	})
+}
+
 func TestLoadSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
