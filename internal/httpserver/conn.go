@@ -18,6 +18,7 @@ const (
 // listener accepts connections of which it knows how long they are stuck.
 type listener struct {
 	net.Listener
+	acceptErrors acceptErrors
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
@@ -27,6 +28,7 @@ type listener struct {
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
+		l.acceptErrors.note(err)
 		return nil, err
 	}
 	c := &conn{Conn: accepted, listener: l}

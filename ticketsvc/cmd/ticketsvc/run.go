@@ -57,7 +57,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	}
 	stopWatching := reload.Start(ctx, c.files, log)
 	defer stopWatching()
+	adminServer.LogAcceptErrors(log)
 	adminServer.Start(fail)
+	server.LogAcceptErrors(log)
 	server.Start(fail)
 	scheme := "http://"
 	if c.security.TLS != nil {

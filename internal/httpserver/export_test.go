@@ -1,0 +1,8 @@
+package httpserver
+
+import "net"
+
+// WrapListener puts wrap between the server and its listener.
+func (s *Server) WrapListener(wrap func(net.Listener) net.Listener) {
+	s.listener.Listener = wrap(s.listener.Listener)
+}
