@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"regexp"
 	"strings"
 
@@ -168,27 +167,4 @@ func (l Log) New(p Program, w io.Writer) *slog.Logger {
 		handler = slog.NewJSONHandler(w, options)
 	}
 	return slog.New(handler).With("program", p.Name)
-}
-
-// Secrets returns the secrets that a setting and its file form give together: values, and the non-empty lines of file when that is not
-// empty. Whitespace around them is dropped. An error doesn't hold any of them.
-func Secrets(values []string, file string) ([]string, error) {
-	if file != "" {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			// Without the path, which can be the secret itself, put into the wrong setting.
-			if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
-				err = pathErr.Err
-			}
-			return nil, err
-		}
-		values = append(values[:len(values):len(values)], strings.Split(string(content), "\n")...)
-	}
-	secrets := make([]string, 0, len(values))
-	for _, value := range values {
-		if secret := strings.TrimSpace(value); secret != "" {
-			secrets = append(secrets, secret)
-		}
-	}
-	return secrets, nil
 }

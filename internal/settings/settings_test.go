@@ -3,8 +3,6 @@ package settings_test
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -166,23 +164,5 @@ func TestHelpListsEverySettingWithItsVariableAndDefault(t *testing.T) {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %q:\n%s", want, help)
 		}
-	}
-}
-
-func TestSecrets(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "secrets")
-	if err := os.WriteFile(file, []byte("two\n\n three \r\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := settings.Secrets([]string{"one", " "}, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"one", "two", "three"}, got); diff != "" {
-		t.Error(diff)
-	}
-	if _, err := settings.Secrets(nil, file+"-missing"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
 	}
 }

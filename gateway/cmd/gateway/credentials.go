@@ -3,9 +3,13 @@ package main
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
@@ -13,6 +17,70 @@ import (
 
 // noteProblem notes what is wrong with a setting.
 type noteProblem func(flag, format string, values ...any)
+
+// maxSecrets bounds the work that a wrong signature causes, since each secret is tried.
+const maxSecrets = 64
+
+var errNoSecret = errors.New(
+	"holds no secret: set it to the webhook's shared secret, or name a file that holds it, one a line, with --webhook-secret-file")
+
+// readSecrets makes what --webhook-secret and --webhook-secret-file give together the secrets that count.
+func (c *config) readSecrets(problem noteProblem) {
+	c.verifier = &signature.Verifier{}
+	fixed, err := parseSecrets(c.WebhookSecret, c.WebhookSecretMinLength)
+	if err == nil && c.WebhookSecretFile == "" {
+		err = setSecrets(c.verifier, fixed)
+	}
+	if err != nil {
+		problem("webhook-secret", "%w", err)
+		return
+	}
+	if c.WebhookSecretFile == "" {
+		return
+	}
+	files, err := reload.Load("--webhook-secret-file", []string{c.WebhookSecretFile}, func(contents [][]byte) error {
+		secrets, err := parseSecrets(strings.Split(string(contents[0]), "\n"), c.WebhookSecretMinLength)
+		if err != nil {
+			return err
+		}
+		return setSecrets(c.verifier, slices.Concat(fixed, secrets))
+	})
+	if err != nil {
+		problem("webhook-secret-file", "%w", err)
+		return
+	}
+	c.files = append(c.files, files)
+}
+
+// parseSecrets returns the secrets among entries, without the whitespace around them. The error holds none of them.
+func parseSecrets(entries []string, minLength int) ([]string, error) {
+	var secrets []string
+	for i, entry := range entries {
+		secret := strings.TrimSpace(entry)
+		switch {
+		case secret == "":
+			continue
+		case strings.Contains(secret, "\x00"):
+			return nil, fmt.Errorf("entry %d holds a NUL byte: save the file as UTF-8, with one secret a line", i+1)
+		case len(secret) < minLength:
+			return nil, fmt.Errorf("entry %d has %d bytes: use a secret of at least %d, made at random, or lower --webhook-secret-min-length",
+				i+1, len(secret), minLength)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+func setSecrets(verifier *signature.Verifier, secrets []string) error {
+	switch {
+	case len(secrets) == 0:
+		return errNoSecret
+	case len(secrets) > maxSecrets:
+		return fmt.Errorf("there are %d secrets: keep at most %d, those that senders use", len(secrets), maxSecrets)
+	}
+	verifier.Set(secrets)
+	return nil
+}
 
 // readToken makes what --ticketsvc-token or --ticketsvc-token-file holds the token that ticketsvc is shown.
 func (c *config) readToken(problem noteProblem) {

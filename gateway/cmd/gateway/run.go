@@ -13,7 +13,6 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
-	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
@@ -84,7 +83,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	}()
 	stopWatching := reload.Start(ctx, c.files, log)
 	defer stopWatching()
+	adminServer.LogAcceptErrors(log)
 	adminServer.Start(fail)
+	door.LogAcceptErrors(log)
 	door.Start(fail)
 	if c.token.Token() != "" && isReadable(c.ticketsvcURL) {
 		log.Warn("the token and all events cross the network to ticketsvc in cleartext: serve it over TLS, and set --ticketsvc-url to https://")
@@ -127,7 +128,7 @@ func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, erro
 
 // newDoor returns the server of the public address.
 func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
-	return webhook.NewServer(webhook.NewHandler(in, signature.NewVerifier(c.secrets), webhook.Options{
+	return webhook.NewServer(webhook.NewHandler(in, c.verifier, webhook.Options{
 		Path:                  c.WebhookPath,
 		SignatureHeader:       c.SignatureHeader,
 		TimestampTolerance:    c.TimestampTolerance,

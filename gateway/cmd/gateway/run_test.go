@@ -3,15 +3,22 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,11 +30,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
+const testSecret = "a-secret-of-the-tests"
+
 // env returns a LookupEnv over pairs NAME=value, with settings that work and clash with nobody's before them.
 func env(t *testing.T, pairs ...string) func(string) (string, bool) {
 	t.Helper()
 	values := map[string]string{
-		"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0", "GATEWAY_WEBHOOK_SECRET": "secret",
+		"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0", "GATEWAY_WEBHOOK_SECRET": testSecret,
 		"GATEWAY_DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "gateway.db"), "GATEWAY_TICKETSVC_URL": "http://127.0.0.1:1",
 	}
 	for _, pair := range pairs {
@@ -44,8 +53,13 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
-	if err := os.WriteFile(in("file"), nil, 0o600); err != nil {
-		t.Fatal(err)
+	for name, content := range map[string]string{
+		"file": "", "short": "\n" + testSecret + "\nhush\n", "large": strings.Repeat("hush", 1<<18) + "\n",
+		"utf16": "\xff\xfeh\x00u\x00s\x00h\x00-\x00h\x00u\x00s\x00h\x00-\x00h\x00u\x00s\x00h\x00",
+	} {
+		if err := os.WriteFile(in(name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,6 +114,18 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			[]string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "use letters"}},
 		"a tolerance of nothing": {"GATEWAY_TIMESTAMP_TOLERANCE=0s",
 			[]string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use more than 0"}},
+		"a secret that is short": {"GATEWAY_WEBHOOK_SECRET=" + testSecret + ",hush-hush-hush1",
+			[]string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "entry 2 has 15 bytes", "at least 16", "--webhook-secret-min-length"}},
+		"a secret file with a short secret": {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("short"),
+			[]string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "entry 3 has 4 bytes", "--webhook-secret-min-length"}},
+		"a secret file in UTF-16": {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("utf16"),
+			[]string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "UTF-8"}},
+		"a secret file that is something else": {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("large"),
+			[]string{"--webhook-secret-file / GATEWAY_WEBHOOK_SECRET_FILE", "more than 1048576 bytes"}},
+		"more secrets than anybody has": {"GATEWAY_WEBHOOK_SECRET=" + strings.Repeat("hush-hush-hush-hush,", 65),
+			[]string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "at most 64"}},
+		"no least length of secrets": {"GATEWAY_WEBHOOK_SECRET_MIN_LENGTH=0",
+			[]string{"--webhook-secret-min-length / GATEWAY_WEBHOOK_SECRET_MIN_LENGTH", "use 1 to"}},
 		"a tolerance that is no duration": {"GATEWAY_TIMESTAMP_TOLERANCE=2", []string{"--timestamp-tolerance", "--help"}},
 		"a body of nothing":               {"GATEWAY_MAX_BODY_BYTES=0", []string{"--max-body-bytes / GATEWAY_MAX_BODY_BYTES", "use 1 to"}},
 		"an unknown word":                 {"GATEWAY_UNSIGNED=ignore", []string{"--unsigned", "acknowledge", "reject"}},
@@ -163,7 +189,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	}
 	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token",
 		"ticketsvc-token-file", "ticketsvc-ca-file", "webhook-secret", "webhook-secret-file", "timestamp-tolerance", "max-body-bytes", "unsigned",
-		"unexpected", "signature-header"} {
+		"unexpected", "signature-header", "webhook-secret-min-length"} {
 		variable := "$GATEWAY_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 		if !strings.Contains(stdout.String(), "--"+setting) || !strings.Contains(stdout.String(), variable) {
 			t.Errorf("help lacks --%s or %s", setting, variable)
@@ -171,43 +197,172 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	}
 }
 
+// post sends a body that is signed with secret, with a time or without, and returns the status.
+func post(t *testing.T, url, secret, header, body string, time string) int {
+	t.Helper()
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set(header, hex.EncodeToString(mac.Sum(nil)))
+	if time != "" {
+		request.Header.Set(header+"-timestamp", time)
+	}
+	request.Close = true
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+const created = `{"event":{"id":"e1","name":"ticket.created","createdDate":"2026-03-02T07:15:30.123Z","data":{"id":"t1"}}}`
+
+// TestRun_secretsAreReadAgain rotates a secret without a restart: first both count, then the new one alone. A file that can't be used
+// changes nothing.
+func TestRun_secretsAreReadAgain(t *testing.T) {
+	const oldSecret, newSecret = "the-old-secret-of-the-tests", "the-new-secret-of-the-tests"
+	file := filepath.Join(t.TempDir(), "secrets")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\xef\xbb\xbf" + oldSecret + "\r\n")
+	g := start(t, env(t, "GATEWAY_WEBHOOK_SECRET_FILE="+file))
+	want := func(secret string, want int) {
+		t.Helper()
+		if got := post(t, g.url, secret, "x-allthings-signature", created, strconv.FormatInt(time.Now().UnixMilli(), 10)); got != want {
+			t.Errorf("status %d, want %d", got, want)
+		}
+	}
+	readAgain := func(line string) {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		g.readUntil(t, regexp.MustCompile(line+`.*setting=--webhook-secret-file`))
+	}
+	want(oldSecret, 200)
+	want(newSecret, 401)
+	want(testSecret, 200) // What --webhook-secret holds counts as well.
+	write(newSecret + "\n" + oldSecret)
+	readAgain("files were read again")
+	want(oldSecret, 200)
+	want(newSecret, 200)
+	write(newSecret)
+	readAgain("files were read again")
+	want(oldSecret, 401)
+	want(newSecret, 200)
+	want(testSecret, 200)
+	for _, bad := range []string{"hush", newSecret + "\nhush", "h\x00u\x00s\x00h\x00"} {
+		write(bad)
+		readAgain("files can't be taken over: what was read before stays")
+		want(newSecret, 200)
+	}
+	if log := g.stop(t); strings.Contains(log, newSecret) || strings.Contains(log, "hush") {
+		t.Errorf("the log holds a secret:\n%s", log)
+	}
+}
+
+func TestOptions_check_shortSecretsWhereTheyAreAllowed(t *testing.T) {
+	t.Parallel()
+	mustCheck(t, "GATEWAY_WEBHOOK_SECRET=hush", "GATEWAY_WEBHOOK_SECRET_MIN_LENGTH=4")
+}
+
+// mustCheck returns the settings that pairs NAME=value make.
+func mustCheck(t *testing.T, pairs ...string) config {
+	t.Helper()
+	program := settings.Program{Name: "gateway", EnvPrefix: "GATEWAY", LookupEnv: env(t, pairs...)}
+	var line commandLine
+	_, err := program.Parse(&line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := line.Serve.check(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// running is a gateway that runs.
+type running struct {
+	url    string
+	cancel context.CancelFunc
+	code   chan int
+
+	mu      sync.Mutex
+	changed sync.Cond
+	log     []byte
+	read    int
+}
+
+// start runs a gateway until it is ready.
+func start(t *testing.T, lookup func(string) (string, bool)) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	g := &running{cancel: cancel, code: make(chan int, 1)}
+	g.changed.L = &g.mu
+	go func() { g.code <- run(ctx, nil, lookup, io.Discard, g) }()
+	g.url = g.readUntil(t, regexp.MustCompile(`gateway is ready.*webhook=(http://127\.0\.0\.1:\d+/webhook)`))
+	return g
+}
+
+// Write takes a line of the log.
+func (g *running) Write(line []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.log = append(g.log, line...)
+	g.changed.Broadcast()
+	return len(line), nil
+}
+
+// readUntil waits until something in the log matches that was not read before, and returns the last group of the match.
+func (g *running) readUntil(t *testing.T, pattern *regexp.Regexp) string {
+	t.Helper()
+	expired := false
+	timer := time.AfterFunc(20*time.Second, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		expired = true
+		g.changed.Broadcast()
+	})
+	defer timer.Stop()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		if match := pattern.FindSubmatchIndex(g.log[g.read:]); match != nil {
+			found := g.log[g.read+match[len(match)-2] : g.read+match[len(match)-1]]
+			g.read += match[1]
+			return string(found)
+		}
+		if expired {
+			t.Fatalf("the log lacks %v after:\n%s", pattern, g.log)
+		}
+		g.changed.Wait()
+	}
+}
+
+// stop ends the gateway, and returns all of its log.
+func (g *running) stop(t *testing.T) string {
+	t.Helper()
+	g.cancel()
+	if code := <-g.code; code != settings.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	return string(g.log)
+}
+
 // A gateway whose context ends stops by itself, with status 0, and lets go of its database and addresses.
 func TestItStopsCleanly(t *testing.T) {
 	t.Parallel()
 	lookup := env(t)
 	for range 2 {
-		ctx, cancel := context.WithCancel(t.Context())
-		output, stderr := io.Pipe()
-		code := make(chan int, 1)
-		go func() {
-			code <- run(ctx, nil, lookup, io.Discard, stderr)
-			_ = stderr.Close()
-		}()
-		log := readUntil(t, output, regexp.MustCompile(`gateway is ready.*webhook=http://127\.0\.0\.1:\d+/webhook`))
-		go func() { _, _ = io.Copy(io.Discard, output) }()
-		cancel()
-		select {
-		case got := <-code:
-			if got != settings.ExitOK {
-				t.Errorf("exit code %d; log:\n%s", got, log)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatal("it did not stop")
-		}
+		start(t, lookup).stop(t)
 	}
-}
-
-// readUntil reads until what was read matches.
-func readUntil(t *testing.T, r io.Reader, pattern *regexp.Regexp) string {
-	t.Helper()
-	var read bytes.Buffer
-	buffer := make([]byte, 4096)
-	for !pattern.Match(read.Bytes()) {
-		n, err := r.Read(buffer)
-		read.Write(buffer[:n])
-		if err != nil {
-			t.Fatalf("%v after:\n%s", err, read.String())
-		}
-	}
-	return read.String()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
@@ -18,7 +19,7 @@ const description = `Receives Allthings' webhooks, verifies and keeps them, answ
 
 It refuses to start without the webhook's shared secret. To try it out on this machine:
 
-  GATEWAY_WEBHOOK_SECRET=development gateway
+  GATEWAY_WEBHOOK_SECRET=for-development-only gateway
 
 Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
 process can be read by others.`
@@ -40,8 +41,9 @@ type options struct {
 	TicketsvcTokenFile string `name:"ticketsvc-token-file" placeholder:"FILE" help:"File with that token, instead of --ticketsvc-token. It is read again when it changes, and on SIGHUP."`
 	TicketsvcCAFile    string `name:"ticketsvc-ca-file" placeholder:"FILE" help:"PEM file with the authorities that vouch for ticketsvc's certificate, instead of the system's. Read at the start."`
 
-	WebhookSecret     []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
-	WebhookSecretFile string   `placeholder:"FILE" help:"File with the shared secrets, one a line; with --webhook-secret as well, all count."`
+	WebhookSecret          []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. As a flag for development only."`
+	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one a line; with --webhook-secret as well, all count. It is read again when it changes, and on SIGHUP."`
+	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Length of the shortest secret that is accepted. Lower it only for a secret that the sender made and that can't be changed."`
 
 	SignatureHeader    string        `default:"x-allthings-signature" placeholder:"NAME" help:"Header that holds the signature; its time is in the header of this name with -timestamp behind it."`
 	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions."`
@@ -62,7 +64,8 @@ type config struct {
 	options
 	database     databaseurl.URL
 	ticketsvcURL *url.URL
-	secrets      []string
+	// verifier knows the webhook's secrets.
+	verifier *signature.Verifier
 	// token holds none when none is set.
 	token *credentials.Outgoing
 	// authorities are nil when the system's count.
@@ -80,11 +83,7 @@ func (o options) check(program settings.Program) (config, error) {
 	}
 
 	var err error
-	if c.secrets, err = settings.Secrets(c.WebhookSecret, c.WebhookSecretFile); err != nil {
-		problem("webhook-secret-file", "can't be read (%w): name a file that can be read, with one secret a line", err)
-	} else if len(c.secrets) == 0 {
-		problem("webhook-secret", "is not set: set it to the webhook's shared secret, or name a file that holds it with --webhook-secret-file")
-	}
+	c.readSecrets(problem)
 	if c.database, err = databaseurl.Parse(c.DatabaseURL); err != nil {
 		problem("database-url", "%w", err)
 	}
@@ -121,6 +120,7 @@ func (o options) check(program settings.Program) (config, error) {
 		{"max-body-bytes", c.MaxBodyBytes, 4 << 20},
 		{"forward-concurrency", int64(c.ForwardConcurrency), 1024},
 		{"max-attempts", int64(c.MaxAttempts), 1000},
+		{"webhook-secret-min-length", int64(c.WebhookSecretMinLength), 4096},
 	} {
 		if limit.value < 1 || limit.value > limit.most {
 			problem(limit.flag, "%d is out of range: use 1 to %d", limit.value, limit.most)

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,47 +26,67 @@ var ErrInvalid = errors.New("invalid signature")
 // ErrStale says that the time beside a signature is missing, can't be read, or is too far from now.
 var ErrStale = errors.New("signature timestamp is missing, not in milliseconds, or too far from now")
 
-// Verifier checks signatures against one or more secrets, more than one while they are rotated. It is safe for concurrent use.
+// Signature is what a signature header claims.
+type Signature [sha256.Size]byte
+
+// Parse reads values, those of the signature header: one signature, which is 64 hex digits of either case, with or without "sha256="
+// before them. The error is [ErrInvalid]: a header of another form is wrong for every body.
+func Parse(values []string) (Signature, error) {
+	var s Signature
+	if len(values) != 1 {
+		return s, ErrInvalid
+	}
+	digits := strings.TrimPrefix(values[0], "sha256=")
+	if len(digits) != hex.EncodedLen(len(s)) {
+		return s, ErrInvalid
+	}
+	if _, err := hex.Decode(s[:], []byte(digits)); err != nil {
+		return s, ErrInvalid
+	}
+	return s, nil
+}
+
+// Verifier checks signatures against one or more secrets, more than one while they are rotated. The zero value accepts none. It is safe for
+// concurrent use.
 type Verifier struct {
 	// keyed holds, for each secret, hashes that the secret is already worked into.
-	keyed []*sync.Pool
+	keyed atomic.Pointer[[]*sync.Pool]
 }
 
 // NewVerifier returns a verifier that accepts a signature made with any of the secrets.
 func NewVerifier(secrets []string) *Verifier {
 	v := &Verifier{}
-	for _, secret := range secrets {
-		v.keyed = append(v.keyed, &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret)) }})
-	}
+	v.Set(secrets)
 	return v
 }
 
-// Verify returns nil when header, the values of the signature header, is one signature of body, and [ErrInvalid] otherwise. A
-// signature is 64 hex digits of either case, with or without "sha256=" before them.
+// Set replaces the secrets, all at once: each call of Verify sees either the old or the new ones.
+func (v *Verifier) Set(secrets []string) {
+	keyed := make([]*sync.Pool, 0, len(secrets))
+	for _, secret := range secrets {
+		keyed = append(keyed, &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret)) }})
+	}
+	v.keyed.Store(&keyed)
+}
+
+// Verify returns nil when claimed is the signature of body, and [ErrInvalid] otherwise.
 //
-// The time it takes tells nothing about the secrets: each is tried, and compared in constant time.
-func (v *Verifier) Verify(header []string, body []byte) error {
-	if len(header) != 1 {
-		return ErrInvalid
-	}
-	digits := strings.TrimPrefix(header[0], "sha256=")
-	var claimed [sha256.Size]byte
-	if len(digits) != hex.EncodedLen(len(claimed)) {
-		return ErrInvalid
-	}
-	if _, err := hex.Decode(claimed[:], []byte(digits)); err != nil {
+// The time that it takes says nothing about the secrets: each is tried, and compared in constant time.
+func (v *Verifier) Verify(claimed Signature, body []byte) error {
+	keyed := v.keyed.Load()
+	if keyed == nil {
 		return ErrInvalid
 	}
 	valid := false
-	for _, keyed := range v.keyed {
-		mac := keyed.Get().(hash.Hash)
+	for _, pool := range *keyed {
+		mac := pool.Get().(hash.Hash)
 		mac.Reset()
 		_, _ = mac.Write(body)
 		var sum [sha256.Size]byte
 		if hmac.Equal(mac.Sum(sum[:0]), claimed[:]) {
 			valid = true
 		}
-		keyed.Put(mac)
+		pool.Put(mac)
 	}
 	if !valid {
 		return ErrInvalid

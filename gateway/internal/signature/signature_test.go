@@ -22,12 +22,21 @@ func mac(secret, body string) []byte {
 
 func sign(secret, body string) string { return hex.EncodeToString(mac(secret, body)) }
 
+// verify does what a server does with the values of a signature header.
+func verify(v *signature.Verifier, header []string, body string) error {
+	claimed, err := signature.Parse(header)
+	if err != nil {
+		return err
+	}
+	return v.Verify(claimed, []byte(body))
+}
+
 // RFC 4231, test case 2.
 func TestVerifyAgreesWithThePublishedTestVector(t *testing.T) {
 	t.Parallel()
 	v := signature.NewVerifier([]string{"Jefe"})
-	if err := v.Verify([]string{"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
-		[]byte("what do ya want for nothing?")); err != nil {
+	const published = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+	if err := verify(v, []string{published}, "what do ya want for nothing?"); err != nil {
 		t.Error(err)
 	}
 }
@@ -67,7 +76,7 @@ func TestVerify(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := v.Verify(test.header, []byte(test.body))
+			err := verify(v, test.header, test.body)
 			if (err == nil) != test.valid || (err != nil && !errors.Is(err, signature.ErrInvalid)) {
 				t.Errorf("Verify = %v, want valid = %v", err, test.valid)
 			}
@@ -77,8 +86,44 @@ func TestVerify(t *testing.T) {
 
 func TestAVerifierWithoutSecretsAcceptsNothing(t *testing.T) {
 	t.Parallel()
-	if err := signature.NewVerifier(nil).Verify([]string{sign("", "body")}, []byte("body")); err == nil {
-		t.Error("accepted")
+	for name, v := range map[string]*signature.Verifier{"made without": signature.NewVerifier(nil), "the zero value": {}} {
+		if err := verify(v, []string{sign("", "body")}, "body"); !errors.Is(err, signature.ErrInvalid) {
+			t.Errorf("%s: Verify = %v", name, err)
+		}
+	}
+}
+
+// Which forms of a header are wrong for every body is known before a body is read.
+func TestParse_impossible(t *testing.T) {
+	t.Parallel()
+	digits := sign("secret", "body")
+	for name, header := range map[string][]string{
+		"none": nil, "empty": {""}, "a digit": {"0"}, "63 digits": {digits[1:]}, "65 digits": {digits + "0"}, "a blank": {digits[:63] + " "},
+		"another scheme": {"sha1=" + digits[:40]}, "sha512": {"sha512=" + digits + digits}, "a prefix in capitals": {"SHA256=" + digits},
+		"two headers": {digits, digits}, "a comma list": {digits + "," + digits}, "key and value": {"t=1,v1=" + digits},
+	} {
+		if claimed, err := signature.Parse(header); !errors.Is(err, signature.ErrInvalid) {
+			t.Errorf("%s: Parse = %x, %v", name, claimed, err)
+		}
+	}
+}
+
+func TestVerifier_Set(t *testing.T) {
+	t.Parallel()
+	const body = "body"
+	v := signature.NewVerifier([]string{"old"})
+	v.Set([]string{"old", "new"})
+	for _, secret := range []string{"old", "new"} {
+		if err := verify(v, []string{sign(secret, body)}, body); err != nil {
+			t.Errorf("while rotating, the %s secret: %v", secret, err)
+		}
+	}
+	v.Set([]string{"new"})
+	if err := verify(v, []string{sign("old", body)}, body); !errors.Is(err, signature.ErrInvalid) {
+		t.Errorf("after rotating, the old secret: %v", err)
+	}
+	if err := verify(v, []string{sign("new", body)}, body); err != nil {
+		t.Errorf("after rotating, the new secret: %v", err)
 	}
 }
 
@@ -125,7 +170,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("sha256=", []byte(nil))
 	f.Fuzz(func(t *testing.T, header string, body []byte) {
 		v := signature.NewVerifier([]string{"secret"})
-		valid := v.Verify([]string{header}, body) == nil
+		valid := verify(v, []string{header}, string(body)) == nil
 		if want := strings.ToLower(strings.TrimPrefix(header, "sha256=")) == sign("secret", string(body)); valid != want {
 			t.Errorf("Verify = %v, want %v", valid, want)
 		}

@@ -117,7 +117,8 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.release()
-	if err := h.verifier.Verify(r.Header[h.signatureHeader], body.bytes); err != nil {
+	claimed, err := signature.Parse(r.Header[h.signatureHeader])
+	if err != nil || h.verifier.Verify(claimed, body.bytes) != nil {
 		if count, ok := h.wronglySigned.Allow(h.options.Now()); ok {
 			h.options.Log.Warn("deliveries with a wrong signature are refused; is the secret the one that Allthings has?", "count", count)
 		}
