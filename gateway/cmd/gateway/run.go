@@ -90,6 +90,10 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	if c.token.Token() != "" && isReadable(c.ticketsvcURL) {
 		log.Warn("the token and all events cross the network to ticketsvc in cleartext: serve it over TLS, and set --ticketsvc-url to https://")
 	}
+	if c.TimestampTolerance == 0 {
+		log.Warn("the time of signatures is not checked: only de-duplication by event id protects from repeated deliveries",
+			"fix", "set --timestamp-tolerance if the sender sends a time")
+	}
 	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
 		"database", c.database.Name, "ticketsvc", c.ticketsvcURL.Redacted())
 
@@ -130,14 +134,14 @@ func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, erro
 func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 	return webhook.NewServer(webhook.NewHandler(in, c.verifier, webhook.Options{
 		Path:                  c.WebhookPath,
-		SignatureHeader:       c.SignatureHeader,
+		SignatureHeaders:      c.SignatureHeader,
 		TimestampTolerance:    c.TimestampTolerance,
 		MaxBodyBytes:          c.MaxBodyBytes,
 		RejectUnsigned:        c.Unsigned == "reject",
 		AcknowledgeUnexpected: c.Unexpected == "acknowledge",
 		Now:                   time.Now,
 		Log:                   log,
-	}), log)
+	}), c.IdleTimeout, log)
 }
 
 func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwarder {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -112,8 +113,12 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		"a path that is none": {"GATEWAY_WEBHOOK_PATH=webhook", []string{"--webhook-path / GATEWAY_WEBHOOK_PATH", "begins with /"}},
 		"a header name that is none": {"GATEWAY_SIGNATURE_HEADER=x signature",
 			[]string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "use letters"}},
-		"a tolerance of nothing": {"GATEWAY_TIMESTAMP_TOLERANCE=0s",
-			[]string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use more than 0"}},
+		"an empty header name among others": {"GATEWAY_SIGNATURE_HEADER=signature,,other",
+			[]string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "use letters"}},
+		"no header name": {"GATEWAY_SIGNATURE_HEADER=", []string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "name the header"}},
+		"a negative tolerance": {"GATEWAY_TIMESTAMP_TOLERANCE=-1ms",
+			[]string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use 0, which switches the check off"}},
+		"no idle timeout": {"GATEWAY_IDLE_TIMEOUT=0s", []string{"--idle-timeout / GATEWAY_IDLE_TIMEOUT", "use more than 0"}},
 		"a secret that is short": {"GATEWAY_WEBHOOK_SECRET=" + testSecret + ",hush-hush-hush1",
 			[]string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "entry 2 has 15 bytes", "at least 16", "--webhook-secret-min-length"}},
 		"a secret file with a short secret": {"GATEWAY_WEBHOOK_SECRET_FILE=" + in("short"),
@@ -189,7 +194,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	}
 	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token",
 		"ticketsvc-token-file", "ticketsvc-ca-file", "webhook-secret", "webhook-secret-file", "timestamp-tolerance", "max-body-bytes", "unsigned",
-		"unexpected", "signature-header", "webhook-secret-min-length"} {
+		"unexpected", "signature-header", "webhook-secret-min-length", "idle-timeout"} {
 		variable := "$GATEWAY_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 		if !strings.Contains(stdout.String(), "--"+setting) || !strings.Contains(stdout.String(), variable) {
 			t.Errorf("help lacks --%s or %s", setting, variable)
@@ -266,6 +271,29 @@ func TestRun_secretsAreReadAgain(t *testing.T) {
 	}
 	if log := g.stop(t); strings.Contains(log, newSecret) || strings.Contains(log, "hush") {
 		t.Errorf("the log holds a secret:\n%s", log)
+	}
+}
+
+// TestRun_withoutTimestamps takes what GitHub's form of signing makes, and says at the start which protection is left.
+func TestRun_withoutTimestamps(t *testing.T) {
+	t.Parallel()
+	g := start(t, env(t, "GATEWAY_TIMESTAMP_TOLERANCE=0", "GATEWAY_SIGNATURE_HEADER=x-hub-signature-256, signature"))
+	for _, header := range []string{"x-hub-signature-256", "signature"} {
+		if got := post(t, g.url, testSecret, header, created, ""); got != 200 {
+			t.Errorf("%s: status %d, want 200", header, got)
+		}
+	}
+	if log := g.stop(t); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "only de-duplication by event id protects") {
+		t.Errorf("the log does not say what protection is left:\n%s", log)
+	}
+}
+
+func TestOptions_check_idleTimeout(t *testing.T) {
+	t.Parallel()
+	for pair, want := range map[string]time.Duration{"": 620 * time.Second, "GATEWAY_IDLE_TIMEOUT=30s": 30 * time.Second} {
+		if got := newDoor(nil, mustCheck(t, pair), slog.New(slog.DiscardHandler)).IdleTimeout; got != want {
+			t.Errorf("connections stay open for %v, want %v", got, want)
+		}
 	}
 }
 

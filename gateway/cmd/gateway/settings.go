@@ -45,11 +45,13 @@ type options struct {
 	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one a line; with --webhook-secret as well, all count. It is read again when it changes, and on SIGHUP."`
 	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Length of the shortest secret that is accepted. Lower it only for a secret that the sender made and that can't be changed."`
 
-	SignatureHeader    string        `default:"x-allthings-signature" placeholder:"NAME" help:"Header that holds the signature; its time is in the header of this name with -timestamp behind it."`
-	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions."`
+	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header that holds the signature; its time is in the header of this name with -timestamp after it. Of several names, the first that a request has counts."`
+	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions. 0 is for senders that send no time: then only de-duplication by event id protects from repeated deliveries."`
 	MaxBodyBytes       int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
 	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
 	Unexpected         string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+
+	IdleTimeout time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the load balancer in front keeps its connections (often 600 s): otherwise that sends requests on connections which are being closed, and answers 502."`
 
 	ForwardConcurrency int           `default:"512" placeholder:"N" help:"How many calls of ticketsvc are in flight at the most."`
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
@@ -102,13 +104,21 @@ func (o options) check(program settings.Program) (config, error) {
 	if !strings.HasPrefix(c.WebhookPath, "/") || strings.ContainsAny(c.WebhookPath, "?#") {
 		problem("webhook-path", "%q is not a path: it begins with / and has neither ? nor #", c.WebhookPath)
 	}
-	if !isHeaderName(c.SignatureHeader) {
-		problem("signature-header", "%q is not a header name: use letters, digits and hyphens", c.SignatureHeader)
+	if len(c.SignatureHeader) == 0 {
+		problem("signature-header", "is empty: name the header that holds the signature, such as x-allthings-signature")
+	}
+	for i, name := range c.SignatureHeader {
+		if c.SignatureHeader[i] = strings.TrimSpace(name); !isHeaderName(c.SignatureHeader[i]) {
+			problem("signature-header", "%q is not a header name: use letters, digits and hyphens", name)
+		}
+	}
+	if c.TimestampTolerance < 0 || c.TimestampTolerance > 24*time.Hour {
+		problem("timestamp-tolerance", "%v is out of range: use 0, which switches the check off, to 24h", c.TimestampTolerance)
 	}
 	for _, d := range []struct {
 		flag  string
 		value time.Duration
-	}{{"timestamp-tolerance", c.TimestampTolerance}, {"forward-timeout", c.ForwardTimeout}, {"shutdown-timeout", c.ShutdownTimeout}} {
+	}{{"idle-timeout", c.IdleTimeout}, {"forward-timeout", c.ForwardTimeout}, {"shutdown-timeout", c.ShutdownTimeout}} {
 		if d.value <= 0 || d.value > 24*time.Hour {
 			problem(d.flag, "%v is out of range: use more than 0 and at most 24h", d.value)
 		}

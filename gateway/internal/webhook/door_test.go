@@ -108,14 +108,14 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 		inbox:   d.inbox,
 		server:  func(*http.Server) {},
 		options: webhook.Options{
-			Path: "/webhook", SignatureHeader: "x-allthings-signature", TimestampTolerance: tolerance, MaxBodyBytes: maxBody,
+			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance, MaxBodyBytes: maxBody,
 			Now: func() time.Time { return epoch }, Log: log,
 		},
 	}
 	for _, change := range changes {
 		change(&s)
 	}
-	server := webhook.NewServer(webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets), s.options), log)
+	server := webhook.NewServer(webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets), s.options), 620*time.Second, log)
 	s.server(server)
 	server.ConnState = d.connections.note
 	d.serve(tb, server)

@@ -31,10 +31,10 @@ type Inbox interface {
 type Options struct {
 	// Path is the only path that is served.
 	Path string
-	// SignatureHeader is the name of the header that holds the signature. The header of its time is named the same with "-timestamp"
-	// behind it.
-	SignatureHeader string
-	// TimestampTolerance is how far the time of a signature may be from now, in both directions.
+	// SignatureHeaders are the names of the headers that can hold the signature. The first that a request has counts. The header of its time
+	// is named the same with "-timestamp" after it.
+	SignatureHeaders []string
+	// TimestampTolerance is how far the time of a signature may be from now, in both directions. 0 means that the time is not checked.
 	TimestampTolerance time.Duration
 	// MaxBodyBytes is the size of the largest body that is taken.
 	MaxBodyBytes int64
@@ -53,25 +53,29 @@ type Handler struct {
 	inbox    Inbox
 	verifier *signature.Verifier
 	options  Options
+	headers  []signatureHeader
 	bodies   *bodyReader
 
 	wronglySigned, unkept *logthrottle.Throttle
-
-	signatureHeader, timestampHeader string
 }
+
+// signatureHeader is where a sender puts a signature and its time, by canonical names.
+type signatureHeader struct{ signature, timestamp string }
 
 // NewHandler returns a door that keeps in inbox what one of the verifier's secrets signed.
 func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
-	return &Handler{
-		inbox:           in,
-		verifier:        verifier,
-		options:         options,
-		bodies:          newBodyReader(options.MaxBodyBytes),
-		wronglySigned:   logthrottle.New(time.Minute),
-		unkept:          logthrottle.New(10 * time.Second),
-		signatureHeader: http.CanonicalHeaderKey(options.SignatureHeader),
-		timestampHeader: http.CanonicalHeaderKey(options.SignatureHeader + "-timestamp"),
+	h := &Handler{
+		inbox:         in,
+		verifier:      verifier,
+		options:       options,
+		bodies:        newBodyReader(options.MaxBodyBytes),
+		wronglySigned: logthrottle.New(time.Minute),
+		unkept:        logthrottle.New(10 * time.Second),
 	}
+	for _, name := range options.SignatureHeaders {
+		h.headers = append(h.headers, signatureHeader{http.CanonicalHeaderKey(name), http.CanonicalHeaderKey(name + "-timestamp")})
+	}
+	return h
 }
 
 // ServeHTTP implements [http.Handler].
@@ -90,15 +94,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerMethodNotAllowed.write(w)
 	case !isIdentity(r.Header["Content-Encoding"]):
 		answerEncoded.write(w)
-	case len(r.Header[h.signatureHeader]) == 0:
-		if h.options.RejectUnsigned {
+	default:
+		if header, ok := h.findSignature(r); ok {
+			h.serveSigned(w, r, header)
+		} else if h.options.RejectUnsigned {
 			answerUnsigned.write(w)
 		} else {
 			answerTest.write(w)
 		}
-	default:
-		h.serveSigned(w, r)
 	}
+}
+
+// findSignature returns the header that holds a request's signature, unless there is none.
+func (h *Handler) findSignature(r *http.Request) (header signatureHeader, ok bool) {
+	for _, header := range h.headers {
+		if len(r.Header[header.signature]) > 0 {
+			return header, true
+		}
+	}
+	return signatureHeader{}, false
 }
 
 // survive answers a request whose handling panicked, and says so. What the panic holds may be personal, so only where it was is logged.
@@ -110,14 +124,14 @@ func (h *Handler) survive(w http.ResponseWriter) {
 }
 
 // serveSigned answers a delivery that says that it is signed.
-func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader) {
 	body, err := h.bodies.read(r)
 	if err != nil {
 		answerTo(err).write(w)
 		return
 	}
 	defer body.release()
-	claimed, err := signature.Parse(r.Header[h.signatureHeader])
+	claimed, err := signature.Parse(r.Header[header.signature])
 	if err != nil || h.verifier.Verify(claimed, body.bytes) != nil {
 		if count, ok := h.wronglySigned.Allow(h.options.Now()); ok {
 			h.options.Log.Warn("deliveries with a wrong signature are refused; is the secret the one that Allthings has?", "count", count)
@@ -125,7 +139,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 		answerUnauthenticated.write(w)
 		return
 	}
-	arrival, answer := h.assess(r, body.bytes)
+	arrival, answer := h.assess(r, header, body.bytes)
 	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
 	switch {
@@ -146,7 +160,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request) {
 }
 
 // assess says what a signed body is to the inbox, and how it is to be answered once it is kept.
-func (h *Handler) assess(r *http.Request, body []byte) (inbox.Arrival, *answer) {
+func (h *Handler) assess(r *http.Request, header signatureHeader, body []byte) (inbox.Arrival, *answer) {
 	now := h.options.Now()
 	event, parseErr := envelope.Parse(body)
 	kept := envelope.Redact(body)
@@ -156,16 +170,16 @@ func (h *Handler) assess(r *http.Request, body []byte) (inbox.Arrival, *answer) 
 		TicketID:    event.TicketID,
 		ReceiveTime: now,
 		Headers: inbox.Headers{
-			SignatureTimestamp: header(r, h.timestampHeader),
-			ContentType:        header(r, "Content-Type"),
-			UserAgent:          header(r, "User-Agent"),
-			TraceParent:        header(r, "Traceparent"),
+			SignatureTimestamp: firstValue(r, header.timestamp),
+			ContentType:        firstValue(r, "Content-Type"),
+			UserAgent:          firstValue(r, "User-Agent"),
+			TraceParent:        firstValue(r, "Traceparent"),
 		},
 		Body:     kept,
 		BodyHash: sha256.Sum256(kept),
 	}
 	outcome := answerSuccess
-	if err := signature.CheckTime(r.Header[h.timestampHeader], now, h.options.TimestampTolerance); err != nil {
+	if err := signature.CheckTime(r.Header[header.timestamp], now, h.options.TimestampTolerance); err != nil {
 		arrival.RejectReason, outcome = err.Error(), answerUnauthenticated
 	} else if parseErr != nil {
 		arrival.RejectReason, outcome = parseErr.Error(), answerMalformed
@@ -182,8 +196,8 @@ func (h *Handler) assess(r *http.Request, body []byte) (inbox.Arrival, *answer) 
 // maxHeaderBytes bounds each header that is kept. Longer ones say nothing to anyone who reads a delivery.
 const maxHeaderBytes = 256
 
-// header returns the first value of a header as valid text of bounded length.
-func header(r *http.Request, canonicalName string) string {
+// firstValue returns the first value of a header as valid text of bounded length.
+func firstValue(r *http.Request, canonicalName string) string {
 	values := r.Header[canonicalName]
 	if len(values) == 0 {
 		return ""

@@ -185,16 +185,44 @@ func TestADuplicateOfAForwardedEventHasNoEffect(t *testing.T) {
 	d.wantRows(t, row{inbox.Forwarded, "", "e1", body})
 }
 
-func TestAnotherSignatureHeader(t *testing.T) {
+func TestHandler_otherSignatureHeaders(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.options.SignatureHeader = "x-hub-signature" })
+	d := mustOpenDoor(t, func(s *setup) { s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"} })
 	body := event("e1")
+	good, wrong := sign(secret, body), sign("wrong", body)
 	r := signed(body)
+	stale := rejected(signature.ErrStale.Error(), "e1", body)
 	d.follow(t,
 		step{r, testEvent}, // It has no signature for this door.
-		step{r.and("X-Hub-Signature", sign(secret, body)), unauthorized},
-		step{r.and("X-Hub-Signature", sign(secret, body)).and("X-Hub-Signature-Timestamp", at(0)), success})
+		step{r.and("Signature", wrong), unauthorized},
+		// The first name of the setting counts, whichever header a request has first, and also when it can't be right.
+		step{r.and("Signature", good).and("Signature-Timestamp", at(0)).and("X-Hub-Signature-256", wrong), unauthorized},
+		step{r.and("Signature", good).and("Signature-Timestamp", at(0)).and("X-Hub-Signature-256", ""), unauthorized})
+	d.wantRows(t)
+	// The time is that of the header which counts.
+	d.follow(t, step{r.and("Signature", good).and("X-Hub-Signature-256-Timestamp", at(0)), unauthorized})
+	d.wantRows(t, stale)
+	d.follow(t, step{r.and("X-Hub-Signature-256", "sha256="+good).and("Signature-Timestamp", at(0)).and("Signature", wrong), unauthorized})
+	d.wantRows(t, stale)
+	d.follow(t, step{r.and("Signature", good).and("Signature-Timestamp", at(0)), success})
 	d.wantRows(t, pending("e1", body))
+}
+
+// GitHub's form: the signature has a prefix, and no time.
+func TestHandler_tolerance0(t *testing.T) {
+	t.Parallel()
+	d := mustOpenDoor(t, func(s *setup) {
+		s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"}
+		s.options.TimestampTolerance = 0
+	})
+	first, second := event("e1"), event("e2")
+	d.follow(t,
+		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
+		step{unsigned(second).and("Signature", "sha256="+sign(secret, second)).and("Signature-Timestamp", "1"), success},
+		// De-duplication by event id is the protection that is left.
+		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
+		step{unsigned(event("e3")).and("X-Hub-Signature-256", "sha256="+sign("wrong", event("e3"))), unauthorized})
+	d.wantRows(t, pending("e1", first), pending("e2", second))
 }
 
 func TestUnsigned(t *testing.T) {

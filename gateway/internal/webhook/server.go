@@ -15,14 +15,14 @@ const (
 	readTimeout = 15 * time.Second
 	// writeTimeout bounds the time from the end of the headers to the end of the answer, the commit included.
 	writeTimeout = 30 * time.Second
-	// idleTimeout bounds the time between two requests.
-	idleTimeout = 2 * time.Minute
 	// maxHeadersBytes bounds the headers of a request; net/http adds 4 KiB for its own buffer.
 	maxHeadersBytes = 16 << 10
 )
 
-// NewServer returns the door's server: HTTP/1.1 only, with every phase of a request bounded in time.
-func NewServer(door *Handler, log *slog.Logger) *http.Server {
+// NewServer returns the door's server: HTTP/1.1 only, with every phase of a request bounded in time. idleTimeout bounds the time between
+// two requests. It must be longer than a load balancer in front keeps its connections: one that sends a request on a connection which the
+// server is closing answers its client with 502.
+func NewServer(door *Handler, idleTimeout time.Duration, log *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           door,
 		ReadHeaderTimeout: readHeaderTimeout,
