@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // answer is a response of the door, made once.
@@ -28,6 +29,8 @@ var (
 	answerMethodNotAllowed = newAnswer(http.StatusMethodNotAllowed, "Only POST is allowed")
 	answerEncoded          = newAnswer(http.StatusUnsupportedMediaType, "Content-Encoding is not supported")
 	answerUnavailable      = newAnswer(http.StatusServiceUnavailable, "Try again later")
+	answerNoSignature      = newAnswer(http.StatusUnauthorized, "Invalid signature").closing()
+	answerNoMemory         = newAnswer(http.StatusServiceUnavailable, "Try again later").closing()
 	answerCutShort         = newAnswer(http.StatusBadRequest, "Incomplete body").closing()
 	answerTimeout          = newAnswer(http.StatusRequestTimeout, "Body came too slowly").closing()
 	answerTooLarge         = newAnswer(http.StatusRequestEntityTooLarge, "Body is too large").closing()
@@ -49,6 +52,13 @@ func (a *answer) closing() *answer {
 }
 
 var contentTypeJSON = []string{"application/json"}
+
+// writeEarly writes an answer to a request whose body is not read. net/http then reads some of it all the same, so that the sender gets the
+// answer before the connection ends.
+func (a *answer) writeEarly(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTimeout))
+	a.write(w)
+}
 
 func (a *answer) write(w http.ResponseWriter) {
 	header := w.Header()

@@ -1,87 +1,144 @@
 package webhook
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
-
-	"golang.org/x/sync/semaphore"
+	"time"
 )
 
-var (
-	errTooLarge = errors.New("body is over the size limit")
-	errNoRoom   = errors.New("too many large bodies are being read")
-)
+var errTooLarge = errors.New("body is over the size limit")
 
 const (
-	// smallBody is the size up to which a body is read into a recycled buffer. Allthings' events are a few kilobytes.
-	smallBody = 16 << 10
-	// largeBodies is how many bodies over smallBody are in memory at the same time at the most, so that senders who declare the largest
-	// size and then dawdle can't take all memory.
-	largeBodies = 256
+	// stretchBytes is what a sender must bring in each stretchTimeout once its body is larger than that. It is also the size of the recycled
+	// buffers into which each body is read at first. Allthings' events are a few kilobytes.
+	stretchBytes = 16 << 10
+	// stretchTimeout makes the minimum rate of a large body 5 KiB/s.
+	stretchTimeout = 3 * time.Second
+	// bodiesMemory is for 4,096 bodies of at most stretchBytes, as many as the inbox lets wait, and for 64 of the default size limit.
+	bodiesMemory = 4096 * stretchBytes
 )
 
-// bodyReader reads request bodies under a limit of size and of memory.
+// bodyReader reads request bodies under a limit of size, of rate and of memory.
 type bodyReader struct {
-	limit int64
-	large *semaphore.Weighted
-	small sync.Pool
+	limit   int64
+	budget  *memoryBudget
+	buffers sync.Pool
 }
 
-func newBodyReader(limit int64) *bodyReader {
+func newBodyReader(limit, memory int64) *bodyReader {
 	return &bodyReader{
-		limit: limit,
-		large: semaphore.NewWeighted(largeBodies),
-		small: sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, smallBody)) }},
+		limit:   limit,
+		budget:  newMemoryBudget(memory),
+		buffers: sync.Pool{New: func() any { return new([stretchBytes]byte) }},
 	}
 }
 
-// requestBody is a body that was read. release gives its memory back, after which bytes must not be used.
+// requestBody is a body that was read. After [requestBody.release] bytes must not be used.
 type requestBody struct {
-	bytes   []byte
-	release func()
+	bytes []byte
+
+	reader *bodyReader
+	grant  *grant
+	// buffer is a recycled one, which bytes begins in.
+	buffer *[stretchBytes]byte
 }
 
-// read reads the whole body. It returns errTooLarge, errNoRoom, or the error of the connection.
-func (b *bodyReader) read(r *http.Request) (requestBody, error) {
+// read reads the whole body. It returns [errTooLarge], [errNoMemory], [errCutOff], or the error of the connection.
+func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*requestBody, error) {
 	if r.ContentLength > b.limit {
-		return requestBody{}, errTooLarge
+		return nil, errTooLarge
 	}
-	buffer := b.small.Get().(*bytes.Buffer)
-	recycle := func() {
-		buffer.Reset()
-		b.small.Put(buffer)
+	sender := http.NewResponseController(w)
+	body := &requestBody{reader: b, grant: b.budget.open(sender)}
+	err := body.fill(r)
+	if cutOff := body.grant.finish(); cutOff != nil {
+		err = cutOff
 	}
-	first := min(smallBody, b.limit)
-	if _, err := io.CopyN(buffer, r.Body, first); err == io.EOF {
-		return requestBody{bytes: buffer.Bytes(), release: recycle}, nil
-	} else if err != nil {
-		recycle()
-		return requestBody{}, err
+	if err != nil {
+		body.release()
+		return nil, err
 	}
-	return b.readLarge(r, buffer.Bytes(), recycle)
+	if len(body.bytes) > stretchBytes {
+		// The deadline of the last stretch would end the request's context while the body is stored.
+		_ = sender.SetReadDeadline(time.Time{})
+	}
+	return body, nil
 }
 
-// readLarge reads on after start, which filled a small buffer.
-func (b *bodyReader) readLarge(r *http.Request, start []byte, recycle func()) (requestBody, error) {
-	defer recycle()
-	if !b.large.TryAcquire(1) {
-		return requestBody{}, errNoRoom
+// fill reads stretch by stretch, so that only what has arrived takes memory, whatever length was declared.
+func (b *requestBody) fill(r *http.Request) error {
+	// One byte more than the limit shows that the body is too large.
+	most := b.reader.limit + 1
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
 	}
-	release := func() { b.large.Release(1) }
-	large := bytes.NewBuffer(bytes.Clone(start))
-	if _, err := io.Copy(large, io.LimitReader(r.Body, b.limit-int64(len(start))+1)); err != nil {
-		release()
-		return requestBody{}, err
+	end := time.Now().Add(readTimeout)
+	var deadline time.Time // The server's own counts at first.
+	for {
+		if err := b.grow(most, deadline); err != nil {
+			return err
+		}
+		begin := len(b.bytes)
+		n, err := readAll(r.Body, b.bytes[begin:min(begin+stretchBytes, cap(b.bytes), int(most))])
+		b.bytes = b.bytes[:begin+n]
+		switch {
+		case int64(len(b.bytes)) > b.reader.limit:
+			return errTooLarge
+		case errors.Is(err, io.EOF) || int64(len(b.bytes)) == r.ContentLength:
+			return nil
+		case err != nil:
+			return err
+		}
+		if deadline = time.Now().Add(stretchTimeout); deadline.After(end) {
+			deadline = end
+		}
 	}
-	if int64(large.Len()) > b.limit {
-		release()
-		return requestBody{}, errTooLarge
+}
+
+// grow makes room for the next stretch, which has to be there at deadline.
+func (b *requestBody) grow(most int64, deadline time.Time) error {
+	size := int64(cap(b.bytes))
+	if len(b.bytes) == cap(b.bytes) {
+		size = max(stretchBytes, min(2*size, most))
 	}
-	return requestBody{bytes: large.Bytes(), release: release}, nil
+	if err := b.grant.advance(size, deadline); err != nil {
+		return err
+	}
+	switch {
+	case b.buffer == nil && b.bytes == nil:
+		b.buffer = b.reader.buffers.Get().(*[stretchBytes]byte)
+		b.bytes = b.buffer[:0]
+	case size > int64(cap(b.bytes)):
+		b.bytes = append(make([]byte, 0, size), b.bytes...)
+		b.recycle()
+	}
+	return nil
+}
+
+// readAll fills p, or returns the error that comes before.
+func readAll(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var some int
+		some, err = r.Read(p[n:])
+		n += some
+	}
+	return n, err
+}
+
+// release gives the body's memory back.
+func (b *requestBody) release() {
+	b.recycle()
+	b.grant.release()
+}
+
+func (b *requestBody) recycle() {
+	if b.buffer != nil {
+		b.reader.buffers.Put(b.buffer)
+		b.buffer = nil
+	}
 }
 
 // validText returns s without what is not UTF-8 or is a control character, so that it can be stored and shown anywhere.

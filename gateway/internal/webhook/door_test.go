@@ -64,8 +64,9 @@ type setup struct {
 	secrets []string
 	// inbox is what the door keeps in; nil for the real one.
 	inbox webhook.Inbox
-	// server changes the server before it serves.
-	server func(*http.Server)
+	// handler and server change those before they serve.
+	handler func(*webhook.Handler)
+	server  func(*http.Server)
 }
 
 // door is a door that serves on a socket of its own, with a real inbox behind it.
@@ -106,6 +107,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 	s := setup{
 		secrets: []string{secret, previousSecret},
 		inbox:   d.inbox,
+		handler: func(*webhook.Handler) {},
 		server:  func(*http.Server) {},
 		options: webhook.Options{
 			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance, MaxBodyBytes: maxBody,
@@ -115,7 +117,9 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 	for _, change := range changes {
 		change(&s)
 	}
-	server := webhook.NewServer(webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets), s.options), 620*time.Second, log)
+	handler := webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets), s.options)
+	s.handler(handler)
+	server := webhook.NewServer(handler, 620*time.Second, log)
 	s.server(server)
 	server.ConnState = d.connections.note
 	d.serve(tb, server)

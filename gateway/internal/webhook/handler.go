@@ -1,7 +1,8 @@
 // Package webhook is the public door: it takes in what Allthings posts, and answers as Allthings' contract says.
 //
-// It trusts nothing. A body is read once, under a limit, and its signature checked over those very bytes; only then is anything of it
-// looked at. What is signed is kept before it is answered, also when it is refused; what is not signed leaves no trace.
+// It trusts nothing. A body is read once, under limits of size, time and memory, and its signature is checked over those very bytes; only
+// then is the body used. A signed delivery is kept before it is answered, also when it is refused. Nothing of an unsigned or wrongly signed
+// delivery is stored: the log counts it, and that is all.
 package webhook
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
@@ -56,7 +58,10 @@ type Handler struct {
 	headers  []signatureHeader
 	bodies   *bodyReader
 
-	wronglySigned, unkept *logthrottle.Throttle
+	unkept   *logthrottle.Throttle
+	warnings warnings
+	// largest is the largest size that a delivery over the limit declared since the last warning.
+	largest atomic.Int64
 }
 
 // signatureHeader is where a sender puts a signature and its time, by canonical names.
@@ -65,12 +70,12 @@ type signatureHeader struct{ signature, timestamp string }
 // NewHandler returns a door that keeps in inbox what one of the verifier's secrets signed.
 func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
 	h := &Handler{
-		inbox:         in,
-		verifier:      verifier,
-		options:       options,
-		bodies:        newBodyReader(options.MaxBodyBytes),
-		wronglySigned: logthrottle.New(time.Minute),
-		unkept:        logthrottle.New(10 * time.Second),
+		inbox:    in,
+		verifier: verifier,
+		options:  options,
+		bodies:   newBodyReader(options.MaxBodyBytes, bodiesMemory),
+		unkept:   logthrottle.New(10 * time.Second),
+		warnings: newWarnings(),
 	}
 	for _, name := range options.SignatureHeaders {
 		h.headers = append(h.headers, signatureHeader{http.CanonicalHeaderKey(name), http.CanonicalHeaderKey(name + "-timestamp")})
@@ -93,15 +98,44 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
 		answerMethodNotAllowed.write(w)
 	case !isIdentity(r.Header["Content-Encoding"]):
+		h.warn(warnEncoded)
 		answerEncoded.write(w)
 	default:
-		if header, ok := h.findSignature(r); ok {
-			h.serveSigned(w, r, header)
-		} else if h.options.RejectUnsigned {
-			answerUnsigned.write(w)
-		} else {
-			answerTest.write(w)
-		}
+		h.serveDelivery(w, r)
+	}
+}
+
+// survive answers a request whose handling panicked, and says so. What the panic holds may be personal, so only where it was is logged.
+func (h *Handler) survive(w http.ResponseWriter) {
+	if recover() != nil {
+		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
+		answerUnavailable.write(w)
+	}
+}
+
+// serveDelivery answers what was posted. Where the header can't be a signature of any body, the body is not read.
+func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
+	header, isSigned := h.findSignature(r)
+	claimed, err := signature.Parse(r.Header[header.signature])
+	if isSigned && err != nil {
+		h.warn(warnNoSignature)
+		answerNoSignature.writeEarly(w)
+		return
+	}
+	body, err := h.bodies.read(w, r)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	defer body.release()
+	switch {
+	case !isSigned:
+		h.serveUnsigned(w, body.bytes)
+	case h.verifier.Verify(claimed, body.bytes) != nil:
+		h.warn(warnWrongSignature)
+		answerUnauthenticated.write(w)
+	default:
+		h.serveSigned(w, r, header, body.bytes)
 	}
 }
 
@@ -115,35 +149,55 @@ func (h *Handler) findSignature(r *http.Request) (header signatureHeader, ok boo
 	return signatureHeader{}, false
 }
 
-// survive answers a request whose handling panicked, and says so. What the panic holds may be personal, so only where it was is logged.
-func (h *Handler) survive(w http.ResponseWriter) {
-	if recover() != nil {
-		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
-		answerUnavailable.write(w)
+// refuse answers a delivery whose body could not be read.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errTooLarge):
+		h.warnTooLarge(max(r.ContentLength, h.options.MaxBodyBytes+1))
+		answerTooLarge.writeEarly(w)
+	case errors.Is(err, errNoMemory):
+		h.warn(warnNoMemory)
+		answerNoMemory.writeEarly(w)
+	case errors.Is(err, errCutOff):
+		h.warn(warnCutOff)
+		answerTimeout.write(w)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		h.warn(warnTooSlow)
+		answerTimeout.write(w)
+	default:
+		h.warn(warnCutShort)
+		answerCutShort.write(w)
 	}
 }
 
-// serveSigned answers a delivery that says that it is signed.
-func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader) {
-	body, err := h.bodies.read(r)
-	if err != nil {
-		answerTo(err).write(w)
-		return
+// serveUnsigned answers a delivery without a signature. Nothing of it is stored: it should be Allthings' test. If it is an event, something
+// is wrong that only the operator can see.
+func (h *Handler) serveUnsigned(w http.ResponseWriter, body []byte) {
+	answer := answerTest
+	if h.options.RejectUnsigned {
+		answer = answerUnsigned
 	}
-	defer body.release()
-	claimed, err := signature.Parse(r.Header[header.signature])
-	if err != nil || h.verifier.Verify(claimed, body.bytes) != nil {
-		if count, ok := h.wronglySigned.Allow(h.options.Now()); ok {
-			h.options.Log.Warn("deliveries with a wrong signature are refused; is the secret the one that Allthings has?", "count", count)
-		}
-		answerUnauthenticated.write(w)
-		return
+	if isTicketEvent(body) {
+		h.warn(warnUnsignedEvent, "status", answer.status)
+	} else if h.options.RejectUnsigned {
+		h.warn(warnUnsigned)
 	}
-	arrival, answer := h.assess(r, header, body.bytes)
+	answer.write(w)
+}
+
+func isTicketEvent(body []byte) bool {
+	event, err := envelope.Parse(body)
+	return (err == nil || errors.Is(err, envelope.ErrUnexpectedEvent)) && event.EventID != "" && strings.HasPrefix(event.EventName, "ticket.")
+}
+
+// serveSigned keeps and answers a delivery whose signature is right.
+func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, body []byte) {
+	arrival, answer := h.assess(r, header, body)
 	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
 	switch {
 	case errors.Is(err, inbox.ErrBusy):
+		h.warn(warnBusy)
 		answer = answerUnavailable
 	case err != nil:
 		if count, ok := h.unkept.Allow(h.options.Now()); ok {
@@ -207,18 +261,4 @@ func firstValue(r *http.Request, canonicalName string) string {
 
 func isIdentity(encodings []string) bool {
 	return len(encodings) == 0 || len(encodings) == 1 && (encodings[0] == "" || strings.EqualFold(encodings[0], "identity"))
-}
-
-// answerTo is the answer to a body that could not be read.
-func answerTo(err error) *answer {
-	switch {
-	case errors.Is(err, errTooLarge):
-		return answerTooLarge
-	case errors.Is(err, errNoRoom):
-		return answerUnavailable
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return answerTimeout
-	default:
-		return answerCutShort
-	}
 }

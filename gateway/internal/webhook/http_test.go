@@ -126,7 +126,8 @@ func TestSizeLimit(t *testing.T) {
 				"over it":                 {step{over, tooLarge}, nil},
 				"over it in chunks":       {step{over.chunked(1000), tooLarge}, nil},
 				"over it in one chunk":    {step{over.chunked(limit + 1), tooLarge}, nil},
-				"over it, wrongly signed": {step{over.with(signatureHeader, "x"), tooLarge}, nil},
+				"over it, wrongly signed": {step{over.with(signatureHeader, sign("wrong", "")), tooLarge}, nil},
+				"over it, unsigned":       {step{over.without(signatureHeader), tooLarge}, nil},
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()

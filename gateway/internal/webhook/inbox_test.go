@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
 // inboxFunc is an inbox of the test's own.
@@ -74,7 +75,7 @@ func TestAClosedStoreIsTriedAgainLater(t *testing.T) {
 	for kind, r := range signedRequests() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			d.follow(t, step{r, tryLater}, step{unsigned("{}"), testEvent}, step{r.with(signatureHeader, "x"), unauthorized})
+			d.follow(t, step{r, tryLater}, step{unsigned("{}"), testEvent}, step{r.with(signatureHeader, sign("wrong", "")), unauthorized})
 			d.wantRows(t)
 		})
 	}
@@ -151,7 +152,7 @@ func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 		"before it is kept": func(t *testing.T, c *client) { c.mustWrite(t, large.String()) },
 		"half way":          func(t *testing.T, c *client) { c.mustWrite(t, large.String()[:19_000]) },
 		"wrongly signed": func(t *testing.T, c *client) {
-			c.mustWrite(t, large.with(signatureHeader, "x").String())
+			c.mustWrite(t, large.with(signatureHeader, sign("wrong", "")).String())
 		},
 		"over the limit": func(t *testing.T, c *client) {
 			c.mustWrite(t, tooLarge.String())
@@ -190,36 +191,39 @@ func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 	}
 }
 
-// TestTooManyLargeBodies holds up as many large bodies as there may be at a time. One more is told when to try again.
-func TestTooManyLargeBodies(t *testing.T) {
+// TestHandler_memoryIsUsedUp holds up as many bodies as there is memory for. One more is told when to try again.
+func TestHandler_memoryIsUsedUp(t *testing.T) {
 	t.Parallel()
-	const atATime = 256
+	const atATime = 16
 	var d *door
 	entered, proceed := make(chan struct{}, atATime+1), make(chan struct{})
 	d = mustOpenDoor(t, withInbox(func(ctx context.Context, a inbox.Arrival) (inbox.Action, error) {
 		entered <- struct{}{}
 		<-proceed
 		return d.inbox.Accept(ctx, a)
-	}))
-	large := func(id string) request { return signed(eventWith(id, `"x":"`+strings.Repeat("x", 20_000)+`"`)) }
+	}), func(s *setup) { s.handler = func(h *webhook.Handler) { h.SetMemory(atATime * 16 << 10) } })
+	large := func(id string) request { return signed(eventWith(id, `"x":"`+strings.Repeat("x", 100_000)+`"`)) }
 
 	clients := make([]*client, atATime)
 	for i := range clients {
 		clients[i] = d.dial(t)
-		clients[i].mustWrite(t, large(fmt.Sprint("e", i)).String())
+		clients[i].mustWrite(t, signed(event(fmt.Sprint("e", i))).String())
 	}
 	for range clients {
 		<-entered
 	}
-	d.follow(t, step{large("one too many"), tryLater}, step{large("one too many"), tryLater})
+	noMemory := answers(503, "Try again later", "Retry-After: 1", "Connection: close")
+	d.follow(t, step{signed(event("one too many")), noMemory}, step{large("one too many"), noMemory})
+	if log := d.log.String(); !strings.Contains(log, `msg="memory for bodies is used up, so deliveries are refused" count=1 `) {
+		t.Errorf("the log does not say so:\n%s", log)
+	}
 	close(proceed)
-	d.follow(t, step{signed(event("small")), success})
 	for _, c := range clients {
 		if diff := cmp.Diff(success, c.answer(t, "POST")); diff != "" {
 			t.Errorf("answer (-want +got):\n%s", diff)
 		}
 	}
-	d.follow(t, step{large("room again"), success})
+	d.follow(t, step{signed(event("room again")), success}, step{large("room for large ones again"), success})
 	if kept := d.count(t, "SELECT count(*) FROM deliveries WHERE state = ?", inbox.Pending); kept != atATime+2 {
 		t.Errorf("%d are kept, want %d", kept, atATime+2)
 	}

@@ -144,6 +144,7 @@ func (a answer) status() string {
 var (
 	success      = answers(200, "success")
 	unauthorized = answers(401, "Invalid signature")
+	noSignature  = answers(401, "Invalid signature", "Connection: close")
 	malformed    = answers(400, "Malformed event")
 	unexpected   = answers(400, "Unexpected event type")
 	testEvent    = answers(200, "Received test event.")

@@ -15,6 +15,8 @@ const (
 	readTimeout = 15 * time.Second
 	// writeTimeout bounds the time from the end of the headers to the end of the answer, the commit included.
 	writeTimeout = 30 * time.Second
+	// drainTimeout bounds the time for which the rest of a body is read after an answer that closes the connection.
+	drainTimeout = time.Second
 	// maxHeadersBytes bounds the headers of a request; net/http adds 4 KiB for its own buffer.
 	maxHeadersBytes = 16 << 10
 )

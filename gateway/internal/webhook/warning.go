@@ -1,0 +1,70 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
+)
+
+// warning is a line for operators that anybody can cause. It is logged at most once a minute, with the number of requests it stands for.
+type warning struct{ message, fix string }
+
+// The warnings of requests that leave nothing stored. Allthings gives up after seven days, and without a warning nobody would know before.
+var (
+	warnTooLarge = &warning{"deliveries over the size limit are refused",
+		"raise --max-body-bytes to largest_bytes or more; the most is 4194304"}
+	warnEncoded = &warning{"deliveries with a Content-Encoding are refused",
+		"switch off the compression of requests in the proxy in front"}
+	warnTooSlow = &warning{"deliveries whose body arrives too slowly are refused",
+		"let the proxy in front buffer requests, and check the network to it"}
+	warnCutShort = &warning{"deliveries whose body is incomplete are refused",
+		"check the timeouts and size limits of the proxy in front"}
+	warnNoMemory = &warning{"memory for bodies is used up, so deliveries are refused",
+		"check that the database is fast enough, or run another gateway"}
+	warnCutOff = &warning{"memory for bodies is used up, so the slowest senders are cut off",
+		"limit the connections of one client in the proxy in front, or let it buffer requests"}
+	warnBusy = &warning{"too many deliveries wait to be stored, so more are refused",
+		"check that the database is fast enough, or run another gateway"}
+	warnNoSignature = &warning{"deliveries whose signature header holds no signature are refused",
+		"check --signature-header: its value is one signature of 64 hex digits, with or without sha256= before it"}
+	warnWrongSignature = &warning{"deliveries with a wrong signature are refused",
+		"check that the secret is the one that Allthings has: --webhook-secret, --webhook-secret-file"}
+	warnUnsigned = &warning{"deliveries without a signature are refused",
+		"set --unsigned to acknowledge if they are Allthings' test, else check that the proxy in front passes on the signature header"}
+	warnUnsignedEvent = &warning{
+		"events without a signature are not stored: a proxy removes the signature header, or the webhook has no secret",
+		"pass the header of --signature-header on in the proxy in front, and give the webhook a secret; Allthings' test may be such an event",
+	}
+)
+
+// warnings holds the log throttle of each warning.
+type warnings map[*warning]*logthrottle.Throttle
+
+func newWarnings() warnings {
+	w := warnings{}
+	for _, kind := range []*warning{
+		warnTooLarge, warnEncoded, warnTooSlow, warnCutShort, warnNoMemory, warnCutOff, warnBusy, warnNoSignature, warnWrongSignature,
+		warnUnsigned, warnUnsignedEvent,
+	} {
+		w[kind] = logthrottle.New(time.Minute)
+	}
+	return w
+}
+
+// warn counts a request, and reports whether the line was due and is logged.
+func (h *Handler) warn(kind *warning, attributes ...any) bool {
+	count, ok := h.warnings[kind].Allow(h.options.Now())
+	if ok {
+		h.options.Log.Warn(kind.message, append([]any{"count", count, "fix", kind.fix}, attributes...)...)
+	}
+	return ok
+}
+
+// warnTooLarge warns of a delivery of at least this size.
+func (h *Handler) warnTooLarge(size int64) {
+	largest := max(size, h.largest.Load())
+	h.largest.Store(largest) // If two come at the same time, one of their sizes may be lost.
+	if h.warn(warnTooLarge, "largest_bytes", largest, "max_body_bytes", h.options.MaxBodyBytes) {
+		h.largest.Store(0)
+	}
+}
