@@ -133,14 +133,13 @@ func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, erro
 // newDoor returns the server of the public address.
 func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 	return webhook.NewServer(webhook.NewHandler(in, c.verifier, webhook.Options{
-		Path:                  c.WebhookPath,
-		SignatureHeaders:      c.SignatureHeader,
-		TimestampTolerance:    c.TimestampTolerance,
-		MaxBodyBytes:          c.MaxBodyBytes,
-		RejectUnsigned:        c.Unsigned == "reject",
-		AcknowledgeUnexpected: c.Unexpected == "acknowledge",
-		Now:                   time.Now,
-		Log:                   log,
+		Path:               c.WebhookPath,
+		SignatureHeaders:   c.SignatureHeader,
+		TimestampTolerance: c.TimestampTolerance,
+		BodyOptions:        c.forWebhook(),
+		RejectUnsigned:     c.Unsigned == "reject",
+		Now:                time.Now,
+		Log:                log,
 	}), c.IdleTimeout, log)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
@@ -47,9 +48,8 @@ type options struct {
 
 	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header that holds the signature; its time is in the header of this name with -timestamp after it. Of several names, the first that a request has counts."`
 	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions. 0 is for senders that send no time: then only de-duplication by event id protects from repeated deliveries."`
-	MaxBodyBytes       int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
 	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
-	Unexpected         string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+	bodySettings
 
 	IdleTimeout time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the load balancer in front keeps its connections (often 600 s): otherwise that sends requests on connections which are being closed, and answers 502."`
 
@@ -60,6 +60,26 @@ type options struct {
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
+
+// bodySettings decide what becomes of a signed body. Serving and explaining share them.
+type bodySettings struct {
+	MaxBodyBytes int64  `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
+	Unexpected   string `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+}
+
+// check says what is wrong with the settings.
+func (b bodySettings) check(problem noteProblem) {
+	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > maxBodyBytes {
+		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, maxBodyBytes)
+	}
+}
+
+func (b bodySettings) forWebhook() webhook.BodyOptions {
+	return webhook.BodyOptions{MaxBodyBytes: b.MaxBodyBytes, AcknowledgeUnexpected: b.Unexpected == "acknowledge"}
+}
+
+// maxBodyBytes is the most that --max-body-bytes can be.
+const maxBodyBytes = 4 << 20
 
 // config is the gateway's settings, checked and ready for use.
 type config struct {
@@ -123,11 +143,11 @@ func (o options) check(program settings.Program) (config, error) {
 			problem(d.flag, "%v is out of range: use more than 0 and at most 24h", d.value)
 		}
 	}
+	c.bodySettings.check(problem)
 	for _, limit := range []struct {
 		flag        string
 		value, most int64
 	}{
-		{"max-body-bytes", c.MaxBodyBytes, 4 << 20},
 		{"forward-concurrency", int64(c.ForwardConcurrency), 1024},
 		{"max-attempts", int64(c.MaxAttempts), 1000},
 		{"webhook-secret-min-length", int64(c.WebhookSecretMinLength), 4096},

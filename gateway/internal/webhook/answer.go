@@ -9,9 +9,10 @@ import (
 
 // answer is a response of the door, made once.
 type answer struct {
-	status int
-	body   []byte
-	length []string
+	status  int
+	message string
+	body    []byte
+	length  []string
 	// closes says that the rest of the request is not worth reading, so that the connection ends.
 	closes bool
 }
@@ -43,7 +44,7 @@ func newAnswer(status int, message string) *answer {
 	if err != nil {
 		panic(err) // a struct of one string can't fail
 	}
-	return &answer{status: status, body: body, length: []string{strconv.Itoa(len(body))}}
+	return &answer{status: status, message: message, body: body, length: []string{strconv.Itoa(len(body))}}
 }
 
 func (a *answer) closing() *answer {

@@ -110,7 +110,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 		handler: func(*webhook.Handler) {},
 		server:  func(*http.Server) {},
 		options: webhook.Options{
-			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance, MaxBodyBytes: maxBody,
+			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance, BodyOptions: webhook.BodyOptions{MaxBodyBytes: maxBody},
 			Now: func() time.Time { return epoch }, Log: log,
 		},
 	}

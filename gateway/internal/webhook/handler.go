@@ -38,12 +38,9 @@ type Options struct {
 	SignatureHeaders []string
 	// TimestampTolerance is how far the time of a signature may be from now, in both directions. 0 means that the time is not checked.
 	TimestampTolerance time.Duration
-	// MaxBodyBytes is the size of the largest body that is taken.
-	MaxBodyBytes int64
+	BodyOptions
 	// RejectUnsigned refuses deliveries without a signature. Otherwise they are acknowledged, as the provider's test deliveries must be.
 	RejectUnsigned bool
-	// AcknowledgeUnexpected acknowledges events of an unknown kind, which are kept as rejected either way.
-	AcknowledgeUnexpected bool
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what operators should know.
@@ -192,7 +189,7 @@ func isTicketEvent(body []byte) bool {
 
 // serveSigned keeps and answers a delivery whose signature is right.
 func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, body []byte) {
-	arrival, answer := h.assess(r, header, body)
+	arrival, answer := h.incoming(r, header, body)
 	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
 	switch {
@@ -213,38 +210,30 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 	answer.write(w)
 }
 
-// assess says what a signed body is to the inbox, and how it is to be answered once it is kept.
-func (h *Handler) assess(r *http.Request, header signatureHeader, body []byte) (inbox.Arrival, *answer) {
+// incoming returns a signed delivery as it is to be kept, and the answer to it once it is.
+func (h *Handler) incoming(r *http.Request, header signatureHeader, body []byte) (inbox.Arrival, *answer) {
 	now := h.options.Now()
-	event, parseErr := envelope.Parse(body)
-	kept := envelope.Redact(body)
+	c := h.options.classify(body)
 	arrival := inbox.Arrival{
-		EventID:     event.EventID,
-		EventName:   event.EventName,
-		TicketID:    event.TicketID,
-		ReceiveTime: now,
+		EventID:      c.event.EventID,
+		EventName:    c.event.EventName,
+		TicketID:     c.event.TicketID,
+		RejectReason: c.rejectReason,
+		ReceiveTime:  now,
 		Headers: inbox.Headers{
 			SignatureTimestamp: firstValue(r, header.timestamp),
 			ContentType:        firstValue(r, "Content-Type"),
 			UserAgent:          firstValue(r, "User-Agent"),
 			TraceParent:        firstValue(r, "Traceparent"),
 		},
-		Body:     kept,
-		BodyHash: sha256.Sum256(kept),
+		Body:     c.redacted,
+		BodyHash: sha256.Sum256(c.redacted),
 	}
-	outcome := answerSuccess
 	if err := signature.CheckTime(r.Header[header.timestamp], now, h.options.TimestampTolerance); err != nil {
-		arrival.RejectReason, outcome = err.Error(), answerUnauthenticated
-	} else if parseErr != nil {
-		arrival.RejectReason, outcome = parseErr.Error(), answerMalformed
-		if errors.Is(parseErr, envelope.ErrUnexpectedEvent) {
-			outcome = answerUnexpected
-			if h.options.AcknowledgeUnexpected {
-				outcome = answerSuccess
-			}
-		}
+		arrival.RejectReason = err.Error()
+		return arrival, answerUnauthenticated
 	}
-	return arrival, outcome
+	return arrival, c.answer
 }
 
 // maxHeaderBytes bounds each header that is kept. Longer ones say nothing to anyone who reads a delivery.
