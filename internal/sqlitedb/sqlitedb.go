@@ -3,6 +3,9 @@
 //
 // One process owns a file: a lock beside it refuses a second one. Within the process there is one connection that writes and a few
 // that read; in WAL mode readers see the last commit and neither wait for the writer nor hold it up.
+//
+// Each file has a table housekeeping of this package beside the tables of its service. It has at most two rows: [inUse] while a process
+// has the file open, and for a moment [spaceProbe].
 package sqlitedb
 
 import (
@@ -16,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
@@ -62,6 +67,13 @@ type DB struct {
 	Reader *sql.DB
 
 	lock *flock.Flock
+	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
+	files []openFile
+	// failure is the last write that failed for lack of space or the like, nil once a probe has succeeded.
+	failure   atomic.Pointer[failure]
+	stopProbe context.CancelFunc
+	probing   sync.WaitGroup
+	closing   sync.Once
 }
 
 // PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names, and false for any other.
@@ -90,13 +102,16 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	if !locked {
 		return nil, unusable("%s is in use by another process: stop that one, or name another path", options.Path)
 	}
-	db := &DB{lock: lock}
+	db := &DB{lock: lock, stopProbe: func() {}}
 	if err := db.open(ctx, options); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		return nil, errors.Join(err, db.Close())
 	}
+	probing, stop := context.WithCancel(context.Background())
+	db.stopProbe = stop
+	db.probing.Go(func() { db.probeWhileFailing(probing) })
 	return db, nil
 }
 
@@ -109,29 +124,55 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if err := file.Close(); err != nil {
 		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
 	}
+	// SQLite keeps its other files beside the file that a symbolic link names, not beside the link.
+	realPath, err := filepath.EvalSymlinks(options.Path)
+	if err != nil {
+		return unusable("%s can't be found (%v): name another path", options.Path, cause(err))
+	}
+	if err := refuseCopyInUse(ctx, options.Path, realPath); err != nil {
+		return err
+	}
 	// Each commit walks through the writer's cache, so a large one costs more than the pages that it saves reading.
 	writing := []string{"_txlock=immediate", "_pragma=cache_size(-4096)"}
 	if options.Overwrite {
 		writing = append(writing, "_pragma=secure_delete(1)")
 	}
-	db.Writer = openPool(options.Path, writing...)
+	db.Writer = db.openPool(options.Path, writing...)
 	db.Writer.SetMaxOpenConns(1)
-	db.Reader = openPool(options.Path, "_pragma=query_only(1)", "_pragma=cache_size(-16384)")
+	db.Reader = db.openPool(options.Path, "_pragma=query_only(1)", "_pragma=cache_size(-16384)")
 	db.Reader.SetMaxOpenConns(max(1, options.Readers))
 	db.Reader.SetMaxIdleConns(max(1, options.Readers))
 	if err := db.Writer.PingContext(ctx); err != nil {
 		return unusable("%s can't be opened (%v): is it an SQLite database, and the disk in order?", options.Path, err)
 	}
-	return migrate(ctx, db.Writer, options)
+	if err := migrate(ctx, db.Writer, options); err != nil {
+		return err
+	}
+	// From here on a copy of the file alone has the schema, and the mark that it is in use.
+	if _, err := checkpoint(db.Writer); err != nil {
+		db.failure.Store(&failure{Translate(err)})
+	}
+	return db.noteFiles(options.Path, realPath)
 }
 
-// Close closes all connections and lets go of the file.
-func (db *DB) Close() error {
+// Close closes all connections and lets go of the file. A second call does nothing.
+func (db *DB) Close() (err error) {
+	db.closing.Do(func() { err = db.close() })
+	return err
+}
+
+func (db *DB) close() error {
+	db.stopProbe()
+	db.probing.Wait()
 	var errs []error
-	for _, pool := range []*sql.DB{db.Reader, db.Writer} {
-		if pool != nil {
-			errs = append(errs, pool.Close())
-		}
+	if db.Reader != nil {
+		errs = append(errs, db.Reader.Close())
+	}
+	if len(db.files) > 0 {
+		errs = append(errs, db.markUnused())
+	}
+	if db.Writer != nil {
+		errs = append(errs, db.Writer.Close())
 	}
 	return errors.Join(append(errs, db.lock.Unlock())...)
 }
@@ -139,8 +180,22 @@ func (db *DB) Close() error {
 // Write runs f in a transaction that holds the write lock from its beginning, and commits it when f returns nil.
 //
 // Once f has returned, the end of ctx no longer matters: a commit that is cut off would leave it open whether it happened. The error
-// is f's own, or one of the database as [Translate] gives it.
+// is f's own, or one of the database as [Translate] returns it. After an [ErrUnavailable] the transaction may be committed: to a file
+// that was removed meanwhile, where the next start does not find it.
 func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
+	if err := db.checkFiles(); err != nil {
+		return err
+	}
+	if err := db.write(ctx, f); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			db.failure.Store(&failure{err})
+		}
+		return err
+	}
+	return db.checkFiles()
+}
+
+func (db *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -203,12 +258,21 @@ func ignoreDone(err error) error {
 
 // connector opens connections to one data source, each checked for what durability needs.
 type connector struct {
+	db     *DB
 	driver *sqlite.Driver
 	source string
 }
 
-func openPool(path string, options ...string) *sql.DB {
-	source := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(append([]string{
+// source returns the URI by which SQLite opens the file with these parameters.
+func source(path string, parameters ...string) string {
+	uri := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(parameters, "&")}
+	return uri.String()
+}
+
+func (db *DB) openPool(path string, options ...string) *sql.DB {
+	uri := source(path, append([]string{
+		// A file that was removed is not made anew.
+		"mode=rw",
 		"_pragma=busy_timeout(5000)",
 		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
@@ -219,14 +283,28 @@ func openPool(path string, options ...string) *sql.DB {
 		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
 		"_pragma=wal_autocheckpoint(16000)",
 		"_pragma=journal_size_limit(67108864)",
-	}, options...), "&")}
+	}, options...)...)
 	d := &sqlite.Driver{}
 	d.RegisterConnectionHook(checkDurability)
-	return sql.OpenDB(connector{driver: d, source: source.String()})
+	d.RegisterConnectionHook(keepWAL)
+	return sql.OpenDB(connector{db: db, driver: d, source: uri})
 }
 
-// Connect implements driver.Connector.
-func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.source) }
+// Connect implements driver.Connector. It refuses another file than the one that the other connections have.
+func (c connector) Connect(context.Context) (driver.Conn, error) {
+	// SQLite itself would remove the -wal file beside an empty file.
+	if err := c.db.checkFiles(); err != nil {
+		return nil, err
+	}
+	conn, err := c.driver.Open(c.source)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.db.checkFiles(); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
 
 // Driver implements driver.Connector.
 func (c connector) Driver() driver.Driver { return c.driver }
@@ -246,6 +324,14 @@ func checkDurability(conn sqlite.ExecQuerierContext, _ string) error {
 	return nil
 }
 
+// keepWAL has SQLite leave the -wal file where it is when the last connection closes: whether it may go is for [DB.markUnused] to decide.
+func keepWAL(conn sqlite.ExecQuerierContext, _ string) error { return setKeepWAL(conn, 1) }
+
+func setKeepWAL(conn any, mode int) error {
+	_, err := conn.(sqlite.FileControl).FileControlPersistWAL("main", mode)
+	return err
+}
+
 func queryValue(conn sqlite.ExecQuerierContext, query string) (any, error) {
 	rows, err := conn.QueryContext(context.Background(), query, nil)
 	if err != nil {
@@ -259,6 +345,7 @@ func queryValue(conn sqlite.ExecQuerierContext, query string) (any, error) {
 	return values[0], nil
 }
 
+// migrate brings the schema up to date, and marks the file as in use.
 func migrate(ctx context.Context, db *sql.DB, options Options) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -277,8 +364,9 @@ func migrate(ctx context.Context, db *sql.DB, options Options) error {
 	case version > len(options.Migrations):
 		return unusable("%s has schema %d, newer than the %d that this binary knows: run a newer binary, or name another path",
 			options.Path, version, len(options.Migrations))
-	case version == len(options.Migrations):
-		return nil
+	}
+	if err := markInUse(ctx, tx, options.Path); err != nil {
+		return err
 	}
 	for step, migration := range options.Migrations[version:] {
 		_, err := tx.ExecContext(ctx, migration.Script)
@@ -289,10 +377,12 @@ func migrate(ctx context.Context, db *sql.DB, options Options) error {
 			return unusable("%s can't be brought from schema %d to %d (%v)", options.Path, version+step, version+step+1, err)
 		}
 	}
-	// A PRAGMA takes no arguments; both values are our own numbers.
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d",
-		len(options.Migrations), options.ApplicationID)); err != nil {
-		return unusable("%s can't be marked as schema %d (%v)", options.Path, len(options.Migrations), err)
+	if version < len(options.Migrations) {
+		// A PRAGMA takes no arguments; both values are our own numbers.
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d",
+			len(options.Migrations), options.ApplicationID)); err != nil {
+			return unusable("%s can't be marked as schema %d (%v)", options.Path, len(options.Migrations), err)
+		}
 	}
 	if err := tx.Commit(); err != nil {
 		return unusable("%s can't be written (%v): is the disk full?", options.Path, err)

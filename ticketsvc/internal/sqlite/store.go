@@ -143,6 +143,9 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // Ping implements [ticket.Store].
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.Check(); err != nil {
+		return translate(ctx, err)
+	}
 	var one int
 	// It reads a page of the file: a constant alone would be answered without one.
 	err := s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM tickets LIMIT 1)").Scan(&one)

@@ -1,0 +1,122 @@
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+const (
+	// spaceProbe is the name of the row that a probe writes and deletes.
+	spaceProbe = "space probe"
+	// probeBytes is how much a probe writes. It is more than most transactions do: a failed one leaves room for about as much as it wrote in
+	// the -wal file, in which a smaller probe would succeed while the disk is full.
+	probeBytes    = 1 << 20
+	probeInterval = time.Second
+)
+
+// openFile is a file that the database has open.
+type openFile struct {
+	path string
+	info os.FileInfo
+}
+
+// failure is a write that failed.
+type failure struct{ err error }
+
+// Check returns an [ErrUnavailable] that says why, when nothing can be written: a file of the database was removed or replaced, or a write
+// failed for lack of space or the like, and none has succeeded since. It neither reads nor writes, and never waits.
+func (db *DB) Check() error {
+	if err := db.checkFiles(); err != nil {
+		return err
+	}
+	if f := db.failure.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// noteFiles notes which files the database has open.
+func (db *DB) noteFiles(path, realPath string) error {
+	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return unusable("%s can't be found (%v): is something else removing it?", path, cause(err))
+		}
+		db.files = append(db.files, openFile{path, info})
+	}
+	info, err := db.lock.Stat()
+	if err != nil {
+		return unusable("%s can't be read (%v): is the disk in order?", db.lock.Path(), cause(err))
+	}
+	db.files = append(db.files, openFile{db.lock.Path(), info})
+	return db.checkFiles()
+}
+
+// checkFiles returns an [ErrUnavailable] when a file that the database has open is no longer the one at its path: what is written then is
+// gone with the process.
+func (db *DB) checkFiles() error {
+	for _, file := range db.files {
+		if err := file.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f openFile) check() error {
+	info, err := os.Stat(f.path)
+	var what string
+	switch {
+	case err == nil && os.SameFile(info, f.info):
+		return nil
+	case err == nil:
+		what = "was replaced by another file"
+	case errors.Is(err, fs.ErrNotExist):
+		what = "was removed"
+	default:
+		what = fmt.Sprintf("can't be found any more (%v)", cause(err))
+	}
+	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or restart"+
+		" to use what is at the path now (what was written before is in the old file)", ErrUnavailable, f.path, what)
+}
+
+// probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not
+// tell: one that changes nothing needs no space, and while [DB.Check] fails there may be none at all.
+func (db *DB) probeWhileFailing(ctx context.Context) {
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			db.probe()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// probe writes something if the last write failed, and notes when that succeeds.
+func (db *DB) probe() {
+	failed := db.failure.Load()
+	if failed == nil || db.checkFiles() != nil {
+		return
+	}
+	for _, statement := range []string{
+		fmt.Sprintf("INSERT OR REPLACE INTO housekeeping (name, value) VALUES ('%s', zeroblob(%d))", spaceProbe, probeBytes),
+		fmt.Sprintf("DELETE FROM housekeeping WHERE name = '%s'", spaceProbe),
+	} {
+		if err := db.write(context.Background(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(statement)
+			return err
+		}); err != nil {
+			return
+		}
+	}
+	// Unless another write has failed meanwhile.
+	db.failure.CompareAndSwap(failed, nil)
+}

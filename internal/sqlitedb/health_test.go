@@ -1,0 +1,167 @@
+package sqlitedb_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+)
+
+func insert(tx *sql.Tx) error {
+	_, err := tx.Exec("INSERT INTO t DEFAULT VALUES")
+	return err
+}
+
+func insertLarge(tx *sql.Tx) error {
+	_, err := tx.Exec("INSERT INTO t (note) VALUES (zeroblob(100000))")
+	return err
+}
+
+func mustRename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWrite_filesRemovedOrReplaced(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		for _, replaced := range []bool{false, true} {
+			name, want := "removed"+suffix, "was removed"
+			if replaced {
+				name, want = "replaced"+suffix, "was replaced"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "a.db")
+				db := mustOpen(t, options(path))
+				if err := db.Write(t.Context(), insert); err != nil {
+					t.Fatal(err)
+				}
+				mustRename(t, path+suffix, path+".away")
+				if replaced {
+					if err := os.WriteFile(path+suffix, nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for call, err := range map[string]error{"Write": db.Write(t.Context(), insert), "Check": db.Check()} {
+					if !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), path+suffix+" "+want) ||
+						strings.Contains(err.Error(), "\n") {
+						t.Errorf("%s = %v, want one line of ErrUnavailable with %q", call, err, path+suffix+" "+want)
+					}
+				}
+				if _, err := db.Reader.Conn(t.Context()); !errors.Is(err, sqlitedb.ErrUnavailable) {
+					t.Errorf("a new connection = %v, want ErrUnavailable", err)
+				}
+				if _, err := os.Stat(path + suffix); !replaced && !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("the file was made anew: %v", err)
+				}
+				mustRename(t, path+".away", path+suffix)
+				if err := errors.Join(db.Check(), db.Write(t.Context(), insert)); err != nil {
+					t.Errorf("with the file back = %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestWrite_fileRemovedDuringIt(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := mustOpen(t, options(path))
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		mustRename(t, path, path+".away")
+		return insert(tx)
+	}); !errors.Is(err, sqlitedb.ErrUnavailable) {
+		t.Errorf("Write = %v, want ErrUnavailable: nobody will find what was committed", err)
+	}
+}
+
+// A process that ends must not remove the files of the one that took its place.
+func TestClose_filesOfAnother(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	first := mustOpen(t, options(path))
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		if err := os.Remove(path + suffix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := mustOpen(t, options(path))
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := second.Write(t.Context(), insert); err != nil {
+		t.Errorf("Write of the second process = %v", err)
+	}
+}
+
+func TestOpen_symbolicLink(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	link := filepath.Join(folder, "link.db")
+	if err := errors.Join(os.Mkdir(filepath.Join(folder, "real"), 0o700), os.WriteFile(filepath.Join(folder, "real", "a.db"), nil, 0o600),
+		os.Symlink(filepath.Join("real", "a.db"), link)); err != nil {
+		t.Fatal(err)
+	}
+	db := mustOpen(t, options(link))
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheck_fullDisk(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	setMaxPages := func(pages string) {
+		t.Helper()
+		if _, err := db.Writer.ExecContext(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The largest size a file may have stands in for the disk's: SQLite reports both alike, as SQLITE_FULL.
+	setMaxPages("20")
+	if err := db.Write(t.Context(), insertLarge); !errors.Is(err, sqlitedb.ErrUnavailable) {
+		t.Fatalf("Write beyond the space = %v, want ErrUnavailable", err)
+	}
+	db.Probe()
+	if err := db.Check(); !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("Check after a write that failed = %v, want ErrUnavailable that says why", err)
+	}
+	// What needs no space tells nothing.
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Errorf("Write that fits = %v", err)
+	}
+	if err := db.Check(); !errors.Is(err, sqlitedb.ErrUnavailable) {
+		t.Errorf("Check before there is space = %v, want ErrUnavailable", err)
+	}
+	setMaxPages("4294967294")
+	db.Probe()
+	if err := db.Check(); err != nil {
+		t.Errorf("Check once there is space = %v", err)
+	}
+	var rows int
+	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM housekeeping WHERE name <> 'in use'").Scan(&rows); err != nil ||
+		rows != 0 {
+		t.Errorf("the probe left %d rows, %v", rows, err)
+	}
+}
+
+func TestCheck_errorsThatAreNotTheDisk(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t (id) VALUES ('not a number')")
+		return err
+	}); err == nil {
+		t.Fatal("wrote it")
+	}
+	if err := db.Check(); err != nil {
+		t.Errorf("Check after a statement that is wrong = %v, want nil", err)
+	}
+}

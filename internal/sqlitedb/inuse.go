@@ -1,0 +1,93 @@
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+const (
+	// inUse is the name of the row that says that a process has the file open, or had when it ended. Such a file has its last commits in the
+	// -wal file: without that it is a copy that somebody made by hand, and lacks them.
+	inUse = "in use"
+
+	walSuffix = "-wal"
+	shmSuffix = "-shm"
+)
+
+// refuseCopyInUse returns an error for a file that was in use and lacks its -wal file. That file is never missing after a crash: SQLite
+// syncs its folder with the first commit, and the mark comes into the database only by a checkpoint of the -wal file.
+//
+// It looks at the database alone, and opens it in a way that makes no -wal file.
+func refuseCopyInUse(ctx context.Context, path, realPath string) error {
+	if _, err := os.Stat(realPath + walSuffix); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := sql.Open("sqlite", source(path, "mode=ro", "immutable=1"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var marked bool
+	// What can't be read as a database, or has no such table, is for the steps after this one to judge.
+	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked); err == nil && marked {
+		return unusable("%s was copied while it was in use, without %s%s, and lacks what was written last: restore a copy that the command"+
+			" backup made, or make an empty file %s%s to start without what is missing", path, path, walSuffix, realPath, walSuffix)
+	}
+	return nil
+}
+
+// markInUse marks the file as in use.
+func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
+	for _, statement := range []string{
+		"CREATE TABLE IF NOT EXISTS housekeeping (name TEXT PRIMARY KEY, value BLOB) STRICT",
+		fmt.Sprintf("INSERT OR IGNORE INTO housekeeping (name) VALUES ('%s')", inUse),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return unusable("%s can't be written (%v): is the disk full?", path, err)
+		}
+	}
+	return nil
+}
+
+// markUnused moves what the -wal file holds into the database, and marks that as complete. Where it can't, because another process reads
+// the database or the disk is full, the mark stays and with it the -wal file, as after a crash.
+func (db *DB) markUnused() error {
+	if db.files[0].check() != nil {
+		return nil
+	}
+	// The mark goes last, so that no file that lacks something is ever without it.
+	complete, err := checkpoint(db.Writer)
+	if err == nil && complete {
+		err = db.write(context.Background(), func(tx *sql.Tx) error {
+			_, err := tx.Exec("DELETE FROM housekeeping")
+			return err
+		})
+	}
+	if errors.Is(Translate(err), ErrUnavailable) {
+		return nil
+	}
+	if err != nil || !complete {
+		return err
+	}
+	if db.checkFiles() != nil {
+		// SQLite would remove the -wal file by its name, which may be that of another process's.
+		return nil
+	}
+	conn, err := db.Writer.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Raw(func(conn any) error { return setKeepWAL(conn, 0) }), conn.Close())
+}
+
+// checkpoint moves what the -wal file holds into the database, as far as nobody reads an older state, and without waiting for whoever
+// does. It reports whether that was everything.
+func checkpoint(writer *sql.DB) (complete bool, err error) {
+	var busy, inWAL, moved int
+	err = writer.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)
+	return busy == 0 && inWAL == moved, err
+}
