@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
 // unusedGrace is how long a stop waits for the first bytes on a connection that has brought none yet.
@@ -149,11 +152,11 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 
 var (
 	errStopping   = errors.New("the service is stopping")
-	errNoDatabase = errors.New("the database does not answer")
+	errNoDatabase = errors.New("the database can't be used")
 )
 
 // Readiness returns a function for [NewAdmin] that says why a service should get no requests, if so: it is stopping, since serving has
-// ended, or ping, which asks its database, fails.
+// ended, or ping, which asks its database, fails. [WatchReadiness] logs the answer.
 func Readiness(serving context.Context, ping func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if serving.Err() != nil {
@@ -163,6 +166,36 @@ func Readiness(serving context.Context, ping func(context.Context) error) func(c
 			return fmt.Errorf("%w (%w)", errNoDatabase, err)
 		}
 		return nil
+	}
+}
+
+// WatchReadiness asks ready once a second until ctx ends, and logs when a service is not ready any more and when it is again. A service
+// that is not ready again and again is logged once a minute.
+func WatchReadiness(ctx context.Context, ready func(context.Context) error, log *slog.Logger) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	throttle := logthrottle.New(time.Minute)
+	logged := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			asking, cancel := context.WithTimeout(ctx, readyTimeout)
+			err := ready(asking)
+			cancel()
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil && logged:
+				log.Info("service is ready again")
+				logged = false
+			case err != nil && !logged:
+				if _, logged = throttle.Allow(now); logged {
+					log.Error("service is not ready", "error", err)
+				}
+			}
+		}
 	}
 }
 

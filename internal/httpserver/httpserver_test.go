@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -76,7 +78,7 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("a service whose database answers: %v", err)
 	}
 	away = errors.New("no route to it")
-	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database does not answer") {
+	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database can't be used") {
 		t.Errorf("a service whose database is away: %v", err)
 	}
 	away = nil
@@ -84,6 +86,50 @@ func TestReadiness(t *testing.T) {
 	if err := ready(t.Context()); err == nil || err.Error() != "the service is stopping" {
 		t.Errorf("a service that stops: %v", err)
 	}
+}
+
+func TestWatchReadiness(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var said strings.Builder
+		var away error
+		ready := httpserver.Readiness(ctx, func(context.Context) error { return away })
+		var watching sync.WaitGroup
+		watching.Go(func() { httpserver.WatchReadiness(ctx, ready, slog.New(slog.NewTextHandler(&said, nil))) })
+		for _, step := range []struct {
+			away  error
+			after time.Duration
+			want  []string
+		}{
+			{nil, 5 * time.Second, nil},
+			{errors.New("disk is full"), 5 * time.Second, []string{`level=ERROR msg="service is not ready"`, "disk is full"}},
+			{nil, 5 * time.Second, []string{`level=INFO msg="service is ready again"`}},
+			{errors.New("disk is full"), 5 * time.Second, nil},
+			{nil, 5 * time.Second, nil},
+			{errors.New("disk is full"), time.Minute, []string{`level=ERROR msg="service is not ready"`}},
+		} {
+			away = step.away
+			time.Sleep(step.after)
+			synctest.Wait()
+			lines := strings.Count(said.String(), "\n")
+			if lines != min(1, len(step.want)) {
+				t.Errorf("with %v it said %q, want %d lines", step.away, said.String(), min(1, len(step.want)))
+			}
+			for _, want := range step.want {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("with %v it said %q, want %q", step.away, said.String(), want)
+				}
+			}
+			said.Reset()
+		}
+		away = nil
+		stop()
+		watching.Wait()
+		if said.Len() != 0 {
+			t.Errorf("at the end it said %q, want nothing", said.String())
+		}
+	})
 }
 
 func TestStopLetsRequestsEnd(t *testing.T) {
