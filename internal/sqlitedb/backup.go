@@ -13,6 +13,9 @@ import (
 	"modernc.org/sqlite"
 )
 
+// ErrBackup says that a backup could not be made. The text names the file and what to do about it.
+var ErrBackup = errors.New("backup failed")
+
 // backupPages is how many pages are copied between two looks at the context: 4 MiB.
 const backupPages = 1024
 
@@ -22,17 +25,17 @@ const backupPages = 1024
 //
 // progress is called with the number of bytes copied and to be copied, and for the last time, with both equal, before the copy is checked.
 //
-// Errors are [ErrUnusable] with a text for whoever named the files, or ctx's. After an error no file is left.
+// Errors are [ErrBackup] with a text for whoever named the files, or ctx's. After an error no file is left.
 func Backup(ctx context.Context, from, to string, progress func(done, total int64)) (err error) {
 	reserved, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return unusable("%s exists already: name a new file", to)
+		return backupError("%s exists already: name a new file", to)
 	}
 	if err == nil {
 		err = reserved.Close()
 	}
 	if err != nil {
-		return unusable("%s can't be written (%v): name a file in a folder that can be written", to, cause(err))
+		return backupError("%s can't be written (%v): name a file in a folder that can be written", to, cause(err))
 	}
 	defer func() {
 		if err != nil {
@@ -42,7 +45,7 @@ func Backup(ctx context.Context, from, to string, progress func(done, total int6
 	// SQLite makes files beside the copy while it works on it.
 	folder, err := os.MkdirTemp(filepath.Dir(to), ".backup-*")
 	if err != nil {
-		return unusable("the folder of %s can't be written (%v): name a file in a folder that can be written", to, cause(err))
+		return backupError("the folder of %s can't be written (%v): name a file in a folder that can be written", to, cause(err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	copied := filepath.Join(folder, "copy.db")
@@ -53,7 +56,7 @@ func Backup(ctx context.Context, from, to string, progress func(done, total int6
 		return err
 	}
 	if err := errors.Join(syncFile(copied), os.Rename(copied, to), syncFile(filepath.Dir(to))); err != nil {
-		return unusable("%s can't be written (%v): is the disk full?", to, cause(err))
+		return backupError("%s can't be written (%v): is the disk full?", to, cause(err))
 	}
 	return nil
 }
@@ -61,34 +64,34 @@ func Backup(ctx context.Context, from, to string, progress func(done, total int6
 // copyDatabase makes the file to a copy of a database, and checks it.
 func copyDatabase(ctx context.Context, from, to string, progress func(done, total int64)) (err error) {
 	if info, err := os.Stat(from); err != nil || !info.Mode().IsRegular() {
-		return unusable("there is no database %s: name the file that the service has", from)
+		return backupError("there is no database %s: name the file that the service has", from)
 	}
 	d := &sqlite.Driver{}
 	// A connection that can't write does not remove the -wal file either, should the service end meanwhile.
 	opened, err := d.Open(source(from, "mode=ro", "_pragma=busy_timeout(5000)"))
 	if err != nil {
-		return unusable("%s can't be opened (%v): may this user read it, and write to its folder?", from, err)
+		return backupError("%s can't be opened (%v): may this user read it, and write to its folder?", from, err)
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	// One transaction around all steps: otherwise each commit of the service would make the backup begin anew.
 	conn := opened.(backupConn)
 	if _, err := conn.ExecContext(ctx, "BEGIN", nil); err != nil {
-		return unusable("%s can't be read (%v)", from, err)
+		return backupError("%s can't be read (%v)", from, err)
 	}
 	if _, err := queryValue(ctx, conn, "SELECT count(*) FROM sqlite_schema"); err != nil {
-		return unusable("%s can't be read (%v): is it an SQLite database?", from, err)
+		return backupError("%s can't be read (%v): is it an SQLite database?", from, err)
 	}
 	pageSize, err := queryValue(ctx, conn, "PRAGMA page_size")
 	if err != nil {
-		return unusable("%s can't be read (%v)", from, err)
+		return backupError("%s can't be read (%v)", from, err)
 	}
 	// Made here, because SQLite would make it readable to everyone.
 	if err := os.WriteFile(to, nil, 0o600); err != nil {
-		return unusable("%s can't be written (%v)", to, cause(err))
+		return backupError("%s can't be written (%v)", to, cause(err))
 	}
 	backup, err := conn.NewBackup(source(to, "_pragma=cache_size(-16384)"))
 	if err != nil {
-		return unusable("the copy of %s can't be written (%v): is the disk full?", from, err)
+		return backupError("the copy of %s can't be written (%v): is the disk full?", from, err)
 	}
 	for more := true; more && err == nil; {
 		if err = ctx.Err(); err == nil {
@@ -98,11 +101,11 @@ func copyDatabase(ctx context.Context, from, to string, progress func(done, tota
 		}
 	}
 	if err != nil {
-		return errors.Join(unusable("%s can't be copied (%v): is the disk full?", from, err), backup.Finish())
+		return errors.Join(backupError("%s can't be copied (%v): is the disk full?", from, err), backup.Finish())
 	}
 	copied, err := backup.Commit()
 	if err != nil {
-		return unusable("%s can't be copied (%v): is the disk full?", from, err)
+		return backupError("%s can't be copied (%v): is the disk full?", from, err)
 	}
 	defer func() { err = errors.Join(err, copied.Close()) }()
 	return finishCopy(ctx, from, copied.(sqlite.ExecQuerierContext))
@@ -118,23 +121,27 @@ type backupConn interface {
 func finishCopy(ctx context.Context, from string, conn sqlite.ExecQuerierContext) error {
 	// Without a -wal file it is a file like any other. The service that opens it changes that back.
 	if mode, err := queryValue(ctx, conn, "PRAGMA journal_mode = DELETE"); err != nil || mode != "delete" {
-		return unusable("the copy of %s can't be written (%v, journal mode %v): is the disk full?", from, err, mode)
+		return backupError("the copy of %s can't be written (%v, journal mode %v): is the disk full?", from, err, mode)
 	}
 	marked, err := queryValue(ctx, conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'housekeeping'")
 	if err == nil && marked != int64(0) {
 		_, err = conn.ExecContext(ctx, "DELETE FROM housekeeping", nil)
 	}
 	if err != nil {
-		return unusable("the copy of %s can't be written (%v): is the disk full?", from, err)
+		return backupError("the copy of %s can't be written (%v): is the disk full?", from, err)
 	}
 	found, err := queryValue(ctx, conn, "PRAGMA integrity_check(1)")
 	if err == nil && found != "ok" {
 		err = fmt.Errorf("integrity_check found: %s", strings.ReplaceAll(fmt.Sprint(found), "\n", " "))
 	}
 	if err != nil {
-		return unusable("the copy of %s is not in order (%v): check the database itself, and the disk", from, err)
+		return backupError("the copy of %s is not in order (%v): check the database itself, and the disk", from, err)
 	}
 	return nil
+}
+
+func backupError(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrBackup, fmt.Sprintf(format, args...))
 }
 
 // syncFile has a file or folder written to disk.

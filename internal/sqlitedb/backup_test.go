@@ -134,8 +134,8 @@ func TestBackup_refusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := sqlitedb.Backup(t.Context(), test.from, filepath.Join(folder, test.to), noProgress)
-			if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("Backup = %v, want one line of ErrUnusable with %q", err, test.want)
+			if !errors.Is(err, sqlitedb.ErrBackup) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Backup = %v, want one line of ErrBackup with %q", err, test.want)
 			}
 			mustBeAlone(t, folder, "exists.db")
 			if content, err := os.ReadFile(filepath.Join(folder, "exists.db")); err != nil || string(content) != "mine" {

@@ -83,6 +83,12 @@ func PathFromURL(databaseURL string) (path string, ok bool) {
 	return path, ok && path != "" && !strings.HasPrefix(path, ":") && !strings.HasPrefix(path, "//")
 }
 
+// IsNew reports whether [Open] would make a new database at path.
+func IsNew(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+}
+
 // Open opens the database, makes it when it is missing, and brings its schema up to date.
 //
 // Errors are [ErrUnusable] with a text for whoever set the path: the folder or file can't be written, another process has it, it is

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -16,10 +17,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/backup"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
 // run is the whole gateway: it serves until ctx ends, and returns the process's exit code.
@@ -27,8 +30,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv,
 		Stdout: stdout}
 	var line commandLine
-	_, err := program.Parse(&line)
-	if err == nil {
+	command, err := program.Parse(&line)
+	switch {
+	case err != nil:
+	case command == "backup":
+		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+	default:
 		err = serve(ctx, program, line.Serve, stderr)
 	}
 	return program.Exit(err, stderr)
@@ -44,7 +51,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		return err
 	}
 	log := c.New(program, stderr)
-	store, err := openStore(ctx, c.database)
+	store, err := openStore(ctx, c.database, log)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -56,7 +63,8 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	admin, mux := httpserver.NewAdmin(httpserver.Readiness(ctx, store.Ping))
+	ready := httpserver.Readiness(ctx, store.Ping)
+	admin, mux := httpserver.NewAdmin(ready)
 	mux.Handle(deliveryv1connect.NewDeliveryServiceHandler(deliveryv1connect.UnimplementedDeliveryServiceHandler{}))
 	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)
 	if err != nil {
@@ -87,6 +95,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	adminServer.Start(fail)
 	door.LogAcceptErrors(log)
 	door.Start(fail)
+	var watching sync.WaitGroup
+	watching.Go(func() { httpserver.WatchReadiness(ctx, ready, log) })
+	defer watching.Wait()
 	if c.token.Token() != "" && isReadable(c.ticketsvcURL) {
 		log.Warn("the token and all events cross the network to ticketsvc in cleartext: serve it over TLS, and set --ticketsvc-url to https://")
 	}
@@ -123,11 +134,20 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 }
 
 // openStore opens the database that the settings name.
-func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, error) {
+func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (inbox.Store, error) {
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL)
 	}
-	return sqlite.Open(ctx, database.SQLitePath)
+	isNew := sqlitedb.IsNew(database.SQLitePath)
+	store, err := sqlite.Open(ctx, database.SQLitePath)
+	if err != nil {
+		return nil, err
+	}
+	if isNew {
+		file, _ := filepath.Abs(database.SQLitePath)
+		log.Info("database is new and empty", "file", file)
+	}
+	return store, nil
 }
 
 // newDoor returns the server of the public address.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
+	"github.com/ticketbridge/ticketbridge/internal/backup"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
@@ -16,8 +18,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, LookupEnv: lookupEnv,
 		Stdout: stdout}
 	var line commandLine
-	_, err := program.Parse(&line)
-	if err == nil {
+	command, err := program.Parse(&line)
+	switch {
+	case err != nil:
+	case command == "backup":
+		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+	default:
 		err = serve(ctx, program, line.Serve, stderr)
 	}
 	return program.Exit(err, stderr)
@@ -61,6 +67,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	adminServer.Start(fail)
 	server.LogAcceptErrors(log)
 	server.Start(fail)
+	var watching sync.WaitGroup
+	watching.Go(func() { httpserver.WatchReadiness(ctx, ready, log) })
+	defer watching.Wait()
 	scheme := "http://"
 	if c.security.TLS != nil {
 		scheme = "https://"

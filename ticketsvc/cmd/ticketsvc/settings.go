@@ -22,7 +22,14 @@ process can be read by others.`
 
 // commandLine is what ticketsvc can be called with.
 type commandLine struct {
-	Serve options `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+	Serve  options       `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+	Backup backupOptions `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
+}
+
+// backupOptions are the settings of a backup.
+type backupOptions struct {
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database, as sqlite:<path>."`
+	File        string `arg:"" help:"The new file. Its folder must be there."`
 }
 
 // options are the settings of serving, as they are given.
