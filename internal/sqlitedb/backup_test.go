@@ -1,12 +1,14 @@
 package sqlitedb_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
@@ -30,48 +32,73 @@ func mustBeAlone(t *testing.T, folder string, names ...string) {
 	}
 }
 
-// The service writes between all steps of the backup, which has the state of one moment all the same.
+// The service writes all the time. The backup has the state of one moment: all rows up to one.
 func TestBackup_whileTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	path, folder := filepath.Join(t.TempDir(), "a.db"), t.TempDir()
 	db := mustOpen(t, options(path))
-	const large = 120
-	for range large {
-		if err := db.Write(t.Context(), insertLarge); err != nil {
-			t.Fatal(err)
+	write := func(count int, f func(*sql.Tx) error) {
+		for range count {
+			if err := db.Write(t.Context(), f); err != nil {
+				t.Error(err)
+			}
 		}
 	}
+	const before, meanwhile = 50, 200
+	write(before, insertLarge)
+	var writing sync.WaitGroup
+	var began sync.Once
 	copied := filepath.Join(folder, "copied.db")
-	var steps int
-	var last, size int64
 	if err := sqlitedb.Backup(t.Context(), path, copied, func(done, total int64) {
-		if err := db.Write(t.Context(), insert); err != nil {
-			t.Error(err)
+		began.Do(func() { writing.Go(func() { write(meanwhile, insertLarge) }) })
+		if done < 0 || done > total || total < before*100000 {
+			t.Errorf("%d bytes of %d are copied", done, total)
 		}
-		steps++
-		if done < last || done > total {
-			t.Errorf("%d bytes of %d are copied, after %d", done, total, last)
-		}
-		last, size = done, total
 	}); err != nil {
 		t.Fatal(err)
 	}
+	writing.Wait()
 	info, err := os.Stat(copied)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if steps < 3 || last != size || info.Size() != size {
-		t.Errorf("%d steps, %d bytes of %d copied, a file of %d", steps, last, size, info.Size())
 	}
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %o, want 600: the file holds personal data", info.Mode().Perm())
 	}
 	mustBeAlone(t, folder, "copied.db")
-	if rows := mustCount(t, copied); rows != large {
-		t.Errorf("the backup has %d rows, want the %d of when it began", rows, large)
+	restored := mustOpen(t, options(copied))
+	var rows, last int
+	if err := restored.Reader.QueryRowContext(t.Context(), "SELECT count(*), max(id) FROM t").Scan(&rows, &last); err != nil ||
+		rows < before || rows != last {
+		t.Errorf("the backup has %d rows up to %d, %v; want %d or more, without gaps", rows, last, err, before)
+	}
+	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&rows); err != nil || rows != before+meanwhile {
+		t.Errorf("the service has %d rows, %v; want %d", rows, err, before+meanwhile)
 	}
 	if err := db.Check(); err != nil {
 		t.Errorf("the service after the backup: %v", err)
+	}
+}
+
+// What was deleted stays in the database's file until its place is used again. A backup must not carry it to other machines.
+func TestBackup_hasNothingOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	path, copied := filepath.Join(t.TempDir(), "a.db"), filepath.Join(t.TempDir(), "copied.db")
+	db := mustOpen(t, options(path))
+	const erased = "erased for good"
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t (note) VALUES (?); INSERT INTO t (note) VALUES ('kept'); DELETE FROM t WHERE note = ?", erased, erased)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), path, copied, noProgress)); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]bool{path: true, copied: false} {
+		if content, err := os.ReadFile(file); err != nil || bytes.Contains(content, []byte(erased)) != want {
+			t.Errorf("%s has what was deleted: %v, want %v (%v)", file, !want, want, err)
+		}
 	}
 }
 
@@ -114,6 +141,18 @@ func TestBackup_refusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(content[40*4096 : 45*4096])
+	wrong := filepath.Join(source, "wrong.db")
+	tampered, err := sql.Open("sqlite", wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tampered.ExecContext(t.Context(), "CREATE TABLE t (note TEXT); INSERT INTO t (note) VALUES (NULL);"+
+		" PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (note TEXT NOT NULL)'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tampered.Close(); err != nil {
+		t.Fatal(err)
+	}
 	text := filepath.Join(source, "text.db")
 	if err := errors.Join(os.WriteFile(damaged, content, 0o600),
 		os.WriteFile(text, []byte(strings.Repeat("not a database ", 100)), 0o600)); err != nil {
@@ -125,7 +164,8 @@ func TestBackup_refusals(t *testing.T) {
 		"a database that is gone": {filepath.Join(source, "missing.db"), "copied.db", "there is no database"},
 		"a folder":                {source, "copied.db", "there is no database"},
 		"not a database":          {text, "copied.db", "is it an SQLite database"},
-		"a damaged database":      {damaged, "copied.db", "integrity_check"},
+		"a damaged database":      {damaged, "copied.db", "or the database damaged"},
+		"a value that can't be":   {wrong, "copied.db", "integrity_check found: NULL value in t.note"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -82,7 +82,7 @@ func (f openFile) check() error {
 		what = fmt.Sprintf("can't be found any more (%v)", cause(err))
 	}
 	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or restart"+
-		" to use what is at the path now (what was written before is in the old file)", ErrUnavailable, f.path, what)
+		" to use what is at the path now; what was acknowledged before is in the old file alone", ErrUnavailable, f.path, what)
 }
 
 // probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not

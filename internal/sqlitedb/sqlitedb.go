@@ -319,7 +319,7 @@ func (c connector) Driver() driver.Driver { return c.driver }
 // on each.
 func checkDurability(conn sqlite.ExecQuerierContext, _ string) error {
 	for pragma, want := range map[string]any{"journal_mode": "wal", "synchronous": int64(2)} {
-		got, err := queryValue(context.Background(), conn, "PRAGMA "+pragma)
+		got, err := queryValue(conn, "PRAGMA "+pragma)
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", pragma, err)
 		}
@@ -336,6 +336,19 @@ func keepWAL(conn sqlite.ExecQuerierContext, _ string) error { return setKeepWAL
 func setKeepWAL(conn any, mode int) error {
 	_, err := conn.(sqlite.FileControl).FileControlPersistWAL("main", mode)
 	return err
+}
+
+func queryValue(conn sqlite.ExecQuerierContext, query string) (any, error) {
+	rows, err := conn.QueryContext(context.Background(), query, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	values := make([]driver.Value, len(rows.Columns()))
+	if err := rows.Next(values); err != nil {
+		return nil, err
+	}
+	return values[0], nil
 }
 
 // migrate brings the schema up to date, and marks the file as in use.
