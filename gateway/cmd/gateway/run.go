@@ -51,7 +51,8 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		return err
 	}
 	log := c.New(program, stderr)
-	store, err := openStore(ctx, c.database, log)
+	isNew := c.database.SQLitePath != "" && sqlitedb.IsNew(c.database.SQLitePath)
+	store, err := openStore(ctx, c.database)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -105,6 +106,10 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		log.Warn("the time of signatures is not checked: only de-duplication by event id protects from repeated deliveries",
 			"fix", "set --timestamp-tolerance if the sender sends a time")
 	}
+	if isNew {
+		file, _ := filepath.Abs(c.database.SQLitePath)
+		log.Info("database is new and empty", "file", file)
+	}
 	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
 		"database", c.database.Name, "ticketsvc", c.ticketsvcURL.Redacted())
 
@@ -134,20 +139,11 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 }
 
 // openStore opens the database that the settings name.
-func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (inbox.Store, error) {
+func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, error) {
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL)
 	}
-	isNew := sqlitedb.IsNew(database.SQLitePath)
-	store, err := sqlite.Open(ctx, database.SQLitePath)
-	if err != nil {
-		return nil, err
-	}
-	if isNew {
-		file, _ := filepath.Abs(database.SQLitePath)
-		log.Info("database is new and empty", "file", file)
-	}
-	return store, nil
+	return sqlite.Open(ctx, database.SQLitePath)
 }
 
 // newDoor returns the server of the public address.

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
-	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -20,16 +18,7 @@ func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) 
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL)
 	}
-	isNew := sqlitedb.IsNew(database.SQLitePath)
-	store, err := sqlite.Open(ctx, database.SQLitePath)
-	if err != nil {
-		return nil, err
-	}
-	if isNew {
-		file, _ := filepath.Abs(database.SQLitePath)
-		log.Info("database is new and empty", "file", file)
-	}
-	return store, nil
+	return sqlite.Open(ctx, database.SQLitePath)
 }
 
 // sayStillOpening says every ten seconds, until stop is called, that the database is not open yet: after an upgrade that can take minutes,

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"sync"
 
 	"github.com/ticketbridge/ticketbridge/internal/backup"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
@@ -39,6 +41,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		return err
 	}
 	log := c.New(program, stderr)
+	isNew := c.database.SQLitePath != "" && sqlitedb.IsNew(c.database.SQLitePath)
 	store, err := openStore(ctx, c.database, log)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -76,6 +79,10 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	} else if c.security.Tokens != nil && !httpserver.IsLoopback(server.Addr()) {
 		log.Warn("tokens and tickets cross the network in cleartext: set --tls-cert-file and --tls-key-file," +
 			" unless something in front speaks TLS")
+	}
+	if isNew {
+		file, _ := filepath.Abs(c.database.SQLitePath)
+		log.Info("database is new and empty", "file", file)
 	}
 	log.Info("ticketsvc is ready", "rpc", scheme+server.Addr(), "admin", "http://"+adminServer.Addr(), "database", c.database.Name)
 
