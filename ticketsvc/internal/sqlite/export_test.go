@@ -1,5 +1,7 @@
 package sqlite
 
+import "database/sql"
+
 // ApplicationID and Migrations are what files are made by.
 const ApplicationID = applicationID
 
@@ -10,3 +12,6 @@ const GroupStats = groupStats
 
 // SetMaxSorted changes how many tickets with some words are read to put them in order.
 func (s *Store) SetMaxSorted(tickets int) { s.maxSorted = tickets }
+
+// Writer is the connection that writes.
+func (s *Store) Writer() *sql.DB { return s.db.Writer }
