@@ -81,8 +81,8 @@ func (f openFile) check() error {
 	default:
 		what = fmt.Sprintf("can't be found any more (%v)", cause(err))
 	}
-	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or restart"+
-		" to use what is at the path now; what was acknowledged before is in the old file alone", ErrUnavailable, f.path, what)
+	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or copy the old file before"+
+		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
 // probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not
