@@ -39,7 +39,8 @@ func TestRun(t *testing.T) {
 		"a file that exists": {t.Context(), "sqlite:" + in("a.db"), in("exists"), settings.ExitFailure, `^$`, `exists already: name a new file`},
 		"PostgreSQL": {t.Context(), "postgres://user:hush@host/database", in("dump"), settings.ExitSettings, `^$`,
 			`--database-url / GATEWAY_DATABASE_URL: .*pg_dump --format=custom --schema=gateway --file=.*dump`},
-		"a URL that is none": {t.Context(), "a.db", in("copied"), settings.ExitSettings, `^$`, `--database-url / GATEWAY_DATABASE_URL: .*sqlite:<path>`},
+		"a URL that is none": {t.Context(), "a.db", in("copied"), settings.ExitSettings, `^$`,
+			`--database-url / GATEWAY_DATABASE_URL: .*sqlite:<path>`},
 		"Ctrl-C": {interrupted, "sqlite:" + in("a.db"), in("interrupted"), settings.ExitFailure, `^$`,
 			`the backup was interrupted, and nothing is left of it`},
 	} {

@@ -80,7 +80,7 @@ func TestBackup_whileTheServiceWrites(t *testing.T) {
 	}
 }
 
-// What was deleted stays in the database's file until its place is used again. A backup must not carry it to other machines.
+// Deleted rows stay in the database's file until their place is used again. A backup must not carry them to other machines.
 func TestBackup_hasNothingOfWhatWasDeleted(t *testing.T) {
 	t.Parallel()
 	path, copied := filepath.Join(t.TempDir(), "a.db"), filepath.Join(t.TempDir(), "copied.db")

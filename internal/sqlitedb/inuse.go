@@ -32,7 +32,7 @@ func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 	}
 	defer func() { _ = db.Close() }()
 	var marked bool
-	// What can't be read as a database, or has no such table, is for the steps after this one to judge.
+	// A file that can't be read as a database, or has no such table, is for the steps after this one to judge.
 	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked); err == nil && marked {
 		return unusable("%s was copied while it was in use, without %s%s, and lacks what was written last: restore a copy that the command"+
 			" backup made, or make an empty file %s%s to start without what is missing", path, path, walSuffix, realPath, walSuffix)

@@ -84,13 +84,14 @@ func TestBackup_restored(t *testing.T) {
 		t.Fatal(err)
 	}
 	stderr.Reset()
-	if code := run(t.Context(), []string{"--database-url=sqlite:" + copied}, environment(nil), io.Discard, &stderr); code != settings.ExitSettings ||
-		!strings.Contains(stderr.String(), "the command backup") {
+	code := run(t.Context(), []string{"--database-url=sqlite:" + copied}, environment(nil), io.Discard, &stderr)
+	if code != settings.ExitSettings || !strings.Contains(stderr.String(), "the command backup") {
 		t.Errorf("a copy of the file in use: status %d, errors %q; want %d and what to do", code, stderr.String(), settings.ExitSettings)
 	}
 	restored := mustRun(t, "--database-url=sqlite:"+backup)
 	client := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, restored.rpc)
-	if got, err := client.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "1"}); err != nil || got.GetTicket().GetTitle() != "title" {
+	got, err := client.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "1"})
+	if err != nil || got.GetTicket().GetTitle() != "title" {
 		t.Errorf("the ticket of the backup: %v, %v", got, err)
 	}
 }
