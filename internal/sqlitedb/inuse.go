@@ -34,8 +34,8 @@ func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 	var marked bool
 	// A file that can't be read as a database, or has no such table, is for the steps after this one to judge.
 	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked); err == nil && marked {
-		return unusable("%s was copied while it was in use, without %s%s, and lacks what was written last: restore a copy that the command"+
-			" backup made, or make an empty file %s%s to start without what is missing", path, path, walSuffix, realPath, walSuffix)
+		return unusable("%s was copied while in use, or %s%s was removed, so it may lack what was written last: restore a copy that the"+
+			" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
 	}
 	return nil
 }
