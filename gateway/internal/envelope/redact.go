@@ -2,6 +2,8 @@ package envelope
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,43 +14,37 @@ const tokenKey = "token"
 // redacted is the JSON text that takes a token's place.
 const redacted = `"redacted"`
 
-// Redact takes access tokens out of a body: the value of every object member that is named exactly "token", at any depth, becomes the
-// text "redacted". Everything else stays as it is, to the byte.
+// Redact takes access tokens out of a body, at any depth. These values become the string "redacted":
 //
-// The result is body itself when there is nothing to take out, else a copy. It may be called again on its own result, to no effect.
+//   - the value of a member that is named "token", or by a path to it such as "/ticket/token" or "ticket.token";
+//   - in an object that is a change of the token, such as {"field":"token","old":…,"new":…} or {"op":"add","path":"/token","value":…}, the
+//     value of each member that a change can have it in.
 //
-// In a body that is not well-formed JSON, what looks like such a member is one: a name in quotes and a colon, wherever it stands. There
-// the value reaches to its closing quote or bracket, or to the end of the body. Where the value was all that was wrong, the result is
-// well-formed.
+// Everything else stays as it is, to the byte. The result is body itself when there is nothing to take out, else a copy. It may be called
+// again on its own result, to no effect.
+//
+// In a body that is not well-formed JSON, what looks like a member is one: a name in quotes and a colon, wherever it stands. There the
+// value reaches to its closing quote or bracket, or to the end of the body. Where the value was all that was wrong, the result is
+// well-formed. Where such a body has a change of the token, nothing of the body stays: which values are the change's is not known.
 func Redact(body []byte) []byte {
 	if !mayNameToken(body) {
 		return body
 	}
-	wellFormed := jsontext.Value(body).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	var tokens []span
+	if jsontext.Value(body).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
+		tokens = tokensIn(body)
+	} else {
+		tokens = tokensInBroken(body)
+	}
 
 	var out []byte
 	copied := 0
-	for at := 0; ; {
-		quote := bytes.IndexByte(body[at:], '"')
-		if quote < 0 {
-			break
+	for _, token := range tokens {
+		if token.begin < copied || token.begin == token.end || string(body[token.begin:token.end]) == redacted {
+			continue
 		}
-		at += quote
-		begin, ok := tokenMember(body, at)
-		switch {
-		case ok:
-			end := valueEnd(body, begin)
-			if begin < end && string(body[begin:end]) != redacted {
-				out = append(append(out, body[copied:begin]...), redacted...)
-				copied = end
-			}
-			at = end
-		case wellFormed:
-			at = stringEnd(body, at)
-		default:
-			// Which quote opens and which closes is anybody's guess, so each is looked at.
-			at++
-		}
+		out = append(append(out, body[copied:token.begin]...), redacted...)
+		copied = token.end
 	}
 	if copied == 0 {
 		return body
@@ -56,106 +52,157 @@ func Redact(body []byte) []byte {
 	return append(out, body[copied:]...)
 }
 
-// mayNameToken reports whether a member named "token" is possible: it is written in plain letters, or with an escape for one of them
-// (all five are from U+0060 to U+007F). Nearly every body needs no more than these searches.
+// IsTokenChange reports whether an object is a change of an access token: a member that names a field names the token.
+func IsTokenChange(object []byte) bool {
+	for name, value := range Members(object) {
+		if slices.Contains(fieldKeys[:], string(name)) && isTokenName(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldKeys are the members by which a change can name its field.
+var fieldKeys = [...]string{"field", "path", "property", "name", "key"}
+
+// changeKeys are the members in which a change can have values: those of JSON Patch, and those of each pair of old and new.
+var changeKeys = [...]string{"value", "old", "new", "from", "to", "before", "after", "oldValue", "newValue", "previous", "current",
+	"removed", "added"}
+
+// mayNameToken reports whether a token is possible: its name is written in plain letters, or with an escape for one of them (all five are
+// from U+0060 to U+007F). Nearly every body needs no more than these searches.
 func mayNameToken(body []byte) bool {
-	return bytes.Contains(body, []byte(`"`+tokenKey+`"`)) ||
-		bytes.Contains(body, []byte(`\u006`)) ||
-		bytes.Contains(body, []byte(`\u007`))
-}
-
-// tokenMember reports whether the quote at body[at] opens the name "token" with a colon behind it, and where its value begins.
-func tokenMember(body []byte, at int) (begin int, ok bool) {
-	at++
-	for _, letter := range []byte(tokenKey) {
-		n := letterLength(body[at:], letter)
-		if n == 0 {
-			return 0, false
+	// The search is for the end of the name, because k is rarer than t: each t would interrupt it.
+	for rest := body; ; {
+		_, after, found := bytes.Cut(rest, []byte(tokenKey[2:]))
+		if !found {
+			break
 		}
-		at += n
+		if bytes.HasSuffix(rest[:len(rest)-len(after)], []byte(tokenKey)) {
+			return true
+		}
+		rest = after
 	}
-	if at == len(body) || body[at] != '"' {
-		return 0, false
-	}
-	at = skipSpace(body, at+1)
-	if at == len(body) || body[at] != ':' {
-		return 0, false
-	}
-	return skipSpace(body, at+1), true
+	// The first search is the only one in a body without an escape below U+0100.
+	escape := bytes.Index(body, []byte(`\u00`))
+	return escape >= 0 && (bytes.Contains(body[escape:], []byte(`\u006`)) || bytes.Contains(body[escape:], []byte(`\u007`)))
 }
 
-// letterLength returns how many bytes a lower-case letter takes at the beginning of text, as itself or escaped: 1, 6, or 0 when another
-// character stands there.
-func letterLength(text []byte, letter byte) int {
-	const hex = "0123456789abcdef"
-	escaped := [...]byte{'\\', 'u', '0', '0', hex[letter>>4], hex[letter&0xf]}
-	switch {
-	case len(text) > 0 && text[0] == letter:
-		return 1
-	case len(text) >= len(escaped) && string(text[:5]) == string(escaped[:5]) && text[5]|0x20 == escaped[5]|0x20:
-		return len(escaped)
-	default:
-		return 0
+// NamesToken reports whether the name of a member is that of an access token, or a path to one or into one.
+func NamesToken(name []byte) bool {
+	if !bytes.Contains(name, []byte(tokenKey)) {
+		return false
 	}
+	for segment := range bytes.FieldsFuncSeq(name, func(r rune) bool { return r == '/' || r == '.' }) {
+		if string(segment) == tokenKey {
+			return true
+		}
+	}
+	return false
 }
 
-func skipSpace(body []byte, at int) int {
-	for at < len(body) && isSpace(body[at]) {
-		at++
-	}
-	return at
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
-
-// valueEnd returns where the value that begins at body[begin] ends.
-func valueEnd(body []byte, begin int) int {
-	if begin == len(body) {
-		return begin
-	}
-	switch body[begin] {
+// isTokenName reports whether a value is a string that names the token, or a path as a list that does.
+func isTokenName(value []byte) bool {
+	switch value[0] {
 	case '"':
-		return stringEnd(body, begin)
-	case '{', '[':
-		return bracketEnd(body, begin)
-	}
-	end := begin
-	for end < len(body) && !isSpace(body[end]) && body[end] != ',' && body[end] != '}' && body[end] != ']' {
-		end++
-	}
-	return end
-}
-
-// stringEnd returns where the string that opens at body[begin] ends, behind its closing quote.
-func stringEnd(body []byte, begin int) int {
-	for at := begin + 1; at < len(body); at++ {
-		switch body[at] {
-		case '\\':
-			at++
-		case '"':
-			return at + 1
+		return NamesToken(memberName(value))
+	case '[':
+		for segment := range Elements(value) {
+			if segment[0] == '"' && NamesToken(memberName(segment)) {
+				return true
+			}
 		}
 	}
-	return len(body)
+	return false
 }
 
-// bracketEnd returns where the object or array that opens at body[begin] ends, behind its closing bracket.
-func bracketEnd(body []byte, begin int) int {
-	depth := 0
-	for at := begin; at < len(body); {
-		switch body[at] {
-		case '"':
-			at = stringEnd(body, at)
+// span is a part of a body.
+type span struct{ begin, end int }
+
+// tokensIn returns where a well-formed body has access tokens, in order. A span may lie within the one before it.
+func tokensIn(body []byte) []span {
+	s := tokenSearch{body: body}
+	s.value(skipSpace(body, 0))
+	slices.SortFunc(s.tokens, func(a, b span) int { return cmp.Or(a.begin-b.begin, b.end-a.end) })
+	return s.tokens
+}
+
+// tokenSearch goes over a well-formed body once.
+type tokenSearch struct {
+	body   []byte
+	tokens []span
+}
+
+// value searches the value that begins there, and returns where it ends.
+func (s *tokenSearch) value(begin int) (end int) {
+	switch s.body[begin] {
+	case '{':
+		return s.object(begin)
+	case '[':
+		at := skipSpace(s.body, begin+1)
+		for s.body[at] != ']' {
+			at = nextItem(s.body, s.value(at))
+		}
+		return at + 1
+	default:
+		return valueEnd(s.body, begin)
+	}
+}
+
+func (s *tokenSearch) object(begin int) (end int) {
+	var values []span
+	isTokenChange := false
+	at := skipSpace(s.body, begin+1)
+	for s.body[at] != '}' {
+		nameEnd := stringEnd(s.body, at)
+		name := memberName(s.body[at:nameEnd])
+		value := span{begin: skipColon(s.body, nameEnd)}
+		value.end = s.value(value.begin)
+		switch {
+		case NamesToken(name):
+			s.tokens = append(s.tokens, value)
+		case slices.Contains(changeKeys[:], string(name)):
+			values = append(values, value)
+		case slices.Contains(fieldKeys[:], string(name)):
+			isTokenChange = isTokenChange || isTokenName(s.body[value.begin:value.end])
+		}
+		at = nextItem(s.body, value.end)
+	}
+	if isTokenChange {
+		s.tokens = append(s.tokens, values...)
+	}
+	return at + 1
+}
+
+// maxNameBytes is how long a name, or a path as a string, can be to be found in a body that is not well-formed. Without a bound, a body of
+// many quotes would take the square of its size.
+const maxNameBytes = 256
+
+// tokensInBroken returns where a body that is not well-formed may have access tokens.
+func tokensInBroken(body []byte) []span {
+	var tokens []span
+	// Which quote opens and which closes is anybody's guess, so each is looked at.
+	for at := 0; at < len(body); at++ {
+		if body[at] != '"' {
 			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
 		}
-		at++
-		if depth == 0 {
-			return at
+		name := body[at:stringEnd(body[:min(at+maxNameBytes, len(body))], at)]
+		colon := skipSpace(body, at+len(name))
+		if colon == len(body) || body[colon] != ':' {
+			continue
+		}
+		name = memberName(name)
+		value := skipSpace(body, colon+1)
+		switch {
+		case NamesToken(name):
+			end := valueEnd(body, value)
+			tokens = append(tokens, span{value, end})
+			at = end - 1
+		case slices.Contains(fieldKeys[:], string(name)) && value < len(body) && body[value] == '"':
+			if field := body[value:stringEnd(body[:min(value+maxNameBytes, len(body))], value)]; NamesToken(memberName(field)) {
+				return []span{{0, len(body)}}
+			}
 		}
 	}
-	return len(body)
+	return tokens
 }

@@ -113,15 +113,6 @@ func (s *scanner) object(visit visitor) ([]byte, error) {
 	return s.body[begin:end:end], nil
 }
 
-// memberName unquotes a name. A lone surrogate in it becomes U+FFFD, which no name in the contract has.
-func memberName(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	name, _ := jsontext.AppendUnquote(nil, quoted)
-	return name
-}
-
 func (s *scanner) bodyMember(name []byte) (err error) {
 	if string(name) == "event" {
 		s.found.event, err = s.value(s.eventMember)
