@@ -11,6 +11,8 @@
 //   - updated-closed: closes the ticket
 //   - updated-before-created: arrives alone, so the ticket is not complete
 //   - updated-snapshot: the whole ticket beside its delta; the delta wins
+//   - created-live-forms: forms that the live API is known or likely to use: customSettings as an object, [] and {} for empty, a zero date
+//   - updated-live-forms: old and new in lists of two, also of lists and of customSettings; a date as an object
 //   - unexpected-event: refused with 400, and kept as rejected
 package corpus
 

@@ -17,24 +17,28 @@ const (
 // MaxIDBytes is how long an event's id, an event's name and a ticket's id may be, in bytes of UTF-8 after unescaping.
 const MaxIDBytes = 256
 
-// Envelope is what the door knows about a body. Its texts are valid UTF-8 without NUL, so that any database can hold them; its
+// Envelope is what the door knows about a body. Its strings are valid UTF-8 without NUL, so that any database can hold them; its
 // ids have no control characters either, so that any log can show them.
 type Envelope struct {
 	// EventID is event.id. It tells one event from all others, for ever.
 	EventID string
 	// EventName is event.name: [TicketCreated], [TicketUpdated], or any other text beside [ErrUnexpectedEvent].
 	EventName string
-	// CreatedDate is event.createdDate as it was sent, whether or not it is a date. Empty when there is none.
-	CreatedDate string
+	// CreatedDate is the raw value of event.createdDate, a part of the body that was parsed, whether or not it is a date. Nil when there is
+	// none.
+	CreatedDate []byte
 	// URN is event.urn as it was sent. Empty when there is none.
 	URN string
 	// AppID is the App that the URN names. Empty when the URN has another form.
 	AppID string
 	// TicketID is the ticket that the event is about, at most [MaxIDBytes] long.
 	//
-	// It is the first of data.id, data.ticketId and data.ticket.id that is a text or an integer (then its exact digits), else the URN's
-	// last segment when that is not a category. Empty when there is none, or when it can't serve as an id.
+	// It is the first of data.id, data.ticketId and data.ticket.id that is a string, an integer (then its exact digits), or an object with
+	// such an id (see [ID]), else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
+	// an id.
 	TicketID string
+	// TicketIDPlace is where TicketID was found: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
+	TicketIDPlace string
 	// Data is the raw value of event.data, a part of the body that was parsed. Nil when there is none.
 	Data []byte
 }
@@ -56,10 +60,12 @@ func Parse(body []byte) (Envelope, error) {
 
 // envelope makes the Envelope of what was found in a well-formed body.
 func (f *found) envelope() (Envelope, error) {
-	env := Envelope{CreatedDate: textOrEmpty(f.createdDate), URN: textOrEmpty(f.urn), Data: f.data}
+	env := Envelope{CreatedDate: f.createdDate, URN: textOrEmpty(f.urn), Data: f.data}
 	urn := parseURN(env.URN)
 	env.AppID = urn.app
-	env.TicketID = f.ticketID(urn)
+	if env.TicketID, env.TicketIDPlace = f.ticketID(urn); env.TicketID == "" {
+		env.TicketIDPlace = ""
+	}
 
 	var nameErr, idErr error
 	env.EventName, nameErr = requireText(f.name, &nameErrors)
@@ -80,16 +86,19 @@ func (f *found) envelope() (Envelope, error) {
 	}
 }
 
-// ticketID returns the id of the ticket that the event is about, or "".
-func (f *found) ticketID(urn urn) string {
-	for _, raw := range [...][]byte{f.dataID, f.dataTicketID, f.ticketObjectID} {
+// ticketID returns the id of the ticket that the event is about, or "", and its place.
+func (f *found) ticketID(urn urn) (id, place string) {
+	for _, found := range [...]struct {
+		value []byte
+		place string
+	}{{f.dataID, "data.id"}, {f.dataTicketID, "data.ticketId"}, {f.ticketObjectID, "data.ticket.id"}} {
 		// The first that is there decides, even when it can't be used: another one may name another ticket.
-		if isID(raw) {
-			return usableID(raw)
+		if value := ID(found.value); isID(value) {
+			return usableID(value), found.place
 		}
 	}
-	if len(urn.last) > MaxIDBytes || isID(f.category) && urn.last == usableID(f.category) {
-		return ""
+	if category := ID(f.category); len(urn.last) > MaxIDBytes || isID(category) && urn.last == usableID(category) {
+		return "", ""
 	}
-	return urn.last
+	return urn.last, "urn"
 }

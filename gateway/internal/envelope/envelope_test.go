@@ -27,13 +27,14 @@ func TestParseReadsEveryField(t *testing.T) {
 		t.Fatalf("Parse: %v", err)
 	}
 	want := envelope.Envelope{
-		EventID:     "e1",
-		EventName:   envelope.TicketUpdated,
-		CreatedDate: "2026-03-02T08:00:00.000Z",
-		URN:         urn,
-		AppID:       appID,
-		TicketID:    "t1",
-		Data:        []byte(`{"id": "t1", "delta": {"n": 9007199254740993} }`),
+		EventID:       "e1",
+		EventName:     envelope.TicketUpdated,
+		CreatedDate:   []byte(`"2026-03-02T08:00:00.000Z"`),
+		URN:           urn,
+		AppID:         appID,
+		TicketID:      "t1",
+		TicketIDPlace: "data.id",
+		Data:          []byte(`{"id": "t1", "delta": {"n": 9007199254740993} }`),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -49,7 +50,7 @@ func TestParseAcceptsTheCorpus(t *testing.T) {
 			if unexpected := filepath.Base(path) == "unexpected-event.json"; unexpected != errors.Is(err, envelope.ErrUnexpectedEvent) {
 				t.Fatalf("Parse: %v", err)
 			}
-			if got.EventID == "" || got.EventName == "" || got.CreatedDate == "" || got.AppID != appID || got.TicketID == "" || got.Data == nil {
+			if got.EventID == "" || got.EventName == "" || got.CreatedDate == nil || got.AppID != appID || got.TicketID == "" || got.Data == nil {
 				t.Errorf("Parse left something empty: %+v", got)
 			}
 		})
@@ -60,40 +61,46 @@ func TestParseFindsTheTicketID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", envelope.MaxIDBytes)
 	tests := map[string]struct {
-		data, urn, want string
+		data, urn, want, place string
 	}{
-		"data.id first":                      {`{"ticket": {"id": "c"}, "ticketId": "b", "id": "a"}`, urn, "a"},
-		"then data.ticketId":                 {`{"ticket": {"id": "c"}, "ticketId": "b"}`, urn, "b"},
-		"then data.ticket.id":                {`{"ticket": {"x": 1, "id": "c"}}`, urn, "c"},
-		"then the URN":                       {`{}`, urn, "t1"},
-		"an integer, digit by digit":         {`{"id": 9007199254740993}`, urn, "9007199254740993"},
-		"a fraction is no id":                {`{"id": 1.0}`, urn, "t1"},
-		"an exponent is no id":               {`{"id": 1e3}`, urn, "t1"},
-		"null is no id":                      {`{"id": null, "ticketId": "b"}`, urn, "b"},
-		"an empty text is no id":             {`{"id": "", "ticketId": "b"}`, urn, "b"},
-		"an object is no id":                 {`{"id": {"id": "x"}}`, urn, "t1"},
-		"a boolean is no id":                 {`{"id": true}`, urn, "t1"},
-		"ID is not id":                       {`{"ID": "a", "ticketID": "b"}`, urn, "t1"},
-		"an escaped name is the same name":   {`{"\u0069d": "a"}`, urn, "a"},
-		"an escaped value is unescaped":      {`{"id": "a\u002fb\\"}`, urn, `a/b\`},
-		"a control character":                {`{"id": "a\n"}`, urn, ""},
-		"256 bytes":                          {`{"id": "` + long + `"}`, urn, long},
-		"257 bytes, nor another one instead": {`{"id": "` + long + `x", "ticketId": "b"}`, urn, ""},
-		"NUL":                                {`{"id": "a\u0000"}`, urn, ""},
-		"a lone surrogate":                   {`{"id": "\ud800", "ticketId": "b"}`, urn, ""},
-		"data is no object":                  {`[{"id": "a"}]`, urn, "t1"},
-		"data is null":                       {`null`, urn, "t1"},
-		"ticket is no object":                {`{"ticket": "c"}`, urn, "t1"},
-		"an id in the delta is none":         {`{"delta": {"id": "d"}}`, "", ""},
-		"a wildcard in the URN":              {`{}`, "urn:allthings:app:a:ticket:c1:*", ""},
-		"the URN ends with the category":     {`{}`, "urn:allthings:app:a:ticket:c1", ""},
-		"the URN's last is data.category":    {`{"category": "c2"}`, "urn:allthings:app:a:ticket:c1:c2", ""},
-		"the URN's last is a numeric one":    {`{"category": 7}`, "urn:allthings:app:a:ticket:c1:7", ""},
-		"the URN's category twice":           {`{}`, "urn:allthings:app:a:ticket:c1:c1", ""},
-		"the URN goes on":                    {`{}`, "urn:allthings:app:a:ticket:c1:t1:comment", ""},
-		"a URN of something else":            {`{}`, "urn:allthings:app:a:booking:c1:b1", ""},
-		"257 bytes in the URN":               {`{}`, urn + long, ""},
-		"no URN":                             {`{}`, "", ""},
+		"data.id first":                      {`{"ticket": {"id": "c"}, "ticketId": "b", "id": "a"}`, urn, "a", "data.id"},
+		"then data.ticketId":                 {`{"ticket": {"id": "c"}, "ticketId": "b"}`, urn, "b", "data.ticketId"},
+		"then data.ticket.id":                {`{"ticket": {"x": 1, "id": "c"}}`, urn, "c", "data.ticket.id"},
+		"then the URN":                       {`{}`, urn, "t1", "urn"},
+		"an integer, digit by digit":         {`{"id": 9007199254740993}`, urn, "9007199254740993", "data.id"},
+		"a fraction is no id":                {`{"id": 1.0}`, urn, "t1", "urn"},
+		"an exponent is no id":               {`{"id": 1e3}`, urn, "t1", "urn"},
+		"null is no id":                      {`{"id": null, "ticketId": "b"}`, urn, "b", "data.ticketId"},
+		"an empty text is no id":             {`{"id": "", "ticketId": "b"}`, urn, "b", "data.ticketId"},
+		"an object with an id":               {`{"id": {"x": {"id": 1}, "id": "a"}}`, urn, "a", "data.id"},
+		"an object with an integer as id":    {`{"id": { }, "ticketId": {"id": 7 }}`, urn, "7", "data.ticketId"},
+		"a MongoDB object id":                {`{"id": {"$oid": "a"}}`, urn, "a", "data.id"},
+		"an object with such an id":          {`{"ticket": {"id": {"id": {"$oid": "a"}}}}`, urn, "a", "data.ticket.id"},
+		"an object without an id":            {`{"id": {"key": "x"}}`, urn, "t1", "urn"},
+		"an object in an object is no id":    {`{"id": {"id": {"id": {"id": "x"}}}}`, urn, "t1", "urn"},
+		"an object with an unusable id":      {`{"id": {"id": "a\n"}, "ticketId": "b"}`, urn, "", ""},
+		"a boolean is no id":                 {`{"id": true}`, urn, "t1", "urn"},
+		"ID is not id":                       {`{"ID": "a", "ticketID": "b"}`, urn, "t1", "urn"},
+		"an escaped name is the same name":   {`{"\u0069d": "a"}`, urn, "a", "data.id"},
+		"an escaped value is unescaped":      {`{"id": "a\u002fb\\"}`, urn, `a/b\`, "data.id"},
+		"a control character":                {`{"id": "a\n"}`, urn, "", ""},
+		"256 bytes":                          {`{"id": "` + long + `"}`, urn, long, "data.id"},
+		"257 bytes, nor another one instead": {`{"id": "` + long + `x", "ticketId": "b"}`, urn, "", ""},
+		"NUL":                                {`{"id": "a\u0000"}`, urn, "", ""},
+		"a lone surrogate":                   {`{"id": "\ud800", "ticketId": "b"}`, urn, "", ""},
+		"data is no object":                  {`[{"id": "a"}]`, urn, "t1", "urn"},
+		"data is null":                       {`null`, urn, "t1", "urn"},
+		"ticket is no object":                {`{"ticket": "c"}`, urn, "t1", "urn"},
+		"an id in the delta is none":         {`{"delta": {"id": "d"}}`, "", "", ""},
+		"a wildcard in the URN":              {`{}`, "urn:allthings:app:a:ticket:c1:*", "", ""},
+		"the URN ends with the category":     {`{}`, "urn:allthings:app:a:ticket:c1", "", ""},
+		"the URN's last is data.category":    {`{"category": "c2"}`, "urn:allthings:app:a:ticket:c1:c2", "", ""},
+		"the URN's last is a numeric one":    {`{"category": 7}`, "urn:allthings:app:a:ticket:c1:7", "", ""},
+		"the URN's category twice":           {`{}`, "urn:allthings:app:a:ticket:c1:c1", "", ""},
+		"the URN goes on":                    {`{}`, "urn:allthings:app:a:ticket:c1:t1:comment", "", ""},
+		"a URN of something else":            {`{}`, "urn:allthings:app:a:booking:c1:b1", "", ""},
+		"257 bytes in the URN":               {`{}`, urn + long, "", ""},
+		"no URN":                             {`{}`, "", "", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -102,8 +109,8 @@ func TestParseFindsTheTicketID(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
-			if got.TicketID != test.want {
-				t.Errorf("TicketID = %q, want %q", got.TicketID, test.want)
+			if got.TicketID != test.want || got.TicketIDPlace != test.place {
+				t.Errorf("TicketID = %q from %q, want %q from %q", got.TicketID, got.TicketIDPlace, test.want, test.place)
 			}
 		})
 	}

@@ -119,8 +119,8 @@ func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
 				t.Errorf("errors.Is(err, ErrUnexpectedEvent) = %t", is)
 			}
 			want := envelope.Envelope{
-				EventID: test.wantID, EventName: test.wantName, CreatedDate: "d",
-				URN: urn, AppID: appID, TicketID: "t9", Data: []byte(`{"id":"t9"}`),
+				EventID: test.wantID, EventName: test.wantName, CreatedDate: []byte(`"d"`),
+				URN: urn, AppID: appID, TicketID: "t9", TicketIDPlace: "data.id", Data: []byte(`{"id":"t9"}`),
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Parse (-want +got):\n%s", diff)

@@ -23,7 +23,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	request, err := translate.Event(body, time.Unix(0, 0))
+	request, err := translate.Event(body, time.Unix(0, 0), 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	CallTimeout time.Duration
 	// MaxAttempts is how many calls may fail by the event's own fault before its delivery is dead.
 	MaxAttempts int
+	// FutureTolerance is how far ahead of its receipt an event may be dated; 0 lets any date pass.
+	FutureTolerance time.Duration
 	// Now and Random (in [0, 1)) are the clock and the dice.
 	Now    func() time.Time
 	Random func() float64
@@ -187,7 +189,7 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	if len(delivery.Body) == 0 {
 		return bury(delivery, "the body is gone")
 	}
-	request, err := translateSafely(delivery)
+	request, err := f.translateSafely(delivery)
 	if err != nil {
 		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason",
 			err.Error())
@@ -200,7 +202,7 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	return f.settle(delivery, begun, f.record(ctx, delivery, request))
 }
 
-func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Request) error {
+func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) error {
 	if delivery.TraceParent != "" {
 		var info connect.CallInfo
 		ctx, info = connect.NewClientContext(ctx)
@@ -217,13 +219,13 @@ func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request
 
 // translateSafely makes the RPC request of a delivery. A translator that panics must take down neither the gateway nor, after each
 // restart, the gateway again.
-func translateSafely(delivery inbox.Delivery) (request translate.Request, err error) {
+func (f *Forwarder) translateSafely(delivery inbox.Delivery) (request translate.Result, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errors.New("the translator panicked")
 		}
 	}()
-	return translate.Event(delivery.Body, delivery.ReceiveTime)
+	return translate.Event(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
 }
 
 // settle decides what becomes of a delivery whose call began at that time and ended with err.

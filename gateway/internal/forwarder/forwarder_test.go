@@ -236,7 +236,7 @@ func startWith(t *testing.T, b *box, url string, log io.Writer, callTimeout time
 	t.Helper()
 	options.Concurrency = 8
 	f := forwarder.New(b, forwarder.NewClient(url, options),
-		forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts, Now: time.Now,
+		forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: time.Now,
 			Random: func() float64 { return random }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

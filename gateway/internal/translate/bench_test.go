@@ -19,7 +19,7 @@ func BenchmarkEvent(b *testing.B) {
 			b.SetBytes(int64(body.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := translate.Event(body.Bytes(), receiveTime); err != nil {
+				if _, err := translate.Event(body.Bytes(), receiveTime, tolerance); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,67 +1,138 @@
 package translate
 
-import "slices"
+import (
+	"slices"
 
-// shape is what has to be known of a field's type to tell a new value from a change that says old and new.
-type shape int
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+)
+
+// shape is what has to be known of a field's type to tell a new value from a change of it.
+type shape uint8
 
 const (
 	// unknown is the shape of a field that may be of any type.
 	unknown shape = iota
 	// scalar is the shape of a field that is not a list.
 	scalar
-	// list is the shape of a field that is a list.
-	list
+	// listOfTexts is the shape of a list of strings or ids.
+	listOfTexts
+	// listOfSettings is the shape of customSettings.
+	listOfSettings
+	// listOfPaths is the shape of channelPaths, a list of lists.
+	listOfPaths
 )
 
-// changeKeys are the pairs of keys, old and new, by which an object says a change. Those that hardly any value has by chance come first.
-var changeKeys = [...][2]string{{"old", "new"}, {"before", "after"}, {"from", "to"}, {"removed", "added"}}
+// isList reports whether values of the shape are lists.
+func (s shape) isList() bool { return s >= listOfTexts }
 
-// unmistakableKeys is how many of changeKeys count for a field of which nothing is known.
-const unmistakableKeys = 2
+// changeKeys are the pairs of keys, old and new, by which an object says a change.
+var changeKeys = [...][2]string{
+	{"old", "new"}, {"before", "after"}, {"oldValue", "newValue"}, {"from", "to"}, {"previous", "current"}, {"removed", "added"},
+}
+
+// A field of which nothing is known may well be an object with the keys of a pair, so only the first pairs of changeKeys count for it.
+// removedAdded is the pair that can name elements of a list.
+const (
+	unmistakableKeys = 3
+	removedAdded     = len(changeKeys) - 1
+)
 
 var null = []byte("null")
 
-// newValue returns the new value that a change in a delta gives, in one of the forms that the package's documentation lists. A nil
-// change gives nil.
-//
-// The error says that the change names only a list's old value.
-func newValue(change []byte, shape shape) ([]byte, error) {
-	switch {
-	case change == nil:
-		return nil, nil
-	case change[0] == '[' && shape == scalar:
-		return newOfTwo(change), nil
-	case change[0] != '{':
-		return change, nil
+// change is what a delta says of a field.
+type change struct {
+	// value is the new value.
+	value []byte
+	// untyped is the form of a change that does not have the new value. It is "" for one that does. Then value is the JSON of the change.
+	untyped form
+}
+
+// readChange reads a value of a delta, in one of the forms that the package's documentation lists.
+func readChange(value []byte, shape shape) change {
+	switch value[0] {
+	case '[':
+		return change{value: newOfTwo(value, shape)}
+	case '{':
+		if p, ok := readPair(value); ok && p.isChangeOf(shape) {
+			return p.change(value, shape)
+		}
 	}
-	pair, isChange := readPair(change)
+	return change{value: value}
+}
+
+// newOfTwo returns the second of a list of two values that are an old and a new one, and any other list as it is.
+func newOfTwo(list []byte, shape shape) []byte {
+	if shape == unknown {
+		return list
+	}
+	var two [2][]byte
+	n := 0
+	for element := range envelope.Elements(list) {
+		if n == len(two) {
+			return list
+		}
+		two[n] = element
+		n++
+	}
+	if n < len(two) || shape.isList() && !areOldAndNew(two, shape) {
+		return list
+	}
+	return two[1]
+}
+
+// areOldAndNew reports whether the elements of a list of two are lists, an old and a new one, rather than elements of one list.
+func areOldAndNew(two [2][]byte, shape shape) bool {
+	nulls, objects, settings, empty := 0, 0, 0, 0
+	for _, value := range two {
+		if !couldBeList(value, shape) {
+			return false
+		}
+		switch {
+		case isNull(value):
+			nulls++
+		case isEmpty(value):
+			empty++
+		}
+		if value[0] == '{' {
+			objects++
+			if envelope.Member(value, "key") != nil {
+				settings++
+			}
+		}
+	}
 	switch {
-	case !isChange || shape == unknown && !pair.isUnmistakable():
-		return change, nil
-	case pair.new != nil:
-		return pair.new, nil
-	case shape == list:
-		return nil, wantNew
+	case nulls == 2:
+		return false
+	case shape == listOfSettings:
+		return objects < 2 || settings == 0
+	case shape == listOfPaths:
+		return empty < 2
 	default:
-		return null, nil
+		return true
 	}
 }
 
-// newOfTwo returns the second element of a list of two, or the list itself when it has another length.
-func newOfTwo(change []byte) []byte {
-	var last []byte
-	n := 0
-	for element := range elements(change) {
-		if n++; n > 2 {
-			return change
+// couldBeList reports whether a value can be a whole list of that shape, or null for none. A string can't: it is an element, so far as one
+// can tell.
+func couldBeList(value []byte, shape shape) bool {
+	switch kindOf(value) {
+	case aNull:
+		return true
+	case aList:
+		if shape != listOfPaths {
+			return true
 		}
-		last = element
+		for path := range envelope.Elements(value) {
+			if path[0] != '[' {
+				return false
+			}
+		}
+		return true
+	case anObject:
+		return shape == listOfSettings || isNumbered(value)
+	default:
+		return false
 	}
-	if n < 2 {
-		return change
-	}
-	return last
 }
 
 // pair is an object that says old and new, each nil when it is absent.
@@ -70,26 +141,57 @@ type pair struct {
 	old, new []byte
 }
 
-func (p pair) isUnmistakable() bool {
-	return p.keys < unmistakableKeys && p.old != nil && p.new != nil
-}
-
 // readPair reads an object all of whose keys are from one pair of changeKeys. It reports false for any other object.
 func readPair(object []byte) (pair, bool) {
 	p := pair{keys: -1}
-	for name, value := range members(object) {
-		keys := slices.IndexFunc(changeKeys[:], func(keys [2]string) bool {
-			return string(name) == keys[0] || string(name) == keys[1]
-		})
-		if keys < 0 || p.keys >= 0 && keys != p.keys {
+	for name, value := range envelope.Members(object) {
+		if !p.add(name, value) {
 			return pair{}, false
-		}
-		p.keys = keys
-		if string(name) == changeKeys[keys][0] {
-			p.old = value
-		} else {
-			p.new = value
 		}
 	}
 	return p, p.keys >= 0
+}
+
+// add adds a member. It reports false when the member's name is not of the pair.
+func (p *pair) add(name, value []byte) bool {
+	keys := slices.IndexFunc(changeKeys[:], func(keys [2]string) bool { return string(name) == keys[0] || string(name) == keys[1] })
+	if keys < 0 || p.keys >= 0 && keys != p.keys {
+		return false
+	}
+	p.keys = keys
+	if string(name) == changeKeys[keys][0] {
+		p.old = value
+	} else {
+		p.new = value
+	}
+	return true
+}
+
+// isChangeOf reports whether the pair is a change of a field of that shape, rather than a value of it.
+func (p pair) isChangeOf(shape shape) bool {
+	switch shape {
+	case unknown:
+		return p.keys < unmistakableKeys && p.old != nil && p.new != nil
+	case listOfSettings:
+		// A setting may have the name of a key, but not often a list or an object as its value.
+		couldBe := func(value []byte) bool { return value == nil || couldBeList(value, shape) }
+		return couldBe(p.old) && couldBe(p.new)
+	default:
+		return true
+	}
+}
+
+// change returns the change that the pair is. The JSON is the whole of which the pair is a part.
+func (p pair) change(json []byte, shape shape) change {
+	isList := func(value []byte) bool { return value != nil && !isNull(value) && couldBeList(value, shape) }
+	switch {
+	case p.keys == removedAdded && shape.isList() && (isList(p.old) || isList(p.new)):
+		return change{value: json, untyped: elementChange}
+	case p.new != nil:
+		return change{value: p.new}
+	case shape.isList():
+		return change{value: json, untyped: onlyOld}
+	default:
+		return change{value: null}
+	}
 }

@@ -21,15 +21,17 @@ const (
 	corpusTicket   = "5f0c1e2d3b4a596877660101"
 )
 
-// receiveTime is when every delivery in these tests came.
-var receiveTime = time.Date(2026, 3, 2, 12, 0, 0, 5, time.UTC)
+// receiveTime is when every delivery in these tests came, and tolerance how far ahead of it an event may be dated.
+var receiveTime = time.Date(2026, 6, 18, 15, 0, 0, 5, time.UTC)
+
+const tolerance = 24 * time.Hour
 
 func TestEventTranslatesTheCorpus(t *testing.T) {
 	t.Parallel()
 	for name, want := range corpusRequests() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := translate.Event(mustReadCorpus(t, name), receiveTime)
+			got, err := translate.Event(mustReadCorpus(t, name), receiveTime, tolerance)
 			if err != nil {
 				t.Fatalf("Event: %v", err)
 			}
@@ -57,14 +59,14 @@ func TestEveryFileOfTheCorpusIsTested(t *testing.T) {
 
 func TestEventRefusesTheUnexpectedEventOfTheCorpus(t *testing.T) {
 	t.Parallel()
-	_, err := translate.Event(mustReadCorpus(t, "unexpected-event.json"), receiveTime)
+	_, err := translate.Event(mustReadCorpus(t, "unexpected-event.json"), receiveTime, tolerance)
 	if reason := reasonOf(t, err); reason != "event.name is unexpected" {
 		t.Errorf("reason = %q", reason)
 	}
 }
 
 // corpusRequests returns the request that each translatable file of the corpus becomes.
-func corpusRequests() map[string]translate.Request {
+func corpusRequests() map[string]translate.Result {
 	opened := date(2026, 3, 2, 7, 15, 30, 0)
 	wholeTicket := func() *ticketv1.Ticket {
 		return &ticketv1.Ticket{
@@ -114,7 +116,56 @@ func corpusRequests() map[string]translate.Request {
 	snapshot.TicketId = "5f0c1e2d3b4a596877660106"
 	snapshot.CommentCount = 2
 
-	return map[string]translate.Request{
+	liveCreated := created("0b5a1d6e-7c1f-4a86-9d0e-5b2f6a1c0111", date(2026, 6, 18, 13, 51, 53, 0), &ticketv1.Ticket{
+		TicketId:    "5f0c1e2d3b4a596877660111",
+		AppId:       corpusApp,
+		IncrementId: "10511",
+		Title:       "Anfrage über das Webformular",
+		Description: "Die Haustür schliesst nicht.",
+		StatusText:  "waiting-for-agent",
+		CategoryId:  corpusCategory,
+		Channels:    []string{"Region-Nord"},
+		PhoneNumber: "+41 00 000 00 11",
+		CustomSettings: []*ticketv1.CustomSetting{
+			{Key: "requesterEmail", Kind: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
+			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
+		},
+		CreateTime: date(2026, 6, 18, 13, 51, 52, 0),
+		UpdateTime: date(2026, 6, 18, 13, 51, 52, 0),
+		Attributes: map[string]string{
+			"_links": "{\n        \"self\": {\n          \"href\": \"/api/v1/tickets/5f0c1e2d3b4a596877660111\"\n        }\n      }",
+
+			"channelPaths":                  "[\n        [\n          \"Region-Nord\",\n          \"Haus-7\"\n        ]\n      ]",
+			"customerWaitingSinceIndicator": `"green"`,
+			"read":                          "false",
+			"sortHash":                      `"x"`,
+			"unreadAdminMessages":           "0",
+			"unreadUserMessages":            "0",
+		},
+	}, "app_id", "assigned_to", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings", "description",
+		"files", "increment_id", "labels", "last_status_update_time", "phone_number", "status_text", "tags", "title", "update_time")
+	liveCreated.Forms = []translate.Finding{
+		{Field: "data.labels", Form: "empty object"},
+		{Field: "data.lastStatusUpdate", Form: "zero date"},
+		{Field: "data._embedded", Form: "empty list"},
+	}
+	liveUpdated := updated("0b5a1d6e-7c1f-4a86-9d0e-5b2f6a1c0112", date(2026, 6, 18, 14, 10, 0, 0), &ticketv1.Ticket{
+		TicketId:   "5f0c1e2d3b4a596877660111",
+		AppId:      corpusApp,
+		AssignedTo: "5f0c1e2d3b4a596877660901",
+		StatusText: "waiting-for-external",
+		Labels:     []string{"5d1f2c3b4a59687766550801"},
+		CustomSettings: []*ticketv1.CustomSetting{
+			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
+		},
+		UpdateTime:           date(2026, 6, 18, 14, 10, 0, 0),
+		LastStatusUpdateTime: date(2026, 6, 18, 14, 10, 0, 0),
+	}, "app_id", "assigned_to", "custom_settings", "labels", "last_status_update_time", "status_text", "update_time")
+	liveUpdated.Forms = []translate.Finding{{Field: "data.delta.lastStatusUpdate", Form: "object with a date"}}
+
+	return map[string]translate.Result{
+		"created-live-forms.json": liveCreated,
+		"updated-live-forms.json": liveUpdated,
 		"created-full.json": created("0b6a4a0e-5b7e-4a5e-9c66-000000000001", date(2026, 3, 2, 7, 15, 30, 123_000_000), full,
 			"app_id", "assigned_to", "attributes", "category_id", "channels", "comment_count", "create_time", "created_by",
 			"custom_settings", "description", "files", "increment_id", "labels", "last_status_update_time", "phone_number",
@@ -185,23 +236,23 @@ func corpusRequests() map[string]translate.Request {
 	}
 }
 
-func created(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Request {
-	return translate.Request{Created: &ticketv1.TicketCreatedRequest{
+func created(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
+	return translate.Result{TicketIDPlace: "data.id", Created: &ticketv1.TicketCreatedRequest{
 		Event:     &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
 		Ticket:    ticket,
 		FieldMask: &fieldmaskpb.FieldMask{Paths: mask},
 	}}
 }
 
-func updated(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Request {
-	return translate.Request{Updated: &ticketv1.TicketUpdatedRequest{
+func updated(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
+	return translate.Result{TicketIDPlace: "data.id", Updated: &ticketv1.TicketUpdatedRequest{
 		Event:      &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
 		Ticket:     ticket,
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: mask},
 	}}
 }
 
-func wholeUpdate(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Request {
+func wholeUpdate(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
 	request := updated(eventID, occurTime, ticket, mask...)
 	request.Updated.FullSnapshot = true
 	return request

@@ -1,8 +1,12 @@
 // Package translate turns a stored body into the request of the RPC that records its event.
 //
+// The provider's contract leaves much of a body's form open, and its live API sends other forms than its SDK says. So the reader is
+// tolerant: no form of one field costs an event. This comment is the reference of what it understands.
+//
 // # What is read from where
 //
-// An event's fields come from these parts of event.data. A field that several of them name is taken from the first:
+// An event's fields come from these parts of event.data. A field that several of them name is taken from the first, also where the first
+// can't be typed:
 //
 //  1. data.delta, the changes;
 //  2. data itself, the ticket as it stood;
@@ -12,27 +16,91 @@
 // The request's field mask names exactly the fields that the event named. One that is null there, or empty, was cleared; one that is
 // absent is not in the mask.
 //
-// A field that the provider's SDK knows and [ticketv1.Ticket] models has to have its type, else there is an [Error]: such an event
-// becomes a dead letter that people see and can replay, rather than lose a value silently. Every other field is kept as its exact JSON
-// text in the ticket's attributes. So is a modelled text that UTF-8 cannot hold (a lone surrogate), beside the text with U+FFFD.
+// # What can't be typed
 //
-// Ids are texts, integers (kept digit by digit), or objects that have such an id. Dates are ISO 8601 with an offset.
+// A value that the field of [ticketv1.Ticket] can't hold leaves that field empty, in the mask. Its exact JSON is an attribute of the
+// ticket, under the provider's name of the field, so that a later value of the field takes its place. The name is the same where the value
+// came from _embedded; what only _embedded has is under createdBy, _embedded.property and _embedded.unit. Of an object that stands for an
+// id or a name, no more than that part is kept, if the object has it. A string that UTF-8 can't hold (a lone surrogate) is shown with
+// U+FFFD and kept exactly, too.
+//
+// A field that the SDK does not know, or that Ticket does not model, is an attribute in any form.
+//
+// Where an object is wanted, [] is an empty one, as PHP writes it. Any other value for data, _embedded or ticket is kept as the attribute
+// of that name.
+//
+// Every value in another form than the documented one is a [Finding]. The event itself is refused, with an [Error], for one of these alone:
+//
+//   - the body is not what [envelope.Parse] accepts, or has no ticket id;
+//   - it has no time: neither event.createdDate nor an updatedAt in the delta, in data or in data.ticket is a date;
+//   - its time is too far ahead of its receipt;
+//   - the delta of an update is a string, a number, a boolean, or a list in which no change can be read.
+//
+// # Forms of a value
+//
+// Strings: a number or a boolean stands for its exact text.
+//
+// Ids: a string, an integer (kept digit by digit), an object with such an id, or MongoDB's {"$oid":…}. An empty object or list stands for
+// no id. A boolean is no id.
+//
+// Lists of strings and ids: an object whose keys are numbers stands for the list of its values, in the order of the body; an empty object
+// or string for an empty list; one element for a list of one, if it is no boolean. A list with an element that can't be read, such as null,
+// can't be typed.
+//
+// customSettings: a list of objects with key, type and value; an object from key to value, as the live API has it; an object with numbers
+// as keys and objects as values for the list; one object with key and with value or type, for a list of one. A number or a boolean for a
+// key or type stands for its exact text. Where one element can't be read, the whole can't be typed.
+//
+// commentCount: an integer of 32 bits, or its digits in a string.
+//
+// Dates, also event.createdDate:
+//
+//   - ISO 8601 with hyphens and colons: T or a blank before the time; with or without time (then midnight), seconds, a fraction of any
+//     length (cut off after nanoseconds) and an offset (else UTC);
+//   - a number since 1970, also as a string: milliseconds from 100,000,000,000 on, which is in 1973, and seconds below;
+//   - PHP's {"date":…,"timezone_type":…,"timezone":…}, with an offset, an abbreviation of Europe or North America, or a name of the zone
+//     database;
+//   - MongoDB's {"$date":…} of a string, a number or {"$numberLong":…};
+//   - "", 0000-00-00 and -0001-11-30, with or without a time, for no date.
 //
 // # Forms of a change
 //
-// What a value in data.delta may look like is open in the provider's contract. These forms are understood, by the field's type:
+// In data.delta and its _embedded a value is one of these, by the field's type:
 //
 //   - the plain new value; null clears the field;
-//   - an object with keys of one of the pairs old/new, from/to, before/after, removed/added, and with no others. When only the old key is
-//     there, the field was cleared; a list's new value can't be known then, which is an error;
-//   - a list of two elements, old and new, where the field is not a list itself.
+//   - an object with keys of one of the pairs old/new, before/after, oldValue/newValue, from/to, previous/current and removed/added, and
+//     with no others. With the old key alone, the field was cleared; a list of which only the old value is named can't be typed;
+//   - a list of two elements, old and new, where the field is not a list itself;
+//   - a list of two lists, old and new, where the field is a list. Either may be null for none, or a list in PHP's form.
 //
-// That holds for every field in the SDK's ticket, modelled or not. A field that the SDK does not know may be of any type, so there only
-// an object with exactly the keys old and new, or before and after, is such a form; all else is the plain new value.
+// removed and added of a list field, of which at least one is a list, are a change of elements: the new list is not known. The exact JSON
+// of the change is kept like a value that can't be typed, and the request's element_change_mask names the field.
+//
+// Some values could be a change or not. They are read as follows:
+//
+//   - customSettings as an object: a pair counts only where its values could be settings (a list, an object or null), since a setting may
+//     be named from. So {"from":"a","to":"b"} are two settings.
+//   - customSettings as a list of two: two objects are old and new if neither has a key, and two settings if one has. All else of lists,
+//     objects and null is old and new.
+//   - channelPaths, a list of lists: a list of two is old and new if each is a list of lists, an empty list or null, except for two empty
+//     lists, which are two paths.
+//   - labels and files as a list of two objects with ids are two elements.
+//   - two nulls are never old and new lists: they are a list that can't be typed.
+//   - A field that the SDK does not know may be of any type. There an object with exactly the keys of old/new, before/after or
+//     oldValue/newValue is a change, and all else is the plain new value.
+//
+// data.delta may also be a list of changes, each in one of these forms. Of several changes of a field the last counts.
+//
+//   - {"field":…} with the keys of a pair, or with value, which may be a change itself;
+//   - JSON Patch: {"op":…,"path":…,"value":…} that adds, replaces or removes a top-level field. A path into a list field is a change of its
+//     elements; all changes of that field since its last full value are then kept as a JSON list.
+//
+// Changes in the list that can't be read, or that have more in them, are kept as the attribute delta, a JSON list.
 //
 // # What is left out
 //
-// Of the users, property, unit and labels in _embedded no more is kept than the one text that Ticket has a field for: nobody here needs
-// their e-mail addresses, names and telephone numbers. A member named token is an access token and is never kept. Bodies are expected to
-// have gone through [envelope.Redact], which finds one also inside the values that are kept as they are.
+// Of the users, property, unit and labels in _embedded no more is kept than the one string that Ticket has a field for: nobody here needs
+// their e-mail addresses, names and telephone numbers. The exception is an object in which that string is missing, which is kept whole. An
+// access token is never kept: neither a member named token, nor a change of it in a list. Bodies are expected to have gone through
+// [envelope.Redact], which finds one also inside the values that are kept as they are.
 package translate

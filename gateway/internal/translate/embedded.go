@@ -1,75 +1,77 @@
 package translate
 
 import (
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
+
+// embeddedPrefix stands before the name of a member of _embedded in Ticket.attributes.
+const embeddedPrefix = "_embedded."
 
 // embeddedField is a member of _embedded that has a field of Ticket, for which it stands in.
 type embeddedField struct {
 	field
-	// member is which member of the embedded object has the value. Empty when the value is a list.
-	member string
+	// key is under which name a value that Ticket can't hold is an attribute.
+	key string
 	// kept is set where the whole is an attribute as well. The others are users, or no more than the id and names of something.
 	kept bool
 }
 
 // embeddedFields are the members of _embedded that are not just attributes. Source: the SDK's ticket.
 var embeddedFields = map[string]embeddedField{
-	"createdBy":  {member: "id", field: fields["createdBy"]},
-	"assignedTo": {member: "id", field: fields["assignedTo"]},
-	"category":   {member: "id", field: fields["category"], kept: true},
-	"property":   {member: "id", field: field{path: propertyID, decode: idInto(func(t *ticketv1.Ticket) *string { return &t.PropertyId })}},
-	"unit":       {member: "name", field: field{path: unitName, decode: textInto(func(t *ticketv1.Ticket) *string { return &t.UnitName })}},
-	"labels":     {field: fields["labels"]},
-	"files":      {field: fields["files"], kept: true},
+	"createdBy":  {field: fields["createdBy"], key: "createdBy"},
+	"assignedTo": {field: fields["assignedTo"], key: "assignedTo"},
+	"category":   {field: fields["category"], key: "category", kept: true},
+	"labels":     {field: fields["labels"], key: "labels"},
+	"files":      {field: fields["files"], key: "files", kept: true},
+	"property": {key: "_embedded.property",
+		field: field{"property", propertyID, idInto(func(t *ticketv1.Ticket) *string { return &t.PropertyId }), scalar}},
+	"unit": {key: "_embedded.unit", field: field{"unit", unitName, readUnitName, scalar}},
+}
+
+// readUnitName reads a unit, of which no more than the name is kept, or the name alone.
+func readUnitName(ticket *ticketv1.Ticket, value []byte) (r reading) {
+	name := value
+	switch {
+	case value[0] != '"' && isEmpty(value):
+		return reading{form: emptyKindOf(value)}
+	case value[0] == '{':
+		if name = envelope.Member(value, "name"); name == nil || isNull(name) {
+			return reading{anObject, value}
+		}
+	}
+	ticket.UnitName, r = readString(name)
+	return r
 }
 
 // takeEmbedded takes what a part's _embedded object names.
-func (t *translation) takeEmbedded(p *part) error {
+func (t *translation) takeEmbedded(p *part) {
 	object := p.embedded
-	if p.source.changes {
-		var err error
-		if object, err = newValue(object, scalar); err != nil {
-			return p.source.mismatch([]byte("_embedded"), err)
-		}
+	if object == nil {
+		return
 	}
-	if object == nil || isNull(object) {
-		return nil
+	if p.changes {
+		object = readChange(object, scalar).value
 	}
 	if object[0] != '{' {
-		return p.source.mismatch([]byte("_embedded"), wantObject)
+		t.takeUnusable(p.label, "_embedded", object)
+		return
 	}
-	source := p.source.embedded()
-	for name, value := range members(object) {
-		if err := t.takeEmbeddedMember(source, name, value); err != nil {
-			return err
+	label := p.label + "._embedded"
+	for name, value := range envelope.Members(object) {
+		if envelope.NamesToken(name) {
+			continue
+		}
+		f, known := embeddedFields[string(name)]
+		c := change{value: value}
+		if p.changes {
+			c = readChange(value, f.shape)
+		}
+		if !known || f.kept {
+			t.keep(embeddedPrefix+string(name), c.value)
+		}
+		if known {
+			t.set(f.field, f.key, label, c)
 		}
 	}
-	return nil
-}
-
-func (t *translation) takeEmbeddedMember(source source, name, value []byte) error {
-	if string(name) == tokenName {
-		return nil
-	}
-	embedded, known := embeddedFields[string(name)]
-	if source.changes {
-		var err error
-		if value, err = newValue(value, embedded.shape(known)); err != nil {
-			return source.mismatch(name, err)
-		}
-	}
-	if !known || embedded.kept {
-		t.keep(source, name, value)
-	}
-	if !known {
-		return nil
-	}
-	if embedded.member != "" && value[0] == '{' {
-		// An object without that member says nothing about the field.
-		if value = memberOf(value, embedded.member); value == nil {
-			return nil
-		}
-	}
-	return t.set(embedded.field, source, name, value)
 }

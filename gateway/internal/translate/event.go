@@ -11,75 +11,123 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// Request is what an event asks ticketsvc to record. Exactly one field is set.
-type Request struct {
+// Result is what becomes of an event. Exactly one of Created and Updated is set.
+type Result struct {
 	// Created is the request for a ticket.created event.
 	Created *ticketv1.TicketCreatedRequest
 	// Updated is the request for a ticket.updated event.
 	Updated *ticketv1.TicketUpdatedRequest
+	// TicketIDPlace is where the ticket's id was found: "data.id", "data.ticketId", "data.ticket.id" or "urn".
+	TicketIDPlace string
+	// Forms are the values that came in another form than the documented one, in the order in which they were read.
+	Forms []Finding
 }
 
-// Error says why a body can't be translated, and never could without a change to the body or to this package.
+// Error says why a body can't be translated, and never could without a change to the body, to the settings or to this package.
 type Error struct {
-	// Reason names the provider's field and what was wanted of it, such as "data.delta.title: want a string". It never holds a value, nor
-	// a name that is not in the provider's contract: bodies are private.
+	// Reason is what failed, such as "no ticket id". It never holds a value, nor a name that is not in the provider's contract: bodies are
+	// private.
 	Reason string
 }
 
 // Error returns the reason.
 func (e *Error) Error() string { return e.Reason }
 
-// Event translates the body of one event. receiveTime is when its delivery came.
+// Event translates the body of one event. receiveTime is when its delivery came. An event that is dated further ahead of that than
+// futureTolerance is an error, because its values would stand until its date is past; 0 lets any date pass.
 //
-// The result depends on nothing but the arguments. Every error is an [*Error].
-func Event(body []byte, receiveTime time.Time) (Request, error) {
+// The result depends on nothing but the arguments, and on the zone database where a date names a zone. Every error is an [*Error].
+func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Result, error) {
 	env, err := envelope.Parse(body)
 	if err != nil {
-		return Request{}, &Error{Reason: err.Error()}
+		return Result{}, &Error{Reason: err.Error()}
 	}
 	if env.TicketID == "" {
-		return Request{}, &Error{Reason: "no ticket id"}
+		return Result{}, &Error{Reason: "no ticket id"}
 	}
-	occurTime, err := parseDate(env.CreatedDate)
-	if err != nil {
-		return Request{}, &Error{Reason: "createdDate: " + err.Error()}
-	}
-	parts, err := readParts(env.Data)
-	if err != nil {
-		return Request{}, err
-	}
-
+	isUpdate := env.EventName == envelope.TicketUpdated
 	t := translation{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
+	parts := pooledParts.Get().(*parts)
+	defer parts.release()
+	if err := t.readParts(parts, env.Data, isUpdate); err != nil {
+		return Result{}, err
+	}
+	occurTime, err := t.occurTime(env.CreatedDate, parts)
+	if err != nil {
+		return Result{}, err
+	}
+	if futureTolerance > 0 && occurTime.AsTime().Sub(receiveTime) > futureTolerance {
+		return Result{}, &Error{Reason: "the event is dated more than " + futureTolerance.String() + " ahead of its receipt: " +
+			"correct the sender's clock or raise --future-tolerance, then retry"}
+	}
 	if env.AppID != "" {
 		t.named.add(appID)
 	}
-	if err := t.translate(parts); err != nil {
-		return Request{}, err
-	}
+	t.take(parts)
+
 	metadata := &ticketv1.EventMetadata{
 		EventId:     env.EventID,
 		OccurTime:   occurTime,
 		ReceiveTime: timestamppb.New(receiveTime),
 	}
-	if env.EventName == envelope.TicketUpdated {
-		return Request{Updated: &ticketv1.TicketUpdatedRequest{
-			Event:        metadata,
-			Ticket:       t.ticket,
-			UpdateMask:   t.mask(),
-			FullSnapshot: parts.holdWholeTicket(),
-		}}, nil
+	result := Result{TicketIDPlace: env.TicketIDPlace}
+	if isUpdate {
+		result.Updated = &ticketv1.TicketUpdatedRequest{
+			Event:             metadata,
+			Ticket:            t.ticket,
+			UpdateMask:        t.mask(),
+			FullSnapshot:      parts.holdWholeTicket(),
+			ElementChangeMask: t.elementChangeMask(),
+		}
+	} else {
+		if !t.named.has(createTime) {
+			t.named.add(createTime)
+			t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
+		}
+		result.Created = &ticketv1.TicketCreatedRequest{
+			Event:             metadata,
+			Ticket:            t.ticket,
+			FieldMask:         t.mask(),
+			ElementChangeMask: t.elementChangeMask(),
+		}
 	}
-	if !t.named.has(createTime) {
-		t.named.add(createTime)
-		t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
-	}
-	return Request{Created: &ticketv1.TicketCreatedRequest{Event: metadata, Ticket: t.ticket, FieldMask: t.mask()}}, nil
+	result.Forms = t.forms
+	return result, nil
 }
 
 // translation is a ticket while it is put together.
 type translation struct {
 	ticket *ticketv1.Ticket
-	named  pathSet
+	// named are the fields that the event named, elementChanges those of them of which it gave no more than changed elements.
+	named, elementChanges pathSet
+	forms                 []Finding
+}
+
+// occurTime returns when the event occurred: its createdDate, or else the first updatedAt that is a date.
+func (t *translation) occurTime(createdDate []byte, p *parts) (*timestamp, error) {
+	form := missing
+	if createdDate != nil {
+		date, r := readDate(createdDate)
+		form = r.form
+		if date != nil {
+			if form != "" {
+				t.note("event", "createdDate", reading{form: form})
+			}
+			return date, nil
+		}
+	}
+	updatedAt := fields["updatedAt"]
+	for _, part := range [...]*part{&p.delta, &p.data, &p.ticket} {
+		i := part.index(updatedAt.name)
+		if i < 0 {
+			continue
+		}
+		if date, _ := readDate(part.changeAt(i, updatedAt.shape).value); date != nil {
+			t.note("event", "createdDate", reading{form: form})
+			return date, nil
+		}
+	}
+	return nil, &Error{Reason: "no usable event time: event.createdDate: " + string(form) + ", and no updatedAt to take in its place"}
 }
 
 // mask returns the fields that the event named.
@@ -88,6 +136,14 @@ func (t *translation) mask() *fieldmaskpb.FieldMask {
 		t.named.add(attributes)
 	}
 	return &fieldmaskpb.FieldMask{Paths: t.named.paths()}
+}
+
+// elementChangeMask returns the fields whose new value the event did not give, nil when there are none.
+func (t *translation) elementChangeMask() *fieldmaskpb.FieldMask {
+	if t.elementChanges == 0 {
+		return nil
+	}
+	return &fieldmaskpb.FieldMask{Paths: t.elementChanges.paths()}
 }
 
 // path is a field of [ticketv1.Ticket] that an event can name. The order is that of the names, so that masks come out sorted.

@@ -33,6 +33,9 @@ func FuzzEvent(f *testing.F) {
 		`{"id":"t1","delta":{"title":{"old":"a","new":"\ud800"},"x":{"before":1,"after":[2]},"labels":{"removed":[]},"read":[true,false]}}`,
 		`{"ticket":{"id":7,"title":"a","token":"s","_embedded":{"unit":{"name":"\udc00"}}},"\ud800":1,"delta":{"_embedded":{"old":1,"new":{}}}}`,
 		`{"id":"t1","_embedded":{"createdBy":{"id":7},"labels":[{"id":"\ud800"}],"files":["f"],"token":"s"},"commentCount":"7"}`,
+		`{"id":"t1","delta":{"labels":{"removed":["a"],"added":[]},"tags":[[],["x"]],"customSettings":{"removed":{"a":1}}}}`,
+		`{"id":"t1","delta":[{"op":"add","path":"/tags/-","value":"a"},{"field":"title","old":"a","new":1},{"field":"token","new":"s"},7]}`,
+		`{"id":{"$oid":"t1"},"delta":{"customSettings":[[],{"a":"b"}],"updatedAt":{"date":"2026-03-02 08:00:00","timezone":"UTC"}}}`,
 		`{"id":"t1","customSettings":[{"key":"k","type":null,"value":{"a":1},"token":"s","x":1}],"createdAt":"2026-03-02T07:15:30+0000"}`,
 	} {
 		f.Add(event("ticket.updated", data))
@@ -40,7 +43,7 @@ func FuzzEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		body = envelope.Redact(body)
-		request, err := translate.Event(body, receiveTime)
+		request, err := translate.Event(body, receiveTime, tolerance)
 		if err != nil {
 			if _, ok := errors.AsType[*translate.Error](err); !ok {
 				t.Fatalf("error of type %T", err)
@@ -57,21 +60,30 @@ func FuzzEvent(f *testing.F) {
 		if _, err := protojson.Marshal(message); err != nil {
 			t.Fatalf("Marshal as JSON: %v", err)
 		}
-		if again, err := translate.Event(body, receiveTime); err != nil || !proto.Equal(message, messageOf(again)) {
+		if again, err := translate.Event(body, receiveTime, tolerance); err != nil || !proto.Equal(message, messageOf(again)) {
 			t.Fatalf("another request the second time: %v", err)
 		}
 		if request.Created != nil {
-			checkRequest(t, request.Created.GetTicket(), request.Created.GetFieldMask())
+			checkRequest(t, request.Created.GetTicket(), request.Created.GetFieldMask(), request.Created.GetElementChangeMask())
 		} else {
-			checkRequest(t, request.Updated.GetTicket(), request.Updated.GetUpdateMask())
+			checkRequest(t, request.Updated.GetTicket(), request.Updated.GetUpdateMask(), request.Updated.GetElementChangeMask())
 		}
 	})
 }
 
-// checkRequest fails the test when the contract does not allow a ticket with that mask.
-func checkRequest(t *testing.T, ticket *ticketv1.Ticket, mask *fieldmaskpb.FieldMask) {
+// checkRequest fails the test when the contract does not allow a ticket with those masks.
+func checkRequest(t *testing.T, ticket *ticketv1.Ticket, mask, elementChanges *fieldmaskpb.FieldMask) {
 	t.Helper()
 	paths := mask.GetPaths()
+	for _, path := range elementChanges.GetPaths() {
+		key := map[string]string{"channels": "channels", "labels": "labels", "tags": "tags", "files": "files",
+			"custom_settings": "customSettings"}[path]
+		message := ticket.ProtoReflect()
+		if key == "" || ticket.GetAttributes()[key] == "" || !slices.Contains(paths, path) ||
+			message.Has(message.Descriptor().Fields().ByName(protoreflect.Name(path))) {
+			t.Fatalf("element_change_mask %v of %v", elementChanges.GetPaths(), ticket)
+		}
+	}
 	if !mask.IsValid(ticket) || !slices.IsSorted(paths) || len(slices.Compact(slices.Clone(paths))) != len(paths) {
 		t.Fatalf("mask %v", paths)
 	}

@@ -1,70 +1,151 @@
 package translate
 
 import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-func decodeCustomSettings(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-	if value[0] != '[' {
-		return nil, wantSettings
+// readCustomSettings reads customSettings in any of the forms that the package's documentation lists.
+func readCustomSettings(ticket *ticketv1.Ticket, value []byte) reading {
+	r := settingsReading{value: value}
+	switch kind := kindOf(value); {
+	case kind == aList:
+		for element := range envelope.Elements(value) {
+			r.addElement(element)
+		}
+	case kind == anObject && isSetting(value):
+		r.form = anObject
+		r.addSetting(value)
+	case kind == anObject && !isEmpty(value) && isNumbered(value) && hasOnlyObjects(value):
+		r.form = numberedObject
+		for _, element := range envelope.Members(value) {
+			r.addElement(element)
+		}
+	case kind == anObject:
+		for name, value := range envelope.Members(value) {
+			if !envelope.NamesToken(name) {
+				setting := &ticketv1.CustomSetting{Key: r.name(name)}
+				r.setValue(setting, value)
+				r.settings = append(r.settings, setting)
+			}
+		}
+	default:
+		return reading{kind, value}
 	}
-	var settings []*ticketv1.CustomSetting
-	var exact []byte
-	for element := range elements(value) {
-		if element[0] != '{' {
-			return nil, wantSettings
-		}
-		setting, isExact, err := readCustomSetting(element)
-		if err != nil {
-			return nil, err
-		}
-		settings = append(settings, setting)
-		if !isExact {
-			exact = value
-		}
+	if !r.unreadable() {
+		ticket.CustomSettings = r.settings
 	}
-	ticket.CustomSettings = settings
-	return exact, nil
+	return r.reading
 }
 
-// readCustomSetting reads one setting, and reports whether UTF-8 can hold its texts.
-func readCustomSetting(object []byte) (setting *ticketv1.CustomSetting, isExact bool, err error) {
-	setting = &ticketv1.CustomSetting{}
-	isExact = true
-	text := func(value []byte) string {
-		text, exact := unquote(value)
-		isExact = isExact && exact == nil
-		return text
-	}
-	for name, value := range members(object) {
-		isText := value[0] == '"'
+// isSetting reports whether an object is one setting, of key, type and value, rather than an object from key to value.
+func isSetting(object []byte) bool {
+	hasKey, hasOther := false, false
+	for name, value := range envelope.Members(object) {
 		switch string(name) {
-		case "key", "type":
-			if !isText && !isNull(value) {
-				return nil, false, wantSettings
-			}
-			if !isText {
-				continue
-			}
-			if string(name) == "key" {
-				setting.Key = text(value)
-			} else {
-				setting.Type = text(value)
-			}
+		case "key":
+			hasKey = value[0] != '{' && value[0] != '['
+		case "type", "value":
+			hasOther = true
+		}
+	}
+	return hasKey && hasOther
+}
+
+func hasOnlyObjects(object []byte) bool {
+	for _, value := range envelope.Members(object) {
+		if value[0] != '{' {
+			return false
+		}
+	}
+	return true
+}
+
+// settingsReading is customSettings while it is read.
+type settingsReading struct {
+	value    []byte
+	settings []*ticketv1.CustomSetting
+	reading
+}
+
+func (r *settingsReading) addElement(element []byte) {
+	switch kind := kindOf(element); {
+	case r.unreadable():
+	case kind == anObject:
+		r.addSetting(element)
+	default:
+		r.reading = reading{kind.inList(), r.value}
+	}
+}
+
+func (r *settingsReading) addSetting(object []byte) {
+	setting := &ticketv1.CustomSetting{}
+	for name, value := range envelope.Members(object) {
+		if envelope.NamesToken(name) {
+			continue
+		}
+		switch string(name) {
+		case "key":
+			setting.Key = r.keyOrType(value)
+		case "type":
+			setting.Type = r.keyOrType(value)
 		case "value":
-			switch {
-			case isText:
-				setting.Kind = &ticketv1.CustomSetting_Value{Value: text(value)}
-			case !isNull(value):
-				setting.Kind = &ticketv1.CustomSetting_ValueJson{ValueJson: string(value)}
-			}
-		case tokenName:
+			r.setValue(setting, value)
 		default:
 			if setting.Attributes == nil {
 				setting.Attributes = make(map[string]string)
 			}
-			setting.Attributes[string(name)] = string(value)
+			setting.Attributes[r.name(name)] = string(value)
 		}
 	}
-	return setting, isExact, nil
+	r.settings = append(r.settings, setting)
+}
+
+// keyOrType reads the key or the type of a setting.
+func (r *settingsReading) keyOrType(value []byte) string {
+	if isNull(value) {
+		return ""
+	}
+	text, s := readString(value)
+	switch {
+	case s.unreadable():
+		r.reading = reading{settingKey, r.value}
+	case s.exact != nil:
+		r.noteInexact()
+	case s.form != "" && r.form == "":
+		r.form = settingKey
+	}
+	return text
+}
+
+func (r *settingsReading) setValue(setting *ticketv1.CustomSetting, value []byte) {
+	switch kindOf(value) {
+	case aNull:
+	case aString:
+		text, ok := unquote(value)
+		if !ok {
+			r.noteInexact()
+		}
+		setting.Kind = &ticketv1.CustomSetting_Value{Value: text}
+	default:
+		setting.Kind = &ticketv1.CustomSetting_ValueJson{ValueJson: string(value)}
+	}
+}
+
+// name returns the name of a member as a string. One that has U+FFFD may have had something there that UTF-8 can't hold.
+func (r *settingsReading) name(name []byte) string {
+	if bytes.ContainsRune(name, utf8.RuneError) {
+		r.noteInexact()
+	}
+	return string(name)
+}
+
+// noteInexact notes that UTF-8 can't hold a string of a setting.
+func (r *settingsReading) noteInexact() {
+	if !r.unreadable() {
+		r.reading = reading{notUTF8, r.value}
+	}
 }

@@ -3,222 +3,232 @@ package translate
 import (
 	"bytes"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// mismatch is an error that says what was wanted in a place. It is constant text, so it can't hold anything of a body.
-type mismatch string
+// reader reads a value that is not null into a field of a ticket. It leaves the field empty when it can't.
+type reader func(ticket *ticketv1.Ticket, value []byte) reading
 
-// Error returns the text.
-func (m mismatch) Error() string { return string(m) }
-
-const (
-	notADate     mismatch = "not an ISO 8601 date"
-	notExpected  mismatch = "not expected here"
-	wantCount    mismatch = "want an integer of 32 bits"
-	wantID       mismatch = "want an id"
-	wantIDs      mismatch = "want a list of ids"
-	wantNew      mismatch = "want the new list, not only the old one"
-	wantNumber   mismatch = "want a string or an integer"
-	wantObject   mismatch = "want an object"
-	wantSettings mismatch = "want a list of objects with the texts key and type"
-	wantString   mismatch = "want a string"
-	wantStrings  mismatch = "want a list of strings"
-)
-
-// timestamp shortens the table of fields.
-type timestamp = timestamppb.Timestamp
-
-func textInto(place func(*ticketv1.Ticket) *string) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		if value[0] != '"' {
-			return nil, wantString
-		}
-		var exact []byte
-		*place(ticket), exact = unquote(value)
-		return exact, nil
-	}
-}
-
-// numberInto is for a number that newer payloads have as a string.
-func numberInto(place func(*ticketv1.Ticket) *string) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		text, exact, ok := textOrInteger(value)
+// readString reads a string. A number or a boolean gives its exact text.
+func readString(value []byte) (string, reading) {
+	switch kind := kindOf(value); kind {
+	case aString:
+		text, ok := unquote(value)
 		if !ok {
-			return nil, wantNumber
+			return text, reading{notUTF8, value}
 		}
-		*place(ticket) = text
-		return exact, nil
+		return text, reading{}
+	case aNumber, aBoolean:
+		return string(value), reading{form: kind}
+	default:
+		return "", reading{kind, value}
 	}
 }
 
-func idInto(place func(*ticketv1.Ticket) *string) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		id, exact, ok := textOrInteger(idOf(value))
-		if !ok {
-			return nil, wantID
-		}
-		*place(ticket) = id
-		return exact, nil
+// readID reads an id: a string, an integer, or an object with such an id. Of an object no more than the id is kept.
+func readID(value []byte) (string, reading) {
+	id := envelope.ID(value)
+	switch {
+	case isEmpty(value):
+		return "", reading{form: emptyKindOf(value)}
+	case id == nil || isNull(id):
+		return "", reading{anObject, value}
+	}
+	switch kind := kindOf(id); {
+	case kind == aString, kind == aNumber && !bytes.ContainsAny(id, ".eE"):
+		return readString(id)
+	default:
+		return "", reading{kind, id}
 	}
 }
 
-func textsInto(place func(*ticketv1.Ticket) *[]string) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		if value[0] != '[' {
-			return nil, wantStrings
-		}
-		var texts []string
-		var exact []byte
-		for element := range elements(value) {
-			if element[0] != '"' {
-				return nil, wantStrings
-			}
-			text, exactElement := unquote(element)
-			texts = append(texts, text)
-			if exactElement != nil {
-				exact = value
-			}
-		}
-		*place(ticket) = texts
-		return exact, nil
+func stringInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readString(value)
+		return r
 	}
 }
 
-func idsInto(place func(*ticketv1.Ticket) *[]string) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		if value[0] != '[' {
-			return nil, wantIDs
+// numberInto is for an integer that newer payloads have as a string.
+func numberInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		if *place(ticket), r = readString(value); r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
+			r.form = ""
 		}
-		var ids []string
-		var inexact, reduced bool
-		for element := range elements(value) {
-			id, exact, ok := textOrInteger(idOf(element))
-			if !ok {
-				return nil, wantIDs
-			}
-			ids = append(ids, id)
-			inexact = inexact || exact != nil
-			reduced = reduced || element[0] == '{'
-		}
-		*place(ticket) = ids
-		switch {
-		case !inexact:
-			return nil, nil
-		case reduced:
-			// Of the objects only the ids are to be kept.
-			return listOfIDs(value), nil
-		default:
-			return value, nil
-		}
+		return r
 	}
 }
 
-// listOfIDs returns a JSON list of the exact ids in a list of ids and objects.
-func listOfIDs(value []byte) []byte {
-	var ids [][]byte
-	for element := range elements(value) {
-		ids = append(ids, idOf(element))
-	}
-	return append(append([]byte{'['}, bytes.Join(ids, []byte{','})...), ']')
-}
-
-func dateInto(place func(*ticketv1.Ticket) **timestamp) decoder {
-	return func(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-		if value[0] != '"' {
-			return nil, notADate
-		}
-		text, _ := unquote(value)
-		date, err := parseDate(text)
-		if err != nil {
-			return nil, err
-		}
-		*place(ticket) = date
-		return nil, nil
+func idInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readID(value)
+		return r
 	}
 }
 
-// decodeCommentCount takes an integer, or its digits in a string.
-func decodeCommentCount(ticket *ticketv1.Ticket, value []byte) ([]byte, error) {
-	digits, isText := bytes.CutPrefix(value, []byte{'"'})
-	if isText {
-		digits = digits[:len(digits)-1]
-		if len(digits) == 0 || digits[0] < '0' || digits[0] > '9' {
-			return nil, wantCount
-		}
+func stringsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readString) }
+
+func idsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readID) }
+
+func listInto(place func(*ticketv1.Ticket) *[]string, readElement func([]byte) (string, reading)) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readList(value, readElement)
+		return r
 	}
-	count, err := strconv.ParseInt(string(digits), 10, 32)
-	if err != nil {
-		return nil, wantCount
+}
+
+// readList reads a list. These stand for one, too: an object with the numbers of its elements as keys, in the order in which they stand;
+// an empty object; an empty string; and one element, if it is no boolean.
+func readList(value []byte, readElement func([]byte) (string, reading)) ([]string, reading) {
+	l := listReading{readElement: readElement}
+	switch kind := kindOf(value); {
+	case kind == aList:
+		for element := range envelope.Elements(value) {
+			l.add(element)
+		}
+	case isEmpty(value):
+		l.form = emptyKindOf(value)
+	case kind == anObject && isNumbered(value):
+		for _, element := range envelope.Members(value) {
+			l.add(element)
+		}
+		l.form = numberedObject
+	case kind == aBoolean:
+		return nil, reading{kind, value}
+	default:
+		l.add(value)
+		l.form = kind
+	}
+	if l.unreadable {
+		return nil, reading{l.form, value}
+	}
+	switch {
+	case l.inexact && l.hasObjects:
+		// Of the objects no more than the ids is to be kept.
+		return l.texts, reading{notUTF8, jsonList(idsIn(value))}
+	case l.inexact:
+		return l.texts, reading{notUTF8, value}
+	default:
+		return l.texts, reading{form: l.form}
+	}
+}
+
+// listReading is a list while it is read.
+type listReading struct {
+	readElement func([]byte) (string, reading)
+	texts       []string
+	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
+	form                            form
+	unreadable, inexact, hasObjects bool
+}
+
+func (l *listReading) add(element []byte) {
+	if l.unreadable {
+		return
+	}
+	text, r := "", reading{aNull, element}
+	if !isNull(element) {
+		text, r = l.readElement(element)
+	}
+	// An element that is an empty object or list is no id.
+	if l.unreadable = r.unreadable() || r.form == emptyObject || r.form == emptyList; l.unreadable || l.form == "" {
+		l.form = r.form.inList()
+	}
+	l.texts = append(l.texts, text)
+	l.inexact = l.inexact || r.exact != nil
+	l.hasObjects = l.hasObjects || element[0] == '{'
+}
+
+// idsIn returns the exact ids in a list in any of its forms.
+func idsIn(value []byte) (ids [][]byte) {
+	switch {
+	case value[0] == '[':
+		for element := range envelope.Elements(value) {
+			ids = append(ids, envelope.ID(element))
+		}
+	case isNumbered(value):
+		for _, element := range envelope.Members(value) {
+			ids = append(ids, envelope.ID(element))
+		}
+	default:
+		ids = append(ids, envelope.ID(value))
+	}
+	return ids
+}
+
+// jsonList returns a JSON list of values.
+func jsonList(values [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(values, []byte{','})...), ']')
+}
+
+// readCount reads an integer, or its digits in a string.
+func readCount(ticket *ticketv1.Ticket, value []byte) reading {
+	var r reading
+	number := value
+	switch kind := kindOf(value); kind {
+	case aNumber:
+	case aString:
+		r.form = aString
+		if number = value[1 : len(value)-1]; len(number) == 0 || number[0] < '0' || number[0] > '9' {
+			return reading{noCount, value}
+		}
+	default:
+		return reading{kind, value}
+	}
+	count, err := strconv.ParseInt(string(number), 10, 32)
+	switch {
+	case err != nil && r.form == aString:
+		return reading{noCount, value}
+	case err != nil:
+		return reading{otherCount, value}
 	}
 	ticket.CommentCount = int32(count)
-	return nil, nil
+	return r
 }
 
-// parseDate reads a date-time of ISO 8601 with an offset: `Z`, `+00:00` or `+0000`. What goes beyond nanoseconds is cut off.
-//
-// The error is notADate, also for a date outside the years 1 to 9999, which a Timestamp can't hold.
-func parseDate(text string) (*timestamp, error) {
-	// [time.ParseInLocation] takes an hour of one digit as well, which ISO 8601 has not.
-	if hourEnd := len("2006-01-02T15"); len(text) <= hourEnd || text[hourEnd] != ':' {
-		return nil, notADate
+// unquote returns what a JSON string says, with U+FFFD for what UTF-8 can't hold. It reports whether UTF-8 can hold all of it.
+func unquote(quoted []byte) (string, bool) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), true
 	}
-	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700"} {
-		// The location is the one that is looked at first for the offset. With UTC, the usual offset of zero needs no location of its own.
-		if parsed, err := time.ParseInLocation(layout, text, time.UTC); err == nil {
-			date := timestamppb.New(parsed)
-			if date.CheckValid() != nil {
-				return nil, notADate
-			}
-			return date, nil
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	return string(text), err == nil
+}
+
+// isEmpty reports whether a value is an object, a list or a string with nothing in it.
+func isEmpty(value []byte) bool {
+	switch value[0] {
+	case '{', '[':
+		return len(bytes.TrimSpace(value[1:len(value)-1])) == 0
+	default:
+		return string(value) == `""`
+	}
+}
+
+// emptyKindOf returns the form of a value that is empty.
+func emptyKindOf(value []byte) form {
+	switch value[0] {
+	case '{':
+		return emptyObject
+	case '[':
+		return emptyList
+	default:
+		return emptyString
+	}
+}
+
+// isNumbered reports whether all keys of an object are numbers, as PHP writes a list with gaps.
+func isNumbered(object []byte) bool {
+	for name := range envelope.Members(object) {
+		if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r < '0' || r > '9' }) {
+			return false
 		}
 	}
-	return nil, notADate
-}
-
-// unquote returns the text of a JSON string. When UTF-8 can't hold it, the text has U+FFFD there and exact is the string itself.
-func unquote(quoted []byte) (text string, exact []byte) {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1]), nil
-	}
-	unquoted, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil {
-		exact = quoted
-	}
-	return string(unquoted), exact
-}
-
-// textOrInteger returns the text of a string, as [unquote] does, or the digits of an integer. It reports false for anything else.
-func textOrInteger(value []byte) (text string, exact []byte, ok bool) {
-	switch jsontext.Value(value).Kind() {
-	case jsontext.KindString:
-		text, exact = unquote(value)
-		return text, exact, true
-	case jsontext.KindNumber:
-		return string(value), nil, !bytes.ContainsAny(value, ".eE")
-	default:
-		return "", nil, false
-	}
-}
-
-// idOf returns the id of an object, nil when it has none, or the value itself when it is not an object.
-func idOf(value []byte) []byte {
-	if value[0] != '{' {
-		return value
-	}
-	return memberOf(value, "id")
+	return true
 }
 
 func isNull(value []byte) bool { return string(value) == "null" }
-
-func nilIfNull(value []byte) []byte {
-	if isNull(value) {
-		return nil
-	}
-	return value
-}
