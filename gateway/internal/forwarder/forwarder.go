@@ -75,6 +75,7 @@ type Forwarder struct {
 	client  ticketv1connect.TicketEventServiceClient
 	options Options
 	gate    gate
+	forms   formLog
 	// unreadable says that the last claim failed. Only who claims uses it.
 	unreadable bool
 
@@ -199,7 +200,11 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
 	defer cancel()
 	begun := f.options.Now()
-	return f.settle(delivery, begun, f.record(ctx, delivery, request))
+	err = f.record(ctx, delivery, request)
+	if err == nil {
+		f.forms.note(f.options.Log, f.options.Now(), request.Forms)
+	}
+	return f.settle(delivery, begun, err)
 }
 
 func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) error {
