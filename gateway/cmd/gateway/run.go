@@ -166,11 +166,12 @@ func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwar
 		Authorities: c.authorities,
 	})
 	return forwarder.New(in, client, forwarder.Options{
-		Concurrency: c.ForwardConcurrency,
-		CallTimeout: c.ForwardTimeout,
-		MaxAttempts: c.MaxAttempts,
-		Now:         time.Now,
-		Random:      rand.Float64,
-		Log:         log,
+		Concurrency:     c.ForwardConcurrency,
+		CallTimeout:     c.ForwardTimeout,
+		MaxAttempts:     c.MaxAttempts,
+		FutureTolerance: c.FutureTolerance,
+		Now:             time.Now,
+		Random:          rand.Float64,
+		Log:             log,
 	})
 }

@@ -132,8 +132,10 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		"no least length of secrets": {"GATEWAY_WEBHOOK_SECRET_MIN_LENGTH=0",
 			[]string{"--webhook-secret-min-length / GATEWAY_WEBHOOK_SECRET_MIN_LENGTH", "use 1 to"}},
 		"a tolerance that is no duration": {"GATEWAY_TIMESTAMP_TOLERANCE=2", []string{"--timestamp-tolerance", "--help"}},
-		"a body of nothing":               {"GATEWAY_MAX_BODY_BYTES=0", []string{"--max-body-bytes / GATEWAY_MAX_BODY_BYTES", "use 1 to"}},
-		"an unknown word":                 {"GATEWAY_UNSIGNED=ignore", []string{"--unsigned", "acknowledge", "reject"}},
+		"a future of less than nothing": {"GATEWAY_FUTURE_TOLERANCE=-1s",
+			[]string{"--future-tolerance / GATEWAY_FUTURE_TOLERANCE", "use 0"}},
+		"a body of nothing": {"GATEWAY_MAX_BODY_BYTES=0", []string{"--max-body-bytes / GATEWAY_MAX_BODY_BYTES", "use 1 to"}},
+		"an unknown word":   {"GATEWAY_UNSIGNED=ignore", []string{"--unsigned", "acknowledge", "reject"}},
 		"no calls at all": {"GATEWAY_FORWARD_CONCURRENCY=0",
 			[]string{"--forward-concurrency / GATEWAY_FORWARD_CONCURRENCY", "use 1 to"}},
 	}

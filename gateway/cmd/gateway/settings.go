@@ -64,6 +64,8 @@ type options struct {
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
 	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
 
+	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
+
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
@@ -151,6 +153,9 @@ func (o options) check(program settings.Program) (config, error) {
 		}
 	}
 	c.bodySettings.check(problem)
+	if c.FutureTolerance < 0 {
+		problem("future-tolerance", "%v is out of range: use 0, which switches the check off, or more", c.FutureTolerance)
+	}
 	for _, limit := range []struct {
 		flag        string
 		value, most int64
