@@ -160,6 +160,28 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 	snapshot.CreatedBy, snapshot.PropertyId, snapshot.UnitName = "", "", ""
 	s.expectTicket(t, snapshot)
 
+	success("created-live-forms")
+	live := &ticketv1.Ticket{
+		TicketId: "5f0c1e2d3b4a596877660111", AppId: app, IncrementId: "10511", Title: "Anfrage über das Webformular",
+		Description: "Die Haustür schliesst nicht.", StatusText: "waiting-for-agent",
+		Status:     ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT,
+		CategoryId: "5d1f2c3b4a59687766550001", Channels: []string{"Region-Nord"}, PhoneNumber: "+41 00 000 00 11",
+		CustomSettings: []*ticketv1.CustomSetting{
+			{Key: "requesterEmail", Kind: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
+			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
+		},
+		CreateTime: at(t, "2026-06-18T13:51:52Z"), UpdateTime: at(t, "2026-06-18T13:51:52Z"), Revision: 1, Complete: true,
+	}
+	s.expectTicket(t, live)
+	success("updated-live-forms")
+	live.AssignedTo, live.Labels, live.Revision = "5f0c1e2d3b4a596877660901", []string{"5d1f2c3b4a59687766550801"}, 2
+	live.Status, live.StatusText = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL, "waiting-for-external"
+	live.CustomSettings = []*ticketv1.CustomSetting{
+		{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
+	}
+	live.UpdateTime, live.LastStatusUpdateTime = at(t, "2026-06-18T14:10:00Z"), at(t, "2026-06-18T14:10:00Z")
+	s.expectTicket(t, live)
+
 	if status, message := s.postFile(t, "unexpected-event"); status != 400 || message != "Unexpected event type" {
 		t.Errorf("unexpected-event: %d %q", status, message)
 	}
@@ -175,7 +197,7 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, personal := range []string{"Heizung", "Heizk", "Mara", "mara@", "+4179", secret} {
+		for _, personal := range []string{"Heizung", "Heizk", "Mara", "mara@", "Erika", "erika", "+4179", secret} {
 			if bytes.Contains(log, []byte(personal)) {
 				t.Errorf("%s holds %q", service.log, personal)
 			}
