@@ -131,6 +131,11 @@ func (p Program) Problem(flag, format string, args ...any) error {
 	return problem{fmt.Errorf("--%s / %s: %w", flag, p.Env(flag), fmt.Errorf(format, args...))}
 }
 
+// ArgumentProblem is the error of an argument that can't be used: it names the argument, and says what to do.
+func (p Program) ArgumentProblem(format string, args ...any) error {
+	return problem{fmt.Errorf(format, args...)}
+}
+
 // Exit codes.
 const (
 	ExitOK       = 0
@@ -139,7 +144,7 @@ const (
 )
 
 // Exit tells people how the program ended, a line on stderr for each line of err, and returns its exit code: [ExitOK] without an error
-// or after [ErrHelp], [ExitSettings] when a setting is wrong, else [ExitFailure].
+// or after [ErrHelp], [ExitSettings] when a setting or an argument is wrong, else [ExitFailure].
 func (p Program) Exit(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, ErrHelp) {
 		return ExitOK

@@ -86,7 +86,7 @@ func TestBackup_restored(t *testing.T) {
 		t.Fatalf("status %d", status)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"backup", backup}, lookup, &stdout, &stderr); code != settings.ExitOK || stderr.Len() > 0 ||
+	if code := run(t.Context(), []string{"backup", backup}, lookup, nil, &stdout, &stderr); code != settings.ExitOK || stderr.Len() > 0 ||
 		!strings.HasPrefix(stdout.String(), path+" is backed up to "+backup) {
 		t.Errorf("backup: status %d, output %q, errors %q", code, stdout.String(), stderr.String())
 	}
@@ -95,7 +95,7 @@ func TestBackup_restored(t *testing.T) {
 		t.Fatal(err)
 	}
 	stderr.Reset()
-	if code := run(t.Context(), nil, env(t, "GATEWAY_DATABASE_URL=sqlite:"+copied), io.Discard, &stderr); code != settings.ExitSettings ||
+	if code := run(t.Context(), nil, env(t, "GATEWAY_DATABASE_URL=sqlite:"+copied), nil, io.Discard, &stderr); code != settings.ExitSettings ||
 		!strings.Contains(stderr.String(), "the command backup") {
 		t.Errorf("a copy of the file in use: status %d, errors %q; want %d and what to do", code, stderr.String(), settings.ExitSettings)
 	}

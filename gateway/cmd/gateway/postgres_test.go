@@ -20,7 +20,7 @@ func TestADatabaseThatCannotBeUsedIsToldInOneLine(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // should it start after all
 			defer cancel()
 			var stderr strings.Builder
-			code := run(ctx, []string{"--database-url=" + database.URL}, env(t), io.Discard, &stderr)
+			code := run(ctx, []string{"--database-url=" + database.URL}, env(t), nil, io.Discard, &stderr)
 			line := stderr.String()
 			if code != settings.ExitSettings || strings.Count(line, "\n") != 1 || !strings.Contains(line, database.Told) ||
 				!strings.HasPrefix(line, "gateway: --database-url / GATEWAY_DATABASE_URL: ") || strings.Contains(line, database.Password) {

@@ -25,14 +25,16 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
-// run is the whole gateway: it serves until ctx ends, and returns the process's exit code.
-func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
+// run is the whole gateway: it serves until ctx ends, or does what a command says, and returns the process's exit code.
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, LookupEnv: lookupEnv,
 		Stdout: stdout}
 	var line commandLine
 	command, err := program.Parse(&line)
 	switch {
 	case err != nil:
+	case command == "explain":
+		err = explainFiles(program, line.Explain, stdin, time.Now())
 	case command == "backup":
 		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
 	default:

@@ -145,7 +145,7 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
 			defer cancel()
 			var stderr bytes.Buffer
-			if code := run(ctx, nil, env(t, test.setting), io.Discard, &stderr); code != settings.ExitSettings {
+			if code := run(ctx, nil, env(t, test.setting), nil, io.Discard, &stderr); code != settings.ExitSettings {
 				t.Errorf("exit code %d, want %d", code, settings.ExitSettings)
 			}
 			line := stderr.String()
@@ -168,7 +168,7 @@ func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	code := run(t.Context(), []string{"--webhook-path=x", "--ticketsvc-token=0123456789abcdef", "--ticketsvc-token-file=as-well"},
-		env(t, "GATEWAY_WEBHOOK_SECRET=", "GATEWAY_MAX_ATTEMPTS=0"), io.Discard, &stderr)
+		env(t, "GATEWAY_WEBHOOK_SECRET=", "GATEWAY_MAX_ATTEMPTS=0"), nil, io.Discard, &stderr)
 	if code != settings.ExitSettings || strings.Count(stderr.String(), "\n") != 4 {
 		t.Errorf("exit code %d and output\n%s\nwant %d and a line for each of four settings", code, stderr.String(), settings.ExitSettings)
 	}
@@ -191,7 +191,7 @@ func TestATokenThatCrossesANetworkReadablyIsWarnedOf(t *testing.T) {
 func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--help"}, env(t), &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
+	if code := run(t.Context(), []string{"--help"}, env(t), nil, &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
 		t.Errorf("exit code %d, errors %q", code, stderr.String())
 	}
 	for _, setting := range []string{"listen", "webhook-path", "admin-listen", "database-url", "ticketsvc-url", "ticketsvc-token",
@@ -338,7 +338,7 @@ func start(t *testing.T, lookup func(string) (string, bool)) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	g := &running{cancel: cancel, code: make(chan int, 1)}
 	g.changed.L = &g.mu
-	go func() { g.code <- run(ctx, nil, lookup, io.Discard, g) }()
+	go func() { g.code <- run(ctx, nil, lookup, nil, io.Discard, g) }()
 	g.url = g.readUntil(t, regexp.MustCompile(`gateway is ready.*webhook=(http://127\.0\.0\.1:\d+/webhook)`))
 	return g
 }

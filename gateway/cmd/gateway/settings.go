@@ -27,8 +27,9 @@ process can be read by others.`
 
 // commandLine is what gateway can be called with.
 type commandLine struct {
-	Serve  options       `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
-	Backup backupOptions `cmd:"" help:"Copy the SQLite database to a new file, while gateway runs or not, and check the copy."`
+	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+	Explain explainOptions `cmd:"" help:"Show what the gateway makes of webhook bodies, without a server or a database."`
+	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while gateway runs or not, and check the copy."`
 }
 
 // backupOptions are the settings of a backup.
@@ -64,22 +65,24 @@ type options struct {
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
 	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
 
-	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
-
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log
 }
 
 // bodySettings decide what becomes of a signed body. Serving and explaining share them.
 type bodySettings struct {
-	MaxBodyBytes int64  `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
-	Unexpected   string `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
+	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
+	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
 }
 
 // check says what is wrong with the settings.
 func (b bodySettings) check(problem noteProblem) {
 	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > maxBodyBytes {
 		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, maxBodyBytes)
+	}
+	if b.FutureTolerance < 0 {
+		problem("future-tolerance", "%v is out of range: use 0, which lets any date pass, or more", b.FutureTolerance)
 	}
 }
 
@@ -153,9 +156,6 @@ func (o options) check(program settings.Program) (config, error) {
 		}
 	}
 	c.bodySettings.check(problem)
-	if c.FutureTolerance < 0 {
-		problem("future-tolerance", "%v is out of range: use 0, which switches the check off, or more", c.FutureTolerance)
-	}
 	for _, limit := range []struct {
 		flag        string
 		value, most int64

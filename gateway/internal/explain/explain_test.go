@@ -1,0 +1,153 @@
+package explain_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/explain"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
+	"github.com/ticketbridge/ticketbridge/internal/corpus"
+)
+
+var update = flag.Bool("update", false, "write what the tests get to testdata")
+
+var options = explain.Options{BodyOptions: webhook.BodyOptions{MaxBodyBytes: 1 << 20}, FutureTolerance: 24 * time.Hour}
+
+// now is when every body in these tests arrives.
+var now = time.Date(2026, 6, 19, 12, 0, 0, 0, time.UTC)
+
+// TestWriteTables shows every body of the corpus, and those in testdata, each of which has forms that the provider does not document.
+func TestWriteTables(t *testing.T) {
+	t.Parallel()
+	for name, body := range bodies(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got bytes.Buffer
+			if err := explain.WriteTables(&got, []explain.Report{explain.Body(name, body, now, options)}); err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", strings.TrimSuffix(name, ".json")+".txt")
+			if *update {
+				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Errorf("tables (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func bodies(t *testing.T) map[string][]byte {
+	t.Helper()
+	bodies := map[string][]byte{}
+	for _, folder := range []fs.FS{corpus.Files, os.DirFS("testdata")} {
+		names, err := fs.Glob(folder, "*.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if bodies[name], err = fs.ReadFile(folder, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return bodies
+}
+
+func TestBody_outcome(t *testing.T) {
+	t.Parallel()
+	all := bodies(t)
+	for name, want := range map[string]explain.Outcome{
+		"created-full.json":           explain.Forwarded,
+		"created-live-forms.json":     explain.Forwarded,
+		"wrong-types.json":            explain.Forwarded,
+		"unexpected-event.json":       explain.Rejected,
+		"rejected-doubled-key.json":   explain.Rejected,
+		"dead-no-ticket-id.json":      explain.Dead,
+		"dead-no-time.json":           explain.Dead,
+		"dead-unreadable-delta.json":  explain.Dead,
+		"dead-from-the-future.json":   explain.Dead,
+		"token-in-a-list.json":        explain.Forwarded,
+		"time-from-updated-at.json":   explain.Forwarded,
+		"updated-before-created.json": explain.Forwarded,
+	} {
+		if got := explain.Body(name, all[name], now, options); got.Outcome != want || (got.Reason == "") != (want == explain.Forwarded) {
+			t.Errorf("%s: %s, reason %q, want %s", name, got.Outcome, got.Reason, want)
+		}
+	}
+	small := options
+	small.MaxBodyBytes = 10
+	if got := explain.Body("large", all["created-full.json"], now, small); got.Outcome != explain.Rejected || got.Status != 413 {
+		t.Errorf("over the size limit: %s with %d, want rejected with 413", got.Outcome, got.Status)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	t.Parallel()
+	all := bodies(t)
+	var out bytes.Buffer
+	if err := explain.WriteJSON(&out, []explain.Report{
+		explain.Body("changes", mustCompact(t, all["changes-of-elements.json"]), now, options),
+		explain.Body("dead", all["dead-no-time.json"], now, options),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	want := []string{
+		`{"file":"changes","outcome":"forwarded","status":200,"message":"success",` +
+			`"eventId":"0b5a1d6e-0000-4000-8000-000000000007","eventName":"ticket.updated",` +
+			`"ticketId":"5f0c1e2d3b4a596877660201","ticketIdSource":"data.id","procedure":"TicketUpdated","request":{"event":{` +
+			`"eventId":"0b5a1d6e-0000-4000-8000-000000000007","occurTime":"2026-06-18T13:51:53Z","receiveTime":"2026-06-19T12:00:00Z"},` +
+			`"ticket":{"ticketId":"5f0c1e2d3b4a596877660201","appId":"82662ee4-0080-4960-8b8f-d7693e6ff3e4","attributes":{` +
+			`"labels":"{\"added\":[\"5e00aa02\"],\"removed\":[\"5e00aa01\"]}","tags":"{\"removed\":[\"heating\"]}"}},` +
+			`"updateMask":"appId,attributes,labels,tags","elementChangeMask":"labels,tags"},` +
+			`"forms":[{"field":"data.delta.labels","form":"element change","kept":true},` +
+			`{"field":"data.delta.tags","form":"element change","kept":true}]}`,
+		`{"file":"dead","outcome":"dead","reason":"no usable event time: event.createdDate: missing, and no updatedAt to take in its place",` +
+			`"status":200,"message":"success","eventId":"0b5a1d6e-0000-4000-8000-000000000014","eventName":"ticket.created",` +
+			`"ticketId":"5f0c1e2d3b4a596877660201","ticketIdSource":"data.id"}`,
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func mustCompact(t *testing.T, body []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Compact(&out, body); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestExplain_hidesTokens keeps access tokens off the screen: what is explained is the body as it is kept.
+func TestExplain_hidesTokens(t *testing.T) {
+	t.Parallel()
+	reports := []explain.Report{explain.Body("token", bodies(t)["token-in-a-list.json"], now, options)}
+	var out bytes.Buffer
+	if err := explain.WriteTables(&out, reports); err != nil {
+		t.Fatal(err)
+	}
+	if err := explain.WriteJSON(&out, reports); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "in-clear") {
+		t.Errorf("the output holds a token:\n%s", out.String())
+	}
+}
