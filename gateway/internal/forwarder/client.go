@@ -1,9 +1,11 @@
 package forwarder
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -76,24 +78,18 @@ func showing(token func() string) connect.UnaryInterceptorFunc {
 	}
 }
 
-// notTicketsvcError says that something else than ticketsvc answered: a proxy in between, or whatever is at a URL that is set wrong. It
-// says nothing about the event.
-type notTicketsvcError struct {
+// foreignAnswerError reports that something other than ticketsvc answered: a proxy in between, or whatever is at a wrong URL. It says
+// nothing about the event.
+type foreignAnswerError struct {
 	status int
 }
 
-func (e *notTicketsvcError) Error() string {
+func (e *foreignAnswerError) Error() string {
 	return fmt.Sprintf("the answer is not one of ticketsvc's: HTTP status %d", e.status)
 }
 
-// mayPass tells whether the answer is of the kind that a proxy gives while ticketsvc is away, rather than one of a wrong URL.
-func (e *notTicketsvcError) mayPass() bool {
-	return e.status >= http.StatusInternalServerError && e.status != http.StatusNotImplemented ||
-		e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests
-}
-
-// ticketsvcOnly lets through those answers only that speak the Connect protocol: a message, or an error as JSON. What else answers would
-// be taken for a verdict on the event.
+// ticketsvcOnly lets only those answers through that speak the Connect protocol: a message, or an error. Connect itself reads any JSON as
+// an error, with a code that it makes from the HTTP status.
 type ticketsvcOnly struct {
 	http.RoundTripper
 }
@@ -104,14 +100,35 @@ func (t ticketsvcOnly) RoundTrip(request *http.Request) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	want := "application/json"
-	if response.StatusCode == http.StatusOK {
-		want = "application/proto"
+	contentType, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	if response.StatusCode == http.StatusOK && contentType == "application/proto" {
+		return response, nil
 	}
-	if contentType, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";"); contentType != want {
-		_, _ = io.CopyN(io.Discard, response.Body, maxAnswerBytes)
-		_ = response.Body.Close()
-		return nil, &notTicketsvcError{status: response.StatusCode}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	_ = response.Body.Close()
+	switch {
+	case err != nil:
+		return nil, err
+	case response.StatusCode == http.StatusOK || contentType != "application/json" || !isConnectError(body):
+		return nil, &foreignAnswerError{status: response.StatusCode}
 	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil
+}
+
+// isConnectError reports whether body is an error as the Connect protocol has it, with one of its codes.
+func isConnectError(body []byte) bool {
+	var parsed struct {
+		Code    connect.Code `json:"code"`
+		Message string       `json:"message"`
+		Details []struct {
+			Type  string `json:"type"`
+			Value string `json:"value"`
+		} `json:"details"`
+	}
+	if json.Unmarshal(body, &parsed) != nil {
+		return false
+	}
+	_, known := outcomes[parsed.Code]
+	return known
 }

@@ -24,3 +24,9 @@ func (g *Gate) IsClosed() bool {
 	closed, _ := g.gate.isClosed()
 	return closed
 }
+
+// Classify returns the name of the outcome of a call that ended with err.
+func Classify(err error) string {
+	return map[outcome]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
+		retryable: "retryable", permanent: "permanent"}[classify(err)]
+}

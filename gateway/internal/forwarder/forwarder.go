@@ -1,7 +1,7 @@
 // Package forwarder brings pending deliveries from the inbox to ticketsvc.
 //
 // It claims deliveries in batches, has many calls in flight, and settles them in batches. What the outcome of a call means stands in
-// one table (verdict.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its
+// one table (outcome.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its
 // own fault is put off, and in the end set aside, on its own. No order is kept and none is needed.
 package forwarder
 
@@ -240,11 +240,11 @@ func (f *Forwarder) settle(delivery inbox.Delivery, begun time.Time, err error) 
 	if err != nil {
 		settlement.Reason = reasonOf(err)
 	}
-	switch v := judge(err); v {
+	switch v := classify(err); v {
 	case done:
 		f.noteSuccess(now)
 		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
-	case unreachable, misdeployed:
+	case unreachable, misconfigured:
 		f.noteOutage(begun, now, v, err)
 		settlement.State = inbox.Pending
 		settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
@@ -258,7 +258,7 @@ func (f *Forwarder) settle(delivery inbox.Delivery, begun time.Time, err error) 
 		settlement.Deferrals++
 		settlement.NextAttemptTime = now.Add(deferralPace.after(settlement.Deferrals, f.options.Random()))
 		return settlement
-	case failed:
+	case retryable:
 		f.noteSuccess(now)
 		settlement.Attempts++
 		settlement.Deferrals = 0
@@ -285,10 +285,10 @@ func (f *Forwarder) noteSuccess(now time.Time) {
 }
 
 // noteOutage notes a call that failed by no fault of its event.
-func (f *Forwarder) noteOutage(begun, now time.Time, v verdict, err error) {
-	news := f.gate.failed(begun, now, v == misdeployed, f.options.Random())
+func (f *Forwarder) noteOutage(begun, now time.Time, v outcome, err error) {
+	news := f.gate.failed(begun, now, v == misconfigured, f.options.Random())
 	switch {
-	case news && v == misdeployed:
+	case news && v == misconfigured:
 		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+
 			"the token right and of the scope ingest, the certificate trusted, ticketsvc new enough?)", "code", connect.CodeOf(err), "error", err)
 	case news:

@@ -139,53 +139,6 @@ func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
 	}
 }
 
-func TestAnswersOfSomethingElseCostNoDeliveryAnything(t *testing.T) {
-	t.Parallel()
-	const passes = 2 * maxAttempts
-	for name, answer := range map[string]struct {
-		status            int
-		contentType, body string
-	}{
-		"a proxy without ticketsvc":        {502, "text/html", "<html>"},
-		"a proxy that is broken":           {500, "text/plain", "oops"},
-		"an error of its own":              {500, "", ""},
-		"not implemented":                  {501, "text/html", ""},
-		"a status of its own":              {521, "text/html", ""},
-		"a redirect":                       {302, "text/html", ""},
-		"bad request":                      {400, "text/html", "<html>"},
-		"not found":                        {404, "text/plain", "404 page not found"},
-		"method not allowed":               {405, "text/plain", ""},
-		"request timeout":                  {408, "text/plain", ""},
-		"too large for a proxy":            {413, "text/html", ""},
-		"too many requests":                {429, "text/plain", ""},
-		"a login page":                     {200, "text/html; charset=utf-8", "<html>"},
-		"another service that speaks JSON": {200, "application/json", "{}"},
-		"a success without a content type": {200, "", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBox(t)
-			b.add(t, "e", body("e"))
-			var calls atomic.Int64
-			inner := newTicketsvc(nil).handler()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if calls.Add(1) > passes {
-					inner.ServeHTTP(w, r)
-					return
-				}
-				w.Header()["Content-Type"] = []string{answer.contentType}
-				w.WriteHeader(answer.status)
-				_, _ = io.WriteString(w, answer.body)
-			}))
-			t.Cleanup(server.Close)
-			start(t, b, server.URL, io.Discard)
-			if got := b.waitUntil(t, nonePending)["e"]; got.State != inbox.Forwarded || got.Attempts != 0 {
-				t.Errorf("%+v, want it forwarded without an attempt used up", got)
-			}
-		})
-	}
-}
-
 func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
 	t.Parallel()
 	const hanging = 40

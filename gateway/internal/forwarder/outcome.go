@@ -1,0 +1,117 @@
+package forwarder
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+)
+
+// outcome is what the end of a call means for the delivery, and for all others.
+type outcome uint8
+
+const (
+	// retryable: it may be the event's fault. The call is retried until the attempts are used up. A code without an entry means this.
+	retryable outcome = iota
+	// done: ticketsvc has recorded the event, now or before.
+	done
+	// unreachable: ticketsvc can't do its work, which is no event's fault. The call is retried, and no attempt is used up.
+	unreachable
+	// deferred: like unreachable, but possibly only for this event, which may be large or slow to record.
+	deferred
+	// misconfigured: no event can get through until the deployment is fixed. Like unreachable, but logged as an error.
+	misconfigured
+	// permanent: the same call will never succeed.
+	permanent
+)
+
+// outcomes is the one table of what each code of ticketsvc means.
+var outcomes = map[connect.Code]outcome{
+	connect.CodeAlreadyExists: done,
+
+	connect.CodeUnavailable: unreachable,
+
+	connect.CodeDeadlineExceeded:  deferred,
+	connect.CodeResourceExhausted: deferred,
+	connect.CodeAborted:           deferred,
+	connect.CodeCanceled:          deferred,
+
+	connect.CodeUnauthenticated:  misconfigured,
+	connect.CodePermissionDenied: misconfigured,
+	connect.CodeUnimplemented:    misconfigured,
+
+	connect.CodeInternal: retryable,
+	connect.CodeUnknown:  retryable,
+	connect.CodeDataLoss: retryable,
+
+	connect.CodeInvalidArgument:    permanent,
+	connect.CodeOutOfRange:         permanent,
+	connect.CodeFailedPrecondition: permanent,
+	connect.CodeNotFound:           permanent,
+}
+
+// classify returns what the error of a call means. Only an error that ticketsvc itself sent can use up an attempt or make a delivery dead.
+func classify(err error) outcome {
+	if err == nil {
+		return done
+	}
+	if connect.IsWireError(err) {
+		return outcomes[connect.CodeOf(err)]
+	}
+	var foreign *foreignAnswerError
+	var untrusted *tls.CertificateVerificationError
+	var network net.Error
+	switch {
+	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
+		return deferred
+	case errors.As(err, &foreign):
+		return classifyStatus(foreign.status)
+	case errors.As(err, &untrusted):
+		return misconfigured
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return unreachable
+	default:
+		// The request could not be made, or the answer could not be read.
+		return deferred
+	}
+}
+
+// classifyStatus returns what an answer means that is not ticketsvc's, by its HTTP status.
+func classifyStatus(status int) outcome {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return unreachable
+	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusNotImplemented:
+		return misconfigured
+	}
+	switch status / 100 {
+	case 4:
+		// A proxy can refuse one event for its size or its content, and pass on all others.
+		return deferred
+	case 5:
+		return unreachable
+	default:
+		return misconfigured
+	}
+}
+
+// maxReason bounds how much of an error's text is kept as the reason of a delivery's state, in bytes.
+const maxReason = 256
+
+// reasonOf returns for people why a call failed. It holds nothing personal, since ticketsvc's errors name ids and fields only.
+func reasonOf(err error) string {
+	reason := "ticketsvc: " + connect.CodeOf(err).String()
+	var connectErr *connect.Error
+	var foreign *foreignAnswerError
+	switch {
+	case errors.As(err, &connectErr) && connect.IsWireError(err):
+		reason += ": " + connectErr.Message()
+	case errors.As(err, &foreign):
+		reason += ": " + foreign.Error()
+	}
+	return strings.ToValidUTF8(reason[:min(maxReason, len(reason))], "")
+}
