@@ -6,7 +6,7 @@ import "time"
 type Gate struct{ gate gate }
 
 // NewGate returns a gate that so many failures in a row close.
-func NewGate(threshold int) *Gate { return &Gate{gate{threshold: threshold, pace: probePace}} }
+func NewGate(threshold int) *Gate { return &Gate{gate{threshold: threshold, pace: probeBackoff}} }
 
 // Failed notes a failed call, and returns whether it is news.
 func (g *Gate) Failed(begun, now time.Time, misdeployed bool) bool {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
 // Inbox is what the forwarder needs of the inbox.
@@ -61,12 +63,14 @@ const (
 )
 
 var (
-	// probePace bounds the time between two probes of an outage, and so how late its end is noticed.
-	probePace = backoff{base: 50 * time.Millisecond, limit: time.Second}
-	// deferralPace is for a delivery that can't get through by no fault of its own while others do.
-	deferralPace = backoff{base: 250 * time.Millisecond, limit: 15 * time.Second}
-	// attemptPace is for a delivery that fails by its own fault.
-	attemptPace = backoff{base: time.Second, limit: 10 * time.Minute}
+	// probeBackoff is for the time between two probes of an outage, and so bounds how late its end is noticed.
+	probeBackoff = backoff{base: 50 * time.Millisecond, limit: time.Second}
+	// outageBackoff is for a delivery whose call failed by no fault of its own.
+	outageBackoff = backoff{base: 200 * time.Millisecond, limit: 200 * time.Millisecond}
+	// deferralBackoff is for a delivery that can't get through by no fault of its own while others do.
+	deferralBackoff = backoff{base: 250 * time.Millisecond, limit: 15 * time.Second}
+	// attemptBackoff is for a delivery that fails by its own fault.
+	attemptBackoff = backoff{base: time.Second, limit: 10 * time.Minute}
 )
 
 // Forwarder forwards deliveries. Make one with [New].
@@ -76,6 +80,8 @@ type Forwarder struct {
 	options Options
 	gate    gate
 	forms   formLog
+	// deferralWarnings limits the warnings of events that are put off: in an outage all are.
+	deferralWarnings *logthrottle.Throttle
 	// unreadable says that the last claim failed. Only who claims uses it.
 	unreadable bool
 
@@ -91,14 +97,15 @@ type Forwarder struct {
 func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Options) *Forwarder {
 	claims := claimsPerCall * options.Concurrency
 	return &Forwarder{
-		inbox:       from,
-		client:      client,
-		options:     options,
-		gate:        gate{threshold: outageThreshold, pace: probePace},
-		work:        make(chan call, claims),
-		settlements: make(chan inbox.Settlement, claims),
-		settled:     make(chan struct{}, 1),
-		claimed:     semaphore.NewWeighted(int64(claims)),
+		inbox:            from,
+		client:           client,
+		options:          options,
+		gate:             gate{threshold: outageThreshold, pace: probeBackoff},
+		deferralWarnings: logthrottle.New(10 * time.Second),
+		work:             make(chan call, claims),
+		settlements:      make(chan inbox.Settlement, claims),
+		settled:          make(chan struct{}, 1),
+		claimed:          semaphore.NewWeighted(int64(claims)),
 	}
 }
 
@@ -180,7 +187,7 @@ func (f *Forwarder) noteReading(err error) {
 // forwardUnlessPaused forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
 func (f *Forwarder) forwardUnlessPaused(ctx context.Context, c call) inbox.Settlement {
 	if closed, _ := f.gate.isClosed(); closed && !c.probe || ctx.Err() != nil {
-		return putBack(c.delivery, f.options.Now())
+		return requeue(c.delivery, f.options.Now())
 	}
 	return f.forward(ctx, c.delivery)
 }
@@ -188,13 +195,13 @@ func (f *Forwarder) forwardUnlessPaused(ctx context.Context, c call) inbox.Settl
 // forward forwards a delivery and returns what became of it.
 func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
 	if len(delivery.Body) == 0 {
-		return bury(delivery, "the body is gone")
+		return markDead(delivery, "the body is gone")
 	}
 	request, err := f.translateSafely(delivery)
 	if err != nil {
 		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason",
 			err.Error())
-		return bury(delivery, err.Error())
+		return markDead(delivery, err.Error())
 	}
 	// A call that was begun is let end, so that stopping does not leave its outcome open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
@@ -204,7 +211,7 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	if err == nil {
 		f.forms.note(f.options.Log, f.options.Now(), request.Forms)
 	}
-	return f.settle(delivery, begun, err)
+	return f.finish(delivery, begun, err)
 }
 
 func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) error {
@@ -233,48 +240,62 @@ func (f *Forwarder) translateSafely(delivery inbox.Delivery) (request translate.
 	return translate.Event(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
 }
 
-// settle decides what becomes of a delivery whose call began at that time and ended with err.
-func (f *Forwarder) settle(delivery inbox.Delivery, begun time.Time, err error) inbox.Settlement {
-	now, log := f.options.Now(), f.options.Log.With("delivery_id", delivery.ID, "event_id", delivery.EventID)
-	settlement := inbox.Settlement{Lease: delivery.Lease, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
-	if err != nil {
-		settlement.Reason = reasonOf(err)
-	}
-	switch v := classify(err); v {
-	case done:
-		f.noteSuccess(now)
-		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
+// finish returns what becomes of a delivery whose call began at that time and ended with err.
+func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, err error) inbox.Settlement {
+	now := f.options.Now()
+	o := classify(err)
+	switch o {
 	case unreachable, misconfigured:
-		f.noteOutage(begun, now, v, err)
-		settlement.State = inbox.Pending
-		settlement.NextAttemptTime = now.Add(probePace.after(outageThreshold, f.options.Random()))
-		return settlement
+		f.noteOutage(begun, now, o, err)
 	case deferred:
 		if delivery.Deferrals == 0 {
-			// That one event fails so again and again tells nothing new of ticketsvc; that many do, does.
-			f.noteOutage(begun, now, v, err)
-		}
-		settlement.State = inbox.Pending
-		settlement.Deferrals++
-		settlement.NextAttemptTime = now.Add(deferralPace.after(settlement.Deferrals, f.options.Random()))
-		return settlement
-	case retryable:
-		f.noteSuccess(now)
-		settlement.Attempts++
-		settlement.Deferrals = 0
-		if settlement.Attempts < f.options.MaxAttempts {
-			settlement.State = inbox.Pending
-			settlement.NextAttemptTime = now.Add(attemptPace.after(settlement.Attempts, f.options.Random()))
-			log.Warn("event failed and will be tried again", "attempts", settlement.Attempts, "reason", settlement.Reason)
-			return settlement
+			// That one event is put off repeatedly says nothing new of ticketsvc; that many are, does.
+			f.noteOutage(begun, now, o, err)
 		}
 	default:
 		f.noteSuccess(now)
-		settlement.Attempts++
 	}
-	log.Error("event can't be forwarded and its delivery is dead", "attempts", settlement.Attempts, "reason", settlement.Reason)
-	settlement.State = inbox.Dead
-	return settlement
+	if o == done {
+		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
+	}
+
+	reason, since := reasonOf(err), failingSince(delivery.Reason, now)
+	next := inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: reason + sinceMark + since,
+		Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
+	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "since", since, "reason", reason}
+	switch o {
+	case unreachable, misconfigured:
+		next.NextAttemptTime = now.Add(outageBackoff.after(1, f.options.Random()))
+	case deferred:
+		next.Deferrals++
+		// What ticketsvc asks for comes on top, so that those that it asked at the same time do not come back together.
+		asked, _ := retryDelay(err)
+		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
+		f.warnOfDeferral(now, next.Deferrals, attributes)
+	default:
+		next.Attempts++
+		next.Deferrals = 0
+		attributes = append(attributes, "attempts", next.Attempts)
+		if o == permanent || next.Attempts >= f.options.MaxAttempts {
+			f.options.Log.Error("event can't be forwarded and its delivery is dead", attributes...)
+			next.State, next.Reason = inbox.Dead, reason
+			break
+		}
+		next.NextAttemptTime = now.Add(attemptBackoff.after(next.Attempts, f.options.Random()))
+		f.options.Log.Warn("event failed and is retried", attributes...)
+	}
+	return next
+}
+
+// warnOfDeferral warns at growing intervals: when an event was deferred 4, 8, 16, … times in a row.
+func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []any) {
+	if deferrals < 4 || bits.OnesCount(uint(deferrals)) != 1 {
+		return
+	}
+	if count, ok := f.deferralWarnings.Allow(now); ok {
+		f.options.Log.Warn("event can't be forwarded yet and is retried: look for the cause in ticketsvc's log",
+			append(attributes, "deferrals", deferrals, "count", count)...)
+	}
 }
 
 // noteSuccess notes that ticketsvc answered, whatever it said of the event.
@@ -296,14 +317,14 @@ func (f *Forwarder) noteOutage(begun, now time.Time, v outcome, err error) {
 	}
 }
 
-// putBack is the settlement of a delivery that was claimed and not tried.
-func putBack(delivery inbox.Delivery, now time.Time) inbox.Settlement {
+// requeue returns what becomes of a delivery that was claimed and not tried.
+func requeue(delivery inbox.Delivery, now time.Time) inbox.Settlement {
 	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
 		Deferrals: delivery.Deferrals, NextAttemptTime: now}
 }
 
-// bury is the settlement of a delivery that can't be forwarded.
-func bury(delivery inbox.Delivery, reason string) inbox.Settlement {
+// markDead returns what becomes of a delivery that can't be forwarded.
+func markDead(delivery inbox.Delivery, reason string) inbox.Settlement {
 	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
 		Reason: reason}
 }

@@ -298,11 +298,10 @@ func TestWhatEachCodeMeans(t *testing.T) {
 	tests := map[connect.Code]row{
 		connect.CodeAlreadyExists: {State: inbox.Forwarded},
 
-		connect.CodeUnavailable:       {State: inbox.Forwarded},
-		connect.CodeDeadlineExceeded:  {State: inbox.Forwarded},
-		connect.CodeResourceExhausted: {State: inbox.Forwarded},
-		connect.CodeAborted:           {State: inbox.Forwarded},
-		connect.CodeCanceled:          {State: inbox.Forwarded},
+		connect.CodeUnavailable:      {State: inbox.Forwarded},
+		connect.CodeDeadlineExceeded: {State: inbox.Forwarded},
+		connect.CodeAborted:          {State: inbox.Forwarded},
+		connect.CodeCanceled:         {State: inbox.Forwarded},
 
 		connect.CodeUnauthenticated:  {State: inbox.Forwarded},
 		connect.CodePermissionDenied: {State: inbox.Forwarded},
@@ -316,6 +315,7 @@ func TestWhatEachCodeMeans(t *testing.T) {
 		connect.CodeOutOfRange:         {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: out_of_range: not today"},
 		connect.CodeFailedPrecondition: {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: failed_precondition: not today"},
 		connect.CodeNotFound:           {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: not_found: not today"},
+		connect.CodeResourceExhausted:  {State: inbox.Dead, Attempts: 1, Reason: "ticketsvc: resource_exhausted: not today"},
 	}
 	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
 		want, ok := tests[code]
@@ -352,12 +352,15 @@ func TestBadEventsHoldUpNoOthers(t *testing.T) {
 	b.add(t, "no ticket", `{"event":{"id":"no ticket","name":"ticket.created","createdDate":"2026-03-02T07:15:30Z","data":{}}}`)
 	b.add(t, "internal", body("internal"))
 	b.add(t, "too large", body("too large"))
+	b.add(t, "put off", body("put off"))
 	start(t, b, startServer(t, newTicketsvc(func(eventID string, _ int) error {
 		switch eventID {
 		case "internal":
 			return connect.NewError(connect.CodeInternal, errors.New("it always fails"))
 		case "too large":
 			return connect.NewError(connect.CodeResourceExhausted, errors.New("it never fits"))
+		case "put off":
+			return connect.NewError(connect.CodeAborted, errors.New("it is always held"))
 		default:
 			return nil
 		}
@@ -373,7 +376,7 @@ func TestBadEventsHoldUpNoOthers(t *testing.T) {
 				dead++
 			}
 		}
-		return forwarded == good && dead == 3
+		return forwarded == good && dead == 4
 	})
 	if r := rows["no ticket"]; r.Reason != "no ticket id" {
 		t.Errorf("reason %q, want %q", r.Reason, "no ticket id")
@@ -381,7 +384,7 @@ func TestBadEventsHoldUpNoOthers(t *testing.T) {
 	if r := rows["untranslatable"]; r.Reason == "" || strings.Contains(r.Reason, "yesterday") {
 		t.Errorf("reason %q, want one that tells nothing of the body", r.Reason)
 	}
-	if r := rows["too large"]; r.State != inbox.Pending || r.Attempts != 0 {
+	if r := rows["put off"]; r.State != inbox.Pending || r.Attempts != 0 {
 		t.Errorf("what may pass with time: %+v, want it pending without attempts used up", r)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
 // outcome is what the end of a call means for the delivery, and for all others.
@@ -35,10 +37,11 @@ var outcomes = map[connect.Code]outcome{
 
 	connect.CodeUnavailable: unreachable,
 
-	connect.CodeDeadlineExceeded:  deferred,
+	connect.CodeDeadlineExceeded: deferred,
+	connect.CodeAborted:          deferred,
+	connect.CodeCanceled:         deferred,
+	// With a RetryInfo ticketsvc is busy. With none the event is larger than ticketsvc takes, and the outcome is permanent.
 	connect.CodeResourceExhausted: deferred,
-	connect.CodeAborted:           deferred,
-	connect.CodeCanceled:          deferred,
 
 	connect.CodeUnauthenticated:  misconfigured,
 	connect.CodePermissionDenied: misconfigured,
@@ -60,7 +63,11 @@ func classify(err error) outcome {
 		return done
 	}
 	if connect.IsWireError(err) {
-		return outcomes[connect.CodeOf(err)]
+		code := connect.CodeOf(err)
+		if _, retry := retryDelay(err); code == connect.CodeResourceExhausted && !retry {
+			return permanent
+		}
+		return outcomes[code]
 	}
 	var foreign *foreignAnswerError
 	var untrusted *tls.CertificateVerificationError
@@ -99,6 +106,24 @@ func classifyStatus(status int) outcome {
 	}
 }
 
+// minRetryDelay and maxRetryDelay bound what a google.rpc.RetryInfo may ask for.
+const minRetryDelay, maxRetryDelay = time.Millisecond, 15 * time.Minute
+
+// retryDelay returns how long ticketsvc asks to wait before the same call, and false if it asks for nothing.
+func retryDelay(err error) (time.Duration, bool) {
+	var connectErr *connect.Error
+	if !errors.As(err, &connectErr) {
+		return 0, false
+	}
+	for _, detail := range connectErr.Details() {
+		message, err := detail.Value()
+		if info, ok := message.(*errdetails.RetryInfo); ok && err == nil {
+			return min(max(info.GetRetryDelay().AsDuration(), minRetryDelay), maxRetryDelay), true
+		}
+	}
+	return 0, false
+}
+
 // maxReason bounds how much of an error's text is kept as the reason of a delivery's state, in bytes.
 const maxReason = 256
 
@@ -114,4 +139,18 @@ func reasonOf(err error) string {
 		reason += ": " + foreign.Error()
 	}
 	return strings.ToValidUTF8(reason[:min(maxReason, len(reason))], "")
+}
+
+// sinceMark stands in the reason of a delivery that is retried, between why its last call failed and when its first did.
+const sinceMark = " since "
+
+// failingSince returns when the first call of a delivery failed, as RFC 3339: by the delivery's reason, or now when that does not say.
+func failingSince(reason string, now time.Time) string {
+	if at := strings.LastIndex(reason, sinceMark); at >= 0 {
+		since := reason[at+len(sinceMark):]
+		if _, err := time.Parse(time.RFC3339, since); err == nil {
+			return since
+		}
+	}
+	return now.UTC().Format(time.RFC3339)
 }

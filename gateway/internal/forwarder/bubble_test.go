@@ -1,0 +1,193 @@
+package forwarder_test
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+)
+
+// memoryInbox is an inbox without a database, for tests whose time is simulated. It counts what is written.
+type memoryInbox struct {
+	// wake belongs to the bubble in which the forwarder runs.
+	wake chan struct{}
+
+	mu sync.Mutex
+	// fresh is how many deliveries were never claimed, and lastID the id of the last one that was.
+	fresh  int
+	lastID int64
+	// due has when those that were claimed before are due, with the earliest first, and also what was so before.
+	due  dueHeap
+	rows map[int64]*memoryRow
+	// forwarded is how many were forwarded, and untried how often one was written back as it was.
+	forwarded, untried int
+}
+
+type memoryRow struct {
+	delivery inbox.Delivery
+	state    inbox.State
+	// due is the next attempt, or the end of the lease.
+	due    time.Time
+	leased bool
+}
+
+type dueEntry struct {
+	due time.Time
+	row *memoryRow
+}
+
+// stale reports whether the entry is of the past.
+func (e dueEntry) stale() bool { return e.row.state != inbox.Pending || !e.row.due.Equal(e.due) }
+
+type dueHeap []dueEntry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(row any)      { *h = append(*h, row.(dueEntry)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	row := (*h)[last]
+	*h = (*h)[:last]
+	return row
+}
+
+func newMemoryInbox(fresh int) *memoryInbox {
+	return &memoryInbox{fresh: fresh, rows: map[int64]*memoryRow{}}
+}
+
+var memoryBody = []byte(body("e"))
+
+// Claim implements [forwarder.Inbox].
+func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var claimed []inbox.Delivery
+	claim := func(row *memoryRow) {
+		row.delivery.Lease.Token++
+		row.due, row.leased = now.Add(lease), true
+		heap.Push(&i.due, dueEntry{row.due, row})
+		claimed = append(claimed, row.delivery)
+	}
+	for ; i.fresh > 0 && len(claimed) < limit; i.fresh-- {
+		i.lastID++
+		row := &memoryRow{state: inbox.Pending, delivery: inbox.Delivery{ID: i.lastID, Body: memoryBody, ReceiveTime: now,
+			Lease: inbox.Lease{DeliveryID: i.lastID}}}
+		i.rows[i.lastID] = row
+		claim(row)
+	}
+	for len(i.due) > 0 && len(claimed) < limit && !i.due[0].due.After(now) {
+		if entry := heap.Pop(&i.due).(dueEntry); !entry.stale() {
+			claim(entry.row)
+		}
+	}
+	return claimed, nil
+}
+
+// Settle implements [forwarder.Inbox].
+func (i *memoryInbox) Settle(_ context.Context, _ time.Time, settlements []inbox.Settlement) (lost int, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, s := range settlements {
+		row := i.rows[s.Lease.DeliveryID]
+		if row == nil || row.state != inbox.Pending || !row.leased || row.delivery.Lease != s.Lease {
+			lost++
+			continue
+		}
+		switch s.State {
+		case inbox.Forwarded:
+			i.forwarded++
+		case inbox.Pending:
+			if s.Attempts == row.delivery.Attempts && s.Deferrals == row.delivery.Deferrals && s.Reason == row.delivery.Reason {
+				i.untried++
+			}
+		}
+		row.state, row.leased, row.due = s.State, false, s.NextAttemptTime
+		row.delivery.Attempts, row.delivery.Deferrals, row.delivery.Reason = s.Attempts, s.Deferrals, s.Reason
+		heap.Push(&i.due, dueEntry{row.due, row})
+	}
+	return lost, nil
+}
+
+// NextDue implements [forwarder.Inbox].
+func (i *memoryInbox) NextDue(context.Context) (time.Time, bool, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.fresh > 0 {
+		return time.Now(), true, nil
+	}
+	for len(i.due) > 0 && i.due[0].stale() {
+		heap.Pop(&i.due)
+	}
+	if len(i.due) == 0 {
+		return time.Time{}, false, nil
+	}
+	return i.due[0].due, true, nil
+}
+
+// Wake implements [forwarder.Inbox].
+func (i *memoryInbox) Wake() <-chan struct{} { return i.wake }
+
+func (i *memoryInbox) row(id int64) memoryRow {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return *i.rows[id]
+}
+
+// client is a ticketsvc whose answer to a call a test decides.
+type client func(context.Context) error
+
+// TicketCreated implements [ticketv1connect.TicketEventServiceClient].
+func (c client) TicketCreated(ctx context.Context, _ *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
+	return &ticketv1.TicketCreatedResponse{}, c(ctx)
+}
+
+// TicketUpdated implements [ticketv1connect.TicketEventServiceClient].
+func (c client) TicketUpdated(ctx context.Context, _ *ticketv1.TicketUpdatedRequest) (*ticketv1.TicketUpdatedResponse, error) {
+	return &ticketv1.TicketUpdatedResponse{}, c(ctx)
+}
+
+// inBubble runs a forwarder with simulated time, as it is by default, while f runs. It returns the lines of its log.
+func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T)) []string {
+	t.Helper()
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		in.wake = make(chan struct{}, 1)
+		random := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		forwarding := forwarder.New(in, call, forwarder.Options{Concurrency: 512, CallTimeout: 5 * time.Second, MaxAttempts: 10,
+			Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)), Random: func() float64 {
+				mu.Lock()
+				defer mu.Unlock()
+				return random.Float64()
+			}})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { forwarding.Run(ctx) })
+		f(t)
+		cancel()
+		running.Wait()
+	})
+	return strings.Split(strings.TrimSpace(log.String()), "\n")
+}
+
+// wireError is an error as ticketsvc sends it.
+func wireError(code connect.Code, message string) *connect.Error {
+	return connect.NewWireError(code, errText(message))
+}
+
+type errText string
+
+func (e errText) Error() string { return string(e) }

@@ -1,0 +1,146 @@
+package forwarder_test
+
+import (
+	"context"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
+// busyFor is an error that asks for a retry after a time.
+func busyFor(t *testing.T, code connect.Code, delay *durationpb.Duration) error {
+	t.Helper()
+	err := wireError(code, "call again later")
+	detail, detailErr := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: delay})
+	if detailErr != nil {
+		t.Fatal(detailErr)
+	}
+	err.AddDetail(detail)
+	return err
+}
+
+func TestForwarder_retryInfo(t *testing.T) {
+	t.Parallel()
+	for _, code := range []connect.Code{connect.CodeResourceExhausted, connect.CodeAborted, connect.CodeDeadlineExceeded} {
+		for name, test := range map[string]struct {
+			asked *durationpb.Duration
+			want  time.Duration
+		}{
+			"none":     {nil, time.Millisecond},
+			"negative": {durationpb.New(-time.Hour), time.Millisecond},
+			"short":    {durationpb.New(300 * time.Millisecond), 300 * time.Millisecond},
+			"minutes":  {durationpb.New(3 * time.Minute), 3 * time.Minute},
+			"days":     {durationpb.New(100 * time.Hour), 15 * time.Minute},
+			"invalid":  {&durationpb.Duration{Seconds: math.MaxInt64}, 15 * time.Minute},
+		} {
+			t.Run(code.String()+" "+name, func(t *testing.T) {
+				t.Parallel()
+				var calls []time.Time
+				in := newMemoryInbox(1)
+				inBubble(t, in, func(context.Context) error {
+					calls = append(calls, time.Now())
+					if len(calls) == 1 {
+						return busyFor(t, code, test.asked)
+					}
+					return nil
+				}, func(*testing.T) { time.Sleep(time.Hour) })
+				if len(calls) != 2 {
+					t.Fatalf("%d calls, want 2", len(calls))
+				}
+				// The first own back-off, which is up to 250 ms, comes on top, so that not all come back at once.
+				if waited := calls[1].Sub(calls[0]); waited < test.want || waited > test.want+260*time.Millisecond {
+					t.Errorf("the retry came after %v, want %v and little more", waited, test.want)
+				}
+				if in.forwarded != 1 {
+					t.Error("the event was not forwarded")
+				}
+			})
+		}
+	}
+}
+
+func TestForwarder_resourceExhaustedWithoutRetryInfo(t *testing.T) {
+	t.Parallel()
+	in := newMemoryInbox(1)
+	inBubble(t, in, func(context.Context) error {
+		return wireError(connect.CodeResourceExhausted, "message size 5 is larger than configured max 4")
+	}, func(*testing.T) { time.Sleep(time.Minute) })
+	row := in.row(1)
+	if want := "ticketsvc: resource_exhausted: message size 5 is larger than configured max 4"; row.state != inbox.Dead ||
+		row.delivery.Reason != want || row.delivery.Attempts != 1 {
+		t.Errorf("%v after %d attempts with the reason %q; want it dead after 1 with %q", row.state, row.delivery.Attempts,
+			row.delivery.Reason, want)
+	}
+}
+
+func TestForwarder_deferredForHours(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{"overloaded", busyFor(t, connect.CodeResourceExhausted, durationpb.New(time.Second))},
+		{"held", wireError(connect.CodeAborted, strings.Repeat("held by another writer ", 50))},
+		{"slow", wireError(connect.CodeDeadlineExceeded, "it takes too long")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			in := newMemoryInbox(1)
+			reasons := map[string]bool{}
+			log := inBubble(t, in, func(context.Context) error {
+				return test.err
+			}, func(*testing.T) {
+				for range 6 * 60 {
+					time.Sleep(time.Minute)
+					reasons[in.row(1).delivery.Reason] = true
+				}
+			})
+			if row := in.row(1); row.state != inbox.Pending || row.delivery.Attempts != 0 {
+				t.Errorf("%v after %d attempts, want it pending after none", row.state, row.delivery.Attempts)
+			}
+			// The simulated clock begins at this time.
+			const since = "2000-01-01T00:00:00Z"
+			if len(reasons) != 1 {
+				t.Errorf("the reason changed: %v", reasons)
+			}
+			for reason := range reasons {
+				if !strings.HasPrefix(reason, "ticketsvc: ") || !strings.HasSuffix(reason, " since "+since) || len(reason) > 300 {
+					t.Errorf("reason %q, want one that ends with since when", reason)
+				}
+			}
+			var warnings []time.Time
+			for _, line := range log {
+				if !strings.Contains(line, "delivery_id=1 ") {
+					continue
+				}
+				if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "since="+since) {
+					t.Errorf("log line %q, want a warning that says since when", line)
+				}
+				at, err := time.Parse(time.RFC3339, regexp.MustCompile(`time=(\S+)`).FindStringSubmatch(line)[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				warnings = append(warnings, at)
+			}
+			if len(warnings) < 5 || len(warnings) > 14 {
+				t.Fatalf("%d warnings in six hours, want a few:\n%s", len(warnings), strings.Join(log, "\n"))
+			}
+			if first := warnings[0].Sub(warnings[0].Truncate(24 * time.Hour)); first > time.Minute {
+				t.Errorf("the first warning came after %v, want it within a minute", first)
+			}
+			for i := 2; i < len(warnings); i++ {
+				if warnings[i].Sub(warnings[i-1]) < warnings[i-1].Sub(warnings[i-2]) {
+					t.Errorf("warning %d came sooner after the one before than that did: %v", i, warnings)
+				}
+			}
+		})
+	}
+}
