@@ -2,8 +2,11 @@ package forwarder_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,4 +68,29 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 		})
 	}
+}
+
+// BenchmarkForwarder measures the forwarder itself: with an inbox in memory, and a ticketsvc that answers at once.
+func BenchmarkForwarder(b *testing.B) {
+	in := newMemoryInbox(b.N)
+	in.wake = make(chan struct{}, 1)
+	var calls atomic.Int64
+	done := make(chan struct{})
+	f := forwarder.New(in, client(func(context.Context) error {
+		if calls.Add(1) == int64(b.N) {
+			close(done)
+		}
+		return nil
+	}), forwarder.Options{Concurrency: 512, CallTimeout: 5 * time.Second, MaxAttempts: 10, Now: time.Now,
+		Random: func() float64 { return 0 }, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(b.Context())
+	b.ReportAllocs()
+	b.ResetTimer()
+	var running sync.WaitGroup
+	running.Go(func() { f.Run(ctx) })
+	<-done
+	b.StopTimer()
+	cancel()
+	running.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }

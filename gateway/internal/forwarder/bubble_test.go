@@ -31,8 +31,8 @@ type memoryInbox struct {
 	// due has when those that were claimed before are due, with the earliest first, and also what was so before.
 	due  dueHeap
 	rows map[int64]*memoryRow
-	// forwarded is how many were forwarded, and untried how often one was written back as it was.
-	forwarded, untried int
+	// forwarded is how many were forwarded, untried how often one was written back without a call, and lost how many outcomes came too late.
+	forwarded, untried, lost int
 }
 
 type memoryRow struct {
@@ -97,20 +97,22 @@ func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duratio
 }
 
 // Settle implements [forwarder.Inbox].
-func (i *memoryInbox) Settle(_ context.Context, _ time.Time, settlements []inbox.Settlement) (lost int, err error) {
+func (i *memoryInbox) Settle(_ context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, s := range settlements {
 		row := i.rows[s.Lease.DeliveryID]
 		if row == nil || row.state != inbox.Pending || !row.leased || row.delivery.Lease != s.Lease {
 			lost++
+			i.lost++
 			continue
 		}
 		switch s.State {
 		case inbox.Forwarded:
 			i.forwarded++
 		case inbox.Pending:
-			if s.Attempts == row.delivery.Attempts && s.Deferrals == row.delivery.Deferrals && s.Reason == row.delivery.Reason {
+			// A call that failed gives a reason, and a later next attempt.
+			if s.Reason == row.delivery.Reason && !s.NextAttemptTime.After(now) {
 				i.untried++
 			}
 		}
@@ -159,8 +161,9 @@ func (c client) TicketUpdated(ctx context.Context, _ *ticketv1.TicketUpdatedRequ
 	return &ticketv1.TicketUpdatedResponse{}, c(ctx)
 }
 
-// inBubble runs a forwarder with simulated time, as it is by default, while f runs. It returns the lines of its log.
-func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T)) []string {
+// inBubble runs a forwarder with simulated time, as it is by default, while f runs, and then what is to come after its end. It returns the
+// lines of its log.
+func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T), after ...func(t *testing.T)) []string {
 	t.Helper()
 	var log bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
@@ -179,6 +182,9 @@ func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T)) 
 		f(t)
 		cancel()
 		running.Wait()
+		for _, f := range after {
+			f(t)
+		}
 	})
 	return strings.Split(strings.TrimSpace(log.String()), "\n")
 }

@@ -85,7 +85,7 @@ type foreignAnswerError struct {
 }
 
 func (e *foreignAnswerError) Error() string {
-	return fmt.Sprintf("the answer is not one of ticketsvc's: HTTP status %d", e.status)
+	return fmt.Sprintf("something other than ticketsvc answered: HTTP status %d", e.status)
 }
 
 // ticketsvcOnly lets only those answers through that speak the Connect protocol: a message, or an error. Connect itself reads any JSON as

@@ -1,8 +1,8 @@
 // Package forwarder brings pending deliveries from the inbox to ticketsvc.
 //
-// It claims deliveries in batches, has many calls in flight, and settles them in batches. What the outcome of a call means stands in
-// one table (outcome.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its
-// own fault is put off, and in the end set aside, on its own. No order is kept and none is needed.
+// It claims deliveries in batches, has many calls in flight, and writes their outcomes in batches. What an outcome means stands in one
+// table (outcome.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its own
+// fault is retried, and in the end dead, on its own. No order is kept and none is needed.
 package forwarder
 
 import (
@@ -11,10 +11,10 @@ import (
 	"log/slog"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
@@ -56,10 +56,12 @@ const (
 	leaseReserve = 5 * time.Second
 	// pollInterval is how long the forwarder sleeps at the most: a missed wake-up costs no more than that.
 	pollInterval = time.Second
-	// maxSettlements is how many deliveries are settled in one transaction at the most.
-	maxSettlements = 512
-	// outageThreshold is how many failures in a row, without a success between, are taken for an outage.
-	outageThreshold = 3
+	// maxOutcomes is how many outcomes are written in one transaction at most.
+	maxOutcomes = 512
+	// announceInterval is how often the same change of the circuit breaker is logged at most.
+	announceInterval = 10 * time.Second
+	// deferralWarnInterval and failureWarnInterval are how often events that are deferred, and calls that fail, are logged at most.
+	deferralWarnInterval, failureWarnInterval = 10 * time.Second, time.Minute
 )
 
 var (
@@ -78,19 +80,27 @@ type Forwarder struct {
 	inbox   Inbox
 	client  ticketv1connect.TicketEventServiceClient
 	options Options
-	gate    gate
+	breaker breaker
 	forms   formLog
-	// deferralWarnings limits the warnings of events that are put off: in an outage all are.
-	deferralWarnings *logthrottle.Throttle
-	// unreadable says that the last claim failed. Only who claims uses it.
-	unreadable bool
 
-	work        chan call
-	settlements chan inbox.Settlement
-	// settled receives when outcomes were written, which may have put deliveries off until sooner than anything known before.
-	settled chan struct{}
-	// claimed has room for each delivery that may be claimed and not yet settled.
-	claimed *semaphore.Weighted
+	work     chan call
+	outcomes chan inbox.Settlement
+	// held has the calls that may not be made now because the circuit breaker opened after they were handed out.
+	held chan call
+	// progress receives when there may be something to do for [Forwarder.dispatch].
+	progress chan struct{}
+	// claimed is how many deliveries are claimed and not yet finished. Only [Forwarder.dispatch] adds to it.
+	claimed atomic.Int64
+
+	// failureWarnings and deferralWarnings limit what an outage repeats.
+	failureWarnings, deferralWarnings *logthrottle.Throttle
+	// announcements limit how often each state of the circuit breaker is logged.
+	announcements map[breakerState]*logthrottle.Throttle
+	// The rest is for [Forwarder.dispatch] only. unreadable says that the last claim failed. announced is the state that was logged last, and
+	// pausedAt when it was logged that forwarding is paused.
+	unreadable bool
+	announced  breakerState
+	pausedAt   time.Time
 }
 
 // New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
@@ -100,96 +110,41 @@ func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Op
 		inbox:            from,
 		client:           client,
 		options:          options,
-		gate:             gate{threshold: outageThreshold, pace: probeBackoff},
-		deferralWarnings: logthrottle.New(10 * time.Second),
 		work:             make(chan call, claims),
-		settlements:      make(chan inbox.Settlement, claims),
-		settled:          make(chan struct{}, 1),
-		claimed:          semaphore.NewWeighted(int64(claims)),
+		outcomes:         make(chan inbox.Settlement, claims),
+		held:             make(chan call, claims),
+		progress:         make(chan struct{}, 1),
+		failureWarnings:  logthrottle.New(failureWarnInterval),
+		deferralWarnings: logthrottle.New(deferralWarnInterval),
+		announcements: map[breakerState]*logthrottle.Throttle{
+			breakerClosed:        logthrottle.New(announceInterval),
+			breakerOpen:          logthrottle.New(announceInterval),
+			breakerMisconfigured: logthrottle.New(announceInterval),
+		},
 	}
 }
 
-// Run forwards until ctx ends. Then it claims no more, lets the calls in flight end, settles them, and returns.
+// Run forwards until ctx ends. Then it claims no more, lets the calls in flight end, writes their outcomes, and returns.
 func (f *Forwarder) Run(ctx context.Context) {
-	var callers, settler sync.WaitGroup
+	var callers, writer sync.WaitGroup
 	for range f.options.Concurrency {
 		callers.Go(func() {
 			for c := range f.work {
-				f.settlements <- f.forwardUnlessPaused(ctx, c)
+				f.do(ctx, c)
 			}
 		})
 	}
-	settler.Go(func() { f.settleAll(ctx) })
-	f.claimAll(ctx)
+	writer.Go(func() { f.writeOutcomes(ctx) })
+	f.dispatch(ctx)
 	close(f.work)
 	callers.Wait()
-	close(f.settlements)
-	settler.Wait()
-}
-
-// call is a delivery that is to be forwarded.
-type call struct {
-	delivery inbox.Delivery
-	// probe says that it is to find out whether an outage is over.
-	probe bool
-}
-
-// claimAll claims what is due and sees to it that it is forwarded, until ctx ends.
-func (f *Forwarder) claimAll(ctx context.Context) {
-	for {
-		// A claim costs about the same for one delivery as for many, so it waits until there is room for a good number.
-		limit := f.options.Concurrency
-		if err := f.claimed.Acquire(ctx, int64(limit)); err != nil {
-			return
-		}
-		deliveries, probe := f.claim(ctx, limit)
-		f.claimed.Release(int64(limit - len(deliveries)))
-		for _, delivery := range deliveries {
-			f.work <- call{delivery, probe}
-		}
-		if len(deliveries) == 0 {
-			f.sleepUntilDue(ctx)
-		}
+	close(f.held)
+	for c := range f.held {
+		f.outcomes <- requeue(c.delivery, f.options.Now())
 	}
-}
-
-// claim claims up to limit deliveries; during an outage a single one, as a probe, once that is due.
-func (f *Forwarder) claim(ctx context.Context, limit int) (deliveries []inbox.Delivery, probe bool) {
-	closed, probeAt := f.gate.isClosed()
-	if closed {
-		limit = 1
-		if !f.sleepUntil(ctx, probeAt) {
-			return nil, false
-		}
-	}
-	now := f.options.Now()
-	// A claim that is cut off may have been made all the same, and then nobody would have those deliveries until the leases run out.
-	deliveries, err := f.inbox.Claim(context.WithoutCancel(ctx), now, f.lease(), limit)
-	f.noteReading(err)
-	if closed && len(deliveries) > 0 {
-		f.gate.probed(now, f.options.Random())
-	}
-	return deliveries, closed
-}
-
-// noteReading notes whether pending deliveries could be read, and says so when that changes.
-func (f *Forwarder) noteReading(err error) {
-	switch unreadable := err != nil; {
-	case unreadable == f.unreadable:
-	case unreadable:
-		f.options.Log.Error("pending deliveries can't be read: forwarding waits until they can", "error", err)
-	default:
-		f.options.Log.Info("pending deliveries can be read again: forwarding goes on")
-	}
-	f.unreadable = err != nil
-}
-
-// forwardUnlessPaused forwards a delivery unless an outage has begun since it was claimed, and returns what became of it.
-func (f *Forwarder) forwardUnlessPaused(ctx context.Context, c call) inbox.Settlement {
-	if closed, _ := f.gate.isClosed(); closed && !c.probe || ctx.Err() != nil {
-		return requeue(c.delivery, f.options.Now())
-	}
-	return f.forward(ctx, c.delivery)
+	close(f.outcomes)
+	writer.Wait()
+	f.announce(true)
 }
 
 // forward forwards a delivery and returns what became of it.
@@ -246,14 +201,16 @@ func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, err error) 
 	o := classify(err)
 	switch o {
 	case unreachable, misconfigured:
-		f.noteOutage(begun, now, o, err)
+		f.noteFailure(begun, now, o, err)
 	case deferred:
 		if delivery.Deferrals == 0 {
 			// That one event is put off repeatedly says nothing new of ticketsvc; that many are, does.
-			f.noteOutage(begun, now, o, err)
+			f.noteFailure(begun, now, o, err)
 		}
 	default:
-		f.noteSuccess(now)
+		if f.breaker.succeeded(now) {
+			f.noteProgress()
+		}
 	}
 	if o == done {
 		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
@@ -298,22 +255,38 @@ func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []an
 	}
 }
 
-// noteSuccess notes that ticketsvc answered, whatever it said of the event.
-func (f *Forwarder) noteSuccess(now time.Time) {
-	if opened, closedFor := f.gate.succeeded(now); opened {
-		f.options.Log.Info("ticketsvc answers again: forwarding goes on", "paused_for", closedFor.Round(time.Millisecond))
+// noteFailure notes a call that failed by no fault of its event.
+func (f *Forwarder) noteFailure(begun, now time.Time, o outcome, err error) {
+	f.breaker.failed(begun, now, o == misconfigured, err)
+	if count, ok := f.failureWarnings.Allow(now); ok {
+		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)
 	}
 }
 
-// noteOutage notes a call that failed by no fault of its event.
-func (f *Forwarder) noteOutage(begun, now time.Time, v outcome, err error) {
-	news := f.gate.failed(begun, now, v == misconfigured, f.options.Random())
-	switch {
-	case news && v == misconfigured:
-		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is mended (is the URL ticketsvc's, "+
-			"the token right and of the scope ingest, the certificate trusted, ticketsvc new enough?)", "code", connect.CodeOf(err), "error", err)
-	case news:
-		f.options.Log.Warn("ticketsvc can't be reached: forwarding is paused, deliveries are kept", "code", connect.CodeOf(err), "error", err)
+// announce logs whether forwarding is paused when that differs from what was logged last. Changes that follow one another too quickly
+// are left out, except the last one, so that the last line is true a moment later, or when forwarding has ended.
+func (f *Forwarder) announce(ended bool) {
+	state, _, cause := f.breaker.status()
+	if state == f.announced {
+		return
+	}
+	now := f.options.Now()
+	if _, ok := f.announcements[state].Allow(now); !ok && !ended {
+		return
+	}
+	if f.announced == breakerClosed {
+		f.pausedAt = now
+	}
+	f.announced = state
+	switch state {
+	case breakerClosed:
+		f.options.Log.Info("ticketsvc answers again: forwarding goes on", "paused_for", now.Sub(f.pausedAt).Round(time.Millisecond))
+	case breakerMisconfigured:
+		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is fixed (is the URL ticketsvc's, "+
+			"the token right and of the scope ingest, the certificate trusted, ticketsvc new enough?)",
+			"code", connect.CodeOf(cause), "error", cause)
+	default:
+		f.options.Log.Warn("ticketsvc can't be reached: forwarding is paused, deliveries are kept", "code", connect.CodeOf(cause), "error", cause)
 	}
 }
 
@@ -329,20 +302,16 @@ func markDead(delivery inbox.Delivery, reason string) inbox.Settlement {
 		Reason: reason}
 }
 
-// settleAll writes settlements in batches, until there will be no more.
-func (f *Forwarder) settleAll(ctx context.Context) {
-	batch := make([]inbox.Settlement, 0, maxSettlements)
-	for first := range f.settlements {
+// writeOutcomes writes outcomes in batches, until there will be no more.
+func (f *Forwarder) writeOutcomes(ctx context.Context) {
+	batch := make([]inbox.Settlement, 0, maxOutcomes)
+	for first := range f.outcomes {
 		batch = append(batch[:0], first)
-		for len(batch) < maxSettlements && len(f.settlements) > 0 {
-			batch = append(batch, <-f.settlements)
+		for len(batch) < maxOutcomes && len(f.outcomes) > 0 {
+			batch = append(batch, <-f.outcomes)
 		}
 		f.write(ctx, batch)
-		f.claimed.Release(int64(len(batch)))
-		select {
-		case f.settled <- struct{}{}:
-		default:
-		}
+		f.release(len(batch))
 	}
 }
 
@@ -361,40 +330,17 @@ func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
 		if failures == 0 {
 			f.options.Log.Error("outcomes can't be written yet", "count", len(batch), "error", err)
 		}
-		if !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || !f.sleepUntil(ctx, f.options.Now().Add(pollInterval)) {
+		if !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || !wait(ctx, pollInterval) {
 			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
 			return
 		}
 	}
 }
 
-// lease is how long a claim holds.
-func (f *Forwarder) lease() time.Duration {
-	return (claimsPerCall+1)*f.options.CallTimeout + leaseReserve
-}
-
-// sleepUntilDue sleeps until there may be something to claim, or ctx ends.
-func (f *Forwarder) sleepUntilDue(ctx context.Context) {
-	until := f.options.Now().Add(pollInterval)
-	if due, pending, err := f.inbox.NextDue(ctx); err == nil && pending && due.Before(until) {
-		until = due
-	}
-	timer := time.NewTimer(until.Sub(f.options.Now()))
-	defer timer.Stop()
+// wait waits for a time, and returns false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
 	select {
-	case <-timer.C:
-	case <-f.inbox.Wake():
-	case <-f.settled:
-	case <-ctx.Done():
-	}
-}
-
-// sleepUntil sleeps until then, and returns false when ctx ended first.
-func (f *Forwarder) sleepUntil(ctx context.Context, then time.Time) bool {
-	timer := time.NewTimer(then.Sub(f.options.Now()))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false

@@ -186,6 +186,53 @@ func (b *box) waitUntil(t *testing.T, condition func(map[string]row) bool) map[s
 	}
 }
 
+// logText is a log whose lines a test can wait for.
+type logText struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	changed chan struct{}
+}
+
+// Write implements [io.Writer].
+func (l *logText) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+	return l.text.Write(line)
+}
+
+// String returns all lines.
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// waitFor waits until a line has the text.
+func (l *logText) waitFor(t *testing.T, text string) {
+	t.Helper()
+	for {
+		l.mu.Lock()
+		if strings.Contains(l.text.String(), text) {
+			l.mu.Unlock()
+			return
+		}
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatalf("no line with %q:\n%s", text, l.String())
+		}
+	}
+}
+
 func allInState(state inbox.State) func(map[string]row) bool {
 	return func(rows map[string]row) bool {
 		for _, r := range rows {
@@ -214,12 +261,6 @@ func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
 	return startWithTimeout(t, b, url, log, 5*time.Second)
 }
 
-// startPatiently is as [start], with waits as long as chance can make them.
-func startPatiently(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
-	t.Helper()
-	return startWith(t, b, url, log, 5*time.Second, 0.99, forwarder.ClientOptions{})
-}
-
 func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration) (stop func()) {
 	t.Helper()
 	return startWithClient(t, b, url, log, callTimeout, forwarder.ClientOptions{})
@@ -228,16 +269,10 @@ func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeo
 func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions,
 ) (stop func()) {
 	t.Helper()
-	return startWith(t, b, url, log, callTimeout, 0.01, options)
-}
-
-func startWith(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, random float64, options forwarder.ClientOptions,
-) (stop func()) {
-	t.Helper()
 	options.Concurrency = 8
 	f := forwarder.New(b, forwarder.NewClient(url, options),
 		forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: time.Now,
-			Random: func() float64 { return random }, Log: slog.New(slog.NewTextHandler(log, nil))})
+			Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -79,7 +79,8 @@ func classify(err error) outcome {
 		return classifyStatus(foreign.status)
 	case errors.As(err, &untrusted):
 		return misconfigured
-	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case connect.CodeOf(err) == connect.CodeUnavailable, errors.As(err, &network), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return unreachable
 	default:
 		// The request could not be made, or the answer could not be read.
@@ -136,7 +137,7 @@ func reasonOf(err error) string {
 	case errors.As(err, &connectErr) && connect.IsWireError(err):
 		reason += ": " + connectErr.Message()
 	case errors.As(err, &foreign):
-		reason += ": " + foreign.Error()
+		reason = foreign.Error()
 	}
 	return strings.ToValidUTF8(reason[:min(maxReason, len(reason))], "")
 }
