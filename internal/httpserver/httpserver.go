@@ -33,6 +33,8 @@ type Server struct {
 }
 
 // Listen makes server listen on address. The error is for whoever set the address.
+//
+// Every answer of the server's handler tells caches not to keep it: what the services answer is private, or out of date a moment later.
 func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
 	var config net.ListenConfig
 	listening, err := config.Listen(ctx, "tcp", address)
@@ -46,7 +48,20 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 		unused:   map[net.Conn]struct{}{},
 	}
 	server.ConnState = s.noteState
+	server.Handler = withNoStore(server.Handler)
 	return s, nil
+}
+
+// noStore is shared by all answers: net/http only reads it.
+var noStore = []string{"no-store"}
+
+// withNoStore has caches keep no answer of next, whatever its status. Without that a cache may keep a GET, and calls without side effects
+// are sent as GETs.
+func withNoStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		w.Header()["Cache-Control"] = noStore
+		next.ServeHTTP(w, request)
+	})
 }
 
 func (s *Server) noteState(conn net.Conn, state http.ConnState) {

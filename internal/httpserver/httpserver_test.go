@@ -69,6 +69,28 @@ func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
 	}
 }
 
+func TestListen_noAnswerIsKeptByACache(t *testing.T) {
+	t.Parallel()
+	admin, mux := httpserver.NewAdmin(func(context.Context) error { return errors.New("the database is away") })
+	mux.HandleFunc("/error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) })
+	s := mustListen(t, admin)
+	s.Start(func(err error) { t.Error(err) })
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for path, status := range map[string]int{"/livez": 200, "/readyz": 503, "/debug/pprof/": 200, "/error": 500, "/nowhere": 404} {
+		response, err := client.Get("http://" + s.Addr() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header["Cache-Control"]; response.StatusCode != status || len(got) != 1 || got[0] != "no-store" {
+			t.Errorf("%s: status %d, Cache-Control %q; want %d, no-store", path, response.StatusCode, got, status)
+		}
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	serving, stop := context.WithCancel(t.Context())
