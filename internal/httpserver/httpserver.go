@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -255,13 +256,18 @@ func CheckClosed(address, example string, protection Protection) error {
 	}
 }
 
-// IsLoopback tells whether an address, host:port, can be reached from this machine alone. It looks up no names: of these, localhost is one.
+// CanonicalHost returns the one form of a host name in which names can be compared: case and a dot at the end, which says that the name is
+// complete, make no difference.
+func CanonicalHost(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// IsLoopback reports whether an address, host:port, can be reached from this machine alone. It looks up no names: localhost is the only
+// name that it takes for a loopback address.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
 	}
-	if host == "localhost" {
+	if CanonicalHost(host) == "localhost" {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)

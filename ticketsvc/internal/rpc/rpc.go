@@ -138,7 +138,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 		handler = byAddress(handler)
 	}
 	if len(security.Origins) > 0 {
-		handler = shareWithPages(handler, security.Origins)
+		handler = withCORS(handler, security.Origins)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
