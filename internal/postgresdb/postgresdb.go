@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -52,6 +53,8 @@ type Options struct {
 	Migrations []Migration
 	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
 	Connections int
+	// Log gets a line for each session of a stuck process that is terminated. Nil means that nobody is told.
+	Log *slog.Logger
 }
 
 // Migration is one step of a schema.
@@ -67,6 +70,7 @@ type Migration struct {
 type DB struct {
 	pool *pgxpool.Pool
 	name string
+	log  *slog.Logger
 	// reads lets in as many reads as there are connections for them.
 	reads *semaphore.Weighted
 	// These are the constants, but for tests.
@@ -107,7 +111,11 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if err != nil {
 		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
 	}
-	db := &DB{pool: pool, name: nameOf(config), reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
+	log := options.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	db := &DB{pool: pool, name: nameOf(config), log: log, reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
 	if err := db.migrate(ctx, options, timeout); err != nil {
 		db.Close()
@@ -209,8 +217,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Write runs f, which changes something in one transaction, and runs it again when another writer was in the way. What a replica that is
-// stuck has locked it frees.
+// Write runs f, which changes something in one transaction, and retries it when another writer was in the way. When a lock could not be
+// had, the retry terminates the sessions of stuck processes that block it.
 //
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
 // steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
@@ -224,9 +232,9 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 	}
 	bounded, cancel := context.WithTimeout(ctx, db.writeTimeout)
 	defer cancel()
-	reconnected, freed := false, false
+	reconnected, blocked := false, false
 	for conflicts := 0; ; {
-		err := db.writeOnce(bounded, f)
+		err := db.writeOnce(bounded, blocked, f)
 		switch {
 		case err == nil:
 			return nil
@@ -236,12 +244,8 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 			// The server has gone away or come back since the connection was last used, and all others are as old.
 			reconnected = true
 			db.pool.Reset()
-		case codeOf(err) == lockNotAvailable && !freed:
-			freed = true
-			db.endStuck(ctx)
-			if bounded.Err() != nil {
-				return Translate(ctx, err)
-			}
+		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
+			blocked = true
 		default:
 			return Translate(ctx, err)
 		}
@@ -252,12 +256,16 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 // through was stopped n-1 times.
 const maxConflicts = 50
 
-func (db *DB) writeOnce(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+// writeOnce runs f once. blocked says that it could not have a lock before.
+func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	if blocked {
+		defer db.terminatingStuck(ctx, sessionOf(conn.Conn()).pid)()
+	}
 	err = f(ctx, conn.Conn())
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return err

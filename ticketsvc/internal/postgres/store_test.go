@@ -42,7 +42,7 @@ func TestStore(t *testing.T) {
 
 func mustOpen(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
