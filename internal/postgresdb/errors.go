@@ -43,6 +43,7 @@ const (
 	insufficientPrivilege = "42501"
 	undefinedObject       = "42704"
 	undefinedTable        = "42P01"
+	duplicateStatement    = "42P05"
 	tooManyConnections    = "53300"
 	fixedParameter        = "55P02"
 	lockNotAvailable      = "55P03"
@@ -130,8 +131,9 @@ func mayPass(code string) bool {
 	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
 		invalidPassword, invalidAuthorization, noSuchDatabase, internalError:
 		return true
-	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed.
-	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName:
+	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed, a pooler that left
+	// session mode.
+	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName, duplicateStatement:
 		return true
 	}
 	for _, class := range unavailableClasses {

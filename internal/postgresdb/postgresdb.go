@@ -95,8 +95,8 @@ func Name(databaseURL string) (string, error) {
 // Open connects to the database, and brings the service's schema up to date.
 //
 // Several replicas can do so at once: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for whoever
-// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, its
-// schema is newer than this binary, or it does not do what durability needs. When ctx ends first the error is ctx's.
+// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, it is a
+// pooler that is not in session mode, its schema is newer than this binary, or it does not do what durability needs. When ctx ends first the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	return openWithin(ctx, options, openTimeout)
 }
@@ -117,7 +117,7 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	}
 	db := &DB{pool: pool, name: nameOf(config), log: log, reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
-	if err := db.migrate(ctx, options, timeout); err != nil {
+	if err := db.prepare(ctx, config, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -125,6 +125,16 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		return nil, db.explain(config, options.Schema, err)
 	}
 	return db, nil
+}
+
+// prepare is what [Open] does once it knows how to connect.
+func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
+	checking, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := db.checkPooler(checking, config); err != nil {
+		return err
+	}
+	return db.migrate(ctx, options, timeout)
 }
 
 // parse makes a pool's configuration of the options.
