@@ -61,6 +61,8 @@ func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
 	notReady = errors.New("the database is away")
 	expect("/livez", 200, "ok")
 	expect("/readyz", 503, "the database is away")
+	notReady = httpserver.ErrReadOnly
+	expect("/readyz", 200, "ok, but the database is read-only: reads are served, writes are not")
 	if status, _ := get(t, "http://"+s.Addr()+"/debug/pprof/goroutine?debug=1"); status != 200 {
 		t.Errorf("profile: status %d", status)
 	}
@@ -99,6 +101,10 @@ func TestReadiness(t *testing.T) {
 	if err := ready(t.Context()); err != nil {
 		t.Errorf("a service whose database answers: %v", err)
 	}
+	away = httpserver.ErrReadOnly
+	if err := ready(t.Context()); err != httpserver.ErrReadOnly {
+		t.Errorf("a service whose database is read-only: %v", err)
+	}
 	away = errors.New("no route to it")
 	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database can't be used") {
 		t.Errorf("a service whose database is away: %v", err)
@@ -130,6 +136,8 @@ func TestWatchReadiness(t *testing.T) {
 			{errors.New("disk is full"), 5 * time.Second, nil},
 			{nil, 5 * time.Second, nil},
 			{errors.New("disk is full"), time.Minute, []string{`level=ERROR msg="service is not ready"`}},
+			{nil, time.Minute, []string{`level=INFO msg="service is ready again"`}},
+			{httpserver.ErrReadOnly, 5 * time.Second, []string{`level=WARN msg="service is ready for reads alone"`}},
 		} {
 			away = step.away
 			time.Sleep(step.after)

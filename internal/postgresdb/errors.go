@@ -17,6 +17,8 @@ var (
 	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
 	// succeed later.
 	ErrUnavailable = errors.New("database is unavailable")
+	// ErrReadOnly says that the database can be read, and can't be written to at the moment. It is an [ErrUnavailable].
+	ErrReadOnly = fmt.Errorf("%w: it is read-only", ErrUnavailable)
 	// ErrUnusable says that the database can't be opened as it is. The text names the server and what to do about it.
 	ErrUnusable = errors.New("database can't be used")
 )

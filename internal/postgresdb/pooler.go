@@ -13,11 +13,11 @@ import (
 // address, some of these sessions are of the same one.
 const poolerSessions = 4
 
-// checkPooler refuses a pooler that gives a client another session of the server for each transaction, or one session to several clients. All
-// that this package promises is about sessions: their settings, prepared statements, listening.
+// checkPooler refuses a pooler that gives a client another session of the server for each transaction, or one session to several clients.
+// All that this package promises is about sessions: their settings, prepared statements, listening.
 //
-// A pooler gives a client another process id than that of the server's process, so nothing is compared where both are the same. The check sets
-// nothing up: what it set would stay in sessions of others.
+// A pooler gives a client another process id than that of the server's process, so nothing is compared where both are the same. The check
+// sets nothing up: what it set would stay in sessions of others.
 func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	plain := config.ConnConfig.Copy()
 	plain.ValidateConnect = nil

@@ -96,7 +96,8 @@ func Name(databaseURL string) (string, error) {
 //
 // Several replicas can do so at once: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for whoever
 // set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, it is a
-// pooler that is not in session mode, its schema is newer than this binary, or it does not do what durability needs. When ctx ends first the error is ctx's.
+// pooler that is not in session mode, its schema is newer than this binary, or it does not do what durability needs. When ctx ends first
+// the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	return openWithin(ctx, options, openTimeout)
 }
@@ -166,6 +167,10 @@ func parse(options Options) (*pgxpool.Config, error) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
 		Control:         boundSilence,
 	}).DialContext
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (valid bool, err error) {
+		expiry := sessionOf(conn).expiry
+		return expiry.IsZero() || time.Now().Before(expiry), nil
+	}
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// First, because the driver may take a connection that is not the wanted one for want of a better one.
@@ -212,19 +217,23 @@ func (db *DB) Close() {
 	}
 }
 
-// Ping returns nil when the database answers and can be written to; otherwise [ErrUnavailable] or ctx's error. ctx alone bounds it.
+// Ping returns nil when the database answers and can be written to; otherwise [ErrReadOnly], [ErrUnavailable] or ctx's error. ctx alone
+// bounds it.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
-	if err := db.again(func() error {
+	err := db.again(func() error {
 		return db.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
-	}); err != nil {
+	})
+	switch {
+	case readOnly:
+		// Another server may be the primary now.
+		db.pool.Reset()
+		return ErrReadOnly
+	case errors.Is(err, errReadOnlyServer):
+		return ErrReadOnly
+	default:
 		return Translate(ctx, err)
 	}
-	if readOnly {
-		db.pool.Reset()
-		return fmt.Errorf("%w: it is read-only", ErrUnavailable)
-	}
-	return nil
 }
 
 // Write runs f, which changes something in one transaction, and retries it when another writer was in the way. When a lock could not be

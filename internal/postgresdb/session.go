@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// serverFacts are what a server is judged by, and the process in it that serves the connection. Behind a pooler that is not the process that
-// the connection itself was told.
+// serverFacts are what a server is judged by, and the process in it that serves the connection. Behind a pooler that is not the process
+// that the connection itself was told.
 const serverFacts = `SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'),
 	current_setting('synchronous_commit'), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, pg_backend_pid();
 `
@@ -52,6 +54,24 @@ const SessionMark = 0x7469636b
 type session struct {
 	// pid is the server's process.
 	pid int
+	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
+	expiry time.Time
+}
+
+// readOnlyLifetime is how long a connection to a server that can't be written to is used for reads, before the service looks for one that
+// can be written to.
+const readOnlyLifetime = time.Second
+
+// readOnlyKey is the key of a context that takes connections to servers that can't be written to.
+type readOnlyKey struct{}
+
+// acquireForReading returns a connection for reads. Where no server can be written to it is one to a server that can be read.
+func (db *DB) acquireForReading(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := db.pool.Acquire(ctx)
+	if errors.Is(err, errReadOnlyServer) {
+		conn, err = db.pool.Acquire(context.WithValue(ctx, readOnlyKey{}, true))
+	}
+	return conn, err
 }
 
 // sessionKey is the key of a connection's [session].
@@ -62,7 +82,8 @@ func sessionOf(conn *pgx.Conn) session {
 	return known
 }
 
-// setUp prepares a new connection, and refuses it when what is written through it would not be durable or not be possible.
+// setUp prepares a new connection, and refuses it when what is written through it would not be durable. It also refuses one through which
+// nothing can be written, unless ctx takes that.
 func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	// The facts come first: a server that is too old may not know the settings.
 	results, err := conn.Exec(ctx, serverFacts+sessionSettings).ReadAll()
@@ -70,8 +91,15 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 		return errors.Join(errors.New("setting up a connection: the server told nothing of itself"), err)
 	}
 	row := results[0].Rows[0]
-	if err := judge(string(row[0]), string(row[1]), string(row[2]), string(row[3]), string(row[4]) == "t"); err != nil {
+	if err := checkServer(string(row[0]), string(row[1]), string(row[2]), string(row[3])); err != nil {
 		return err
+	}
+	var expiry time.Time
+	if string(row[4]) == "t" {
+		if ctx.Value(readOnlyKey{}) == nil {
+			return errReadOnlyServer
+		}
+		expiry = time.Now().Add(readOnlyLifetime)
 	}
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
@@ -80,7 +108,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	conn.CustomData()[sessionKey] = session{pid: pid}
+	conn.CustomData()[sessionKey] = session{pid: pid, expiry: expiry}
 	return nil
 }
 
@@ -90,10 +118,12 @@ type refusal string
 // Error implements error.
 func (r refusal) Error() string { return string(r) }
 
-// judge says what is wrong with a server, as a [refusal].
-//
-// Of synchronous_commit every level but off waits until the commit is on the primary's own disk.
-func judge(version, encoding, fsync, synchronousCommit string, readOnly bool) error {
+// errReadOnlyServer refuses a server that can't be written to.
+const errReadOnlyServer = refusal("is a read-only replica, or set read-only: name the primary")
+
+// checkServer returns what makes a server unfit, as a [refusal]. Every level of synchronous_commit except off waits until the commit is on
+// the primary's own disk.
+func checkServer(version, encoding, fsync, synchronousCommit string) error {
 	number, err := strconv.Atoi(version)
 	switch {
 	case err != nil || number < minVersion:
@@ -101,8 +131,6 @@ func judge(version, encoding, fsync, synchronousCommit string, readOnly bool) er
 			minVersion/1_00_00))
 	case encoding != "UTF8":
 		return refusal(fmt.Sprintf("has encoding %s: make the database with encoding UTF8", encoding))
-	case readOnly:
-		return refusal("is a read-only replica, or set read-only: name the primary")
 	case fsync != "on":
 		return refusal(fmt.Sprintf("has fsync = %s, so that a crash loses what was acknowledged: set it on", fsync))
 	case synchronousCommit == "off":

@@ -16,8 +16,8 @@ const (
 )
 
 // terminateStuck terminates sessions that block the one of process $1, directly or through others that wait. They are of this package, by
-// [SessionMark], and for seconds have waited for the rest of a message, or for the other end to take their answer. It returns their process,
-// their application name, and for how many seconds they were stuck.
+// [SessionMark], and for seconds have waited for the rest of a message, or for the other end to take their answer. It returns their
+// process, their application name, and for how many seconds they were stuck.
 //
 // A session whose other end is only slow to begin its next message is idle within its transaction, for which there is a setting, and is
 // not among them.

@@ -112,7 +112,7 @@ func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 		_, err := between.Exec(context.WithoutCancel(t.Context()), "UPDATE test.t SET note = 'between' WHERE id = 1")
 		updated <- err
 	}()
-	waitUntil(t, watch, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", between.PgConn().PID())
+	waitUntil(t, watch, "SELECT wait_event_type IS NOT DISTINCT FROM 'Lock' FROM pg_stat_activity WHERE pid = $1", between.PgConn().PID())
 	if err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		return execute(ctx, conn, "begin", "UPDATE test.t SET note = note || ', then this' WHERE id = 1", "commit")
 	}); err != nil {
@@ -155,7 +155,8 @@ func TestWrite_terminatesNoOtherSessions(t *testing.T) {
 		runs++
 		return execute(ctx, conn, "begin", lastingWait, "INSERT INTO test.t VALUES (2)", "commit")
 	}))
-	if count := mustRead[int](t, watch, "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", others); count != len(others) || runs != 2 {
+	count := mustRead[int](t, watch, "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", others)
+	if count != len(others) || runs != 2 {
 		t.Errorf("%d of %d sessions are left after %d runs, want all after 2", count, len(others), runs)
 	}
 	if err := feed.Close(); err != nil {

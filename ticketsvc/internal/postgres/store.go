@@ -88,6 +88,9 @@ func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) err
 
 // translate makes the database's errors the rules' own.
 func translate(err error) error {
+	if errors.Is(err, postgresdb.ErrReadOnly) {
+		return fmt.Errorf("%w: %w", ticket.ErrReadOnly, err)
+	}
 	if errors.Is(err, postgresdb.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	}
