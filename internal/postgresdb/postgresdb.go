@@ -221,7 +221,7 @@ func (db *DB) Close() {
 // bounds it.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
-	err := db.again(func() error {
+	err := db.retryOnLostConn(func() error {
 		return db.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
 	})
 	switch {
@@ -299,8 +299,8 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 	return err
 }
 
-// again runs f, and does so once more with a new connection when the one that it had was lost since it was last used.
-func (db *DB) again(f func() error) error {
+// retryOnLostConn runs f, and retries it once with a new connection when the one that it had was lost since it was last used.
+func (db *DB) retryOnLostConn(f func() error) error {
 	err := f()
 	if isLostConnection(err) {
 		db.pool.Reset()

@@ -20,7 +20,7 @@ type Querier interface {
 // database as [Translate] gives it.
 func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	return db.reading(ctx, func() error {
-		return db.again(func() error {
+		return db.retryOnLostConn(func() error {
 			conn, err := db.acquireForReading(ctx)
 			if err != nil {
 				return err
@@ -49,7 +49,7 @@ type beginner struct {
 
 // BeginTx is as the pool's. The connection is kept for release.
 func (b *beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
-	err = b.db.again(func() (err error) {
+	err = b.db.retryOnLostConn(func() (err error) {
 		b.release()
 		if b.conn, err = b.db.acquireForReading(ctx); err != nil {
 			return err
