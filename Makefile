@@ -17,7 +17,7 @@ FUZZ_TIME ?= 20000x
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Says which tests are left out where there is no PostgreSQL, Node.js or gRPC for Python. With TEST_POSTGRES_REQUIRED and
+# Says which tests are left out where there is no PostgreSQL, PgBouncer, Node.js, gRPC for Python or nginx. With TEST_POSTGRES_REQUIRED and
 # TEST_CLIENTS_REQUIRED they fail instead, and say so themselves.
 say_skipped = { [[ -n "$${TEST_POSTGRES_URL:-}$${TEST_POSTGRES_REQUIRED:-}" ]] || deploy/find-postgres.sh >/dev/null 2>&1 || printf "%s\n" \
 	"" \
@@ -25,9 +25,13 @@ say_skipped = { [[ -n "$${TEST_POSTGRES_URL:-}$${TEST_POSTGRES_REQUIRED:-}" ]] |
 	"*** Install one (on Debian: apt-get install postgresql), which the tests then start themselves," \
 	"*** or set TEST_POSTGRES_URL=postgres://user:password@host:port/database, with a user that may create databases." \
 	"" >&2; \
+	[[ -n "$${TEST_POSTGRES_REQUIRED:-}" ]] || PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || printf "%s\n" \
+	"" \
+	"*** THE TESTS WITH A POOLER ARE SKIPPED: PgBouncer is missing; on Debian: apt-get install pgbouncer" \
+	"" >&2; \
 	[[ -n "$${TEST_CLIENTS_REQUIRED:-}" ]] || for find in clients/find-*.sh; do missing=$$($$find 2>&1 >/dev/null) || printf "%s\n" \
 	"" \
-	"*** THE TESTS WITH A CLIENT IN ANOTHER LANGUAGE ARE SKIPPED: $$missing" \
+	"*** SOME TESTS OF CLIENTS ARE SKIPPED: $$missing" \
 	"" >&2; done; }
 
 .PHONY: run

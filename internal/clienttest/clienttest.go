@@ -1,7 +1,8 @@
-// Package clienttest gives tests what callers in other languages, and at a command line, call ticketsvc with.
+// Package clienttest gives tests what callers in other languages, and at a command line, call ticketsvc with, and what they call it
+// through.
 //
-// Where a machine has no Node.js, or no gRPC for Python, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set to
-// anything, as CI does: then they fail.
+// Where a machine has no Node.js, no gRPC for Python, or no nginx, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set
+// to anything, as CI does: then they fail.
 package clienttest
 
 import (
@@ -42,6 +43,12 @@ func Python(t testing.TB) (python, folder string) {
 	python = find(t, "clients/find-python.sh")
 	mustMake(t, "client-python", "clients/python")
 	return python, filepath.Join(root(t), "clients", "python")
+}
+
+// Nginx returns the path of nginx.
+func Nginx(t testing.TB) string {
+	t.Helper()
+	return find(t, "clients/find-nginx.sh")
 }
 
 // Buf returns the path of buf.

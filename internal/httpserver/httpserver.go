@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ type Server struct {
 }
 
 // Listen makes server listen on address. The error is for whoever set the address.
+//
+// Every answer of the server's handler tells caches not to keep it: what the services answer is private, or out of date a moment later.
 func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
 	var config net.ListenConfig
 	listening, err := config.Listen(ctx, "tcp", address)
@@ -46,7 +49,20 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 		unused:   map[net.Conn]struct{}{},
 	}
 	server.ConnState = s.noteState
+	server.Handler = withNoStore(server.Handler)
 	return s, nil
+}
+
+// noStore is shared by all answers: net/http only reads it.
+var noStore = []string{"no-store"}
+
+// withNoStore has caches keep no answer of next, whatever its status. Without that a cache may keep a GET, and calls without side effects
+// are sent as GETs.
+func withNoStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		w.Header()["Cache-Control"] = noStore
+		next.ServeHTTP(w, request)
+	})
 }
 
 func (s *Server) noteState(conn net.Conn, state http.ConnState) {
@@ -123,19 +139,22 @@ func (s *Server) Close() error { return s.listener.Close() }
 // readyTimeout bounds one question whether the service is ready.
 const readyTimeout = 2 * time.Second
 
-// NewAdmin returns the server of an admin address: /livez (200 while the process runs), /readyz (200 while ready returns nil, else 503
-// with its text), and profiles under /debug/pprof/. Its address must be out of the public's reach.
+// NewAdmin returns the server of an admin address: /livez (200 while the process runs), /readyz (200 while ready returns nil or
+// [ErrReadOnly], else 503, with the error's text), and profiles under /debug/pprof/. Its address must be out of the public's reach.
 func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		if err := ready(ctx); err != nil {
+		switch err := ready(ctx); {
+		case err == nil:
+			writeLine(w, http.StatusOK, "ok")
+		case errors.Is(err, ErrReadOnly):
+			writeLine(w, http.StatusOK, "ok, but "+err.Error())
+		default:
 			writeLine(w, http.StatusServiceUnavailable, err.Error())
-			return
 		}
-		writeLine(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -150,19 +169,25 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 	}, mux
 }
 
+// ErrReadOnly says that a service can answer reads and nothing else. Balancers are to leave it in use: all replicas share the database, so
+// none of them can do more.
+var ErrReadOnly = errors.New("the database is read-only: reads are served, writes are not")
+
 var (
 	errStopping   = errors.New("the service is stopping")
 	errNoDatabase = errors.New("the database can't be used")
 )
 
 // Readiness returns a function for [NewAdmin] that says why a service should get no requests, if so: it is stopping, since serving has
-// ended, or ping, which asks its database, fails. [WatchReadiness] logs the answer.
+// ended, or ping, which asks its database, fails. [ErrReadOnly] of ping stays as it is. [WatchReadiness] logs the answer.
 func Readiness(serving context.Context, ping func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if serving.Err() != nil {
 			return errStopping
 		}
-		if err := ping(ctx); err != nil {
+		if err := ping(ctx); errors.Is(err, ErrReadOnly) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("%w (%w)", errNoDatabase, err)
 		}
 		return nil
@@ -191,7 +216,9 @@ func WatchReadiness(ctx context.Context, ready func(context.Context) error, log 
 				log.Info("service is ready again")
 				logged = false
 			case err != nil && !logged:
-				if _, logged = throttle.Allow(now); logged {
+				if _, logged = throttle.Allow(now); logged && errors.Is(err, ErrReadOnly) {
+					log.Warn("service is ready for reads alone", "error", err)
+				} else if logged {
 					log.Error("service is not ready", "error", err)
 				}
 			}
@@ -240,13 +267,18 @@ func CheckClosed(address, example string, protection Protection) error {
 	}
 }
 
-// IsLoopback tells whether an address, host:port, can be reached from this machine alone. It looks up no names: of these, localhost is one.
+// CanonicalHost returns the one form of a host name in which names can be compared: case and a dot at the end, which says that the name is
+// complete, make no difference.
+func CanonicalHost(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// IsLoopback reports whether an address, host:port, can be reached from this machine alone. It looks up no names: localhost is the only
+// name that it takes for a loopback address.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
 	}
-	if host == "localhost" {
+	if CanonicalHost(host) == "localhost" {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)

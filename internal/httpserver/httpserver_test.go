@@ -61,8 +61,32 @@ func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
 	notReady = errors.New("the database is away")
 	expect("/livez", 200, "ok")
 	expect("/readyz", 503, "the database is away")
+	notReady = httpserver.ErrReadOnly
+	expect("/readyz", 200, "ok, but the database is read-only: reads are served, writes are not")
 	if status, _ := get(t, "http://"+s.Addr()+"/debug/pprof/goroutine?debug=1"); status != 200 {
 		t.Errorf("profile: status %d", status)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestListen_noAnswerIsKeptByACache(t *testing.T) {
+	t.Parallel()
+	admin, mux := httpserver.NewAdmin(func(context.Context) error { return errors.New("the database is away") })
+	mux.HandleFunc("/error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) })
+	s := mustListen(t, admin)
+	s.Start(func(err error) { t.Error(err) })
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for path, status := range map[string]int{"/livez": 200, "/readyz": 503, "/debug/pprof/": 200, "/error": 500, "/nowhere": 404} {
+		response, err := client.Get("http://" + s.Addr() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header["Cache-Control"]; response.StatusCode != status || len(got) != 1 || got[0] != "no-store" {
+			t.Errorf("%s: status %d, Cache-Control %q; want %d, no-store", path, response.StatusCode, got, status)
+		}
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -76,6 +100,10 @@ func TestReadiness(t *testing.T) {
 	ready := httpserver.Readiness(serving, func(context.Context) error { return away })
 	if err := ready(t.Context()); err != nil {
 		t.Errorf("a service whose database answers: %v", err)
+	}
+	away = httpserver.ErrReadOnly
+	if err := ready(t.Context()); err != httpserver.ErrReadOnly {
+		t.Errorf("a service whose database is read-only: %v", err)
 	}
 	away = errors.New("no route to it")
 	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database can't be used") {
@@ -108,6 +136,8 @@ func TestWatchReadiness(t *testing.T) {
 			{errors.New("disk is full"), 5 * time.Second, nil},
 			{nil, 5 * time.Second, nil},
 			{errors.New("disk is full"), time.Minute, []string{`level=ERROR msg="service is not ready"`}},
+			{nil, time.Minute, []string{`level=INFO msg="service is ready again"`}},
+			{httpserver.ErrReadOnly, 5 * time.Second, []string{`level=WARN msg="service is ready for reads alone"`}},
 		} {
 			away = step.away
 			time.Sleep(step.after)
@@ -224,6 +254,8 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "",
 		"[::ffff:127.0.0.1]:80": "", ":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines",
+		"LOCALHOST:80": "", "localhost.:80": "", "LocalHost.:80": "", "localhost..:80": "other machines", "localhost.example:80": "other machines",
+		"127.0.0.1.:80": "other machines", "localhoſt:80": "other machines",
 		"192.0.2.1:80":    "other machines",
 		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
 		for mend, says := range map[string]string{"": "no credentials yet", "set --tokens-file": "set --tokens-file, or use a loopback"} {

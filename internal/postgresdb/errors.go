@@ -17,6 +17,8 @@ var (
 	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
 	// succeed later.
 	ErrUnavailable = errors.New("database is unavailable")
+	// ErrReadOnly says that the database can be read, and can't be written to at the moment. It is an [ErrUnavailable].
+	ErrReadOnly = fmt.Errorf("%w: it is read-only", ErrUnavailable)
 	// ErrUnusable says that the database can't be opened as it is. The text names the server and what to do about it.
 	ErrUnusable = errors.New("database can't be used")
 )
@@ -43,6 +45,7 @@ const (
 	insufficientPrivilege = "42501"
 	undefinedObject       = "42704"
 	undefinedTable        = "42P01"
+	duplicateStatement    = "42P05"
 	tooManyConnections    = "53300"
 	fixedParameter        = "55P02"
 	lockNotAvailable      = "55P03"
@@ -130,8 +133,9 @@ func mayPass(code string) bool {
 	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
 		invalidPassword, invalidAuthorization, noSuchDatabase, internalError:
 		return true
-	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed.
-	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName:
+	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed, a pooler that left
+	// session mode.
+	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName, duplicateStatement:
 		return true
 	}
 	for _, class := range unavailableClasses {

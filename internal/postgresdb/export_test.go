@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Judge is how a server is judged. Tests have no server that is too old.
-var Judge = judge
+// CheckServer is how a server is judged. Tests have no server that is too old.
+var CheckServer = checkServer
 
 // MigrationLock is the number of the advisory lock that whoever migrates holds.
 var MigrationLock = migrationLock

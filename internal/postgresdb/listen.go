@@ -64,7 +64,7 @@ func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error
 // Notify tells who listens on channel that there may be something new. It is sent on its own and not within the transaction that made
 // the news: notifying transactions commit one after the other, each with its wait for the disk. This one waits for none.
 func (db *DB) Notify(ctx context.Context, channel string) error {
-	return Translate(ctx, db.again(func() error {
+	return Translate(ctx, db.retryOnLostConn(func() error {
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		batch.Queue("SET LOCAL synchronous_commit = off")

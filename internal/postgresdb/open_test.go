@@ -241,14 +241,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 		}
 		configure(t, admin, "default_transaction_read_only", "on")
 		waitUnavailable(t, db)
-		for range 2 {
-			if err := db.Ping(t.Context()); !errors.Is(err, postgresdb.ErrUnavailable) {
-				t.Errorf("Ping of a database that became read-only = %v, want ErrUnavailable", err)
-			}
-			if err := db.Write(t.Context(), inserting(1)); !errors.Is(err, postgresdb.ErrUnavailable) {
-				t.Errorf("Write to a database that became read-only = %v, want ErrUnavailable", err)
-			}
-		}
+		checkReadOnly(t, db)
 		configure(t, admin, "default_transaction_read_only", "off")
 		if err := db.Ping(t.Context()); err != nil {
 			t.Errorf("Ping of a database that can be written again = %v", err)
@@ -387,7 +380,7 @@ func TestName(t *testing.T) {
 func TestOldServersAreRefused(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"": false, "ten": false, "90624": false, "130011": false, "140000": true, "180001": true} {
-		if err := postgresdb.Judge(version, "UTF8", "on", "on", false); (err == nil) != want {
+		if err := postgresdb.CheckServer(version, "UTF8", "on", "on"); (err == nil) != want {
 			t.Errorf("version %q gave %v", version, err)
 		} else if err != nil && !strings.Contains(err.Error(), "use version 14 or newer") {
 			t.Errorf("version %q gave %q, want the mend", version, err)

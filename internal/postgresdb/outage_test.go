@@ -49,15 +49,17 @@ func fill(t *testing.T, db *postgresdb.DB) {
 // calls are those of the package that need no more than a server that is there.
 var calls = []struct {
 	name string
-	call func(context.Context, *postgresdb.DB) error
+	// reads says that it works while the database is read-only.
+	reads bool
+	call  func(context.Context, *postgresdb.DB) error
 }{
-	{"Write", func(ctx context.Context, db *postgresdb.DB) error { return db.Write(ctx, inserting(1)) }},
-	{"Ping", func(ctx context.Context, db *postgresdb.DB) error { return db.Ping(ctx) }},
-	{"Notify", func(ctx context.Context, db *postgresdb.DB) error { return db.Notify(ctx, "news") }},
-	{"Read", func(ctx context.Context, db *postgresdb.DB) error {
+	{"Write", false, func(ctx context.Context, db *postgresdb.DB) error { return db.Write(ctx, inserting(1)) }},
+	{"Ping", false, func(ctx context.Context, db *postgresdb.DB) error { return db.Ping(ctx) }},
+	{"Notify", false, func(ctx context.Context, db *postgresdb.DB) error { return db.Notify(ctx, "news") }},
+	{"Read", true, func(ctx context.Context, db *postgresdb.DB) error {
 		return db.Read(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "SELECT FROM test.t"); return err })
 	}},
-	{"Query", func(ctx context.Context, db *postgresdb.DB) error {
+	{"Query", true, func(ctx context.Context, db *postgresdb.DB) error {
 		return db.Query(ctx, func(q postgresdb.Querier) error {
 			var count int
 			return q.QueryRow(ctx, "SELECT count(*) FROM test.t").Scan(&count)
@@ -274,6 +276,47 @@ func makeStandby(t *testing.T, server *postgresserver.Server, admin *pgx.Conn) {
 	mustRestart(t, server)
 }
 
+// checkReadOnly checks what works while the database is read-only: with the connections from before, and without any.
+func checkReadOnly(t *testing.T, db *postgresdb.DB) {
+	t.Helper()
+	for range 2 {
+		for _, c := range calls {
+			if err := c.call(t.Context(), db); c.reads && err != nil {
+				t.Errorf("%s while the database is read-only = %v", c.name, err)
+			}
+		}
+		checkUnavailable(t, "Write while the database is read-only", db.Write(t.Context(), inserting(1)))
+		if err := db.Ping(t.Context()); !errors.Is(err, postgresdb.ErrReadOnly) {
+			t.Errorf("Ping while the database is read-only = %v, want ErrReadOnly", err)
+		}
+		db.Pool().Reset()
+	}
+}
+
+// A standby that is promoted late has the address of the primary already.
+func TestRead_whileTheServerIsAStandby(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	databaseURL := server.URL("postgres")
+	db := mustOpen(t, options(databaseURL))
+	if err := db.Write(t.Context(), inserting(1)); err != nil {
+		t.Fatal(err)
+	}
+	makeStandby(t, server, postgrestest.Connect(t, databaseURL))
+	checkReadOnly(t, db)
+	checkRefused(t, options(databaseURL), server.Address(), "is a read-only replica, or set read-only: name the primary")
+	admin := postgrestest.Connect(t, databaseURL)
+	mustExec(t, admin, "SELECT pg_promote()")
+	if err := db.Write(t.Context(), inserting(2)); err != nil {
+		t.Errorf("Write once the standby is the primary = %v", err)
+	}
+	for _, c := range calls {
+		if err := c.call(t.Context(), db); err != nil {
+			t.Errorf("%s once the standby is the primary = %v", c.name, err)
+		}
+	}
+}
+
 func TestSeveralHosts(t *testing.T) {
 	t.Parallel()
 	standby, primary := postgrestest.Server(t, nil), postgrestest.Server(t, nil)
@@ -323,7 +366,11 @@ func TestSeveralHosts(t *testing.T) {
 	}
 	standby.Kill()
 	for _, c := range calls {
-		checkUnavailable(t, c.name+" while there is no primary", c.call(t.Context(), db))
+		if err := c.call(t.Context(), db); !c.reads {
+			checkUnavailable(t, c.name+" while there is no primary", err)
+		} else if err != nil {
+			t.Errorf("%s while there is a server that can be read = %v", c.name, err)
+		}
 	}
 	configure(t, onPrimary, "default_transaction_read_only", "off")
 	for _, c := range calls {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -52,6 +53,8 @@ type Options struct {
 	Migrations []Migration
 	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
 	Connections int
+	// Log gets a line for each session of a stuck process that is terminated. Nil means that nobody is told.
+	Log *slog.Logger
 }
 
 // Migration is one step of a schema.
@@ -67,6 +70,7 @@ type Migration struct {
 type DB struct {
 	pool *pgxpool.Pool
 	name string
+	log  *slog.Logger
 	// reads lets in as many reads as there are connections for them.
 	reads *semaphore.Weighted
 	// These are the constants, but for tests.
@@ -91,8 +95,9 @@ func Name(databaseURL string) (string, error) {
 // Open connects to the database, and brings the service's schema up to date.
 //
 // Several replicas can do so at once: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for whoever
-// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, its
-// schema is newer than this binary, or it does not do what durability needs. When ctx ends first the error is ctx's.
+// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, it is a
+// pooler that is not in session mode, its schema is newer than this binary, or it does not do what durability needs. When ctx ends first
+// the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	return openWithin(ctx, options, openTimeout)
 }
@@ -107,9 +112,13 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if err != nil {
 		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
 	}
-	db := &DB{pool: pool, name: nameOf(config), reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
+	log := options.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	db := &DB{pool: pool, name: nameOf(config), log: log, reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
-	if err := db.migrate(ctx, options, timeout); err != nil {
+	if err := db.prepare(ctx, config, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -117,6 +126,16 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		return nil, db.explain(config, options.Schema, err)
 	}
 	return db, nil
+}
+
+// prepare is what [Open] does once it knows how to connect.
+func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
+	checking, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := db.checkPooler(checking, config); err != nil {
+		return err
+	}
+	return db.migrate(ctx, options, timeout)
 }
 
 // parse makes a pool's configuration of the options.
@@ -148,6 +167,10 @@ func parse(options Options) (*pgxpool.Config, error) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
 		Control:         boundSilence,
 	}).DialContext
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (valid bool, err error) {
+		expiry := sessionOf(conn).expiry
+		return expiry.IsZero() || time.Now().Before(expiry), nil
+	}
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// First, because the driver may take a connection that is not the wanted one for want of a better one.
@@ -194,23 +217,27 @@ func (db *DB) Close() {
 	}
 }
 
-// Ping returns nil when the database answers and can be written to; otherwise [ErrUnavailable] or ctx's error. ctx alone bounds it.
+// Ping returns nil when the database answers and can be written to; otherwise [ErrReadOnly], [ErrUnavailable] or ctx's error. ctx alone
+// bounds it.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
-	if err := db.again(func() error {
+	err := db.retryOnLostConn(func() error {
 		return db.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
-	}); err != nil {
+	})
+	switch {
+	case readOnly:
+		// Another server may be the primary now.
+		db.pool.Reset()
+		return ErrReadOnly
+	case errors.Is(err, errReadOnlyServer):
+		return ErrReadOnly
+	default:
 		return Translate(ctx, err)
 	}
-	if readOnly {
-		db.pool.Reset()
-		return fmt.Errorf("%w: it is read-only", ErrUnavailable)
-	}
-	return nil
 }
 
-// Write runs f, which changes something in one transaction, and runs it again when another writer was in the way. What a replica that is
-// stuck has locked it frees.
+// Write runs f, which changes something in one transaction, and retries it when another writer was in the way. When a lock could not be
+// had, the retry terminates the sessions of stuck processes that block it.
 //
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
 // steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
@@ -224,9 +251,9 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 	}
 	bounded, cancel := context.WithTimeout(ctx, db.writeTimeout)
 	defer cancel()
-	reconnected, freed := false, false
+	reconnected, blocked := false, false
 	for conflicts := 0; ; {
-		err := db.writeOnce(bounded, f)
+		err := db.writeOnce(bounded, blocked, f)
 		switch {
 		case err == nil:
 			return nil
@@ -236,12 +263,8 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 			// The server has gone away or come back since the connection was last used, and all others are as old.
 			reconnected = true
 			db.pool.Reset()
-		case codeOf(err) == lockNotAvailable && !freed:
-			freed = true
-			db.endStuck(ctx)
-			if bounded.Err() != nil {
-				return Translate(ctx, err)
-			}
+		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
+			blocked = true
 		default:
 			return Translate(ctx, err)
 		}
@@ -252,12 +275,16 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 // through was stopped n-1 times.
 const maxConflicts = 50
 
-func (db *DB) writeOnce(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
+// writeOnce runs f once. blocked says that it could not have a lock before.
+func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	if blocked {
+		defer db.terminatingStuck(ctx, sessionOf(conn.Conn()).pid)()
+	}
 	err = f(ctx, conn.Conn())
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return err
@@ -272,8 +299,8 @@ func (db *DB) writeOnce(ctx context.Context, f func(ctx context.Context, conn *p
 	return err
 }
 
-// again runs f, and does so once more with a new connection when the one that it had was lost since it was last used.
-func (db *DB) again(f func() error) error {
+// retryOnLostConn runs f, and retries it once with a new connection when the one that it had was lost since it was last used.
+func (db *DB) retryOnLostConn(f func() error) error {
 	err := f()
 	if isLostConnection(err) {
 		db.pool.Reset()

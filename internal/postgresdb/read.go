@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Querier runs statements that read.
@@ -14,32 +15,55 @@ type Querier interface {
 	QueryRow(ctx context.Context, statement string, arguments ...any) pgx.Row
 }
 
-// Query runs f, which reads with a single statement, and reads all of its answer. ctx alone bounds it. f starts from the beginning when it
-// is run again, because its connection was lost. The error is f's own, or one of the database as [Translate] gives it.
+// Query runs f, which reads over one connection, and reads all of each answer. ctx alone bounds it. f starts from the beginning when it
+// is run again, because its connection was lost. It works while the database is read-only, too. The error is f's own, or one of the
+// database as [Translate] gives it.
 func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	return db.reading(ctx, func() error {
-		return db.again(func() error { return f(db.pool) })
+		return db.retryOnLostConn(func() error {
+			conn, err := db.acquireForReading(ctx)
+			if err != nil {
+				return err
+			}
+			defer conn.Release()
+			return f(conn)
+		})
 	})
 }
 
-// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. ctx alone bounds it. The
-// error is f's own, or one of the database as [Translate] gives it.
+// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. It works while the database is
+// read-only, too. ctx alone bounds it. The error is f's own, or one of the database as [Translate] gives it.
 func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return db.reading(ctx, func() error {
-		return pgx.BeginTxFunc(ctx, beginner{db}, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+		b := &beginner{db: db}
+		defer b.release()
+		return pgx.BeginTxFunc(ctx, b, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
 	})
 }
 
-// beginner begins transactions on connections that are not lost.
-type beginner struct{ db *DB }
+// beginner begins a transaction on a connection that is not lost.
+type beginner struct {
+	db   *DB
+	conn *pgxpool.Conn
+}
 
-// BeginTx is as the pool's.
-func (b beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
-	err = b.db.again(func() error {
-		tx, err = b.db.pool.BeginTx(ctx, options)
+// BeginTx is as the pool's. The connection is kept for release.
+func (b *beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
+	err = b.db.retryOnLostConn(func() (err error) {
+		b.release()
+		if b.conn, err = b.db.acquireForReading(ctx); err != nil {
+			return err
+		}
+		tx, err = b.conn.BeginTx(ctx, options)
 		return err
 	})
 	return tx, err
+}
+
+func (b *beginner) release() {
+	if b.conn != nil {
+		b.conn.Release()
+	}
 }
 
 // notForReads is how many connections reads leave alone, so that however many there are, there is one for who writes and one for who asks

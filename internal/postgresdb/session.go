@@ -5,22 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// settings are what every connection goes by, whatever the server, the database or the user has as default.
+// serverFacts are what a server is judged by, and the process in it that serves the connection. Behind a pooler that is not the process
+// that the connection itself was told.
+const serverFacts = `SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'),
+	current_setting('synchronous_commit'), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, pg_backend_pid();
+`
+
+// sessionSettings are what every connection goes by, whatever the server, the database or the user has as default.
 //
 // The bounds are there for replicas that hang or vanish while they hold locks which others wait for: the server ends their
-// transactions, and notices within seconds that the machine at the other end is gone. Without them it would wait for hours.
+// transactions, and notices within seconds that the machine at the other end is gone. Without them it would wait for hours. Sessions that
+// are idle outside of a transaction hold nothing, and are not ended: the pool keeps some, and [DB.Listen] waits for news for days.
 //
 // Plans are made anew for each execution: one that was made, and kept, for a table of a hundred rows reads all of it when it has a
 // million, and the tables of a queue go from empty to full and back within minutes.
 //
 // synchronous_commit stays as it is judged below: otherwise it would follow the server's configuration on connections that are open.
-const settings = `
+//
+// The advisory lock is [SessionMark].
+var sessionSettings = fmt.Sprintf(`
 SET plan_cache_mode = force_custom_plan;
 SET default_transaction_isolation = 'read committed';
+SET idle_session_timeout = 0;
 SET idle_in_transaction_session_timeout = '5s';
 SET lock_timeout = '4s';
 SET statement_timeout = '30s';
@@ -30,24 +43,73 @@ SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = '20s';
 SET jit = off;
 SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false);
-`
+SELECT pg_advisory_lock_shared(%d, 0);
+`, SessionMark)
 
-// facts are what a connection is judged by.
-const facts = `SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'),
-	current_setting('synchronous_commit'), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool`
+// SessionMark is the first number of the advisory lock that each session of this package shares; the second one is 0. By that lock others
+// see which sessions are of this package. Names that an operator sets, such as application_name, can't tell.
+const SessionMark = 0x7469636b
 
-// setUp prepares a new connection, and refuses it when what is written through it would not be durable or not be possible.
+// session is what is known of an open connection.
+type session struct {
+	// pid is the server's process.
+	pid int
+	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
+	expiry time.Time
+}
+
+// readOnlyLifetime is how long a connection to a server that can't be written to is used for reads, before the service looks for one that
+// can be written to.
+const readOnlyLifetime = time.Second
+
+// readOnlyKey is the key of a context that takes connections to servers that can't be written to.
+type readOnlyKey struct{}
+
+// acquireForReading returns a connection for reads. Where no server can be written to it is one to a server that can be read.
+func (db *DB) acquireForReading(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := db.pool.Acquire(ctx)
+	if errors.Is(err, errReadOnlyServer) {
+		conn, err = db.pool.Acquire(context.WithValue(ctx, readOnlyKey{}, true))
+	}
+	return conn, err
+}
+
+// sessionKey is the key of a connection's [session].
+const sessionKey = "ticketbridge session"
+
+func sessionOf(conn *pgx.Conn) session {
+	known, _ := conn.PgConn().CustomData()[sessionKey].(session)
+	return known
+}
+
+// setUp prepares a new connection, and refuses it when what is written through it would not be durable. It also refuses one through which
+// nothing can be written, unless ctx takes that.
 func setUp(ctx context.Context, conn *pgconn.PgConn) error {
-	results, err := conn.Exec(ctx, settings+facts).ReadAll()
+	// The facts come first: a server that is too old may not know the settings.
+	results, err := conn.Exec(ctx, serverFacts+sessionSettings).ReadAll()
+	if len(results) == 0 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 6 {
+		return errors.Join(errors.New("setting up a connection: the server told nothing of itself"), err)
+	}
+	row := results[0].Rows[0]
+	if err := checkServer(string(row[0]), string(row[1]), string(row[2]), string(row[3])); err != nil {
+		return err
+	}
+	var expiry time.Time
+	if string(row[4]) == "t" {
+		if ctx.Value(readOnlyKey{}) == nil {
+			return errReadOnlyServer
+		}
+		expiry = time.Now().Add(readOnlyLifetime)
+	}
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	rows := results[len(results)-1].Rows
-	if len(rows) != 1 || len(rows[0]) != 5 {
-		return errors.New("setting up a connection: the server told nothing of itself")
+	pid, err := strconv.Atoi(string(row[5]))
+	if err != nil {
+		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	row := rows[0]
-	return judge(string(row[0]), string(row[1]), string(row[2]), string(row[3]), string(row[4]) == "t")
+	conn.CustomData()[sessionKey] = session{pid: pid, expiry: expiry}
+	return nil
 }
 
 // refusal is what a server has or is that makes it unfit, and the mend.
@@ -56,10 +118,12 @@ type refusal string
 // Error implements error.
 func (r refusal) Error() string { return string(r) }
 
-// judge says what is wrong with a server, as a [refusal].
-//
-// Of synchronous_commit every level but off waits until the commit is on the primary's own disk.
-func judge(version, encoding, fsync, synchronousCommit string, readOnly bool) error {
+// errReadOnlyServer refuses a server that can't be written to.
+const errReadOnlyServer = refusal("is a read-only replica, or set read-only: name the primary")
+
+// checkServer returns what makes a server unfit, as a [refusal]. Every level of synchronous_commit except off waits until the commit is on
+// the primary's own disk.
+func checkServer(version, encoding, fsync, synchronousCommit string) error {
 	number, err := strconv.Atoi(version)
 	switch {
 	case err != nil || number < minVersion:
@@ -67,8 +131,6 @@ func judge(version, encoding, fsync, synchronousCommit string, readOnly bool) er
 			minVersion/1_00_00))
 	case encoding != "UTF8":
 		return refusal(fmt.Sprintf("has encoding %s: make the database with encoding UTF8", encoding))
-	case readOnly:
-		return refusal("is a read-only replica, or set read-only: name the primary")
 	case fsync != "on":
 		return refusal(fmt.Sprintf("has fsync = %s, so that a crash loses what was acknowledged: set it on", fsync))
 	case synchronousCommit == "off":

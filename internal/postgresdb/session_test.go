@@ -16,6 +16,7 @@ func checkSettings(t *testing.T, db *postgresdb.DB) {
 	want := map[string]string{
 		"plan_cache_mode":                     "force_custom_plan",
 		"default_transaction_isolation":       "read committed",
+		"idle_session_timeout":                "0",
 		"idle_in_transaction_session_timeout": "5s",
 		"lock_timeout":                        "4s",
 		"statement_timeout":                   "30s",
@@ -47,7 +48,7 @@ func TestEveryConnectionHasTheSettings(t *testing.T) {
 	admin := postgrestest.Connect(t, url)
 	database := pgx.Identifier{mustRead[string](t, admin, "SELECT current_database()")}.Sanitize()
 	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "default_transaction_isolation = serializable", "jit = on",
-		"idle_in_transaction_session_timeout = 0", "lock_timeout = 0", "statement_timeout = 0"} {
+		"idle_session_timeout = '1h'", "idle_in_transaction_session_timeout = 0", "lock_timeout = 0", "statement_timeout = 0"} {
 		mustExec(t, admin, "ALTER DATABASE "+database+" SET "+setting)
 	}
 	db := mustOpen(t, options(withParameter(t, url, "statement_timeout", "0")))

@@ -2,29 +2,80 @@ package postgresdb
 
 import (
 	"context"
+	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// endTimeout bounds the ending of sessions that are stuck.
-const endTimeout = time.Second
+const (
+	// stuckPoll is the time between two looks for sessions that are stuck and block a write.
+	stuckPoll = 500 * time.Millisecond
+	// stuckTimeout bounds one of these looks.
+	stuckTimeout = time.Second
+)
 
-// endStuckSessions ends the sessions of this user in this database that are in a transaction, and for seconds have waited for the rest of
-// what the other end was saying, or for it to take their answer.
+// terminateStuck terminates sessions that block the one of process $1, directly or through others that wait. They are of this package, by
+// [SessionMark], and for seconds have waited for the rest of a message, or for the other end to take their answer. It returns their
+// process, their application name, and for how many seconds they were stuck.
 //
-// Whoever is only slow to begin its next message is idle within its transaction, for which there is a setting, and is not among them. A
-// session that has written nothing and locked no row may wait for its reader for as long as it likes: a backup does.
-const endStuckSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
- WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND state = 'active'
- AND (wait_event = 'ClientRead' OR wait_event = 'ClientWrite' AND backend_xid IS NOT NULL)
- AND state_change < clock_timestamp() - interval '3 s'`
+// A session whose other end is only slow to begin its next message is idle within its transaction, for which there is a setting, and is
+// not among them.
+const terminateStuck = `WITH RECURSIVE blocking (pid) AS (
+  SELECT unnest(pg_blocking_pids($1))
+  UNION SELECT unnest(pg_blocking_pids(b.pid)) FROM blocking b
+ ), stuck AS MATERIALIZED (
+  SELECT a.pid, a.application_name, extract(epoch FROM clock_timestamp() - a.state_change)::float8 AS seconds
+  FROM blocking JOIN pg_stat_activity a USING (pid)
+  WHERE a.usename = session_user AND a.state = 'active' AND a.wait_event IN ('ClientRead', 'ClientWrite')
+  AND a.state_change < clock_timestamp() - interval '3 s'
+  AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.database = a.datid AND l.objsubid = 2
+   AND l.classid = $2 AND l.objid = 0)
+ )
+ SELECT pid, application_name, seconds, pg_terminate_backend(pid) FROM stuck`
 
-// endStuck frees what replicas have locked that are stopped, or whose machine is gone, with half a message on the way. No setting of the
-// server does: its bounds on transactions do not run within a message, and a stopped process's kernel answers for it. It is for who has
-// waited in vain for a lock. When it fails, the next one who has tries again.
+// terminatingStuck frees, until the function that it returns is called, the session of process pid from those that block it and are stuck:
+// replicas that are stopped, or whose machine is gone, with half a message on the way. No setting of the server does that: its bounds on
+// transactions do not run within a message, and a stopped process's kernel answers for it.
 //
-// A session that only seems to be stuck comes to no harm: its [DB.Write] finds the connection lost, and does all of it again.
-func (db *DB) endStuck(ctx context.Context) {
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+// A session that only seems to be stuck comes to no harm: its [DB.Write] finds the connection lost, and does all of it once more.
+func (db *DB) terminatingStuck(ctx context.Context, pid int) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		ticker := time.NewTicker(stuckPoll)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				db.terminateStuckSessions(ctx, pid)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		looking.Wait()
+	}
+}
+
+// terminateStuckSessions looks once. When it fails, the next look or the next writer tries it.
+func (db *DB) terminateStuckSessions(ctx context.Context, pid int) {
+	// Whoever is freed ends ctx at once, and what was terminated is still to be logged.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckTimeout)
 	defer cancel()
-	_, _ = db.pool.Exec(ending, endStuckSessions)
+	rows, err := db.pool.Query(ctx, terminateStuck, pid, SessionMark)
+	if err != nil {
+		return
+	}
+	var stuck int
+	var application string
+	var seconds float64
+	var terminated bool
+	_, _ = pgx.ForEachRow(rows, []any{&stuck, &application, &seconds, &terminated}, func() error {
+		db.log.WarnContext(ctx, "terminated a stuck database session that blocked a write: look whether its process hangs or its machine is gone",
+			"pid", stuck, "application_name", application, "age", time.Duration(seconds*float64(time.Second)).Round(time.Millisecond))
+		return nil
+	})
 }

@@ -2,7 +2,7 @@
 //
 // A package whose tests use it runs them through [Main]. The server is the one that TEST_POSTGRES_URL names, whose role may create
 // databases; without it, one that is started from the binaries of this machine. Where neither is there the tests are skipped, unless
-// TEST_POSTGRES_REQUIRED is set to anything, as CI does: then they fail.
+// TEST_POSTGRES_REQUIRED is set to anything, as CI does: then they fail. So are those with a pooler where there is no PgBouncer.
 package postgrestest
 
 import (
@@ -106,6 +106,27 @@ func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
 	return server
 }
 
+// Pooler starts a PgBouncer of the test's own, and returns it with the URL of the database through it. It is ended at the end of the test.
+func Pooler(t testing.TB, options postgresserver.PoolerOptions) (*postgresserver.Pooler, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	pooler, err := postgresserver.StartPooler(ctx, options)
+	if err != nil {
+		fail(t, err)
+	}
+	t.Cleanup(func() {
+		if err := pooler.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	through, err := pooler.URL(options.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pooler, through
+}
+
 // Connect returns a connection to a database beside those of what is tested, until the end of the test.
 func Connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
@@ -198,10 +219,11 @@ func start(options postgresserver.Options) (*postgresserver.Server, error) {
 	return postgresserver.Start(ctx, options)
 }
 
-// fail ends the test: it is skipped when there is no PostgreSQL and none is required.
+// fail ends the test: it is skipped when there is no PostgreSQL, or no PgBouncer, and none is required.
 func fail(t testing.TB, err error) {
 	t.Helper()
-	if errors.Is(err, postgresserver.ErrNotInstalled) && os.Getenv(requiredEnv) == "" {
+	missing := errors.Is(err, postgresserver.ErrNotInstalled) || errors.Is(err, postgresserver.ErrNoPooler)
+	if missing && os.Getenv(requiredEnv) == "" {
 		t.Skip(err)
 	}
 	t.Fatal(err)

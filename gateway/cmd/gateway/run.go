@@ -54,7 +54,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	}
 	log := c.New(program, stderr)
 	isNew := c.database.SQLitePath != "" && sqlitedb.IsNew(c.database.SQLitePath)
-	store, err := openStore(ctx, c.database)
+	store, err := openStore(ctx, c.database, log)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
@@ -141,9 +141,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 }
 
 // openStore opens the database that the settings name.
-func openStore(ctx context.Context, database databaseurl.URL) (inbox.Store, error) {
+func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (inbox.Store, error) {
 	if database.PostgresURL != "" {
-		return postgres.Open(ctx, database.PostgresURL)
+		return postgres.Open(ctx, database.PostgresURL, log)
 	}
 	return sqlite.Open(ctx, database.SQLitePath)
 }

@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
@@ -29,10 +30,11 @@ type Store struct {
 	added *postgresdb.Channel
 }
 
-// Open opens the database at url, and makes or brings up to date the gateway's tables in it. Its errors are those of [postgresdb.Open].
-func Open(ctx context.Context, url string) (*Store, error) {
+// Open opens the database at url, and makes or brings up to date the gateway's tables in it. log is that of [postgresdb.Options]. Errors are
+// those of [postgresdb.Open].
+func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway",
-		Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections})
+		Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections, Log: log})
 	if err != nil {
 		return nil, err
 	}

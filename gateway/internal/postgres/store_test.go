@@ -46,7 +46,7 @@ func TestStoreConforms(t *testing.T) {
 // mustOpen opens a store until the end of the test.
 func mustOpen(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 )
 
@@ -17,7 +18,11 @@ func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	store := mustOpen(t, url)
-	pipeline := postgrestest.Connect(t, url).PgConn().StartPipeline(t.Context())
+	stuck := postgrestest.Connect(t, url)
+	if _, err := stuck.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 0)", postgresdb.SessionMark); err != nil {
+		t.Fatal(err)
+	}
+	pipeline := stuck.PgConn().StartPipeline(t.Context())
 	t.Cleanup(func() { _ = pipeline.Close() })
 	pipeline.SendQueryParams("begin", nil, nil, nil, nil)
 	pipeline.SendQueryParams("INSERT INTO gateway.deliveries (id, receive_time, state, key, body_hash, event_id, event_name, ticket_id)"+

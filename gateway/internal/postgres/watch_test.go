@@ -20,7 +20,7 @@ func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
 	t.Cleanup(watching.Wait)
 	t.Cleanup(cancel)
 	open := func() (*postgres.Store, <-chan struct{}) {
-		store, err := postgres.Open(ctx, url)
+		store, err := postgres.Open(ctx, url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

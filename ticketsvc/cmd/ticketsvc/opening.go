@@ -16,7 +16,7 @@ import (
 func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (ticket.Store, error) {
 	defer sayStillOpening(log)()
 	if database.PostgresURL != "" {
-		return postgres.Open(ctx, database.PostgresURL)
+		return postgres.Open(ctx, database.PostgresURL, log)
 	}
 	return sqlite.Open(ctx, database.SQLitePath)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
@@ -53,7 +54,13 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	ready := httpserver.Readiness(ctx, store.Ping)
+	ready := httpserver.Readiness(ctx, func(ctx context.Context) error {
+		err := store.Ping(ctx)
+		if errors.Is(err, ticket.ErrReadOnly) {
+			return httpserver.ErrReadOnly
+		}
+		return err
+	})
 	service := rpc.New(store, ready, log)
 	admin, _ := httpserver.NewAdmin(ready)
 	adminServer, err := httpserver.Listen(ctx, c.AdminListen, admin)

@@ -26,7 +26,7 @@ func Database(ctx context.Context, database databaseurl.URL, n int) error {
 	fill := func() error { return fillSQLite(ctx, database.SQLitePath, n) }
 	settle := func() error { return nil }
 	if database.PostgresURL != "" {
-		open = func() (ticket.Store, error) { return postgres.Open(ctx, database.PostgresURL) }
+		open = func() (ticket.Store, error) { return postgres.Open(ctx, database.PostgresURL, nil) }
 		fill = func() error { return fillPostgres(ctx, database.PostgresURL, n) }
 		settle = func() error { return settlePostgres(ctx, database.PostgresURL) }
 	}

@@ -52,7 +52,9 @@ func TestADatabaseIsAsIfItsTicketsHadBeenRecorded(t *testing.T) {
 		},
 		"PostgreSQL": {
 			func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgrestest.Database(t)} },
-			func(t *testing.T, url databaseurl.URL) ticket.Store { return open(t, postgres.Open, url.PostgresURL) },
+			func(t *testing.T, url databaseurl.URL) ticket.Store {
+				return open(t, func(ctx context.Context, url string) (*postgres.Store, error) { return postgres.Open(ctx, url, nil) }, url.PostgresURL)
+			},
 		},
 	}
 	for name, engine := range engines {

@@ -93,17 +93,31 @@ func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark 
 		var e ticket.Event
 		var name string
 		var nonce int64
-		if err := q.QueryRow(ctx, query, arguments...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce); err != nil {
+		err := q.QueryRow(ctx, query, arguments...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return notFound(ctx, q)
+		}
+		if err != nil {
 			return err
 		}
 		e.EventID, e.TicketID, e.Name = postgresdb.UnescapeText(e.EventID), postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
 		mark = e.Mark(nonce)
 		return nil
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ticket.Mark{}, ticket.ErrNotFound
-	}
 	return mark, err
+}
+
+// notFound returns [ticket.ErrNotFound] for an event that the log does not have. A server that can't be written to can be a standby, which
+// the end of the log has not reached yet: there the answer is that the database is unavailable.
+func notFound(ctx context.Context, q postgresdb.Querier) error {
+	var readOnly bool
+	if err := q.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly {
+		return postgresdb.ErrReadOnly
+	}
+	return ticket.ErrNotFound
 }
 
 func readLog(items int) string { return fmt.Sprintf(readLogOf, items) }

@@ -86,7 +86,7 @@ func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	stores := make([]*postgres.Store, 4)
 	for i := range stores {
 		replicas.Go(func() (err error) {
-			stores[i], err = postgres.Open(t.Context(), url)
+			stores[i], err = postgres.Open(t.Context(), url, nil)
 			return err
 		})
 	}

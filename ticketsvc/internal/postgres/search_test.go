@@ -54,7 +54,7 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	var group errgroup.Group
 	for i := range stores {
 		group.Go(func() (err error) {
-			stores[i], err = postgres.Open(t.Context(), url)
+			stores[i], err = postgres.Open(t.Context(), url, nil)
 			return err
 		})
 	}
@@ -114,7 +114,7 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 	})
 	for range 2 {
 		group.Go(func() error {
-			store, err := postgres.Open(t.Context(), url)
+			store, err := postgres.Open(t.Context(), url, nil)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -49,9 +50,10 @@ type Store struct {
 }
 
 // Open opens the database at url, makes or brings up to date the service's tables in it, and gives the tickets of an older version their
-// words. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
-func Open(ctx context.Context, url string) (*Store, error) {
-	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections})
+// words. log is that of [postgresdb.Options]. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
+func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
+	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections,
+		Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +88,9 @@ func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) err
 
 // translate makes the database's errors the rules' own.
 func translate(err error) error {
+	if errors.Is(err, postgresdb.ErrReadOnly) {
+		return fmt.Errorf("%w: %w", ticket.ErrReadOnly, err)
+	}
 	if errors.Is(err, postgresdb.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	}

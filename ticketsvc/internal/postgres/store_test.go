@@ -30,7 +30,7 @@ func TestStore(t *testing.T) {
 			PlantWords: func(t *testing.T, word string) {
 				t.Helper()
 				postgrestest.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY[$1])", word)
-				postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = 'other'")
+				postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = $1", tickettest.FormerWordsVersion)
 			},
 			PlantTime: func(t *testing.T, ticketID, text string) {
 				t.Helper()
@@ -42,7 +42,7 @@ func TestStore(t *testing.T) {
 
 func mustOpen(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

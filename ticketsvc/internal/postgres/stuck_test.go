@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -17,6 +18,9 @@ import (
 // not yet the rest of its message. It returns once the server has executed them.
 func stickBehind(t *testing.T, conn *pgx.Conn, statements ...string) {
 	t.Helper()
+	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 0)", postgresdb.SessionMark); err != nil {
+		t.Fatal(err)
+	}
 	pipeline := conn.PgConn().StartPipeline(t.Context())
 	t.Cleanup(func() { _ = pipeline.Close() })
 	pipeline.SendQueryParams("begin", nil, nil, nil, nil)

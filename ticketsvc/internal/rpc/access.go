@@ -18,6 +18,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 )
 
 // callers are the scopes that may call a procedure. Nil means everybody, with or without a token.
@@ -70,7 +71,7 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 func byAddress(next http.Handler) http.Handler {
 	return admit(next, func(_ context.Context, request *http.Request) (any, error) {
 		host := (&url.URL{Host: request.Host}).Hostname()
-		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
+		if _, err := netip.ParseAddr(host); err != nil && httpserver.CanonicalHost(host) != "localhost" {
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
 		}

@@ -207,6 +207,7 @@ func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	for protocol := range protocols {
 		for host, allowed := range map[string]bool{
 			"127.0.0.1": true, "localhost": true, "::1": true, "tickets.example": false, "127.0.0.1.example": false, "localhost.example": false,
+			"LOCALHOST": true, "localhost.": true, "Localhost.": true, "localhost..": false, "tickets.example.": false,
 		} {
 			err := call(open, protocol, host, "")
 			if allowed && err != nil || !allowed && (connect.CodeOf(err) != connect.CodePermissionDenied ||

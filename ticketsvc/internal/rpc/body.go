@@ -26,7 +26,10 @@ import (
 func inTime(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
-		if !isStream(request.URL.Path) {
+		if isStream(request.URL.Path) {
+			// nginx would otherwise collect messages until its buffer is full, which takes hours on a quiet stream.
+			w.Header().Set("X-Accel-Buffering", "no")
+		} else {
 			// A server's connection takes deadlines, so it can't fail, here and below. net/http takes it back once the answer is sent.
 			_ = controller.SetWriteDeadline(time.Now().Add(maxExchangeTime))
 		}

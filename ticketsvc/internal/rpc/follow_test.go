@@ -280,7 +280,7 @@ func onBothEngines(t *testing.T, test func(t *testing.T, replicas []*replica)) {
 		url := postgrestest.Database(t)
 		var replicas []*replica
 		for range 2 {
-			store, err := postgres.Open(t.Context(), url)
+			store, err := postgres.Open(t.Context(), url, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

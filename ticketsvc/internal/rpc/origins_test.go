@@ -40,6 +40,7 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 	closed := mustServe(t, mustOpenStore(t))
 	open := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours, "http://localhost:5173"}})
 	guarded := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})
+	loose := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{"https://Tickets.EXAMPLE.com.:443"}})
 	for name, test := range map[string]struct {
 		s      *server
 		origin string
@@ -49,6 +50,10 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 		"one that is set":           {open, ours, true},
 		"another that is set":       {open, "http://localhost:5173", true},
 		"with tokens":               {guarded, ours, true},
+		"written otherwise":         {loose, ours, true},
+		"with a dot at the end":     {open, "https://tickets.example.com.", true},
+		"with a dot and a port":     {open, "http://localhost.:5173", true},
+		"with two dots at the end":  {open, "https://tickets.example.com..", false},
 		"another, with tokens":      {guarded, "https://example.com", false},
 		"another":                   {open, "https://example.com", false},
 		"another scheme":            {open, "http://tickets.example.com", false},
@@ -101,15 +106,15 @@ func TestAPreflightShowsNoTokenAndTheCallMust(t *testing.T) {
 	}
 }
 
-func TestOriginsAreNamedAsBrowsersDo(t *testing.T) {
+func TestCheckOrigin(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]string{
 		"https://tickets.example.com":     "",
 		"http://localhost:5173":           "",
 		"http://[::1]:5173":               "",
-		"https://tickets.example.com:443": "leave out the usual port",
-		"https://Tickets.example.com":     "lower case",
-		"https://tickets.example.com:":    "leave out the usual port",
+		"https://tickets.example.com:443": "",
+		"HTTPS://Tickets.example.com.":    "",
+		"https://tickets.example.com:":    "",
 		"*":                               "wildcard",
 		"https://*.example.com":           "wildcard",
 		"https://tickets.example.com/":    "not an origin",

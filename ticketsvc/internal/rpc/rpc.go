@@ -20,6 +20,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -138,7 +139,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 		handler = byAddress(handler)
 	}
 	if len(security.Origins) > 0 {
-		handler = shareWithPages(handler, security.Origins)
+		handler = withCORS(handler, security.Origins)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
@@ -158,7 +159,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	return server
 }
 
-// health answers gRPC's health checks.
+// health answers gRPC's health checks. While the database is read-only TicketEventService alone does not serve.
 type health struct {
 	ready func(context.Context) error
 }
@@ -168,7 +169,11 @@ func (h health) Check(ctx context.Context, request *grpchealth.CheckRequest) (*g
 	if request.Service != "" && !slices.Contains(serviceNames, request.Service) {
 		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such service"))
 	}
-	if h.ready(ctx) != nil {
+	err := h.ready(ctx)
+	if errors.Is(err, httpserver.ErrReadOnly) && request.Service != ticketv1connect.TicketEventServiceName {
+		err = nil
+	}
+	if err != nil {
 		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil

@@ -330,7 +330,11 @@ func testHealth(t *testing.T, s *server, c client) {
 		append(slices.Clone(c.options), connect.WithCodec(rawCodec{}))...)
 	for service, wantCode := range map[string]connect.Code{"": 0, ticketv1connect.TicketServiceName: 0,
 		ticketv1connect.TicketEventServiceName: 0, "other": connect.CodeNotFound} {
-		for notReady, want := range map[error]string{nil: "\x08\x01", context.Canceled: "\x08\x02"} {
+		readOnly := "\x08\x01"
+		if service == ticketv1connect.TicketEventServiceName {
+			readOnly = "\x08\x02"
+		}
+		for notReady, want := range map[error]string{nil: "\x08\x01", context.Canceled: "\x08\x02", httpserver.ErrReadOnly: readOnly} {
 			s.notReady = notReady
 			got, err := check.CallUnary(t.Context(), connect.NewRequest(&ticketv1.GetTicketRequest{TicketId: service}))
 			switch {

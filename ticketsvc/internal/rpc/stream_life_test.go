@@ -344,7 +344,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	url := postgrestest.Database(t)
 	proxy, through := postgrestest.NewProxy(t, url)
 	open := func(url string) ticket.Store {
-		store, err := postgres.Open(t.Context(), url)
+		store, err := postgres.Open(t.Context(), url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

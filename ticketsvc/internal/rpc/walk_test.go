@@ -29,7 +29,7 @@ var engines = map[string]func(t *testing.T) []ticket.Store{
 
 func mustOpenPostgres(t *testing.T, url string) ticket.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

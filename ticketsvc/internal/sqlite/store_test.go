@@ -27,7 +27,8 @@ func TestStore(t *testing.T) {
 			},
 			PlantWords: func(t *testing.T, word string) {
 				mustExec(t, path, "INSERT INTO ticket_words (ticket_words) VALUES ('delete-all');"+
-					" INSERT INTO ticket_words (rowid, words) SELECT number, ? FROM tickets; UPDATE words_version SET version = 'other'", word)
+					" INSERT INTO ticket_words (rowid, words) SELECT number, ? FROM tickets; UPDATE words_version SET version = ?",
+					word, tickettest.FormerWordsVersion)
 			},
 			PlantTime: func(t *testing.T, ticketID, text string) {
 				mustExec(t, path, "UPDATE events SET occur_time = ?, receive_time = ? WHERE ticket_id = ?", text, text, ticketID)

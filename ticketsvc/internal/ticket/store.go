@@ -12,6 +12,8 @@ var (
 	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
 	// succeed later.
 	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrReadOnly says that the database can be read, and can't be written to at the moment. It is an [ErrUnavailable].
+	ErrReadOnly = fmt.Errorf("%w: it is read-only", ErrUnavailable)
 	// ErrCorrupt says that what the database holds of a ticket can't be read. The text names the ticket.
 	ErrCorrupt = errors.New("the stored ticket can't be read")
 	// ErrHeld says that another writer has held the ticket for too long. The same call may succeed later; those for other tickets do now.
@@ -81,7 +83,7 @@ type Store interface {
 	// [OutcomeErased]. Errors: [ErrNotFound], [ErrCorrupt], [ErrNewer].
 	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
 
-	// Ping returns nil when the database answers.
+	// Ping returns nil when the database answers and can be written to. Errors: [ErrReadOnly].
 	Ping(ctx context.Context) error
 
 	// Close lets go of the database. Calls that come later get [ErrUnavailable].

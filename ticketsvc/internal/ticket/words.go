@@ -11,7 +11,7 @@ import (
 // WordsVersion names the rules by which [Ticket.Words] and [Filter.Words] make words: their own number, to be raised with each change of
 // them, and the versions of Unicode by which they go. Databases keep it with their index of words, which is to be made anew where it is
 // another one.
-const WordsVersion = "1, Unicode " + unicode.Version + ", normal forms of " + norm.Version
+const WordsVersion = "2, Unicode " + unicode.Version + ", normal forms of " + norm.Version
 
 const (
 	// The most bytes and different words that the text of a filter may have.
@@ -55,9 +55,9 @@ func hasWords(has string, words []string) bool {
 
 // appendWords appends the words of text, with spaces between them and what is in b already.
 //
-// Words are runs of letters, marks and digits, without regard to case, to accents and other marks above or below letters, and to forms
-// that stand for the same letters (a ligature, a raised or full-width digit). Characters that don't show, such as the soft hyphen, are
-// passed over. Chinese and Japanese put no spaces between words: there each character is a word.
+// Words are runs of letters, marks and digits, without regard to case, to accents and other marks above, below or through letters, and to
+// forms that stand for the same letters (a ligature, a raised or full-width digit). Characters that don't show, such as the soft hyphen,
+// are passed over. Chinese and Japanese put no spaces between words: there each character is a word.
 func appendWords(b []byte, text string) []byte {
 	w := wordAppender{text: b}
 	for _, c := range text {
@@ -151,9 +151,10 @@ func newForm(r rune) string {
 	for _, r := range text {
 		// By way of the upper case, so that the two small sigmas become one.
 		r = unicode.ToLower(unicode.ToUpper(r))
+		ascii, known := asciiOf[r]
 		switch {
-		case r == 'ß':
-			form = append(form, "ss"...)
+		case known:
+			form = append(form, ascii...)
 		case unicode.IsLetter(r), unicode.In(r, unicode.N, unicode.Mc, unicode.Me):
 			form = utf8.AppendRune(form, r)
 		case unicode.In(r, unicode.Mn, unicode.Cf):
@@ -162,6 +163,13 @@ func newForm(r rune) string {
 		}
 	}
 	return string(form)
+}
+
+// asciiOf has the small letters of Latin-1 and Latin Extended-A that Unicode does not take apart, in the form that people type where their
+// keyboard lacks them: that of the transliteration Latin-ASCII of Unicode's CLDR. The two blocks hold what names in Europe and Vietnam are
+// written with; CLDR's letters of other blocks are those of phonetics and of few languages.
+var asciiOf = map[rune]string{
+	'ß': "ss", 'æ': "ae", 'ð': "d", 'ø': "o", 'þ': "th", 'đ': "d", 'ħ': "h", 'ĸ': "q", 'ł': "l", 'ŋ': "n", 'œ': "oe", 'ŧ': "t",
 }
 
 // isAlone tells whether a character is a word by itself.

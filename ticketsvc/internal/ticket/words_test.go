@@ -21,7 +21,13 @@ func TestWords(t *testing.T) {
 		"Heizkörper, HEIZKORPER":              "heizkorper heizkorper",
 		"Heizko\u0308rper":                    "heizkorper",
 		"STRASSE Straße straẞe":               "strasse strasse strasse",
-		"Ça où œuvre naïve Łódź":              "ca ou œuvre naive łodz",
+		"Ça où œuvre naïve Łódź":              "ca ou oeuvre naive lodz",
+		"Ærø ÅRHUS Sørensen ǿ Ǽ":              "aero arhus sorensen o ae",
+		"Đức đường ĐẶNG":                      "duc duong dang",
+		"Þórður Ðað":                          "thordur dad",
+		"Œuvre straẞe ŁÓDŹ":                   "oeuvre strasse lodz",
+		"Ħal Għaxaq Ŋuŋa ŦATJE ĸ ŉ ſ":         "hal ghaxaq nuna tatje q \u02bcn s",
+		"Ɖ ƀ ǥ ə":                             "ɖ ƀ ǥ ə",
 		"İstanbul ISPARTA ısı":                "istanbul isparta isi",
 		"ΟΔΟΣ οδός ὁδὸς":                      "οδοσ οδοσ οδοσ",
 		"don't 3.02 e-mail@example.com a_b":   "don t 3 02 e mail example com a b",
@@ -86,7 +92,7 @@ func TestWordsStayAsTheyAre(t *testing.T) {
 		}
 		all.Write([]byte(words))
 	}
-	const wantVersion, wantWords = "1, Unicode 15.0.0, normal forms of 15.0.0", "89b8fceca8a56958"
+	const wantVersion, wantWords = "2, Unicode 15.0.0, normal forms of 15.0.0", "4ccfae9506398e44"
 	switch got := hex.EncodeToString(all.Sum(nil)[:8]); {
 	case got != wantWords && ticket.WordsVersion == wantVersion:
 		t.Errorf("the words of some characters changed: raise the number in WordsVersion, and set it and %s here", got)

@@ -47,10 +47,12 @@ type TicketFilter struct {
 	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_before,json=updatedBefore,proto3" json:"updated_before,omitempty"`
 	// The ticket's title and description hold these words: each is the beginning of a word of one of them, in any order.
 	//
-	// Words are runs of letters and digits, without regard to case and accents: `heizkorp` finds "HEIZKÖRPER", and `strasse` finds "Straße"
-	// (but not `heizkoerper` or `koerper`: umlauts are not spelled out, and the middle of a word finds nothing). In Chinese and Japanese,
-	// which put no spaces between words, each character is a word. Of a word the first 64 bytes count, and of a ticket's title and
-	// description together the first 64 KiB. At most 256 bytes and 16 different words, and at least one.
+	// Words are runs of letters and digits. Case and accents make no difference: `heizkorp` finds "HEIZKÖRPER", `lodz` finds "Łódź", and
+	// `duc` finds "Đức". Letters that few keyboards have are compared as people type them: ß as ss, æ as ae, œ as oe, þ as th, ø as o, ł as
+	// l, đ and ð as d, ħ as h, ŋ as n, ŧ as t, and ĸ as q. So `strasse` finds "Straße", and `sorensen` finds "Sørensen".
+	// `heizkoerper` and `soerensen` find neither, because ö and ø are not spelled out, and the middle of a word finds nothing. Chinese and
+	// Japanese put no spaces between words: there each character is a word. The first 64 bytes of a word count, and the first 64 KiB of a
+	// ticket's title and description together. At most 256 bytes and 16 different words, and at least one.
 	Text          string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

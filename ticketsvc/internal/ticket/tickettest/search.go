@@ -40,6 +40,7 @@ func testText(t *testing.T, place Place) {
 		described("e7", "empty", 7, "", ""),
 		described("e8", "signs", 8, "?!", "…"),
 		described("e9", "number", 9, "Ticket 10432", "x² ﬁn"),
+		described("e10", "letters", 10, "Đức Sørensen, Łódź", "ÆRØ, Þór, œuvre"),
 	)
 	for text, want := range map[string]string{
 		"heizung":                     "heat",
@@ -64,6 +65,11 @@ func testText(t *testing.T, place Place) {
 		"104":                         "number",
 		"0432":                        "",
 		"x2 fin":                      "number",
+		"lodz":                        "letters",
+		"Łód":                         "letters",
+		"sorensen duc":                "letters",
+		"ĐUC SØR":                     "letters",
+		"aero thor oeuvre":            "letters",
 		"eau etage":                   "emoji",
 		"l'eau":                       "emoji",
 		"水":                           "japanese",
@@ -289,7 +295,11 @@ func testTextPages(t *testing.T, place Place) {
 	}
 }
 
-// testWordsOfOtherRules has more tickets than get their words in one transaction.
+// FormerWordsVersion is what [ticket.WordsVersion] was while letters such as ł were words' own.
+const FormerWordsVersion = "1, Unicode 15.0.0, normal forms of 15.0.0"
+
+// testWordsOfOtherRules has more tickets than get their words in one transaction. Among them is one whose word the rules of before made
+// otherwise.
 func testWordsOfOtherRules(t *testing.T, place Place) {
 	const tickets, wrong = 1100, "wrong"
 	store := place.Open(t)
@@ -297,6 +307,7 @@ func testWordsOfOtherRules(t *testing.T, place Place) {
 	for i := range changes {
 		changes[i] = titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%04d", i), int64(i), fmt.Sprintf("common word%d", i))
 	}
+	changes[9].Values.Title = "common Łódź"
 	mustRecord(t, store, changes...)
 	mustErase(t, store, "t0008")
 	if err := store.Close(); err != nil {
@@ -317,7 +328,7 @@ func testWordsOfOtherRules(t *testing.T, place Place) {
 			}
 		}
 	}
-	check(map[string]int64{wrong: 0, "common": tickets - 1, "word7": 111, "word8": 110, "word1099": 1})
+	check(map[string]int64{wrong: 0, "common": tickets - 1, "lodz": 1, "Łódź": 1, "word7": 111, "word8": 110, "word1099": 1})
 	mustRecord(t, store, titled("later", "t0007", tickets, "changed"), titled("new", "new", 1, "common"))
 	mustErase(t, store, "t1099")
 	// What is filled is not filled again.

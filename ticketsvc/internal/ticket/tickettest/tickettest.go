@@ -20,7 +20,7 @@ type Place struct {
 	Shared bool
 	// Plant gives a ticket that is kept another stored form, behind the back of the stores. None has the place open.
 	Plant func(t *testing.T, ticketID string, content, stamps []byte)
-	// PlantWords makes word the only one that each ticket has in the index of words, by rules of another version.
+	// PlantWords makes word the only one that each ticket has in the index of words, by the rules of [FormerWordsVersion].
 	PlantWords func(t *testing.T, word string)
 	// PlantTime gives the events of a ticket another stored time.
 	PlantTime func(t *testing.T, ticketID, text string)
