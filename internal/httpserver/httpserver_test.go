@@ -254,8 +254,8 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "",
 		"[::ffff:127.0.0.1]:80": "", ":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines",
-		"LOCALHOST:80": "", "localhost.:80": "", "LocalHost.:80": "", "localhost..:80": "other machines", "localhost.example:80": "other machines",
-		"127.0.0.1.:80": "other machines", "localhoſt:80": "other machines",
+		"LOCALHOST:80": "", "localhost.:80": "", "LocalHost.:80": "", "localhost..:80": "other machines",
+		"localhost.example:80": "other machines", "127.0.0.1.:80": "other machines", "localhoſt:80": "other machines",
 		"192.0.2.1:80":    "other machines",
 		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
 		for mend, says := range map[string]string{"": "no credentials yet", "set --tokens-file": "set --tokens-file, or use a loopback"} {

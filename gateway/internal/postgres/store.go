@@ -30,8 +30,8 @@ type Store struct {
 	added *postgresdb.Channel
 }
 
-// Open opens the database at url, and makes or brings up to date the gateway's tables in it. log is that of [postgresdb.Options]. Errors are
-// those of [postgresdb.Open].
+// Open opens the database at url, and makes or brings up to date the gateway's tables in it. log is that of [postgresdb.Options]. Errors
+// are those of [postgresdb.Open].
 func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway",
 		Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections, Log: log})

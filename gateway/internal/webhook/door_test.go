@@ -110,8 +110,9 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 		handler: func(*webhook.Handler) {},
 		server:  func(*http.Server) {},
 		options: webhook.Options{
-			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance, BodyOptions: webhook.BodyOptions{MaxBodyBytes: maxBody},
-			Now: func() time.Time { return epoch }, Log: log,
+			Path: "/webhook", SignatureHeaders: []string{"x-allthings-signature"}, TimestampTolerance: tolerance,
+			BodyOptions: webhook.BodyOptions{MaxBodyBytes: maxBody},
+			Now:         func() time.Time { return epoch }, Log: log,
 		},
 	}
 	for _, change := range changes {
