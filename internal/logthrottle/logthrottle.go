@@ -31,3 +31,28 @@ func (t *Throttle) Allow(now time.Time) (count int, ok bool) {
 	count, t.count, t.last = t.count, 0, now
 	return count, true
 }
+
+// PerKey is a [Throttle] for each key. It keeps every key that it was asked for, so there must be few. It is safe for concurrent use.
+type PerKey[K comparable] struct {
+	interval time.Duration
+
+	mu        sync.Mutex
+	throttles map[K]*Throttle
+}
+
+// NewPerKey returns throttles that let at most one occurrence of each key through per interval.
+func NewPerKey[K comparable](interval time.Duration) *PerKey[K] {
+	return &PerKey[K]{interval: interval, throttles: make(map[K]*Throttle)}
+}
+
+// Allow counts an occurrence of key at now, as [Throttle.Allow] does.
+func (p *PerKey[K]) Allow(key K, now time.Time) (count int, ok bool) {
+	p.mu.Lock()
+	throttle := p.throttles[key]
+	if throttle == nil {
+		throttle = New(p.interval)
+		p.throttles[key] = throttle
+	}
+	p.mu.Unlock()
+	return throttle.Allow(now)
+}

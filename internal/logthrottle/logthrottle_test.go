@@ -32,6 +32,28 @@ func TestThrottle_Allow(t *testing.T) {
 	}
 }
 
+func TestPerKey_Allow(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 3, 2, 7, 15, 30, 0, time.UTC)
+	throttle := logthrottle.NewPerKey[string](time.Minute)
+	for _, step := range []struct {
+		key   string
+		after time.Duration
+		count int
+		ok    bool
+	}{
+		{"a", 0, 1, true},
+		{"b", time.Second, 1, true},
+		{"a", 2 * time.Second, 0, false},
+		{"a", time.Minute, 2, true},
+		{"b", time.Minute, 0, false},
+	} {
+		if count, ok := throttle.Allow(step.key, start.Add(step.after)); count != step.count || ok != step.ok {
+			t.Errorf("%s after %v: got %d, %t, want %d, %t", step.key, step.after, count, ok, step.count, step.ok)
+		}
+	}
+}
+
 func TestThrottle_Allow_concurrently(t *testing.T) {
 	t.Parallel()
 	const callers, calls = 8, 1000

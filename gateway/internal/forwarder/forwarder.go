@@ -81,7 +81,6 @@ type Forwarder struct {
 	client  ticketv1connect.TicketEventServiceClient
 	options Options
 	breaker breaker
-	forms   formLog
 
 	work     chan call
 	outcomes chan inbox.Settlement
@@ -95,7 +94,9 @@ type Forwarder struct {
 	// failureWarnings and deferralWarnings limit what an outage repeats.
 	failureWarnings, deferralWarnings *logthrottle.Throttle
 	// announcements limit how often each state of the circuit breaker is logged.
-	announcements map[breakerState]*logthrottle.Throttle
+	announcements *logthrottle.PerKey[breakerState]
+	// formWarnings limit how often each form of a field is logged.
+	formWarnings *logthrottle.PerKey[translate.Finding]
 	// The rest is for [Forwarder.dispatch] only. unreadable says that the last claim failed. announced is the state that was logged last, and
 	// pausedAt when it was logged that forwarding is paused.
 	unreadable bool
@@ -116,11 +117,8 @@ func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Op
 		progress:         make(chan struct{}, 1),
 		failureWarnings:  logthrottle.New(failureWarnInterval),
 		deferralWarnings: logthrottle.New(deferralWarnInterval),
-		announcements: map[breakerState]*logthrottle.Throttle{
-			breakerClosed:        logthrottle.New(announceInterval),
-			breakerOpen:          logthrottle.New(announceInterval),
-			breakerMisconfigured: logthrottle.New(announceInterval),
-		},
+		announcements:    logthrottle.NewPerKey[breakerState](announceInterval),
+		formWarnings:     logthrottle.NewPerKey[translate.Finding](formInterval),
 	}
 }
 
@@ -164,7 +162,7 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	begun := f.options.Now()
 	err = f.record(ctx, delivery, request)
 	if err == nil {
-		f.forms.note(f.options.Log, f.options.Now(), request.Forms)
+		f.noteForms(request.Forms)
 	}
 	return f.finish(delivery, begun, err)
 }
@@ -271,7 +269,7 @@ func (f *Forwarder) announce(ended bool) {
 		return
 	}
 	now := f.options.Now()
-	if _, ok := f.announcements[state].Allow(now); !ok && !ended {
+	if _, ok := f.announcements.Allow(state, now); !ok && !ended {
 		return
 	}
 	if f.announced == breakerClosed {

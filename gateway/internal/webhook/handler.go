@@ -56,7 +56,7 @@ type Handler struct {
 	bodies   *bodyReader
 
 	unkept   *logthrottle.Throttle
-	warnings warnings
+	warnings *logthrottle.PerKey[*warning]
 	// largest is the largest size that a delivery over the limit declared since the last warning.
 	largest atomic.Int64
 }
@@ -72,7 +72,7 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 		options:  options,
 		bodies:   newBodyReader(options.MaxBodyBytes, bodiesMemory),
 		unkept:   logthrottle.New(10 * time.Second),
-		warnings: newWarnings(),
+		warnings: logthrottle.NewPerKey[*warning](time.Minute),
 	}
 	for _, name := range options.SignatureHeaders {
 		h.headers = append(h.headers, signatureHeader{http.CanonicalHeaderKey(name), http.CanonicalHeaderKey(name + "-timestamp")})

@@ -1,11 +1,5 @@
 package webhook
 
-import (
-	"time"
-
-	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
-)
-
 // warning is a line for operators that anybody can cause. It is logged at most once a minute, with the number of requests it stands for.
 type warning struct{ message, fix string }
 
@@ -37,23 +31,9 @@ var (
 	}
 )
 
-// warnings holds the log throttle of each warning.
-type warnings map[*warning]*logthrottle.Throttle
-
-func newWarnings() warnings {
-	w := warnings{}
-	for _, kind := range []*warning{
-		warnTooLarge, warnEncoded, warnTooSlow, warnCutShort, warnNoMemory, warnCutOff, warnBusy, warnNoSignature, warnWrongSignature,
-		warnUnsigned, warnUnsignedEvent,
-	} {
-		w[kind] = logthrottle.New(time.Minute)
-	}
-	return w
-}
-
 // warn counts a request, and reports whether the line was due and is logged.
 func (h *Handler) warn(kind *warning, attributes ...any) bool {
-	count, ok := h.warnings[kind].Allow(h.options.Now())
+	count, ok := h.warnings.Allow(kind, h.options.Now())
 	if ok {
 		h.options.Log.Warn(kind.message, append([]any{"count", count, "fix", kind.fix}, attributes...)...)
 	}
