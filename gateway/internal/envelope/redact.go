@@ -65,9 +65,18 @@ func IsTokenChange(object []byte) bool {
 // fieldKeys are the members by which a change can name its field.
 var fieldKeys = [...]string{"field", "path", "property", "name", "key"}
 
-// changeKeys are the members in which a change can have values: those of JSON Patch, and those of each pair of old and new.
-var changeKeys = [...]string{"value", "old", "new", "from", "to", "before", "after", "oldValue", "newValue", "previous", "current",
-	"removed", "added"}
+// ChangeKeys are the pairs of keys, old and new, by which an object reports a change. The last pair can also name elements of a list. Only
+// the first three are never the keys of a plain value.
+var ChangeKeys = [...][2]string{
+	{"old", "new"}, {"before", "after"}, {"oldValue", "newValue"}, {"from", "to"}, {"previous", "current"}, {"removed", "added"},
+}
+
+// holdsChangedValue reports whether a change can have a value in the member of that name: in value, as JSON Patch has it, or in one of a
+// pair.
+func holdsChangedValue(name []byte) bool {
+	return string(name) == "value" ||
+		slices.ContainsFunc(ChangeKeys[:], func(pair [2]string) bool { return string(name) == pair[0] || string(name) == pair[1] })
+}
 
 // mayNameToken reports whether a token is possible: its name is written in plain letters, or with an escape for one of them (all five are
 // from U+0060 to U+007F). Nearly every body needs no more than these searches.
@@ -161,7 +170,7 @@ func (s *tokenSearch) object(begin int) (end int) {
 		switch {
 		case NamesToken(name):
 			s.tokens = append(s.tokens, value)
-		case slices.Contains(changeKeys[:], string(name)):
+		case holdsChangedValue(name):
 			values = append(values, value)
 		case slices.Contains(fieldKeys[:], string(name)):
 			isTokenChange = isTokenChange || isTokenName(s.body[value.begin:value.end])

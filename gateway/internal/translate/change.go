@@ -25,16 +25,11 @@ const (
 // isList reports whether values of the shape are lists.
 func (s shape) isList() bool { return s >= listOfTexts }
 
-// changeKeys are the pairs of keys, old and new, by which an object says a change.
-var changeKeys = [...][2]string{
-	{"old", "new"}, {"before", "after"}, {"oldValue", "newValue"}, {"from", "to"}, {"previous", "current"}, {"removed", "added"},
-}
-
-// A field of which nothing is known may well be an object with the keys of a pair, so only the first pairs of changeKeys count for it.
-// removedAdded is the pair that can name elements of a list.
+// The pairs are those of [envelope.ChangeKeys]. The value of an unknown field can be an object with the keys of a pair, so only the first
+// pairs count for such a field. removedAdded is the pair that can name elements of a list.
 const (
 	unmistakableKeys = 3
-	removedAdded     = len(changeKeys) - 1
+	removedAdded     = len(envelope.ChangeKeys) - 1
 )
 
 var null = []byte("null")
@@ -137,11 +132,11 @@ func couldBeList(value []byte, shape shape) bool {
 
 // pair is an object that says old and new, each nil when it is absent.
 type pair struct {
-	keys     int // index in changeKeys
+	keys     int // index in envelope.ChangeKeys
 	old, new []byte
 }
 
-// readPair reads an object all of whose keys are from one pair of changeKeys. It reports false for any other object.
+// readPair reads an object all of whose keys are from one pair of [envelope.ChangeKeys]. It reports false for any other object.
 func readPair(object []byte) (pair, bool) {
 	p := pair{keys: -1}
 	for name, value := range envelope.Members(object) {
@@ -154,12 +149,14 @@ func readPair(object []byte) (pair, bool) {
 
 // add adds a member. It reports false when the member's name is not of the pair.
 func (p *pair) add(name, value []byte) bool {
-	keys := slices.IndexFunc(changeKeys[:], func(keys [2]string) bool { return string(name) == keys[0] || string(name) == keys[1] })
+	keys := slices.IndexFunc(envelope.ChangeKeys[:], func(keys [2]string) bool {
+		return string(name) == keys[0] || string(name) == keys[1]
+	})
 	if keys < 0 || p.keys >= 0 && keys != p.keys {
 		return false
 	}
 	p.keys = keys
-	if string(name) == changeKeys[keys][0] {
+	if string(name) == envelope.ChangeKeys[keys][0] {
 		p.old = value
 	} else {
 		p.new = value
@@ -181,7 +178,7 @@ func (p pair) isChangeOf(shape shape) bool {
 	}
 }
 
-// change returns the change that the pair is. The JSON is the whole of which the pair is a part.
+// change returns the change that the pair reports. json is the value that contains the pair: the pair itself, or an entry of a list.
 func (p pair) change(json []byte, shape shape) change {
 	isList := func(value []byte) bool { return value != nil && !isNull(value) && couldBeList(value, shape) }
 	switch {
