@@ -237,7 +237,7 @@ func corpusRequests() map[string]translate.Result {
 }
 
 func created(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
-	return translate.Result{TicketIDPlace: "data.id", Created: &ticketv1.TicketCreatedRequest{
+	return translate.Result{Created: &ticketv1.TicketCreatedRequest{
 		Event:     &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
 		Ticket:    ticket,
 		FieldMask: &fieldmaskpb.FieldMask{Paths: mask},
@@ -245,7 +245,7 @@ func created(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.
 }
 
 func updated(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
-	return translate.Result{TicketIDPlace: "data.id", Updated: &ticketv1.TicketUpdatedRequest{
+	return translate.Result{Updated: &ticketv1.TicketUpdatedRequest{
 		Event:      &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
 		Ticket:     ticket,
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: mask},

@@ -17,8 +17,6 @@ type Result struct {
 	Created *ticketv1.TicketCreatedRequest
 	// Updated is the request for a ticket.updated event.
 	Updated *ticketv1.TicketUpdatedRequest
-	// TicketIDPlace is where the ticket's id was found: "data.id", "data.ticketId", "data.ticket.id" or "urn".
-	TicketIDPlace string
 	// Forms are the values that came in another form than the documented one, in the order in which they were read.
 	Forms []Finding
 }
@@ -70,7 +68,7 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 		OccurTime:   occurTime,
 		ReceiveTime: timestamppb.New(receiveTime),
 	}
-	result := Result{TicketIDPlace: env.TicketIDPlace}
+	result := Result{Forms: t.forms}
 	if isUpdate {
 		result.Updated = &ticketv1.TicketUpdatedRequest{
 			Event:             metadata,
@@ -91,14 +89,13 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 			ElementChangeMask: t.elementChangeMask(),
 		}
 	}
-	result.Forms = t.forms
 	return result, nil
 }
 
 // translation is a ticket while it is put together.
 type translation struct {
 	ticket *ticketv1.Ticket
-	// named are the fields that the event named, elementChanges those of them of which it gave no more than changed elements.
+	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
 	named, elementChanges pathSet
 	forms                 []Finding
 }
