@@ -76,7 +76,7 @@ type bodySettings struct {
 	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
 }
 
-// check says what is wrong with the settings.
+// check reports the settings that are wrong.
 func (b bodySettings) check(problem noteProblem) {
 	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > maxBodyBytes {
 		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, maxBodyBytes)

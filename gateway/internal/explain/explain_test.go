@@ -25,7 +25,7 @@ var options = explain.Options{BodyOptions: webhook.BodyOptions{MaxBodyBytes: 1 <
 // now is when every body in these tests arrives.
 var now = time.Date(2026, 6, 19, 12, 0, 0, 0, time.UTC)
 
-// TestWriteTables shows every body of the corpus, and those in testdata, each of which has forms that the provider does not document.
+// TestWriteTables shows every body of the corpus, and those in testdata, which have forms that the provider does not document.
 func TestWriteTables(t *testing.T) {
 	t.Parallel()
 	for name, body := range bodies(t) {

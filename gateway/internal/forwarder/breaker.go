@@ -25,7 +25,7 @@ const (
 	breakerMisconfigured
 )
 
-// breaker is a circuit breaker: it tells an outage of ticketsvc from single calls that fail, and paces the calls during an outage.
+// breaker is a circuit breaker: it distinguishes an outage of ticketsvc from single calls that fail, and paces the calls during an outage.
 //
 // It opens when many calls failed in a time without a success. So it stays closed when most calls fail and some succeed, as while a
 // replica is away, and those go on. While it is open a call goes out now and then as a probe (it is half-open then), and the first call

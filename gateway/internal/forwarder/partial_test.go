@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// replicas is a ticketsvc with two replicas, one of which can be away. Its calls go over as many connections as there are callers, each to
+// replicas is a ticketsvc with two replicas, and one of the two can be away. Its calls go over as many connections as there are callers, each to
 // one of the replicas.
 type replicas struct {
 	// fails is what calls of the one that is away do.
@@ -214,7 +214,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 				}
 			})
 			text := strings.Join(log, "\n")
-			// That calls fail is said once a minute.
+			// There is a line once a minute that calls fail.
 			if len(log) > 3+int(test.outage.Minutes()) || !strings.Contains(text, test.want) ||
 				!strings.Contains(log[len(log)-1], "forwarding goes on") {
 				t.Errorf("log, want lines that calls fail, one with %q, and last that forwarding goes on:\n%s", test.want, text)

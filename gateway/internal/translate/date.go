@@ -324,7 +324,7 @@ func zoneNamed(name string) *time.Location {
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location)
 	}
-	// "" and "Local" are zones to Go, of which one would be that of this machine. Names with dots or two slashes are further names of a file.
+	// Go also takes "" for UTC and "Local" for this machine's zone. A name with a dot or two slashes can be another path to a zone's file.
 	if name == "" || name == "Local" || strings.Contains(name, ".") || strings.Contains(name, "//") {
 		return nil
 	}

@@ -65,7 +65,7 @@ const (
 	entryRead
 	// entryInPart is an entry that was read, and has more in it.
 	entryInPart
-	// entryDropped is an entry of which nothing is to be kept.
+	// entryDropped is an entry that is left out whole.
 	entryDropped
 )
 

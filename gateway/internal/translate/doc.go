@@ -69,11 +69,11 @@
 //
 //   - the plain new value; null clears the field;
 //   - an object with keys of one of the pairs old/new, before/after, oldValue/newValue, from/to, previous/current and removed/added, and
-//     with no others. With the old key alone, the field was cleared; a list of which only the old value is named can't be typed;
+//     with no others. With the old key alone, the field was cleared, but a list field can't be typed;
 //   - a list of two elements, old and new, where the field is not a list itself;
 //   - a list of two lists, old and new, where the field is a list. Either may be null for none, or a list in PHP's form.
 //
-// removed and added of a list field, of which at least one is a list, are a change of elements: the new list is not known. The exact JSON
+// removed and added of a list field are a change of elements if at least one is a list: the new list is not known. The exact JSON
 // of the change is kept like a value that can't be typed, and the request's element_change_mask names the field.
 //
 // Some values could be a change or not. They are read as follows:

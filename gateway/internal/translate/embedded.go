@@ -29,7 +29,7 @@ var embeddedFields = map[string]embeddedField{
 	"unit": {key: "_embedded.unit", field: field{"unit", unitName, readUnitName, scalar}},
 }
 
-// readUnitName reads a unit, of which no more than the name is kept, or the name alone.
+// readUnitName reads a unit, or its name alone. No more than the name is kept.
 func readUnitName(ticket *ticketv1.Ticket, value []byte) (r reading) {
 	name := value
 	switch {

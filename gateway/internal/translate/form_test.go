@@ -14,7 +14,7 @@ import (
 )
 
 // fieldForms are values of fields in other forms than the documented one, with what they are read as, and the form that a finding names. A
-// value that can't be read has nil, and is kept; so is one of which exact is set. None of the values could be a change.
+// value that can't be read has nil, and is kept; so is one with exact. None of the values could be a change.
 var fieldForms = []struct {
 	field, value string
 	want         *ticketv1.Ticket
@@ -212,7 +212,7 @@ func TestEvent_readsEveryFormOfAField(t *testing.T) {
 	}
 }
 
-// readsAsPair reports whether a list of two with that value is a change of the field. Of a list field it is, where the value is no element.
+// readsAsPair reports whether a list of two with that value is a change of the field. For a list field it is one if the value is no element.
 func readsAsPair(field, value string) bool {
 	switch field {
 	case "channels", "files", "labels", "tags":

@@ -13,7 +13,8 @@ var (
 )
 
 // memoryBudget bounds the memory of all bodies that are read or being stored. When a body needs more than is left, the slowest sender is
-// cut off: the one that has been sending the same stretch of its body for the longest time. So whoever stalls makes room for whoever sends.
+// cut off: the one that has been sending the same stretch of its body for the longest time. So a sender that stalls makes room for one that
+// sends.
 //
 // It is safe for concurrent use.
 type memoryBudget struct {
@@ -49,7 +50,7 @@ func (b *memoryBudget) open(sender readDeadliner) *grant { return &grant{budget:
 
 // advance begins the next stretch of a body, which holds size bytes of memory from now on, and sets the time at which the stretch has to be
 // there; the zero time leaves the deadline alone. It returns [errCutOff], or [errNoMemory] when there is too little even without all other
-// senders, none of which is cut off then.
+// senders; then it cuts off none of them.
 func (g *grant) advance(size int64, deadline time.Time) error {
 	b := g.budget
 	b.mu.Lock()

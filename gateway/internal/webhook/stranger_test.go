@@ -117,7 +117,7 @@ func TestHandler_minimumRate(t *testing.T) {
 	}
 }
 
-// Whoever sends what can't be signed right is answered before the body has come.
+// A sender whose header can't be a signature gets the answer before the body has come.
 func TestHandler_anImpossibleSignatureIsRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })

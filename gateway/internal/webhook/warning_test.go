@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// Each kind of request of which nothing is stored leaves a line with what to do about it: the first at once, the others together a minute
+// Each kind of request that leaves nothing stored causes a line with what to do about it: the first at once, the others together a minute
 // later. Nobody can fill the log with them.
 func TestHandler_warnings(t *testing.T) {
 	t.Parallel()
