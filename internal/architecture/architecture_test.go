@@ -57,6 +57,7 @@ var rules = map[string][]string{
 	module + "gateway/internal/envelope":  {"github.com/go-json-experiment/json/jsontext"},
 	module + "gateway/internal/signature": nil,
 	module + "internal/credentials":       nil,
+	module + "internal/logthrottle":       nil,
 }
 
 var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}

@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 		ctx      context.Context
 		url, to  string
 		code     int
-		out, err string // of which the output must hold some
+		out, err string // regular expressions
 	}{
 		"a database in use": {t.Context(), "sqlite:" + in("a.db"), in("copied.db"), settings.ExitOK,
 			`a\.db is backed up to .*copied\.db: \d+\.\d MiB, checked, in `, `^$`},

@@ -35,7 +35,7 @@ type Server struct {
 
 // Listen makes server listen on address. The error is for whoever set the address.
 //
-// Every answer of the server's handler tells caches not to keep it: what the services answer is private, or out of date a moment later.
+// Every answer of the server's handler has Cache-Control: no-store, because it is private, or out of date a moment later.
 func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
 	var config net.ListenConfig
 	listening, err := config.Listen(ctx, "tcp", address)

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// poolerSessions is how many sessions of a pooler are compared. A service has more once it works. Where several poolers stand behind one
-// address, some of these sessions are of the same one.
+// poolerSessions is how many sessions of a pooler are compared. A service has more once it works. If one address leads to several poolers,
+// at least two of these sessions are likely to be of the same pooler.
 const poolerSessions = 4
 
 // checkPooler refuses a pooler that gives a client another session of the server for each transaction, or one session to several clients.
@@ -55,7 +55,7 @@ func serverProcess(ctx context.Context, conn *pgconn.PgConn) (uint32, error) {
 		return 0, err
 	}
 	if len(results) != 1 || len(results[0].Rows) != 1 {
-		return 0, errors.New("the server told nothing of its process")
+		return 0, errors.New("asking for the server's process id: the server returned none")
 	}
 	process, err := strconv.ParseUint(string(results[0].Rows[0][0]), 10, 32)
 	return uint32(process), err

@@ -53,7 +53,7 @@ type Options struct {
 	Migrations []Migration
 	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
 	Connections int
-	// Log gets a line for each session of a stuck process that is terminated. Nil means that nobody is told.
+	// Log gets a line for each stuck session that is terminated. Nil means no log.
 	Log *slog.Logger
 }
 

@@ -15,9 +15,9 @@ const (
 	stuckTimeout = time.Second
 )
 
-// terminateStuck terminates sessions that block the one of process $1, directly or through others that wait. They are of this package, by
-// [SessionMark], and for seconds have waited for the rest of a message, or for the other end to take their answer. It returns their
-// process, their application name, and for how many seconds they were stuck.
+// terminateStuck terminates the stuck sessions that block the one of process $1, directly or through others that wait. A session is stuck
+// if it is of this package, by [SessionMark], and has waited for 3 s for the rest of a message, or for its client to read the answer. The
+// query returns process id, application name, for how many seconds the session was stuck, and whether it was terminated.
 //
 // A session whose other end is only slow to begin its next message is idle within its transaction, for which there is a setting, and is
 // not among them.
@@ -60,9 +60,9 @@ func (db *DB) terminatingStuck(ctx context.Context, pid int) (stop func()) {
 	}
 }
 
-// terminateStuckSessions looks once. When it fails, the next look or the next writer tries it.
+// terminateStuckSessions looks once. When it fails, the next look or the next writer retries it.
 func (db *DB) terminateStuckSessions(ctx context.Context, pid int) {
-	// Whoever is freed ends ctx at once, and what was terminated is still to be logged.
+	// The writer that is no longer blocked ends ctx at once, and the terminated sessions must still be logged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckTimeout)
 	defer cancel()
 	rows, err := db.pool.Query(ctx, terminateStuck, pid, SessionMark)

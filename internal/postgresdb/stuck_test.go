@@ -99,7 +99,7 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 	}
 }
 
-// A session that waits behind the stuck one, and is nobody's to terminate, stands between.
+// The stuck session blocks a session that must not be terminated, and that one blocks the writer.
 func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)

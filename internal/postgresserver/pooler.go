@@ -22,7 +22,7 @@ var ErrNoPooler = errors.New("PgBouncer is not installed; on Debian: apt-get ins
 
 // PoolerOptions say which pooler to start.
 type PoolerOptions struct {
-	// URL is that of the database behind the pooler, with a password.
+	// URL is that of the database itself, with a password.
 	URL string
 	// Mode is when a server's session becomes free for another client: "session", "transaction" or "statement".
 	Mode string
@@ -40,8 +40,8 @@ type Pooler struct {
 	process         *postmaster
 }
 
-// StartPooler starts a pooler and waits until it takes connections. The caller has to call [Pooler.Close]. When it fails nothing is left
-// behind; the error is [ErrNoPooler] when this machine has none.
+// StartPooler starts a pooler and waits until it takes connections. The caller has to call [Pooler.Close]. After an error nothing is left to
+// close. The error is [ErrNoPooler] when this machine has none.
 func StartPooler(ctx context.Context, options PoolerOptions) (*Pooler, error) {
 	// Debian has it where only root's PATH leads.
 	binary, err := exec.LookPath("pgbouncer")
@@ -69,7 +69,7 @@ func StartPooler(ctx context.Context, options PoolerOptions) (*Pooler, error) {
 func (p *Pooler) start(ctx context.Context, binary string, options PoolerOptions) error {
 	server, err := pgconn.ParseConfig(options.URL)
 	if err != nil {
-		return errors.New("the URL of the database behind the pooler can't be read")
+		return errors.New("the URL of the pooler's database can't be read")
 	}
 	as, err := account()
 	if err != nil {
@@ -126,11 +126,11 @@ default_pool_size = %d
 // Address returns where the pooler listens.
 func (p *Pooler) Address() string { return p.address }
 
-// URL returns the URL of a database behind the pooler, given the server's own.
+// URL returns the URL of a database through the pooler, given the server's own.
 func (p *Pooler) URL(server string) (string, error) {
 	location, err := url.Parse(server)
 	if err != nil {
-		return "", errors.New("the URL of the database behind the pooler can't be read")
+		return "", errors.New("the URL of the pooler's database can't be read")
 	}
 	location.Host = p.address
 	return location.String(), nil

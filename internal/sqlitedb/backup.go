@@ -27,7 +27,7 @@ const progressInterval = time.Second
 // progress is called from the beginning, and once a second, with about how many bytes are copied and to be copied. Once both are equal,
 // the copy is being checked. No call comes after the return.
 //
-// Errors are [ErrBackup] with a text for whoever named the files, or ctx's. After an error no file is left.
+// Errors are [ErrBackup] with a message for the operator, or ctx's. After an error no file is left.
 func Backup(ctx context.Context, from, to string, progress func(done, total int64)) (err error) {
 	if info, err := os.Stat(from); err != nil || !info.Mode().IsRegular() {
 		return backupError("there is no database %s: name the file that the service has", from)

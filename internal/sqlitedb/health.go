@@ -85,8 +85,8 @@ func (f openFile) check() error {
 		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
-// probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not
-// tell: one that changes nothing needs no space, and while [DB.Check] fails there may be none at all.
+// probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes prove
+// nothing: one that changes nothing needs no space, and while [DB.Check] fails there may be none at all.
 func (db *DB) probeWhileFailing(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()

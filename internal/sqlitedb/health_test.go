@@ -133,7 +133,7 @@ func TestCheck_fullDisk(t *testing.T) {
 	if err := db.Check(); !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), "full") {
 		t.Errorf("Check after a write that failed = %v, want ErrUnavailable that says why", err)
 	}
-	// A write that needs no space tells nothing.
+	// A write that needs no space proves nothing.
 	if err := db.Write(t.Context(), insert); err != nil {
 		t.Errorf("Write that fits = %v", err)
 	}

@@ -45,7 +45,7 @@ func mustRestart(t *testing.T, server *postgresserver.Server, change func(data s
 	}
 }
 
-// checkReads makes every call that reads tickets or follows their log, of which the last event is change.
+// checkReads makes every call that reads tickets or follows their log. last is the last event of the log.
 func checkReads(t *testing.T, store *postgres.Store, last ticket.Change) {
 	t.Helper()
 	ctx, id := t.Context(), last.TicketID
@@ -111,7 +111,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			}
 			// A standby may not have reached a place yet that a watcher has from its primary.
 			if _, err := store.MarkAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
-				t.Errorf("MarkAt behind the end of the log = %v, want ErrUnavailable", err)
+				t.Errorf("MarkAt after the end of the log = %v, want ErrUnavailable", err)
 			}
 		})
 	}

@@ -53,7 +53,7 @@ func canonicalOrigin(origin string) string {
 
 var usualPorts = map[string]string{"http": "80", "https": "443"}
 
-// CheckOrigin returns an error, for whoever set it, unless origin is a scheme and a host, such as https://tickets.example.com. Case, a dot
+// CheckOrigin returns an error for the operator if origin is not a scheme and a host, such as https://tickets.example.com. Case, a dot
 // at the end of the host and the usual port make no difference.
 //
 // There is no way to allow all pages, or all of a domain: whoever can get a page of their own in there could then have it call with the

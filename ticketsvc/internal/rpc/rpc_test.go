@@ -238,7 +238,7 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 	}
 }
 
-// TestTicketUpdated_elementChange has a list of which only what was added is known, until a later event has all of it.
+// TestTicketUpdated_elementChange has a list that is not known, except what was added, until a later event has all of it.
 func TestTicketUpdated_elementChange(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "Connect")
