@@ -115,6 +115,23 @@ func TestStoresKnowNothingOfTheFronts(t *testing.T) {
 	}
 }
 
+// explainAvoids are the packages without which `gateway explain` must do: it works from a body alone.
+var explainAvoids = []string{module + "gateway/internal/sqlite", module + "gateway/internal/postgres", module + "gateway/internal/forwarder"}
+
+func TestExplainNeedsNoDatabaseAndNoTicketsvc(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	i := slices.IndexFunc(all, func(p goPackage) bool { return p.ImportPath == module+"gateway/internal/explain" })
+	if i < 0 {
+		t.Fatal("there is no package gateway/internal/explain")
+	}
+	for _, dep := range all[i].Deps {
+		if slices.Contains(explainAvoids, dep) {
+			t.Errorf("%s depends on %s", all[i].ImportPath, dep)
+		}
+	}
+}
+
 func TestServicesKnowNothingOfEachOther(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {

@@ -79,7 +79,7 @@ func holdsChangedValue(name []byte) bool {
 }
 
 // mayNameToken reports whether a token is possible: its name is written in plain letters, or with an escape for one of them (all five are
-// from U+0060 to U+007F). Nearly every body needs no more than these searches.
+// from U+0060 to U+007F). Nearly every body needs no more than two searches.
 func mayNameToken(body []byte) bool {
 	// The search is for the end of the name, because k is rarer than t: each t would interrupt it.
 	for rest := body; ; {
@@ -92,7 +92,7 @@ func mayNameToken(body []byte) bool {
 		}
 		rest = after
 	}
-	// The first search is the only one in a body without an escape below U+0100.
+	// Only the first of these three is made in a body without an escape below U+0100.
 	escape := bytes.Index(body, []byte(`\u00`))
 	return escape >= 0 && (bytes.Contains(body[escape:], []byte(`\u006`)) || bytes.Contains(body[escape:], []byte(`\u007`)))
 }
