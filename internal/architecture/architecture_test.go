@@ -116,7 +116,9 @@ func TestStoresKnowNothingOfTheFronts(t *testing.T) {
 }
 
 // explainAvoids are the packages without which `gateway explain` must do: it works from a body alone.
-var explainAvoids = []string{module + "gateway/internal/sqlite", module + "gateway/internal/postgres", module + "gateway/internal/forwarder"}
+var explainAvoids = []string{
+	module + "gateway/internal/sqlite", module + "gateway/internal/postgres", module + "gateway/internal/forwarder",
+}
 
 func TestExplainNeedsNoDatabaseAndNoTicketsvc(t *testing.T) {
 	t.Parallel()

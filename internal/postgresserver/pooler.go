@@ -40,8 +40,8 @@ type Pooler struct {
 	process         *postmaster
 }
 
-// StartPooler starts a pooler and waits until it takes connections. The caller has to call [Pooler.Close]. After an error nothing is left to
-// close. The error is [ErrNoPooler] when this machine has none.
+// StartPooler starts a pooler and waits until it takes connections. The caller has to call [Pooler.Close]. After an error nothing is left
+// to close. The error is [ErrNoPooler] when this machine has none.
 func StartPooler(ctx context.Context, options PoolerOptions) (*Pooler, error) {
 	// Debian has it where only root's PATH leads.
 	binary, err := exec.LookPath("pgbouncer")

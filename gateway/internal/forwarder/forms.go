@@ -9,8 +9,8 @@ import (
 // formInterval is how often one form of one field is logged at most.
 const formInterval = time.Hour
 
-// noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs: a
-// finding names only fields of the provider's contract.
+// noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs:
+// a finding names only fields of the provider's contract.
 func (f *Forwarder) noteForms(findings []translate.Finding) {
 	for _, finding := range findings {
 		if !finding.Kept {

@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// replicas is a ticketsvc with two replicas, and one of the two can be away. Its calls go over as many connections as there are callers, each to
-// one of the replicas.
+// replicas is a ticketsvc with two replicas, and one of the two can be away. Its calls go over as many connections as there are callers,
+// each to one of the replicas.
 type replicas struct {
 	// fails is what calls of the one that is away do.
 	fails func(context.Context) error

@@ -212,7 +212,8 @@ func TestEvent_readsEveryFormOfAField(t *testing.T) {
 	}
 }
 
-// readsAsPair reports whether a list of two with that value is a change of the field. For a list field it is one if the value is no element.
+// readsAsPair reports whether a list of two with that value is a change of the field. For a list field it is one if the value is no
+// element.
 func readsAsPair(field, value string) bool {
 	switch field {
 	case "channels", "files", "labels", "tags":

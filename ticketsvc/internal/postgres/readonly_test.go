@@ -109,7 +109,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if message, err := watcher.Next(t.Context()); err != nil || message.Kind != feed.Change {
 				t.Errorf("the first message of a watcher: %+v, %v; want a ticket", message, err)
 			}
-			// A standby may not have reached a place yet that a watcher has from its primary.
+			// A standby may not have reached a position yet that a watcher has from its primary.
 			if _, err := store.MarkAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
 				t.Errorf("MarkAt after the end of the log = %v, want ErrUnavailable", err)
 			}
