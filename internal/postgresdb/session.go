@@ -112,7 +112,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// refusal is what a server has or is that makes it unfit, and the mend.
+// refusal is what makes a server unfit, and the fix.
 type refusal string
 
 // Error implements error.

@@ -32,7 +32,7 @@ type Inbox interface {
 
 // Options are the forwarder's bounds, and what it takes time and chance from.
 type Options struct {
-	// Concurrency is how many calls are in flight at the most.
+	// Concurrency is how many calls are in flight at most.
 	Concurrency int
 	// CallTimeout is the deadline of one call.
 	CallTimeout time.Duration
@@ -54,7 +54,7 @@ const (
 	// may claim it. What a gateway had claimed when it died waits that much longer; what takes longer to be settled is forwarded once
 	// more, which does no harm.
 	leaseReserve = 5 * time.Second
-	// pollInterval is how long the forwarder sleeps at the most: a missed wake-up costs no more than that.
+	// pollInterval is how long the forwarder sleeps at most: a missed wake-up costs no more than that.
 	pollInterval = time.Second
 	// maxOutcomes is how many outcomes are written in one transaction at most.
 	maxOutcomes = 512
