@@ -94,12 +94,19 @@ func (p Program) parseProblem(err error) error {
 	text := err.Error()
 	if strings.HasPrefix(text, "unexpected argument") {
 		// What was taken for an argument may be the rest of a secret that lacks its quotes.
-		text = "an argument is not a flag's; values with spaces need quotes"
+		text = "an argument is not a command and not the value of a flag; values with spaces need quotes"
 	}
 	if flag := flagOf.FindStringSubmatch(text); flag != nil && !strings.HasPrefix(text, "unknown flag") {
 		text = fmt.Sprintf("--%s / %s%s", flag[1], p.Env(flag[1]), text[len(flag[0]):])
 	}
-	return problem{fmt.Errorf("%s: %s --help lists all settings", text, p.Name)}
+	command := p.Name
+	var parseError *kong.ParseError
+	if errors.As(err, &parseError) {
+		if selected := parseError.Context.Selected(); selected != nil && selected != parseError.Context.Model.DefaultCmd {
+			command += " " + selected.Name
+		}
+	}
+	return problem{fmt.Errorf("%s: %s --help lists all settings", text, command)}
 }
 
 // flagOf finds the flag that an error of kong's begins with.

@@ -69,8 +69,15 @@ func TestParse_commands(t *testing.T) {
 	}
 	var into exampleWithCommands
 	if _, _, err := parseInto(&into, nil, "explain"); err == nil || strings.Contains(err.Error(), "\n") ||
-		!strings.Contains(err.Error(), "<files>") {
-		t.Errorf("a command without its argument: error %v, want one line that names the argument", err)
+		!strings.Contains(err.Error(), "<files>") || !strings.Contains(err.Error(), "example explain --help") {
+		t.Errorf("a command without its argument: error %v, want one line that names the argument and the command's help", err)
+	}
+	if _, _, err := parseInto(&into, nil, "--lissten=x"); err == nil || !strings.Contains(err.Error(), "example --help") {
+		t.Errorf("no command and an unknown flag: error %v, want one that names the program's help", err)
+	}
+	if _, _, err := parseInto(&into, nil, "explian", "a"); err == nil || !strings.Contains(err.Error(), "not a command") ||
+		!strings.Contains(err.Error(), "example --help") {
+		t.Errorf("a mistyped command: error %v, want one that says so and names the program's help", err)
 	}
 }
 
