@@ -16,7 +16,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-const description = `Receives Allthings' webhooks, verifies and keeps them, answers at once, and forwards the events to ticketsvc.
+const description = `Without a command it serves: it receives Allthings' webhooks, verifies and keeps them, answers at once, and forwards
+the events to ticketsvc.
 
 It refuses to start without the webhook's shared secret. To try it out on this machine:
 
