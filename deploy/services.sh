@@ -9,7 +9,8 @@ made_up() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 if [[ -z ${GATEWAY_WEBHOOK_SECRET:-} && -z ${GATEWAY_WEBHOOK_SECRET_FILE:-} ]]; then
   export GATEWAY_WEBHOOK_SECRET_FILE=data/webhook-secret
   if [[ ! -s $GATEWAY_WEBHOOK_SECRET_FILE ]]; then
-    made_up >"$GATEWAY_WEBHOOK_SECRET_FILE"
+    # The line is ended, so that another secret can be appended as a line of its own.
+    { made_up && echo; } >"$GATEWAY_WEBHOOK_SECRET_FILE"
   fi
   echo "webhook secret: in $GATEWAY_WEBHOOK_SECRET_FILE"
 fi
