@@ -88,7 +88,7 @@ func makeCopy(ctx context.Context, from, to string, progress func(done, total in
 		report()
 		defer everySecond(report)()
 		if _, err := conn.ExecContext(ctx, "VACUUM INTO ?", source(to)); err != nil {
-			return backupError("%s can't be copied (%v): is the disk full, or the database damaged?", from, err)
+			return backupError("%s can't be copied (%v): is the disk of the copy full, or the database damaged?", from, err)
 		}
 		return nil
 	}); err != nil {
