@@ -142,19 +142,22 @@ type tokenSearch struct {
 	tokens []span
 }
 
-// value searches the value that begins there, and returns where it ends.
-func (s *tokenSearch) value(begin int) (end int) {
+// value searches the value that begins there, and returns where it ends. It reports whether the value is a list that is a path to a token:
+// to look for that later, in a list in a list, would take the square of the body's size.
+func (s *tokenSearch) value(begin int) (end int, isTokenPath bool) {
 	switch s.body[begin] {
 	case '{':
-		return s.object(begin)
+		return s.object(begin), false
 	case '[':
 		at := skipSpace(s.body, begin+1)
 		for s.body[at] != ']' {
-			at = nextItem(s.body, s.value(at))
+			end, _ := s.value(at)
+			isTokenPath = isTokenPath || s.body[at] == '"' && isTokenName(s.body[at:end])
+			at = nextItem(s.body, end)
 		}
-		return at + 1
+		return at + 1, isTokenPath
 	default:
-		return valueEnd(s.body, begin)
+		return valueEnd(s.body, begin), false
 	}
 }
 
@@ -166,14 +169,15 @@ func (s *tokenSearch) object(begin int) (end int) {
 		nameEnd := stringEnd(s.body, at)
 		name := memberName(s.body[at:nameEnd])
 		value := span{begin: skipColon(s.body, nameEnd)}
-		value.end = s.value(value.begin)
+		var isTokenPath bool
+		value.end, isTokenPath = s.value(value.begin)
 		switch {
 		case NamesToken(name):
 			s.tokens = append(s.tokens, value)
 		case holdsChangedValue(name):
 			values = append(values, value)
 		case slices.Contains(fieldKeys[:], string(name)):
-			isTokenChange = isTokenChange || isTokenName(s.body[value.begin:value.end])
+			isTokenChange = isTokenChange || isTokenPath || s.body[value.begin] == '"' && isTokenName(s.body[value.begin:value.end])
 		}
 		at = nextItem(s.body, value.end)
 	}

@@ -115,6 +115,7 @@ func TestRedact_isLinear(t *testing.T) {
 		`{"token":"a","x":` + strings.Repeat(`{"field":[`, 1<<17),
 		`{"token":"a","x":` + strings.Repeat(`{"token":{`, 1<<17),
 		`{"token":"a","x":` + strings.Repeat(`{"field":[`, 4000) + strings.Repeat("]}", 4000) + `}`,
+		`{"token":"a","x":` + strings.Repeat(`{"field":[`, 4990) + strings.Repeat("1,", 4<<20) + "1" + strings.Repeat("]}", 4990) + `}`,
 	} {
 		if redacted := envelope.Redact([]byte(body)); !strings.HasPrefix(string(redacted), `{"token":"redacted"`) {
 			t.Errorf("Redact = %.40s", redacted)
