@@ -29,7 +29,7 @@ type Envelope struct {
 	CreatedDate []byte
 	// URN is event.urn as it was sent. Empty when there is none.
 	URN string
-	// AppID is the App that the URN names. Empty when the URN has another form.
+	// AppID is the App that the URN names. Empty when the URN has another form, and when it can't serve as an id.
 	AppID string
 	// TicketID is the ticket that the event is about, at most [MaxIDBytes] long.
 	//

@@ -93,6 +93,7 @@ func TestParseFindsTheTicketID(t *testing.T) {
 		"ticket is no object":                {`{"ticket": "c"}`, urn, "t1", "urn"},
 		"an id in the delta is none":         {`{"delta": {"id": "d"}}`, "", "", ""},
 		"a wildcard in the URN":              {`{}`, "urn:allthings:app:a:ticket:c1:*", "", ""},
+		"a control character in the URN":     {`{}`, `urn:allthings:app:a:ticket:c1:\u001b[31m`, "", ""},
 		"the URN ends with the category":     {`{}`, "urn:allthings:app:a:ticket:c1", "", ""},
 		"the URN's last is data.category":    {`{"category": "c2"}`, "urn:allthings:app:a:ticket:c1:c2", "", ""},
 		"the URN's last is a numeric one":    {`{"category": 7}`, "urn:allthings:app:a:ticket:c1:7", "", ""},
@@ -127,6 +128,7 @@ func TestParseFindsTheApp(t *testing.T) {
 		"another namespace": {`"urn:other:app:a1:ticket:c1:t1"`, ""},
 		"upper case":        {`"URN:allthings:app:a1:ticket:c1:t1"`, ""},
 		"not text":          {`"urn:allthings:app:a\u0000:ticket:c1:t1"`, ""},
+		"a control":         {`"urn:allthings:app:a\u009b31m:ticket:c1:t1"`, ""},
 		"not a string":      {`7`, ""},
 	}
 	for name, test := range tests {

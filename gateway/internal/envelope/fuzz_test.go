@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +22,7 @@ func addSeeds(f *testing.F) {
 	for _, body := range []string{
 		``, `null`, `[]`, `{}`, `{"event":{"id":"e","name":"ticket.created","data":{"id":7,"token":"s"}}}`,
 		`{"event":{"id":"\ud800","name":"ticket.updated","urn":"urn:allthings:app:a:ticket:c:t"}}`,
+		`{"event":{"id":"e","name":"ticket.updated","urn":"urn:allthings:app:\u001b:ticket:c:\u009b"}}`,
 		`{"event":{"id":"e","name":"ticket.updated","data":{"ticket":{"id":"t","\u0074oken":{"a":[1]}}}}}`,
 		`{"event":{"id":"e","name":"ticket.updated","data":{"id":{"$oid":"t"},` +
 			`"delta":[{"old":"s","field":"token"},{"path":"\/token","value":{"a":1}}]}}}`,
@@ -47,6 +50,11 @@ func FuzzParse(f *testing.F) {
 		for _, text := range []string{got.EventID, got.EventName, got.TicketID, got.AppID, got.URN} {
 			if !utf8.ValidString(text) || bytes.IndexByte([]byte(text), 0) >= 0 {
 				t.Fatalf("not fit for a database: %q", text)
+			}
+		}
+		for _, id := range []string{got.EventID, got.TicketID, got.AppID} {
+			if strings.ContainsFunc(id, unicode.IsControl) {
+				t.Fatalf("not fit for a log: %q", id)
 			}
 		}
 		if max(len(got.EventID), len(got.EventName), len(got.TicketID)) > envelope.MaxIDBytes {

@@ -93,9 +93,10 @@ func isLoggable(id string) bool { return !strings.ContainsFunc(id, unicode.IsCon
 //
 //	urn:allthings:app:<app>:ticket:<category>:<last>
 type urn struct {
-	// app is the App's id. Empty when the URN has another form.
+	// app is the App's id. Empty when the URN has another form, and when it can't serve as an id.
 	app string
-	// last is the last segment when it may be a ticket's id. Empty when it is missing, a wildcard or the category again.
+	// last is the last segment when it may be a ticket's id. Empty when it is missing, a wildcard or the category again, and when it can't
+	// serve as an id.
 	last string
 }
 
@@ -106,12 +107,12 @@ func parseURN(text string) urn {
 		return urn{}
 	}
 	app, rest, _ := strings.Cut(rest, ":")
-	if app == "*" {
+	if app == "*" || !isLoggable(app) {
 		app = ""
 	}
 	rest, ok = strings.CutPrefix(rest, "ticket:")
 	category, last, _ := strings.Cut(rest, ":")
-	if !ok || last == "*" || last == category || strings.Contains(last, ":") {
+	if !ok || last == "*" || last == category || strings.Contains(last, ":") || !isLoggable(last) {
 		last = ""
 	}
 	return urn{app: app, last: last}
