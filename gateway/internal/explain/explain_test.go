@@ -151,3 +151,34 @@ func TestExplain_hidesTokens(t *testing.T) {
 		t.Errorf("the output holds a token:\n%s", out.String())
 	}
 }
+
+// TestWriteTables_isHarmlessOnATerminal has what a terminal acts on in each place of a body that a table shows, and in the file's name.
+func TestWriteTables_isHarmlessOnATerminal(t *testing.T) {
+	t.Parallel()
+	for _, escaped := range []string{`\u001b[2J`, `\u009b2J`, `\u202e`, `\u2066`, `\u200f`, `\u2028`, `\n`, `\t`, `\u007f`} {
+		var raw string
+		if err := json.Unmarshal([]byte(`"`+escaped+`"`), &raw); err != nil {
+			t.Fatal(err)
+		}
+		members := `"title":"X","tags":["X"],"labels":"X","customSettings":{"X":"X","kX":["X"]},"X":"X","createdAt":"X",` +
+			`"_embedded":{"X":{"X":"X"}}`
+		var reports []explain.Report
+		for _, text := range []string{escaped, raw} {
+			for _, body := range []string{
+				`{"event":{"id":"e1","name":"ticket.updated","createdDate":"2026-06-18T13:51:53Z","urn":"urn:allthings:app:X:ticket:c1:t1","data":{` +
+					members + `}}}`,
+				`{"event":{"id":"X","name":"ticket.updated","urn":"urn:allthings:app:X:ticket:c1:X","data":{"id":"X"}}}`,
+				`{"event":{"id":"X","name":"X","data":{"id":"X"}}}`,
+			} {
+				reports = append(reports, explain.Body("~"+raw, []byte(strings.ReplaceAll(body, "X", "~"+text)), now, options))
+			}
+		}
+		var out bytes.Buffer
+		if err := explain.WriteTables(&out, reports); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "~"+raw) {
+			t.Errorf("%s is shown as it is:\n%q", escaped, out.String())
+		}
+	}
+}

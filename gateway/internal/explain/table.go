@@ -36,7 +36,7 @@ func WriteTables(w io.Writer, reports []Report) error {
 }
 
 func (r *Report) writeTo(out *strings.Builder) {
-	fmt.Fprintf(out, "%s: %s", r.File, r.Outcome)
+	fmt.Fprintf(out, "%s: %s", printable(r.File), r.Outcome)
 	if r.Reason != "" {
 		fmt.Fprintf(out, ": %s", r.Reason)
 	}
@@ -54,10 +54,10 @@ func (r *Report) writeTo(out *strings.Builder) {
 
 	row("answer", fmt.Sprintf("%d %s", r.Status, r.Message))
 	if r.EventID != "" {
-		row("event", strings.TrimSpace(r.EventName+" "+r.EventID))
+		row("event", strings.TrimSpace(printable(r.EventName)+" "+printable(r.EventID)))
 	}
 	if r.TicketID != "" {
-		row("ticket", strings.TrimSpace(r.TicketID+from(r.TicketIDSource)))
+		row("ticket", strings.TrimSpace(printable(r.TicketID)+from(r.TicketIDSource)))
 	}
 	if r.message != nil {
 		row("time", moment(r.message.GetEvent().GetOccurTime()))
@@ -185,9 +185,9 @@ func compact(text string) string {
 	return out.String()
 }
 
-// printable returns text as it is, or quoted where it has a character on which a terminal would act.
+// printable returns text as it is, or quoted where it has a character that a terminal acts on or does not show.
 func printable(text string) string {
-	if strings.ContainsFunc(text, unicode.IsControl) {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Sprintf("%q", text)
 	}
 	return text
