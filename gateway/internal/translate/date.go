@@ -114,8 +114,11 @@ func parseDateObject(object []byte) (t time.Time, form form, ok bool) {
 	switch {
 	case mongo != nil && date == nil && zoneType == nil && zoneName == nil:
 		if long := mongo; long[0] == '{' {
-			if mongo = envelope.Member(long, "$numberLong"); mongo == nil || mongo[0] == '{' {
-				return t, noDateObject, false
+			for name, value := range envelope.Members(long) {
+				if string(name) != "$numberLong" || value[0] == '{' {
+					return t, noDateObject, false
+				}
+				mongo = value
 			}
 		}
 		t, form, ok = parseDate(mongo)
@@ -324,8 +327,9 @@ func zoneNamed(name string) *time.Location {
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location)
 	}
-	// Go also takes "" for UTC and "Local" for this machine's zone. A name with a dot or two slashes can be another path to a zone's file.
-	if name == "" || name == "Local" || strings.Contains(name, ".") || strings.Contains(name, "//") {
+	// Go also takes "" for UTC and "Local" for this machine's zone, and some systems have that as the file localtime. A name with a dot or two
+	// slashes can be another path to a zone's file.
+	if name == "" || name == "Local" || name == "localtime" || strings.Contains(name, ".") || strings.Contains(name, "//") {
 		return nil
 	}
 	zone, err := time.LoadLocation(name)

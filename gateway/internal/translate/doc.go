@@ -48,8 +48,8 @@
 // can't be typed.
 //
 // customSettings: a list of objects with key, type and value; an object from key to value, as the live API has it; an object with numbers
-// as keys and objects as values for the list; one object with key and with value or type, for a list of one. A number or a boolean for a
-// key or type stands for its exact text. Where one element can't be read, the whole can't be typed.
+// as keys, and with objects that have a key as values, for the list; one object with key and with value or type, for a list of one. A
+// number or a boolean for a key or type stands for its exact text. Where one element can't be read, the whole can't be typed.
 //
 // commentCount: an integer of 32 bits, or its digits in a string.
 //

@@ -114,6 +114,7 @@ var fieldForms = []struct {
 	{"customSettings", `{"0":{"key":"a","value":"1"},"2":{"key":"b"}}`, settings(text("a", "1"), &ticketv1.CustomSetting{Key: "b"}),
 		"object with the keys of a list", ""},
 	{"customSettings", `{"12":"a","13":{"b":1}}`, settings(text("12", "a"), exactly("13", `{"b":1}`)), "", ""},
+	{"customSettings", `{"12":{"b":1},"13":{"key":"k"}}`, settings(exactly("12", `{"b":1}`), exactly("13", `{"key":"k"}`)), "", ""},
 	{"customSettings", `[{"key":1,"value":"v"}]`, settings(text("1", "v")), "setting whose key or type is no string", ""},
 	{"customSettings", `[{"key":"k","type":true}]`, settings(&ticketv1.CustomSetting{Key: "k", Type: "true"}),
 		"setting whose key or type is no string", ""},

@@ -257,7 +257,7 @@ func holdsDate(got time.Time, isSet bool, n node) bool {
 	inner, zone := n, time.UTC
 	if mongo, ok := n.member("$date"); ok {
 		if inner = mongo; mongo.kind == '{' {
-			if inner, ok = mongo.member("$numberLong"); !ok || inner.kind == '{' {
+			if inner, ok = mongo.member("$numberLong"); !ok || inner.kind == '{' || len(mongo.members) > 1 {
 				return false
 			}
 		}
@@ -327,7 +327,7 @@ func zoneOf(date, name node) *time.Location {
 		return time.FixedZone("", int(hours*3600))
 	}
 	zone, err := time.LoadLocation(name.text)
-	if err != nil || name.text == "" || name.text == "Local" {
+	if err != nil || name.text == "" || name.text == "Local" || name.text == "localtime" {
 		return nil
 	}
 	return zone
@@ -350,13 +350,18 @@ func holdsSettings(got []*ticketv1.CustomSetting, n node) bool {
 	switch {
 	case n.isNull():
 		return len(got) == 0
-	case n.kind == '[', n.isNumbered() && slices.EqualFunc(got, n.members, holdsSetting):
+	case n.kind == '[', n.isNumbered() && !slices.ContainsFunc(n.members, hasNoKey):
 		return slices.EqualFunc(got, n.members, holdsSetting)
 	case n.kind == '{':
 		return asObject(n) || len(got) == 1 && holdsSetting(got[0], n)
 	default:
 		return false
 	}
+}
+
+func hasNoKey(n node) bool {
+	_, ok := n.member("key")
+	return !ok
 }
 
 func holdsSetting(got *ticketv1.CustomSetting, n node) bool {

@@ -19,7 +19,7 @@ func readCustomSettings(ticket *ticketv1.Ticket, value []byte) reading {
 	case kind == anObject && isSetting(value):
 		r.form = anObject
 		r.addSetting(value)
-	case kind == anObject && !isEmpty(value) && isNumbered(value) && hasOnlyObjects(value):
+	case kind == anObject && !isEmpty(value) && isNumbered(value) && hasOnlyKeyed(value):
 		r.form = numberedObject
 		for _, element := range envelope.Members(value) {
 			r.addElement(element)
@@ -55,9 +55,10 @@ func isSetting(object []byte) bool {
 	return hasKey && hasOther
 }
 
-func hasOnlyObjects(object []byte) bool {
+// hasOnlyKeyed reports whether all values of an object are objects with a key. Where one has none, its number may be the setting's key.
+func hasOnlyKeyed(object []byte) bool {
 	for _, value := range envelope.Members(object) {
-		if value[0] != '{' {
+		if value[0] != '{' || envelope.Member(value, "key") == nil {
 			return false
 		}
 	}
