@@ -2,3 +2,11 @@ package webhook
 
 // SetMemory replaces the memory for bodies by one of this size.
 func (h *Handler) SetMemory(size int64) { h.bodies = newBodyReader(h.options.MaxBodyBytes, size) }
+
+// Memory returns how much memory for bodies is free, how many bodies arrive, and how much they hold.
+func (h *Handler) Memory() (free int64, arriving int, arrivingBytes int64) {
+	b := h.bodies.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.free, b.arriving.Len(), b.arrivingBytes
+}
