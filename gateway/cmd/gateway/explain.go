@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ Exit status: 0 when every event would be forwarded, 1 when one would be rejected
 var errNotForwarded = errors.New("not every event would be forwarded")
 
 // explainFiles writes what the gateway makes of each body.
-func explainFiles(program settings.Program, o explainOptions, stdin io.Reader, now time.Time) error {
+func explainFiles(ctx context.Context, program settings.Program, o explainOptions, stdin io.Reader, now time.Time) error {
 	var problems []error
 	o.check(func(flag, format string, values ...any) {
 		problems = append(problems, program.Problem(flag, format, values...))
@@ -41,7 +42,7 @@ func explainFiles(program settings.Program, o explainOptions, stdin io.Reader, n
 	reports := make([]explain.Report, 0, len(o.Files))
 	forwarded := true
 	for _, file := range o.Files {
-		body, err := readBody(file, stdin, o.MaxBodyBytes)
+		body, err := readBody(ctx, file, stdin, o.MaxBodyBytes)
 		if err != nil {
 			problems = append(problems, program.ArgumentProblem("%s can't be read: %w", file, err))
 			continue
@@ -66,8 +67,27 @@ func explainFiles(program settings.Program, o explainOptions, stdin io.Reader, n
 	return nil
 }
 
-// readBody reads a file, or stdin where it is named -, up to the first byte over the limit.
-func readBody(file string, stdin io.Reader, limit int64) ([]byte, error) {
+// readBody reads a file, or stdin where it is named -, up to the first byte over the limit. When ctx ends, readBody returns at once. The
+// reading of a terminal or a pipe can't be ended, so it goes on until the process ends.
+func readBody(ctx context.Context, file string, stdin io.Reader, limit int64) ([]byte, error) {
+	type result struct {
+		body []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		body, err := readFile(file, stdin, limit)
+		read <- result{body, err}
+	}()
+	select {
+	case r := <-read:
+		return r.body, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func readFile(file string, stdin io.Reader, limit int64) ([]byte, error) {
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,5 +68,22 @@ func TestExplain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestExplain_ends waits for a body that never comes, as at a terminal, until it is told to end.
+func TestExplain_ends(t *testing.T) {
+	t.Parallel()
+	stdin, writer := io.Pipe()
+	defer func() { _ = writer.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = writer.Write([]byte("{")) // returns when it is read
+		cancel()
+	}()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"explain", "-"}, func(string) (string, bool) { return "", false }, stdin, &stdout, &stderr)
+	if code != settings.ExitSettings || stdout.Len() > 0 || !strings.Contains(stderr.String(), "- can't be read") {
+		t.Errorf("exit code %d, output %q, errors %q", code, stdout.String(), stderr.String())
 	}
 }

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	switch {
 	case err != nil:
 	case command == "explain":
-		err = explainFiles(program, line.Explain, stdin, time.Now())
+		err = explainFiles(ctx, program, line.Explain, stdin, time.Now())
 	case command == "backup":
 		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
 	default:
