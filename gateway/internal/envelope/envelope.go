@@ -37,8 +37,8 @@ type Envelope struct {
 	// such an id (see [ID]), else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
 	// an id.
 	TicketID string
-	// TicketIDPlace is where TicketID was found: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
-	TicketIDPlace string
+	// TicketIDSource is where TicketID was found: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
+	TicketIDSource string
 	// Data is the raw value of event.data, a part of the body that was parsed. Nil when there is none.
 	Data []byte
 }
@@ -63,8 +63,8 @@ func (f *found) envelope() (Envelope, error) {
 	env := Envelope{CreatedDate: f.createdDate, URN: textOrEmpty(f.urn), Data: f.data}
 	urn := parseURN(env.URN)
 	env.AppID = urn.app
-	if env.TicketID, env.TicketIDPlace = f.ticketID(urn); env.TicketID == "" {
-		env.TicketIDPlace = ""
+	if env.TicketID, env.TicketIDSource = f.ticketID(urn); env.TicketID == "" {
+		env.TicketIDSource = ""
 	}
 
 	var nameErr, idErr error

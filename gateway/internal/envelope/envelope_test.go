@@ -27,14 +27,14 @@ func TestParseReadsEveryField(t *testing.T) {
 		t.Fatalf("Parse: %v", err)
 	}
 	want := envelope.Envelope{
-		EventID:       "e1",
-		EventName:     envelope.TicketUpdated,
-		CreatedDate:   []byte(`"2026-03-02T08:00:00.000Z"`),
-		URN:           urn,
-		AppID:         appID,
-		TicketID:      "t1",
-		TicketIDPlace: "data.id",
-		Data:          []byte(`{"id": "t1", "delta": {"n": 9007199254740993} }`),
+		EventID:        "e1",
+		EventName:      envelope.TicketUpdated,
+		CreatedDate:    []byte(`"2026-03-02T08:00:00.000Z"`),
+		URN:            urn,
+		AppID:          appID,
+		TicketID:       "t1",
+		TicketIDSource: "data.id",
+		Data:           []byte(`{"id": "t1", "delta": {"n": 9007199254740993} }`),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -110,8 +110,8 @@ func TestParseFindsTheTicketID(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
-			if got.TicketID != test.want || got.TicketIDPlace != test.place {
-				t.Errorf("TicketID = %q from %q, want %q from %q", got.TicketID, got.TicketIDPlace, test.want, test.place)
+			if got.TicketID != test.want || got.TicketIDSource != test.place {
+				t.Errorf("TicketID = %q from %q, want %q from %q", got.TicketID, got.TicketIDSource, test.want, test.place)
 			}
 		})
 	}

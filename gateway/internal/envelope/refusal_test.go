@@ -120,7 +120,7 @@ func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
 			}
 			want := envelope.Envelope{
 				EventID: test.wantID, EventName: test.wantName, CreatedDate: []byte(`"d"`),
-				URN: urn, AppID: appID, TicketID: "t9", TicketIDPlace: "data.id", Data: []byte(`{"id":"t9"}`),
+				URN: urn, AppID: appID, TicketID: "t9", TicketIDSource: "data.id", Data: []byte(`{"id":"t9"}`),
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Parse (-want +got):\n%s", diff)

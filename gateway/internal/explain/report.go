@@ -90,7 +90,7 @@ func Body(file string, body []byte, now time.Time, options Options) Report {
 		EventID:        answer.Event.EventID,
 		EventName:      answer.Event.EventName,
 		TicketID:       answer.Event.TicketID,
-		TicketIDSource: answer.Event.TicketIDPlace,
+		TicketIDSource: answer.Event.TicketIDSource,
 	}
 	if answer.RejectReason != "" {
 		report.Outcome, report.Reason = Rejected, answer.RejectReason
