@@ -10,8 +10,10 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
@@ -78,6 +80,20 @@ func TestForwarder_resourceExhaustedWithoutRetryInfo(t *testing.T) {
 		row.delivery.Reason != want || row.delivery.Attempts != 1 {
 		t.Errorf("%v after %d attempts with the reason %q; want it dead after 1 with %q", row.state, row.delivery.Attempts,
 			row.delivery.Reason, want)
+	}
+}
+
+// TestClassify_unreadableRetryInfo has a RetryInfo whose bytes are cut short. It asks for a retry all the same.
+func TestClassify_unreadableRetryInfo(t *testing.T) {
+	t.Parallel()
+	detail, err := connect.NewErrorDetail(&anypb.Any{TypeUrl: "type.googleapis.com/google.rpc.RetryInfo", Value: []byte{0x0a, 0x22}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := wireError(connect.CodeResourceExhausted, "call again later")
+	busy.AddDetail(detail)
+	if got := forwarder.Classify(busy); got != "deferred" {
+		t.Errorf("the outcome is %s, want deferred", got)
 	}
 }
 

@@ -117,8 +117,10 @@ func retryDelay(err error) (time.Duration, bool) {
 		return 0, false
 	}
 	for _, detail := range connectErr.Details() {
-		message, err := detail.Value()
-		if info, ok := message.(*errdetails.RetryInfo); ok && err == nil {
+		if detail.Type() == "google.rpc.RetryInfo" {
+			// One that can't be read asks for no particular time.
+			message, _ := detail.Value()
+			info, _ := message.(*errdetails.RetryInfo)
 			return min(max(info.GetRetryDelay().AsDuration(), minRetryDelay), maxRetryDelay), true
 		}
 	}
