@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -94,6 +95,20 @@ func TestClassify_unreadableRetryInfo(t *testing.T) {
 	busy.AddDetail(detail)
 	if got := forwarder.Classify(busy); got != "deferred" {
 		t.Errorf("the outcome is %s, want deferred", got)
+	}
+}
+
+// TestForwarder_reasonIsPrintable has a message that would change the terminal of whoever reads the reason.
+func TestForwarder_reasonIsPrintable(t *testing.T) {
+	t.Parallel()
+	in := newMemoryInbox(1)
+	inBubble(t, in, func(context.Context) error {
+		return wireError(connect.CodeInvalidArgument, "a\x00b\x1b[31m\nc\u2028d\u202e\xffé"+strings.Repeat("ü", 200))
+	}, func(*testing.T) { time.Sleep(time.Minute) })
+	reason := in.row(1).delivery.Reason
+	if want := "ticketsvc: invalid_argument: a b [31m c d éü"; !strings.HasPrefix(reason, want) || len(reason) > 256 ||
+		!utf8.ValidString(reason) {
+		t.Errorf("reason %q, want at most 256 bytes that begin with %q", reason, want)
 	}
 }
 

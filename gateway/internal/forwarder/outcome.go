@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -141,7 +142,15 @@ func reasonOf(err error) string {
 	case errors.As(err, &foreign):
 		reason = foreign.Error()
 	}
-	return strings.ToValidUTF8(reason[:min(maxReason, len(reason))], "")
+	return strings.Map(printable, strings.ToValidUTF8(reason[:min(maxReason, len(reason))], ""))
+}
+
+// printable returns a space for whatever is no part of a line, such as what a terminal takes for a command.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return ' '
 }
 
 // sinceMark stands in the reason of a delivery that is retried, between why its last call failed and when its first did.
