@@ -43,9 +43,11 @@ const (
 	serializationFailure  = "40001"
 	deadlockDetected      = "40P01"
 	insufficientPrivilege = "42501"
+	undefinedColumn       = "42703"
 	undefinedObject       = "42704"
 	undefinedTable        = "42P01"
 	duplicateStatement    = "42P05"
+	noConflictIndex       = "42P10"
 	tooManyConnections    = "53300"
 	fixedParameter        = "55P02"
 	lockNotAvailable      = "55P03"
@@ -133,9 +135,10 @@ func mayPass(code string) bool {
 	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
 		invalidPassword, invalidAuthorization, noSuchDatabase, internalError:
 		return true
-	// Rights that were taken away, tables that are being restored, statements that were prepared before these changed, a pooler that left
-	// session mode.
-	case insufficientPrivilege, undefinedTable, invalidSchemaName, featureNotSupported, invalidStatementName, duplicateStatement:
+	// Rights that were taken away, tables that are being restored (from a backup of an older version, or without their indexes so far),
+	// statements that were prepared before these changed, a pooler that left session mode.
+	case insufficientPrivilege, undefinedTable, undefinedColumn, noConflictIndex, invalidSchemaName, featureNotSupported,
+		invalidStatementName, duplicateStatement:
 		return true
 	}
 	for _, class := range unavailableClasses {

@@ -45,8 +45,8 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 		t.Errorf("Write = %v, want the function's own error", err)
 	}
 	if err := write(func(ctx context.Context, conn *pgx.Conn) error {
-		return execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (3)", "SELECT nonsense")
-	}); err == nil || errors.Is(err, postgresdb.ErrUnavailable) || !strings.Contains(err.Error(), "nonsense") {
+		return execute(ctx, conn, "begin", "INSERT INTO test.t VALUES (3)", "SELECT 1 / 0")
+	}); err == nil || errors.Is(err, postgresdb.ErrUnavailable) || !strings.Contains(err.Error(), "division by zero") {
 		t.Errorf("Write = %v, want the statement's error", err)
 	}
 	if err := write(func(ctx context.Context, conn *pgx.Conn) error {
