@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +122,7 @@ func isConnectError(body []byte) bool {
 	var parsed struct {
 		Code    connect.Code `json:"code"`
 		Message string       `json:"message"`
-		Details []struct {
+		Details []*struct {
 			Type  string `json:"type"`
 			Value string `json:"value"`
 		} `json:"details"`
@@ -130,5 +131,6 @@ func isConnectError(body []byte) bool {
 		return false
 	}
 	_, known := outcomes[parsed.Code]
-	return known
+	// Connect takes a null for a detail, and panics when it is read.
+	return known && !slices.Contains(parsed.Details, nil)
 }

@@ -52,6 +52,7 @@ func foreignAnswers() map[string]foreignAnswer {
 			"an object after it": {status, "application/json", `{"code":"invalid_argument"}{}`},
 			"another message":    {status, "application/json", `{"code":"invalid_argument","message":{"en":"no"}}`},
 			"other details":      {status, "application/json", `{"code":"invalid_argument","details":[{"type":"a","value":"?"}]}`},
+			"no detail":          {status, "application/json", `{"code":"resource_exhausted","details":[null]}`},
 			"an endless error":   {status, "application/json", `{"code":"invalid_argument","message":"` + fmt.Sprintf("%0100000d", 0) + `"}`},
 		} {
 			answers[fmt.Sprint(status, " with ", name)] = answer
