@@ -14,9 +14,26 @@ const (
 	// -wal file: without that it is a copy that somebody made by hand, and lacks them.
 	inUse = "in use"
 
-	walSuffix = "-wal"
-	shmSuffix = "-shm"
+	walSuffix  = "-wal"
+	shmSuffix  = "-shm"
+	lockSuffix = ".lock"
+	// walSizeLimit is the size to which SQLite truncates a larger -wal file when it begins to fill it anew.
+	walSizeLimit = 64 << 20
 )
+
+// refuseWALAlone returns an error for an empty file beside which there is a -wal file: the database that it belongs to was removed, and
+// SQLite would delete what was written last. A crash does not leave that: the database is on disk before its -wal file is made.
+func refuseWALAlone(path, realPath string) error {
+	database, err := os.Stat(realPath)
+	if err != nil || database.Size() > 0 {
+		return nil
+	}
+	if wal, err := os.Stat(realPath + walSuffix); err != nil || wal.Size() == 0 {
+		return nil
+	}
+	return unusable("%s is missing or empty, and %s%s has what was written to it last: put the database back beside that, or move it away"+
+		" to start with a new database", path, realPath, walSuffix)
+}
 
 // refuseCopyInUse returns an error for a file that was in use and lacks its -wal file. That file is never missing after a crash: SQLite
 // syncs its folder with the first commit, and the mark comes into the database only by a checkpoint of the -wal file.

@@ -63,6 +63,33 @@ func TestOpen_copyOfAFileInUse(t *testing.T) {
 	}
 }
 
+// SQLite would delete the -wal file, and with it what was written last, although the database may come back.
+func TestOpen_walWithoutItsDatabase(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, crashed := filepath.Join(folder, "a.db"), filepath.Join(folder, "crashed.db")
+	db := mustOpen(t, options(path))
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Fatal(err)
+	}
+	mustCopy(t, path+"-wal", crashed+"-wal")
+	for range 2 {
+		opened, err := sqlitedb.Open(t.Context(), options(crashed))
+		if err == nil {
+			_ = opened.Close()
+			t.Fatal("a new database was made beside the -wal file of another")
+		}
+		if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), "put the database back") ||
+			strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %q, want one line of ErrUnusable that says what to do", err)
+		}
+	}
+	mustCopy(t, path, crashed)
+	if rows := mustCount(t, crashed); rows != 1 {
+		t.Errorf("%d rows, want the one that was written", rows)
+	}
+}
+
 func TestOpen_afterACrash(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -67,6 +67,9 @@ type DB struct {
 	Reader *sql.DB
 
 	lock *flock.Flock
+	// anchor has one connection, which is never used: SQLite truncates the -wal file when the last connection closes, and each of the others
+	// may be closed when its context ends.
+	anchor *sql.DB
 	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
 	files []openFile
 	// failure is the last write that failed for lack of space or the like, nil once a probe has succeeded.
@@ -100,7 +103,13 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
 		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
 	}
-	lock := flock.New(options.Path+".lock", flock.SetPermissions(0o600))
+	// Beside the file that a symbolic link names, for whoever opens that file by another name. A link to nothing, which is made below, has
+	// the lock beside itself the first time.
+	lockPath := options.Path + lockSuffix
+	if realPath, err := filepath.EvalSymlinks(options.Path); err == nil {
+		lockPath = realPath + lockSuffix
+	}
+	lock := flock.New(lockPath, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, unusable("%s can't be locked (%v): make its folder writable, or name another path", options.Path, cause(err))
@@ -135,6 +144,9 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if err != nil {
 		return unusable("%s can't be found (%v): name another path", options.Path, cause(err))
 	}
+	if err := refuseWALAlone(options.Path, realPath); err != nil {
+		return err
+	}
 	if err := refuseCopyInUse(ctx, options.Path, realPath); err != nil {
 		return err
 	}
@@ -158,6 +170,10 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if _, err := checkpoint(db.Writer); err != nil {
 		db.failure.Store(&failure{Translate(err)})
 	}
+	db.anchor = db.openPool(options.Path, "_pragma=query_only(1)")
+	if err := db.anchor.PingContext(ctx); err != nil {
+		return unusable("%s can't be opened (%v): is it an SQLite database, and the disk in order?", options.Path, err)
+	}
 	return db.noteFiles(options.Path, realPath)
 }
 
@@ -171,6 +187,9 @@ func (db *DB) close() error {
 	db.stopProbe()
 	db.probing.Wait()
 	var errs []error
+	if db.anchor != nil {
+		errs = append(errs, db.anchor.Close())
+	}
 	if db.Reader != nil {
 		errs = append(errs, db.Reader.Close())
 	}
@@ -288,7 +307,7 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 		"_pragma=temp_store(2)",
 		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
 		"_pragma=wal_autocheckpoint(16000)",
-		"_pragma=journal_size_limit(67108864)",
+		fmt.Sprintf("_pragma=journal_size_limit(%d)", walSizeLimit),
 	}, options...)...)
 	d := &sqlite.Driver{}
 	d.RegisterConnectionHook(checkDurability)

@@ -168,6 +168,9 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
 	mustOpen(t, options(in("taken.db")))
+	if err := errors.Join(os.Mkdir(in("links"), 0o700), os.Symlink(in("taken.db"), in("links/taken.db"))); err != nil {
+		t.Fatal(err)
+	}
 	for path, content := range map[string]string{"file": "a file", "text.db": strings.Repeat("not a database ", 100)} {
 		if err := os.WriteFile(in(path), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -189,6 +192,7 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 		"another application's file": {sqlitedb.Options{Path: in("newer.db"), ApplicationID: 1, Migrations: schema},
 			"belongs to another application"},
 		"a file in use":               {options(in("taken.db")), "in use by another process: stop that one"},
+		"a link to a file in use":     {options(in("links/taken.db")), "in use by another process: stop that one"},
 		"not a database":              {options(in("text.db")), "is it an SQLite database"},
 		"a folder that can't be made": {options(in("file/a.db")), "name a path in a folder that can be written"},
 		"a path that is a folder":     {options(folder), "is a folder: name a file in it"},
