@@ -48,6 +48,7 @@ const (
 	undefinedTable        = "42P01"
 	duplicateStatement    = "42P05"
 	noConflictIndex       = "42P10"
+	diskFull              = "53100"
 	tooManyConnections    = "53300"
 	fixedParameter        = "55P02"
 	lockNotAvailable      = "55P03"

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +72,10 @@ type DB struct {
 	pool *pgxpool.Pool
 	name string
 	log  *slog.Logger
+	// schema is the service's, quoted.
+	schema string
+	// full is the last write that failed for lack of space, nil once a probe has succeeded.
+	full atomic.Pointer[failure]
 	// reads lets in as many reads as there are connections for them.
 	reads *semaphore.Weighted
 	// These are the constants, but for tests.
@@ -116,7 +121,8 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{pool: pool, name: nameOf(config), log: log, reads: semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
+	db := &DB{pool: pool, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
+		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
 	if err := db.prepare(ctx, config, options, timeout); err != nil {
 		db.Close()
@@ -218,7 +224,7 @@ func (db *DB) Close() {
 }
 
 // Ping returns nil when the database answers and can be written to; otherwise [ErrReadOnly], [ErrUnavailable] or ctx's error. ctx alone
-// bounds it.
+// bounds it. After a write failed for lack of space, it fails until there is space.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
 	err := db.retryOnLostConn(func() error {
@@ -231,8 +237,10 @@ func (db *DB) Ping(ctx context.Context) error {
 		return ErrReadOnly
 	case errors.Is(err, errReadOnlyServer):
 		return ErrReadOnly
-	default:
+	case err != nil:
 		return Translate(ctx, err)
+	default:
+		return Translate(ctx, db.probeSpace(ctx))
 	}
 }
 
@@ -266,6 +274,9 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
 			blocked = true
 		default:
+			if codeOf(err) == diskFull {
+				db.full.Store(&failure{})
+			}
 			return Translate(ctx, err)
 		}
 	}
