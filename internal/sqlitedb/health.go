@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
-	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,24 +23,13 @@ const (
 type openFile struct {
 	path string
 	info os.FileInfo
-	// size is the largest size seen, up to maxSize: SQLite does not make the file smaller than that.
-	size    *atomic.Int64
-	maxSize int64
-}
-
-func newOpenFile(path string, info os.FileInfo) openFile {
-	file := openFile{path: path, info: info, size: new(atomic.Int64), maxSize: math.MaxInt64}
-	if strings.HasSuffix(path, walSuffix) {
-		file.maxSize = walSizeLimit
-	}
-	return file
 }
 
 // failure is a write that failed.
 type failure struct{ err error }
 
-// Check returns an [ErrUnavailable] that says why, when nothing can be written: a file of the database was removed, replaced or truncated,
-// or a write failed for lack of space or the like, and none has succeeded since. It neither reads nor writes, and never waits.
+// Check returns an [ErrUnavailable] that says why, when nothing can be written: a file of the database was removed or replaced, or a write
+// failed for lack of space or the like, and none has succeeded since. It neither reads nor writes, and never waits.
 func (db *DB) Check() error {
 	if err := db.checkFiles(); err != nil {
 		return err
@@ -61,18 +47,19 @@ func (db *DB) noteFiles(path, realPath string) error {
 		if err != nil {
 			return unusable("%s can't be found (%v): is something else removing it?", path, cause(err))
 		}
-		db.files = append(db.files, newOpenFile(path, info))
+		db.files = append(db.files, openFile{path, info})
 	}
 	info, err := db.lock.Stat()
 	if err != nil {
 		return unusable("%s can't be read (%v): is the disk in order?", db.lock.Path(), cause(err))
 	}
-	db.files = append(db.files, newOpenFile(db.lock.Path(), info))
+	db.files = append(db.files, openFile{db.lock.Path(), info})
 	return db.checkFiles()
 }
 
-// checkFiles returns an [ErrUnavailable] when a file that the database has open is no longer the one at its path, or was truncated: what
-// is written then is gone with the process.
+// checkFiles returns an [ErrUnavailable] when a file that the database has open is no longer the one at its path: what is written then is
+// gone with the process. Sizes are not compared, because other programs may make the files smaller and lose nothing (VACUUM, or a checkpoint
+// that truncates).
 func (db *DB) checkFiles() error {
 	for _, file := range db.files {
 		if err := file.check(); err != nil {
@@ -83,18 +70,11 @@ func (db *DB) checkFiles() error {
 }
 
 func (f openFile) check() error {
-	// Loaded first: meanwhile the file may grow, and another call may see that.
-	size := f.size.Load()
 	info, err := os.Stat(f.path)
 	var what string
 	switch {
-	case err == nil && os.SameFile(info, f.info) && info.Size() >= size:
-		// Where another call is faster, one of the next ones notes the size.
-		f.size.CompareAndSwap(size, min(info.Size(), f.maxSize))
-		return nil
 	case err == nil && os.SameFile(info, f.info):
-		return fmt.Errorf("%w: %s was truncated while in use, and nothing is written any more: restore a backup (docs/backup.md)",
-			ErrUnavailable, f.path)
+		return nil
 	case err == nil:
 		what = "was replaced by another file"
 	case errors.Is(err, fs.ErrNotExist):

@@ -2,7 +2,6 @@ package sqlitedb_test
 
 import (
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"os"
 	"path/filepath"
@@ -68,81 +67,6 @@ func TestWrite_filesRemovedOrReplaced(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestWrite_filesTruncated(t *testing.T) {
-	t.Parallel()
-	for _, suffix := range []string{"", "-wal"} {
-		t.Run("truncated"+suffix, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "a.db")
-			db := mustOpen(t, options(path))
-			if err := db.Write(t.Context(), insertLarge); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path+suffix, 0); err != nil {
-				t.Fatal(err)
-			}
-			want := path + suffix + " was truncated"
-			for call, err := range map[string]error{"Write": db.Write(t.Context(), insert), "Check": db.Check()} {
-				if !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), want) {
-					t.Errorf("%s = %v, want ErrUnavailable with %q", call, err, want)
-				}
-			}
-		})
-	}
-}
-
-// SQLite itself truncates a -wal file that has become large.
-func TestWrite_largeWAL(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "a.db")
-	db := mustOpen(t, options(path))
-	var largest int64
-	for range 4 {
-		if err := db.Write(t.Context(), func(tx *sql.Tx) error {
-			_, err := tx.Exec("INSERT INTO t (note) VALUES (zeroblob(70000000))")
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		largest = max(largest, mustSize(t, path+"-wal"))
-		if err := db.Write(t.Context(), insert); err != nil {
-			t.Errorf("Write = %v", err)
-		}
-	}
-	if size := mustSize(t, path+"-wal"); size >= largest {
-		t.Errorf("the -wal file has %d bytes, want it smaller than the %d that it had", size, largest)
-	}
-}
-
-func mustSize(t *testing.T, path string) int64 {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.Size()
-}
-
-// SQLite truncates the -wal file when the last connection closes, and database/sql closes one when the context of its statement ends.
-func TestWrite_connectionsThatWereClosed(t *testing.T) {
-	t.Parallel()
-	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
-	if err := db.Write(t.Context(), insertLarge); err != nil {
-		t.Fatal(err)
-	}
-	for _, pool := range []*sql.DB{db.Reader, db.Writer} {
-		conn, err := pool.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-		_ = conn.Close()
-	}
-	if err := errors.Join(db.Check(), db.Write(t.Context(), insert)); err != nil {
-		t.Errorf("with new connections = %v", err)
 	}
 }
 

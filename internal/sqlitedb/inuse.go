@@ -17,8 +17,6 @@ const (
 	walSuffix  = "-wal"
 	shmSuffix  = "-shm"
 	lockSuffix = ".lock"
-	// walSizeLimit is the size to which SQLite truncates a larger -wal file when it begins to fill it anew.
-	walSizeLimit = 64 << 20
 )
 
 // refuseWALAlone returns an error for an empty file beside which there is a -wal file: the database that it belongs to was removed, and

@@ -67,9 +67,6 @@ type DB struct {
 	Reader *sql.DB
 
 	lock *flock.Flock
-	// anchor has one connection, which is never used: SQLite truncates the -wal file when the last connection closes, and each of the others
-	// may be closed when its context ends.
-	anchor *sql.DB
 	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
 	files []openFile
 	// failure is the last write that failed for lack of space or the like, nil once a probe has succeeded.
@@ -170,10 +167,6 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if _, err := checkpoint(db.Writer); err != nil {
 		db.failure.Store(&failure{Translate(err)})
 	}
-	db.anchor = db.openPool(options.Path, "_pragma=query_only(1)")
-	if err := db.anchor.PingContext(ctx); err != nil {
-		return unusable("%s can't be opened (%v): is it an SQLite database, and the disk in order?", options.Path, err)
-	}
 	return db.noteFiles(options.Path, realPath)
 }
 
@@ -187,9 +180,6 @@ func (db *DB) close() error {
 	db.stopProbe()
 	db.probing.Wait()
 	var errs []error
-	if db.anchor != nil {
-		errs = append(errs, db.anchor.Close())
-	}
 	if db.Reader != nil {
 		errs = append(errs, db.Reader.Close())
 	}
@@ -307,7 +297,7 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 		"_pragma=temp_store(2)",
 		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
 		"_pragma=wal_autocheckpoint(16000)",
-		fmt.Sprintf("_pragma=journal_size_limit(%d)", walSizeLimit),
+		"_pragma=journal_size_limit(67108864)",
 	}, options...)...)
 	d := &sqlite.Driver{}
 	d.RegisterConnectionHook(checkDurability)
