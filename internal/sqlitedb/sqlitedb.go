@@ -100,8 +100,8 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
 		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
 	}
-	// Beside the file that a symbolic link names, for whoever opens that file by another name. A link to nothing, which is made below, has
-	// the lock beside itself the first time.
+	// Beside the file that a symbolic link names, for a process that opens that file by another name. A link to nothing, whose file is made
+	// below, has the lock beside itself the first time.
 	lockPath := options.Path + lockSuffix
 	if realPath, err := filepath.EvalSymlinks(options.Path); err == nil {
 		lockPath = realPath + lockSuffix

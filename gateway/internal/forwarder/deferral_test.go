@@ -98,7 +98,7 @@ func TestClassify_unreadableRetryInfo(t *testing.T) {
 	}
 }
 
-// TestForwarder_reasonIsPrintable has a message that would change the terminal of whoever reads the reason.
+// TestForwarder_reasonIsPrintable has a message that would change the terminal of a person who reads the reason.
 func TestForwarder_reasonIsPrintable(t *testing.T) {
 	t.Parallel()
 	in := newMemoryInbox(1)

@@ -576,7 +576,7 @@ func FuzzEvent_losesNoValueOfAnyForm(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, field, place uint8, value []byte) {
 		if !json.Valid(value) || bytes.Contains(value, []byte("FIELD")) || bytes.Contains(value, []byte("VALUE")) {
-			t.Skip("no JSON")
+			return
 		}
 		f := modelledFields[int(field)%len(modelledFields)]
 		places := placesOf(f)
