@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,9 +121,10 @@ func TestWatchReadiness(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		var said strings.Builder
-		var away error
-		ready := httpserver.Readiness(ctx, func(context.Context) error { return away })
+		var said lockedLog
+		var away atomic.Pointer[error]
+		ready := httpserver.Readiness(ctx, func(context.Context) error { return *away.Load() })
+		away.Store(new(error))
 		var watching sync.WaitGroup
 		watching.Go(func() { httpserver.WatchReadiness(ctx, ready, slog.New(slog.NewTextHandler(&said, nil))) })
 		for _, step := range []struct {
@@ -139,27 +141,47 @@ func TestWatchReadiness(t *testing.T) {
 			{nil, time.Minute, []string{`level=INFO msg="service is ready again"`}},
 			{httpserver.ErrReadOnly, 5 * time.Second, []string{`level=WARN msg="service is ready for reads alone"`}},
 		} {
-			away = step.away
+			away.Store(&step.away)
 			time.Sleep(step.after)
 			synctest.Wait()
-			lines := strings.Count(said.String(), "\n")
-			if lines != min(1, len(step.want)) {
-				t.Errorf("with %v it said %q, want %d lines", step.away, said.String(), min(1, len(step.want)))
+			lines := said.take()
+			if strings.Count(lines, "\n") != min(1, len(step.want)) {
+				t.Errorf("with %v it said %q, want %d lines", step.away, lines, min(1, len(step.want)))
 			}
 			for _, want := range step.want {
-				if !strings.Contains(said.String(), want) {
-					t.Errorf("with %v it said %q, want %q", step.away, said.String(), want)
+				if !strings.Contains(lines, want) {
+					t.Errorf("with %v it said %q, want %q", step.away, lines, want)
 				}
 			}
-			said.Reset()
 		}
-		away = nil
+		away.Store(new(error))
 		stop()
 		watching.Wait()
-		if said.Len() != 0 {
-			t.Errorf("at the end it said %q, want nothing", said.String())
+		if lines := said.take(); lines != "" {
+			t.Errorf("at the end it said %q, want nothing", lines)
 		}
 	})
+}
+
+// lockedLog is a log that several goroutines write and read.
+type lockedLog struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+// Write adds a line.
+func (l *lockedLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(line)
+}
+
+// take returns the lines since the last call.
+func (l *lockedLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.lines.Reset()
+	return l.lines.String()
 }
 
 func TestStopLetsRequestsEnd(t *testing.T) {
