@@ -283,6 +283,9 @@ func TestAStreamEndsAtItsDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			got, err := newClient(t, s, protocol).WatchTickets(ctx, &ticketv1.WatchTicketsRequest{})
+			if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
+				return // On a busy machine it can pass before the stream begins.
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
