@@ -58,8 +58,8 @@ func (db *DB) noteFiles(path, realPath string) error {
 }
 
 // checkFiles returns an [ErrUnavailable] when a file that the database has open is no longer the one at its path: what is written then is
-// gone with the process. Sizes are not compared, because other programs may make the files smaller and lose nothing (VACUUM, or a checkpoint
-// that truncates).
+// gone with the process. Sizes are not compared, because another program may make the files smaller and lose nothing: by VACUUM, or by a
+// checkpoint that truncates.
 func (db *DB) checkFiles() error {
 	for _, file := range db.files {
 		if err := file.check(); err != nil {
