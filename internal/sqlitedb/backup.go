@@ -115,7 +115,7 @@ func withConn(ctx context.Context, path, mode string, f func(*sql.Conn) error) (
 	return f(conn)
 }
 
-// finishCopy makes a copy one that nobody has open, and checks it.
+// finishCopy takes the marks of a database in use off the copy, and checks it.
 func finishCopy(ctx context.Context, conn *sql.Conn, from string) error {
 	var marked bool
 	err := conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'housekeeping')").Scan(&marked)

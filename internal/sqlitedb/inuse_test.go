@@ -22,7 +22,7 @@ func mustCopy(t *testing.T, from, to string) {
 	}
 }
 
-// mustCount returns how many rows the table t of a database has that nobody has open.
+// mustCount returns the number of rows in the table t of a database that no process has open.
 func mustCount(t *testing.T, path string) (rows int) {
 	t.Helper()
 	db, err := sqlitedb.Open(t.Context(), options(path))
