@@ -1,4 +1,4 @@
-// Package goruntime sets up Go's runtime for a process that answers many small requests and commits to disk.
+// Package goruntime sets up Go's runtime and signals for a process that answers many small requests and commits to disk.
 package goruntime
 
 import (

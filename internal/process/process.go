@@ -49,8 +49,10 @@ type Command struct {
 	// Dir is the folder that it runs in. Empty means this process's own.
 	Dir string
 	// LogPath is the file that gets what it writes to standard output and standard error. It is made when it is missing, and appended
-	// to, so that a restart keeps what came before. Empty drops the output.
+	// to, so that a restart keeps what came before.
 	LogPath string
+	// Log gets the output where LogPath is empty. Nil drops the output.
+	Log *os.File
 	// ReadyURL answers 200 once the process is ready. Empty means that it is ready as soon as it runs.
 	ReadyURL string
 }
@@ -69,6 +71,9 @@ type Process struct {
 func Start(ctx context.Context, command Command) (*Process, error) {
 	p := &Process{command: command, cmd: exec.Command(command.Path, command.Args...), exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = command.Env, command.Dir
+	if command.Log != nil {
+		p.cmd.Stdout, p.cmd.Stderr = command.Log, command.Log
+	}
 	if command.LogPath != "" {
 		log, err := os.OpenFile(command.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {

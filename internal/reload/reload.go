@@ -16,9 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -65,21 +63,15 @@ func Load(setting string, paths []string, take func(contents [][]byte) error) (*
 	return f, take(contents)
 }
 
-// Start takes over changes of files, if there are any, until ctx ends or stop is called, which returns once that is over. From the
-// beginning until stop, SIGHUP does not end the process; without files it does, as always.
-func Start(ctx context.Context, files []*Files, log *slog.Logger) (stop func()) {
-	if len(files) == 0 {
-		return func() {}
-	}
+// Start takes over changes of files until ctx ends or stop is called, which returns once that is over. hangups receives when somebody asks for
+// the files to be read again.
+func Start(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
 	var watching sync.WaitGroup
 	watching.Go(func() { watch(ctx, files, hangups, log) })
 	return func() {
 		cancel()
 		watching.Wait()
-		signal.Stop(hangups)
 	}
 }
 
@@ -96,6 +88,9 @@ func watch(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *s
 			asked = true
 		case <-ctx.Done():
 			return
+		}
+		if asked && len(files) == 0 {
+			log.Info("SIGHUP changes nothing: no setting names a file that can be read again")
 		}
 		for _, f := range files {
 			f.look(asked, log)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"regexp"
 	"strings"
 
@@ -156,6 +155,8 @@ func (p Program) Exit(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, ErrHelp) {
 		return ExitOK
 	}
+	// A reader that does not read must not keep the program from ending.
+	stderr = &boundedWriter{w: stderr, warning: func(int) []byte { return nil }}
 	for line := range strings.Lines(err.Error()) {
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))
 	}
@@ -163,20 +164,4 @@ func (p Program) Exit(err error, stderr io.Writer) int {
 		return ExitSettings
 	}
 	return ExitFailure
-}
-
-// Log is the settings of a program's log. A program's settings embed it.
-type Log struct {
-	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
-	LogFormat string     `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
-}
-
-// New returns a log that writes to w as the settings say, with the program's name in each line.
-func (l Log) New(p Program, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: l.LogLevel}
-	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if l.LogFormat == "json" {
-		handler = slog.NewJSONHandler(w, options)
-	}
-	return slog.New(handler).With("program", p.Name)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1/deliveryv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/backup"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
+	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
 // last the database is closed.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
+	hangups := goruntime.KeepServing()
 	c, err := o.check(program)
 	if err != nil {
 		return err
@@ -92,7 +94,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		both.Go(func() { newForwarder(in, c, log).Run(forwarding) })
 		both.Wait()
 	}()
-	stopWatching := reload.Start(ctx, c.files, log)
+	stopWatching := reload.Start(ctx, c.files, hangups, log)
 	defer stopWatching()
 	adminServer.LogAcceptErrors(log)
 	adminServer.Start(fail)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/ticketbridge/ticketbridge/internal/backup"
+	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
@@ -37,6 +38,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 // It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
 // last the database is closed. The admin address stays until then, to say that the service is stopping.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
+	hangups := goruntime.KeepServing()
 	c, err := o.check(program)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	if err != nil {
 		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), service.Close(context.WithoutCancel(ctx)))
 	}
-	stopWatching := reload.Start(ctx, c.files, log)
+	stopWatching := reload.Start(ctx, c.files, hangups, log)
 	defer stopWatching()
 	adminServer.LogAcceptErrors(log)
 	adminServer.Start(fail)
