@@ -115,6 +115,57 @@ func TestOpen_symbolicLink(t *testing.T) {
 	}
 }
 
+// A process that opens the file by its own name is refused, whether the file was there when the other process opened the link or not.
+func TestOpen_symbolicLinkInUse(t *testing.T) {
+	t.Parallel()
+	for _, fileExists := range []bool{true, false} {
+		folder := t.TempDir()
+		path, link := filepath.Join(folder, "a.db"), filepath.Join(t.TempDir(), "link.db")
+		if fileExists {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		mustOpen(t, options(link))
+		for _, name := range []string{path, link} {
+			mustNotOpen(t, name, "in use by another process")
+		}
+	}
+}
+
+func TestOpen_hardLink(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, other := filepath.Join(folder, "a.db"), filepath.Join(folder, "b.db")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Link(path, other)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, other} {
+		mustNotOpen(t, name, "hard links")
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, options(path))
+}
+
+// mustNotOpen checks that a database is refused with one line that has a text.
+func mustNotOpen(t *testing.T, path, want string) {
+	t.Helper()
+	db, err := sqlitedb.Open(t.Context(), options(path))
+	if err == nil {
+		_ = db.Close()
+		t.Errorf("%s was opened, want a refusal with %q", path, want)
+		return
+	}
+	if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q, want one line of ErrUnusable with %q", err, want)
+	}
+}
+
 func TestCheck_fullDisk(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))

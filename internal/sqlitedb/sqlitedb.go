@@ -100,22 +100,16 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(options.Path), 0o700); err != nil {
 		return nil, unusable("the folder of %s can't be made (%v): name a path in a folder that can be written", options.Path, cause(err))
 	}
-	// Beside the file that a symbolic link names, for a process that opens that file by another name. A link to nothing, whose file is made
-	// below, has the lock beside itself the first time.
-	lockPath := options.Path + lockSuffix
-	if realPath, err := filepath.EvalSymlinks(options.Path); err == nil {
-		lockPath = realPath + lockSuffix
-	}
-	lock := flock.New(lockPath, flock.SetPermissions(0o600))
-	locked, err := lock.TryLock()
+	realPath, err := makeFile(options.Path)
 	if err != nil {
-		return nil, unusable("%s can't be locked (%v): make its folder writable, or name another path", options.Path, cause(err))
+		return nil, err
 	}
-	if !locked {
-		return nil, unusable("%s is in use by another process: stop that one, or name another path", options.Path)
+	lock, err := lockFile(options.Path, realPath)
+	if err != nil {
+		return nil, err
 	}
 	db := &DB{lock: lock, stopProbe: func() {}}
-	if err := db.open(ctx, options); err != nil {
+	if err := db.open(ctx, options, realPath); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -127,20 +121,7 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	return db, nil
 }
 
-func (db *DB) open(ctx context.Context, options Options) error {
-	// Made here, because SQLite would make it readable to everyone.
-	file, err := os.OpenFile(options.Path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
-	}
-	if err := file.Close(); err != nil {
-		return unusable("%s can't be written (%v): make it writable, or name another path", options.Path, cause(err))
-	}
-	// SQLite keeps its other files beside the file that a symbolic link names, not beside the link.
-	realPath, err := filepath.EvalSymlinks(options.Path)
-	if err != nil {
-		return unusable("%s can't be found (%v): name another path", options.Path, cause(err))
-	}
+func (db *DB) open(ctx context.Context, options Options, realPath string) error {
 	if err := refuseWALAlone(options.Path, realPath); err != nil {
 		return err
 	}

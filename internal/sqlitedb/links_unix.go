@@ -1,0 +1,17 @@
+//go:build unix
+
+package sqlitedb
+
+import (
+	"os"
+	"syscall"
+)
+
+// links returns how many names a file has.
+func links(info os.FileInfo) uint64 {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 1
+	}
+	return uint64(stat.Nlink)
+}
