@@ -102,7 +102,7 @@ func makeCopy(ctx context.Context, from, to string, progress func(done, total in
 
 // withConn calls f with a connection to a database.
 func withConn(ctx context.Context, path, mode string, f func(*sql.Conn) error) (err error) {
-	db, err := sql.Open("sqlite", source(path, mode, "_pragma=busy_timeout(5000)"))
+	db, err := sql.Open("sqlite", source(path, mode, fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())))
 	if err != nil {
 		return err
 	}

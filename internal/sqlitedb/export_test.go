@@ -1,4 +1,7 @@
 package sqlitedb
 
-// Probe is what happens each second.
+// Probe and Purge are what happens each second.
 func (db *DB) Probe() { db.probe() }
+
+// Purge is as [DB.Probe].
+func (db *DB) Purge() { db.purge() }

@@ -86,15 +86,16 @@ func (f openFile) check() error {
 		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
-// probeWhileFailing finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes prove
-// nothing: one that changes nothing needs no space, and while [DB.Check] fails there may be none at all.
-func (db *DB) probeWhileFailing(ctx context.Context) {
+// tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes prove nothing: one
+// that changes nothing needs no space, and while [DB.Check] fails there may be none at all. It also empties the -wal file where that failed.
+func (db *DB) tryAgain(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			db.probe()
+			db.purge()
 		case <-ctx.Done():
 			return
 		}

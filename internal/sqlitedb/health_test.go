@@ -216,3 +216,54 @@ func TestCheck_errorsThatAreNotTheDisk(t *testing.T) {
 		t.Errorf("Check after a statement that is wrong = %v, want nil", err)
 	}
 }
+
+// A reader of an older state keeps the -wal file from being emptied. Afterwards it is emptied without another call.
+func TestPurgeWAL_whileSomebodyReads(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := mustOpen(t, options(path))
+	reading, err := db.Reader.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := reading.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&rows); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Fatal(err)
+	}
+	db.PurgeWAL()
+	if size() == 0 {
+		t.Error("the -wal file is empty while somebody reads an older state")
+	}
+	if err := reading.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	db.Purge()
+	if size() != 0 {
+		t.Errorf("the -wal file has %d bytes after the reader's end", size())
+	}
+	var timeout int
+	if err := db.Writer.QueryRowContext(t.Context(), "PRAGMA busy_timeout").Scan(&timeout); err != nil || timeout != 5000 {
+		t.Errorf("the writer's busy_timeout is %d, %v, want 5000", timeout, err)
+	}
+	if rows := mustCountIn(t, db); rows != 1 {
+		t.Errorf("%d rows, want 1", rows)
+	}
+}
+
+func mustCountIn(t *testing.T, db *sqlitedb.DB) (rows int) {
+	t.Helper()
+	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&rows); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}

@@ -98,11 +98,3 @@ func (db *DB) markUnused() error {
 	}
 	return errors.Join(conn.Raw(func(conn any) error { return setKeepWAL(conn, 0) }), conn.Close())
 }
-
-// checkpoint moves what the -wal file holds into the database, as far as nobody reads an older state, and without waiting for readers. It
-// reports whether that was everything.
-func checkpoint(writer *sql.DB) (complete bool, err error) {
-	var busy, inWAL, moved int
-	err = writer.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)
-	return busy == 0 && inWAL == moved, err
-}

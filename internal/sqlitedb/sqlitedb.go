@@ -70,7 +70,9 @@ type DB struct {
 	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
 	files []openFile
 	// failure is the last write that failed for lack of space or the like, nil once a probe has succeeded.
-	failure   atomic.Pointer[failure]
+	failure atomic.Pointer[failure]
+	// unpurged is true while the -wal file must still be emptied.
+	unpurged  atomic.Bool
 	stopProbe context.CancelFunc
 	probing   sync.WaitGroup
 	closing   sync.Once
@@ -117,7 +119,7 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	}
 	probing, stop := context.WithCancel(context.Background())
 	db.stopProbe = stop
-	db.probing.Go(func() { db.probeWhileFailing(probing) })
+	db.probing.Go(func() { db.tryAgain(probing) })
 	return db, nil
 }
 
@@ -144,9 +146,13 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	if err := migrate(ctx, db.Writer, options); err != nil {
 		return err
 	}
-	// From here on a copy of the file alone has the schema, and the mark that it is in use.
-	if _, err := checkpoint(db.Writer); err != nil {
+	// From here on a copy of the file alone has the schema, and the mark that it is in use. The -wal file of a process that was killed may
+	// have rows that were deleted since.
+	if emptied, err := purgeWAL(db.Writer); err != nil {
 		db.failure.Store(&failure{Translate(err)})
+	} else if !emptied {
+		// Another program reads the file.
+		db.unpurged.Store(true)
 	}
 	return db.noteFiles(options.Path, realPath)
 }
@@ -269,7 +275,7 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 	uri := source(path, append([]string{
 		// A file that was removed is not made anew.
 		"mode=rw",
-		"_pragma=busy_timeout(5000)",
+		fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",

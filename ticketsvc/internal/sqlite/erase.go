@@ -54,6 +54,8 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 	if err != nil {
 		return 0, translate(ctx, err)
 	}
+	// Also where the ticket was erased before: an earlier call may have ended before this.
+	s.db.PurgeWAL()
 	s.recorded.Ring()
 	return events, nil
 }

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -180,4 +181,99 @@ func wantGone(t *testing.T, store *sqlite.Store, path string, texts ...string) {
 			}
 		}
 	}
+}
+
+// TestErase_walFile looks at the bytes of a store's files while it is open.
+func TestErase_walFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	store := mustOpen(t, path)
+	defer func() { _ = store.Close() }()
+	const personal = "the tenant's name"
+	recordTitle(t, store, "t", personal)
+	if hits(t, path, personal) == 0 {
+		t.Fatal("the title is in no file before it is erased")
+	}
+	mustErase(t, store, "t")
+	for i := range 200 {
+		recordTitle(t, store, fmt.Sprint("other", i), "another title")
+	}
+	if found := hits(t, path, personal); found != 0 {
+		t.Errorf("the files have an erased title %d times, after 200 more events", found)
+	}
+}
+
+// TestErase_walFileWhileSomebodyReads erases while a reader sees the state before, so that the -wal file can't be emptied yet.
+func TestErase_walFileWhileSomebodyReads(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, crashed := filepath.Join(folder, "tickets.db"), filepath.Join(folder, "crashed.db")
+	store := mustOpen(t, path)
+	defer func() { _ = store.Close() }()
+	const personal = "the tenant's name"
+	recordTitle(t, store, "t", personal)
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	reading, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tickets int
+	if err := reading.QueryRowContext(t.Context(), "SELECT count(*) FROM tickets").Scan(&tickets); err != nil || tickets != 1 {
+		t.Fatal(tickets, err)
+	}
+	mustErase(t, store, "t")
+	if hits(t, path, personal) == 0 {
+		t.Fatal("the title is in no file although somebody reads the state before its erasure")
+	}
+	// The files as they are at this moment are what a crash leaves.
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err := errors.Join(err, os.WriteFile(crashed+suffix, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := reading.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	mustErase(t, store, "unknown")
+	if found := hits(t, path, personal); found != 0 {
+		t.Errorf("the files have an erased title %d times, after the reader's end and the next erasure", found)
+	}
+	restarted := mustOpen(t, crashed)
+	defer func() { _ = restarted.Close() }()
+	if found := hits(t, crashed, personal); found != 0 {
+		t.Errorf("the files have an erased title %d times, after a crash and the next start", found)
+	}
+}
+
+func recordTitle(t *testing.T, store *sqlite.Store, ticketID, title string) {
+	t.Helper()
+	if _, err := store.Record(t.Context(), []ticket.Change{{EventID: ticketID, Name: ticket.Created, TicketID: ticketID,
+		OccurTime: tickettest.At(1), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustErase(t *testing.T, store *sqlite.Store, ticketID string) {
+	t.Helper()
+	if _, err := store.Erase(t.Context(), ticketID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hits returns how often the database and its -wal file have a text.
+func hits(t *testing.T, path, text string) (count int) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count += bytes.Count(content, []byte(text))
+	}
+	return count
 }

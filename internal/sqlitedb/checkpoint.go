@@ -1,0 +1,68 @@
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// busyTimeout is how long a connection waits for what another process has locked.
+	busyTimeout = 5 * time.Second
+	// purgeWait is how long emptying the -wal file waits for readers of an older state, and holds up writes. Readers that begin meanwhile
+	// do not read the -wal file, so only those that last longer than this are in the way.
+	purgeWait = 50 * time.Millisecond
+)
+
+// PurgeWAL empties the -wal file, which otherwise keeps older versions of rows that were changed or deleted since. Where somebody reads an
+// older state, or the disk is full, it is tried again once a second until it succeeds, and when the database is opened next.
+func (db *DB) PurgeWAL() {
+	// Set before the attempt: another caller's rows may have come to the file after its beginning.
+	db.unpurged.Store(true)
+	db.purge()
+}
+
+func (db *DB) purge() {
+	if !db.unpurged.Swap(false) {
+		return
+	}
+	if db.checkFiles() != nil {
+		db.unpurged.Store(true)
+		return
+	}
+	if emptied, err := purgeWAL(db.Writer); err != nil || !emptied {
+		db.unpurged.Store(true)
+	}
+}
+
+// purgeWAL moves what the -wal file holds into the database, and makes the -wal file empty. It reports whether it did.
+func purgeWAL(writer *sql.DB) (emptied bool, err error) {
+	ctx := context.Background()
+	conn, err := writer.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := setBusyTimeout(ctx, conn, purgeWait); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, setBusyTimeout(ctx, conn, busyTimeout)) }()
+	var busy, inWAL, moved int
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &inWAL, &moved)
+	return busy == 0, err
+}
+
+func setBusyTimeout(ctx context.Context, conn *sql.Conn, timeout time.Duration) error {
+	_, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", timeout.Milliseconds()))
+	return err
+}
+
+// checkpoint moves what the -wal file holds into the database, as far as nobody reads an older state, and without waiting for readers. It
+// reports whether that was everything.
+func checkpoint(writer *sql.DB) (complete bool, err error) {
+	var busy, inWAL, moved int
+	err = writer.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)
+	return busy == 0 && inWAL == moved, err
+}
