@@ -23,6 +23,9 @@ func (db *DB) SetTimeouts(write, closing time.Duration) {
 	db.writeTimeout, db.closeTimeout = write, closing
 }
 
+// CheckAlways has the server looked at whenever a connection is used. It must not be called while one is.
+func (db *DB) CheckAlways() { db.recheckInterval = 0 }
+
 // ConnectTimeout is the bound on one attempt to connect.
 func ConnectTimeout(url string) (time.Duration, error) {
 	config, err := parse(Options{URL: url})

@@ -41,7 +41,11 @@ func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError f
 
 // listenOnce listens until the connection ends, and says why it did.
 func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error {
-	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	config, err := db.connConfig(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

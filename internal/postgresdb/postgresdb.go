@@ -79,7 +79,7 @@ type DB struct {
 	// reads lets in as many reads as there are connections for them.
 	reads *semaphore.Weighted
 	// These are the constants, but for tests.
-	writeTimeout, closeTimeout time.Duration
+	writeTimeout, closeTimeout, recheckInterval time.Duration
 }
 
 // IsURL tells whether a database URL is meant for this package.
@@ -112,18 +112,18 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if err != nil {
 		return nil, unusable("the URL %v", err)
 	}
-	// It does not connect yet.
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
-	}
 	log := options.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{pool: pool, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
+	db := &DB{name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
 		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
-		writeTimeout: writeTimeout, closeTimeout: closeTimeout}
+		writeTimeout: writeTimeout, closeTimeout: closeTimeout, recheckInterval: recheckInterval}
+	config.PrepareConn = db.prepareConn
+	// It does not connect yet.
+	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+	}
 	if err := db.prepare(ctx, config, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
@@ -173,10 +173,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
 		Control:         boundSilence,
 	}).DialContext
-	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (valid bool, err error) {
-		expiry := sessionOf(conn).expiry
-		return expiry.IsZero() || time.Now().Before(expiry), nil
-	}
+	config.BeforeConnect = rereadSecrets(options.URL, parameters)
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// First, because the driver may take a connection that is not the wanted one for want of a better one.

@@ -56,6 +56,8 @@ type session struct {
 	pid int
 	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
 	expiry time.Time
+	// checked is when its server was found to be durable.
+	checked time.Time
 }
 
 // readOnlyLifetime is how long a connection to a server that can't be written to is used for reads, before the service looks for one that
@@ -108,7 +110,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	conn.CustomData()[sessionKey] = session{pid: pid, expiry: expiry}
+	conn.CustomData()[sessionKey] = session{pid: pid, expiry: expiry, checked: time.Now()}
 	return nil
 }
 

@@ -1,0 +1,31 @@
+package postgresdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// recheckInterval is how long a connection is used before the server is asked again whether it is durable: fsync changes with a reload of
+// the server's configuration, also for connections that are open. synchronous_commit is fixed for each session.
+const recheckInterval = time.Minute
+
+// prepareConn reports whether a connection of the pool may be used now. Where it may not, the pool makes another one, and [setUp] returns
+// the reason why that is not fit either.
+func (db *DB) prepareConn(ctx context.Context, conn *pgx.Conn) (valid bool, err error) {
+	known, now := sessionOf(conn), time.Now()
+	if !known.expiry.IsZero() && !now.Before(known.expiry) {
+		return false, nil
+	}
+	if now.Sub(known.checked) < db.recheckInterval {
+		return true, nil
+	}
+	results, err := conn.PgConn().Exec(ctx, "SHOW fsync").ReadAll()
+	if err != nil || string(results[0].Rows[0][0]) != "on" {
+		return false, nil
+	}
+	known.checked = now
+	conn.PgConn().CustomData()[sessionKey] = known
+	return true, nil
+}

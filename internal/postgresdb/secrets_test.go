@@ -1,0 +1,64 @@
+package postgresdb_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+// TestOpen_passwordFileChanges changes a role's password and the file that holds it, and ends all sessions, so that new ones are needed:
+// those of the pool, and the one that listens.
+func TestOpen_passwordFileChanges(t *testing.T) {
+	for name, source := range map[string]func(t *testing.T, location, file string) string{
+		"PGPASSFILE": func(t *testing.T, location, file string) string {
+			t.Setenv("PGPASSFILE", file)
+			return location
+		},
+		"passfile in the URL": func(t *testing.T, location, file string) string {
+			return withParameter(t, location, "passfile", file)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "passwords")
+			superuser := postgrestest.Server(t, nil).URL("postgres")
+			admin := postgrestest.Connect(t, superuser)
+			mustExec(t, admin, "CREATE ROLE service LOGIN PASSWORD 'old-password'")
+			mustExec(t, admin, "GRANT CREATE ON DATABASE postgres TO service")
+			mustWritePassword(t, file, "old-password")
+			db := mustOpen(t, options(source(t, edited(t, superuser, func(u *url.URL) { u.User = url.User("service") }), file)))
+			woken := listen(t, db, "news")
+			waitWoken(t, woken, "at the start")
+			if err := db.Write(t.Context(), inserting(1)); err != nil {
+				t.Fatal(err)
+			}
+
+			mustExec(t, admin, "ALTER ROLE service PASSWORD 'new-password'")
+			terminateAll(t, admin)
+			checkUnavailable(t, "Write with the old password", db.Write(t.Context(), inserting(2)))
+			mustWritePassword(t, file, "new-password")
+			if err := db.Write(t.Context(), inserting(2)); err != nil {
+				t.Errorf("Write with the new password: %v", err)
+			}
+			waitWoken(t, woken, "once it listens again")
+			// While the file is not there, what was in it last goes on working: it may be being replaced.
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			terminateAll(t, admin)
+			if err := db.Write(t.Context(), inserting(3)); err != nil {
+				t.Errorf("Write without the password file: %v", err)
+			}
+		})
+	}
+}
+
+func mustWritePassword(t *testing.T, file, password string) {
+	t.Helper()
+	if err := os.WriteFile(file, fmt.Appendf(nil, "*:*:*:service:%s\n", password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
