@@ -1,4 +1,4 @@
-// Package backup is the command backup of both services.
+// Package backup is the commands backup and restore of both services.
 package backup
 
 import (

@@ -63,8 +63,8 @@ func Load(setting string, paths []string, take func(contents [][]byte) error) (*
 	return f, take(contents)
 }
 
-// Start takes over changes of files until ctx ends or stop is called, which returns once that is over. hangups receives when somebody asks for
-// the files to be read again.
+// Start takes over changes of files until ctx ends or stop is called, which returns once that is over. hangups receives when somebody asks
+// for the files to be read again.
 func Start(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup

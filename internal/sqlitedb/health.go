@@ -87,7 +87,7 @@ func (f openFile) check() error {
 }
 
 // tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes prove nothing: one
-// that changes nothing needs no space, and while [DB.Check] fails there may be none at all. It also empties the -wal file where that failed.
+// that changes nothing needs no space, and while [DB.Check] fails there may be none at all. It also retries [DB.PurgeWAL].
 func (db *DB) tryAgain(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()

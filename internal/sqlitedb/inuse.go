@@ -35,24 +35,12 @@ func refuseWALAlone(path, realPath string) error {
 
 // refuseCopyInUse returns an error for a file that was in use and lacks its -wal file. That file is never missing after a crash: SQLite
 // syncs its folder with the first commit, and the mark comes into the database only by a checkpoint of the -wal file.
-//
-// It looks at the database alone, and opens it in a way that makes no -wal file.
 func refuseCopyInUse(ctx context.Context, path, realPath string) error {
-	if _, err := os.Stat(realPath + walSuffix); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(realPath + walSuffix); !errors.Is(err, fs.ErrNotExist) || !isMarked(ctx, path, "immutable=1") {
 		return nil
 	}
-	db, err := sql.Open("sqlite", source(path, "mode=ro", "immutable=1"))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	var marked bool
-	// A file that can't be read as a database, or has no such table, is for the steps after this one to judge.
-	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked); err == nil && marked {
-		return unusable("%s was copied while in use, or %s%s was removed, so it may lack what was written last: restore a copy that the"+
-			" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
-	}
-	return nil
+	return unusable("%s was copied while in use, or %s%s was removed, so it may lack what was written last: restore a copy that the"+
+		" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
 }
 
 // markInUse marks the file as in use.

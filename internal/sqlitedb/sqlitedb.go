@@ -130,6 +130,9 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	if err := refuseCopyInUse(ctx, options.Path, realPath); err != nil {
 		return err
 	}
+	if err := refuseForeignWAL(ctx, options.Path, realPath); err != nil {
+		return err
+	}
 	// Each commit walks through the writer's cache, so a large one costs more than the pages that it saves reading.
 	writing := []string{"_txlock=immediate", "_pragma=cache_size(-4096)"}
 	if options.Overwrite {
@@ -242,13 +245,18 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
 }
 
-// cause is the reason behind a file error, without the path that the message has already.
+// cause is the reason behind a file error, without the paths that the message has already.
 func cause(err error) error {
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	var linkErr *os.LinkError
+	switch {
+	case errors.As(err, &pathErr):
 		return pathErr.Err
+	case errors.As(err, &linkErr):
+		return linkErr.Err
+	default:
+		return err
 	}
-	return err
 }
 
 func ignoreDone(err error) error {

@@ -107,3 +107,48 @@ func TestBackup_restored(t *testing.T) {
 		t.Errorf("it said %q: the backup is not new", log)
 	}
 }
+
+// TestRestore_overALeftOverWAL restores a backup over the files that a crash left.
+func TestRestore_overALeftOverWAL(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, crashed, backup := filepath.Join(folder, "gateway.db"), filepath.Join(folder, "crashed.db"), filepath.Join(folder, "backup.db")
+	g := start(t, env(t, "GATEWAY_DATABASE_URL=sqlite:"+path))
+	if status := g.deliver(t, "e1"); status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+	call := func(url string, args ...string) (code int, output string) {
+		var stdout, stderr bytes.Buffer
+		code = run(t.Context(), args, env(t, "GATEWAY_DATABASE_URL="+url), nil, &stdout, &stderr)
+		return code, stdout.String() + stderr.String()
+	}
+	if code, output := call("sqlite:"+path, "backup", backup); code != settings.ExitOK {
+		t.Fatal(output)
+	}
+	for i := range 200 {
+		if status := g.deliver(t, "later"+strconv.Itoa(i)); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err := errors.Join(err, os.WriteFile(crashed+suffix, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, output := call("sqlite:"+path, "restore", backup); code != settings.ExitFailure || !strings.Contains(output, "in use") {
+		t.Errorf("a restore under a running gateway: status %d, %q", code, output)
+	}
+	g.stop(t)
+	if code, output := call("sqlite:"+crashed, "restore", backup); code != settings.ExitOK ||
+		!strings.Contains(output, crashed+" is restored from "+backup) || !strings.Contains(output, "forwarded again") {
+		t.Errorf("restore: status %d, %q", code, output)
+	}
+	restored := start(t, env(t, "GATEWAY_DATABASE_URL=sqlite:"+crashed))
+	for _, id := range []string{"e1", "later1"} {
+		if status := restored.deliver(t, id); status != http.StatusOK {
+			t.Errorf("event %s after the restore: status %d", id, status)
+		}
+	}
+	restored.stop(t)
+}

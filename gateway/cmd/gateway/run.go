@@ -38,6 +38,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		err = explainFiles(ctx, program, line.Explain, stdin, time.Now())
 	case command == "backup":
 		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+	case command == "restore":
+		err = backup.Restore(ctx, program, line.Restore.DatabaseURL, line.Restore.File, sqlite.Options, restoreMeaning)
 	default:
 		err = serve(ctx, program, line.Serve, stderr)
 	}

@@ -31,6 +31,18 @@ type commandLine struct {
 	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
 	Explain explainOptions `cmd:"" help:"Show what the gateway makes of webhook bodies, without a server or a database."`
 	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while gateway runs or not, and check the copy."`
+	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while gateway is stopped. What was there is kept beside it."`
+}
+
+// restoreMeaning is what the command restore says at the end.
+const restoreMeaning = `Deliveries that were acknowledged after the backup are not in it; ticketsvc may have their events.
+Deliveries that are pending in the backup are forwarded again, and ticketsvc drops those that it has.
+`
+
+// restoreOptions are the settings of a restore.
+type restoreOptions struct {
+	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"The database, as sqlite:<path>."`
+	File        string `arg:"" help:"The backup, a file that the command backup made."`
 }
 
 // backupOptions are the settings of a backup.

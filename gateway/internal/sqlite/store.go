@@ -53,10 +53,14 @@ type lease struct {
 
 func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.until) }
 
+// Options says how the database at path is opened, or restored.
+func Options(path string) sqlitedb.Options {
+	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []sqlitedb.Migration{{Script: schema}}, Readers: 4}
+}
+
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID,
-		Migrations: []sqlitedb.Migration{{Script: schema}}, Readers: 4})
+	db, err := sqlitedb.Open(ctx, Options(path))
 	if err != nil {
 		return nil, err
 	}

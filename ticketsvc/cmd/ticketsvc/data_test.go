@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -93,5 +94,51 @@ func TestBackup_restored(t *testing.T) {
 	got, err := client.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "1"})
 	if err != nil || got.GetTicket().GetTitle() != "title" {
 		t.Errorf("the ticket of the backup: %v, %v", got, err)
+	}
+}
+
+// TestRestore_overALeftOverWAL restores a backup over the files that a crash left.
+func TestRestore_overALeftOverWAL(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, crashed, backup := filepath.Join(folder, "tickets.db"), filepath.Join(folder, "crashed.db"), filepath.Join(folder, "backup.db")
+	r := mustRun(t, "--database-url=sqlite:"+path)
+	if err := record(t, r, "1"); err != nil {
+		t.Fatal(err)
+	}
+	call := func(path string, args ...string) (code int, output string) {
+		var stdout, stderr bytes.Buffer
+		code = run(t.Context(), args, environment(map[string]string{"TICKETSVC_DATABASE_URL": "sqlite:" + path}), &stdout, &stderr)
+		return code, stdout.String() + stderr.String()
+	}
+	if code, output := call(path, "backup", backup); code != settings.ExitOK {
+		t.Fatal(output)
+	}
+	for i := range 100 {
+		if err := record(t, r, fmt.Sprint("later", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err := errors.Join(err, os.WriteFile(crashed+suffix, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, output := call(path, "restore", backup); code != settings.ExitFailure || !strings.Contains(output, "in use") {
+		t.Errorf("a restore under a running ticketsvc: status %d, %q", code, output)
+	}
+	if code, output := call(crashed, "restore", backup); code != settings.ExitOK ||
+		!strings.Contains(output, crashed+" is restored from "+backup) || !strings.Contains(output, "OUT_OF_RANGE") {
+		t.Errorf("restore: status %d, %q", code, output)
+	}
+	restored := mustRun(t, "--database-url=sqlite:"+crashed)
+	client := ticketv1connect.NewTicketServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, restored.rpc)
+	got, err := client.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+	if err != nil || len(got.GetTickets()) != 1 || got.GetTickets()[0].GetTicketId() != "1" {
+		t.Errorf("the tickets of the backup: %v, %v", got, err)
+	}
+	if err := record(t, restored, "2"); err != nil {
+		t.Errorf("an event after the restore: %v", err)
 	}
 }

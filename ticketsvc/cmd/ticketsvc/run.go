@@ -14,6 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -27,6 +28,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case err != nil:
 	case command == "backup":
 		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+	case command == "restore":
+		err = backup.Restore(ctx, program, line.Restore.DatabaseURL, line.Restore.File, sqlite.Options, restoreMeaning)
 	default:
 		err = serve(ctx, program, line.Serve, stderr)
 	}

@@ -22,8 +22,21 @@ process can be read by others.`
 
 // commandLine is what ticketsvc can be called with.
 type commandLine struct {
-	Serve  options       `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
-	Backup backupOptions `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
+	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
+	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while ticketsvc is stopped. What was there is kept beside it."`
+}
+
+// restoreMeaning is what the command restore says at the end.
+const restoreMeaning = `Tickets that were erased after the backup are back: erase them again before others read them (docs/backup.md).
+Watchers whose resume token is newer than the backup get OUT_OF_RANGE, and start again without a token. Older tokens are served.
+Events that the gateway forwarded after the backup are missing until it forwards them again (docs/backup.md).
+`
+
+// restoreOptions are the settings of a restore.
+type restoreOptions struct {
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database, as sqlite:<path>."`
+	File        string `arg:"" help:"The backup, a file that the command backup made."`
 }
 
 // backupOptions are the settings of a backup.

@@ -72,11 +72,15 @@ type Store struct {
 	measureBefore *sql.Stmt
 }
 
+// Options says how the database at path is opened, or restored.
+func Options(path string) sqlitedb.Options {
+	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers, Overwrite: true}
+}
+
 // Open opens or makes the file at path, and gives the tickets of an older version their words. Its errors are those of [sqlitedb.Open],
 // and of the database.
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers,
-		Overwrite: true})
+	db, err := sqlitedb.Open(ctx, Options(path))
 	if err != nil {
 		return nil, err
 	}

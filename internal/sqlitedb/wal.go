@@ -1,0 +1,88 @@
+package sqlitedb
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+)
+
+// refuseForeignWAL returns an error for a file beside which there is the -wal file of another database, such as a backup that was copied to
+// the place of a database in use. SQLite can't tell, and would mix both.
+//
+// A file that has a -wal file of its own is marked as in use. The two exceptions are crashes: just after the mark was written, which is
+// then in the -wal file, and just before the -wal file is removed, when the database has all that is in it.
+func refuseForeignWAL(ctx context.Context, path, realPath string) error {
+	wal, err := os.Stat(realPath + walSuffix)
+	if err != nil || wal.Size() == 0 || isMarked(ctx, path, "immutable=1") || isMarked(ctx, path) {
+		return nil
+	}
+	if complete, err := hasAllOfWAL(realPath); err != nil || complete {
+		return err
+	}
+	return unusable("%s was replaced while %s%s, which another database left, stayed: move that file away to start with what is in %[1]s,"+
+		" and use the command restore the next time", path, realPath, walSuffix)
+}
+
+// isMarked reports whether a file is marked as in use: with its -wal file, or without it if parameters has immutable=1. A file that can't
+// be read as a database, or has no such table, is not marked.
+func isMarked(ctx context.Context, path string, parameters ...string) (marked bool) {
+	db, err := sql.Open("sqlite", source(path, append(parameters, "mode=ro")...))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = db.Close() }()
+	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked)
+	return err == nil && marked
+}
+
+// The form of a -wal file: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+const (
+	walHeaderBytes   = 32
+	frameHeaderBytes = 24
+)
+
+// hasAllOfWAL reports whether the database at realPath has each page as its -wal file has it.
+func hasAllOfWAL(realPath string) (complete bool, err error) {
+	database, err := os.Open(realPath)
+	if err != nil {
+		return false, unusable("%s can't be read (%v): make it readable", realPath, cause(err))
+	}
+	defer func() { _ = database.Close() }()
+	wal, err := os.Open(realPath + walSuffix)
+	if err != nil {
+		return false, unusable("%s%s can't be read (%v): make it readable", realPath, walSuffix, cause(err))
+	}
+	defer func() { _ = wal.Close() }()
+	var header [walHeaderBytes]byte
+	if _, err := io.ReadFull(wal, header[:]); err != nil {
+		// Without a header SQLite reads nothing of it.
+		return true, nil
+	}
+	pageBytes := int64(binary.BigEndian.Uint32(header[8:]))
+	if pageBytes < 512 || pageBytes > 65536 {
+		return true, nil
+	}
+	salts := header[16:24]
+	// The last frame of each page, by page number. A frame with other salts is of an earlier time, and so are all after it.
+	latest := map[uint32]int64{}
+	var frame [frameHeaderBytes]byte
+	for offset := int64(walHeaderBytes); ; offset += frameHeaderBytes + pageBytes {
+		if _, err := wal.ReadAt(frame[:], offset); err != nil || !bytes.Equal(frame[8:16], salts) {
+			break
+		}
+		latest[binary.BigEndian.Uint32(frame[:])] = offset + frameHeaderBytes
+	}
+	inWAL, inDatabase := make([]byte, pageBytes), make([]byte, pageBytes)
+	for number, offset := range latest {
+		_, walErr := wal.ReadAt(inWAL, offset)
+		_, databaseErr := database.ReadAt(inDatabase, (int64(number)-1)*pageBytes)
+		if errors.Join(walErr, databaseErr) != nil || !bytes.Equal(inWAL, inDatabase) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
