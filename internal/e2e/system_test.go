@@ -36,6 +36,7 @@ func TestMain(m *testing.M) { os.Exit(commands.Main(postgrestest.Main(m)).Run())
 // service is one of the two, with the address at which others reach it.
 type service struct {
 	*process.Process
+	command             process.Command
 	address, admin, log string
 }
 
@@ -168,13 +169,13 @@ func (s *system) start(t *testing.T, name string, number int, address, admin str
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
-	p, err := process.Start(ctx, process.Command{Path: commands.Path(t, name), Env: env, LogPath: log,
-		ReadyURL: "http://" + admin + "/readyz"})
+	command := process.Command{Path: commands.Path(t, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"}
+	p, err := process.Start(ctx, command)
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
-	started := &service{Process: p, address: address, admin: admin, log: log}
+	started := &service{Process: p, command: command, address: address, admin: admin, log: log}
 	t.Cleanup(func() { started.Kill() })
 	return started
 }

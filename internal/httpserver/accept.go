@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -10,30 +11,49 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// acceptErrors logs why connections can't be accepted. net/http tries again for as long as there are too few file descriptors, and its own
-// line about it is one among those that anybody can cause.
-type acceptErrors struct {
+// The messages of an [acceptLog].
+const (
+	acceptFailed    = "connections can't be accepted"
+	idleClosed      = "connections are at their limit, so those that have been idle for the longest time are closed"
+	connectionsWait = "connections are at their limit and none is idle, so new ones wait"
+)
+
+// acceptLog logs what keeps connections from being accepted. Anybody can cause these lines, so each is logged at most once a minute.
+type acceptLog struct {
 	// log is nil where nobody asked for the lines.
 	log      *slog.Logger
-	throttle *logthrottle.Throttle
+	throttle *logthrottle.PerKey[string]
 }
 
-// LogAcceptErrors makes the server log, at most once a minute, that it can't accept connections. It must be called before [Server.Start].
-func (s *Server) LogAcceptErrors(log *slog.Logger) {
-	s.listener.acceptErrors = acceptErrors{log: log.With("address", s.Addr()), throttle: logthrottle.New(time.Minute)}
+// LogAccepting makes the server log, at most once a minute, that it can't accept connections, and that they are at their limit. It must be
+// called before [Server.Start].
+func (s *Server) LogAccepting(log *slog.Logger) {
+	s.listener.log = acceptLog{log: log.With("address", s.Addr()), throttle: logthrottle.NewPerKey[string](time.Minute)}
 }
 
-func (a acceptErrors) note(err error) {
-	if a.log == nil || errors.Is(err, net.ErrClosed) {
+// failed logs that the system has no connection for the server. net/http tries again for as long as there are too few file descriptors.
+func (a acceptLog) failed(err error) {
+	if errors.Is(err, net.ErrClosed) {
 		return
 	}
-	count, ok := a.throttle.Allow(time.Now())
-	if !ok {
-		return
-	}
-	attributes := []any{"count", count, "error", err}
+	attributes := []any{"error", err}
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		attributes = append(attributes, "fix", "raise the limit of open files (ulimit -n, LimitNOFILE of systemd, fs.file-max)")
 	}
-	a.log.Error("connections can't be accepted", attributes...)
+	a.write(slog.LevelError, acceptFailed, attributes...)
+}
+
+// bites logs what the limit of connections does.
+func (a acceptLog) bites(message string, limit int) {
+	a.write(slog.LevelWarn, message, "limit", limit,
+		"fix", "raise --max-connections, or limit the connections of one client in the proxy in front")
+}
+
+func (a acceptLog) write(level slog.Level, message string, attributes ...any) {
+	if a.log == nil {
+		return
+	}
+	if count, ok := a.throttle.Allow(message, time.Now()); ok {
+		a.log.Log(context.Background(), level, message, append([]any{"count", count}, attributes...)...)
+	}
 }

@@ -26,7 +26,7 @@ func (l *failing) Accept() (net.Conn, error) {
 }
 
 // A server without file descriptors says so once in a while, serves again once there are some, and says nothing when it stops.
-func TestServer_LogAcceptErrors(t *testing.T) {
+func TestServer_LogAccepting(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]error{"of the process": syscall.EMFILE, "of the machine": syscall.ENFILE} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestServer_LogAcceptErrors(t *testing.T) {
 			var lines strings.Builder
 			s := mustListen(t, &http.Server{Handler: http.NotFoundHandler(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)})
 			s.WrapListener(func(l net.Listener) net.Listener { return &failing{l, 3, cause} })
-			s.LogAcceptErrors(slog.New(slog.NewTextHandler(&lines, nil)))
+			s.LogAccepting(slog.New(slog.NewTextHandler(&lines, nil)))
 			s.Start(func(err error) { t.Error(err) })
 			if status, _ := get(t, "http://"+s.Addr()); status != 404 {
 				t.Errorf("status %d", status)

@@ -1,9 +1,10 @@
 package httpserver
 
 import (
-	"maps"
+	"container/list"
+	"context"
 	"net"
-	"slices"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -13,29 +14,121 @@ const (
 	stuckGrace = 2 * time.Second
 	// writeChunk is how much is written at once. To take less than that in stuckGrace counts as taking nothing.
 	writeChunk = 16 << 10
+	// idleGrace is how long a connection is left alone after it was opened, and after its last request: its first request may be on the
+	// way, and its last answer is not sent yet.
+	idleGrace = time.Second
 )
 
-// listener accepts connections of which it knows how long they are stuck.
+// listener accepts connections up to a limit, and knows which of them are idle and which are stuck.
+//
+// A connection is idle while no handler runs for it. So a sender of half a header is idle, too. At the limit, the connection that has been
+// idle for the longest time is closed to make room for a new one. While none has been idle for idleGrace, new ones wait in the queue of the
+// system.
 type listener struct {
 	net.Listener
-	acceptErrors acceptErrors
+	limit int
+	log   acceptLog
+
+	// left receives when a connection has been closed.
+	left chan struct{}
+	// closed is closed with the listener.
+	closed  chan struct{}
+	closing sync.Once
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
+	// idle holds the connections for which no handler runs, that which has been idle for the longest time first.
+	idle list.List
+}
+
+func newListener(l net.Listener, limit int) *listener {
+	return &listener{
+		Listener: l, limit: limit, left: make(chan struct{}, 1), closed: make(chan struct{}), open: map[*conn]struct{}{},
+	}
 }
 
 // Accept implements [net.Listener].
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
-		l.acceptErrors.note(err)
+		l.log.failed(err)
 		return nil, err
 	}
 	c := &conn{Conn: accepted, listener: l}
+	if err := l.admit(c); err != nil {
+		_ = accepted.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close implements [net.Listener].
+func (l *listener) Close() error {
+	l.closing.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// admit returns once there is room for c, or with an error when the listener is closed before.
+func (l *listener) admit(c *conn) error {
+	for isFirst := true; ; isFirst = false {
+		wait := l.tryAdmit(c)
+		if wait == 0 {
+			return nil
+		}
+		if isFirst {
+			l.log.bites(connectionsWait, l.limit)
+		}
+		select {
+		case <-time.After(wait):
+		case <-l.left:
+		case <-l.closed:
+			return net.ErrClosed
+		}
+	}
+}
+
+// tryAdmit takes c in and returns 0, if there is room or it can be made. Otherwise it returns how long to wait, at most idleGrace.
+func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.open) >= l.limit {
+		longest := l.idle.Front()
+		if longest == nil {
+			return idleGrace
+		}
+		idle := longest.Value.(*conn)
+		if wait := idleGrace - time.Since(idle.idleSince); wait > 0 {
+			return wait
+		}
+		l.log.bites(idleClosed, l.limit)
+		l.forget(idle)
+		_ = idle.Conn.Close()
+	}
 	l.open[c] = struct{}{}
-	return c, nil
+	l.becomeIdle(c)
+	return 0
+}
+
+// becomeIdle notes that no handler runs for c. The caller holds the mutex.
+func (l *listener) becomeIdle(c *conn) {
+	c.idleSince = time.Now()
+	c.place = l.idle.PushBack(c)
+}
+
+// forget removes c, if it is still there. The caller holds the mutex.
+func (l *listener) forget(c *conn) {
+	delete(l.open, c)
+	if c.place != nil {
+		l.idle.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// closeUnused closes the connections that have brought no request yet.
+func (l *listener) closeUnused() {
+	for _, c := range l.connections(func(c *conn) bool { return !c.used }) {
+		_ = c.Close()
+	}
 }
 
 // closeStuck closes, until ended is closed, the connections that are stuck.
@@ -48,25 +141,82 @@ func (l *listener) closeStuck(ended <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		l.mu.Lock()
-		open := slices.Collect(maps.Keys(l.open))
-		l.mu.Unlock()
-		for _, c := range open {
-			if c.isStuck() {
-				_ = c.Close()
-			}
+		for _, c := range l.connections((*conn).isStuck) {
+			_ = c.Close()
 		}
 	}
 }
 
-// conn is a connection that knows since when a write has been waiting for its other end.
+// connections returns the open connections for which is returns true.
+func (l *listener) connections(is func(*conn) bool) (found []*conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if is(c) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// conn is a connection that knows since when it has been idle, and since when a write has been waiting for its other end.
 type conn struct {
 	net.Conn
 	listener *listener
 
+	// The listener's mutex guards these.
+
+	// requests is how many handlers run for the connection. used is set once one has run.
+	requests int
+	used     bool
+	// place is in listener.idle. It is nil while a handler runs, and after the end.
+	place     *list.Element
+	idleSince time.Time
+
 	mu sync.Mutex
 	// waiting is when the write at hand began. Zero without one.
 	waiting time.Time
+}
+
+// connKey is the key of a connection's [*conn] in the context of its requests.
+type connKey struct{}
+
+// withConn is for [http.Server.ConnContext].
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if encrypted, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = encrypted.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// tracked has each connection know how many handlers run for it.
+func tracked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		c := request.Context().Value(connKey{}).(*conn)
+		c.begin()
+		defer c.end()
+		next.ServeHTTP(w, request)
+	})
+}
+
+func (c *conn) begin() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.requests++
+	c.used = true
+	if c.place != nil {
+		c.listener.idle.Remove(c.place)
+		c.place = nil
+	}
+}
+
+func (c *conn) end() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.requests--
+	if _, open := c.listener.open[c]; open && c.requests == 0 {
+		c.listener.becomeIdle(c)
+	}
 }
 
 // Write implements [net.Conn].
@@ -97,7 +247,11 @@ func (c *conn) isStuck() bool {
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
-	delete(c.listener.open, c)
+	c.listener.forget(c)
 	c.listener.mu.Unlock()
+	select {
+	case c.listener.left <- struct{}{}:
+	default:
+	}
 	return c.Conn.Close()
 }

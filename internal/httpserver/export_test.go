@@ -6,3 +6,6 @@ import "net"
 func (s *Server) WrapListener(wrap func(net.Listener) net.Listener) {
 	s.listener.Listener = wrap(s.listener.Listener)
 }
+
+// DefaultMaxConnections is for a process that may open that many files.
+var DefaultMaxConnections = defaultMaxConnections

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// unusedGrace is how long a stop waits for the first bytes on a connection that has brought none yet.
+// unusedGrace is how long a stop waits for the first request on a connection that has brought none yet.
 const unusedGrace = 200 * time.Millisecond
 
 // Server is an HTTP server that listens.
@@ -27,10 +25,6 @@ type Server struct {
 	server   *http.Server
 	listener *listener
 	served   chan error
-
-	mu sync.Mutex
-	// unused are the connections that have brought no request yet.
-	unused map[net.Conn]struct{}
 }
 
 // Listen makes server listen on address. The error is for whoever set the address.
@@ -42,15 +36,9 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on %s (%w): name an address of this machine, as host:port, that is free", address, cause(err))
 	}
-	s := &Server{
-		server:   server,
-		listener: &listener{Listener: listening, open: map[*conn]struct{}{}},
-		served:   make(chan error, 1),
-		unused:   map[net.Conn]struct{}{},
-	}
-	server.ConnState = s.noteState
-	server.Handler = withNoStore(server.Handler)
-	return s, nil
+	server.ConnContext = withConn
+	server.Handler = tracked(withNoStore(server.Handler))
+	return &Server{server: server, listener: newListener(listening, defaultMaxConnections(openFilesLimit())), served: make(chan error, 1)}, nil
 }
 
 // noStore is shared by all answers: net/http only reads it.
@@ -63,16 +51,6 @@ func withNoStore(next http.Handler) http.Handler {
 		w.Header()["Cache-Control"] = noStore
 		next.ServeHTTP(w, request)
 	})
-}
-
-func (s *Server) noteState(conn net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if state == http.StateNew {
-		s.unused[conn] = struct{}{}
-	} else {
-		delete(s.unused, conn)
-	}
 }
 
 // cause is the reason behind a listen error, without the address that the message has already.
@@ -110,7 +88,7 @@ func (s *Server) Start(onFailure func(error)) {
 // the error then. A connection whose other end takes nothing for 2 s is closed before, which is no error: nobody waits for its answers.
 func (s *Server) Stop(ctx context.Context) error {
 	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
-	unused := time.AfterFunc(unusedGrace, s.closeUnused)
+	unused := time.AfterFunc(unusedGrace, s.listener.closeUnused)
 	defer unused.Stop()
 	ended := make(chan struct{})
 	var closing sync.WaitGroup
@@ -122,15 +100,6 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))
 	}
 	return errors.Join(err, <-s.served)
-}
-
-func (s *Server) closeUnused() {
-	s.mu.Lock()
-	unused := slices.Collect(maps.Keys(s.unused))
-	s.mu.Unlock()
-	for _, conn := range unused {
-		_ = conn.Close()
-	}
 }
 
 // Close lets go of the address of a server that was never started.

@@ -98,9 +98,11 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	}()
 	stopWatching := reload.Start(ctx, c.files, hangups, log)
 	defer stopWatching()
-	adminServer.LogAcceptErrors(log)
+	adminServer.LimitConnections(httpserver.MaxAdminConnections)
+	adminServer.LogAccepting(log)
 	adminServer.Start(fail)
-	door.LogAcceptErrors(log)
+	door.LimitConnections(c.MaxConnections)
+	door.LogAccepting(log)
 	door.Start(fail)
 	var watching sync.WaitGroup
 	watching.Go(func() { httpserver.WatchReadiness(ctx, ready, log) })

@@ -118,6 +118,8 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 		"no header name": {"GATEWAY_SIGNATURE_HEADER=", []string{"--signature-header / GATEWAY_SIGNATURE_HEADER", "name the header"}},
 		"a negative tolerance": {"GATEWAY_TIMESTAMP_TOLERANCE=-1ms",
 			[]string{"--timestamp-tolerance / GATEWAY_TIMESTAMP_TOLERANCE", "use 0, which switches the check off"}},
+		"fewer connections than none": {"GATEWAY_MAX_CONNECTIONS=-1",
+			[]string{"--max-connections / GATEWAY_MAX_CONNECTIONS", "use 1 to", "ulimit -n"}},
 		"no idle timeout": {"GATEWAY_IDLE_TIMEOUT=0s", []string{"--idle-timeout / GATEWAY_IDLE_TIMEOUT", "use more than 0"}},
 		"a secret that is short": {"GATEWAY_WEBHOOK_SECRET=" + testSecret + ",hush-hush-hush1",
 			[]string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "entry 2 has 15 bytes", "at least 16", "--webhook-secret-min-length"}},

@@ -72,7 +72,8 @@ type options struct {
 	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
 	bodySettings
 
-	IdleTimeout time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the load balancer in front keeps its connections (often 600 s): otherwise that sends requests on connections which are being closed, and answers 502."`
+	MaxConnections int           `default:"0" placeholder:"N" help:"How many connections to the public address are open at most. At the limit, a new one takes the place of the one that has been without a request for the longest time. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
+	IdleTimeout    time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the load balancer in front keeps its connections (often 600 s): otherwise that sends requests on connections which are being closed, and answers 502."`
 
 	ForwardConcurrency int           `default:"512" placeholder:"N" help:"How many calls of ticketsvc are in flight at most."`
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
@@ -167,6 +168,9 @@ func (o options) check(program settings.Program) (config, error) {
 		if d.value <= 0 || d.value > 24*time.Hour {
 			problem(d.flag, "%v is out of range: use more than 0 and at most 24h", d.value)
 		}
+	}
+	if c.MaxConnections, err = httpserver.MaxConnections(c.MaxConnections); err != nil {
+		problem("max-connections", "%w", err)
 	}
 	c.bodySettings.check(problem)
 	for _, limit := range []struct {
