@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
@@ -162,5 +164,37 @@ func TestHandler_sizesAboutABuffer(t *testing.T) {
 	}
 	if kept := d.count(t, "SELECT count(*) FROM deliveries WHERE state = 1"); kept != 30 {
 		t.Errorf("%d are kept, want 30", kept)
+	}
+}
+
+// A body takes 16 KiB of memory up to that size. A larger one takes its size where it declares that, and otherwise the next double.
+func TestHandler_memoryOfABody(t *testing.T) {
+	t.Parallel()
+	const memory = 1 << 20
+	var handler *webhook.Handler
+	held := make(chan int64, 1)
+	d := mustOpenDoor(t, func(s *setup) {
+		s.handler = func(h *webhook.Handler) {
+			h.SetMemory(memory)
+			handler = h
+		}
+		s.inbox = inboxFunc(func(context.Context, inbox.Arrival) (inbox.Action, error) {
+			free, _, _ := handler.Memory()
+			held <- memory - free
+			return inbox.Insert, nil
+		})
+	})
+	for _, test := range []struct{ size, declared, chunked int64 }{
+		{15_872, 16_384, 16_384}, {15_873, 16_384, 16_384}, {16_383, 16_384, 16_384}, {16_384, 16_384, 16_384}, {16_385, 16_385, 32_768},
+		{32_768, 32_768, 32_768}, {40_000, 40_000, 65_536},
+	} {
+		d.post(t, signed(sized(int(test.size))))
+		if got := <-held; got != test.declared {
+			t.Errorf("%d bytes with their length: %d bytes of memory, want %d", test.size, got, test.declared)
+		}
+		d.post(t, signed(sized(int(test.size))).chunked(1000))
+		if got := <-held; got != test.chunked {
+			t.Errorf("%d bytes in chunks: %d bytes of memory, want %d", test.size, got, test.chunked)
+		}
 	}
 }
