@@ -9,8 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -109,7 +108,10 @@ func (s *Server) Close() error { return s.listener.Close() }
 const readyTimeout = 2 * time.Second
 
 // NewAdmin returns the server of an admin address: /livez (200 while the process runs), /readyz (200 while ready returns nil or
-// [ErrReadOnly], else 503, with the error's text), and profiles under /debug/pprof/. Its address must be out of the public's reach.
+// [ErrReadOnly], else 503, with the error's text), and profiles under /debug/pprof/. Its address must be out of the public's reach. It
+// answers 403 to what a page of another origin asks for, see [FromOtherPage].
+//
+// The command line is left out of the profiles: it can hold secrets.
 func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
@@ -125,13 +127,20 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 			writeLine(w, http.StatusServiceUnavailable, err.Error())
 		}
 	})
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for path, profile := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "symbol": pprof.Symbol,
+		"trace": pprof.Trace} {
+		mux.HandleFunc("GET /debug/pprof/"+path, boundedProfile(profile))
+	}
 	return &http.Server{
-		Handler:           mux,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// Probes of HTTP/1.0 may have no Host. Browsers always send one.
+			if r.Host != "" && !NamesThisMachine(r.Host) || FromOtherPage(r) {
+				writeLine(w, http.StatusForbidden,
+					"an admin address is called by an IP address or as localhost, and not by web pages of other origins")
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -195,61 +204,24 @@ func WatchReadiness(ctx context.Context, ready func(context.Context) error, log 
 	}
 }
 
+// maxProfileSeconds is how long a profile may take.
+const maxProfileSeconds = 60
+
+// boundedProfile answers 400 to requests for a profile that would take longer than maxProfileSeconds.
+func boundedProfile(profile http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		// What is not a number stands for the default of the profile.
+		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); (err == nil || errors.Is(err, strconv.ErrRange)) &&
+			!(seconds <= maxProfileSeconds) {
+			writeLine(w, http.StatusBadRequest, fmt.Sprintf("seconds must be at most %d", maxProfileSeconds))
+			return
+		}
+		profile(w, r)
+	}
+}
+
 func writeLine(w http.ResponseWriter, status int, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, line)
-}
-
-// CheckAddress returns an error, for whoever set the address, unless it is of the form host:port, such as example.
-func CheckAddress(address, example string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("%q is not an address: use one such as %s", address, example)
-	}
-	return nil
-}
-
-// Protection says what keeps strangers from using an address.
-type Protection struct {
-	// Credentials tells whether callers must show credentials.
-	Credentials bool
-	// Mend is what to do to have them, such as "set --tokens-file". Empty means that there are none yet for such an address.
-	Mend string
-}
-
-// CheckClosed is as [CheckAddress], and returns an error, too, for an address that other machines can reach while nothing protects it.
-func CheckClosed(address, example string, protection Protection) error {
-	if err := CheckAddress(address, example); err != nil {
-		return err
-	}
-	switch {
-	case protection.Credentials || IsLoopback(address):
-		return nil
-	case protection.Mend == "":
-		return fmt.Errorf(
-			"%q can be reached from other machines, and there are no credentials yet to protect it: use a loopback address such as %s",
-			address, example)
-	default:
-		return fmt.Errorf(
-			"%q can be reached from other machines, and no credentials protect it: %s, or use a loopback address such as %s",
-			address, protection.Mend, example)
-	}
-}
-
-// CanonicalHost returns the one form of a host name in which names can be compared: case and a dot at the end, which says that the name is
-// complete, make no difference.
-func CanonicalHost(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
-
-// IsLoopback reports whether an address, host:port, can be reached from this machine alone. It looks up no names: localhost is the only
-// name that it takes for a loopback address.
-func IsLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if CanonicalHost(host) == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

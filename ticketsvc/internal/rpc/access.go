@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"time"
 
@@ -70,8 +68,7 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 // rebinding), which a browser takes for calls to the page's server.
 func byAddress(next http.Handler) http.Handler {
 	return admit(next, func(_ context.Context, request *http.Request) (any, error) {
-		host := (&url.URL{Host: request.Host}).Hostname()
-		if _, err := netip.ParseAddr(host); err != nil && httpserver.CanonicalHost(host) != "localhost" {
+		if !httpserver.NamesThisMachine(request.Host) {
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
 		}
