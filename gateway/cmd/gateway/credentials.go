@@ -53,32 +53,33 @@ func (c *config) readSecrets(problem noteProblem) {
 }
 
 // parseSecrets returns the secrets among entries, without the whitespace around them. The error holds none of them.
-func parseSecrets(entries []string, minLength int) ([]string, error) {
-	var secrets []string
+func parseSecrets(entries []string, minLength int) ([]signature.Secret, error) {
+	var secrets []signature.Secret
 	for i, entry := range entries {
-		secret := strings.TrimSpace(entry)
+		entry = strings.TrimSpace(entry)
+		secret := signature.ParseSecret(entry)
 		switch {
-		case secret == "":
+		case entry == "":
 			continue
-		case strings.Contains(secret, "\x00"):
+		case strings.Contains(entry, "\x00"):
 			return nil, fmt.Errorf("entry %d holds a NUL byte: save the file as UTF-8, with one secret a line", i+1)
-		case len(secret) < minLength:
+		case len(secret.Key) < minLength:
 			return nil, fmt.Errorf("entry %d has %d bytes: use a secret of at least %d, made at random, or lower --webhook-secret-min-length",
-				i+1, len(secret), minLength)
+				i+1, len(secret.Key), minLength)
 		}
 		secrets = append(secrets, secret)
 	}
 	return secrets, nil
 }
 
-func setSecrets(verifier *signature.Verifier, secrets []string) error {
+func setSecrets(verifier *signature.Verifier, secrets []signature.Secret) error {
 	switch {
 	case len(secrets) == 0:
 		return errNoSecret
 	case len(secrets) > maxSecrets:
 		return fmt.Errorf("there are %d secrets: keep at most %d, those that senders use", len(secrets), maxSecrets)
 	}
-	verifier.Set(secrets)
+	verifier.Set(secrets...)
 	return nil
 }
 

@@ -234,6 +234,7 @@ const created = `{"event":{"id":"e1","name":"ticket.created","createdDate":"2026
 // changes nothing.
 func TestRun_secretsAreReadAgain(t *testing.T) {
 	const oldSecret, newSecret = "the-old-secret-of-the-tests", "the-new-secret-of-the-tests"
+	const app = "82662ee4-0080-4960-8b8f-d7693e6ff3e4"
 	file := filepath.Join(t.TempDir(), "secrets")
 	write := func(content string) {
 		t.Helper()
@@ -268,11 +269,14 @@ func TestRun_secretsAreReadAgain(t *testing.T) {
 	want(oldSecret, 401)
 	want(newSecret, 200)
 	want(testSecret, 200)
-	for _, bad := range []string{"hush", newSecret + "\nhush", "h\x00u\x00s\x00h\x00"} {
+	for _, bad := range []string{"hush", app + "=hush", newSecret + "\nhush", "h\x00u\x00s\x00h\x00"} {
 		write(bad)
 		readAgain("files can't be taken over: what was read before stays")
 		want(newSecret, 200)
 	}
+	write(app + "=" + newSecret)
+	readAgain("files were read again")
+	want(newSecret, 401) // The event names no App.
 	if log := g.stop(t); strings.Contains(log, newSecret) || strings.Contains(log, "hush") {
 		t.Errorf("the log holds a secret:\n%s", log)
 	}

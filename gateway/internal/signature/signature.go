@@ -13,6 +13,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,52 +48,100 @@ func Parse(values []string) (Signature, error) {
 	return s, nil
 }
 
+// Secret is a key of signatures.
+type Secret struct {
+	// App is the id of the App whose deliveries the key may sign. Empty means those of every App.
+	App string
+	Key string
+}
+
+// appSecret finds an App's id before a secret: a UUID, or 24 hex digits, the two forms that ids of Allthings have. No secret in hex, base64
+// or base64url begins with one and an equals sign, so that such a secret means itself.
+var appSecret = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24})=(.*)$`)
+
+// ParseSecret reads <app id>=<secret>, or a secret for every App.
+func ParseSecret(text string) Secret {
+	if parts := appSecret.FindStringSubmatch(text); parts != nil {
+		return Secret{App: parts[1], Key: parts[2]}
+	}
+	return Secret{Key: text}
+}
+
+// Signer is whoever made a signature: a holder of one of the secrets.
+type Signer struct {
+	// every is set for a secret of every App.
+	every bool
+	apps  []string
+}
+
+// MaySignFor reports whether a delivery of that App may have the signer's signature. An empty id is that of an App that is not known, for
+// which only a signer for every App may sign: otherwise a delivery without an App could change any App's tickets.
+func (s Signer) MaySignFor(app string) bool {
+	return s.every || app != "" && slices.Contains(s.apps, app)
+}
+
 // Verifier checks signatures against one or more secrets, more than one while they are rotated. The zero value accepts none. It is safe for
 // concurrent use.
 type Verifier struct {
-	// keyed holds, for each secret, hashes that the secret is already worked into.
-	keyed atomic.Pointer[[]*sync.Pool]
+	keys atomic.Pointer[[]key]
+}
+
+// key is a secret as it is used.
+type key struct {
+	app string
+	// keyed holds hashes that the secret is already worked into.
+	keyed *sync.Pool
 }
 
 // NewVerifier returns a verifier that accepts a signature made with any of the secrets.
-func NewVerifier(secrets []string) *Verifier {
+func NewVerifier(secrets ...Secret) *Verifier {
 	v := &Verifier{}
-	v.Set(secrets)
+	v.Set(secrets...)
 	return v
 }
 
 // Set replaces the secrets, all at once: each call of Verify sees either the old or the new ones.
-func (v *Verifier) Set(secrets []string) {
-	keyed := make([]*sync.Pool, 0, len(secrets))
+func (v *Verifier) Set(secrets ...Secret) {
+	keys := make([]key, 0, len(secrets))
 	for _, secret := range secrets {
-		keyed = append(keyed, &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret)) }})
+		keys = append(keys, key{secret.App, &sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(secret.Key)) }}})
 	}
-	v.keyed.Store(&keyed)
+	v.keys.Store(&keys)
 }
 
-// Verify returns nil when claimed is the signature of body, and [ErrInvalid] otherwise.
+// Verify returns who made the signature when claimed is the signature of body, and [ErrInvalid] otherwise.
 //
-// The time that it takes says nothing about the secrets: each is tried, and compared in constant time.
-func (v *Verifier) Verify(claimed Signature, body []byte) error {
-	keyed := v.keyed.Load()
-	if keyed == nil {
-		return ErrInvalid
+// The time that it takes says nothing about the secrets to whoever has none: each is tried, and compared in constant time.
+func (v *Verifier) Verify(claimed Signature, body []byte) (Signer, error) {
+	keys := v.keys.Load()
+	if keys == nil {
+		return Signer{}, ErrInvalid
 	}
+	var signer Signer
 	valid := false
-	for _, pool := range *keyed {
-		mac := pool.Get().(hash.Hash)
+	for _, key := range *keys {
+		mac := key.keyed.Get().(hash.Hash)
 		mac.Reset()
 		_, _ = mac.Write(body)
 		var sum [sha256.Size]byte
 		if hmac.Equal(mac.Sum(sum[:0]), claimed[:]) {
 			valid = true
+			signer.add(key.app)
 		}
-		pool.Put(mac)
+		key.keyed.Put(mac)
 	}
 	if !valid {
-		return ErrInvalid
+		return Signer{}, ErrInvalid
 	}
-	return nil
+	return signer, nil
+}
+
+func (s *Signer) add(app string) {
+	if app == "" {
+		s.every = true
+	} else {
+		s.apps = append(s.apps, app)
+	}
 }
 
 // CheckTime returns nil when header, the values of the timestamp header, is one time in milliseconds since the epoch that is no

@@ -61,7 +61,7 @@ var epoch = time.Date(2026, 3, 2, 7, 15, 30, 123_000_000, time.UTC)
 // setup is how a door is opened.
 type setup struct {
 	options webhook.Options
-	secrets []string
+	secrets []signature.Secret
 	// inbox is what the door keeps in; nil for the real one.
 	inbox webhook.Inbox
 	// handler and server change those before they serve.
@@ -105,7 +105,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 	d.inbox = inbox.New(d.store)
 
 	s := setup{
-		secrets: []string{secret, previousSecret},
+		secrets: []signature.Secret{{Key: secret}, {Key: previousSecret}},
 		inbox:   d.inbox,
 		handler: func(*webhook.Handler) {},
 		server:  func(*http.Server) {},
@@ -118,7 +118,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 	for _, change := range changes {
 		change(&s)
 	}
-	handler := webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets), s.options)
+	handler := webhook.NewHandler(s.inbox, signature.NewVerifier(s.secrets...), s.options)
 	s.handler(handler)
 	server := webhook.NewServer(handler, 620*time.Second, log)
 	s.server(server)

@@ -125,15 +125,17 @@ func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.release()
-	switch {
-	case !isSigned:
+	if !isSigned {
 		h.serveUnsigned(w, body.bytes)
-	case h.verifier.Verify(claimed, body.bytes) != nil:
+		return
+	}
+	signer, err := h.verifier.Verify(claimed, body.bytes)
+	if err != nil {
 		h.warn(warnWrongSignature)
 		answerUnauthenticated.write(w)
-	default:
-		h.serveSigned(w, r, header, body.bytes)
+		return
 	}
+	h.serveSigned(w, r, header, signer, body.bytes)
 }
 
 // findSignature returns the header that holds a request's signature, unless there is none.
@@ -188,8 +190,8 @@ func isTicketEvent(body []byte) bool {
 }
 
 // serveSigned keeps and answers a delivery whose signature is right.
-func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, body []byte) {
-	arrival, answer := h.incoming(r, header, body)
+func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, signer signature.Signer, body []byte) {
+	arrival, answer := h.incoming(r, header, signer, body)
 	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
 	switch {
@@ -210,8 +212,11 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 	answer.write(w)
 }
 
+// reasonOtherApp is why a delivery is refused that is signed with the secret of an App, and is of another App or names none.
+const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
+
 // incoming returns a signed delivery as it is to be kept, and the answer to it once it is.
-func (h *Handler) incoming(r *http.Request, header signatureHeader, body []byte) (inbox.Arrival, *answer) {
+func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signature.Signer, body []byte) (inbox.Arrival, *answer) {
 	now := h.options.Now()
 	c := h.options.classify(body)
 	arrival := inbox.Arrival{
@@ -228,6 +233,11 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, body []byte)
 		},
 		Body:     c.redacted,
 		BodyHash: sha256.Sum256(c.redacted),
+	}
+	// Said before anything about the time: a delivery that is kept for its time alone is good to be retried.
+	if c.answer != answerMalformed && !signer.MaySignFor(c.event.AppID) {
+		arrival.RejectReason = reasonOtherApp
+		return arrival, answerUnauthenticated
 	}
 	if err := signature.CheckTime(r.Header[header.timestamp], now, h.options.TimestampTolerance); err != nil {
 		arrival.RejectReason = err.Error()

@@ -1,0 +1,62 @@
+package webhook_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+)
+
+// The secret of one App signs nothing of another, nor what names no App. What it signed all the same is kept once, as rejected, and gives
+// way to the App's own delivery.
+func TestHandler_secretsOfApps(t *testing.T) {
+	t.Parallel()
+	const other = "the-secret-of-another-app"
+	const reason = "signed with a secret that is not for the App of event.urn"
+	apps := func(s *setup) {
+		s.secrets = []signature.Secret{{App: "a1", Key: secret}, {App: "a2", Key: other}, {Key: previousSecret}}
+	}
+	body := event("e1") // of the App a1
+	ofOther, ofEvery := strings.Replace(body, ":a1:", ":a2:", 1), strings.Replace(body, ":a1:", ":*:", 1)
+	unknown := strings.Replace(body, "created", "closed", 1)
+	by := func(key, body string) request { return signed(body).with(signatureHeader, sign(key, body)) }
+	for name, test := range map[string]struct {
+		body string
+		key  string
+		want answer
+		kept row
+	}{
+		"its own":              {body, secret, success, pending("e1", body)},
+		"for every App":        {body, previousSecret, success, pending("e1", body)},
+		"of another App":       {body, other, unauthorized, rejected(reason, "e1", body)},
+		"the App of its own":   {ofOther, other, success, pending("e1", ofOther)},
+		"without an App":       {created("e1"), other, unauthorized, rejected(reason, "e1", created("e1"))},
+		"every App":            {ofEvery, secret, unauthorized, rejected(reason, "e1", ofEvery)},
+		"of an unknown kind":   {unknown, other, unauthorized, rejected(reason, "e1", unknown)},
+		"that can't be read":   {"{", other, malformed, rejected("body is not valid JSON", "", "{")},
+		"no App and for every": {created("e1"), previousSecret, success, pending("e1", created("e1"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := mustOpenDoor(t, apps)
+			d.forbid(other)
+			r := by(test.key, test.body)
+			d.follow(t, step{r, test.want}, step{r, test.want})
+			d.wantRows(t, test.kept)
+		})
+	}
+	t.Run("too old as well", func(t *testing.T) {
+		t.Parallel()
+		d := mustOpenDoor(t, apps)
+		d.follow(t, step{by(other, body).with(timestampHeader, at(-time.Hour)), unauthorized})
+		d.wantRows(t, rejected(reason, "e1", body))
+		d.follow(t, step{by(secret, body), success}, step{by(other, body), unauthorized})
+		d.wantRows(t, pending("e1", body))
+	})
+}
+
+// created returns the body of a good event without a URN.
+func created(id string) string {
+	return `{"event":{"id":"` + id + `","name":"ticket.created","createdDate":"2026-03-02T07:15:30.123Z","data":{"id":"t1"}}}`
+}
