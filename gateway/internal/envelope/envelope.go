@@ -14,11 +14,8 @@ const (
 	TicketUpdated = "ticket.updated"
 )
 
-// MaxIDBytes is how long an event's id, an event's name and a ticket's id may be, in bytes of UTF-8 after unescaping.
-const MaxIDBytes = 256
-
-// Envelope is what the door knows about a body. Its strings are valid UTF-8 without NUL, so that any database can hold them; its
-// ids have no control characters either, so that any log can show them.
+// Envelope is what the door knows about a body. Its strings are valid UTF-8 without NUL, so that any database can hold them; its ids are
+// good by the rule of package id, so that any log can show them.
 type Envelope struct {
 	// EventID is event.id. It tells one event from all others, for ever.
 	EventID string
@@ -31,7 +28,7 @@ type Envelope struct {
 	URN string
 	// AppID is the App that the URN names. Empty when the URN has another form, and when it can't serve as an id.
 	AppID string
-	// TicketID is the ticket that the event is about, at most [MaxIDBytes] long.
+	// TicketID is the ticket that the event is about.
 	//
 	// It is the first of data.id, data.ticketId and data.ticket.id that is a string, an integer (then its exact digits), or an object with
 	// such an id (see [ID]), else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
@@ -97,7 +94,7 @@ func (f *found) ticketID(urn urn) (id, place string) {
 			return usableID(value), found.place
 		}
 	}
-	if category := ID(f.category); len(urn.last) > MaxIDBytes || isID(category) && urn.last == usableID(category) {
+	if category := ID(f.category); isID(category) && urn.last == usableID(category) {
 		return "", ""
 	}
 	return urn.last, "urn"

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 const (
@@ -59,7 +60,7 @@ func TestParseAcceptsTheCorpus(t *testing.T) {
 
 func TestParseFindsTheTicketID(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", envelope.MaxIDBytes)
+	long := strings.Repeat("x", id.MaxBytes)
 	tests := map[string]struct {
 		data, urn, want, place string
 	}{
@@ -94,6 +95,8 @@ func TestParseFindsTheTicketID(t *testing.T) {
 		"an id in the delta is none":         {`{"delta": {"id": "d"}}`, "", "", ""},
 		"a wildcard in the URN":              {`{}`, "urn:allthings:app:a:ticket:c1:*", "", ""},
 		"a control character in the URN":     {`{}`, `urn:allthings:app:a:ticket:c1:\u001b[31m`, "", ""},
+		"an override in the URN":             {`{}`, `urn:allthings:app:a:ticket:c1:t\u202e`, "", ""},
+		"a zero width in an id":              {`{"id": "a\u200b"}`, urn, "", ""},
 		"the URN ends with the category":     {`{}`, "urn:allthings:app:a:ticket:c1", "", ""},
 		"the URN's last is data.category":    {`{"category": "c2"}`, "urn:allthings:app:a:ticket:c1:c2", "", ""},
 		"the URN's last is a numeric one":    {`{"category": 7}`, "urn:allthings:app:a:ticket:c1:7", "", ""},
@@ -129,6 +132,10 @@ func TestParseFindsTheApp(t *testing.T) {
 		"upper case":        {`"URN:allthings:app:a1:ticket:c1:t1"`, ""},
 		"not text":          {`"urn:allthings:app:a\u0000:ticket:c1:t1"`, ""},
 		"a control":         {`"urn:allthings:app:a\u009b31m:ticket:c1:t1"`, ""},
+		"an override":       {`"urn:allthings:app:a\u202e:ticket:c1:t1"`, ""},
+		"a zero width":      {`"urn:allthings:app:a\u200b:ticket:c1:t1"`, ""},
+		"of 256 bytes":      {`"urn:allthings:app:` + strings.Repeat("a", 256) + `:ticket:c1:t1"`, strings.Repeat("a", 256)},
+		"of 257 bytes":      {`"urn:allthings:app:` + strings.Repeat("a", 257) + `:ticket:c1:t1"`, ""},
 		"not a string":      {`7`, ""},
 	}
 	for name, test := range tests {

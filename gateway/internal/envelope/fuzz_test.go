@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 func addSeeds(f *testing.F) {
@@ -57,7 +58,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("not fit for a log: %q", id)
 			}
 		}
-		if max(len(got.EventID), len(got.EventName), len(got.TicketID)) > envelope.MaxIDBytes {
+		if max(len(got.EventID), len(got.EventName), len(got.TicketID)) > id.MaxBytes {
 			t.Fatalf("too long: %+v", got)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 // nested returns a whole event whose data brings the body to so many levels of objects and arrays.
@@ -81,7 +82,7 @@ func TestParseRefusesBodiesThatSayNothingOrTwoThings(t *testing.T) {
 
 func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("ä", envelope.MaxIDBytes/2)
+	long := strings.Repeat("ä", id.MaxBytes/2)
 	tests := map[string]struct{ id, name, reason, wantID, wantName string }{
 		"id missing":                 {``, `"name":"ticket.created",`, "event.id is missing", "", "ticket.created"},
 		"id in another case":         {`"ID":"e1",`, `"name":"ticket.created",`, "event.id is missing", "", "ticket.created"},
@@ -99,6 +100,8 @@ func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
 		"id with an escape sequence": {`"id":"e\u001b[31m",`, `"name":"ticket.created",`, "event.id is not valid text", "", "ticket.created"},
 		"id with a raw DEL":          {"\"id\":\"e\x7f\",", `"name":"ticket.created",`, "event.id is not valid text", "", "ticket.created"},
 		"id with a C1 control":       {`"id":"e\u009b",`, `"name":"ticket.created",`, "event.id is not valid text", "", "ticket.created"},
+		"id with an override":        {`"id":"e\u202e",`, `"name":"ticket.created",`, "event.id is not valid text", "", "ticket.created"},
+		"id with a zero width":       {`"id":"e\u200b",`, `"name":"ticket.created",`, "event.id is not valid text", "", "ticket.created"},
 		"name with NUL":              {`"id":"e1",`, `"name":"a\u0000",`, "event.name is not valid text", "e1", ""},
 		"name with a lone surrogate": {`"id":"e1",`, `"name":"\ud800",`, "event.name is not valid text", "e1", ""},
 		"name of 258 bytes":          {`"id":"e1",`, `"name":"` + long + `ä",`, "event.name is over 256 bytes", "e1", ""},
@@ -147,7 +150,7 @@ func TestParseRefusesABodyWithoutAnEvent(t *testing.T) {
 
 func TestParseAcceptsWhatIsKeptExactly(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("ä", envelope.MaxIDBytes/2)
+	long := strings.Repeat("ä", id.MaxBytes/2)
 	around := func(data string) string { return `{"event":{"id":"e1","name":"ticket.created","data":` + data + `}}` }
 	tests := map[string]struct{ body, wantID string }{
 		"NUL in a title":            {around(`{"title":"a\u0000b"}`), "e1"},
@@ -164,7 +167,7 @@ func TestParseAcceptsWhatIsKeptExactly(t *testing.T) {
 		"no data":                   {`{"event":{"id":"e1","name":"ticket.updated"}}`, "e1"},
 		"an id of 256 bytes":        {`{"event":{"id":"` + long + `","name":"ticket.updated"}}`, long},
 		"an id of 256 bytes, escaped": {
-			`{"event":{"id":"` + strings.Repeat(`\u00e4`, envelope.MaxIDBytes/2) + `","name":"ticket.updated"}}`, long,
+			`{"event":{"id":"` + strings.Repeat(`\u00e4`, id.MaxBytes/2) + `","name":"ticket.updated"}}`, long,
 		},
 		"an id with white space":   {`{"event":{"id":" e 1 ","name":"ticket.updated"}}`, " e 1 "},
 		"an id of a pair":          {`{"event":{"id":"\ud83e\udd76","name":"ticket.updated"}}`, "🥶"},

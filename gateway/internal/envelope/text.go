@@ -3,20 +3,21 @@ package envelope
 import (
 	"bytes"
 	"strings"
-	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 // The functions here take raw JSON values out of a body that [scan] found well-formed. A nil value is a missing one.
 
 // requireID returns the text of a value that has to be a usable id.
 func requireID(raw []byte, errs *fieldErrors) (string, error) {
-	id, err := requireText(raw, errs)
-	if err == nil && !isLoggable(id) {
+	text, err := requireText(raw, errs)
+	if err == nil && !id.Valid(text) {
 		return "", errs.notText
 	}
-	return id, err
+	return text, err
 }
 
 // requireText returns the text of a value that has to be a short text.
@@ -33,7 +34,7 @@ func requireText(raw []byte, errs *fieldErrors) (string, error) {
 		return "", errs.notText
 	case text == "":
 		return "", errs.empty
-	case len(text) > MaxIDBytes:
+	case len(text) > id.MaxBytes:
 		return "", errs.tooLong
 	}
 	return text, nil
@@ -64,14 +65,14 @@ func isID(raw []byte) bool {
 
 // usableID returns the text of a string or the exact digits of an integer, or "" when that can't serve as an id.
 func usableID(raw []byte) string {
-	id, ok := string(raw), true
+	text, ok := string(raw), true
 	if raw[0] == '"' {
-		id, ok = unquote(raw)
+		text, ok = unquote(raw)
 	}
-	if !ok || len(id) > MaxIDBytes || !isLoggable(id) {
+	if !ok || !id.Valid(text) {
 		return ""
 	}
-	return id
+	return text
 }
 
 // unquote returns the text of a JSON string, or false when a database might not hold it: NUL, or a surrogate without its other half.
@@ -85,9 +86,6 @@ func unquote(raw []byte) (string, bool) {
 	}
 	return string(text), true
 }
-
-// isLoggable reports whether an id has no control character, which no real one has and which a terminal that shows a log would act on.
-func isLoggable(id string) bool { return !strings.ContainsFunc(id, unicode.IsControl) }
 
 // urn is what a URN says about a ticket. The contract leaves its form open behind the category:
 //
@@ -107,12 +105,12 @@ func parseURN(text string) urn {
 		return urn{}
 	}
 	app, rest, _ := strings.Cut(rest, ":")
-	if app == "*" || !isLoggable(app) {
+	if app == "*" || !id.Valid(app) {
 		app = ""
 	}
 	rest, ok = strings.CutPrefix(rest, "ticket:")
 	category, last, _ := strings.Cut(rest, ":")
-	if !ok || last == "*" || last == category || strings.Contains(last, ":") || !isLoggable(last) {
+	if !ok || last == "*" || last == category || strings.Contains(last, ":") || !id.Valid(last) {
 		last = ""
 	}
 	return urn{app: app, last: last}

@@ -22,7 +22,7 @@
 // ticket, under the provider's name of the field, so that a later value of the field takes its place. The name is the same where the value
 // came from _embedded; what only _embedded has is under createdBy, _embedded.property and _embedded.unit. Of an object that stands for an
 // id or a name, no more than that part is kept, if the object has it. A string that UTF-8 can't hold (a lone surrogate) is shown with
-// U+FFFD and kept exactly, too.
+// U+FFFD and kept exactly, too; an id of that kind leaves its field empty.
 //
 // A field that the SDK does not know, or that Ticket does not model, is an attribute in any form.
 //
@@ -41,7 +41,8 @@
 // Strings: a number or a boolean stands for its exact text.
 //
 // Ids: a string, an integer (kept digit by digit), an object with such an id, or MongoDB's {"$oid":…}. An empty object or list stands for
-// no id. A boolean is no id.
+// no id. A boolean is no id, and neither is what [id.Valid] refuses: a string that UTF-8 can't hold, one of more than 256 bytes, or one with
+// hidden characters. An App's id of that kind in event.urn is left out.
 //
 // Lists of strings and ids: an object whose keys are numbers stands for the list of its values, in the order of the body; an empty object
 // or string for an empty list; one element for a list of one, if it is no boolean. A list with an element that can't be read, such as null,

@@ -126,10 +126,7 @@ func TestEventKeepsTextThatUTF8CannotHold(t *testing.T) {
 		&ticketv1.Ticket{
 			Title:          "a\ufffdb",
 			StatusText:     "\ufffd",
-			AssignedTo:     "\ufffd",
 			Tags:           []string{"x", "\ufffd"},
-			Labels:         []string{"\ufffd"},
-			Files:          []string{"\ufffd", "7"},
 			IncrementId:    "\ufffd",
 			CustomSettings: []*ticketv1.CustomSetting{{Key: "\ufffd"}},
 			Attributes: map[string]string{

@@ -33,6 +33,7 @@ const (
 	emptyList        form = "empty list"
 	notUTF8          form = "string that UTF-8 can't hold"
 	otherCount       form = "number that is no integer of 32 bits"
+	noID             form = "value that is no id"
 	noCount          form = "string that is no integer of 32 bits"
 	numberedObject   form = "object with the keys of a list"
 	settingKey       form = "setting whose key or type is no string"

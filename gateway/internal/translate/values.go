@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 // reader reads a value that is not null into a field of a ticket. It leaves the field empty when it can't.
@@ -31,18 +32,22 @@ func readString(value []byte) (string, reading) {
 
 // readID reads an id: a string, an integer, or an object with such an id. Of an object no more than the id is kept.
 func readID(value []byte) (string, reading) {
-	id := envelope.ID(value)
+	found := envelope.ID(value)
 	switch {
 	case isEmpty(value):
 		return "", reading{form: emptyKindOf(value)}
-	case id == nil || isNull(id):
+	case found == nil || isNull(found):
 		return "", reading{anObject, value}
 	}
-	switch kind := kindOf(id); {
-	case kind == aString, kind == aNumber && !bytes.ContainsAny(id, ".eE"):
-		return readString(id)
+	switch kind := kindOf(found); {
+	case kind == aString, kind == aNumber && !bytes.ContainsAny(found, ".eE"):
+		text, r := readString(found)
+		if r.exact != nil || !id.Valid(text) {
+			return "", reading{noID, found}
+		}
+		return text, r
 	default:
-		return "", reading{kind, id}
+		return "", reading{kind, found}
 	}
 }
 
@@ -103,13 +108,14 @@ func readList(value []byte, readElement func([]byte) (string, reading)) ([]strin
 		l.add(value)
 		l.form = kind
 	}
-	if l.unreadable {
-		return nil, reading{l.form, value}
-	}
 	switch {
-	case l.inexact && l.hasObjects:
+	case l.unreadable:
+		return nil, reading{l.form, value}
+	case l.noID && l.hasObjects:
 		// Of the objects no more than the ids is to be kept.
-		return l.texts, reading{notUTF8, jsonList(idsIn(value))}
+		return nil, reading{noID, jsonList(idsIn(value))}
+	case l.noID:
+		return nil, reading{noID, value}
 	case l.inexact:
 		return l.texts, reading{notUTF8, value}
 	default:
@@ -122,8 +128,8 @@ type listReading struct {
 	readElement func([]byte) (string, reading)
 	texts       []string
 	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
-	form                            form
-	unreadable, inexact, hasObjects bool
+	form                                  form
+	unreadable, noID, inexact, hasObjects bool
 }
 
 func (l *listReading) add(element []byte) {
@@ -134,13 +140,17 @@ func (l *listReading) add(element []byte) {
 	if !isNull(element) {
 		text, r = l.readElement(element)
 	}
+	l.hasObjects = l.hasObjects || element[0] == '{'
+	if r.form == noID {
+		l.noID = true
+		return
+	}
 	// An element that is an empty object or list is no id.
 	if l.unreadable = r.unreadable() || r.form == emptyObject || r.form == emptyList; l.unreadable || l.form == "" {
 		l.form = r.form.inList()
 	}
 	l.texts = append(l.texts, text)
 	l.inexact = l.inexact || r.exact != nil
-	l.hasObjects = l.hasObjects || element[0] == '{'
 }
 
 // idsIn returns the exact ids in a list in any of its forms.

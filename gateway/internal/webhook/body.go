@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 var errTooLarge = errors.New("body is over the size limit")
@@ -141,10 +144,10 @@ func (b *requestBody) recycle() {
 	}
 }
 
-// validText returns s without what is not UTF-8 or is a control character, so that it can be stored and shown anywhere.
+// validText returns s without what is not UTF-8 or is hidden, so that it can be stored and shown anywhere.
 func validText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == '\x7f' || r == '\uFFFD' {
+		if r == utf8.RuneError || id.Hidden(r) {
 			return -1
 		}
 		return r

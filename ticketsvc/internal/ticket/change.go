@@ -74,6 +74,23 @@ func (c *Change) size() int {
 	return bytes
 }
 
+// CheckIDs notes which ids in the event are none, by the rule of package id. An empty one passes.
+func (c *Change) CheckIDs(v *Violations) {
+	t := &c.Values
+	for _, given := range [...]struct{ field, id string }{
+		{"event.event_id", c.EventID}, {"ticket.ticket_id", c.TicketID}, {"ticket.app_id", t.AppID}, {"ticket.category_id", t.CategoryID},
+		{"ticket.assigned_to", t.AssignedTo}, {"ticket.created_by", t.CreatedBy}, {"ticket.property_id", t.PropertyID},
+	} {
+		v.checkNewID(given.field, given.id)
+	}
+	for _, label := range t.Labels {
+		v.checkNewID("ticket.labels", label)
+	}
+	for _, file := range t.Files {
+		v.checkNewID("ticket.files", file)
+	}
+}
+
 // Content returns what the event named, without the values.
 func (c *Change) Content() Content {
 	return Content{Named: c.Named, ElementChanges: c.ElementChanges, VersionHasUpdateTime: c.Version().UpdateTime.Set,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 // InvalidError says that a request can never succeed as it is. It holds no value of the request, since those may be personal.
@@ -47,12 +49,19 @@ func (v Violations) Err() error {
 	return &InvalidError{Violations: v}
 }
 
-// CheckID notes when id can't be that of a ticket or event.
+// CheckID notes when id can't be that of a ticket or event that is stored. An earlier version took ids with any characters, so these are
+// not looked at: what is stored can be read and erased.
 func (v *Violations) CheckID(field, id string) {
 	if id == "" {
 		v.Add(field, "must not be empty")
 	}
 	v.checkIDSize(field, id)
+}
+
+func (v *Violations) checkNewID(field, text string) {
+	if v.checkIDSize(field, text); len(text) <= MaxIDBytes && !id.Valid(text) {
+		v.Add(field, "must have no control characters, bidirectional controls or characters of zero width")
+	}
 }
 
 func (v *Violations) checkIDSize(field, id string) {

@@ -6,9 +6,11 @@
 // they make behind the interface [Store]. [Recording] and [PageBuilder] are what all stores do alike, [Recorder] is the front of a store.
 package ticket
 
+import "github.com/ticketbridge/ticketbridge/internal/id"
+
 const (
 	// MaxIDBytes is the most bytes that the id of a ticket or an event may have, and any id in a filter.
-	MaxIDBytes = 256
+	MaxIDBytes = id.MaxBytes
 	// maxBatchIDs is the most tickets that one call can ask for by their ids.
 	maxBatchIDs = 1000
 )

@@ -69,6 +69,7 @@ func toChange(name ticket.EventName, request eventRequest, mask *fieldmaskpb.Fie
 	if attributesNamed && len(message.GetAttributes()) > 0 {
 		change.Values.Attributes = message.GetAttributes()
 	}
+	change.CheckIDs(&violations)
 	for field := range change.Named.All() {
 		if instant, ok := field.Ref(&change.Values).(*ticket.Instant); ok {
 			checkInstant("ticket."+field.String(), *instant, &violations)

@@ -107,6 +107,15 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 		"a long ticket id": {func(r *ticketv1.TicketCreatedRequest) {
 			r.Ticket.TicketId = strings.Repeat("é", 129)
 		}, []string{"ticket.ticket_id"}},
+		"hidden characters in ids": {func(r *ticketv1.TicketCreatedRequest) {
+			r.Event.EventId, r.Ticket.TicketId = "e\u200b", "t\u202e"
+		}, []string{"event.event_id", "ticket.ticket_id"}},
+		"other ids that are none": {func(r *ticketv1.TicketCreatedRequest) {
+			r.FieldMask.Paths = []string{"app_id", "category_id", "assigned_to", "created_by", "property_id", "labels", "files"}
+			r.Ticket = &ticketv1.Ticket{TicketId: "t", AppId: strings.Repeat("a", 257), CategoryId: "c\x00", AssignedTo: "u\u2066",
+				CreatedBy: "u\ufeff", PropertyId: strings.Repeat("p", 300), Labels: []string{"", "l", "l\n"}, Files: []string{"f\u009b"}}
+		}, []string{"ticket.app_id", "ticket.category_id", "ticket.assigned_to", "ticket.created_by", "ticket.property_id", "ticket.labels",
+			"ticket.files"}},
 		"a time before year 1": {func(r *ticketv1.TicketCreatedRequest) {
 			r.Event.OccurTime.Seconds = -62135596801
 		}, []string{"event.occur_time"}},
