@@ -174,6 +174,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 		Control:         boundSilence,
 	}).DialContext
 	config.BeforeConnect = rereadSecrets(options.URL, parameters)
+	connection.OnNotice = noteUnconfirmed
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// First, because the driver may take a connection that is not the wanted one for want of a better one.
@@ -247,9 +248,10 @@ func (db *DB) Ping(ctx context.Context) error {
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
 // steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
 // lost with the connection, and then f is run once more. It returns each error that it gets: PostgreSQL takes a "commit" behind one, and
-// rolls back.
+// rolls back. Where it may find nothing to write it commits by [QueueCommit].
 //
-// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it.
+// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it. It is nil only after the
+// synchronous standbys, if there are any, have confirmed the commit.
 func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -290,10 +292,15 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 		return err
 	}
 	defer conn.Release()
+	session := sessionOf(conn.Conn())
 	if blocked {
-		defer db.terminatingStuck(ctx, sessionOf(conn.Conn()).pid)()
+		defer db.terminatingStuck(ctx, session.pid)()
 	}
+	session.unconfirmed = false
 	err = f(ctx, conn.Conn())
+	if err == nil && session.unconfirmed {
+		return errUnconfirmed
+	}
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return err
 	}
