@@ -38,7 +38,7 @@ var waitsCutOff = map[string]struct {
 	"the sessions are terminated": {func(t *testing.T, f *failover) { t.Helper(); f.endWaits(t, "pg_terminate_backend") }, 2},
 	"the primary crashes and restarts": {func(t *testing.T, f *failover) {
 		t.Helper()
-		if f.waiting(t) {
+		if f.waiting(t, "gateway") && f.waiting(t, "ticketsvc") {
 			killAndRestartServer(t, f.primary)
 		}
 	}, 2},
@@ -78,8 +78,13 @@ func testFailover(t *testing.T, seed uint64, failures int, cutOff func(*testing.
 			cutOff(t, f)
 			return false
 		}
-		// Each call that is not acknowledged is being made once more, and nothing answers it, if all is well.
-		return acknowledgedOf(during) == len(during) || f.waiting(t)
+		// What is not acknowledged is being made once more. Nothing answers it, if all is well, and sessions of both services wait.
+		for service, calls := range byService(during) {
+			if acknowledgedOf(calls) < len(calls) && !f.waiting(t, service) {
+				return false
+			}
+		}
+		return true
 	})
 	without := acknowledgedOf(during)
 
@@ -102,7 +107,7 @@ func testFailover(t *testing.T, seed uint64, failures int, cutOff func(*testing.
 	t.Logf("of %d calls %d were acknowledged without the standby, and of %d acknowledged ones %d were lost", len(during), without,
 		acknowledgedOf(all), lost)
 	if without > 0 || lost > 0 {
-		t.Errorf("%d acknowledged without the standby and %d lost, want 0", without, lost)
+		t.Fatalf("%d acknowledged without the standby and %d lost, want 0", without, lost)
 	}
 
 	// The services go on with the new primary, without what only the old one had.
@@ -127,7 +132,8 @@ type failover struct {
 
 func startFailover(t *testing.T) *failover {
 	t.Helper()
-	f := &failover{primary: postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"}), client: &http.Client{Transport: &http.Transport{}}}
+	f := &failover{primary: postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"}),
+		client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(f.client.CloseIdleConnections)
 	link, through := postgrestest.NewProxy(t, f.primary.URL("postgres"))
 	f.standbyLink, f.standby = link, postgrestest.StandbyOf(t, f.primary, mustParse(t, through).Host)
@@ -149,7 +155,7 @@ func mustParse(t *testing.T, text string) *url.URL {
 
 // call is something that a service acknowledges, and that is made again until it does.
 type call struct {
-	id, ticketID string
+	service, id, ticketID string
 	// kept is the query that returns whether a database has what was acknowledged.
 	kept string
 	make func(ctx context.Context) error
@@ -164,10 +170,10 @@ type call struct {
 func (f *failover) newCalls(seed uint64, each int) []*call {
 	var calls []*call
 	for event := range simulator.Generate(seed, 2*each, simulator.GenerateOptions{}) {
-		c := &call{id: event.ID, ticketID: event.TicketID}
+		c := &call{service: "ticketsvc", id: event.ID, ticketID: event.TicketID}
 		calls = append(calls, c)
 		if len(calls) <= each {
-			c.kept = "SELECT EXISTS (SELECT FROM gateway.deliveries WHERE event_id = $1)"
+			c.service, c.kept = "gateway", "SELECT EXISTS (SELECT FROM gateway.deliveries WHERE event_id = $1)"
 			c.make = f.inTurn(func(ctx context.Context, replica int) error {
 				status, _, err := post(ctx, f.client, f.system.webhookURLs()[replica], event.Body)
 				if err == nil && status != http.StatusOK {
@@ -188,7 +194,7 @@ func (f *failover) newCalls(seed uint64, each int) []*call {
 		})
 	}
 	for n := range each {
-		c := &call{id: fmt.Sprintf("erased-%d-%d", seed, n),
+		c := &call{service: "ticketsvc", id: fmt.Sprintf("erased-%d-%d", seed, n),
 			kept: "SELECT EXISTS (SELECT FROM ticketsvc.tickets WHERE ticket_id = $1 AND erased)"}
 		calls = append(calls, c)
 		c.make = f.inTurn(func(ctx context.Context, replica int) error {
@@ -228,10 +234,13 @@ func (f *failover) makeUntil(t *testing.T, calls []*call, done func() bool) {
 	})
 }
 
-// waiting returns whether a session of the services waits for the standby.
-func (f *failover) waiting(t *testing.T) bool { t.Helper(); return f.count(t, "count(*)") > 0 }
+// waiting returns whether a session of a service waits for the standby.
+func (f *failover) waiting(t *testing.T, service string) bool {
+	t.Helper()
+	return f.count(t, "count(*) FILTER (WHERE application_name = '"+service+"')") > 0
+}
 
-// endWaits calls a function of PostgreSQL for each session of the services that waits for the standby.
+// endWaits calls a function of PostgreSQL for each session that waits for the standby.
 func (f *failover) endWaits(t *testing.T, function string) {
 	t.Helper()
 	f.count(t, "count("+function+"(pid))")
@@ -248,6 +257,14 @@ func (f *failover) count(t *testing.T, what string) (count int) {
 		t.Fatal(err)
 	}
 	return count
+}
+
+func byService(calls []*call) map[string][]*call {
+	services := map[string][]*call{}
+	for _, c := range calls {
+		services[c.service] = append(services[c.service], c)
+	}
+	return services
 }
 
 // retryPause is the time between two tries of a call.

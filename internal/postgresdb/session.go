@@ -52,8 +52,9 @@ const SessionMark = 0x7469636b
 
 // session is what is known of an open connection.
 type session struct {
-	// pid is the server's process.
-	pid int
+	// server is the server's network address, and pid its process.
+	server string
+	pid    int
 	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
 	expiry time.Time
 	// checked is when its server was found to be durable.
@@ -112,7 +113,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	conn.CustomData()[sessionKey] = &session{pid: pid, expiry: expiry, checked: time.Now()}
+	conn.CustomData()[sessionKey] = &session{server: serverOf(conn), pid: pid, expiry: expiry, checked: time.Now()}
 	return nil
 }
 
