@@ -70,11 +70,13 @@ func isConflict(err error) bool {
 	return false
 }
 
-// isLostConnection tells whether a connection that was there is not any more.
+// isLostConnection tells whether a connection that was there is not any more, or of no use because its server hangs.
 func isLostConnection(err error) bool {
 	var connecting *pgconn.ConnectError
 	var server *pgconn.PgError
 	switch {
+	case errors.Is(err, errHung):
+		return true
 	case err == nil, errors.As(err, &connecting), isContext(err), errors.Is(err, puddle.ErrClosedPool):
 		return false
 	case errors.As(err, &server):

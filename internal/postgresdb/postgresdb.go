@@ -78,8 +78,10 @@ type DB struct {
 	full atomic.Pointer[failure]
 	// reads lets in as many reads as there are connections for them.
 	reads *semaphore.Weighted
+	// servers are those that the URL names.
+	servers *servers
 	// These are the constants, but for tests.
-	writeTimeout, closeTimeout, recheckInterval time.Duration
+	writeTimeout, closeTimeout, hangTimeout, recheckInterval time.Duration
 }
 
 // IsURL tells whether a database URL is meant for this package.
@@ -116,9 +118,15 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
+	db := &DB{servers: &servers{}, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
 		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
-		writeTimeout: writeTimeout, closeTimeout: closeTimeout, recheckInterval: recheckInterval}
+		writeTimeout: writeTimeout, closeTimeout: closeTimeout, hangTimeout: hangTimeout, recheckInterval: recheckInterval}
+	db.servers.watch(config.ConnConfig)
+	reread := config.BeforeConnect
+	config.BeforeConnect = func(ctx context.Context, connection *pgx.ConnConfig) error {
+		db.servers.sort(connection)
+		return reread(ctx, connection)
+	}
 	config.PrepareConn = db.prepareConn
 	// It does not connect yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
@@ -174,6 +182,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 		Control:         boundSilence,
 	}).DialContext
 	config.BeforeConnect = rereadSecrets(options.URL, parameters)
+	connection.OnNotice = noteUnconfirmed
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// First, because the driver may take a connection that is not the wanted one for want of a better one.
@@ -247,9 +256,10 @@ func (db *DB) Ping(ctx context.Context) error {
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
 // steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
 // lost with the connection, and then f is run once more. It returns each error that it gets: PostgreSQL takes a "commit" behind one, and
-// rolls back.
+// rolls back. Where it may find nothing to write it commits by [QueueCommit].
 //
-// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it.
+// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it. It is nil only after the
+// synchronous standbys, if there are any, have confirmed the commit.
 func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -265,7 +275,7 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 		case isConflict(err) && conflicts < maxConflicts:
 			conflicts++
 		case isLostConnection(err) && bounded.Err() == nil && !reconnected:
-			// The server has gone away or come back since the connection was last used, and all others are as old.
+			// The server hangs, or has gone away or come back since the connection was last used, and all others are as old.
 			reconnected = true
 			db.pool.Reset()
 		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
@@ -284,16 +294,29 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 const maxConflicts = 50
 
 // writeOnce runs f once. blocked says that it could not have a lock before.
-func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) error {
+func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) (err error) {
+	ctx, hang := db.watchForHang(ctx)
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errHung) {
+			err = errHung
+		}
+		hang.stop()
+	}()
 	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	session := sessionOf(conn.Conn())
+	hang.server.Store(&session.server)
 	if blocked {
-		defer db.terminatingStuck(ctx, sessionOf(conn.Conn()).pid)()
+		defer db.terminatingStuck(ctx, session.pid)()
 	}
+	session.unconfirmed = false
 	err = f(ctx, conn.Conn())
+	if err == nil && session.unconfirmed {
+		return errUnconfirmed
+	}
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return err
 	}

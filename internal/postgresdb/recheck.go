@@ -26,6 +26,5 @@ func (db *DB) prepareConn(ctx context.Context, conn *pgx.Conn) (valid bool, err 
 		return false, nil
 	}
 	known.checked = now
-	conn.PgConn().CustomData()[sessionKey] = known
 	return true, nil
 }

@@ -52,12 +52,15 @@ const SessionMark = 0x7469636b
 
 // session is what is known of an open connection.
 type session struct {
-	// pid is the server's process.
-	pid int
+	// server is the server's network address, and pid its process.
+	server string
+	pid    int
 	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
 	expiry time.Time
 	// checked is when its server was found to be durable.
 	checked time.Time
+	// unconfirmed says that a commit of the connection did not wait for the standby, since [DB.Write] last looked.
+	unconfirmed bool
 }
 
 // readOnlyLifetime is how long a connection to a server that can't be written to is used for reads, before the service looks for one that
@@ -79,8 +82,8 @@ func (db *DB) acquireForReading(ctx context.Context) (*pgxpool.Conn, error) {
 // sessionKey is the key of a connection's [session].
 const sessionKey = "ticketbridge session"
 
-func sessionOf(conn *pgx.Conn) session {
-	known, _ := conn.PgConn().CustomData()[sessionKey].(session)
+func sessionOf(conn *pgx.Conn) *session {
+	known, _ := conn.PgConn().CustomData()[sessionKey].(*session)
 	return known
 }
 
@@ -110,7 +113,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("setting up a connection: %w", err)
 	}
-	conn.CustomData()[sessionKey] = session{pid: pid, expiry: expiry, checked: time.Now()}
+	conn.CustomData()[sessionKey] = &session{server: serverOf(conn), pid: pid, expiry: expiry, checked: time.Now()}
 	return nil
 }
 

@@ -123,6 +123,19 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	primary := postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"})
+	standby := postgrestest.StandbyOf(t, primary, primary.Address())
+	// It returns once the standby has it.
+	postgrestest.Execute(t, primary.URL("postgres"), "CREATE TABLE ticket (id text)")
+	connection := postgrestest.Connect(t, standby.URL("postgres"))
+	mustRead(t, connection, "SELECT pg_is_in_recovery()::text")
+	primary.Kill()
+	mustRead(t, connection, "SELECT pg_promote()::text")
+	postgrestest.Execute(t, standby.URL("postgres"), "INSERT INTO ticket VALUES ('1')")
+}
+
 func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	postgrestest.RequireBinaries(t)

@@ -106,6 +106,24 @@ func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
 	return server
 }
 
+// StandbyOf starts a standby of a server of the test's own, which streams from the address primary: the server's, or that of a proxy to it.
+// It is ended at the end of the test.
+func StandbyOf(t testing.TB, server *postgresserver.Server, primary string) *postgresserver.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	standby, err := server.StartStandby(ctx, primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return standby
+}
+
 // Pooler starts a PgBouncer of the test's own, and returns it with the URL of the database through it. It is ended at the end of the test.
 func Pooler(t testing.TB, options postgresserver.PoolerOptions) (*postgresserver.Pooler, string) {
 	t.Helper()

@@ -19,6 +19,7 @@ type Proxy struct {
 
 	mu          sync.Mutex
 	connections map[net.Conn]struct{}
+	accepted    int
 	cut         Cut
 	refusing    bool
 	// passing is closed while the proxy passes on what it gets.
@@ -87,6 +88,13 @@ func (p *Proxy) Restore() bool {
 	return done
 }
 
+// Accepted returns how many connections were made to the proxy.
+func (p *Proxy) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
 // Hang makes the proxy keep what it gets to itself, on all connections, until [Proxy.Resume].
 func (p *Proxy) Hang() {
 	p.mu.Lock()
@@ -113,6 +121,7 @@ func (p *Proxy) accept() {
 			continue
 		}
 		p.mu.Lock()
+		p.accepted++
 		p.connections[client], p.connections[server] = struct{}{}, struct{}{}
 		if p.refusing || p.hasEnded() {
 			p.cutAll()

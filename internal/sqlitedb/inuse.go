@@ -43,11 +43,13 @@ func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 		" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
 }
 
-// markInUse marks the file as in use.
+// markInUse marks the file as in use. It writes the mark also where a crash has left it: the commit syncs the -wal file, and with it what a
+// process wrote there before it crashed, and SQLite shows to readers from now on. That may not be on disk, and a call that finds it done
+// writes nothing that would sync it.
 func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
 	for _, statement := range []string{
 		"CREATE TABLE IF NOT EXISTS housekeeping (name TEXT PRIMARY KEY, value BLOB) STRICT",
-		fmt.Sprintf("INSERT OR IGNORE INTO housekeeping (name) VALUES ('%s')", inUse),
+		fmt.Sprintf("INSERT OR REPLACE INTO housekeeping (name) VALUES ('%s')", inUse),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return unusable("%s can't be written (%v): is the disk full?", path, err)

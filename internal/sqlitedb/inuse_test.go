@@ -1,6 +1,7 @@
 package sqlitedb_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"os"
@@ -105,6 +106,32 @@ func TestOpen_afterACrash(t *testing.T) {
 		if rows := mustCount(t, crashed); rows != 1 {
 			t.Errorf("%d rows, want the one that was written", rows)
 		}
+	}
+}
+
+// TestOpen_syncsWhatACrashLeft checks that a commit follows what a crash left in the -wal file, which syncs it. What a process had written and
+// not synced is shown to readers after its crash, and acknowledged when it comes again.
+func TestOpen_syncsWhatACrashLeft(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, crashed := filepath.Join(folder, "a.db"), filepath.Join(folder, "crashed.db")
+	db := mustOpen(t, options(path))
+	if err := db.Write(t.Context(), insert); err != nil {
+		t.Fatal(err)
+	}
+	mustCopy(t, path, crashed)
+	mustCopy(t, path+"-wal", crashed+"-wal")
+	before, err := os.ReadFile(crashed + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, options(crashed))
+	after, err := os.ReadFile(crashed + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(before, after) {
+		t.Error("the start wrote nothing to the -wal file")
 	}
 }
 

@@ -39,7 +39,8 @@ const (
 //
 // As long as all arrivals are new events or exact duplicates it makes two trips to the server: the first looks up what is kept under
 // their keys, the second inserts what is new and commits. What another gateway adds in between, under the same key, makes a unique
-// violation, and the whole is done again.
+// violation, and the whole is done again. Where nothing is new the commit waits for the standbys as well: what is kept may not have reached
+// them yet.
 func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
 	var actions []inbox.Action
 	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -129,7 +130,7 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 		batch.Queue(insertDeliveries, columns.arguments()...)
 	}
 	payloads.queue(batch)
-	batch.Queue("commit")
+	postgresdb.QueueCommit(batch, batch.Len() > 0)
 	return conn.SendBatch(ctx, batch).Close()
 }
 

@@ -62,7 +62,8 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 			// So that the group's ids go too, when it was the last ticket with them.
 			last.Queue(foldChanges)
 		}
-		last.Queue("commit")
+		// An erasure that was there before may not have reached the standbys yet.
+		postgresdb.QueueCommit(last, last.Len() > 0)
 		return conn.SendBatch(ctx, last).Close()
 	})
 	if err != nil {

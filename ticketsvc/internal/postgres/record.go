@@ -142,7 +142,8 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 	return kept, nil
 }
 
-// write adds and changes the tickets and the words of some, adds the events to the log, and commits.
+// write adds and changes the tickets and the words of some, adds the events to the log, and commits. Where no event is new the commit waits
+// for the standbys as well: the events that are logged may not have reached them yet.
 func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.Recording, fold bool) error {
 	events, records := recording.Merge()
 	var added, changed ticketColumns
@@ -174,7 +175,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	if len(events) > 0 {
 		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
 	}
-	batch.Queue("commit")
+	postgresdb.QueueCommit(batch, len(events) > 0)
 	return conn.SendBatch(ctx, batch).Close()
 }
 

@@ -1,0 +1,99 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+)
+
+// TestAdd_waitsForTheStandbyAgain cuts off the wait of deliveries for the standby, which keeps them at the primary alone, and adds what is
+// kept once more: each answer to that is a 2xx or 4xx, so it must wait as the first one did.
+func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	store := mustOpen(t, server.URL("postgres"))
+	good := inboxtest.Arrival
+	stale := func(eventID, body string) inbox.Arrival {
+		a := good(eventID, body)
+		a.RejectReason = "stale"
+		return a
+	}
+	for name, test := range map[string]struct {
+		first, again []inbox.Arrival
+		want         []inbox.Action
+	}{
+		"a good delivery":   {[]inbox.Arrival{good("1", "a")}, nil, []inbox.Action{inbox.Ignore}},
+		"a rejected one":    {[]inbox.Arrival{stale("2", "a")}, nil, []inbox.Action{inbox.Ignore}},
+		"one without an id": {[]inbox.Arrival{stale("", "a")}, nil, []inbox.Action{inbox.Ignore}},
+		"a rejected one of an event that is kept": {[]inbox.Arrival{good("3", "a")}, []inbox.Arrival{stale("3", "a")},
+			[]inbox.Action{inbox.Ignore}},
+		"another body of an event, set aside": {[]inbox.Arrival{good("4", "a"), good("4", "b")}, []inbox.Arrival{good("4", "b")},
+			[]inbox.Action{inbox.SetAside}},
+		"several that are kept": {[]inbox.Arrival{good("5", "a"), stale("6", "a")}, nil, []inbox.Action{inbox.Ignore, inbox.Ignore}},
+		"several, of which one is new": {[]inbox.Arrival{good("7", "a")}, []inbox.Arrival{good("7", "a"), good("8", "a")},
+			[]inbox.Action{inbox.Ignore, inbox.Insert}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			standby := postgrestest.LoseStandby(t, server)
+			ctx, cancel := context.WithCancel(t.Context())
+			result, waits := standby.Begin(t, "gateway", func() error { _, err := store.Add(ctx, test.first); return err })
+			cancel()
+			if err := <-result; !waits || !errors.Is(err, context.Canceled) {
+				t.Fatalf("the first Add waited %t, %v", waits, err)
+			}
+			awaitKept(t, server.URL("postgres"), test.first)
+			again := test.again
+			if again == nil {
+				again = test.first
+			}
+			var actions []inbox.Action
+			result, waits = standby.Begin(t, "gateway", func() (err error) {
+				actions, err = store.Add(t.Context(), again)
+				return err
+			})
+			if !waits {
+				t.Errorf("Add of what is kept did not wait for the standby")
+			}
+			standby.Return(t)
+			if err := <-result; err != nil || !slices.Equal(actions, test.want) {
+				t.Errorf("Add once the standby is back = %v, %v; want %v", actions, err, test.want)
+			}
+		})
+	}
+}
+
+// TestAdd_failsWithoutTheStandby cancels a session that waits for the standby: PostgreSQL reports success then, with a warning. All
+// deliveries of the transaction fail.
+func TestAdd_failsWithoutTheStandby(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Server(t, nil)
+	store := mustOpen(t, server.URL("postgres"))
+	standby := postgrestest.LoseStandby(t, server)
+	arrivals := []inbox.Arrival{inboxtest.Arrival("1", "a"), inboxtest.Arrival("2", "b")}
+	for _, name := range []string{"new deliveries", "the same again"} {
+		result, waits := standby.Begin(t, "gateway", func() error { _, err := store.Add(t.Context(), arrivals); return err })
+		if !waits {
+			t.Fatalf("%s did not wait for the standby: %v", name, <-result)
+		}
+		standby.Cancel(t, "gateway")
+		if err := <-result; !errors.Is(err, inbox.ErrUnavailable) {
+			t.Errorf("%s: Add = %v, want ErrUnavailable", name, err)
+		}
+	}
+}
+
+// awaitKept waits until the primary shows what was cut off.
+func awaitKept(t *testing.T, url string, arrivals []inbox.Arrival) {
+	t.Helper()
+	key, conn := []byte(arrivals[0].Key()), postgrestest.Connect(t, url)
+	for kept := 0; kept == 0; {
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM gateway.deliveries WHERE key = $1", key).Scan(&kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

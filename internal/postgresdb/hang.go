@@ -1,0 +1,75 @@
+package postgresdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// hangTimeout is how long a write may take before somebody looks whether the server hangs.
+	hangTimeout = 3 * time.Second
+	// answerTimeout is how long a server that does not hang may take to let in another connection.
+	answerTimeout = time.Second
+)
+
+// errHung is the error of a write whose server hangs.
+var errHung = fmt.Errorf("%w: it does not answer any more", ErrUnavailable)
+
+// hangWatch gives a write up when its server turns out to hang. A write takes long for other reasons too: it waits for a lock, or for the
+// standby. So the server is asked for another connection, which it lets in unless it hangs. Other connections of the pool are to the same
+// server, and each would have to be found out on its own.
+type hangWatch struct {
+	// server is the network address of the write's server, and nil as long as the write waits for a connection.
+	server atomic.Pointer[string]
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	asking sync.WaitGroup
+}
+
+// watchForHang returns a context for a write that ends with [errHung] when the server hangs. [hangWatch.stop] ends it.
+func (db *DB) watchForHang(ctx context.Context) (context.Context, *hangWatch) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &hangWatch{cancel: cancel}
+	w.asking.Add(1)
+	w.timer = time.AfterFunc(db.hangTimeout, func() {
+		defer w.asking.Done()
+		server := db.servers.lastAnswered()
+		if of := w.server.Load(); of != nil {
+			server = *of
+		}
+		if db.hangs(ctx, server) {
+			db.servers.noteHang(server)
+			cancel(errHung)
+		}
+	})
+	return ctx, w
+}
+
+func (w *hangWatch) stop() {
+	w.cancel(nil)
+	if w.timer.Stop() {
+		w.asking.Done()
+	}
+	w.asking.Wait()
+}
+
+// hangs returns whether the server at a network address does not let in another connection. An empty address is that of no server.
+func (db *DB) hangs(ctx context.Context, server string) bool {
+	config, err := db.connConfig(ctx)
+	if err != nil || !db.servers.keepOnly(config, server) {
+		return false
+	}
+	config.ValidateConnect, config.ConnectTimeout = nil, answerTimeout
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err == nil {
+		_ = conn.Close(ctx)
+	}
+	return ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err))
+}

@@ -1,0 +1,141 @@
+package postgresdb
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// servers has each new connection go first to the server that answered last, then to the others in the order of the URL, and last to one
+// that hangs: for that a new connection waits as long as connecting may take.
+type servers struct {
+	resolve pgconn.LookupFunc
+
+	mu sync.Mutex
+	// addresses are those of hosts, by their names.
+	addresses map[string][]string
+	// answered is the network address of the server that answered last, and hung that of the one that did not answer any more.
+	answered, hung string
+}
+
+// watch has the connections that are made by config note which server answers.
+func (s *servers) watch(config *pgx.ConnConfig) {
+	s.resolve, s.addresses = config.LookupFunc, map[string][]string{}
+	config.LookupFunc = s.lookUp
+	validate := config.ValidateConnect
+	config.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		err := validate(ctx, conn)
+		// One that refuses has answered as well: it is a standby, and is the first to know when it is the primary.
+		if !isContext(err) && !isNetwork(err) {
+			s.noteAnswer(serverOf(conn))
+		}
+		return err
+	}
+}
+
+// serverOf returns the network address of a connection's server.
+func serverOf(conn *pgconn.PgConn) string { return conn.Conn().RemoteAddr().String() }
+
+func (s *servers) noteAnswer(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = address
+	if s.hung == address {
+		s.hung = ""
+	}
+}
+
+func (s *servers) lastAnswered() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
+}
+
+// noteHang notes that a server does not answer any more.
+func (s *servers) noteHang(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered == address {
+		s.answered = ""
+	}
+	s.hung = address
+}
+
+// lookUp is [pgconn.LookupFunc]. It sorts the addresses of a host that has several.
+func (s *servers) lookUp(ctx context.Context, host string) ([]string, error) {
+	found, err := s.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addresses[host] = found
+	rank := func(address string) int {
+		return s.rank(func(server string) bool { return strings.HasPrefix(server, net.JoinHostPort(address, "")) })
+	}
+	sorted := slices.Clone(found)
+	slices.SortStableFunc(sorted, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return sorted, nil
+}
+
+// sort sorts the hosts of a configuration.
+func (s *servers) sort(config *pgx.ConnConfig) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hosts := hostsOf(config)
+	rank := func(host *pgconn.FallbackConfig) int {
+		return s.rank(func(server string) bool { return s.has(host, server) })
+	}
+	slices.SortStableFunc(hosts, func(a, b *pgconn.FallbackConfig) int { return cmp.Compare(rank(a), rank(b)) })
+	config.Host, config.Port, config.TLSConfig = hosts[0].Host, hosts[0].Port, hosts[0].TLSConfig
+	config.Fallbacks = hosts[1:]
+}
+
+// keepOnly leaves one server in config, the one at that network address. It returns false where config does not have it.
+func (s *servers) keepOnly(config *pgx.ConnConfig, server string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hosts := hostsOf(config)
+	i := slices.IndexFunc(hosts, func(host *pgconn.FallbackConfig) bool { return s.has(host, server) })
+	if i < 0 {
+		return false
+	}
+	config.Host, config.Port, config.TLSConfig, config.Fallbacks = hosts[i].Host, hosts[i].Port, hosts[i].TLSConfig, nil
+	if address, _, err := net.SplitHostPort(server); err == nil {
+		config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{address}, nil }
+	}
+	return true
+}
+
+func hostsOf(config *pgx.ConnConfig) []*pgconn.FallbackConfig {
+	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
+}
+
+// rank returns when to try what has these servers: the lowest first. The caller holds mu.
+func (s *servers) rank(has func(server string) bool) int {
+	switch {
+	case s.answered != "" && has(s.answered):
+		return 0
+	case s.hung != "" && has(s.hung):
+		return 2
+	default:
+		return 1
+	}
+}
+
+// has returns whether a host is the server at that network address, or has it among its addresses. The caller holds mu.
+func (s *servers) has(host *pgconn.FallbackConfig, server string) bool {
+	if strings.HasPrefix(host.Host, "/") {
+		_, path := pgconn.NetworkAddress(host.Host, host.Port)
+		return path == server
+	}
+	port := strconv.Itoa(int(host.Port))
+	return slices.ContainsFunc(s.addresses[host.Host], func(address string) bool { return net.JoinHostPort(address, port) == server })
+}
