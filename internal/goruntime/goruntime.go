@@ -10,7 +10,11 @@ import (
 // would run many times a second.
 const gcPercent = 400
 
-// Tune sets what the environment does not: GOGC, and GOMAXPROCS to one more than there are processors.
+// memoryLimit is from how many bytes on the heap is collected more often than gcPercent says: five times of what many large requests hold
+// at the same time would be too much. It is more than they hold, so the collector is never busy all the time.
+const memoryLimit = 256 << 20
+
+// Tune sets what the environment does not: GOGC, GOMEMLIMIT, and GOMAXPROCS to one more than there are processors.
 //
 // The one more is for the goroutine that commits. While it waits for the disk, in a system call, it keeps its processor from the others
 // until the runtime notices. docs/decisions.md has the figures of both. Go no longer
@@ -18,6 +22,9 @@ const gcPercent = 400
 func Tune(lookupEnv func(string) (string, bool)) {
 	if value, _ := lookupEnv("GOGC"); value == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if value, _ := lookupEnv("GOMEMLIMIT"); value == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	if value, _ := lookupEnv("GOMAXPROCS"); value == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)

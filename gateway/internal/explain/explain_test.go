@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -179,6 +180,25 @@ func TestWriteTables_isHarmlessOnATerminal(t *testing.T) {
 		}
 		if strings.Contains(out.String(), "~"+raw) {
 			t.Errorf("%s is shown as it is:\n%q", escaped, out.String())
+		}
+	}
+}
+
+func TestWriteTables_showsWhatHasTooManyElements(t *testing.T) {
+	t.Parallel()
+	body := `{"event":{"id":"e","name":"ticket.updated","createdDate":"2026-06-01T00:00:00Z","data":{"id":"t","tags":["a"` +
+		strings.Repeat(`,"a"`, 12_000) + `]`
+	for i := range 12_000 {
+		body += fmt.Sprintf(`,"x%d":1`, i)
+	}
+	var got bytes.Buffer
+	if err := explain.WriteTables(&got, []explain.Report{explain.Body("body", []byte(body+"}}}"), now, options)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"body: forwarded; values that do not fit their field: 2", `tags       ["a",`, `_overflow  {"x0":1,`,
+		"data.tags   too many elements", "data        too many elements"} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, got.String())
 		}
 	}
 }

@@ -62,6 +62,11 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 		t.named.add(appID)
 	}
 	t.take(parts)
+	if !isUpdate && !t.named.has(createTime) {
+		t.named.add(createTime)
+		t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
+	}
+	t.makeRoom()
 
 	metadata := &ticketv1.EventMetadata{
 		EventId:     env.EventID,
@@ -78,10 +83,6 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 			ElementChangeMask: t.elementChangeMask(),
 		}
 	} else {
-		if !t.named.has(createTime) {
-			t.named.add(createTime)
-			t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
-		}
 		result.Created = &ticketv1.TicketCreatedRequest{
 			Event:             metadata,
 			Ticket:            t.ticket,
@@ -97,7 +98,9 @@ type translation struct {
 	ticket *ticketv1.Ticket
 	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
 	named, elementChanges pathSet
-	forms                 []Finding
+	// lists are the lists that the ticket's fields hold, which may have to make room.
+	lists []heldList
+	forms []Finding
 }
 
 // occurTime returns when the event occurred: its createdDate, or else the first updatedAt that is a date.

@@ -41,6 +41,7 @@ const (
 	onlyOld          form = "old value without a new one"
 	listOfChanges    form = "list of changes"
 	unreadableChange form = "list with changes that can't be read in full"
+	tooManyElements  form = "too many elements"
 
 	zeroDate      form = "zero date"
 	noOffset      form = "date without an offset"

@@ -38,9 +38,15 @@ var pooledParts = sync.Pool{New: func() any {
 	return &parts{data: part{label: "data"}, delta: part{label: "data.delta", changes: true}, ticket: part{label: "data.ticket"}}
 }}
 
+// maxPooledMembers is for how many members a part keeps the room: events of Allthings have some thirty.
+const maxPooledMembers = 1024
+
 // release gives the parts back, without the body: a pool must not keep private data alive.
 func (p *parts) release() {
 	for _, part := range [...]*part{&p.data, &p.delta, &p.ticket} {
+		if cap(part.members) > maxPooledMembers {
+			part.members = nil
+		}
 		clear(part.members)
 		*part = part.emptied()
 	}
@@ -181,6 +187,9 @@ func (t *translation) set(f field, key, label string, c change) {
 		}
 	case !isNull(c.value):
 		r = f.read(t.ticket, c.value)
+		if f.shape.isList() && !r.unreadable() {
+			t.lists = append(t.lists, heldList{f, label, c.value})
+		}
 	}
 	if r.exact != nil {
 		t.keep(key, r.exact)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 )
 
 // readCustomSettings reads customSettings in any of the forms that the package's documentation lists.
@@ -29,7 +30,7 @@ func readCustomSettings(ticket *ticketv1.Ticket, value []byte) reading {
 			if !envelope.NamesToken(name) {
 				setting := &ticketv1.CustomSetting{Key: r.name(name)}
 				r.setValue(setting, value)
-				r.settings = append(r.settings, setting)
+				r.add(setting)
 			}
 		}
 	default:
@@ -69,6 +70,8 @@ func hasOnlyKeyed(object []byte) bool {
 type settingsReading struct {
 	value    []byte
 	settings []*ticketv1.CustomSetting
+	// count is how many elements there are: settings, and attributes of settings.
+	count int
 	reading
 }
 
@@ -96,13 +99,30 @@ func (r *settingsReading) addSetting(object []byte) {
 		case "value":
 			r.setValue(setting, value)
 		default:
+			if !r.hasRoom() {
+				return
+			}
 			if setting.Attributes == nil {
 				setting.Attributes = make(map[string]string)
 			}
 			setting.Attributes[r.name(name)] = string(value)
 		}
 	}
-	r.settings = append(r.settings, setting)
+	r.add(setting)
+}
+
+func (r *settingsReading) add(setting *ticketv1.CustomSetting) {
+	if r.hasRoom() {
+		r.settings = append(r.settings, setting)
+	}
+}
+
+// hasRoom counts one more element, and reports whether a request has room for it. If it has not, customSettings can't be typed.
+func (r *settingsReading) hasRoom() bool {
+	if r.count++; r.count > elements.Max && !r.unreadable() {
+		r.reading = reading{tooManyElements, r.value}
+	}
+	return !r.unreadable()
 }
 
 // keyOrType reads the key or the type of a setting.

@@ -2,12 +2,14 @@ package translate
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
@@ -91,35 +93,60 @@ func listInto(place func(*ticketv1.Ticket) *[]string, readElement func([]byte) (
 func readList(value []byte, readElement func([]byte) (string, reading)) ([]string, reading) {
 	l := listReading{readElement: readElement}
 	switch kind := kindOf(value); {
-	case kind == aList:
-		for element := range envelope.Elements(value) {
-			l.add(element)
-		}
-	case isEmpty(value):
+	case kind != aList && isEmpty(value):
 		l.form = emptyKindOf(value)
-	case kind == anObject && isNumbered(value):
-		for _, element := range envelope.Members(value) {
-			l.add(element)
-		}
-		l.form = numberedObject
 	case kind == aBoolean:
 		return nil, reading{kind, value}
 	default:
-		l.add(value)
-		l.form = kind
+		for element := range listElements(value) {
+			l.add(element)
+		}
+		if kind == anObject && isNumbered(value) {
+			kind = numberedObject
+		}
+		if kind != aList {
+			l.form = kind
+		}
 	}
 	switch {
 	case l.unreadable:
 		return nil, reading{l.form, value}
-	case l.noID && l.hasObjects:
-		// Of the objects no more than the ids is to be kept.
-		return nil, reading{noID, jsonList(idsIn(value))}
 	case l.noID:
-		return nil, reading{noID, value}
+		return nil, reading{noID, exactList(value)}
+	case l.count > elements.Max:
+		return nil, reading{tooManyElements, exactList(value)}
 	case l.inexact:
-		return l.texts, reading{notUTF8, value}
+		return l.texts, reading{notUTF8, exactList(value)}
 	default:
 		return l.texts, reading{form: l.form}
+	}
+}
+
+// exactList returns the JSON by which a list is kept that can be read. Of its objects no more than the ids is to be kept.
+func exactList(value []byte) []byte {
+	for element := range listElements(value) {
+		if element[0] == '{' {
+			return jsonList(idsIn(value))
+		}
+	}
+	return value
+}
+
+// listElements yields the elements of a list in any of its forms.
+func listElements(value []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		switch {
+		case value[0] == '[':
+			envelope.Elements(value)(yield)
+		case value[0] == '{' && isNumbered(value):
+			for _, element := range envelope.Members(value) {
+				if !yield(element) {
+					return
+				}
+			}
+		default:
+			yield(value)
+		}
 	}
 }
 
@@ -128,8 +155,9 @@ type listReading struct {
 	readElement func([]byte) (string, reading)
 	texts       []string
 	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
-	form                                  form
-	unreadable, noID, inexact, hasObjects bool
+	form                      form
+	count                     int
+	unreadable, noID, inexact bool
 }
 
 func (l *listReading) add(element []byte) {
@@ -140,7 +168,6 @@ func (l *listReading) add(element []byte) {
 	if !isNull(element) {
 		text, r = l.readElement(element)
 	}
-	l.hasObjects = l.hasObjects || element[0] == '{'
 	if r.form == noID {
 		l.noID = true
 		return
@@ -149,23 +176,16 @@ func (l *listReading) add(element []byte) {
 	if l.unreadable = r.unreadable() || r.form == emptyObject || r.form == emptyList; l.unreadable || l.form == "" {
 		l.form = r.form.inList()
 	}
-	l.texts = append(l.texts, text)
+	if l.count++; l.count <= elements.Max {
+		l.texts = append(l.texts, text)
+	}
 	l.inexact = l.inexact || r.exact != nil
 }
 
 // idsIn returns the exact ids in a list in any of its forms.
 func idsIn(value []byte) (ids [][]byte) {
-	switch {
-	case value[0] == '[':
-		for element := range envelope.Elements(value) {
-			ids = append(ids, envelope.ID(element))
-		}
-	case isNumbered(value):
-		for _, element := range envelope.Members(value) {
-			ids = append(ids, envelope.ID(element))
-		}
-	default:
-		ids = append(ids, envelope.ID(value))
+	for element := range listElements(value) {
+		ids = append(ids, envelope.ID(element))
 	}
 	return ids
 }

@@ -11,8 +11,8 @@ import (
 // errTooLarge is what is behind RESOURCE_EXHAUSTED for a request that is too large once it is inflated.
 var errTooLarge = errors.New("the rest is not inflated")
 
-// boundedGzip is Connect's own compression, but for requests that are too large: these Connect inflates to their end, to say how large they
-// are, and in 16 MiB there is room for 16 GiB.
+// boundedGzip is Connect's own compression, except for requests that are too large: Connect inflates them to their end, to say how large
+// they are. Connect inflates only requests for health and reflection; [requestBody] inflates all others.
 func boundedGzip(maxBytes int) connect.HandlerOption {
 	return connect.WithCompression("gzip",
 		func() connect.Decompressor { return &inflater{limit: maxBytes} },

@@ -82,8 +82,8 @@ const MaxSendBytes = maxSendBytes
 // JSONCodec reads and writes JSON.
 var JSONCodec connect.Codec = jsonCodec{"json"}
 
-// MaxRequestBytes is how large all large requests are together, and MaxRoomTime how long another one waits for room.
-const (
-	MaxRequestBytes = maxRequestBytes
-	MaxRoomTime     = maxRoomTime
-)
+// MaxRoomTime is how long a call waits for room.
+const MaxRoomTime = maxRoomTime
+
+// CallerOf returns who makes the call of ctx.
+var CallerOf = callerOf

@@ -1,21 +1,21 @@
 package rpc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-var (
-	errNotJSON    = errors.New("the request is not JSON of its message's form")
-	errNotMessage = errors.New("not a protobuf message")
-)
+var errNotJSON = errors.New("the request is not JSON of its message's form")
 
 // jsonCodec reads and writes messages as JSON, as Connect's own codec does, but for the error of a request that can't be read: Connect's
 // quotes the part that it stumbled over, and that can be what a tenant wrote. An error like that ends up in callers' logs.
@@ -43,19 +43,36 @@ func (c jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
 	return protojson.MarshalOptions{}.MarshalAppend(to, m)
 }
 
-// Unmarshal implements [connect.Codec].
-//
-// What a request for tickets says must be known: a condition of a filter that was passed over, because its name is mistyped or newer than
-// this version, would select more than was asked for. Of other requests what is not known is passed over, as the protobuf form has it.
+// Unmarshal implements [connect.Codec]. Nothing is what Connect sees of the requests to our services: see [requestBody].
 func (c jsonCodec) Unmarshal(data []byte, message any) error {
+	if len(data) == 0 {
+		return nil
+	}
 	m, ok := message.(proto.Message)
 	if !ok {
 		return errNotMessage
 	}
-	lenient := m.ProtoReflect().Descriptor().ParentFile() != ticketv1.File_allthings_ticket_v1_ticket_service_proto
-	err := protojson.UnmarshalOptions{DiscardUnknown: lenient}.Unmarshal(data, m)
-	if err == nil {
-		return nil
+	if err := unmarshalJSON(data, m); err != nil {
+		return notJSON(data, err)
+	}
+	return nil
+}
+
+// unmarshalJSON reads a message.
+//
+// What a request for tickets says must be known: a condition of a filter that was passed over, because its name is mistyped or newer than
+// this version, would select more than was asked for. Of other requests what is not known is passed over, as the protobuf form has it.
+func unmarshalJSON(data []byte, message proto.Message) error {
+	lenient := message.ProtoReflect().Descriptor().ParentFile() != ticketv1.File_allthings_ticket_v1_ticket_service_proto
+	return protojson.UnmarshalOptions{DiscardUnknown: lenient}.Unmarshal(data, message)
+}
+
+// notJSON returns the error for data that can't be read, which says where, and quotes nothing.
+func notJSON(data []byte, err error) error {
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		before := data[:syntactic.ByteOffset]
+		line := before[bytes.LastIndexByte(before, '\n')+1:]
+		return fmt.Errorf("%w: see line %d, character %d", errNotJSON, bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(line)+1)
 	}
 	if place := jsonPlace.FindStringSubmatch(err.Error()); place != nil {
 		return fmt.Errorf("%w: see line %s, character %s", errNotJSON, place[1], place[2])

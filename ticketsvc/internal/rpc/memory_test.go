@@ -3,138 +3,18 @@ package rpc_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
-
-// TestLargeRequestsTakeTurns has as many requests under way as there is room for, each of them as large as it may be for all that is known.
-func TestLargeRequestsTakeTurns(t *testing.T) {
-	t.Parallel()
-	for name, large := range map[string]func(*http.Request){
-		"compressed": func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") },
-		"long":       func(r *http.Request) { r.ContentLength = rpc.MaxReadBytes },
-		"without a length, and not small": func(r *http.Request) {
-			r.ContentLength = -1
-			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat(" ", 100_000)), r.Body))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				log := slog.New(slog.DiscardHandler)
-				stub := stubStore{call: func(context.Context) error { return nil }}
-				service := rpc.New(stub, func(context.Context) error { return nil }, log)
-				defer func() { _ = service.Close(context.Background()) }()
-				handler := service.NewServer(rpc.Security{}, log).Handler
-				call := func(procedure string, body io.Reader, change func(*http.Request)) *httptest.ResponseRecorder {
-					request := httptest.NewRequest(http.MethodPost, "http://localhost"+procedure, body)
-					request.Header.Set("Content-Type", "application/json")
-					change(request)
-					answer := httptest.NewRecorder()
-					handler.ServeHTTP(answer, request)
-					return answer
-				}
-				answers := make(chan int)
-				var senders []*io.PipeWriter
-				for range rpc.MaxRequestBytes / rpc.MaxReadBytes {
-					body, sender := io.Pipe()
-					senders = append(senders, sender)
-					go func() { answers <- call(ticketv1connect.TicketEventServiceTicketCreatedProcedure, body, large).Code }()
-				}
-				synctest.Wait()
-
-				begin := time.Now()
-				answer := call(ticketv1connect.TicketEventServiceTicketCreatedProcedure, strings.NewReader("{}"), large)
-				var refused struct {
-					Code    string
-					Details []struct{ Type string }
-				}
-				if err := json.Unmarshal(answer.Body.Bytes(), &refused); err != nil {
-					t.Fatalf("%v in %q", err, answer.Body)
-				}
-				if took := time.Since(begin); took != rpc.MaxRoomTime || refused.Code != "resource_exhausted" || len(refused.Details) != 1 ||
-					refused.Details[0].Type != "google.rpc.RetryInfo" {
-					t.Errorf("after %v: %+v, want resource_exhausted with a RetryInfo after %v", took, refused, rpc.MaxRoomTime)
-				}
-				small := call(ticketv1connect.TicketServiceGetTicketProcedure, strings.NewReader("{}"), func(*http.Request) {})
-				if small.Code != http.StatusBadRequest {
-					t.Errorf("a small one meanwhile: %d, want %d", small.Code, http.StatusBadRequest)
-				}
-				for _, sender := range senders {
-					_ = sender.Close()
-					if code := <-answers; code == http.StatusTooManyRequests {
-						t.Errorf("one of the first: %d", code)
-					}
-				}
-				again := call(ticketv1connect.TicketEventServiceTicketCreatedProcedure, strings.NewReader("{}"), large)
-				if again.Code == http.StatusTooManyRequests {
-					t.Errorf("afterwards: %d", again.Code)
-				}
-			})
-		})
-	}
-}
-
-// unread is a caller who does not read, until it is told to.
-type unread struct {
-	*httptest.ResponseRecorder
-	reads <-chan struct{}
-}
-
-func (u unread) Write(p []byte) (int, error) {
-	<-u.reads
-	return u.ResponseRecorder.Write(p)
-}
-
-// TestRequestsGiveUpTheirRoomBeforeTheyAreAnswered has as many callers who do not read as there is room for their requests.
-func TestRequestsGiveUpTheirRoomBeforeTheyAreAnswered(t *testing.T) {
-	t.Parallel()
-	body := zipped(t, []byte("{}"))
-	synctest.Test(t, func(t *testing.T) {
-		log := slog.New(slog.DiscardHandler)
-		stub := stubStore{call: func(context.Context) error { return nil }}
-		service := rpc.New(stub, func(context.Context) error { return nil }, log)
-		defer func() { _ = service.Close(context.Background()) }()
-		handler := service.NewServer(rpc.Security{}, log).Handler
-		call := func(w http.ResponseWriter) {
-			request := httptest.NewRequest(http.MethodPost, "http://localhost"+ticketv1connect.TicketServiceListTicketsProcedure,
-				bytes.NewReader(body))
-			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Content-Encoding", "gzip")
-			handler.ServeHTTP(w, request)
-		}
-		reads := make(chan struct{})
-		var callers sync.WaitGroup
-		for range rpc.MaxRequestBytes / rpc.MaxQueryBytes {
-			callers.Go(func() { call(unread{httptest.NewRecorder(), reads}) })
-		}
-		synctest.Wait()
-		answer := httptest.NewRecorder()
-		call(answer)
-		if answer.Code != http.StatusOK {
-			t.Errorf("while nobody reads: %d, %s; want %d", answer.Code, answer.Body, http.StatusOK)
-		}
-		close(reads)
-		callers.Wait()
-	})
-}
 
 // zipped returns what gzip makes of data.
 func zipped(t *testing.T, data []byte) []byte {

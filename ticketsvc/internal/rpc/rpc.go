@@ -74,27 +74,25 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		log.Info("the feed reads the log again")
 	}, recorder.Busy)
 	translator := newErrorTranslator(log)
-	options := func(maxBytes int) connect.HandlerOption {
-		return connect.WithHandlerOptions(
-			connect.WithReadMaxBytes(maxBytes),
-			connect.WithSendMaxBytes(maxSendBytes),
-			connect.WithCompressMinBytes(compressBytes),
-			jsonCodecs(),
-			boundedGzip(maxBytes),
-			connect.WithRecover(recoverer(log)),
-			connect.WithInterceptors(translator, bounded(maxCallTime)),
-		)
-	}
+	options := connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(maxOtherBytes),
+		connect.WithSendMaxBytes(maxSendBytes),
+		connect.WithCompressMinBytes(compressBytes),
+		jsonCodecs(),
+		boundedGzip(maxOtherBytes),
+		connect.WithRecover(recoverer(log)),
+		connect.WithInterceptors(translator, unpacker{}, bounded(maxCallTime)),
+	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
-	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options(maxEventBytes)))
-	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams},
-		options(maxQueryBytes))
-	mux.Handle(path, withController(handler))
-	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options(maxOtherBytes)))
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, options(maxOtherBytes)))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options(maxOtherBytes)))
-	return &Service{recorder: recorder, feed: tickets, handler: newMemory(translator).count(framed(mux))}
+	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options)
+	mux.Handle(path, newEventLimits().read(handler))
+	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
+	mux.Handle(path, newQueryLimits().read(withController(handler)))
+	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
+	return &Service{recorder: recorder, feed: tickets, handler: newMemory().count(framed(mux))}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers

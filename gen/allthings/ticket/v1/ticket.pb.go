@@ -160,10 +160,12 @@ type Ticket struct {
 	// These are: (1) every field that this message does not model. The text is `null` if an event cleared the field. (2) The parts of the
 	// provider's `_embedded` object, as `_embedded.<name>`. (3) The value of a modelled field that does not have the field's type. The
 	// modelled field is empty then. (4) The change of a list if the event reports only which elements were removed or added. The modelled
-	// field is empty then, and `complete` is false. (5) A modelled string that UTF-8 can't hold (a lone surrogate). The modelled field shows
-	// it with replacement characters.
+	// field is empty then, and `complete` is false. (5) A modelled string that UTF-8 can't hold (a lone surrogate). The modelled field
+	// shows it with replacement characters. (6) A list of an event with more elements than a request may have. The modelled field is empty
+	// then. (7) As `_overflow`, a JSON object from name to value: all fields together that Allthings does not document, of an event that
+	// has too many of them. It says nothing about the fields of other events, which are attributes of their own.
 	//
-	// An attribute of the kinds 3 to 5 is under the modelled field's name at the provider, which is `createdBy` for created_by,
+	// An attribute of the kinds 3 to 6 is under the modelled field's name at the provider, which is `createdBy` for created_by,
 	// `_embedded.property` for property_id and `_embedded.unit` for unit_name. A later event that names the modelled field removes or
 	// replaces the attribute. May hold personal data.
 	Attributes map[string]string `protobuf:"bytes,23,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

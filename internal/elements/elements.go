@@ -1,0 +1,176 @@
+// Package elements counts the elements of a message of the contract before it is unpacked, and has the limit for them.
+//
+// An element is an entry of a repeated field or of a map, at any depth: a custom setting and each of its attributes, an attribute, a tag, a
+// channel, the id of a label or of a file, a path of a mask, a condition of a filter. An empty element takes two bytes on the wire, and more
+// than a hundred in memory.
+package elements
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Max is how many elements a message of the contract has at most. The comments of the contract name it.
+const Max = 10_000
+
+// InProto returns how many elements a message has in its protobuf form. It counts no further than to one more than [Max].
+//
+// Fields that the descriptor does not know are not counted, because they stay packed. The error is that of a form that can't be unpacked.
+func InProto(data []byte, of protoreflect.MessageDescriptor) (int, error) {
+	count := 0
+	for len(data) > 0 && count <= Max {
+		number, wireType, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		data = data[n:]
+		if n = protowire.ConsumeFieldValue(number, wireType, data); n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		value := data[:n]
+		data = data[n:]
+		field := of.Fields().ByNumber(number)
+		if field == nil {
+			continue
+		}
+		var content []byte
+		if wireType == protowire.BytesType {
+			content, _ = protowire.ConsumeBytes(value)
+		}
+		switch {
+		case field.Cardinality() != protoreflect.Repeated:
+		case wireType == protowire.BytesType && isPackable(field.Kind()):
+			count += packed(content, field.Kind())
+		default:
+			count++
+		}
+		if field.Message() != nil {
+			within, err := InProto(content, field.Message())
+			if err != nil {
+				return 0, err
+			}
+			count += within
+		}
+	}
+	return min(count, Max+1), nil
+}
+
+// isPackable reports whether the elements of a list of that kind may stand together in one field.
+func isPackable(kind protoreflect.Kind) bool {
+	switch kind {
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
+		return false
+	default:
+		return true
+	}
+}
+
+// packed returns how many elements stand together in one field.
+func packed(content []byte, kind protoreflect.Kind) int {
+	switch kind {
+	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
+		return len(content) / 4
+	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
+		return len(content) / 8
+	default:
+		count := 0
+		for _, b := range content {
+			if b < 0x80 { // The last byte of a varint.
+				count++
+			}
+		}
+		return count
+	}
+}
+
+// InJSON returns how many elements a message has in its JSON form. It counts no further than to one more than [Max].
+//
+// The error is a [*jsontext.SyntacticError] for what is not JSON. What is JSON of another form than the message's is not an error here.
+func InJSON(data []byte, of protoreflect.MessageDescriptor) (int, error) {
+	c := jsonCounter{decoder: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	if err := c.message(of); err != nil {
+		return 0, err
+	}
+	return min(c.count, Max+1), nil
+}
+
+type jsonCounter struct {
+	decoder *jsontext.Decoder
+	count   int
+}
+
+// message counts the elements of the next value, which stands for a message.
+func (c *jsonCounter) message(of protoreflect.MessageDescriptor) error {
+	switch kind := c.decoder.PeekKind(); {
+	case kind == jsontext.KindBeginObject:
+		return c.within(func() error {
+			name, err := c.decoder.ReadToken()
+			if err != nil {
+				return err
+			}
+			field := of.Fields().ByJSONName(name.String())
+			if field == nil {
+				field = of.Fields().ByTextName(name.String())
+			}
+			return c.field(field)
+		})
+	case kind == jsontext.KindString && of.FullName() == "google.protobuf.FieldMask":
+		paths, err := c.decoder.ReadValue()
+		c.count += bytes.Count(paths, []byte{','}) + 1
+		return err
+	default:
+		return c.decoder.SkipValue()
+	}
+}
+
+// field counts the elements of the next value, which is that of a field; nil is one that the message does not have.
+func (c *jsonCounter) field(field protoreflect.FieldDescriptor) error {
+	kind := c.decoder.PeekKind()
+	switch {
+	case field == nil:
+		return c.decoder.SkipValue()
+	case field.IsMap() && kind == jsontext.KindBeginObject:
+		return c.within(func() error {
+			c.count++
+			if err := c.decoder.SkipValue(); err != nil { // The key.
+				return err
+			}
+			return c.value(field.MapValue())
+		})
+	case field.IsList() && kind == jsontext.KindBeginArray:
+		return c.within(func() error {
+			c.count++
+			return c.value(field)
+		})
+	default:
+		return c.value(field)
+	}
+}
+
+// value counts the elements of the next value, which is one value of a field.
+func (c *jsonCounter) value(field protoreflect.FieldDescriptor) error {
+	if field.Message() == nil {
+		return c.decoder.SkipValue()
+	}
+	return c.message(field.Message())
+}
+
+// within calls read at each member of the next object, or each element of the next array, until there are more than [Max] elements.
+func (c *jsonCounter) within(read func() error) error {
+	if _, err := c.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for {
+		switch c.decoder.PeekKind() {
+		case jsontext.KindEndObject, jsontext.KindEndArray:
+			_, err := c.decoder.ReadToken()
+			return err
+		}
+		if err := read(); err != nil || c.count > Max {
+			return err
+		}
+	}
+}

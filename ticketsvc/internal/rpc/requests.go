@@ -1,0 +1,418 @@
+package rpc
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ticketbridge/ticketbridge/internal/elements"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
+)
+
+const (
+	// maxEventBytes is the size of the largest event, after decompression.
+	maxEventBytes = 16 << 20
+	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
+	// 1.5 MB.
+	maxQueryBytes = 2 << 20
+	// maxOtherBytes is the same of health checks, which strangers may call, and of reflection.
+	maxOtherBytes = 4 << 10
+
+	// maxRoomTime is how long a call waits for room.
+	maxRoomTime = 5 * time.Second
+	// elementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that is made
+	// of it.
+	elementBytes = 256
+	// firstBytes is how much of a request is read before any room is taken for it.
+	firstBytes = 512
+	// inflaterBytes is what the state of an inflater takes.
+	inflaterBytes = 64 << 10
+	// pooledBytes is the size of the buffers that are used again: most events are smaller.
+	pooledBytes = 8 << 10
+)
+
+// requestLimits bound what the requests to one service take, each alone and all together.
+//
+// A request waits for room twice: for its bytes as they come, and for the message that they are unpacked into. The two have budgets of
+// their own, so that a request whose bytes have come never waits for one that is still being sent.
+type requestLimits struct {
+	// maxBytes is the size of the largest message, inflated.
+	maxBytes int
+	// promisedBytes is for how much of what a request announces room is taken once its first bytes are there. Room for the rest is taken as
+	// its bytes come.
+	promisedBytes int
+	bodies        *limits.Budget
+	messages      *limits.Budget
+}
+
+// newEventLimits returns the limits of TicketEventService. The gateway's largest body, 4 MiB, can make an event of four times that, since
+// a value that can't be typed may be in it several times. The gateway is trusted to send what it announces: otherwise many large events
+// that come at once would each get a part of the room, and wait for each other.
+func newEventLimits() *requestLimits {
+	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
+		bodies: limits.NewBudget(36<<20, maxRoomTime), messages: limits.NewBudget(40<<20, maxRoomTime)}
+}
+
+// newQueryLimits returns the limits of TicketService.
+func newQueryLimits() *requestLimits {
+	return &requestLimits{maxBytes: maxQueryBytes, promisedBytes: 16 << 10,
+		bodies: limits.NewBudget(6<<20, maxRoomTime), messages: limits.NewBudget(16<<20, maxRoomTime)}
+}
+
+var (
+	errNotGzip         = errors.New("the request is not gzip")
+	errNotMessage      = errors.New("the request is not a protobuf message of its procedure's")
+	errTooManyElements = fmt.Errorf("the request has more than %d elements: list entries, attributes and mask paths together", elements.Max)
+)
+
+type requestKey struct{}
+
+// read lets requests through to next whose body is a [requestBody].
+func (l *requestLimits) read(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := callerOf(r.Context())
+		b := &requestBody{ReadCloser: r.Body, limits: l, ctx: r.Context(), announced: r.ContentLength}
+		// A grant of no bytes is always given.
+		b.bytes, _ = l.bodies.Take(b.ctx, caller, 0)
+		b.message, _ = l.messages.Take(b.ctx, caller, 0)
+		defer b.release()
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, b))
+		contentType := r.Header.Get("Content-Type")
+		b.inJSON = strings.Contains(contentType, "json")
+		switch {
+		case r.Method == http.MethodGet:
+			b.readQuery(r)
+		case strings.HasPrefix(contentType, "application/grpc"):
+			b.framed, b.compressed = true, r.Header.Get("Grpc-Encoding") == "gzip"
+		case strings.HasPrefix(contentType, "application/connect+"):
+			b.framed, b.compressed = true, r.Header.Get("Connect-Content-Encoding") == "gzip"
+		default:
+			b.compressed = r.Header.Get("Content-Encoding") == "gzip"
+		}
+		r.Body = b
+		next.ServeHTTP(w, r)
+	})
+}
+
+// requestBody is the body of a request to one of our services. Connect, which reads it, sees an empty message: the real one is unpacked by
+// [unpacker], where what is wrong with it, or that there is no room, is an error of the call. It is for one goroutine.
+type requestBody struct {
+	io.ReadCloser
+	limits         *requestLimits
+	ctx            context.Context
+	bytes, message *limits.Grant
+	// announced is how many bytes the request says that it has, negative if it does not say.
+	announced                  int64
+	framed, compressed, inJSON bool
+
+	isRead bool
+	// left is what Connect is still to read.
+	left []byte
+	// data is the message, and err why there is none.
+	data []byte
+	err  error
+	// pooled is where data begins, if it came from the pool.
+	pooled *[pooledBytes]byte
+}
+
+// readQuery reads the message of a GET from its URL, and leaves an empty one there for Connect.
+func (b *requestBody) readQuery(r *http.Request) {
+	query := r.URL.Query()
+	if !query.Has("message") {
+		return // Connect says so.
+	}
+	message := []byte(query.Get("message"))
+	if query.Get("base64") == "1" {
+		encoding := base64.URLEncoding
+		if len(message)%4 != 0 {
+			encoding = encoding.WithPadding(base64.NoPadding)
+		}
+		var err error
+		if message, err = encoding.DecodeString(string(message)); err != nil {
+			b.err = invalidRequest(errors.New("the message is not base64"))
+		}
+	}
+	b.inJSON, b.compressed = strings.Contains(query.Get("encoding"), "json"), query.Get("compression") == "gzip"
+	query.Set("message", "")
+	url := *r.URL
+	url.RawQuery = query.Encode()
+	r.URL = &url
+	b.announced = int64(len(message))
+	b.ReadCloser = io.NopCloser(strings.NewReader(string(message)))
+	_, _ = b.Read(nil) // Connect does not read the body of a GET. A string is read without an error.
+}
+
+// release gives back the room that the request has.
+func (b *requestBody) release() {
+	b.releaseBytes()
+	b.message.Release()
+}
+
+// releaseRequest gives back the room of a request that is dealt with, while its call goes on.
+func releaseRequest(ctx context.Context) {
+	if b, ok := ctx.Value(requestKey{}).(*requestBody); ok {
+		b.release()
+	}
+}
+
+// Read implements [io.Reader]: it reads all of the request at once, and returns an empty message. The error is that of the connection.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if !b.isRead {
+		b.isRead = true
+		if err := b.readAll(); err != nil {
+			return 0, err
+		}
+	}
+	if len(b.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.left)
+	b.left = b.left[n:]
+	return n, nil
+}
+
+// readAll reads the request. The error is that of the connection, without [io.EOF].
+func (b *requestBody) readAll() error {
+	source := &sourceReader{Reader: b.ReadCloser}
+	if !b.framed {
+		b.readMessage(source, b.announced)
+		return source.err
+	}
+	// What is wrong with a frame, framedBody finds.
+	var prefix [5]byte
+	for frames := 0; ; frames++ {
+		if _, err := io.ReadFull(source, prefix[:]); err != nil {
+			return source.err
+		}
+		b.left = append(b.left, make([]byte, len(prefix))...)
+		if frames > 0 {
+			return source.err // Connect refuses a second message.
+		}
+		isCompressed := prefix[0]&compressedFlag != 0
+		if isCompressed && !b.compressed {
+			b.err = invalidRequest(errors.New("a message is compressed, and the request does not say how"))
+		}
+		b.compressed = isCompressed
+		length := int64(binary.BigEndian.Uint32(prefix[1:]))
+		b.readMessage(io.LimitReader(source, length), length)
+	}
+}
+
+// sourceReader keeps the error with which its source ended, except [io.EOF].
+type sourceReader struct {
+	io.Reader
+	err error
+}
+
+// Read implements [io.Reader].
+func (s *sourceReader) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// readMessage reads a message to its end. It has so many bytes as are announced, or any number if that is negative.
+func (b *requestBody) readMessage(content io.Reader, announced int64) {
+	if b.err == nil {
+		b.err = b.readContent(content, announced)
+	}
+	if b.err != nil {
+		b.releaseBytes()
+	}
+	// A caller over HTTP/1.1 reads no answer before it has sent everything. The error shows at the source.
+	_, _ = io.Copy(io.Discard, content)
+}
+
+func (b *requestBody) readContent(content io.Reader, announced int64) error {
+	var first [firstBytes]byte
+	n, err := io.ReadFull(content, first[:])
+	if n == 0 {
+		return nil
+	}
+	if !b.compressed && announced > int64(b.limits.maxBytes) {
+		return b.tooLarge()
+	}
+	content = io.MultiReader(bytes.NewReader(first[:n]), content)
+	size := n
+	if err == nil {
+		size = int(min(max(announced, 2*firstBytes), int64(b.limits.promisedBytes)))
+	}
+	if b.compressed {
+		if err := b.bytes.Grow(b.ctx, inflaterBytes); err != nil {
+			return err
+		}
+		inflater := inflaters.Get().(*gzip.Reader)
+		defer func() {
+			_ = inflater.Reset(http.NoBody) // It is not to keep the request.
+			inflaters.Put(inflater)
+		}()
+		if err := inflater.Reset(content); err != nil {
+			return invalidRequest(errNotGzip)
+		}
+		content = gunzipped{inflater}
+	}
+	return b.fill(content, size+1) // With one byte more the end shows without another buffer.
+}
+
+// fill reads the message, at first into a buffer of that size.
+func (b *requestBody) fill(content io.Reader, size int) error {
+	for {
+		if room := cap(b.data); len(b.data) == room {
+			larger := min(max(size, 2*room), b.limits.maxBytes+1)
+			if err := b.bytes.Grow(b.ctx, int64(larger-room)); err != nil {
+				return err
+			}
+			b.data = append(b.newBuffer(larger), b.data...)
+		}
+		n, err := content.Read(b.data[len(b.data):cap(b.data)])
+		b.data = b.data[:len(b.data)+n]
+		switch {
+		case len(b.data) > b.limits.maxBytes:
+			return b.tooLarge()
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (b *requestBody) tooLarge() error {
+	return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+}
+
+// inflaters and buffers are used again.
+var (
+	inflaters = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	buffers   = sync.Pool{New: func() any { return new([pooledBytes]byte) }}
+)
+
+// newBuffer returns an empty buffer of that size.
+func (b *requestBody) newBuffer(size int) []byte {
+	if size > pooledBytes {
+		return make([]byte, 0, size)
+	}
+	if b.pooled == nil {
+		b.pooled = buffers.Get().(*[pooledBytes]byte)
+	}
+	return b.pooled[:0:size]
+}
+
+// gunzipped reads what a request inflates to. Its error does not quote the request.
+type gunzipped struct{ *gzip.Reader }
+
+// Read implements [io.Reader].
+func (g gunzipped) Read(p []byte) (int, error) {
+	n, err := g.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = invalidRequest(errNotGzip)
+	}
+	return n, err
+}
+
+// unpack makes the message of a request to one of our services.
+func (b *requestBody) unpack(ctx context.Context, message any) error {
+	if b.err != nil {
+		return b.err
+	}
+	m := message.(proto.Message)
+	count, unmarshal := elements.InProto, proto.Unmarshal
+	if b.inJSON {
+		count, unmarshal = elements.InJSON, unmarshalJSON
+	}
+	n, err := count(b.data, m.ProtoReflect().Descriptor())
+	switch {
+	case err != nil:
+		return b.malformed(err)
+	case n > elements.Max:
+		return invalidRequest(errTooManyElements)
+	}
+	if err := b.message.Grow(ctx, int64(len(b.data)+n*elementBytes)); err != nil {
+		return err
+	}
+	if err := unmarshal(b.data, m); err != nil {
+		return b.malformed(err)
+	}
+	b.releaseBytes()
+	return nil
+}
+
+// malformed returns the error of a request of which err says what is wrong.
+func (b *requestBody) malformed(err error) error {
+	if b.inJSON {
+		return invalidRequest(notJSON(b.data, err))
+	}
+	return invalidRequest(errNotMessage)
+}
+
+// releaseBytes gives back the room of the request's bytes.
+func (b *requestBody) releaseBytes() {
+	b.data = nil
+	if b.pooled != nil {
+		buffers.Put(b.pooled)
+		b.pooled = nil
+	}
+	b.bytes.Release()
+}
+
+// invalidRequest returns the error of a request that can't be read, which quotes nothing of it.
+func invalidRequest(err error) error { return connect.NewError(connect.CodeInvalidArgument, err) }
+
+// unpacker is the interceptor that makes the messages of requests to our services.
+type unpacker struct{}
+
+// WrapUnary implements [connect.Interceptor].
+func (unpacker) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		if b, ok := ctx.Value(requestKey{}).(*requestBody); ok {
+			if err := b.unpack(ctx, request.Any()); err != nil {
+				return nil, err
+			}
+		}
+		return next(ctx, request)
+	}
+}
+
+// WrapStreamingHandler implements [connect.Interceptor].
+func (unpacker) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		if b, ok := ctx.Value(requestKey{}).(*requestBody); ok {
+			conn = unpackedConn{StreamingHandlerConn: conn, ctx: ctx, body: b}
+		}
+		return next(ctx, conn)
+	}
+}
+
+// WrapStreamingClient implements [connect.Interceptor]. The service calls nobody.
+func (unpacker) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// unpackedConn is a stream whose one request is unpacked.
+type unpackedConn struct {
+	connect.StreamingHandlerConn
+	ctx  context.Context
+	body *requestBody
+}
+
+// Receive implements [connect.StreamingHandlerConn].
+func (c unpackedConn) Receive(message any) error {
+	if err := c.StreamingHandlerConn.Receive(message); err != nil {
+		return err
+	}
+	return c.body.unpack(c.ctx, message)
+}
