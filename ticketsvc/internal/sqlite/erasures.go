@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -54,4 +56,29 @@ func scanErasures(rows *sql.Rows) (erasures []ticket.Erasure, err error) {
 		erasures = append(erasures, ticket.Erasure{TicketID: e.TicketID, Mark: e.Mark(nonce)})
 	}
 	return erasures, rows.Err()
+}
+
+// ExportErasures calls f with the id of each erased ticket in the file at path, in the order of their erasures. A service may have the file
+// open. The error is f's, ctx's, or one of the file, as [sqlitedb.Read] returns it.
+func ExportErasures(ctx context.Context, path string, f func(ticketID string) error) error {
+	return sqlitedb.Read(ctx, path, func(conn *sql.Conn) error {
+		rows, err := conn.QueryContext(ctx, "SELECT ticket_id FROM events WHERE event_id IS NULL ORDER BY sequence")
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w: %s can't be read (%w): is it ticketsvc's database?", sqlitedb.ErrUnusable, path, err)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			if err := f(id); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
 }
