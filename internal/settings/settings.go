@@ -34,8 +34,8 @@ type Program struct {
 }
 
 // Parse fills into, a pointer to a struct with tags of package kong, from the program's flags and environment, and returns the name of the
-// command that was called. A command is a field with the tag cmd; the one with the tag default:"withargs" is called when the command line
-// names none, and the program's help shows its flags.
+// command that was called, after those that it belongs to ("erasures export"). A command is a field with the tag cmd; the one with the tag
+// default:"withargs" is called when the command line names none, and the program's help shows its flags.
 //
 // A flag with the tag noenv has no environment variable.
 //
@@ -74,7 +74,7 @@ func (p Program) Parse(into any) (command string, err error) {
 		return "", p.parseProblem(err)
 	}
 	if selected := parsed.Selected(); selected != nil {
-		command = selected.Name
+		command = selected.Path()
 	}
 	return command, nil
 }
@@ -102,7 +102,7 @@ func (p Program) parseProblem(err error) error {
 	var parseError *kong.ParseError
 	if errors.As(err, &parseError) {
 		if selected := parseError.Context.Selected(); selected != nil && selected != parseError.Context.Model.DefaultCmd {
-			command += " " + selected.Name
+			command = selected.FullPath()
 		}
 	}
 	return problem{fmt.Errorf("%s: %s --help lists all settings", text, command)}

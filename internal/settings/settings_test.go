@@ -39,6 +39,11 @@ type exampleWithCommands struct {
 		JSON    bool          `name:"json" noenv:"" help:"As JSON."`
 		Files   []string      `arg:"" help:"Files."`
 	} `cmd:"" help:"Explain files."`
+	List struct {
+		Export struct {
+			File string `arg:"" help:"File."`
+		} `cmd:"" help:"Export."`
+	} `cmd:"" help:"Lists."`
 }
 
 func TestParse_commands(t *testing.T) {
@@ -57,6 +62,8 @@ func TestParse_commands(t *testing.T) {
 			func(e exampleWithCommands) bool {
 				return len(e.Explain.Files) == 2 && e.Explain.Timeout == time.Second && !e.Explain.JSON
 			}},
+		"one of another": {[]string{"list", "export", "a"}, "list export",
+			func(e exampleWithCommands) bool { return e.List.Export.File == "a" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,6 +78,9 @@ func TestParse_commands(t *testing.T) {
 	if _, _, err := parseInto(&into, nil, "explain"); err == nil || strings.Contains(err.Error(), "\n") ||
 		!strings.Contains(err.Error(), "<files>") || !strings.Contains(err.Error(), "example explain --help") {
 		t.Errorf("a command without its argument: error %v, want one line that names the argument and the command's help", err)
+	}
+	if _, _, err := parseInto(&into, nil, "list", "export"); err == nil || !strings.Contains(err.Error(), "example list export --help") {
+		t.Errorf("a command of another without its argument: error %v, want one that names the command's help", err)
 	}
 	if _, _, err := parseInto(&into, nil, "--lissten=x"); err == nil || !strings.Contains(err.Error(), "example --help") {
 		t.Errorf("no command and an unknown flag: error %v, want one that names the program's help", err)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/erasures"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
@@ -87,14 +88,22 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	forwarded := make(chan struct{})
 	go func() {
 		defer close(forwarded)
-		var both sync.WaitGroup
-		both.Go(func() {
+		client := forwarder.NewClient(c.TicketsvcURL, forwarder.ClientOptions{
+			Concurrency: c.ForwardConcurrency,
+			Token:       c.token.Token,
+			Authorities: c.authorities,
+		})
+		var all sync.WaitGroup
+		all.Go(func() {
 			in.Watch(forwarding, func(err error) {
 				log.Warn("what other gateways keep is forwarded here a little later: they can't tell of it", "error", err)
 			})
 		})
-		both.Go(func() { newForwarder(in, c, log).Run(forwarding) })
-		both.Wait()
+		all.Go(func() { newForwarder(in, client, c, log).Run(forwarding) })
+		all.Go(func() {
+			erasures.New(store, client, erasures.Options{Now: time.Now, Random: rand.Float64, Log: log}).Run(forwarding)
+		})
+		all.Wait()
 	}()
 	stopWatching := reload.Start(ctx, c.files, hangups, log)
 	defer stopWatching()
@@ -167,12 +176,7 @@ func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 	}), c.IdleTimeout, log)
 }
 
-func newForwarder(in *inbox.Inbox, c config, log *slog.Logger) *forwarder.Forwarder {
-	client := forwarder.NewClient(c.TicketsvcURL, forwarder.ClientOptions{
-		Concurrency: c.ForwardConcurrency,
-		Token:       c.token.Token,
-		Authorities: c.authorities,
-	})
+func newForwarder(in *inbox.Inbox, client forwarder.Client, c config, log *slog.Logger) *forwarder.Forwarder {
 	return forwarder.New(in, client, forwarder.Options{
 		Concurrency:     c.ForwardConcurrency,
 		CallTimeout:     c.ForwardTimeout,

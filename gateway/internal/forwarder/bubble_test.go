@@ -151,12 +151,12 @@ func (i *memoryInbox) row(id int64) memoryRow {
 // client is a ticketsvc whose answer to a call a test decides.
 type client func(context.Context) error
 
-// TicketCreated implements [ticketv1connect.TicketEventServiceClient].
+// TicketCreated implements [forwarder.Client].
 func (c client) TicketCreated(ctx context.Context, _ *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
 	return &ticketv1.TicketCreatedResponse{}, c(ctx)
 }
 
-// TicketUpdated implements [ticketv1connect.TicketEventServiceClient].
+// TicketUpdated implements [forwarder.Client].
 func (c client) TicketUpdated(ctx context.Context, _ *ticketv1.TicketUpdatedRequest) (*ticketv1.TicketUpdatedResponse, error) {
 	return &ticketv1.TicketUpdatedResponse{}, c(ctx)
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
@@ -28,6 +28,12 @@ type Inbox interface {
 	Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Wake() <-chan struct{}
+}
+
+// Client is what the forwarder needs of ticketsvc.
+type Client interface {
+	TicketCreated(context.Context, *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error)
+	TicketUpdated(context.Context, *ticketv1.TicketUpdatedRequest) (*ticketv1.TicketUpdatedResponse, error)
 }
 
 // Options are the forwarder's bounds, and what it takes time and chance from.
@@ -78,7 +84,7 @@ var (
 // Forwarder forwards deliveries. Make one with [New].
 type Forwarder struct {
 	inbox   Inbox
-	client  ticketv1connect.TicketEventServiceClient
+	client  Client
 	options Options
 	breaker breaker
 
@@ -105,7 +111,7 @@ type Forwarder struct {
 }
 
 // New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
-func New(from Inbox, client ticketv1connect.TicketEventServiceClient, options Options) *Forwarder {
+func New(from Inbox, client Client, options Options) *Forwarder {
 	claims := claimsPerCall * options.Concurrency
 	return &Forwarder{
 		inbox:            from,

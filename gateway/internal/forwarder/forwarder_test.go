@@ -32,6 +32,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ticketsvc is a server of the contract whose answers a test decides.
 type ticketsvc struct {
+	ticketv1connect.UnimplementedTicketEventServiceHandler
+
 	answer func(eventID string, call int) error
 
 	mu    sync.Mutex

@@ -16,6 +16,8 @@ const MaxClaimBytes = 16 << 20
 //
 // Every error that may pass with time is an [ErrUnavailable]; a context that ends gives the context's error.
 type Store interface {
+	ErasureStore
+
 	// Add keeps arrivals as [Decide] says, each seeing what those before it did, and returns what happened with each. All of it is one
 	// durable transaction: with an error nothing is kept, unless the answer to the commit was lost.
 	Add(ctx context.Context, arrivals []Arrival) ([]Action, error)

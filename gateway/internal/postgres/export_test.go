@@ -13,3 +13,6 @@ const (
 
 // From returns from which due times on the next claim looks, unless it looks at everything.
 func (s *Store) From() (fresh, tried int64) { return s.front.last() }
+
+// Migrations are the steps of the schema.
+var Migrations = migrations

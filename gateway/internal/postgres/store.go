@@ -15,8 +15,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed erasures.sql
+	erasures string
+
+	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}}
+)
 
 // connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with
 // one each. The others are for who asks how it is.
@@ -34,7 +41,7 @@ type Store struct {
 // are those of [postgresdb.Open].
 func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway",
-		Migrations: []postgresdb.Migration{{Script: schema}}, Connections: connections, Log: log})
+		Migrations: migrations, Connections: connections, Log: log})
 	if err != nil {
 		return nil, err
 	}

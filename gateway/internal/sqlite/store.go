@@ -18,8 +18,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed erasures.sql
+	erasures string
+
+	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}}
+)
 
 // applicationID is "TBgw".
 const applicationID = 0x54426777
@@ -55,7 +62,7 @@ func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.u
 
 // Options says how the database at path is opened, or restored.
 func Options(path string) sqlitedb.Options {
-	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: []sqlitedb.Migration{{Script: schema}}, Readers: 4}
+	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: 4}
 }
 
 // Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].

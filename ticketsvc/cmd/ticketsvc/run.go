@@ -30,6 +30,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
 	case command == "restore":
 		err = backup.Restore(ctx, program, line.Restore.DatabaseURL, line.Restore.File, sqlite.Options, restoreMeaning)
+	case command == "erasures export":
+		err = exportErasures(ctx, program, line.Erasures.Export, stderr)
+	case command == "erasures import":
+		err = importErasures(ctx, program, line.Erasures.Import, stderr)
 	default:
 		err = serve(ctx, program, line.Serve, stderr)
 	}

@@ -22,13 +22,15 @@ process can be read by others.`
 
 // commandLine is what ticketsvc can be called with.
 type commandLine struct {
-	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
-	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
-	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while ticketsvc is stopped. What was there is kept beside it."`
+	Serve    options         `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
+	Backup   backupOptions   `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
+	Restore  restoreOptions  `cmd:"" help:"Put a backup in the place of the SQLite database, while ticketsvc is stopped. What was there is kept beside it."`
+	Erasures erasuresOptions `cmd:"" help:"Export and import which tickets were erased: a restored backup lacks what was erased after it."`
 }
 
 // restoreMeaning is what the command restore says at the end.
-const restoreMeaning = `Tickets that were erased after the backup are back: erase them again before others read them (docs/backup.md).
+const restoreMeaning = `Tickets that were erased after the backup are back until the gateway repeats the erasures that it knows. If you keep a
+list of erased tickets elsewhere, import it before ticketsvc starts: ticketsvc erasures import FILE (docs/backup.md).
 Watchers whose resume token is newer than the backup get OUT_OF_RANGE, and start again without a token. Older tokens are served.
 Events that the gateway forwarded after the backup are missing until it forwards them again (docs/backup.md).
 `
@@ -37,6 +39,24 @@ Events that the gateway forwarded after the backup are missing until it forwards
 type restoreOptions struct {
 	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database, as sqlite:<path>."`
 	File        string `arg:"" help:"The backup, a file that the command backup made."`
+}
+
+// erasuresOptions are the settings of the commands about erasures.
+type erasuresOptions struct {
+	Export exportOptions `cmd:"" help:"Write the ids of all erased tickets, one a line, while ticketsvc runs or not."`
+	Import importOptions `cmd:"" help:"Erase the tickets of such a list. Those that are erased stay so. Where the database is SQLite, stop ticketsvc first."`
+}
+
+// exportOptions are the settings of an export of erasures.
+type exportOptions struct {
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database: sqlite:<path> or postgres://user@host:5432/database."`
+	File        string `arg:"" optional:"" help:"The new file. Its folder must be there. Without it the list is printed."`
+}
+
+// importOptions are the settings of an import of erasures.
+type importOptions struct {
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database: sqlite:<path> or postgres://user@host:5432/database."`
+	File        string `arg:"" help:"The file with the list."`
 }
 
 // backupOptions are the settings of a backup.

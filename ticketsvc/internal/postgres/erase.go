@@ -21,11 +21,24 @@ const (
 	eraseEvents = `UPDATE ticketsvc.events SET content = $2, payload = '' WHERE ticket_id = $1`
 )
 
-// Erase implements [ticket.Store].
+// Erase implements [ticket.Store]. Each ticket has a transaction of its own, so that none is locked while another one is erased.
+func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, err error) {
+	defer s.noteRecorded()
+	for _, id := range ticketIDs {
+		of, err := s.erase(ctx, id)
+		if err != nil {
+			return 0, translate(err)
+		}
+		events += of
+	}
+	return events, nil
+}
+
+// erase erases a ticket.
 //
 // It locks as [Store.Record] does: the ticket first, and the log last. What another replica records for the ticket is either there before
 // the ticket is locked, and erased with it, or comes after, and is dropped.
-func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err error) {
+func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err error) {
 	id, nothing := postgresdb.EscapeText(ticketID), ticketcodec.MarshalContent(ticket.Content{})
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		events = 0
@@ -66,9 +79,5 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 		postgresdb.QueueCommit(last, last.Len() > 0)
 		return conn.SendBatch(ctx, last).Close()
 	})
-	if err != nil {
-		return 0, translate(err)
-	}
-	s.noteRecorded()
-	return events, nil
+	return events, err
 }

@@ -41,6 +41,7 @@ const (
 	MarkAt        = markAt
 	MeasureBefore = measureBefore
 	ReadBefore    = readBefore
+	ReadErasures  = readErasures
 	WalkBound     = walkBound
 	WalkStride    = walkStride
 )

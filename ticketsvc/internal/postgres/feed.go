@@ -62,11 +62,13 @@ const (
 // DatabaseID implements [ticket.Log].
 func (s *Store) DatabaseID() ticket.DatabaseID { return s.databaseID }
 
-func (s *Store) readDatabaseID(ctx context.Context) error {
+func (s *Store) readIdentity(ctx context.Context) error {
 	return s.query(ctx, func(q postgresdb.Querier) error {
 		var id pgtype.UUID
-		err := q.QueryRow(ctx, "SELECT database_id FROM ticketsvc.identity").Scan(&id)
+		var key []byte
+		err := q.QueryRow(ctx, "SELECT database_id, erasure_key FROM ticketsvc.identity").Scan(&id, &key)
 		s.databaseID = id.Bytes
+		copy(s.erasureKey[:], key)
 		return err
 	})
 }

@@ -107,7 +107,7 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	}
 	tickettest.CheckSteps(t, scripts, []string{
 		"2ae9408662ba56a1", "cc766b99599befa1", "d1116f3a3aa211a1", "a111ea4ab2a9be04",
-		"a69339ab1074a2c9",
+		"a69339ab1074a2c9", "26bc73a4af04b49a",
 	})
 }
 

@@ -19,6 +19,10 @@ const fillLog = `INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, categ
 INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload)
  SELECT n, 'e' || n, 't' || CASE WHEN n > 50000 THEN 1 ELSE n END, 'ticket.updated', false, '', '', '', '' FROM generate_series(1, 51000) n`
 
+// fillErasures adds 1,000 erasures after them.
+const fillErasures = `INSERT INTO ticketsvc.events (sequence, ticket_id, name, full_snapshot, occur_time, receive_time, content, payload)
+ SELECT n, 'erased' || n, 'ticket.erased', false, '', '', '', '' FROM generate_series(51001, 52000) n`
+
 var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
 
 // TestNoStatementOfTheFeedReadsAllOfTheLog looks at the plans that PostgreSQL makes without knowing the arguments, as it does for
@@ -34,7 +38,8 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 			}
 			conn := postgrestest.Connect(t, url)
 			for _, statement := range []string{"ALTER TABLE ticketsvc.tickets SET (autovacuum_enabled = off)",
-				"ALTER TABLE ticketsvc.events SET (autovacuum_enabled = off)", fillLog, analyse, "SET plan_cache_mode = force_generic_plan"} {
+				"ALTER TABLE ticketsvc.events SET (autovacuum_enabled = off)", fillLog, fillErasures, analyse,
+				"SET plan_cache_mode = force_generic_plan"} {
 				if _, err := conn.Exec(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}
@@ -49,6 +54,7 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 				"ReadLog":                 {postgres.ReadLog(64), []any{25000, 1 << 20}, 64},
 				"TicketBefore, measuring": {postgres.MeasureBefore, []any{"t1", 50500, 1001}, 501},
 				"TicketBefore":            {postgres.ReadBefore, []any{"t1", 50500}, 501},
+				"Erasures":                {postgres.ReadErasures, []any{51900, 101}, 101},
 				"WalkTickets":             {postgres.WalkBound, []any{"t25", postgres.WalkStride}, postgres.WalkStride},
 			} {
 				if name == "WalkTickets" && analyse != "ANALYZE" {

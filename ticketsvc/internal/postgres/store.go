@@ -26,10 +26,13 @@ var (
 	search string
 	//go:embed nonce.sql
 	nonce string
+	//go:embed erasurekey.sql
+	erasureKey string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
 	migrations = []postgresdb.Migration{
 		{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}, {Script: nonce},
+		{Script: erasureKey, Fill: makeErasureKey},
 	}
 )
 
@@ -42,6 +45,7 @@ type Store struct {
 	// numbering gives events their places in the log. Tests show with another one what it is good for.
 	numbering  numbering
 	databaseID ticket.DatabaseID
+	erasureKey ticket.ErasureKey
 	// recorded rings when the log has grown, and others tells that to the other replicas.
 	recorded ticket.Bell
 	others   *postgresdb.Channel
@@ -58,7 +62,7 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, numbering: inCommitOrder, others: db.NewChannel(channel)}
-	if err := s.readDatabaseID(ctx); err != nil {
+	if err := s.readIdentity(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.fillWords(ctx); err != nil {

@@ -38,6 +38,9 @@ var (
 var access = map[string]callers{
 	ticketv1connect.TicketEventServiceTicketCreatedProcedure: ingesters,
 	ticketv1connect.TicketEventServiceTicketUpdatedProcedure: ingesters,
+	// They list ids of erased tickets, and erase again what was erased: a token of this scope can erase no other ticket.
+	ticketv1connect.TicketEventServiceListErasuresProcedure:   ingesters,
+	ticketv1connect.TicketEventServiceRepeatErasuresProcedure: ingesters,
 
 	ticketv1connect.TicketServiceGetTicketProcedure:        readers,
 	ticketv1connect.TicketServiceBatchGetTicketsProcedure:  readers,

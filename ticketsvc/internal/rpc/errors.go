@@ -41,6 +41,7 @@ var codes = []struct {
 	{ticket.ErrNewer, connect.CodeAborted, "the ticket was written by a newer version of ticketsvc: call one of that version", 0},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "what is stored of the ticket can't be read", 0},
 	{feed.ErrPlace, connect.CodeOutOfRange, "the resume token can't be served any more: start again without one", 0},
+	{errErasurePosition, connect.CodeOutOfRange, "the log does not hold the position: list from the beginning, without one", 0},
 	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token", retrySoon},
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},

@@ -1,7 +1,10 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -11,6 +14,7 @@ import (
 // eventService implements TicketEventService.
 type eventService struct {
 	recorder *ticket.Recorder
+	store    ticket.Store
 }
 
 // TicketCreated implements the RPC of that name.
@@ -37,4 +41,71 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 		return nil, err
 	}
 	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased}, nil
+}
+
+// erasurePage is how many erasures ListErasures returns at most.
+const erasurePage = 100
+
+// errErasurePosition says that the log does not hold the position of a ListErasures.
+var errErasurePosition = errors.New("the log does not hold the position of the erasures")
+
+// ListErasures implements the RPC of that name.
+func (s *eventService) ListErasures(ctx context.Context, request *ticketv1.ListErasuresRequest) (*ticketv1.ListErasuresResponse, error) {
+	database := s.store.DatabaseID()
+	var after ticket.Mark
+	if position := request.GetPosition(); position != nil {
+		if !bytes.Equal(position.GetDatabaseId(), database[:]) {
+			return nil, errErasurePosition
+		}
+		after = toMark(position)
+	}
+	erasures, err := s.store.Erasures(ctx, after, erasurePage)
+	if errors.Is(err, ticket.ErrNotFound) {
+		return nil, errErasurePosition
+	}
+	if err != nil {
+		return nil, err
+	}
+	response := &ticketv1.ListErasuresResponse{Position: request.GetPosition()}
+	if len(erasures) > 0 {
+		response.Position = fromMark(database, erasures[len(erasures)-1].Mark)
+	}
+	key := s.store.ErasureKey()
+	for _, e := range erasures {
+		response.Erasures = append(response.Erasures, &ticketv1.Erasure{TicketId: e.TicketID, Receipt: key.Receipt(e.TicketID)})
+	}
+	return response, nil
+}
+
+// RepeatErasures implements the RPC of that name.
+func (s *eventService) RepeatErasures(ctx context.Context, request *ticketv1.RepeatErasuresRequest,
+) (*ticketv1.RepeatErasuresResponse, error) {
+	ids, err := ticketpb.ToErasures(request)
+	if err != nil {
+		return nil, err
+	}
+	key := s.store.ErasureKey()
+	var repeated []string
+	response := &ticketv1.RepeatErasuresResponse{}
+	for i, id := range ids {
+		if key.Verify(id, request.GetErasures()[i].GetReceipt()) {
+			repeated = append(repeated, id)
+		} else {
+			response.RefusedTicketIds = append(response.RefusedTicketIds, id)
+		}
+	}
+	if len(repeated) > 0 {
+		_, err = s.store.Erase(ctx, repeated...)
+	}
+	return response, err
+}
+
+func fromMark(database ticket.DatabaseID, m ticket.Mark) *ticketv1.LogPosition {
+	return &ticketv1.LogPosition{DatabaseId: database[:], Sequence: m.Sequence, Fingerprint: binary.BigEndian.Uint64(m.Fingerprint[:])}
+}
+
+func toMark(position *ticketv1.LogPosition) ticket.Mark {
+	m := ticket.Mark{Sequence: position.GetSequence()}
+	binary.BigEndian.PutUint64(m.Fingerprint[:], position.GetFingerprint())
+	return m
 }

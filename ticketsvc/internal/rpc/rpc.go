@@ -85,7 +85,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
-	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options)
+	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder, store: store}, options)
 	mux.Handle(path, newEventLimits().read(handler))
 	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
 	mux.Handle(path, newQueryLimits().read(withController(handler)))

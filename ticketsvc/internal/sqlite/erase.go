@@ -21,35 +21,27 @@ const (
 		" SELECT coalesce(max(sequence), 0) + 1, ?, ?, 0, '', '', ?, x'', random() FROM events"
 )
 
-// Erase implements [ticket.Store].
-func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err error) {
-	err = s.db.Write(ctx, func(tx *sql.Tx) (err error) {
-		if err := s.eraseWords(tx, ticketID); err != nil {
-			return err
+// Erase implements [ticket.Store]. The tickets share a transaction, because merging the index of words once costs as much as one erasure.
+func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, err error) {
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		events = 0
+		removed := false
+		for _, id := range ticketIDs {
+			hadWords, err := s.removeWordsOf(tx, id)
+			if err != nil {
+				return err
+			}
+			removed = removed || hadWords
+			of, err := eraseOne(tx, id)
+			if err != nil {
+				return err
+			}
+			events += of
 		}
-		nothing := ticketcodec.MarshalContent(ticket.Content{})
-		// Before the ticket's row is a bare one, which has no group.
-		if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
-			return err
+		if removed {
+			return s.mergeWords(tx)
 		}
-		if _, err := tx.Exec(dropEmptyCounts); err != nil {
-			return err
-		}
-		result, err := tx.Exec(eraseTicket, ticketID)
-		if err != nil {
-			return err
-		}
-		if changed, err := result.RowsAffected(); err != nil || changed == 0 {
-			return err
-		}
-		if result, err = tx.Exec(eraseEvents, nothing, ticketID); err != nil {
-			return err
-		}
-		if events, err = result.RowsAffected(); err != nil {
-			return err
-		}
-		_, err = tx.Exec(logErasure, ticketID, string(ticket.Erased), nothing)
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, translate(ctx, err)
@@ -58,4 +50,31 @@ func (s *Store) Erase(ctx context.Context, ticketID string) (events int64, err e
 	s.db.PurgeWAL()
 	s.recorded.Ring()
 	return events, nil
+}
+
+// eraseOne erases a ticket, except its words. It returns how many events lost what they said.
+func eraseOne(tx *sql.Tx, ticketID string) (events int64, err error) {
+	nothing := ticketcodec.MarshalContent(ticket.Content{})
+	// Before the ticket's row is a bare one, which has no group.
+	if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(dropEmptyCounts); err != nil {
+		return 0, err
+	}
+	result, err := tx.Exec(eraseTicket, ticketID)
+	if err != nil {
+		return 0, err
+	}
+	if changed, err := result.RowsAffected(); err != nil || changed == 0 {
+		return 0, err
+	}
+	if result, err = tx.Exec(eraseEvents, nothing, ticketID); err != nil {
+		return 0, err
+	}
+	if events, err = result.RowsAffected(); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(logErasure, ticketID, string(ticket.Erased), nothing)
+	return events, err
 }

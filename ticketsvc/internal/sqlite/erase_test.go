@@ -277,3 +277,26 @@ func hits(t *testing.T, path, text string) (count int) {
 	}
 	return count
 }
+
+func TestStore_Erasures_readsNoOtherEvent(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	if err := mustOpen(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	var id, parent, unused int
+	var plan string
+	// A plan of one step has one row.
+	row := db.QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+sqlite.ReadErasures, 5, 10)
+	if err := row.Scan(&id, &parent, &unused, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if want := "SEARCH events USING INDEX sqlite_autoindex_events_1 (event_id=? AND rowid>?)"; plan != want {
+		t.Errorf("the plan is %q, want %q", plan, want)
+	}
+}

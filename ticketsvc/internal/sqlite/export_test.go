@@ -5,6 +5,8 @@ import "database/sql"
 // ApplicationID and Migrations are what files are made by.
 const ApplicationID = applicationID
 
+const ReadErasures = readErasures
+
 var Migrations = migrations
 
 // GroupStats is the statement for filters that select groups.

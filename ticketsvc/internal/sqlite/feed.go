@@ -36,12 +36,13 @@ const (
 // DatabaseID implements [ticket.Log].
 func (s *Store) DatabaseID() ticket.DatabaseID { return s.databaseID }
 
-func (s *Store) readDatabaseID(ctx context.Context) error {
-	var id []byte
-	if err := s.db.Reader.QueryRowContext(ctx, "SELECT database_id FROM identity").Scan(&id); err != nil {
+func (s *Store) readIdentity(ctx context.Context) error {
+	var id, key []byte
+	if err := s.db.Reader.QueryRowContext(ctx, "SELECT database_id, erasure_key FROM identity").Scan(&id, &key); err != nil {
 		return err
 	}
 	copy(s.databaseID[:], id)
+	copy(s.erasureKey[:], key)
 	return nil
 }
 

@@ -251,7 +251,7 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	}
 	tickettest.CheckSteps(t, scripts, []string{
 		"97acf710dcea2c9e", "383cbbd167c52e8c", "c4cf16da92a1701d", "245f1cbc99595c79",
-		"19c1b43bb65c2190", "0a557bd35bdfd3a0",
+		"19c1b43bb65c2190", "0a557bd35bdfd3a0", "ec4c3dcf517b0d9d",
 	})
 }
 

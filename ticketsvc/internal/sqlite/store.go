@@ -27,11 +27,13 @@ var (
 	search string
 	//go:embed merging.sql
 	merging string
+	//go:embed erasurekey.sql
+	erasureKey string
 
 	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
 	migrations = []sqlitedb.Migration{
 		{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search},
-		{Script: merging, Fill: addNonce},
+		{Script: merging, Fill: addNonce}, {Script: erasureKey, Fill: makeErasureKey},
 	}
 )
 
@@ -45,6 +47,7 @@ const readers = 4
 type Store struct {
 	db         *sqlitedb.DB
 	databaseID ticket.DatabaseID
+	erasureKey ticket.ErasureKey
 	// maxSorted is the constant, but for tests.
 	maxSorted int
 	// recorded rings when the log has grown.
@@ -69,6 +72,7 @@ type Store struct {
 	findContents  *sqlitedb.RowsStatement
 	readLog       *sql.Stmt
 	readBefore    *sql.Stmt
+	readErasures  *sql.Stmt
 	measureBefore *sql.Stmt
 }
 
@@ -85,7 +89,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, maxSorted: maxSorted}
-	if err := errors.Join(s.readDatabaseID(ctx), s.prepare(ctx)); err != nil {
+	if err := errors.Join(s.readIdentity(ctx), s.prepare(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := s.fillWords(ctx); err != nil {
@@ -113,6 +117,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		{&s.findContent, s.db.Reader, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"},
 		{&s.readLog, s.db.Reader, readLog},
 		{&s.readBefore, s.db.Reader, readBefore},
+		{&s.readErasures, s.db.Reader, readErasures},
 		{&s.measureBefore, s.db.Reader, measureBefore},
 	} {
 		if *statement.prepared, err = statement.pool.PrepareContext(ctx, statement.text); err != nil {

@@ -38,28 +38,25 @@ func (s *Store) writeWords(ctx context.Context, tx *sql.Tx, number int64, before
 	return nil
 }
 
-// eraseWords takes the words of a ticket, if there is one, out of the index, and merges all of it, so that none is left that the ticket
-// has now or had before. That takes the longer the larger the index is, and nothing else is written meanwhile.
-func (s *Store) eraseWords(tx *sql.Tx, ticketID string) error {
+// removeWordsOf takes the words of a ticket, if there is one that is not erased, out of the index, and reports whether there is. mergeWords
+// has to follow.
+func (s *Store) removeWordsOf(tx *sql.Tx, ticketID string) (removed bool, err error) {
 	var number int64
 	var content []byte
-	err := tx.QueryRow("SELECT number, content FROM tickets WHERE ticket_id = ? AND erased = 0", ticketID).Scan(&number, &content)
+	err = tx.QueryRow("SELECT number, content FROM tickets WHERE ticket_id = ? AND erased = 0", ticketID).Scan(&number, &content)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	var words string
 	if t, err := ticketcodec.UnmarshalTicket(ticketID, content); err == nil {
 		words = t.Words()
 	} else if words, err = wordsInIndex(tx, number); err != nil {
-		return err
+		return false, err
 	}
-	if err := s.writeWords(context.Background(), tx, number, words, ""); err != nil {
-		return err
-	}
-	return s.mergeWords(tx)
+	return true, s.writeWords(context.Background(), tx, number, words, "")
 }
 
 // The rows that mergeWords adds, which are no ticket's, and their words: of the first one more than a page of the index holds.
@@ -73,7 +70,10 @@ var largeWords = func() string {
 	return words.String()
 }()
 
-// mergeWords merges all of the index, and drops what is marked as deleted. FTS5 keeps the marks, with their words, unless it merges into
+// mergeWords merges all of the index, and drops what is marked as deleted, so that no word is left that an erased ticket had at its end or
+// before. That takes the longer the larger the index is, and nothing else is written meanwhile.
+//
+// FTS5 keeps the marks, with their words, unless it merges into
 // the highest level, and that it does for certain where parts of different levels are merged. So all is merged into one part first,
 // together with enough for it to be larger than the next part, which FTS5 would otherwise put on one level with that.
 func (s *Store) mergeWords(tx *sql.Tx) error {

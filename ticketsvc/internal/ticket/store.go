@@ -56,10 +56,18 @@ type Store interface {
 	// recorded, as far as is known.
 	Record(ctx context.Context, changes []Change) ([]Recorded, error)
 
-	// Erase removes a ticket and what its events said, for ever: later changes of it are dropped. The ids of its events stay, so that they
-	// are still known. It is one durable transaction, which takes a place in the log: [Erased]. It returns how many events lost what
-	// they said. A ticket that was erased before is left as it is, with 0; one that is not known is erased ahead of its events.
-	Erase(ctx context.Context, ticketID string) (events int64, err error)
+	// Erase removes tickets and what their events said, for ever: later changes of them are dropped. The ids of their events stay, so that
+	// they are still known. Each is one durable transaction, or several share one. Each erasure takes a place in the log: [Erased]. It returns
+	// how many events lost what they said. A ticket that was erased before is left as it is, with 0; one that is not known is erased ahead of
+	// its events. After an error some of several tickets may be erased.
+	Erase(ctx context.Context, ticketIDs ...string) (events int64, err error)
+
+	// Erasures returns, in the order of the log, the first erasures after the mark, at most limit, which is at least 1. after is the mark of
+	// an erasure, or the zero mark. Errors: [ErrNotFound] when the log does not hold it.
+	Erasures(ctx context.Context, after Mark, limit int) ([]Erasure, error)
+
+	// ErasureKey returns the database's secret for its erasures.
+	ErasureKey() ErasureKey
 
 	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt].
 	Get(ctx context.Context, ticketID string) (Ticket, error)

@@ -1,6 +1,8 @@
 package ticketpb
 
 import (
+	"fmt"
+
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -167,4 +169,22 @@ func toPageSize(requested int32, violations *ticket.Violations) int {
 		violations.Add("page_size", "must not be negative")
 	}
 	return size
+}
+
+// maxErasures is how many erasures one call can repeat.
+const maxErasures = 100
+
+// ToErasures returns the tickets whose erasures a request repeats, in their order. The error is a [*ticket.InvalidError].
+func ToErasures(request *ticketv1.RepeatErasuresRequest) ([]string, error) {
+	var violations ticket.Violations
+	if len(request.GetErasures()) > maxErasures {
+		violations.Add("erasures", "must have at most 100 values")
+		return nil, violations.Err()
+	}
+	ids := make([]string, len(request.GetErasures()))
+	for i, erasure := range request.GetErasures() {
+		ids[i] = erasure.GetTicketId()
+		violations.CheckID(fmt.Sprintf("erasures[%d].ticket_id", i), ids[i])
+	}
+	return ids, violations.Err()
 }

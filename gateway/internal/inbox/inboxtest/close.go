@@ -49,7 +49,11 @@ func testClosed(t *testing.T, engine Engine) {
 			_, _, err := store.NextDue(t.Context())
 			return err
 		},
-		"Ping": func() error { return store.Ping(t.Context()) },
+		"ErasureCursor":   func() error { _, err := store.ErasureCursor(t.Context()); return err },
+		"AddErasures":     func() error { return store.AddErasures(t.Context(), inbox.ErasureCursor{Generation: 1}, nil, "a") },
+		"RestartErasures": func() error { return store.RestartErasures(t.Context(), inbox.ErasureCursor{Generation: 1}) },
+		"MissingErasures": func() error { _, err := store.MissingErasures(t.Context(), 1, "", 1); return err },
+		"Ping":            func() error { return store.Ping(t.Context()) },
 	} {
 		if err := call(); !errors.Is(err, inbox.ErrUnavailable) {
 			t.Errorf("%s = %v, want ErrUnavailable", name, err)

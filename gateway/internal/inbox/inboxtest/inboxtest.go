@@ -73,6 +73,9 @@ func Run(t *testing.T, engine Engine) {
 		"a claim that is cut short holds up for its lease":  testClaimCutShort,
 		"a settlement cut short writes all or nothing":      testSettleCutShort,
 		"questions that are cut short give no wrong answer": testQuestionsCutShort,
+		"erasures are kept, and those missing are known":    testErasures,
+		"readers of erasures do not undo one another":       testErasureReaders,
+		"erasures that are cut short keep all or nothing":   testErasuresCutShort,
 		"what was committed is there after a restart":       testReopen,
 		"a closed store is unavailable":                     testClosed,
 	} {

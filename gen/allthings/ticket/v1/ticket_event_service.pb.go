@@ -366,6 +366,325 @@ func (x *TicketUpdatedResponse) GetTicketErased() bool {
 	return false
 }
 
+// LogPosition is a position of ticketsvc's event log, with what identifies the log up to there.
+//
+// The entry at a position never changes. So two databases that hold the same position hold the same entries up to it, except that
+// an erased ticket's entries lose their content.
+type LogPosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The database. A backup has the id of the database that it was made of.
+	//
+	// 16 bytes.
+	DatabaseId []byte `protobuf:"bytes,1,opt,name=database_id,json=databaseId,proto3" json:"database_id,omitempty"`
+	// The number of the last entry at this position; 0 for an empty log. Entries have the numbers 1, 2, 3 and so on, without gaps.
+	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// A hash over the entry and its random nonce; 0 for an empty log.
+	Fingerprint   uint64 `protobuf:"fixed64,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPosition) Reset() {
+	*x = LogPosition{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPosition) ProtoMessage() {}
+
+func (x *LogPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPosition.ProtoReflect.Descriptor instead.
+func (*LogPosition) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LogPosition) GetDatabaseId() []byte {
+	if x != nil {
+		return x.DatabaseId
+	}
+	return nil
+}
+
+func (x *LogPosition) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *LogPosition) GetFingerprint() uint64 {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return 0
+}
+
+// Erasure is that a ticket was erased. It says nothing about the ticket except its id.
+type Erasure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the ticket. At most 256 bytes.
+	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// The proof that ticketsvc erased the ticket. Opaque; valid for the database that gave it, and for all that are restored from its
+	// backups.
+	Receipt       []byte `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Erasure) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *Erasure) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+// ListErasuresRequest is the request of ListErasures.
+type ListErasuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position of an earlier response, to list what was erased after it. Unset for all.
+	Position      *LogPosition `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresRequest) Reset() {
+	*x = ListErasuresRequest{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresRequest) ProtoMessage() {}
+
+func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
+func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListErasuresRequest) GetPosition() *LogPosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// ListErasuresResponse is the response of ListErasures.
+type ListErasuresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next erasures, at most 100. None when no more are known.
+	Erasures []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
+	// The position of the last of them, for the next request; the request's own when there are none.
+	Position      *LogPosition `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresResponse) Reset() {
+	*x = ListErasuresResponse{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresResponse) ProtoMessage() {}
+
+func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
+func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListErasuresResponse) GetErasures() []*Erasure {
+	if x != nil {
+		return x.Erasures
+	}
+	return nil
+}
+
+func (x *ListErasuresResponse) GetPosition() *LogPosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// RepeatErasuresRequest is the request of RepeatErasures.
+type RepeatErasuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The erasures as ListErasures returned them, at most 100.
+	Erasures      []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepeatErasuresRequest) Reset() {
+	*x = RepeatErasuresRequest{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepeatErasuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepeatErasuresRequest) ProtoMessage() {}
+
+func (x *RepeatErasuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepeatErasuresRequest.ProtoReflect.Descriptor instead.
+func (*RepeatErasuresRequest) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RepeatErasuresRequest) GetErasures() []*Erasure {
+	if x != nil {
+		return x.Erasures
+	}
+	return nil
+}
+
+// RepeatErasuresResponse is the response of RepeatErasures.
+type RepeatErasuresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tickets that are not erased, because their receipts are not valid for this database. Somebody with access to the database can
+	// import their ids (`ticketsvc erasures import`).
+	RefusedTicketIds []string `protobuf:"bytes,1,rep,name=refused_ticket_ids,json=refusedTicketIds,proto3" json:"refused_ticket_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RepeatErasuresResponse) Reset() {
+	*x = RepeatErasuresResponse{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepeatErasuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepeatErasuresResponse) ProtoMessage() {}
+
+func (x *RepeatErasuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepeatErasuresResponse.ProtoReflect.Descriptor instead.
+func (*RepeatErasuresResponse) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RepeatErasuresResponse) GetRefusedTicketIds() []string {
+	if x != nil {
+		return x.RefusedTicketIds
+	}
+	return nil
+}
+
 var File_allthings_ticket_v1_ticket_event_service_proto protoreflect.FileDescriptor
 
 const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
@@ -394,10 +713,29 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x13element_change_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"Z\n" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
-	"\rticket_erased\x18\x02 \x01(\bR\fticketErased2\xee\x01\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"l\n" +
+	"\vLogPosition\x12\x1f\n" +
+	"\vdatabase_id\x18\x01 \x01(\fR\n" +
+	"databaseId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12 \n" +
+	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\"@\n" +
+	"\aErasure\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x18\n" +
+	"\areceipt\x18\x02 \x01(\fR\areceipt\"S\n" +
+	"\x13ListErasuresRequest\x12<\n" +
+	"\bposition\x18\x01 \x01(\v2 .allthings.ticket.v1.LogPositionR\bposition\"\x8e\x01\n" +
+	"\x14ListErasuresResponse\x128\n" +
+	"\berasures\x18\x01 \x03(\v2\x1c.allthings.ticket.v1.ErasureR\berasures\x12<\n" +
+	"\bposition\x18\x02 \x01(\v2 .allthings.ticket.v1.LogPositionR\bposition\"Q\n" +
+	"\x15RepeatErasuresRequest\x128\n" +
+	"\berasures\x18\x01 \x03(\v2\x1c.allthings.ticket.v1.ErasureR\berasures\"F\n" +
+	"\x16RepeatErasuresResponse\x12,\n" +
+	"\x12refused_ticket_ids\x18\x01 \x03(\tR\x10refusedTicketIds2\xc8\x03\n" +
 	"\x12TicketEventService\x12k\n" +
 	"\rTicketCreated\x12).allthings.ticket.v1.TicketCreatedRequest\x1a*.allthings.ticket.v1.TicketCreatedResponse\"\x03\x90\x02\x02\x12k\n" +
-	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02B\xe7\x01\n" +
+	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02\x12h\n" +
+	"\fListErasures\x12(.allthings.ticket.v1.ListErasuresRequest\x1a).allthings.ticket.v1.ListErasuresResponse\"\x03\x90\x02\x01\x12n\n" +
+	"\x0eRepeatErasures\x12*.allthings.ticket.v1.RepeatErasuresRequest\x1a+.allthings.ticket.v1.RepeatErasuresResponse\"\x03\x90\x02\x02B\xe7\x01\n" +
 	"\x17com.allthings.ticket.v1B\x17TicketEventServiceProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
@@ -412,37 +750,51 @@ func file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP() []byte {
 	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescData
 }
 
-var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_allthings_ticket_v1_ticket_event_service_proto_goTypes = []any{
-	(*EventMetadata)(nil),         // 0: allthings.ticket.v1.EventMetadata
-	(*TicketCreatedRequest)(nil),  // 1: allthings.ticket.v1.TicketCreatedRequest
-	(*TicketCreatedResponse)(nil), // 2: allthings.ticket.v1.TicketCreatedResponse
-	(*TicketUpdatedRequest)(nil),  // 3: allthings.ticket.v1.TicketUpdatedRequest
-	(*TicketUpdatedResponse)(nil), // 4: allthings.ticket.v1.TicketUpdatedResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*Ticket)(nil),                // 6: allthings.ticket.v1.Ticket
-	(*fieldmaskpb.FieldMask)(nil), // 7: google.protobuf.FieldMask
+	(*EventMetadata)(nil),          // 0: allthings.ticket.v1.EventMetadata
+	(*TicketCreatedRequest)(nil),   // 1: allthings.ticket.v1.TicketCreatedRequest
+	(*TicketCreatedResponse)(nil),  // 2: allthings.ticket.v1.TicketCreatedResponse
+	(*TicketUpdatedRequest)(nil),   // 3: allthings.ticket.v1.TicketUpdatedRequest
+	(*TicketUpdatedResponse)(nil),  // 4: allthings.ticket.v1.TicketUpdatedResponse
+	(*LogPosition)(nil),            // 5: allthings.ticket.v1.LogPosition
+	(*Erasure)(nil),                // 6: allthings.ticket.v1.Erasure
+	(*ListErasuresRequest)(nil),    // 7: allthings.ticket.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),   // 8: allthings.ticket.v1.ListErasuresResponse
+	(*RepeatErasuresRequest)(nil),  // 9: allthings.ticket.v1.RepeatErasuresRequest
+	(*RepeatErasuresResponse)(nil), // 10: allthings.ticket.v1.RepeatErasuresResponse
+	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
+	(*Ticket)(nil),                 // 12: allthings.ticket.v1.Ticket
+	(*fieldmaskpb.FieldMask)(nil),  // 13: google.protobuf.FieldMask
 }
 var file_allthings_ticket_v1_ticket_event_service_proto_depIdxs = []int32{
-	5,  // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
-	5,  // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
+	11, // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
+	11, // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: allthings.ticket.v1.TicketCreatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	6,  // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	7,  // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
-	7,  // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	12, // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	13, // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
+	13, // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
 	0,  // 6: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	6,  // 7: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	7,  // 8: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
-	7,  // 9: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
-	1,  // 10: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
-	3,  // 11: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
-	2,  // 12: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
-	4,  // 13: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 7: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	13, // 8: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 9: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	5,  // 10: allthings.ticket.v1.ListErasuresRequest.position:type_name -> allthings.ticket.v1.LogPosition
+	6,  // 11: allthings.ticket.v1.ListErasuresResponse.erasures:type_name -> allthings.ticket.v1.Erasure
+	5,  // 12: allthings.ticket.v1.ListErasuresResponse.position:type_name -> allthings.ticket.v1.LogPosition
+	6,  // 13: allthings.ticket.v1.RepeatErasuresRequest.erasures:type_name -> allthings.ticket.v1.Erasure
+	1,  // 14: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
+	3,  // 15: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
+	7,  // 16: allthings.ticket.v1.TicketEventService.ListErasures:input_type -> allthings.ticket.v1.ListErasuresRequest
+	9,  // 17: allthings.ticket.v1.TicketEventService.RepeatErasures:input_type -> allthings.ticket.v1.RepeatErasuresRequest
+	2,  // 18: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
+	4,  // 19: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
+	8,  // 20: allthings.ticket.v1.TicketEventService.ListErasures:output_type -> allthings.ticket.v1.ListErasuresResponse
+	10, // 21: allthings.ticket.v1.TicketEventService.RepeatErasures:output_type -> allthings.ticket.v1.RepeatErasuresResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_allthings_ticket_v1_ticket_event_service_proto_init() }
@@ -457,7 +809,7 @@ func file_allthings_ticket_v1_ticket_event_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc), len(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

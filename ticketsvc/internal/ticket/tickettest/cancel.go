@@ -173,6 +173,7 @@ func testCancelledReads(t *testing.T, place Place) {
 			return store.WalkTickets(ctx, ticket.Filter{}, "t1", entries(5))
 		},
 		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, entries(10)) },
+		"Erasures":     func(ctx context.Context) (any, error) { return store.Erasures(ctx, ticket.Mark{}, 10) },
 		"Stats":        func(ctx context.Context) (any, error) { return store.Stats(ctx, ticket.Filter{}) },
 	} {
 		want, err := read(t.Context())

@@ -161,3 +161,106 @@ func testEraseAmongWriters(t *testing.T, place Place) {
 		}
 	}
 }
+
+func testEraseSeveral(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	mustRecord(t, store, titled("e1", "t1", 1, "personal"), titled("e2", "t2", 2, "personal"), titled("e3", "t3", 3, "kept"))
+	mustErase(t, store, "t2")
+	events, err := store.Erase(t.Context(), "t1", "t2", "ahead", "t1")
+	if err != nil || events != 1 {
+		t.Errorf("Erase = %d, %v; want the event of t1 alone", events, err)
+	}
+	wantErased(t, store, "t1", "e1")
+	wantErased(t, store, "t2", "e2")
+	wantErased(t, store, "ahead")
+	if got := mustGet(t, store, "t3").Title; got != "kept" {
+		t.Errorf("another ticket has the title %q", got)
+	}
+	if found, _, err := store.List(t.Context(), ticket.Filter{Text: "personal"}, ticket.Order{}, nil, 10); err != nil || len(found) != 0 {
+		t.Errorf("List by their words = %v, %v; want none", found, err)
+	}
+	stats, err := store.Stats(t.Context(), ticket.Filter{})
+	if err != nil || stats.Total != 1 {
+		t.Errorf("Stats = %+v, %v; want one ticket", stats, err)
+	}
+	if diff := cmp.Diff([]string{"t2", "t1", "ahead"}, erasedIDs(t, store, 10)); diff != "" {
+		t.Errorf("erasures: want (-), got (+):\n%s", diff)
+	}
+}
+
+// erasedIDs returns the ids of all erasures, read in pages.
+func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
+	t.Helper()
+	var after ticket.Mark
+	for {
+		page, err := store.Erasures(t.Context(), after, pageSize)
+		if err != nil || len(page) > pageSize {
+			t.Fatalf("Erasures = %v, %v; want at most %d", page, err, pageSize)
+		}
+		if len(page) == 0 {
+			return ids
+		}
+		for _, e := range page {
+			ids = append(ids, e.TicketID)
+		}
+		after = page[len(page)-1].Mark
+	}
+}
+
+func testErasures(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	if got, err := store.Erasures(t.Context(), ticket.Mark{}, 10); err != nil || len(got) != 0 {
+		t.Errorf("Erasures of an empty store = %v, %v", got, err)
+	}
+	// An id with what PostgreSQL takes for no text.
+	want := []string{"t1", "odd\x00id\\", "t2", "ahead", "t3"}
+	for i, id := range want {
+		if id != "ahead" {
+			mustRecord(t, store, titled(fmt.Sprintf("e%d", i), id, int64(i), "x"))
+		}
+		mustErase(t, store, id)
+		mustErase(t, store, id)
+		mustRecord(t, store, titled(fmt.Sprintf("between%d", i), "kept", int64(i), "x"))
+	}
+	for _, pageSize := range []int{1, 2, 100} {
+		if diff := cmp.Diff(want, erasedIDs(t, store, pageSize)); diff != "" {
+			t.Errorf("in pages of %d: want (-), got (+):\n%s", pageSize, diff)
+		}
+	}
+	all, err := store.Erasures(t.Context(), ticket.Mark{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := all[len(all)-1].Mark
+	if mark, err := store.MarkAt(t.Context(), last.Sequence); err != nil || mark != last {
+		t.Errorf("MarkAt = %v, %v; want the erasure's %v", mark, err, last)
+	}
+	end, err := store.LastMark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := last
+	other.Fingerprint[0]++
+	for name, mark := range map[string]ticket.Mark{"another fingerprint": other, "an event's place": end,
+		"a place after the end": {Sequence: end.Sequence + 1}} {
+		if got, err := store.Erasures(t.Context(), mark, 10); !errors.Is(err, ticket.ErrNotFound) {
+			t.Errorf("Erasures after %s = %v, %v; want ErrNotFound", name, got, err)
+		}
+	}
+}
+
+// testErasureKey has two databases. One is opened twice.
+func testErasureKey(t *testing.T, place, other Place) {
+	store := place.Open(t)
+	key := store.ErasureKey()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	receipt := key.Receipt("t1")
+	if key := mustOpen(t, place).ErasureKey(); !key.Verify("t1", receipt) || key.Verify("t2", receipt) || key.Verify("t1", nil) {
+		t.Error("the database does not know the receipt of its erasure, or takes it for another one's")
+	}
+	if mustOpen(t, other).ErasureKey().Verify("t1", receipt) || (ticket.ErasureKey{}).Verify("t1", receipt) {
+		t.Error("another database takes the receipt")
+	}
+}

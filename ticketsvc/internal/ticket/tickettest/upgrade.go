@@ -49,6 +49,9 @@ func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.Record) {
 		}
 	}
 	check()
+	if store.ErasureKey() == (ticket.ErasureKey{}) {
+		t.Error("it has no key for erasures")
+	}
 	for range 20 {
 		longest := mustStats(t, store, ticket.Filter{}).LongestWaiting
 		if longest == nil {

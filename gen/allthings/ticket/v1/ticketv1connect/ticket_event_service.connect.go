@@ -39,6 +39,12 @@ const (
 	// TicketEventServiceTicketUpdatedProcedure is the fully-qualified name of the TicketEventService's
 	// TicketUpdated RPC.
 	TicketEventServiceTicketUpdatedProcedure = "/allthings.ticket.v1.TicketEventService/TicketUpdated"
+	// TicketEventServiceListErasuresProcedure is the fully-qualified name of the TicketEventService's
+	// ListErasures RPC.
+	TicketEventServiceListErasuresProcedure = "/allthings.ticket.v1.TicketEventService/ListErasures"
+	// TicketEventServiceRepeatErasuresProcedure is the fully-qualified name of the TicketEventService's
+	// RepeatErasures RPC.
+	TicketEventServiceRepeatErasuresProcedure = "/allthings.ticket.v1.TicketEventService/RepeatErasures"
 )
 
 // TicketEventServiceClient is a client for the allthings.ticket.v1.TicketEventService service.
@@ -49,6 +55,17 @@ type TicketEventServiceClient interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
+	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
+	//
+	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
+	// the beginning, and repeats the erasures that it knows and that are not listed.
+	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
+	// RepeatErasures erases tickets that were erased before, by this database or by one that had the same log. A ticket that is erased stays
+	// as it is.
+	//
+	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
+	// of the tickets may be erased: call again.
+	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
 }
 
 // NewTicketEventServiceClient constructs a client for the allthings.ticket.v1.TicketEventService
@@ -76,13 +93,29 @@ func NewTicketEventServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		listErasures: connect.NewClient[v1.ListErasuresRequest, v1.ListErasuresResponse](
+			httpClient,
+			baseURL+TicketEventServiceListErasuresProcedure,
+			connect.WithSchema(ticketEventServiceMethods.ByName("ListErasures")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		repeatErasures: connect.NewClient[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse](
+			httpClient,
+			baseURL+TicketEventServiceRepeatErasuresProcedure,
+			connect.WithSchema(ticketEventServiceMethods.ByName("RepeatErasures")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // ticketEventServiceClient implements TicketEventServiceClient.
 type ticketEventServiceClient struct {
-	ticketCreated *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
-	ticketUpdated *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
+	ticketCreated  *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
+	ticketUpdated  *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
+	listErasures   *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
+	repeatErasures *connect.Client[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse]
 }
 
 // TicketCreated calls allthings.ticket.v1.TicketEventService.TicketCreated.
@@ -103,6 +136,24 @@ func (c *ticketEventServiceClient) TicketUpdated(ctx context.Context, req *v1.Ti
 	return nil, err
 }
 
+// ListErasures calls allthings.ticket.v1.TicketEventService.ListErasures.
+func (c *ticketEventServiceClient) ListErasures(ctx context.Context, req *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error) {
+	response, err := c.listErasures.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RepeatErasures calls allthings.ticket.v1.TicketEventService.RepeatErasures.
+func (c *ticketEventServiceClient) RepeatErasures(ctx context.Context, req *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error) {
+	response, err := c.repeatErasures.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // TicketEventServiceHandler is an implementation of the allthings.ticket.v1.TicketEventService
 // service.
 type TicketEventServiceHandler interface {
@@ -112,6 +163,17 @@ type TicketEventServiceHandler interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
+	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
+	//
+	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
+	// the beginning, and repeats the erasures that it knows and that are not listed.
+	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
+	// RepeatErasures erases tickets that were erased before, by this database or by one that had the same log. A ticket that is erased stays
+	// as it is.
+	//
+	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
+	// of the tickets may be erased: call again.
+	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
 }
 
 // NewTicketEventServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -135,12 +197,30 @@ func NewTicketEventServiceHandler(svc TicketEventServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	ticketEventServiceListErasuresHandler := connect.NewUnaryHandlerSimple(
+		TicketEventServiceListErasuresProcedure,
+		svc.ListErasures,
+		connect.WithSchema(ticketEventServiceMethods.ByName("ListErasures")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	ticketEventServiceRepeatErasuresHandler := connect.NewUnaryHandlerSimple(
+		TicketEventServiceRepeatErasuresProcedure,
+		svc.RepeatErasures,
+		connect.WithSchema(ticketEventServiceMethods.ByName("RepeatErasures")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/allthings.ticket.v1.TicketEventService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TicketEventServiceTicketCreatedProcedure:
 			ticketEventServiceTicketCreatedHandler.ServeHTTP(w, r)
 		case TicketEventServiceTicketUpdatedProcedure:
 			ticketEventServiceTicketUpdatedHandler.ServeHTTP(w, r)
+		case TicketEventServiceListErasuresProcedure:
+			ticketEventServiceListErasuresHandler.ServeHTTP(w, r)
+		case TicketEventServiceRepeatErasuresProcedure:
+			ticketEventServiceRepeatErasuresHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -156,4 +236,12 @@ func (UnimplementedTicketEventServiceHandler) TicketCreated(context.Context, *v1
 
 func (UnimplementedTicketEventServiceHandler) TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.TicketUpdated is not implemented"))
+}
+
+func (UnimplementedTicketEventServiceHandler) ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.ListErasures is not implemented"))
+}
+
+func (UnimplementedTicketEventServiceHandler) RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.RepeatErasures is not implemented"))
 }

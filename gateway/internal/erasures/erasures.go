@@ -1,0 +1,214 @@
+// Package erasures keeps which tickets ticketsvc erased, and repeats the erasures that ticketsvc lost: its database was restored from a
+// backup, or a standby took over without the last commits. docs/erasure.md has the reasons.
+package erasures
+
+import (
+	"context"
+	"encoding/base64"
+	"log/slog"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
+)
+
+const (
+	// interval is the time between two looks at ticketsvc's erasures, give or take a quarter. It is how long a ticket can be back after a
+	// restore. An erasure that ticketsvc loses before this look at it is not repeated.
+	interval = 5 * time.Second
+	// refusedInterval is the time between two tries to repeat erasures that ticketsvc refuses.
+	refusedInterval = time.Minute
+	// warnInterval is how often calls that fail are logged at most.
+	warnInterval = time.Minute
+	// callTimeout is the deadline of one call. To erase a page of tickets can take seconds where ticketsvc's database is SQLite.
+	callTimeout = 30 * time.Second
+	// repeatLimit is how many erasures one call repeats at most.
+	repeatLimit = 100
+)
+
+// Client is what a follower needs of ticketsvc.
+type Client interface {
+	ListErasures(context.Context, *ticketv1.ListErasuresRequest) (*ticketv1.ListErasuresResponse, error)
+	RepeatErasures(context.Context, *ticketv1.RepeatErasuresRequest) (*ticketv1.RepeatErasuresResponse, error)
+}
+
+// Options are what a follower takes time and chance from, and its log.
+type Options struct {
+	// Now is the clock.
+	Now func() time.Time
+	// Random returns a number in [0, 1).
+	Random func() float64
+	// Log receives what operators should know.
+	Log *slog.Logger
+}
+
+// Follower follows ticketsvc's erasures. Make one with [New].
+type Follower struct {
+	store    inbox.ErasureStore
+	client   Client
+	options  Options
+	warnings *logthrottle.Throttle
+	// saidUnimplemented says that it was logged that ticketsvc does not list erasures.
+	saidUnimplemented bool
+	// completeIn is the generation in which all erasures are known to be repeated. None becomes missing within a generation.
+	completeIn int64
+	// refusedIn is the generation in which ticketsvc refused some, and retryAt when they are tried again.
+	refusedIn int64
+	retryAt   time.Time
+}
+
+// New returns a follower that keeps the erasures of ticketsvc in store. Start it with [Follower.Run].
+func New(store inbox.ErasureStore, client Client, options Options) *Follower {
+	return &Follower{store: store, client: client, options: options, warnings: logthrottle.New(warnInterval)}
+}
+
+// Run looks at once, and then at intervals, until ctx ends.
+func (f *Follower) Run(ctx context.Context) {
+	for {
+		f.note(ctx, f.look(ctx))
+		timer := time.NewTimer(time.Duration((0.75 + 0.5*f.options.Random()) * float64(interval)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// note logs what a look found.
+func (f *Follower) note(ctx context.Context, err error) {
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case connect.CodeOf(err) == connect.CodeUnimplemented:
+		// It can be upgraded at any time, so the looks go on.
+		if !f.saidUnimplemented {
+			f.saidUnimplemented = true
+			f.options.Log.Warn("ticketsvc is of an older version: erasures that its database loses with a restore are not repeated")
+		}
+	default:
+		if count, ok := f.warnings.Allow(f.options.Now()); ok {
+			f.options.Log.Warn("erasures can't be read from ticketsvc, or not be kept: the gateway tries again", "code", connect.CodeOf(err),
+				"error", err, "count", count)
+		}
+	}
+}
+
+// look reads the erasures that are new, and repeats those that ticketsvc lacks.
+func (f *Follower) look(ctx context.Context) error {
+	generation, err := f.read(ctx)
+	if err != nil || generation == f.completeIn || generation == f.refusedIn && f.options.Now().Before(f.retryAt) {
+		return err
+	}
+	repeated, refused, err := f.repeatMissing(ctx, generation)
+	if repeated > 0 {
+		f.options.Log.Warn("ticketsvc lacked erasures, because its database was restored or failed over: they are repeated",
+			"count", repeated)
+	}
+	switch {
+	case err != nil:
+		return err
+	case refused > 0:
+		f.refusedIn, f.retryAt = generation, f.options.Now().Add(refusedInterval)
+		f.options.Log.Error("ticketsvc lacks erasures and refuses to repeat them, because its database was made anew:"+
+			" import them with ticketsvc erasures import, as docs/erasure.md says", "count", refused)
+		return nil
+	default:
+		f.completeIn = generation
+		// So that those that were repeated are known to be listed, also after a restart.
+		_, err = f.read(ctx)
+		return err
+	}
+}
+
+// read reads all erasures that follow the cursor. Where ticketsvc's log does not hold the cursor's position, it reads all from the
+// beginning. It returns the cursor's generation.
+func (f *Follower) read(ctx context.Context) (generation int64, err error) {
+	for {
+		cursor, err := f.store.ErasureCursor(ctx)
+		if err != nil {
+			return 0, err
+		}
+		position, err := decodePosition(cursor.Position)
+		if err != nil {
+			return 0, err
+		}
+		page, err := f.list(ctx, position)
+		switch {
+		case connect.CodeOf(err) == connect.CodeOutOfRange && position != nil:
+			f.options.Log.Warn("ticketsvc does not hold the last erasure any more: its database was restored, failed over or replaced")
+			err = f.store.RestartErasures(ctx, cursor)
+		case err != nil:
+		case len(page.GetErasures()) == 0:
+			return cursor.Generation, nil
+		default:
+			erasures := make([]inbox.Erasure, len(page.GetErasures()))
+			for i, e := range page.GetErasures() {
+				erasures[i] = inbox.Erasure{TicketID: e.GetTicketId(), Receipt: e.GetReceipt()}
+			}
+			var next string
+			if next, err = encodePosition(page.GetPosition()); err == nil {
+				err = f.store.AddErasures(ctx, cursor, erasures, next)
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (f *Follower) list(ctx context.Context, position *ticketv1.LogPosition) (*ticketv1.ListErasuresResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return f.client.ListErasures(ctx, &ticketv1.ListErasuresRequest{Position: position})
+}
+
+// encodePosition returns a position as the inbox keeps it.
+func encodePosition(position *ticketv1.LogPosition) (string, error) {
+	content, err := proto.Marshal(position)
+	return base64.StdEncoding.EncodeToString(content), err
+}
+
+// decodePosition is the inverse of encodePosition. The position is nil for an empty text, which is the beginning.
+func decodePosition(text string) (*ticketv1.LogPosition, error) {
+	if text == "" {
+		return nil, nil
+	}
+	content, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	position := &ticketv1.LogPosition{}
+	return position, proto.Unmarshal(content, position)
+}
+
+// repeatMissing repeats the erasures that ticketsvc did not list in a generation. It returns how many were repeated and refused.
+func (f *Follower) repeatMissing(ctx context.Context, generation int64) (repeated, refused int, err error) {
+	for after := ""; ; {
+		missing, err := f.store.MissingErasures(ctx, generation, after, repeatLimit)
+		if err != nil || len(missing) == 0 {
+			return repeated, refused, err
+		}
+		response, err := f.repeat(ctx, missing)
+		if err != nil {
+			return repeated, refused, err
+		}
+		refused += len(response.GetRefusedTicketIds())
+		repeated += len(missing) - len(response.GetRefusedTicketIds())
+		after = missing[len(missing)-1].TicketID
+	}
+}
+
+func (f *Follower) repeat(ctx context.Context, erasures []inbox.Erasure) (*ticketv1.RepeatErasuresResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request := &ticketv1.RepeatErasuresRequest{Erasures: make([]*ticketv1.Erasure, len(erasures))}
+	for i, e := range erasures {
+		request.Erasures[i] = &ticketv1.Erasure{TicketId: e.TicketID, Receipt: e.Receipt}
+	}
+	return f.client.RepeatErasures(ctx, request)
+}

@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+const readErasures = `SELECT sequence, ticket_id, name, nonce FROM ticketsvc.events WHERE event_id IS NULL AND sequence >= $1
+ ORDER BY sequence LIMIT $2`
+
+// makeErasureKey gives the database its [ticket.ErasureKey].
+func makeErasureKey(ctx context.Context, tx pgx.Tx) error {
+	var key ticket.ErasureKey
+	_, _ = rand.Read(key[:]) // It never fails.
+	_, err := tx.Exec(ctx, "UPDATE ticketsvc.identity SET erasure_key = $1", key[:])
+	return err
+}
+
+// ErasureKey implements [ticket.Store].
+func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
+
+// Erasures implements [ticket.Store].
+func (s *Store) Erasures(ctx context.Context, after ticket.Mark, limit int) (erasures []ticket.Erasure, err error) {
+	err = s.query(ctx, func(q postgresdb.Querier) error {
+		rows, err := q.Query(ctx, readErasures, after.Sequence, limit+1)
+		if err != nil {
+			return err
+		}
+		var read []ticket.Erasure
+		var e ticket.Event
+		var name string
+		var nonce int64
+		if _, err := pgx.ForEachRow(rows, []any{&e.Sequence, &e.TicketID, &name, &nonce}, func() error {
+			e.TicketID, e.Name = postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
+			read = append(read, ticket.Erasure{TicketID: e.TicketID, Mark: e.Mark(nonce)})
+			return nil
+		}); err != nil {
+			return err
+		}
+		var held bool
+		if erasures, held = ticket.ErasuresAfter(after, limit, read); !held {
+			return notFound(ctx, q)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return erasures, nil
+}

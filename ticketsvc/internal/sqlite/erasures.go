@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// readErasures goes by the index that SQLite makes for the uniqueness of event ids, which has those without one in the order of the log. It
+// reads nothing of any event.
+const readErasures = "SELECT sequence, ticket_id, name, nonce FROM events INDEXED BY sqlite_autoindex_events_1" +
+	" WHERE event_id IS NULL AND sequence >= ? ORDER BY sequence LIMIT ?"
+
+// makeErasureKey gives the database its [ticket.ErasureKey].
+func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
+	var key ticket.ErasureKey
+	_, _ = rand.Read(key[:]) // It never fails.
+	_, err := tx.ExecContext(ctx, "UPDATE identity SET erasure_key = ?", key[:])
+	return err
+}
+
+// ErasureKey implements [ticket.Store].
+func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
+
+// Erasures implements [ticket.Store].
+func (s *Store) Erasures(ctx context.Context, after ticket.Mark, limit int) (erasures []ticket.Erasure, err error) {
+	rows, err := s.readErasures.QueryContext(ctx, after.Sequence, limit+1)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	read, err := scanErasures(rows)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	erasures, held := ticket.ErasuresAfter(after, limit, read)
+	if !held {
+		return nil, ticket.ErrNotFound
+	}
+	return erasures, nil
+}
+
+// scanErasures reads all rows of [readErasures], and closes them.
+func scanErasures(rows *sql.Rows) (erasures []ticket.Erasure, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e ticket.Event
+		var nonce int64
+		if err := rows.Scan(&e.Sequence, &e.TicketID, &e.Name, &nonce); err != nil {
+			return nil, err
+		}
+		erasures = append(erasures, ticket.Erasure{TicketID: e.TicketID, Mark: e.Mark(nonce)})
+	}
+	return erasures, rows.Err()
+}
+
+// ExportErasures calls f with the id of each erased ticket in the file at path, in the order of their erasures. A service may have the file
+// open. The error is f's, ctx's, or one of the file, as [sqlitedb.Read] returns it.
+func ExportErasures(ctx context.Context, path string, f func(ticketID string) error) error {
+	return sqlitedb.Read(ctx, path, func(conn *sql.Conn) error {
+		rows, err := conn.QueryContext(ctx, "SELECT ticket_id FROM events WHERE event_id IS NULL ORDER BY sequence")
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w: %s can't be read (%w): is it ticketsvc's database?", sqlitedb.ErrUnusable, path, err)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			if err := f(id); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}

@@ -1,0 +1,42 @@
+package ticket
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+)
+
+// Erasure is that a ticket was erased, and the place that this has in the log.
+type Erasure struct {
+	// TicketID is the ticket's id.
+	TicketID string
+	// Mark is the mark of the erasure's place.
+	Mark Mark
+}
+
+// ErasuresAfter returns the erasures after the mark, at most limit, from those that a store has read from the mark's place on, that one
+// included. It returns false when the log does not hold the mark.
+func ErasuresAfter(after Mark, limit int, read []Erasure) (erasures []Erasure, held bool) {
+	if after != (Mark{}) {
+		if len(read) == 0 || read[0].Mark != after {
+			return nil, false
+		}
+		read = read[1:]
+	}
+	return read[:min(limit, len(read))], true
+}
+
+// ErasureKey is the secret of a database with which it knows again what it erased. It is made with the database, and goes where its backups
+// and standbys go: a database that was restored knows the erasures that it lost, and one that was made anew does not.
+type ErasureKey [sha256.Size]byte
+
+// Receipt returns the proof that a ticket was erased. Only who has it can repeat the erasure without the right to erase tickets.
+func (k ErasureKey) Receipt(ticketID string) []byte {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte(ticketID))
+	return mac.Sum(nil)
+}
+
+// Verify reports whether the receipt is the ticket's. How long it takes does not depend on what is wrong with it.
+func (k ErasureKey) Verify(ticketID string, receipt []byte) bool {
+	return hmac.Equal(receipt, k.Receipt(ticketID))
+}
