@@ -7,6 +7,7 @@ package credentials
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,7 +60,12 @@ func CheckToken(token string) error {
 type grant struct {
 	digest [sha256.Size]byte
 	scope  Scope
+	// name is the first nameBytes of the digest, in hex.
+	name string
 }
+
+// nameBytes is how much of a digest tells tokens apart.
+const nameBytes = 8
 
 // Tokens are the tokens that count. The zero value has none. They do not change, so they are safe for concurrent use.
 type Tokens struct {
@@ -101,7 +107,8 @@ func parseEntry(entry string) (grant, error) {
 			if err := CheckToken(token); err != nil {
 				return grant{}, fmt.Errorf("(of scope %s): its token %w", scope, err)
 			}
-			return grant{digest: sha256.Sum256([]byte(token)), scope: scope}, nil
+			digest := sha256.Sum256([]byte(token))
+			return grant{digest: digest, scope: scope, name: hex.EncodeToString(digest[:nameBytes])}, nil
 		}
 	}
 	// What is not one of our own words can be the token, so the error does not repeat it.
@@ -138,20 +145,24 @@ func (t Tokens) Join(others Tokens) (Tokens, error) {
 // Empty tells whether there are none.
 func (t Tokens) Empty() bool { return len(t.grants) == 0 }
 
-// Scope returns the scope of a token, or [None] when it does not count.
+// Identify returns the scope of a token, and a name that tells the token from others and is not secret: nobody gets from it to a token that
+// was made at random. A token that does not count has the scope [None] and no name.
 //
 // The time it takes tells nothing about the tokens that count: all are compared, each in constant time.
-func (t Tokens) Scope(token string) Scope {
+func (t Tokens) Identify(token string) (scope Scope, name string) {
 	if len(token) > maxTokenBytes {
-		return None
+		return None, ""
 	}
 	digest := sha256.Sum256([]byte(token))
-	found := int(None)
+	found := -1
 	for i := range t.grants {
 		same := subtle.ConstantTimeCompare(t.grants[i].digest[:], digest[:])
-		found = subtle.ConstantTimeSelect(same, int(t.grants[i].scope), found)
+		found = subtle.ConstantTimeSelect(same, i, found)
 	}
-	return Scope(found)
+	if found < 0 {
+		return None, ""
+	}
+	return t.grants[found].scope, t.grants[found].name
 }
 
 // Current is the tokens that count at the moment. The zero value has none. It is safe for concurrent use.
@@ -159,14 +170,14 @@ type Current struct {
 	tokens atomic.Pointer[Tokens]
 }
 
-// Set makes tokens those that count, from the next call of Scope on.
+// Set makes tokens those that count, from the next call of Identify on.
 func (c *Current) Set(tokens Tokens) { c.tokens.Store(&tokens) }
 
-// Scope is as [Tokens.Scope].
-func (c *Current) Scope(token string) Scope {
+// Identify is as [Tokens.Identify].
+func (c *Current) Identify(token string) (scope Scope, name string) {
 	tokens := c.tokens.Load()
 	if tokens == nil {
-		return None
+		return None, ""
 	}
-	return tokens.Scope(token)
+	return tokens.Identify(token)
 }

@@ -25,6 +25,28 @@ func mustParse(t *testing.T, entries ...string) credentials.Tokens {
 	return tokens
 }
 
+// scope returns the scope of a token, for [credentials.Tokens] and [credentials.Current].
+func scope(tokens interface {
+	Identify(token string) (credentials.Scope, string)
+}, token string,
+) credentials.Scope {
+	scope, _ := tokens.Identify(token)
+	return scope
+}
+
+func TestTokens_Identify_names(t *testing.T) {
+	t.Parallel()
+	tokens := mustParse(t, "ingest="+gatewayToken, "read="+readerToken)
+	_, gateway := tokens.Identify(gatewayToken)
+	_, reader := tokens.Identify(readerToken)
+	_, again := mustParse(t, "admin="+readerToken).Identify(readerToken)
+	_, none := tokens.Identify(operatorToken)
+	if len(gateway) != 16 || len(reader) != 16 || gateway == reader || again != reader || none != "" {
+		t.Errorf("names %q, %q and again %q, without a token %q: want 16 hex digits, of each token its own, and none", gateway, reader, again,
+			none)
+	}
+}
+
 func TestEachTokenHasItsScope(t *testing.T) {
 	t.Parallel()
 	tokens := mustParse(t, "ingest="+gatewayToken, "", " read="+readerToken+"\r", "read="+strings.Repeat("r", 4096), "admin="+operatorToken,
@@ -35,11 +57,11 @@ func TestEachTokenHasItsScope(t *testing.T) {
 		"ingest=" + gatewayToken: credentials.None, strings.ToUpper(gatewayToken): credentials.None, " " + gatewayToken: credentials.None,
 		strings.Repeat("r", 4097): credentials.None,
 	} {
-		if got := tokens.Scope(shown); got != want {
+		if got := scope(tokens, shown); got != want {
 			t.Errorf("scope of %.40q is %v, want %v", shown, got, want)
 		}
 	}
-	if scope := (credentials.Tokens{}).Scope(""); scope != credentials.None {
+	if scope := scope(credentials.Tokens{}, ""); scope != credentials.None {
 		t.Errorf("without tokens, no token has the scope %v", scope)
 	}
 }
@@ -87,10 +109,10 @@ func TestTokensJoin(t *testing.T) {
 	t.Parallel()
 	one := mustParse(t, "ingest="+gatewayToken)
 	both, err := one.Join(mustParse(t, "ingest="+gatewayToken, "read="+readerToken))
-	if err != nil || both.Scope(gatewayToken) != credentials.Ingest || both.Scope(readerToken) != credentials.Read {
-		t.Errorf("joined: %v, scopes %v and %v", err, both.Scope(gatewayToken), both.Scope(readerToken))
+	if err != nil || scope(both, gatewayToken) != credentials.Ingest || scope(both, readerToken) != credentials.Read {
+		t.Errorf("joined: %v, scopes %v and %v", err, scope(both, gatewayToken), scope(both, readerToken))
 	}
-	if one.Scope(readerToken) != credentials.None {
+	if scope(one, readerToken) != credentials.None {
 		t.Error("joining changed what was joined")
 	}
 	if _, err := one.Join(mustParse(t, "admin="+gatewayToken)); err == nil || strings.Contains(err.Error(), gatewayToken) {
@@ -101,12 +123,12 @@ func TestTokensJoin(t *testing.T) {
 func TestCurrentTokensAreReplacedAtOnce(t *testing.T) {
 	t.Parallel()
 	var current credentials.Current
-	if scope := current.Scope(gatewayToken); scope != credentials.None {
+	if scope := scope(&current, gatewayToken); scope != credentials.None {
 		t.Errorf("scope %v before there are tokens", scope)
 	}
 	current.Set(mustParse(t, "ingest="+gatewayToken))
 	current.Set(mustParse(t, "read="+readerToken))
-	if old, now := current.Scope(gatewayToken), current.Scope(readerToken); old != credentials.None || now != credentials.Read {
+	if old, now := scope(&current, gatewayToken), scope(&current, readerToken); old != credentials.None || now != credentials.Read {
 		t.Errorf("the old token has scope %v, the new one %v", old, now)
 	}
 }
@@ -144,7 +166,7 @@ func TestComparingTakesNoShortWay(t *testing.T) {
 	loops := 0
 	for _, declaration := range file.Decls {
 		function, ok := declaration.(*ast.FuncDecl)
-		if !ok || function.Name.Name != "Scope" {
+		if !ok || function.Name.Name != "Identify" {
 			continue
 		}
 		ast.Inspect(function, func(n ast.Node) bool {
@@ -195,7 +217,7 @@ func FuzzParse(f *testing.F) {
 				continue
 			}
 			count++
-			if got := tokens.Scope(token); got.String() != name || credentials.CheckToken(token) != nil {
+			if got := scope(tokens, token); got.String() != name || credentials.CheckToken(token) != nil {
 				t.Errorf("%q was accepted, and its token has the scope %v", entry, got)
 			}
 		}

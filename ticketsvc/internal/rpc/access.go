@@ -19,6 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
 // callers are the scopes that may call a procedure. Nil means everybody, with or without a token.
@@ -75,7 +76,7 @@ func byAddress(next http.Handler) http.Handler {
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
 		}
-		return admission{again: func(context.Context) error { return nil }}, nil
+		return admission{caller: addressOf(request), again: func(context.Context) error { return nil }}, nil
 	})
 }
 
@@ -97,8 +98,27 @@ func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
 
 // admission is what a call was let in by.
 type admission struct {
+	// caller is who makes the call.
+	caller limits.Caller
 	// again returns an error when the call would not be let in any more, because the tokens have changed.
 	again func(context.Context) error
+}
+
+// callerOf returns who makes the call of ctx.
+func callerOf(ctx context.Context) limits.Caller {
+	if a, ok := authn.GetInfo(ctx).(admission); ok {
+		return a.caller
+	}
+	return limits.Stranger
+}
+
+// addressOf returns the caller of a request when nothing but its address tells who that is.
+func addressOf(request *http.Request) limits.Caller {
+	address, err := netip.ParseAddrPort(request.RemoteAddr)
+	if err != nil {
+		return limits.Stranger
+	}
+	return limits.Caller("address " + address.Addr().String())
 }
 
 // checkAdmission returns an error when the call of ctx would not be let in any more.
@@ -125,7 +145,7 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 			"procedure", procedure, "code", err.Code().String(), "scope", scope.String(), "remote", request.RemoteAddr)
 		return nil, err
 	}
-	scope := scopeOf(request, tokens)
+	scope, name := identify(request, tokens)
 	switch {
 	case scope == credentials.None:
 		return refuse(scope, errUnauthenticated())
@@ -135,19 +155,19 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 	case !slices.Contains(allowed, scope):
 		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))
 	}
-	return admission{again: func(ctx context.Context) error {
+	return admission{caller: limits.Caller("token " + name), again: func(ctx context.Context) error {
 		_, err := authorise(ctx, request, tokens, log)
 		return err
 	}}, nil
 }
 
-// scopeOf returns the scope of a request's token. Two tokens count as none: which was meant is not for us to guess.
-func scopeOf(request *http.Request, tokens *credentials.Current) credentials.Scope {
+// identify returns the scope and the name of a request's token. Two tokens count as none: which was meant is not for us to guess.
+func identify(request *http.Request, tokens *credentials.Current) (scope credentials.Scope, name string) {
 	token, found := authn.BearerToken(request)
 	if !found || len(request.Header["Authorization"]) != 1 {
-		return credentials.None
+		return credentials.None, ""
 	}
-	return tokens.Scope(token)
+	return tokens.Identify(token)
 }
 
 // errUnauthenticated tells neither whether there was a token nor what was wrong with it.

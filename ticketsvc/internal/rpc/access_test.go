@@ -26,6 +26,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
 // tokens are what callers show, by the name of what it is. Each has "hush" in it, which must be in no log and no error.
@@ -187,6 +188,36 @@ func TestWhoMayCallWhat(t *testing.T) {
 
 // TestWithoutTokensTheServiceHasNoOtherName has callers that reach it under a name, as a browser does for a page that made its own name
 // lead here.
+// TestCallerOf has calls with each token, and without any by their address.
+func TestCallerOf(t *testing.T) {
+	t.Parallel()
+	var got limits.Caller
+	store := stubStore{call: func(ctx context.Context) error {
+		got = rpc.CallerOf(ctx)
+		return nil
+	}}
+	callerOf := func(s *server, token string) limits.Caller {
+		got = ""
+		c := newClient(t, s, "Connect", connect.WithInterceptors(shows(token)))
+		if _, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"}); err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	s := mustServeSecurely(t, store, rpc.Security{Tokens: mustCredentials(t)})
+	read, admin := callerOf(s, tokens["read"]), callerOf(s, tokens["admin"])
+	if !strings.HasPrefix(string(read), "token ") || !strings.HasPrefix(string(admin), "token ") || read == admin ||
+		strings.Contains(string(read), "hush") || callerOf(s, tokens["read"]) != read {
+		t.Errorf("callers %q and %q, want a name of its own for each token, without the token", read, admin)
+	}
+	if address := callerOf(mustServe(t, store), ""); address != "address 127.0.0.1" {
+		t.Errorf("without tokens the caller is %q, want its address", address)
+	}
+	if stranger := rpc.CallerOf(t.Context()); stranger != limits.Stranger {
+		t.Errorf("without admission the caller is %q, want %q", stranger, limits.Stranger)
+	}
+}
+
 func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	t.Parallel()
 	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -46,6 +47,8 @@ var codes = []struct {
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "", 0},
 	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
+	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
+	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},

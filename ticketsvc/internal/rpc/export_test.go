@@ -87,3 +87,6 @@ const (
 	MaxRequestBytes = maxRequestBytes
 	MaxRoomTime     = maxRoomTime
 )
+
+// CallerOf returns who makes the call of ctx.
+var CallerOf = callerOf
