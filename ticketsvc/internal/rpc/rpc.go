@@ -88,8 +88,8 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
 	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options(maxEventBytes)))
-	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams},
-		options(maxQueryBytes))
+	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets,
+		streams: streams}, options(maxQueryBytes))
 	mux.Handle(path, withController(handler))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options(maxOtherBytes)))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, options(maxOtherBytes)))
@@ -125,6 +125,8 @@ type Security struct {
 	TLS *tls.Config
 	// Origins are those of the web pages that may call from a browser, each good for [CheckOrigin]. Without any, none may.
 	Origins []string
+	// WatchersPerToken is how many streams of WatchTickets one token has at most, and without tokens one address. 0 means the default.
+	WatchersPerToken int
 }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
@@ -140,6 +142,9 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	}
 	if len(security.Origins) > 0 {
 		handler = withCORS(handler, security.Origins)
+	}
+	if security.WatchersPerToken > 0 {
+		s.feed.LimitCallers(security.WatchersPerToken)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
