@@ -88,7 +88,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
 	mux.Handle(ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder}, options(maxEventBytes)))
-	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets,
+	path, handler := ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, reads: newExpensiveReads(), feed: tickets,
 		streams: streams}, options(maxQueryBytes))
 	mux.Handle(path, withController(handler))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options(maxOtherBytes)))
