@@ -92,8 +92,9 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		streams: streams}, options(maxQueryBytes))
 	mux.Handle(path, withController(handler))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options(maxOtherBytes)))
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, options(maxOtherBytes)))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options(maxOtherBytes)))
+	reflecting := connect.WithHandlerOptions(options(maxOtherBytes), connect.WithInterceptors(newReflections()))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
 	return &Service{recorder: recorder, feed: tickets, handler: newMemory(translator).count(framed(mux))}
 }
 
