@@ -139,10 +139,10 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
 	} else {
-		handler = byAddress(handler)
+		handler = byAddress(handler, allowedOrigins(security.Origins))
 	}
 	if len(security.Origins) > 0 {
-		handler = withCORS(handler, security.Origins)
+		handler = withCORS(handler, allowedOrigins(security.Origins))
 	}
 	if security.WatchersPerToken > 0 {
 		s.feed.LimitCallers(security.WatchersPerToken)
@@ -152,7 +152,10 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	protocols.SetHTTP2(security.TLS != nil)
 	protocols.SetUnencryptedHTTP2(security.TLS == nil)
 	server := &http.Server{
-		Handler:           handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			httpserver.CloseIfAmbiguous(w, request)
+			handler.ServeHTTP(w, request)
+		}),
 		TLSConfig:         security.TLS,
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
