@@ -51,14 +51,15 @@ func packages(t *testing.T) []goPackage {
 // rules are the packages that say what things are, with what they may import beside the standard library. What of the standard library
 // they may not import is in machinery.
 var rules = map[string][]string{
-	module + "ticketsvc/internal/ticket":  {module + "internal/groupcommit", module + "internal/id", "golang.org/x/text/unicode/norm"},
-	module + "ticketsvc/internal/feed":    {module + "ticketsvc/internal/ticket"},
-	module + "gateway/internal/inbox":     {module + "internal/groupcommit"},
-	module + "gateway/internal/envelope":  {module + "internal/id", "github.com/go-json-experiment/json/jsontext"},
-	module + "gateway/internal/signature": nil,
-	module + "internal/credentials":       nil,
-	module + "internal/logthrottle":       nil,
-	module + "internal/id":                nil,
+	module + "ticketsvc/internal/ticket":     {module + "internal/groupcommit", module + "internal/id", "golang.org/x/text/unicode/norm"},
+	module + "ticketsvc/internal/feed":       {module + "ticketsvc/internal/rpc/limits", module + "ticketsvc/internal/ticket"},
+	module + "ticketsvc/internal/rpc/limits": nil,
+	module + "gateway/internal/inbox":        {module + "internal/groupcommit"},
+	module + "gateway/internal/envelope":     {module + "internal/id", "github.com/go-json-experiment/json/jsontext"},
+	module + "gateway/internal/signature":    nil,
+	module + "internal/credentials":          nil,
+	module + "internal/logthrottle":          nil,
+	module + "internal/id":                   nil,
 }
 
 var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}

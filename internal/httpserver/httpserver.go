@@ -52,6 +52,15 @@ func withNoStore(next http.Handler) http.Handler {
 	})
 }
 
+// CloseIfAmbiguous has the connection closed after the answer to a request whose end a proxy may see elsewhere: each with a
+// Transfer-Encoding. net/http drops a Content-Length beside it without a word (in HTTP/1.0 the Transfer-Encoding), though the two together
+// can smuggle a request past a proxy. A connection that is closed has nothing to smuggle.
+func CloseIfAmbiguous(w http.ResponseWriter, request *http.Request) {
+	if len(request.TransferEncoding) > 0 || !request.ProtoAtLeast(1, 1) {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // cause is the reason behind a listen error, without the address that the message has already.
 func cause(err error) error {
 	var opErr *net.OpError

@@ -34,9 +34,13 @@ func waitUnavailable(t *testing.T, db *postgresdb.DB) {
 	checkUnavailable(t, "Ping", err)
 }
 
-// fill opens all connections that a pool can have, and leaves them to it.
+// fill opens all connections that there can be, and leaves them idle: those of the pool, and that of [postgresdb.DB.Ping].
 func fill(t *testing.T, db *postgresdb.DB) {
 	t.Helper()
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db.Pool().Reset() // Those that were lost are noticed when they are used.
 	for range db.Pool().Config().MaxConns {
 		conn, err := db.Pool().Acquire(t.Context())
 		if err != nil {
@@ -111,8 +115,8 @@ func TestConnectionsAreTerminated(t *testing.T) {
 	db, admin := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
 	for _, c := range calls {
 		fill(t, db)
-		if ended := terminateAll(t, admin); ended != 4 {
-			t.Errorf("%d connections were there, want 4", ended)
+		if ended := terminateAll(t, admin); ended != 5 {
+			t.Errorf("%d connections were there, want 4 and that of Ping", ended)
 		}
 		if err := c.call(t.Context(), db); err != nil {
 			t.Errorf("%s once all connections were terminated = %v", c.name, err)

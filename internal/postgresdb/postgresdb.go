@@ -52,7 +52,8 @@ type Options struct {
 	// Migrations are the steps of the schema: step n makes version n out of version n-1. They name tables with their schema. Steps are never
 	// changed once they are released.
 	Migrations []Migration
-	// Connections is how many connections the process has at the most, where the URL does not say so with pool_max_conns.
+	// Connections is how many connections the process has at most, where the URL does not say so with pool_max_conns: beside these it has one
+	// for [DB.Ping], and one for each [DB.Listen].
 	Connections int
 	// Log gets a line for each stuck session that is terminated. Nil means no log.
 	Log *slog.Logger
@@ -70,14 +71,16 @@ type Migration struct {
 // DB is an open database. Its methods can be called at the same time.
 type DB struct {
 	pool *pgxpool.Pool
-	name string
-	log  *slog.Logger
+	// health has the connection of [DB.Ping], which waits for no other call.
+	health *pgxpool.Pool
+	name   string
+	log    *slog.Logger
 	// schema is the service's, quoted.
 	schema string
 	// full is the last write that failed for lack of space, nil once a probe has succeeded.
 	full atomic.Pointer[failure]
-	// reads lets in as many reads as there are connections for them.
-	reads *semaphore.Weighted
+	// reads lets in as many reads as there are connections for them, and longReads as many as may be [DB.Long].
+	reads, longReads *semaphore.Weighted
 	// servers are those that the URL names.
 	servers *servers
 	// These are the constants, but for tests.
@@ -120,6 +123,7 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	}
 	db := &DB{servers: &servers{}, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
 		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
+		longReads:    semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads-notForLongReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout, hangTimeout: hangTimeout, recheckInterval: recheckInterval}
 	db.servers.watch(config.ConnConfig)
 	reread := config.BeforeConnect
@@ -128,8 +132,14 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		return reread(ctx, connection)
 	}
 	config.PrepareConn = db.prepareConn
-	// It does not connect yet.
+	// Neither connects yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+	}
+	healthConfig := config.Copy()
+	healthConfig.MaxConns, healthConfig.MinConns, healthConfig.MinIdleConns = 1, 0, 0
+	if db.health, err = pgxpool.NewWithConfig(ctx, healthConfig); err != nil {
+		db.pool.Close()
 		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
 	}
 	if err := db.prepare(ctx, config, options, timeout); err != nil {
@@ -218,6 +228,7 @@ func hostOf(host string, port uint16) string {
 func (db *DB) Close() {
 	closed := make(chan struct{})
 	go func() {
+		db.health.Close()
 		db.pool.Close()
 		close(closed)
 	}()
@@ -230,16 +241,17 @@ func (db *DB) Close() {
 }
 
 // Ping returns nil when the database answers and can be written to; otherwise [ErrReadOnly], [ErrUnavailable] or ctx's error. ctx alone
-// bounds it. After a write failed for lack of space, it fails until there is space.
+// bounds it. After a write failed for lack of space, it fails until there is space. It has a connection of its own, so it waits for no
+// other call.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
 	err := db.retryOnLostConn(func() error {
-		return db.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
+		return db.health.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::bool").Scan(&readOnly)
 	})
 	switch {
 	case readOnly:
 		// Another server may be the primary now.
-		db.pool.Reset()
+		db.reset()
 		return ErrReadOnly
 	case errors.Is(err, errReadOnlyServer):
 		return ErrReadOnly
@@ -277,7 +289,7 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 		case isLostConnection(err) && bounded.Err() == nil && !reconnected:
 			// The server hangs, or has gone away or come back since the connection was last used, and all others are as old.
 			reconnected = true
-			db.pool.Reset()
+			db.reset()
 		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
 			blocked = true
 		default:
@@ -334,8 +346,14 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 func (db *DB) retryOnLostConn(f func() error) error {
 	err := f()
 	if isLostConnection(err) {
-		db.pool.Reset()
+		db.reset()
 		err = f()
 	}
 	return err
+}
+
+// reset has each connection replaced before it is used again.
+func (db *DB) reset() {
+	db.pool.Reset()
+	db.health.Reset()
 }

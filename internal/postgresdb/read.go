@@ -66,9 +66,23 @@ func (b *beginner) release() {
 	}
 }
 
-// notForReads is how many connections reads leave alone, so that however many there are, there is one for who writes and one for who asks
-// how the database is.
-const notForReads = 2
+const (
+	// notForReads is how many connections reads leave alone, so that there is one for each call that writes, however many read: the one that
+	// records, and one more.
+	notForReads = 2
+	// notForLongReads is how many of the others long reads leave alone.
+	notForLongReads = 4
+)
+
+// Long runs f, which reads by [DB.Query] or [DB.Read] in a way that may take long, once fewer do so than leave connections for other reads.
+// With fewer than 4 connections there are none to leave. The error is f's own, or ctx's.
+func (db *DB) Long(ctx context.Context, f func() error) error {
+	if err := db.longReads.Acquire(ctx, 1); err != nil {
+		return Translate(ctx, err)
+	}
+	defer db.longReads.Release(1)
+	return f()
+}
 
 // reading runs f, which reads over one connection, once there is one that reads may have.
 func (db *DB) reading(ctx context.Context, f func() error) error {

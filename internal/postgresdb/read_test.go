@@ -56,7 +56,8 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// However long reads take, and however many there are, one who writes and one who asks how the database is find a connection.
+// However long reads take, and however many there are, one who writes and one who asks how the database is find a connection. So does one
+// who reads in no time, beside [postgresdb.DB.Long].
 func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 	t.Parallel()
 	const sleep = "SELECT pg_sleep(60)"
@@ -96,5 +97,55 @@ func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 				t.Errorf("%s that is cancelled = %v, want context.Canceled", name, err)
 			}
 		}
+	}
+}
+
+// TestDB_Long_leavesConnectionsForOtherReads has more long reads than there are connections.
+func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
+	t.Parallel()
+	for connections, want := range map[int]int{4: 1, 10: 4} {
+		url := postgrestest.Database(t)
+		o := options(url)
+		o.Connections = connections
+		db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all errgroup.Group
+		for range 20 {
+			all.Go(func() error {
+				return db.Long(ctx, func() error {
+					return db.Query(ctx, func(q postgresdb.Querier) error { return q.QueryRow(ctx, "SELECT pg_sleep(60)").Scan(nil) })
+				})
+			})
+		}
+		const sleeping = "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')"
+		waitUntil(t, watch, "SELECT "+sleeping+" >= $1", want)
+		for _, c := range calls {
+			if err := c.call(ctx, db); err != nil {
+				t.Errorf("of %d connections: %s = %v", connections, c.name, err)
+			}
+		}
+		if got := mustRead[int](t, watch, "SELECT "+sleeping); got != want {
+			t.Errorf("long reads have %d of %d connections, want %d", got, connections, want)
+		}
+		cancel()
+		if err := all.Wait(); !errors.Is(err, context.Canceled) {
+			t.Errorf("a long read that is cancelled = %v, want context.Canceled", err)
+		}
+	}
+}
+
+// TestDB_Ping_waitsForNobody has each other connection in use.
+func TestDB_Ping_waitsForNobody(t *testing.T) {
+	t.Parallel()
+	db := mustOpen(t, options(postgrestest.Database(t)))
+	for range db.Pool().Config().MaxConns {
+		conn, err := db.Pool().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("Ping while all else is in use = %v", err)
 	}
 }

@@ -40,6 +40,17 @@ func (db *DB) Check() error {
 	return nil
 }
 
+// Ping returns nil when the database can be read and nothing is known that keeps it from being written to. It has a connection of its own,
+// so it waits for no other read. Errors: those of [DB.Check], and of the database as [Translate] returns them.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.Check(); err != nil {
+		return err
+	}
+	// It reads a page of the file: a constant alone would be answered without one.
+	var one int
+	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
+}
+
 // noteFiles notes which files the database has open.
 func (db *DB) noteFiles(path, realPath string) error {
 	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {

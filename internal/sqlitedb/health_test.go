@@ -267,3 +267,23 @@ func mustCountIn(t *testing.T, db *sqlitedb.DB) (rows int) {
 	}
 	return rows
 }
+
+// TestPing_waitsForNobody has all other connections in use.
+func TestPing_waitsForNobody(t *testing.T) {
+	t.Parallel()
+	o := options(filepath.Join(t.TempDir(), "a.db"))
+	o.QuickReaders = 2
+	db := mustOpen(t, o)
+	for pool, connections := range map[*sql.DB]int{db.Writer: 1, db.Reader: o.Readers, db.QuickReader: o.QuickReaders} {
+		for range connections {
+			tx, err := pool.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback() }()
+		}
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("Ping while all else is in use = %v", err)
+	}
+}

@@ -1,8 +1,8 @@
 // Package sqlitedb opens the SQLite files in which both services keep their data, so that what they promise about durability holds on
 // every connection.
 //
-// One process owns a file: a lock beside it refuses a second one. Within the process there is one connection that writes and a few
-// that read; in WAL mode readers see the last commit and neither wait for the writer nor hold it up.
+// One process owns a file: a lock beside it refuses a second one. Within the process there is one connection that writes, a few that read,
+// and one that checks the database; in WAL mode readers see the last commit and neither wait for the writer nor hold it up.
 //
 // Each file has a table housekeeping of this package beside the tables of its service. It has at most two rows: [inUse] while a process
 // has the file open, and for a moment [spaceProbe].
@@ -45,6 +45,8 @@ type Options struct {
 	Migrations []Migration
 	// Readers is how many connections read at the same time. At least 1.
 	Readers int
+	// QuickReaders is how many other connections there are for reads that take a moment each.
+	QuickReaders int
 	// Overwrite has what is deleted overwritten with zeros, also where it is only moved within the file. Otherwise it stays in the file
 	// until its place is used again.
 	Overwrite bool
@@ -65,6 +67,10 @@ type DB struct {
 	Writer *sql.DB
 	// Reader has connections that can't write.
 	Reader *sql.DB
+	// QuickReader has other connections that can't write, for reads that take a moment each, so that these never wait for long ones.
+	QuickReader *sql.DB
+	// health has the connection of [DB.Ping], which waits for no read.
+	health *sql.DB
 
 	lock *flock.Flock
 	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
@@ -140,9 +146,9 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	}
 	db.Writer = db.openPool(options.Path, writing...)
 	db.Writer.SetMaxOpenConns(1)
-	db.Reader = db.openPool(options.Path, "_pragma=query_only(1)", "_pragma=cache_size(-16384)")
-	db.Reader.SetMaxOpenConns(max(1, options.Readers))
-	db.Reader.SetMaxIdleConns(max(1, options.Readers))
+	db.Reader = db.openReaders(options.Path, max(1, options.Readers), 8<<10)
+	db.QuickReader = db.openReaders(options.Path, max(1, options.QuickReaders), 2<<10)
+	db.health = db.openReaders(options.Path, 1, 64)
 	if err := db.Writer.PingContext(ctx); err != nil {
 		return unusable("%s can't be opened (%v): is it an SQLite database, and the disk in order?", options.Path, err)
 	}
@@ -170,8 +176,10 @@ func (db *DB) close() error {
 	db.stopProbe()
 	db.probing.Wait()
 	var errs []error
-	if db.Reader != nil {
-		errs = append(errs, db.Reader.Close())
+	for _, pool := range []*sql.DB{db.Reader, db.QuickReader, db.health} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
 	}
 	if len(db.files) > 0 {
 		errs = append(errs, db.markUnused())
@@ -298,6 +306,14 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 	d.RegisterConnectionHook(checkDurability)
 	d.RegisterConnectionHook(keepWAL)
 	return sql.OpenDB(connector{db: db, driver: d, source: uri})
+}
+
+// openReaders returns connections that can't write, each with a cache of so many KiB.
+func (db *DB) openReaders(path string, connections, cacheKiB int) *sql.DB {
+	pool := db.openPool(path, "_pragma=query_only(1)", fmt.Sprintf("_pragma=cache_size(-%d)", cacheKiB))
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	return pool
 }
 
 // Connect implements driver.Connector. It refuses another file than the one that the other connections have.

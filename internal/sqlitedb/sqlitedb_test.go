@@ -64,7 +64,7 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	connections := 0
-	for _, pool := range []*sql.DB{db.Writer, db.Reader} {
+	for _, pool := range []*sql.DB{db.Writer, db.Reader, db.QuickReader} {
 		everyConnection(t, pool, func(conn *sql.Conn) {
 			connections++
 			var mode string
@@ -78,8 +78,8 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 			}
 		})
 	}
-	if connections != 4 {
-		t.Errorf("looked at %d connections, want 1 writer and 3 readers", connections)
+	if connections != 5 {
+		t.Errorf("looked at %d connections, want 1 writer, 3 readers and 1 quick one", connections)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
+	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
@@ -83,11 +84,7 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.survive(w)
-	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
-		// net/http drops a Content-Length beside a Transfer-Encoding without a word (of HTTP/1.0 the latter), though the two together can
-		// smuggle a request past a proxy. A connection that is closed after the answer has nothing to smuggle.
-		w.Header().Set("Connection", "close")
-	}
+	httpserver.CloseIfAmbiguous(w, r)
 	switch {
 	case r.URL.Path != h.options.Path:
 		answerNotFound.write(w)

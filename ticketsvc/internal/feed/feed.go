@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -24,6 +25,8 @@ var (
 	ErrReplaced = errors.New("the log was replaced by another")
 	// ErrFull says that there are as many watchers as there may be.
 	ErrFull = errors.New("there are too many watchers")
+	// ErrCallerFull says that the caller has as many watchers as one caller may have.
+	ErrCallerFull = errors.New("the caller has too many watchers")
 	// ErrBusy says that the watcher could not begin, because too many others read the database.
 	ErrBusy = errors.New("too many watchers read the database")
 	// ErrStopping says that the feed is stopping.
@@ -32,15 +35,16 @@ var (
 
 // Limits bound what a feed takes, and say when it does things.
 type Limits struct {
-	// Watchers is how many there are at the same time at the most.
-	Watchers int
+	// Watchers is how many there are at the same time at most, and WatchersPerCaller how many of them one caller has.
+	Watchers, WatchersPerCaller int
 	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at the most, and how large these are together,
 	// as they are stored, with the words of what their tickets were before.
 	WindowEntries, WindowBytes int
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit
-	// Reads is how many watchers read the database at the same time, beside the tail.
-	Reads int
+	// Reads is how many watchers read the log at the same time, beside the tail, and Walks how many others go on with their walks. One caller
+	// has a half of the walks.
+	Reads, Walks int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
 	// Heartbeat is how long a watcher hears nothing at the most.
@@ -56,17 +60,19 @@ type Limits struct {
 // DefaultLimits returns the limits of the service.
 func DefaultLimits() Limits {
 	return Limits{
-		Watchers:      4096,
-		WindowEntries: 8192,
-		WindowBytes:   64 << 20,
-		Tail:          ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
-		Page:          ticket.PageLimit{Items: 50, Bytes: 64 << 10},
-		Reads:         2, // With the tail, one less than the connections that read an SQLite file: other calls have that.
-		ReadTimeout:   10 * time.Second,
-		Heartbeat:     15 * time.Second,
-		Poll:          time.Second,
-		Pause:         10 * time.Millisecond,
-		Before:        ticket.PageLimit{Items: 1000, Bytes: 16 << 20}, // Some tenths of a second's work.
+		Watchers:          4096,
+		WatchersPerCaller: 1024,
+		WindowEntries:     8192,
+		WindowBytes:       64 << 20,
+		Tail:              ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
+		Page:              ticket.PageLimit{Items: 50, Bytes: 64 << 10},
+		Reads:             2, // With the tail, one less than the connections that read the log of an SQLite file: other calls have that.
+		Walks:             2,
+		ReadTimeout:       10 * time.Second,
+		Heartbeat:         15 * time.Second,
+		Poll:              time.Second,
+		Pause:             10 * time.Millisecond,
+		Before:            ticket.PageLimit{Items: 1000, Bytes: 16 << 20}, // Some tenths of a second's work.
 	}
 }
 
@@ -80,8 +86,9 @@ type Feed struct {
 
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
-	// reads has room for as many watchers as may read the database.
+	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
 	reads chan struct{}
+	walks *limits.Budget
 	// publication is how many entries the tail publishes at once at the most.
 	publication int
 	cancel      context.CancelFunc
@@ -92,8 +99,10 @@ type Feed struct {
 
 	mu       sync.Mutex
 	watchers int
-	window   window
-	turns    turns
+	// watchersOf is how many watchers each caller has that has any.
+	watchersOf map[limits.Caller]int
+	window     window
+	turns      turns
 	// erasures is that of the window.
 	erasures atomic.Int64
 	// lost is closed while the tail has not been able to read the log for so long that watchers are better off elsewhere.
@@ -105,28 +114,37 @@ type Feed struct {
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
 // other replicas, once for each time that it comes back from them; onRecovery once it reads again. busy tells
 // whether there is something to do that goes first: then the feed leaves three quarters of the time to that.
-func New(log ticket.Log, limits Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
+func New(log ticket.Log, bounds Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
 		log:         log,
-		limits:      limits,
+		limits:      bounds,
+		watchersOf:  map[limits.Caller]int{},
 		onError:     onError,
 		onRecovery:  onRecovery,
 		busy:        busy,
 		woken:       make(chan struct{}, 1),
-		reads:       make(chan struct{}, limits.Reads),
+		reads:       make(chan struct{}, bounds.Reads),
+		walks:       limits.NewPlaces(bounds.Walks, bounds.Heartbeat),
 		cancel:      cancel,
-		publication: min(minPublication, limits.Tail.Items),
+		publication: min(minPublication, bounds.Tail.Items),
 		stopping:    stopping,
 		stop:        stop,
-		window:      window{maxEntries: limits.WindowEntries, maxBytes: limits.WindowBytes},
+		window:      window{maxEntries: bounds.WindowEntries, maxBytes: bounds.WindowBytes},
 		lost:        make(chan struct{}),
 		replaced:    make(chan struct{}),
 	}
 	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
 	f.running.Go(func() { f.tail(ctx) })
 	return f
+}
+
+// LimitCallers changes [Limits.WatchersPerCaller]. Watchers that are there stay.
+func (f *Feed) LimitCallers(watchers int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.limits.WatchersPerCaller = watchers
 }
 
 // Stop ends all watchers, those that come later too: each gets a heartbeat with the place that it has come to, and then [ErrStopping].

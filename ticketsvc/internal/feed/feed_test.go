@@ -272,7 +272,7 @@ func TestStopping(t *testing.T) {
 	}
 	expectEnd(t, waiting, feed.ErrStopping)
 	expectEnd(t, walking, feed.ErrStopping)
-	if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, feed.ErrStopping) {
+	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrStopping) {
 		t.Errorf("a watcher that comes later: %v, want ErrStopping", err)
 	}
 }

@@ -70,7 +70,7 @@ func TestWithoutWatchersNothingIsReadOrKept(t *testing.T) {
 		if calls.Load() != 0 {
 			t.Errorf("%d calls without a watcher", calls.Load())
 		}
-		w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+		w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 		var watching sync.WaitGroup
 		for range 20 {
 			watching.Go(func() {
-				if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); err == nil {
+				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); err == nil {
 					t.Error("a watcher began without the database")
 				}
 			})
@@ -135,7 +135,7 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 		var begun, busy atomic.Int64
 		for range 20 {
 			watching.Go(func() {
-				w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+				w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
 				switch {
 				case err == nil:
 					w.Close()
@@ -187,4 +187,85 @@ func TestABusyLogWakesWatchersInSteps(t *testing.T) {
 			t.Errorf("the last of 1000 events in a second came after %v, by %d reads", took, reads.Load())
 		}
 	})
+}
+
+// TestWatcher_walk_oneCallerLeavesRoom has twenty watchers of one caller in a walk of which no part ends. The walk of another caller goes
+// on.
+func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		log.record(updated("a1", "a", "open"))
+		letGo := make(chan struct{})
+		var walking atomic.Int64
+		isBlocked := true
+		log.before = func(_ context.Context, method string) error {
+			if method == "WalkTickets" && isBlocked {
+				walking.Add(1)
+				<-letGo
+			}
+			return nil
+		}
+		bounds := feed.DefaultLimits()
+		bounds.ReadTimeout = time.Hour
+		f := newFeed(t, log, bounds)
+		var watching sync.WaitGroup
+		for range 20 {
+			watching.Go(func() {
+				w, err := f.Watch(t.Context(), "greedy", ticket.Filter{}, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer w.Close()
+				for said := false; !said; {
+					m, err := w.Next(t.Context())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					said = m.Kind == feed.Change
+				}
+			})
+		}
+		synctest.Wait()
+		if got := walking.Load(); got != 1 {
+			t.Errorf("one caller walks %d times at once, want 1 of 2", got)
+		}
+		isBlocked = false
+		begin := time.Now()
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, w, "a is open", "heartbeat")
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("another caller's walk waited %v", took)
+		}
+		// Those that wait hear that they do.
+		time.Sleep(time.Minute)
+		close(letGo)
+		watching.Wait()
+	})
+}
+
+func TestFeed_Watch_oneCallerLeavesRoom(t *testing.T) {
+	t.Parallel()
+	bounds := feed.DefaultLimits()
+	bounds.WatchersPerCaller = 2
+	f := newFeed(t, newMemory(), bounds)
+	first := mustWatch(t, f, ticket.Filter{}, nil)
+	mustWatch(t, f, ticket.Filter{}, nil)
+	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrCallerFull) {
+		t.Errorf("a third watcher = %v, want ErrCallerFull", err)
+	}
+	other, err := f.Watch(t.Context(), "other", ticket.Filter{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	f.LimitCallers(3)
+	third, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
+	if err != nil {
+		t.Fatalf("a third watcher of three = %v", err)
+	}
+	third.Close()
+	expect(t, first, "heartbeat")
 }

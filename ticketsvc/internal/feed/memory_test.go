@@ -285,7 +285,7 @@ func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
 
 func mustWatch(t *testing.T, f *feed.Feed, filter ticket.Filter, from *feed.Place) *feed.Watcher {
 	t.Helper()
-	w, err := f.Watch(t.Context(), filter, from)
+	w, err := f.Watch(t.Context(), "caller", filter, from)
 	if err != nil {
 		t.Fatal(err)
 	}

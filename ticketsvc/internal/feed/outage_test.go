@@ -76,7 +76,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) }, neverBusy)
 				t.Cleanup(f.Close)
 				watch := func() *feed.Watcher {
-					w, err := f.Watch(t.Context(), ticket.Filter{}, nil)
+					w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -108,7 +108,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					if m, err := walking.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
 						t.Errorf("in the walk it is told %q, %v; want ErrUnavailable", said(m), err)
 					}
-					if _, err := f.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
+					if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
 						t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
 					}
 					if took := time.Since(begin); took > 2*limits.ReadTimeout {

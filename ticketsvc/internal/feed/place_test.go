@@ -24,7 +24,7 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, place := range []feed.Place{{Mark: mark}, {Mark: mark, Walking: true, TicketID: "a"}} {
-			if _, err := f.Watch(t.Context(), ticket.Filter{}, &place); !errors.Is(err, feed.ErrPlace) {
+			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, feed.ErrPlace) {
 				t.Errorf("from place %d of another log: %v, want ErrPlace", sequence, err)
 			}
 			mustWatch(t, otherFeed, ticket.Filter{}, &place)
@@ -34,11 +34,12 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 	limits := feed.DefaultLimits()
 	limits.Watchers = 1
 	one := newFeed(t, log, limits)
-	if _, err := one.Watch(t.Context(), ticket.Filter{}, &feed.Place{Mark: ticket.Mark{Sequence: 9}}); !errors.Is(err, feed.ErrPlace) {
+	lost := feed.Place{Mark: ticket.Mark{Sequence: 9}}
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
 		t.Error(err)
 	}
 	w := mustWatch(t, one, ticket.Filter{}, nil)
-	if _, err := one.Watch(t.Context(), ticket.Filter{}, nil); !errors.Is(err, feed.ErrFull) {
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrFull) {
 		t.Errorf("one watcher too many: %v, want ErrFull", err)
 	}
 	expect(t, w, "a is open", "heartbeat")
@@ -71,7 +72,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				if len(errs) != 1 || !errors.Is(errs[0], feed.ErrPlace) {
 					t.Errorf("the feed has the errors %v, want one ErrPlace", errs)
 				}
-				if _, err := f.Watch(t.Context(), ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
+				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
 					t.Errorf("from a place that is lost: %v, want ErrPlace", err)
 				}
 				w := mustWatch(t, f, ticket.Filter{}, &kept)

@@ -204,7 +204,7 @@ func TestACopyFollows(t *testing.T) {
 			next := func() {
 				for w == nil {
 					var err error
-					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), c.filter, c.place)
+					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), "caller", c.filter, c.place)
 					switch {
 					case errors.Is(err, feed.ErrPlace) && restored:
 						c.startAgain()

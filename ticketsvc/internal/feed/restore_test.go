@@ -26,7 +26,7 @@ func last(t *testing.T, f *feed.Feed, from *feed.Place, messages int) feed.Place
 
 func expectNoPlace(t *testing.T, log *memory, place feed.Place) {
 	t.Helper()
-	w, err := newFeed(t, log, feed.DefaultLimits()).Watch(t.Context(), ticket.Filter{}, &place)
+	w, err := newFeed(t, log, feed.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &place)
 	if err == nil {
 		w.Close()
 	}

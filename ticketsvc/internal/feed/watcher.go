@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -62,6 +63,7 @@ type Message struct {
 // Watcher is told of the tickets that match a filter. It is for one goroutine at a time.
 type Watcher struct {
 	feed     *Feed
+	caller   limits.Caller
 	filter   ticket.Filter
 	matcher  ticket.Matcher
 	concern  ticket.Concern
@@ -79,8 +81,9 @@ type Watcher struct {
 	walked   string
 	walkRead bool
 
-	// quiet fires when nothing was said for long.
-	quiet *time.Timer
+	// quiet fires at quietAt, when nothing was said for long.
+	quiet   *time.Timer
+	quietAt time.Time
 	// turn is how the watcher takes part in the turns of its group.
 	turn turn
 	// greeted tells whether it was said that the watcher is in step.
@@ -96,13 +99,14 @@ var (
 	errSlow = errors.New("reading took too long")
 )
 
-// Watch returns a watcher of the tickets that match filter, which is valid. It begins with a walk over all of them when from is nil, and
-// otherwise goes on from there. It is to be closed.
+// Watch returns a watcher, for caller, of the tickets that match filter, which is valid. It begins with a walk over all of them when from
+// is nil, and otherwise goes on from there. It is to be closed.
 //
-// Errors: [ErrPlace], [ErrFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
-func (f *Feed) Watch(ctx context.Context, filter ticket.Filter, from *Place) (*Watcher, error) {
+// Errors: [ErrPlace], [ErrFull], [ErrCallerFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
+func (f *Feed) Watch(ctx context.Context, caller limits.Caller, filter ticket.Filter, from *Place) (*Watcher, error) {
 	w := &Watcher{
-		feed: f, filter: filter, matcher: filter.Matcher(), concern: filter.Concern(), quiet: time.NewTimer(f.limits.Heartbeat),
+		feed: f, caller: caller, filter: filter, matcher: filter.Matcher(), concern: filter.Concern(),
+		quiet: time.NewTimer(f.limits.Heartbeat), quietAt: time.Now().Add(f.limits.Heartbeat),
 	}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
@@ -141,10 +145,14 @@ func (w *Watcher) enter() error {
 	if w.isStopping() {
 		return ErrStopping
 	}
-	if f.watchers >= f.limits.Watchers {
+	switch {
+	case f.watchers >= f.limits.Watchers:
 		return ErrFull
+	case f.watchersOf[w.caller] >= f.limits.WatchersPerCaller:
+		return ErrCallerFull
 	}
 	f.watchers++
+	f.watchersOf[w.caller]++
 	w.replaced = f.replaced
 	w.turn.group = f.turns.enter()
 	if f.watchers == 1 {
@@ -156,9 +164,13 @@ func (w *Watcher) enter() error {
 // Close ends the watcher.
 func (w *Watcher) Close() {
 	w.quiet.Stop()
-	w.feed.mu.Lock()
-	defer w.feed.mu.Unlock()
-	w.feed.watchers--
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watchers--
+	if f.watchersOf[w.caller]--; f.watchersOf[w.caller] == 0 {
+		delete(f.watchersOf, w.caller)
+	}
 	w.turn.leave()
 }
 
@@ -175,6 +187,7 @@ func (w *Watcher) Next(ctx context.Context) (Message, error) {
 	}
 	if err == nil {
 		w.quiet.Reset(w.feed.limits.Heartbeat)
+		w.quietAt = time.Now().Add(w.feed.limits.Heartbeat)
 	}
 	return message, err
 }
@@ -267,7 +280,12 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 		w.tickets, w.greeted = nil, true
 		return w.heartbeat(), true, nil
 	}
-	err = w.read(ctx, func(ctx context.Context) error {
+	place, err := w.takeWalk(ctx)
+	if err != nil {
+		return Message{}, false, err
+	}
+	defer place.Release()
+	err = w.readWithin(ctx, func(ctx context.Context) error {
 		page, err := w.feed.log.WalkTickets(ctx, w.filter, w.walked, w.feed.limits.Page)
 		if err != nil {
 			return err
@@ -336,8 +354,26 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	}
 }
 
-// read runs f, which reads the database, once that has time for one more watcher. The error is [errQuiet] when a heartbeat is due before,
-// [ErrStopping] when the feed stops, and [ticket.ErrUnavailable] when f takes too long.
+// takeWalk waits until the database has time for one more walk of the caller. The error is [errQuiet] when a heartbeat is due before, and
+// [ErrStopping] when the feed stops.
+func (w *Watcher) takeWalk(ctx context.Context) (*limits.Grant, error) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(w.feed.stopping, func() { cancel(ErrStopping) })()
+	defer time.AfterFunc(time.Until(w.quietAt), func() { cancel(errQuiet) }).Stop()
+	place, err := w.feed.walks.Take(waiting, w.caller, 1)
+	switch {
+	case err == nil:
+		return place, nil
+	case errors.Is(err, limits.ErrNoRoom):
+		return nil, errQuiet
+	default:
+		return nil, context.Cause(waiting)
+	}
+}
+
+// read runs f, which reads the log, once the database has time for one more watcher. Errors: [errQuiet] when a heartbeat is due before, and
+// those of readWithin.
 func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error {
 	select {
 	case w.feed.reads <- struct{}{}:
@@ -349,6 +385,12 @@ func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return w.readWithin(ctx, f)
+}
+
+// readWithin runs f, which reads the database. The error is [ErrStopping] when the feed stops, and [ticket.ErrUnavailable] when f takes too
+// long.
+func (w *Watcher) readWithin(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, w.feed.limits.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(w.feed.stopping, cancel)()

@@ -178,7 +178,7 @@ func (r *logRow) unescaped() ticketcodec.LogRow {
 func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
 	page := ticket.NewPageBuilder(limit)
 	var last string
-	err := s.read(ctx, func(tx pgx.Tx) error {
+	err := s.readLong(ctx, func(tx pgx.Tx) error {
 		where := newConditions(filter)
 		where.add("ticket_id > ", postgresdb.EscapeText(after))
 		var bound string
@@ -206,7 +206,7 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 // TicketBefore implements [ticket.Log].
 func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
 	var record *ticket.Record
-	err := s.read(ctx, func(tx pgx.Tx) error {
+	err := s.readLong(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
 		var events, bytes int
 		err := tx.QueryRow(ctx, measureBefore, id, sequence, limit.Items+1).Scan(&events, &bytes)

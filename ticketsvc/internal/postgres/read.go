@@ -34,7 +34,7 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
 // BatchGet implements [ticket.Store].
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (tickets map[string]ticket.Ticket, err error) {
 	// One statement sees one moment. The server sends all that it is asked for, read or not.
-	err = s.query(ctx, func(q postgresdb.Querier) error {
+	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
 		tickets = make(map[string]ticket.Ticket, len(ticketIDs))
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
 		if err != nil {
@@ -64,7 +64,7 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 ) (tickets []ticket.Ticket, more bool, err error) {
 	pageLimit := ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}
 	page := ticket.NewPageBuilder(pageLimit)
-	err = s.read(ctx, func(tx pgx.Tx) error {
+	err = s.readLong(ctx, func(tx pgx.Tx) error {
 		l := newList(filter, order, after)
 		if len(l.words) > 0 {
 			page, err = l.search(ctx, tx, pageLimit)
@@ -168,7 +168,7 @@ func (l list) statement(where conditions, orderBy string, page *ticket.PageBuild
 
 // ListEvents implements [ticket.Store].
 func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
-	err = s.read(ctx, func(tx pgx.Tx) error {
+	err = s.readLong(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
 		var erased bool
 		var content, stamps []byte

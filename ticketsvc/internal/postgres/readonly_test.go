@@ -101,7 +101,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if err := store.Ping(t.Context()); !errors.Is(err, ticket.ErrReadOnly) {
 				t.Errorf("Ping = %v, want ErrReadOnly", err)
 			}
-			watcher, err := tickets.Watch(t.Context(), ticket.Filter{}, nil)
+			watcher, err := tickets.Watch(t.Context(), "caller", ticket.Filter{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -75,7 +75,7 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (stats ticket.S
 			where.texts = append(where.texts, isFoundBy(where.bindWords(words)))
 		}
 	}
-	err = s.query(ctx, func(q postgresdb.Querier) error {
+	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
 		stats = ticket.Stats{}
 		rows, err := q.Query(ctx, before+where.sql()+after, where.arguments...)
 		if err != nil {

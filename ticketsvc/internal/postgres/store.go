@@ -90,6 +90,16 @@ func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) err
 	return translate(s.db.Query(ctx, f))
 }
 
+// readLong is as read, of what may take long.
+func (s *Store) readLong(ctx context.Context, f func(pgx.Tx) error) error {
+	return s.db.Long(ctx, func() error { return s.read(ctx, f) })
+}
+
+// queryLong is as query, of what may take long.
+func (s *Store) queryLong(ctx context.Context, f func(postgresdb.Querier) error) error {
+	return s.db.Long(ctx, func() error { return s.query(ctx, f) })
+}
+
 // translate makes the database's errors the rules' own.
 func translate(err error) error {
 	if errors.Is(err, postgresdb.ErrReadOnly) {

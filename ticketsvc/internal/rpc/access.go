@@ -70,12 +70,17 @@ func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) htt
 
 // byAddress lets those calls through to next that name the service by an IP address or as localhost, as those do that come from the same
 // machine. Without tokens nothing else tells them from calls of a web page whose own name was made to lead to this machine (DNS
-// rebinding), which a browser takes for calls to the page's server.
-func byAddress(next http.Handler) http.Handler {
+// rebinding), which a browser takes for calls to the page's server. Calls of pages of other origins are let through where isAllowed says
+// so.
+func byAddress(next http.Handler, isAllowed func(origin string) bool) http.Handler {
 	return admit(next, func(_ context.Context, request *http.Request) (any, error) {
 		if !httpserver.NamesThisMachine(request.Host) {
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
+		}
+		if !isAllowed(request.Header.Get("Origin")) && httpserver.FromOtherPage(request) {
+			return nil, connect.NewError(connect.CodePermissionDenied,
+				errors.New("without tokens no web page of another origin may call, unless --cors-origins allows it"))
 		}
 		return admission{caller: addressOf(request), again: func(context.Context) error { return nil }}, nil
 	})

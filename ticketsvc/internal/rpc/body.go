@@ -19,21 +19,20 @@ import (
 // inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
 // at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
 //
-// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, except for streams: WatchTickets has limits
-// of its own, the others send next to nothing.
-//
-// Reflection is left out: it is a stream in both directions, of which a client may keep its side open while it thinks.
+// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, except for WatchTickets, which has limits
+// of its own. A stream of reflection lasts as long as its request may, so it outlives its token by that at most.
 func inTime(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {
 			// nginx would otherwise collect messages until its buffer is full, which takes hours on a quiet stream.
 			w.Header().Set("X-Accel-Buffering", "no")
-		} else {
+		}
+		if request.URL.Path != ticketv1connect.TicketServiceWatchTicketsProcedure {
 			// A server's connection takes deadlines, so it can't fail, here and below. net/http takes it back once the answer is sent.
 			_ = controller.SetWriteDeadline(time.Now().Add(maxExchangeTime))
 		}
-		if request.Body != http.NoBody && !isReflection(request.URL.Path) {
+		if request.Body != http.NoBody {
 			body := &timedBody{ReadCloser: request.Body, controller: controller, limit: limit}
 			_ = body.controller.SetReadDeadline(time.Now().Add(limit))
 			if request.ProtoMajor == 1 {
@@ -48,11 +47,7 @@ func inTime(next http.Handler, limit time.Duration) http.Handler {
 // isStream tells whether the answer to a call has no end of its own.
 func isStream(path string) bool {
 	return path == ticketv1connect.TicketServiceWatchTicketsProcedure || path == "/"+grpchealth.HealthV1ServiceName+"/Watch" ||
-		isReflection(path)
-}
-
-func isReflection(path string) bool {
-	return strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
+		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
 		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
 }
 

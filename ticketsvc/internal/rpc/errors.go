@@ -44,9 +44,12 @@ var codes = []struct {
 	{errErasurePosition, connect.CodeOutOfRange, "the log does not hold the position: list from the beginning, without one", 0},
 	{feed.ErrReplaced, connect.CodeUnavailable, "the database was replaced by another: resume with the last token", retrySoon},
 	{feed.ErrFull, connect.CodeResourceExhausted, "too many watchers: watch elsewhere, or try again later", retryLater},
+	{feed.ErrCallerFull, connect.CodeResourceExhausted, "the token has too many watchers: end some, or try again later", retryLater},
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "", 0},
+	{errTooManyReads, connect.CodeResourceExhausted, "too many expensive reads at once: call again later", retrySoon},
+	{errTooManyReflections, connect.CodeResourceExhausted, "too many streams of reflection: end some, or try again later", retryLater},
 	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},
@@ -68,10 +71,13 @@ type errorTranslator struct {
 	log *slog.Logger
 	// outages are the streams that ended because the database was away. Thousands do at once.
 	outages *logthrottle.Throttle
+	// refusals are the calls that were refused because there are too many, by the error. One caller can cause as many as it likes.
+	refusals *logthrottle.PerKey[error]
 }
 
 func newErrorTranslator(log *slog.Logger) errorTranslator {
-	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second)}
+	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second),
+		refusals: logthrottle.NewPerKey[error](time.Minute)}
 }
 
 // WrapUnary implements [connect.Interceptor].
@@ -116,7 +122,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 			if errors.As(err, &oversized) {
 				sentence = oversized.Error()
 			}
-			e.note(ctx, spec, known.code, err)
+			e.note(ctx, spec, known.code, known.err, err)
 			wire := connect.NewError(known.code, errors.New(sentence))
 			if known.retryAfter > 0 {
 				addDetail(wire, &errdetails.RetryInfo{RetryDelay: durationpb.New(known.retryAfter)})
@@ -128,9 +134,15 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 	return errInternal()
 }
 
-// note writes an error to the log.
-func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
+// note writes an error to the log. kind is the one of the table that it is.
+func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, kind, err error) {
 	level, count := levels[code], 1
+	if code == connect.CodeResourceExhausted && kind != errOversized {
+		var ok bool
+		if count, ok = e.refusals.Allow(kind, time.Now()); !ok {
+			return
+		}
+	}
 	if errors.Is(err, errOversized) {
 		level = slog.LevelError // It does not pass by itself.
 	}

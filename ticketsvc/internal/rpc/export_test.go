@@ -87,3 +87,11 @@ const MaxRoomTime = maxRoomTime
 
 // CallerOf returns who makes the call of ctx.
 var CallerOf = callerOf
+
+// MaxReflections is how many streams of reflection there are at most.
+const MaxReflections = maxReflections
+
+// MaxAdmittedReads is how many expensive reads there are at most, of which MaxRunningReads run.
+const MaxAdmittedReads = maxAdmittedReads
+
+var MaxRunningReads = maxRunningReads

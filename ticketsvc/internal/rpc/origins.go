@@ -18,18 +18,23 @@ import (
 // preflightAge is how long a browser may keep the answer to a preflight. No browser keeps it for longer than two hours.
 const preflightAge = 2 * time.Hour
 
-// withCORS lets scripts of web pages of these origins, and of no others, call next from a browser. It comes before tokens are looked
-// at, since a browser asks for leave without showing any.
-//
-// A page shows its token as other callers do, in the Authorization header. Cookies and other credentials of the browser's own are not
-// allowed: the service has no use for them.
-func withCORS(next http.Handler, origins []string) http.Handler {
+// allowedOrigins returns what tells whether an origin is one of these.
+func allowedOrigins(origins []string) func(origin string) bool {
 	allowed := map[string]bool{}
 	for _, origin := range origins {
 		allowed[canonicalOrigin(origin)] = true
 	}
+	return func(origin string) bool { return allowed[canonicalOrigin(origin)] }
+}
+
+// withCORS lets scripts of web pages of allowed origins, and of no others, call next from a browser. It comes before tokens are looked
+// at, since a browser asks for leave without showing any.
+//
+// A page shows its token as other callers do, in the Authorization header. Cookies and other credentials of the browser's own are not
+// allowed: the service has no use for them.
+func withCORS(next http.Handler, isAllowed func(origin string) bool) http.Handler {
 	return cors.New(cors.Options{
-		AllowOriginFunc: func(origin string) bool { return allowed[canonicalOrigin(origin)] },
+		AllowOriginFunc: isAllowed,
 		AllowedMethods:  connectcors.AllowedMethods(),
 		AllowedHeaders:  append(connectcors.AllowedHeaders(), "Authorization"),
 		ExposedHeaders:  connectcors.ExposedHeaders(),

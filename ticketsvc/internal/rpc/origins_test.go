@@ -65,9 +65,11 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wantOrigin := ""
+			wantOrigin, wantStatus := "", http.StatusOK
 			if test.shared {
 				wantOrigin = test.origin
+			} else if test.s != guarded {
+				wantStatus = http.StatusForbidden
 			}
 			status, headers := browse(t, test.s, http.MethodOptions, test.origin, map[string]string{"Access-Control-Request-Method": "POST",
 				"Access-Control-Request-Headers": "authorization,connect-protocol-version,connect-timeout-ms,content-type"})
@@ -79,14 +81,64 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 			}
 			status, headers = browse(t, test.s, http.MethodPost, test.origin, map[string]string{"Content-Type": "application/json",
 				"Authorization": "Bearer " + tokens["read"]})
-			if got := headers.Get("Access-Control-Allow-Origin"); got != wantOrigin || status != http.StatusOK {
-				t.Errorf("the call: status %d, allowed origin %q, want %q", status, got, wantOrigin)
+			if got := headers.Get("Access-Control-Allow-Origin"); got != wantOrigin || status != wantStatus {
+				t.Errorf("the call: status %d, allowed origin %q; want %d, %q", status, got, wantStatus, wantOrigin)
 			}
 			if got := headers.Get("Access-Control-Expose-Headers"); strings.Contains(got, "Grpc-Status") != test.shared {
 				t.Errorf("the call: exposed headers %q", got)
 			}
 			if got := headers.Get("Access-Control-Allow-Credentials"); got != "" {
 				t.Errorf("cookies are allowed: %q", got)
+			}
+		})
+	}
+}
+
+// TestWithoutTokensNoOtherPageMayCall has GETs as a browser sends them for an image or a script, without asking for leave. They ask for a
+// ticket that is not there.
+func TestWithoutTokensNoOtherPageMayCall(t *testing.T) {
+	t.Parallel()
+	const ours = "https://tickets.example.com"
+	open := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}})
+	guarded := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})
+	for name, test := range map[string]struct {
+		s            *server
+		site, origin string
+		want         int
+	}{
+		"no browser":                         {open, "", "", 404},
+		"the address bar":                    {open, "none", "", 404},
+		"a page of this address":             {open, "same-origin", "", 404},
+		"an image of another page":           {open, "cross-site", "", 403},
+		"an image of another port":           {open, "same-site", "", 403},
+		"a script of another page":           {open, "cross-site", "https://evil.example", 403},
+		"a sandbox":                          {open, "cross-site", "null", 403},
+		"an old browser":                     {open, "", "https://evil.example", 403},
+		"a script of an allowed page":        {open, "cross-site", ours, 404},
+		"a script that says so twice":        {open, "cross-site", ours + ", " + ours, 403},
+		"an image of another page, no token": {guarded, "cross-site", "", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				test.s.url+ticketv1connect.TicketServiceGetTicketProcedure+`?encoding=json&message=%7B"ticketId":"a"%7D`, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range map[string]string{"Sec-Fetch-Site": test.site, "Origin": test.origin} {
+				if value != "" {
+					request.Header.Set(name, value)
+				}
+			}
+			response, err := newClient(t, test.s, "Connect").http.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := response.Body.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if response.StatusCode != test.want {
+				t.Errorf("status %d, want %d", response.StatusCode, test.want)
 			}
 		})
 	}

@@ -87,11 +87,13 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	mux := http.NewServeMux()
 	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder, store: store}, options)
 	mux.Handle(path, newEventLimits().read(handler))
-	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
+	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, reads: newExpensiveReads(), feed: tickets,
+		streams: streams}, options)
 	mux.Handle(path, newQueryLimits().read(withController(handler)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
-	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
+	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
 	return &Service{recorder: recorder, feed: tickets, handler: newMemory().count(framed(mux))}
 }
 
@@ -123,6 +125,8 @@ type Security struct {
 	TLS *tls.Config
 	// Origins are those of the web pages that may call from a browser, each good for [CheckOrigin]. Without any, none may.
 	Origins []string
+	// WatchersPerToken is how many streams of WatchTickets one token has at most, and without tokens one address. 0 means the default.
+	WatchersPerToken int
 }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
@@ -134,17 +138,23 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
 	} else {
-		handler = byAddress(handler)
+		handler = byAddress(handler, allowedOrigins(security.Origins))
 	}
 	if len(security.Origins) > 0 {
-		handler = withCORS(handler, security.Origins)
+		handler = withCORS(handler, allowedOrigins(security.Origins))
+	}
+	if security.WatchersPerToken > 0 {
+		s.feed.LimitCallers(security.WatchersPerToken)
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(security.TLS != nil)
 	protocols.SetUnencryptedHTTP2(security.TLS == nil)
 	server := &http.Server{
-		Handler:           handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			httpserver.CloseIfAmbiguous(w, request)
+			handler.ServeHTTP(w, request)
+		}),
 		TLSConfig:         security.TLS,
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},

@@ -14,6 +14,7 @@ import (
 // ticketService implements TicketService.
 type ticketService struct {
 	store   ticket.Store
+	reads   expensiveReads
 	feed    *feed.Feed
 	streams streamLimits
 }
@@ -39,14 +40,17 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 	if err != nil {
 		return nil, err
 	}
-	tickets, err := s.store.BatchGet(ctx, ids, freeAnswerBytes)
-	if errors.Is(err, ticket.ErrTooLarge) {
-		if err := takeAnswer(ctx, maxSendBytes); err != nil {
-			return nil, err
+	var tickets map[string]ticket.Ticket
+	if err := s.reads.run(ctx, len(ids) > cheapBatch, func() (err error) {
+		tickets, err = s.store.BatchGet(ctx, ids, freeAnswerBytes)
+		if errors.Is(err, ticket.ErrTooLarge) {
+			if err := takeAnswer(ctx, maxSendBytes); err != nil {
+				return err
+			}
+			tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes)
 		}
-		tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes)
-	}
-	if err != nil {
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	response := &ticketv1.BatchGetTicketsResponse{}
@@ -71,8 +75,12 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	if err != nil {
 		return nil, err
 	}
-	tickets, more, err := s.store.List(ctx, query.Filter, query.Order, after, query.PageSize)
-	if err != nil {
+	var tickets []ticket.Ticket
+	var more bool
+	if err := s.reads.run(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
+		tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, query.PageSize)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	response := &ticketv1.ListTicketsResponse{Tickets: make([]*ticketv1.Ticket, len(tickets))}
@@ -121,8 +129,11 @@ func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.Ge
 	if err != nil {
 		return nil, err
 	}
-	stats, err := s.store.Stats(ctx, filter)
-	if err != nil {
+	var stats ticket.Stats
+	if err := s.reads.run(ctx, filter.ScansToCount(), func() (err error) {
+		stats, err = s.store.Stats(ctx, filter)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return ticketpb.FromStats(&stats), nil

@@ -49,7 +49,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	releaseRequest(ctx)
-	watcher, err := s.feed.Watch(ctx, filter, from)
+	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
 		return err
 	}

@@ -17,3 +17,9 @@ func (s *Store) SetMaxSorted(tickets int) { s.maxSorted = tickets }
 
 // Writer is the connection that writes.
 func (s *Store) Writer() *sql.DB { return s.db.Writer }
+
+// Reader has the connections of reads that may take long.
+func (s *Store) Reader() *sql.DB { return s.db.Reader }
+
+// Readers is how many connections that are.
+const Readers = readers

@@ -38,7 +38,7 @@ func (s *Store) DatabaseID() ticket.DatabaseID { return s.databaseID }
 
 func (s *Store) readIdentity(ctx context.Context) error {
 	var id, key []byte
-	if err := s.db.Reader.QueryRowContext(ctx, "SELECT database_id, erasure_key FROM identity").Scan(&id, &key); err != nil {
+	if err := s.db.QuickReader.QueryRowContext(ctx, "SELECT database_id, erasure_key FROM identity").Scan(&id, &key); err != nil {
 		return err
 	}
 	copy(s.databaseID[:], id)
@@ -66,7 +66,7 @@ func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error)
 func (s *Store) mark(ctx context.Context, query string, args ...any) (ticket.Mark, error) {
 	var e ticket.Event
 	var nonce int64
-	err := s.db.Reader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce)
+	err := s.db.QuickReader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ticket.Mark{}, ticket.ErrNotFound
 	}

@@ -40,8 +40,13 @@ var (
 // applicationID is "TBts".
 const applicationID = 0x54427473
 
-// readers is how many calls read at the same time: as many as keep two processors busy while some of them wait for the disk.
-const readers = 4
+const (
+	// readers is how many calls that may take long read at the same time: the four expensive ones that the RPCs let in, two walks of the
+	// feed, and one call that is neither.
+	readers = 7
+	// quickReaders is the same of single tickets and the log: three readings of the feed, and one call.
+	quickReaders = 4
+)
 
 // Store implements [ticket.Store].
 type Store struct {
@@ -78,7 +83,8 @@ type Store struct {
 
 // Options says how the database at path is opened, or restored.
 func Options(path string) sqlitedb.Options {
-	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers, Overwrite: true}
+	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers, QuickReaders: quickReaders,
+		Overwrite: true}
 }
 
 // Open opens or makes the file at path, and gives the tickets of an older version their words. Its errors are those of [sqlitedb.Open],
@@ -114,8 +120,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		{&s.dropEmptyCounts, s.db.Writer, dropEmptyCounts},
 		{&s.addWords, s.db.Writer, addWords},
 		{&s.removeWords, s.db.Writer, removeWords},
-		{&s.findContent, s.db.Reader, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"},
-		{&s.readLog, s.db.Reader, readLog},
+		{&s.findContent, s.db.QuickReader, "SELECT content FROM tickets WHERE ticket_id = ? AND erased = 0"},
+		{&s.readLog, s.db.QuickReader, readLog},
 		{&s.readBefore, s.db.Reader, readBefore},
 		{&s.readErasures, s.db.Reader, readErasures},
 		{&s.measureBefore, s.db.Reader, measureBefore},
@@ -151,15 +157,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 func (s *Store) Close() error { return s.db.Close() }
 
 // Ping implements [ticket.Store].
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.db.Check(); err != nil {
-		return translate(ctx, err)
-	}
-	var one int
-	// It reads a page of the file: a constant alone would be answered without one.
-	err := s.db.Reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM tickets LIMIT 1)").Scan(&one)
-	return translate(ctx, err)
-}
+func (s *Store) Ping(ctx context.Context) error { return translate(ctx, s.db.Ping(ctx)) }
 
 // read runs f in a transaction that sees the database as it is at one moment.
 func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {

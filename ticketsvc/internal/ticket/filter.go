@@ -160,6 +160,25 @@ func (f *Filter) SelectsGroups() bool {
 	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set && f.Text == ""
 }
 
+// ScansToCount tells whether to count the tickets that the filter selects takes the longer, the more tickets there are.
+func (f *Filter) ScansToCount() bool { return !f.SelectsGroups() }
+
+// ScansToList tells whether a page of the tickets that the filter selects, in that order, can take the longer, the more tickets there are:
+// no index leads to the few that the filter may select. There are indexes of properties, of users, and of each order's time.
+func (f *Filter) ScansToList(order Order) bool {
+	switch {
+	case f.Text != "":
+		return true
+	case f.AssignedTo != "", len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, ""):
+		return false
+	case f.UpdatedAfter.Set, f.UpdatedBefore.Set:
+		if order.Time != ByUpdateTime {
+			return true
+		}
+	}
+	return len(f.Statuses) > 0 || len(f.AppIDs) > 0 || len(f.CategoryIDs) > 0 || len(f.PropertyIDs) > 0 || f.Unassigned
+}
+
 func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }

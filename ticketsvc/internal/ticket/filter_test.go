@@ -60,3 +60,38 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 		t.Error("an event concerns the filter that matches all tickets")
 	}
 }
+
+func TestFilter_ScansToList(t *testing.T) {
+	t.Parallel()
+	updated, created := ticket.Order{Time: ticket.ByUpdateTime}, ticket.Order{Time: ticket.ByCreateTime}
+	for name, test := range map[string]struct {
+		filter             ticket.Filter
+		count              bool
+		byUpdate, byCreate bool
+	}{
+		"all":                           {ticket.Filter{}, false, false, false},
+		"statuses":                      {single["Statuses"], false, true, true},
+		"apps":                          {single["AppIDs"], false, true, true},
+		"categories":                    {single["CategoryIDs"], false, true, true},
+		"unassigned":                    {single["Unassigned"], false, true, true},
+		"a text":                        {single["Text"], true, true, true},
+		"a text of one user":            {ticket.Filter{Text: "a", AssignedTo: "u"}, true, true, true},
+		"one user":                      {single["AssignedTo"], true, false, false},
+		"one user's open ones":          {ticket.Filter{AssignedTo: "u", Statuses: []ticket.Status{ticket.StatusClosed}}, true, false, false},
+		"one property":                  {ticket.Filter{PropertyIDs: []string{"a"}}, true, false, false},
+		"one property or none":          {single["PropertyIDs"], true, true, true},
+		"changed since":                 {single["UpdatedAfter"], true, false, true},
+		"changed before":                {single["UpdatedBefore"], true, false, true},
+		"changed since, and unassigned": {ticket.Filter{UpdatedAfter: tickettest.At(2), Unassigned: true}, true, true, true},
+	} {
+		if got := test.filter.ScansToCount(); got != test.count {
+			t.Errorf("%s: to count scans: %v, want %v", name, got, test.count)
+		}
+		if got := test.filter.ScansToList(updated); got != test.byUpdate {
+			t.Errorf("%s: a list by update_time scans: %v, want %v", name, got, test.byUpdate)
+		}
+		if got := test.filter.ScansToList(created); got != test.byCreate {
+			t.Errorf("%s: a list by create_time scans: %v, want %v", name, got, test.byCreate)
+		}
+	}
+}

@@ -56,6 +56,12 @@ func NewBudget(bytes int64, wait time.Duration) *Budget {
 	return &Budget{size: bytes, wait: wait, free: bytes, holders: map[Caller]*holder{}}
 }
 
+// NewPlaces returns a budget of that many places, of which each call takes 1, and one caller a half. wait is how long a call waits for one.
+func NewPlaces(places int, wait time.Duration) *Budget {
+	// The rule leaves one that nobody gets.
+	return NewBudget(int64(places)+1, wait)
+}
+
 // Grant is what one call holds. It is to be released. It is for one goroutine at a time.
 type Grant struct {
 	budget *Budget
@@ -67,6 +73,12 @@ type Grant struct {
 func (b *Budget) Take(ctx context.Context, caller Caller, bytes int64) (*Grant, error) {
 	g := &Grant{budget: b, caller: caller}
 	return g, g.Grow(ctx, bytes)
+}
+
+// TryTake returns a grant of that many bytes if there is room at once, and reports whether there was.
+func (b *Budget) TryTake(caller Caller, bytes int64) (*Grant, bool) {
+	g := &Grant{budget: b, caller: caller}
+	return g, g.TryGrow(bytes)
 }
 
 // Free returns how many bytes nobody holds.

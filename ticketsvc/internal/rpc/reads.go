@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
+)
+
+const (
+	// maxAdmittedReads is how many expensive reads there are at most, those that wait included. One caller has a half of them.
+	maxAdmittedReads = 64
+	// maxReadWait is how long an expensive read waits until it begins.
+	maxReadWait = 10 * time.Second
+	// cheapBatch is how many tickets a batch has that is not expensive.
+	cheapBatch = 100
+)
+
+// maxRunningReads returns how many expensive reads run at most: as many as there are processors, of which one caller's then take a half, so
+// that the others are there for everything else. The stores have a connection for each of four, and more for other reads.
+func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)), 4) }
+
+// errTooManyReads says that a read is not begun, because too many expensive ones run or wait.
+var errTooManyReads = errors.New("too many expensive reads run or wait")
+
+// expensiveReads bounds the reads that take the longer, the more tickets there are. Few run at once, a few more wait for these, and all
+// others are refused at once. No caller has more than a half of either.
+type expensiveReads struct {
+	admitted, running *limits.Budget
+}
+
+func newExpensiveReads() expensiveReads {
+	return expensiveReads{
+		admitted: limits.NewPlaces(maxAdmittedReads, 0),
+		running:  limits.NewPlaces(maxRunningReads(), maxReadWait),
+	}
+}
+
+// run calls read, which is expensive or not. Errors: [errTooManyReads]; ctx's; those of read.
+func (r expensiveReads) run(ctx context.Context, expensive bool, read func() error) error {
+	if !expensive {
+		return read()
+	}
+	admitted, ok := r.admitted.TryTake(callerOf(ctx), 1)
+	if !ok {
+		return errTooManyReads
+	}
+	defer admitted.Release()
+	running, err := r.running.Take(ctx, callerOf(ctx), 1)
+	if errors.Is(err, limits.ErrNoRoom) {
+		return errTooManyReads
+	}
+	if err != nil {
+		return err
+	}
+	defer running.Release()
+	return read()
+}

@@ -1,0 +1,156 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// slowStats is a store whose stats do not end before they are let go.
+type slowStats struct {
+	ticket.Store
+	begun chan struct{}
+	letGo chan struct{}
+}
+
+func (s slowStats) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, error) {
+	s.begun <- struct{}{}
+	select {
+	case <-s.letGo:
+	case <-ctx.Done():
+	}
+	return s.Store.Stats(ctx, filter)
+}
+
+// openEngine opens a store of each engine.
+var openEngine = map[string]func(t *testing.T) (ticket.Store, error){
+	"SQLite": func(t *testing.T) (ticket.Store, error) {
+		return sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"))
+	},
+	"PostgreSQL": func(t *testing.T) (ticket.Store, error) {
+		return postgres.Open(t.Context(), postgrestest.Database(t), nil)
+	},
+}
+
+// TestExpensiveReads_oneCallerLeavesRoom has 64 calls of one token that ask for the statistics of a text, none of which ends. All other
+// calls are answered.
+func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
+	t.Parallel()
+	for engine, open := range openEngine {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			store, err := open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			mustRecord(t, store, titled("e1", "a", 1, "one"))
+			slow := slowStats{Store: store, begun: make(chan struct{}, 128), letGo: make(chan struct{})}
+			s := mustServeSecurely(t, slow, rpc.Security{Tokens: mustCredentials(t)})
+			stats := &ticketv1.GetTicketStatsRequest{Filter: &ticketv1.TicketFilter{Text: "one"}}
+			greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
+			ended := make(chan error, 64)
+			var calling sync.WaitGroup
+			for range 64 {
+				calling.Go(func() {
+					_, err := greedy.GetTicketStats(t.Context(), stats)
+					ended <- err
+				})
+			}
+			t.Cleanup(calling.Wait)
+			for range rpc.MaxRunningReads() / 2 {
+				<-slow.begun
+			}
+			for range 64 - rpc.MaxAdmittedReads/2 {
+				if err := <-ended; connect.CodeOf(err) != connect.CodeResourceExhausted || retryDelay(t, err) == 0 {
+					t.Errorf("a call too many: %v with the delay %v, want RESOURCE_EXHAUSTED with one", err, retryDelay(t, err))
+				}
+			}
+
+			other := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["admin"])))
+			for name, call := range map[string]func(client) error{
+				"GetTicket": func(c client) error {
+					_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "a"})
+					return err
+				},
+				"BatchGetTickets": func(c client) error {
+					_, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a"}})
+					return err
+				},
+				"ListTickets": func(c client) error {
+					_, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+					return err
+				},
+				"ListTicketEvents": func(c client) error {
+					_, err := c.ListTicketEvents(t.Context(), &ticketv1.ListTicketEventsRequest{TicketId: "a"})
+					return err
+				},
+			} {
+				for whose, c := range map[string]client{"the caller's own": greedy, "another caller's": other} {
+					if err := call(c); err != nil {
+						t.Errorf("%s %s: %v", whose, name, err)
+					}
+				}
+			}
+			if _, err := other.TicketCreated(t.Context(), created("e2", "b", 1)); err != nil {
+				t.Errorf("TicketCreated: %v", err)
+			}
+			if _, err := other.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{Filter: stats.GetFilter()}); err != nil {
+				t.Errorf("another caller's expensive read: %v", err)
+			}
+			watcher := mustWatch(t, greedy, "", nil)
+			watcher.walk(t)
+			testHealth(t, s, newClient(t, s, "gRPC"))
+			if err := store.Ping(t.Context()); err != nil {
+				t.Errorf("Ping: %v", err)
+			}
+			if refusals := strings.Count(s.log.String(), "error=\"too many expensive reads"); refusals != 1 {
+				t.Errorf("the refusals have %d lines in the log, want 1", refusals)
+			}
+			close(slow.letGo)
+		})
+	}
+}
+
+// TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.
+func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
+	t.Parallel()
+	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3})
+	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
+	var first *stream
+	for range 3 {
+		first = mustWatch(t, greedy, "", nil)
+		first.expect(t, "heartbeat")
+	}
+	for range 10 {
+		mustWatch(t, greedy, "", nil).expectEnd(t, connect.CodeResourceExhausted)
+	}
+	other := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["admin"])))
+	mustWatch(t, other, "", nil).expect(t, "heartbeat")
+	if lines := strings.Count(s.log.String(), "error=\"the caller has too many watchers\""); lines != 1 {
+		t.Errorf("10 refusals have %d lines in the log, want 1", lines)
+	}
+	// Once one has ended there is room for another.
+	first.end()
+	for {
+		next := mustWatch(t, greedy, "", nil)
+		if next.Receive() {
+			return
+		}
+		if connect.CodeOf(next.Err()) != connect.CodeResourceExhausted {
+			t.Fatal(fmt.Errorf("after the end of another: %w", next.Err()))
+		}
+	}
+}

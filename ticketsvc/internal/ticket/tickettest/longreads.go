@@ -1,0 +1,34 @@
+package tickettest
+
+import (
+	"testing"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// WithoutLongReads sees that a store answers what takes no time, and records, while there is no connection for reads that take long. block
+// takes all of these, until the end of the test.
+func WithoutLongReads(t *testing.T, store ticket.Store, block func()) {
+	t.Helper()
+	mustRecord(t, store, titled("e1", "a", 1, "one"))
+	block()
+	if got, err := store.Get(t.Context(), "a"); err != nil || got.Title != "one" {
+		t.Errorf("Get = %v, %v", got, err)
+	}
+	if err := store.Ping(t.Context()); err != nil {
+		t.Errorf("Ping = %v", err)
+	}
+	last, err := store.LastMark(t.Context())
+	if err != nil || last.Sequence != 1 {
+		t.Errorf("LastMark = %v, %v; want the first event's", last, err)
+	}
+	if mark, err := store.MarkAt(t.Context(), 1); err != nil || mark != last {
+		t.Errorf("MarkAt = %v, %v; want %v", mark, err, last)
+	}
+	if entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 10, Bytes: 1 << 20}); err != nil || len(entries) != 1 {
+		t.Errorf("ReadLog = %v, %v; want one entry", entries, err)
+	}
+	if _, err := store.Record(t.Context(), []ticket.Change{titled("e2", "a", 2, "two")}); err != nil {
+		t.Errorf("Record = %v", err)
+	}
+}
