@@ -46,7 +46,6 @@ var codes = []struct {
 	{feed.ErrBusy, connect.CodeResourceExhausted, "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "", 0},
-	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
@@ -67,10 +66,12 @@ type errorTranslator struct {
 	log *slog.Logger
 	// outages are the streams that ended because the database was away. Thousands do at once.
 	outages *logthrottle.Throttle
+	// refusals are the calls for which there was no room. One caller can make thousands at once.
+	refusals *logthrottle.Throttle
 }
 
 func newErrorTranslator(log *slog.Logger) errorTranslator {
-	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second)}
+	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second), refusals: logthrottle.New(time.Minute)}
 }
 
 // WrapUnary implements [connect.Interceptor].
@@ -130,6 +131,12 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 // note writes an error to the log.
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, err error) {
 	level, count := levels[code], 1
+	if errors.Is(err, limits.ErrNoRoom) {
+		var ok bool
+		if count, ok = e.refusals.Allow(time.Now()); !ok {
+			return
+		}
+	}
 	if errors.Is(err, errOversized) {
 		level = slog.LevelError // It does not pass by itself.
 	}
@@ -148,7 +155,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 	if !e.log.Enabled(ctx, level) {
 		return
 	}
-	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "error", err}
+	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "caller", string(callerOf(ctx)), "error", err}
 	if count > 1 {
 		attributes = append(attributes, "count", count)
 	}
