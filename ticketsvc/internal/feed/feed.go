@@ -37,8 +37,8 @@ var (
 type Limits struct {
 	// Watchers is how many there are at the same time at most, and WatchersPerCaller how many of them one caller has.
 	Watchers, WatchersPerCaller int
-	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at the most, and how large these are together,
-	// as they are stored, with the words of what their tickets were before.
+	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at most, and how large these are together in
+	// memory, with the words of what their tickets were before.
 	WindowEntries, WindowBytes int
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit

@@ -144,8 +144,8 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		time.Sleep(limits.Poll)
 		log.erase("b")
 		time.Sleep(limits.Poll)
-		if _, bytes := f.WindowSize(); bytes != 2*len("open") {
-			t.Errorf("the window has %d bytes, and two entries with tickets", bytes)
+		if entries, bytes := f.WindowSize(); bytes != entries*(ticket.Weight{}).Memory()+2*len("open") {
+			t.Errorf("the window has %d entries with %d bytes, and two with tickets", entries, bytes)
 		}
 		late := mustWatch(t, f, ticket.Filter{}, &begin)
 		expect(t, late, "a by a1 is open", "c by c1 is open", "b is erased", "heartbeat")

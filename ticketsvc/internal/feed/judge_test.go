@@ -141,7 +141,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
 		limits := feed.DefaultLimits()
-		limits.WindowBytes = 50_000
+		limits.WindowBytes = 100_000
 		f := newFeed(t, log, limits)
 		w := mustWatch(t, f, ticket.Filter{Text: "none"}, nil)
 		expect(t, w, "heartbeat")
@@ -157,7 +157,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 			log.record(large, small)
 		}
 		expect(t, w, fmt.Sprintf("t%d leaves by b%d", tickets-1, tickets-1))
-		if entries, bytes := f.WindowSize(); bytes > limits.WindowBytes || bytes < 20_000 || entries > 6 {
+		if entries, bytes := f.WindowSize(); bytes > limits.WindowBytes || bytes < 70_000 || entries > 10 {
 			t.Errorf("the window has %d entries with %d bytes", entries, bytes)
 		}
 	})

@@ -42,6 +42,8 @@ type memory struct {
 	erased  map[string]bool
 	corrupt map[string]bool
 	deaf    bool
+	// elements is how many elements each ticket is said to have.
+	elements int
 }
 
 func newMemory() *memory {
@@ -198,9 +200,9 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 		e := ticket.Entry{Event: m.event(place), Mark: m.mark(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			t := shown(record)
-			e.Ticket, e.Bytes = &t, len(t.Title)+len(t.StatusText)
+			e.Ticket, e.Weight = &t, ticket.Weight{Bytes: len(t.Title) + len(t.StatusText), Elements: m.elements}
 		}
-		if bytes += e.Bytes; len(entries) > 0 && bytes > limit.Bytes {
+		if bytes += e.Weight.Bytes; len(entries) > 0 && bytes > limit.Bytes {
 			break
 		}
 		if m.corrupt[e.Event.TicketID] {

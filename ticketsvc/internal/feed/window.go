@@ -56,7 +56,7 @@ func (w *window) add(entries []*Entry) {
 	if len(erased) > 0 {
 		for _, e := range w.entries {
 			if e.isErased(erased) {
-				w.bytes -= e.Bytes + e.charged
+				w.bytes -= e.Weight.Memory() + e.charged - (ticket.Weight{}).Memory()
 			}
 		}
 		dropErased(w.entries, erased, entries[len(entries)-1].Mark)
@@ -64,7 +64,7 @@ func (w *window) add(entries []*Entry) {
 	}
 	for _, e := range entries {
 		w.entries = append(w.entries, e)
-		w.bytes += e.Bytes
+		w.bytes += e.Weight.Memory()
 	}
 	w.shrink()
 }
@@ -85,7 +85,7 @@ func (w *window) shrink() {
 	for len(w.entries) > w.maxEntries || w.bytes > w.maxBytes {
 		first := w.entries[0]
 		w.base = first.Mark
-		w.bytes -= first.Bytes + first.charged
+		w.bytes -= first.Weight.Memory() + first.charged
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
 	}

@@ -134,7 +134,7 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	for more := true; more; {
 		var page []ticket.Ticket
 		var err error
-		if page, more, err = store.List(t.Context(), filter, order, after, 1000); err != nil {
+		if page, more, err = store.List(t.Context(), filter, order, after, ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, page...)

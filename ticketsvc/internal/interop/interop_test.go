@@ -53,7 +53,7 @@ type store struct {
 	abandoned chan error
 }
 
-func (s *store) Get(ctx context.Context, id string) (ticket.Ticket, error) {
+func (s *store) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
 	switch id {
 	case hangs:
 		<-ctx.Done()
@@ -62,7 +62,7 @@ func (s *store) Get(ctx context.Context, id string) (ticket.Ticket, error) {
 	case unavailable:
 		return ticket.Ticket{}, ticket.ErrUnavailable
 	default:
-		return s.Store.Get(ctx, id)
+		return s.Store.Get(ctx, id, room)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 		t.Errorf("once it is free: %+v, %v", recorded, err)
 	}
 	for id, want := range map[string]int64{"held": 2, "free": 2, "new": 1} {
-		if got, err := store.Get(t.Context(), id); err != nil || got.Revision != want {
+		if got, err := store.Get(t.Context(), id, nil); err != nil || got.Revision != want {
 			t.Error(fmt.Errorf("ticket %s has revision %d, want %d: %w", id, got.Revision, want, err))
 		}
 	}

@@ -28,7 +28,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 		if err != nil || !slices.Equal(recorded, []ticket.Recorded{{Duplicate: true}, {Duplicate: true}}) {
 			t.Errorf("%s: recorded again: %v, %v; want duplicates", name, recorded, err)
 		}
-		if got, err := store.Get(t.Context(), name); err != nil || got.Revision != 2 {
+		if got, err := store.Get(t.Context(), name, nil); err != nil || got.Revision != 2 {
 			t.Errorf("%s: revision %d, %v; want 2", name, got.Revision, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	if err != nil || len(entries) < 2 || entries[0].Event.Sequence != sequence {
 		t.Errorf("behind %d the log has %+v, %v; want no gap", sequence-1, entries, err)
 	}
-	if got, err := store.Get(t.Context(), "shared"); err != nil || got.Revision != sequence/2+1 {
+	if got, err := store.Get(t.Context(), "shared", nil); err != nil || got.Revision != sequence/2+1 {
 		t.Errorf("revision %d, %v; want %d", got.Revision, err, sequence/2+1)
 	}
 }
@@ -82,15 +82,18 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, read := range map[string]func(ctx context.Context) error{
-		"Get":      func(ctx context.Context) error { _, err := store.Get(ctx, "t"); return err },
-		"BatchGet": func(ctx context.Context) error { _, err := store.BatchGet(ctx, []string{"t"}, 1<<20); return err },
+		"Get":      func(ctx context.Context) error { _, err := store.Get(ctx, "t", nil); return err },
+		"BatchGet": func(ctx context.Context) error { _, err := store.BatchGet(ctx, []string{"t"}, 1<<20, nil); return err },
 		"List": func(ctx context.Context) error {
-			_, _, err := store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, 1)
+			_, _, err := store.List(ctx, ticket.Filter{}, ticket.Order{}, nil, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes})
 			return err
 		},
-		"ListEvents": func(ctx context.Context) error { _, _, err := store.ListEvents(ctx, "t", 0, 1); return err },
-		"ReadLog":    func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, pageLimit); return err },
-		"LastMark":   func(ctx context.Context) error { _, err := store.LastMark(ctx); return err },
+		"ListEvents": func(ctx context.Context) error {
+			_, _, err := store.ListEvents(ctx, "t", 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes})
+			return err
+		},
+		"ReadLog":  func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, pageLimit); return err },
+		"LastMark": func(ctx context.Context) error { _, err := store.LastMark(ctx); return err },
 		"WalkTickets": func(ctx context.Context) error {
 			_, err := store.WalkTickets(ctx, ticket.Filter{}, "", pageLimit)
 			return err

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // Get implements [ticket.Store].
-func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
+func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (ticket.Ticket, error) {
 	var content []byte
 	err := s.query(ctx, func(q postgresdb.Querier) error {
 		return q.QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1 AND NOT erased",
@@ -25,6 +26,9 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
+	if err := room.For(ticketID, ticketcodec.WeighTicket(content)); err != nil {
+		return ticket.Ticket{}, err
+	}
 	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
@@ -32,10 +36,12 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
  WHERE ticket_id = ANY($1) AND NOT erased`
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (tickets map[string]ticket.Ticket, err error) {
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room,
+) (tickets map[string]ticket.Ticket, err error) {
+	var noRoom error
 	// One statement sees one moment. The server sends all that it is asked for, read or not.
 	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
-		tickets = make(map[string]ticket.Ticket, len(ticketIDs))
+		tickets, noRoom = make(map[string]ticket.Ticket, len(ticketIDs)), nil
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
 		if err != nil {
 			return err
@@ -47,27 +53,32 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) 
 				return ticket.ErrTooLarge
 			}
 			id := postgresdb.UnescapeText(id)
+			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
+				noRoom = err
+			}
+			if noRoom != nil {
+				return nil
+			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t
 			return err
 		})
 		return err
 	})
-	if err != nil {
+	if err := cmp.Or(err, noRoom); err != nil {
 		return nil, err
 	}
 	return tickets, nil
 }
 
 // List implements [ticket.Store].
-func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit ticket.PageLimit,
 ) (tickets []ticket.Ticket, more bool, err error) {
-	pageLimit := ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}
-	page := ticket.NewPageBuilder(pageLimit)
+	page := ticket.NewPageBuilder(limit)
 	err = s.readLong(ctx, func(tx pgx.Tx) error {
 		l := newList(filter, order, after)
 		if len(l.words) > 0 {
-			page, err = l.search(ctx, tx, pageLimit)
+			page, err = l.search(ctx, tx, limit)
 			return err
 		}
 		return l.read(ctx, tx, page)
@@ -139,11 +150,15 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 	var size int
 	var content pgtype.DriverBytes
 	if _, err := pgx.ForEachRow(rows, []any{&id, &size, &content}, func() error {
-		if !page.Fits(size) {
+		fits, err := page.Fits(postgresdb.UnescapeText(id), ticket.Weight{Bytes: size, Elements: ticketcodec.WeighTicket(content).Elements})
+		if err != nil {
+			return err
+		}
+		if !fits {
 			return errPageFull
 		}
 		t, err := ticketcodec.UnmarshalTicket(postgresdb.UnescapeText(id), content)
-		page.Add(t, size)
+		page.Add(t)
 		return err
 	}); err != nil && !errors.Is(err, errPageFull) {
 		return err
@@ -167,7 +182,8 @@ func (l list) statement(where conditions, orderBy string, page *ticket.PageBuild
 }
 
 // ListEvents implements [ticket.Store].
-func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
+func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit ticket.PageLimit,
+) (events []ticket.Event, more bool, err error) {
 	err = s.readLong(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
 		var erased bool
@@ -181,20 +197,21 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var record *ticket.Record
 		if !erased {
+			weight := ticketcodec.WeighTicket(content)
+			weight.Bytes += len(stamps)
+			if err := limit.Room.For(ticketID, weight); err != nil {
+				return err
+			}
 			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
 				return ticket.Unreadable(ticketID, err)
 			}
 		}
-		rows, err := tx.Query(ctx, selectEvents+" WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3",
-			id, after, limit+1)
+		rows, err := tx.Query(ctx, listEvents, id, after, limit.Items+1, limit.Bytes)
 		if err != nil {
 			return err
 		}
-		if events, err = readEvents(rows, erased); err != nil {
-			return err
-		}
-		events, more = record.Page(events, limit)
-		return nil
+		events, more, err = readEvents(rows, record, limit)
+		return err
 	})
 	if err != nil {
 		return nil, false, err
@@ -202,21 +219,40 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events"
+// listEvents reads a ticket's events. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those that
+// come after more than a page can hold.
+const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
+ CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
+ FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events
+  WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3) AS page ORDER BY sequence`
 
-// readEvents reads the rows of [selectEvents]. What can't be read of an erased ticket's events they have not.
-func readEvents(rows pgx.Rows, erased bool) (events []ticket.Event, err error) {
+// readEvents reads rows of [listEvents] up to the end of a page. record is that of their ticket, nil where it was erased: what can't be read
+// of its events they have not.
+func readEvents(rows pgx.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+	page := ticket.NewPage(limit)
 	var sequence int64
+	var size int
 	var eventID, ticketID, name, occur, receive string
 	var content pgtype.DriverBytes
-	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &content}, func() error {
-		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
-			Name: ticket.EventName(name)}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && !erased {
+	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &size, &content}, func() error {
+		added, err := page.Add(ticketID, ticket.Weight{Bytes: size, Elements: ticketcodec.WeighEvent(content).Elements})
+		if err != nil {
 			return err
 		}
+		if !added {
+			return errPageFull
+		}
+		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
+			Name: ticket.EventName(name)}
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && record != nil {
+			return err
+		}
+		e.Outcome = record.OutcomeOf(&e)
 		events = append(events, e)
 		return nil
 	})
-	return events, err
+	if errors.Is(err, errPageFull) {
+		return events, true, nil
+	}
+	return events, false, err
 }

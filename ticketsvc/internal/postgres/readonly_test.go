@@ -54,19 +54,19 @@ func checkReads(t *testing.T, store *postgres.Store, last ticket.Change) {
 			t.Errorf("%s: %d, %v; want %d", call, got, err, want)
 		}
 	}
-	one, err := store.Get(ctx, id)
+	one, err := store.Get(ctx, id, nil)
 	check("revision of Get", int(one.Revision), 1, err)
-	some, err := store.BatchGet(ctx, []string{id, "nowhere"}, 1<<20)
+	some, err := store.BatchGet(ctx, []string{id, "nowhere"}, 1<<20, nil)
 	check("BatchGet", len(some), 1, err)
 	for _, filter := range []ticket.Filter{{}, {Text: "heizung"}, {Unassigned: true}} {
-		page, _, err := store.List(ctx, filter, ticket.Order{}, nil, 10)
+		page, _, err := store.List(ctx, filter, ticket.Order{}, nil, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
 		check("List", len(page), 2, err)
 		stats, err := store.Stats(ctx, filter)
 		check("Stats", int(stats.Total), 2, err)
 		walk, err := store.WalkTickets(ctx, filter, "", ticket.PageLimit{Items: 10, Bytes: 1 << 20})
 		check("WalkTickets", len(walk.Tickets), 2, err)
 	}
-	events, _, err := store.ListEvents(ctx, id, 0, 10)
+	events, _, err := store.ListEvents(ctx, id, 0, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
 	check("ListEvents", len(events), 1, err)
 	entries, err := store.ReadLog(ctx, 0, ticket.PageLimit{Items: 10, Bytes: 1 << 20})
 	check("ReadLog", len(entries), 2, err)

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,18 +20,24 @@ import (
 // inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
 // at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
 //
-// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, except for WatchTickets, which has limits
-// of its own. A stream of reflection lasts as long as its request may, so it outlives its token by that at most.
-func inTime(next http.Handler, limit time.Duration) http.Handler {
+// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, or nothing of it for maxStallTime. For the
+// messages of WatchTickets that is the time stuck. A stream of reflection lasts as long as its request may, so it outlives its token by at
+// most that.
+func inTime(next http.Handler, limit, stuck time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {
 			// nginx would otherwise collect messages until its buffer is full, which takes hours on a quiet stream.
 			w.Header().Set("X-Accel-Buffering", "no")
 		}
-		if request.URL.Path != ticketv1connect.TicketServiceWatchTicketsProcedure {
-			// A server's connection takes deadlines, so it can't fail, here and below. net/http takes it back once the answer is sent.
-			_ = controller.SetWriteDeadline(time.Now().Add(maxExchangeTime))
+		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
+			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: stuck}
+			w, request = paced, request.WithContext(context.WithValue(request.Context(), pacedKey{}, paced))
+		} else {
+			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: maxStallTime, most: maxWriteTime}
+			// What net/http has yet to send has its deadline too.
+			defer paced.renew()
+			w = paced
 		}
 		if request.Body != http.NoBody {
 			body := &timedBody{ReadCloser: request.Body, controller: controller, limit: limit}

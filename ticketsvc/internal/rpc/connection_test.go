@@ -15,6 +15,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 // pipes is a listener whose connections are in memory, so that time can be made to pass.
@@ -37,7 +38,7 @@ func (p *pipes) Close() error { close(p.done); return nil }
 func (*pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // servePipe serves a store on one connection in memory, until the end of the test, and returns the caller's end of it.
-func servePipe(t *testing.T, store stubStore) net.Conn {
+func servePipe(t *testing.T, store ticket.Store) net.Conn {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(store, func(context.Context) error { return nil }, log)
@@ -189,24 +190,61 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 	})
 }
 
-// TestAnAnswerHasToBeReadInTime has a caller that does not read what it asked for.
-func TestAnAnswerHasToBeReadInTime(t *testing.T) {
+// largeTicket is a store whose tickets have a description of so many bytes.
+type largeTicket struct {
+	stubStore
+	bytes int
+}
+
+func (s largeTicket) Get(_ context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
+	return ticket.Ticket{ID: id, Description: strings.Repeat("x", s.bytes)}, room.For(id, ticket.Weight{Bytes: s.bytes})
+}
+
+// TestPacedWriter has callers that do not read what they asked for, or do so slowly.
+func TestPacedWriter(t *testing.T) {
+	const ticketBytes, stall = 200_000, rpc.MaxStallTime * 5 / 4
+	readAfter := func(wait time.Duration) func(net.Conn) (string, error) {
+		return func(conn net.Conn) (string, error) {
+			time.Sleep(wait)
+			answer, err := io.ReadAll(conn)
+			return string(answer), err
+		}
+	}
+	readPieces := func(pieces time.Duration) func(net.Conn) (string, error) {
+		return func(conn net.Conn) (string, error) {
+			var answer []byte
+			for piece := make([]byte, ticketBytes/pieces); ; time.Sleep(rpc.MaxWriteTime / 20) {
+				n, err := io.ReadFull(conn, piece)
+				answer = append(answer, piece[:n]...)
+				if err == io.ErrUnexpectedEOF {
+					return string(answer), nil
+				} else if err != nil {
+					return "", err
+				}
+			}
+		}
+	}
 	for name, test := range map[string]struct {
-		late time.Duration
-		read bool
-	}{"just in time": {-time.Second, true}, "too late": {time.Second, false}} {
+		read func(net.Conn) (string, error)
+		want bool
+	}{
+		"nothing, and then all just in time": {readAfter(stall - time.Second), true},
+		"nothing for too long":               {readAfter(stall + time.Second), false},
+		"slowly and steadily":                {readPieces(15), true},
+		"more slowly than that":              {readPieces(30), false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
-				head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure +
-					" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+				conn := servePipe(t, largeTicket{bytes: ticketBytes})
+				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure +
+					" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" +
+					`{"ticketId":"t"}`
 				if _, err := io.WriteString(conn, head); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(rpc.MaxExchangeTime + test.late)
-				answer, err := io.ReadAll(conn)
-				if read := err == nil && strings.HasPrefix(string(answer), "HTTP/1.1 200 OK"); read != test.read {
-					t.Errorf("the answer is %q, %v; that it is there is to be %v", answer, err, test.read)
+				answer, err := test.read(conn)
+				if read := err == nil && strings.HasPrefix(answer, "HTTP/1.1 200 OK") && len(answer) > ticketBytes; read != test.want {
+					t.Errorf("the answer has %d bytes, %v; that it is whole is to be %v", len(answer), err, test.want)
 				}
 			})
 		})

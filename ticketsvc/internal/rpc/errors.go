@@ -50,7 +50,6 @@ var codes = []struct {
 	{errOversized, connect.CodeResourceExhausted, "", 0},
 	{errTooManyReads, connect.CodeResourceExhausted, "too many expensive reads at once: call again later", retrySoon},
 	{errTooManyReflections, connect.CodeResourceExhausted, "too many streams of reflection: end some, or try again later", retryLater},
-	{errNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
@@ -161,7 +160,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 	if !e.log.Enabled(ctx, level) {
 		return
 	}
-	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "error", err}
+	attributes := []any{"procedure", spec.Procedure, "code", code.String(), "caller", string(callerOf(ctx)), "error", err}
 	if count > 1 {
 		attributes = append(attributes, "count", count)
 	}

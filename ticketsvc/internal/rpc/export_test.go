@@ -53,8 +53,9 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 	return ""
 }
 
-// MaxExchangeTime is how long all of a unary call may take.
-const MaxExchangeTime = maxExchangeTime
+// MaxWriteTime is how long a caller may take to read an answer. Once it has read nothing of it for MaxStallTime, and a quarter of that, it has
+// lost the call.
+const MaxWriteTime, MaxStallTime = maxWriteTime, maxStallTime
 
 // MaxBodyTime is how long a caller may take over its request.
 const MaxBodyTime = maxBodyTime
@@ -78,6 +79,9 @@ const (
 
 // MaxSendBytes is the size of the largest response.
 const MaxSendBytes = maxSendBytes
+
+// JSONBytes is how large a message is in JSON at the most.
+func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
 
 // JSONCodec reads and writes JSON.
 var JSONCodec connect.Codec = jsonCodec{"json"}

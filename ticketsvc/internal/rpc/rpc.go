@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
-	maxSendBytes = 64 << 20
+	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. It is larger than what the
+	// gateway makes of its largest body, 4 MiB.
+	maxSendBytes = 12 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
 	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor
 	// time of recording events.
@@ -37,13 +38,16 @@ const (
 	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
 	// filter few tickets meet may have to look at all of them.
 	maxCallTime = 25 * time.Second
-	// maxStreams is how many calls one HTTP/2 connection has at the same time: more than a gateway keeps in flight.
-	maxStreams = 1024
+	// maxStreams is how many calls one HTTP/2 connection has at the same time, as many as net/http lets it have by default. Clients make other
+	// connections for more. The gateway speaks HTTP/1.1.
+	maxStreams = 250
 	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 5 Mbit/s.
 	maxBodyTime = 30 * time.Second
-	// maxExchangeTime is how long all of a call may take, streams apart: its request, waiting for room, the call, and a minute for the
-	// caller to read the answer, which is enough for a page on a line of 1 Mbit/s, and for the largest on one of 10.
-	maxExchangeTime = maxBodyTime + maxRoomTime + maxCallTime + time.Minute
+	// maxWriteTime is how long a caller may take to read an answer, streams apart. It is enough for a page on a line of 1 Mbit/s, and for the
+	// largest on one of 2.
+	maxWriteTime = time.Minute
+	// maxStallTime is how long a caller may read nothing of an answer.
+	maxStallTime = 10 * time.Second
 	// pingAfter is how long an HTTP/2 connection may be silent before the other end is asked whether it is still there, and pingTimeout how
 	// long its answer may take. A connection without an answer is closed, and its calls end: streams, which live as long as their callers,
 	// would otherwise wait for machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives do it, within minutes.
@@ -56,6 +60,7 @@ var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1conn
 type Service struct {
 	recorder *ticket.Recorder
 	feed     *feed.Feed
+	streams  streamLimits
 	handler  http.Handler
 }
 
@@ -68,6 +73,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits feed.Limits, streams streamLimits,
 ) *Service {
 	recorder := ticket.NewRecorder(store)
+	limits.Tail.Room, limits.Page.Room = roomForAnswer, roomForAnswer
 	tickets := feed.New(store, limits, func(err error) {
 		log.Warn("the feed is late until this passes", "error", err)
 	}, func() {
@@ -89,12 +95,12 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	mux.Handle(path, newEventLimits().read(handler))
 	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, reads: newExpensiveReads(), feed: tickets,
 		streams: streams}, options)
-	mux.Handle(path, newQueryLimits().read(withController(handler)))
+	mux.Handle(path, newQueryLimits().read(handler))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{recorder: recorder, feed: tickets, handler: newMemory().count(framed(mux))}
+	return &Service{recorder: recorder, feed: tickets, streams: streams, handler: newAnswers(translator).count(framed(mux))}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
@@ -134,7 +140,7 @@ type Security struct {
 // The server itself has no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from,
 // when the server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
-	handler := inTime(s.handler, maxBodyTime)
+	handler := inTime(s.handler, maxBodyTime, s.streams.stuck)
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
 	} else {

@@ -63,12 +63,12 @@ type server struct {
 }
 
 // mustServe serves store, to everybody, until the end of the test.
-func mustServe(t *testing.T, store ticket.Store) *server {
+func mustServe(t testing.TB, store ticket.Store) *server {
 	t.Helper()
 	return mustServeSecurely(t, store, rpc.Security{})
 }
 
-func mustServeSecurely(t *testing.T, store ticket.Store, security rpc.Security) *server {
+func mustServeSecurely(t testing.TB, store ticket.Store, security rpc.Security) *server {
 	t.Helper()
 	s := &server{log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -78,7 +78,7 @@ func mustServeSecurely(t *testing.T, store ticket.Store, security rpc.Security) 
 }
 
 // listen serves a service until the end of the test.
-func (s *server) listen(t *testing.T, service *rpc.Service, security rpc.Security, log *slog.Logger) {
+func (s *server) listen(t testing.TB, service *rpc.Service, security rpc.Security, log *slog.Logger) {
 	t.Helper()
 	listening, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(security, log))
 	if err != nil {
@@ -129,7 +129,7 @@ type client struct {
 }
 
 // newClient returns a client that speaks HTTP/2 where the protocol needs it, and else HTTP/1.1.
-func newClient(t *testing.T, s *server, protocol string, options ...connect.ClientOption) client {
+func newClient(t testing.TB, s *server, protocol string, options ...connect.ClientOption) client {
 	t.Helper()
 	transport := &http.Transport{Protocols: &http.Protocols{}}
 	transport.Protocols.SetUnencryptedHTTP2(protocol == "gRPC")

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -63,19 +64,74 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	}
 	total = 0
 	for _, t := range tickets {
-		form, err := jsonCodec{}.Marshal(t)
-		if err != nil {
-			return err
-		}
-		if len(form) > maxTicketBytes {
+		size := jsonBytes(t.ProtoReflect())
+		if size > maxTicketBytes {
 			return &oversizedError{ticketID: t.GetTicketId(), inJSON: true}
 		}
-		total += len(form)
+		total += size
 	}
 	if total > maxTicketBytes {
 		return ticket.ErrTooLarge
 	}
 	return nil
+}
+
+// jsonBytes returns how large a message is in JSON at the most: just that, where it has little but texts.
+func jsonBytes(m protoreflect.Message) int {
+	size := len("{}")
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		// Behind a comma or a colon there can be a space.
+		size += len(`"": , `) + len(field.JSONName())
+		switch {
+		case field.IsList():
+			size += len("[]")
+			for i := range value.List().Len() {
+				size += len(", ") + jsonValueBytes(field, value.List().Get(i))
+			}
+		case field.IsMap():
+			size += len("{}")
+			value.Map().Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
+				size += len(": , ") + jsonValueBytes(field.MapKey(), key.Value()) + jsonValueBytes(field.MapValue(), value)
+				return true
+			})
+		default:
+			size += jsonValueBytes(field, value)
+		}
+		return true
+	})
+	return size
+}
+
+// jsonNumberBytes is the size of a number, a time or a word at the most.
+const jsonNumberBytes = 40
+
+func jsonValueBytes(field protoreflect.FieldDescriptor, value protoreflect.Value) int {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		return jsonTextBytes(value.String())
+	case protoreflect.EnumKind:
+		if known := field.Enum().Values().ByNumber(value.Enum()); known != nil {
+			return len(`""`) + len(known.Name())
+		}
+		return jsonNumberBytes
+	case protoreflect.MessageKind:
+		return jsonNumberBytes + jsonBytes(value.Message())
+	default:
+		return jsonNumberBytes
+	}
+}
+
+func jsonTextBytes(text string) int {
+	size := len(`""`) + len(text)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"', c == '\\', '\b' <= c && c <= '\r' && c != '\v':
+			size++
+		case c < ' ':
+			size += len(`\u0000`) - 1
+		}
+	}
+	return size
 }
 
 // isAnsweredInJSON tells whether the response to the call of ctx is in JSON, rather than in protobuf.

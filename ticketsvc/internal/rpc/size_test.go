@@ -47,14 +47,14 @@ func swell(t *ticket.Ticket) int {
 	return len(t.Description)
 }
 
-func (s swollen) Get(ctx context.Context, id string) (ticket.Ticket, error) {
-	t, err := s.Store.Get(ctx, id)
+func (s swollen) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
+	t, err := s.Store.Get(ctx, id, room)
 	swell(&t)
 	return t, err
 }
 
-func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int) (map[string]ticket.Ticket, error) {
-	tickets, err := s.Store.BatchGet(ctx, ids, maxBytes)
+func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int, room ticket.Room) (map[string]ticket.Ticket, error) {
+	tickets, err := s.Store.BatchGet(ctx, ids, maxBytes, room)
 	for id, t := range tickets {
 		swell(&t)
 		tickets[id] = t
@@ -62,7 +62,7 @@ func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int) (map[
 	return tickets, err
 }
 
-func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit ticket.PageLimit,
 ) ([]ticket.Ticket, bool, error) {
 	tickets, more, err := s.Store.List(ctx, filter, order, after, limit)
 	for i := range tickets {
@@ -74,7 +74,7 @@ func (s swollen) List(ctx context.Context, filter ticket.Filter, order ticket.Or
 func (s swollen) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
 	entries, err := s.Store.ReadLog(ctx, after, limit)
 	for i := range entries {
-		entries[i].Bytes += swell(entries[i].Ticket)
+		entries[i].Weight.Bytes += swell(entries[i].Ticket)
 	}
 	return entries, err
 }

@@ -20,15 +20,16 @@ func (s stubStore) LastMark(ctx context.Context) (ticket.Mark, error) {
 	return ticket.Mark{}, s.call(ctx)
 }
 
-func (s stubStore) Get(ctx context.Context, _ string) (ticket.Ticket, error) {
+func (s stubStore) Get(ctx context.Context, _ string, _ ticket.Room) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
 }
 
-func (s stubStore) BatchGet(ctx context.Context, _ []string, _ int) (map[string]ticket.Ticket, error) {
+func (s stubStore) BatchGet(ctx context.Context, _ []string, _ int, _ ticket.Room) (map[string]ticket.Ticket, error) {
 	return nil, s.call(ctx)
 }
 
-func (s stubStore) List(ctx context.Context, _ ticket.Filter, _ ticket.Order, _ *ticket.Cursor, _ int) ([]ticket.Ticket, bool, error) {
+func (s stubStore) List(ctx context.Context, _ ticket.Filter, _ ticket.Order, _ *ticket.Cursor, _ ticket.PageLimit,
+) ([]ticket.Ticket, bool, error) {
 	return nil, false, s.call(ctx)
 }
 

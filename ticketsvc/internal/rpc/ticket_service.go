@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -25,12 +24,16 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.store.Get(ctx, id)
-	if err != nil {
+	var t ticket.Ticket
+	a := answerOf(ctx)
+	if err := a.read(ctx, func() (err error) {
+		t, err = s.store.Get(ctx, id, a.room)
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
 	response := &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}
-	return response, checkSize(ctx, response.Ticket)
+	return response, a.check(ctx, response, response.Ticket)
 }
 
 // BatchGetTickets implements the RPC of that name.
@@ -41,15 +44,12 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 		return nil, err
 	}
 	var tickets map[string]ticket.Ticket
-	if err := s.reads.run(ctx, len(ids) > cheapBatch, func() (err error) {
-		tickets, err = s.store.BatchGet(ctx, ids, freeAnswerBytes)
-		if errors.Is(err, ticket.ErrTooLarge) {
-			if err := takeAnswer(ctx, maxSendBytes); err != nil {
-				return err
-			}
-			tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes)
-		}
-		return err
+	a := answerOf(ctx)
+	if err := a.read(ctx, func() error {
+		return s.reads.run(ctx, len(ids) > cheapBatch, func() (err error) {
+			tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes, a.room)
+			return err
+		})
 	}); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 			response.MissingTicketIds = append(response.MissingTicketIds, id)
 		}
 	}
-	return response, checkSize(ctx, response.Tickets...)
+	return response, a.check(ctx, response, response.Tickets...)
 }
 
 // ListTickets implements the RPC of that name.
@@ -77,9 +77,13 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	}
 	var tickets []ticket.Ticket
 	var more bool
-	if err := s.reads.run(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
-		tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, query.PageSize)
-		return err
+	a := answerOf(ctx)
+	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
+	if err := a.read(ctx, func() error {
+		return s.reads.run(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
+			tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, limit)
+			return err
+		})
 	}); err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))
 	}
-	return response, checkSize(ctx, response.Tickets...)
+	return response, a.check(ctx, response, response.Tickets...)
 }
 
 // ListTicketEvents implements the RPC of that name.
@@ -108,8 +112,14 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	if after == nil {
 		after = new(int64)
 	}
-	events, more, err := s.store.ListEvents(ctx, id, *after, pageSize)
-	if err != nil {
+	var events []ticket.Event
+	var more bool
+	a := answerOf(ctx)
+	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
+	if err := a.read(ctx, func() (err error) {
+		events, more, err = s.store.ListEvents(ctx, id, *after, limit)
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
 	response := &ticketv1.ListTicketEventsResponse{Events: make([]*ticketv1.TicketEvent, len(events))}
@@ -119,7 +129,7 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeSequence(events[len(events)-1].Sequence))
 	}
-	return response, nil
+	return response, a.check(ctx, response)
 }
 
 // GetTicketStats implements the RPC of that name.

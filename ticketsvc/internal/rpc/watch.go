@@ -3,15 +3,13 @@ package rpc
 import (
 	"context"
 	"errors"
-	"net/http"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
@@ -24,8 +22,8 @@ var errSlow = errors.New("the watcher did not read for too long")
 type streamLimits struct {
 	// slow is how long the sending of one message may take: when it is over the stream ends. Callers are told of it.
 	slow time.Duration
-	// stuck is after what time the sending of a message is cut off. It is much longer than the time between two heartbeats: HTTP/2 ends a
-	// stream at its deadline, whether or not anything is being sent.
+	// stuck is for how long the caller may read nothing of a message: when it is over the stream is cut off. It is much longer than the time
+	// between two heartbeats.
 	stuck time.Duration
 	// stopping is the same once the service stops.
 	stopping time.Duration
@@ -33,7 +31,10 @@ type streamLimits struct {
 	admission time.Duration
 }
 
-var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 2 * time.Minute, stopping: 2 * time.Second, admission: time.Second}
+// smallMessageBytes is up to which size messages are not counted: the number of watchers limits theirs.
+const smallMessageBytes = 4 << 10
+
+var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second, admission: time.Second}
 
 // WatchTickets implements the RPC of that name.
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
@@ -54,8 +55,9 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	defer watcher.Close()
-	patience := newPatience(ctx, s.feed.Stopping(), s.streams)
-	defer patience.end()
+	if paced, ok := ctx.Value(pacedKey{}).(*pacedWriter); ok {
+		defer paced.shortenAfter(s.feed.Stopping(), s.streams.stopping)()
+	}
 	checked := time.Now()
 	for {
 		message, err := watcher.Next(ctx)
@@ -69,22 +71,48 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 			}
 			checked = begin
 		}
-		patience.renew(begin)
 		response := watchResponse(&message)
-		// What the log says of its size saves looking at each ticket again for every watcher.
-		if message.Entry == nil || message.Entry.Bytes > surelySentBytes {
-			if err := checkSize(ctx, response.GetChange().GetTicket()); err != nil {
-				return err
-			}
-		}
 		response.ResumeToken = encodeToken(query, encodePlace(database, &message.Place))
-		if err := stream.Send(response); err != nil {
+		if err := s.send(ctx, stream, &message, response); err != nil {
 			return err
 		}
 		if time.Since(begin) > s.streams.slow {
 			return errSlow
 		}
 	}
+}
+
+// send sends a message once there is room for it: watchers share what they are told, and each has what is sent to itself.
+func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[ticketv1.WatchTicketsResponse], m *feed.Message,
+	response *ticketv1.WatchTicketsResponse,
+) error {
+	size := 0
+	if t := response.GetChange().GetTicket(); t != nil {
+		// What the log says of its size saves looking at each ticket again for every watcher.
+		if m.Entry == nil || m.Entry.Weight.Bytes > surelySentBytes {
+			if err := checkSize(ctx, t); err != nil {
+				return err
+			}
+		}
+		switch {
+		case isAnsweredInJSON(ctx):
+			size = jsonBytes(response.ProtoReflect())
+		case m.Entry != nil:
+			size = m.Entry.Weight.Bytes
+		default:
+			size = proto.Size(t)
+		}
+	}
+	if size <= smallMessageBytes {
+		return stream.Send(response)
+	}
+	grant := answerOf(ctx).grant
+	// It is sent compressed too.
+	if err := grant.Grow(ctx, int64(2*size)); err != nil {
+		return err
+	}
+	defer grant.Release()
+	return stream.Send(response)
 }
 
 // resumePlace returns the place that a resume token stands for, nil for an empty one. The error is a [*ticket.InvalidError], or
@@ -131,71 +159,5 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 func renderChange(e *feed.Entry) any {
 	return &ticketv1.WatchTicketsResponse_Change{
 		Change: &ticketv1.TicketChange{Event: ticketpb.FromEvent(&e.Event), Ticket: ticketpb.FromTicket(e.Ticket)},
-	}
-}
-
-// controllerKey is the key under which the context of a stream has its [http.ResponseController].
-type controllerKey struct{}
-
-// withController lets streams bound the time that a write takes.
-func withController(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
-			request = request.WithContext(context.WithValue(request.Context(), controllerKey{}, http.NewResponseController(w)))
-		}
-		next.ServeHTTP(w, request)
-	})
-}
-
-// patience cuts off a stream whose caller does not read: some time after the last message was begun, and sooner once the service stops.
-// Without that a call to send would never return.
-type patience struct {
-	limits     streamLimits
-	controller *http.ResponseController
-	// disarm keeps the service's stop from shortening the time, or returns false when that has begun; shortened is closed once it is done.
-	disarm    func() bool
-	shortened chan struct{}
-
-	mu       sync.Mutex
-	until    time.Time
-	stopping bool
-}
-
-func newPatience(ctx, stopping context.Context, limits streamLimits) *patience {
-	controller, _ := ctx.Value(controllerKey{}).(*http.ResponseController)
-	p := &patience{limits: limits, controller: controller, shortened: make(chan struct{})}
-	p.disarm = context.AfterFunc(stopping, p.shorten)
-	return p
-}
-
-// renew gives the message that begins now its time. The deadline moves in steps, since each costs as much as a small message.
-func (p *patience) renew(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.stopping && p.until.Sub(now) < p.limits.stuck {
-		p.set(now.Add(p.limits.stuck + p.limits.stuck/4))
-	}
-}
-
-func (p *patience) shorten() {
-	defer close(p.shortened)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stopping = true
-	p.set(time.Now().Add(p.limits.stopping))
-}
-
-func (p *patience) set(until time.Time) {
-	p.until = until
-	if p.controller != nil {
-		// A server's connection takes deadlines, so it can't fail.
-		_ = p.controller.SetWriteDeadline(until)
-	}
-}
-
-// end returns once the response is not touched any more.
-func (p *patience) end() {
-	if !p.disarm() {
-		<-p.shortened
 	}
 }

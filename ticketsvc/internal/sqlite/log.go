@@ -13,7 +13,8 @@ import (
 const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM events"
 
 // ListEvents implements [ticket.Store].
-func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []ticket.Event, more bool, err error) {
+func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit ticket.PageLimit,
+) (events []ticket.Event, more bool, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		var erased bool
 		var content, stamps []byte
@@ -27,20 +28,22 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var record *ticket.Record
 		if !erased {
+			weight := ticketcodec.WeighTicket(content)
+			weight.Bytes += len(stamps)
+			if err := limit.Room.For(ticketID, weight); err != nil {
+				return err
+			}
 			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
 				return ticket.Unreadable(ticketID, err)
 			}
 		}
 		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND event_id IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?",
-			ticketID, after, limit+1)
+			ticketID, after, limit.Items+1)
 		if err != nil {
 			return err
 		}
-		if events, err = scanEvents(rows, erased); err != nil {
-			return err
-		}
-		events, more = record.Page(events, limit)
-		return nil
+		events, more, err = scanEvents(rows, record, limit)
+		return err
 	})
 	if err != nil {
 		return nil, false, err
@@ -48,20 +51,26 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// scanEvents reads all rows of [selectEvents], and closes them. What can't be read of an erased ticket's events they have not.
-func scanEvents(rows *sql.Rows, erased bool) (events []ticket.Event, err error) {
+// scanEvents reads rows of [selectEvents] up to the end of a page, and closes them. record is that of their ticket, nil where it was erased:
+// what can't be read of its events they have not.
+func scanEvents(rows *sql.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+	page := ticket.NewPage(limit)
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var e ticket.Event
 		var occur, receive string
 		var content sql.RawBytes
 		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &occur, &receive, &content); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && !erased {
-			return nil, err
+		if added, err := page.Add(e.TicketID, ticketcodec.WeighEvent(content)); err != nil || !added {
+			return events, true, err
 		}
+		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && record != nil {
+			return nil, false, err
+		}
+		e.Outcome = record.OutcomeOf(&e)
 		events = append(events, e)
 	}
-	return events, rows.Err()
+	return events, false, rows.Err()
 }

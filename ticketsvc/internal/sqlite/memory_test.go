@@ -66,7 +66,7 @@ func listAll(t *testing.T, path string) {
 	defer func() { _ = store.Close() }()
 	before := mostMemory(t)
 	for _, filter := range []ticket.Filter{{PropertyIDs: []string{"p"}}, {Text: "lift"}, {Text: "lift", PropertyIDs: []string{"p"}}} {
-		page, more, err := store.List(t.Context(), filter, ticket.Order{}, nil, 1000)
+		page, more, err := store.List(t.Context(), filter, ticket.Order{}, nil, ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes})
 		if err != nil || len(page) == 0 || !more {
 			t.Fatalf("%+v: %d tickets, more %v, %v", filter, len(page), more, err)
 		}

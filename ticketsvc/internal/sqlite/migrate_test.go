@@ -54,10 +54,10 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if store.DatabaseID() == (ticket.DatabaseID{}) {
 		t.Error("it has no id")
 	}
-	if got, err := store.Get(t.Context(), "t1"); err != nil || !cmp.Equal(got, record.Ticket) {
+	if got, err := store.Get(t.Context(), "t1", nil); err != nil || !cmp.Equal(got, record.Ticket) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
-	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "kept"}, ticket.Order{}, nil, 10); err != nil || len(got) != 1 {
+	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "kept"}, ticket.Order{}, nil, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes}); err != nil || len(got) != 1 {
 		t.Errorf("List by its words = %+v, %v", got, err)
 	}
 	recorded, err := store.Record(t.Context(), []ticket.Change{change})
@@ -157,7 +157,7 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	for range 2 {
 		store := mustOpen(t, path)
 		for text, want := range map[string]int{"word7": 110, "word5": 111, "word1199": 1, "word8": 110} {
-			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, tickets)
+			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
 			if err != nil || len(got) != want {
 				t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, want)
 			}
@@ -195,7 +195,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	limit := ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes}
 	check := func(status string, complete bool, outcomes ...ticket.Outcome) {
 		t.Helper()
-		got, err := store.Get(t.Context(), "tie")
+		got, err := store.Get(t.Context(), "tie", nil)
 		if err != nil || got.StatusText != status || got.Complete != complete || int(got.Revision) != len(outcomes) {
 			t.Errorf("Get = %+v, %v; want status %s, complete %v", got, err, status, complete)
 		}
@@ -204,7 +204,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 		if err != nil || before.StatusText != status || before.Complete != complete {
 			t.Errorf("TicketBefore = %+v, %v; want status %s, complete %v", before, err, status, complete)
 		}
-		events, _, err := store.ListEvents(t.Context(), "tie", 0, 100)
+		events, _, err := store.ListEvents(t.Context(), "tie", 0, ticket.PageLimit{Items: 100, Bytes: ticket.MaxPageBytes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,11 +234,11 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	check("waiting-for-external", false, partly, superseded, superseded, current, current, current)
 
 	created := ticket.Change{EventID: "late", Name: ticket.Created, TicketID: "incomplete", OccurTime: tickettest.At(3)}
-	if got, err := store.Get(t.Context(), "incomplete"); err != nil || got.Complete {
+	if got, err := store.Get(t.Context(), "incomplete", nil); err != nil || got.Complete {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
 	record(created)
-	if got, err := store.Get(t.Context(), "incomplete"); err != nil || !got.Complete || got.Title != "early" {
+	if got, err := store.Get(t.Context(), "incomplete", nil); err != nil || !got.Complete || got.Title != "early" {
 		t.Errorf("Get = %+v, %v; want it complete", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,7 +13,7 @@ import (
 )
 
 // Get implements [ticket.Store].
-func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error) {
+func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (ticket.Ticket, error) {
 	var content []byte
 	err := s.findContent.QueryRowContext(ctx, ticketID).Scan(&content)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -21,12 +22,16 @@ func (s *Store) Get(ctx context.Context, ticketID string) (ticket.Ticket, error)
 	if err != nil {
 		return ticket.Ticket{}, translate(ctx, err)
 	}
+	if err := room.For(ticketID, ticketcodec.WeighTicket(content)); err != nil {
+		return ticket.Ticket{}, err
+	}
 	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (map[string]ticket.Ticket, error) {
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room) (map[string]ticket.Ticket, error) {
 	tickets, bytes := make(map[string]ticket.Ticket, len(ticketIDs)), 0
+	var noRoom error
 	// The ids are looked up in pieces: the transaction makes them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
@@ -38,27 +43,32 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) 
 			if bytes += len(content); bytes > maxBytes {
 				return ticket.ErrTooLarge
 			}
+			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
+				noRoom = err
+			}
+			if noRoom != nil {
+				return nil
+			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t
 			return err
 		})
 	})
-	if err != nil {
+	if err := cmp.Or(err, noRoom); err != nil {
 		return nil, err
 	}
 	return tickets, nil
 }
 
 // List implements [ticket.Store].
-func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit int,
+func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Order, after *ticket.Cursor, limit ticket.PageLimit,
 ) (tickets []ticket.Ticket, more bool, err error) {
-	pageLimit := ticket.PageLimit{Items: limit, Bytes: ticket.MaxPageBytes}
-	page := ticket.NewPageBuilder(pageLimit)
+	page := ticket.NewPageBuilder(limit)
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		l := newList(tx, filter, order, after)
 		l.maxSorted = s.maxSorted
 		if words := filter.Words(); len(words) > 0 {
-			page, err = l.search(ctx, &filter, words, pageLimit)
+			page, err = l.search(ctx, &filter, words, limit)
 			return err
 		}
 		return l.read(ctx, page, nil)
@@ -179,7 +189,12 @@ func addRows(page *ticket.PageBuilder, skim *skim, rows *sql.Rows) (more bool, e
 		if err := rows.Scan(&id, &content); err != nil {
 			return false, err
 		}
-		if skim == nil && !page.Fits(len(content)) || skim != nil && !skim.goesOn() {
+		weight := ticketcodec.WeighTicket(content)
+		if skim == nil {
+			if fits, err := page.Fits(id, weight); err != nil || !fits {
+				return false, err
+			}
+		} else if !skim.goesOn() {
 			return false, nil
 		}
 		t, err := ticketcodec.UnmarshalTicket(id, content)
@@ -190,11 +205,11 @@ func addRows(page *ticket.PageBuilder, skim *skim, rows *sql.Rows) (more bool, e
 			if !skim.matches(&t, len(content)) {
 				continue
 			}
-			if !page.Fits(len(content)) {
-				return false, nil
+			if fits, err := page.Fits(id, weight); err != nil || !fits {
+				return false, err
 			}
 		}
-		page.Add(t, len(content))
+		page.Add(t)
 	}
 	return true, rows.Err()
 }

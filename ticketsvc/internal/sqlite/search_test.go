@@ -39,7 +39,7 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 			var page []ticket.Ticket
 			var err error
 			order := ticket.Order{Descending: true}
-			if page, more, err = store.List(t.Context(), filter, order, after, 40); err != nil {
+			if page, more, err = store.List(t.Context(), filter, order, after, ticket.PageLimit{Items: 40, Bytes: ticket.MaxPageBytes}); err != nil {
 				t.Fatal(err)
 			}
 			for i := range page {
@@ -124,7 +124,7 @@ func FuzzText(f *testing.F) {
 		if normal.Matches(&c.Values) != want {
 			t.Errorf("text %q matches %q: %v, but not in its normal form %q", text, title, want, normal.Text)
 		}
-		found, _, err := store.List(t.Context(), normal, ticket.Order{}, nil, 10)
+		found, _, err := store.List(t.Context(), normal, ticket.Order{}, nil, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
 		if err != nil || (len(found) == 1) != want {
 			t.Errorf("text %q finds %d of title %q, %v; that it matches is %v", text, len(found), title, err, want)
 		}

@@ -31,21 +31,12 @@ type Event struct {
 	Outcome Outcome
 }
 
-// Page returns the first events of the record's ticket, at most limit, with what each still means. They are given in the order of the log,
-// and one more than limit where more follow. r is nil for a ticket that was erased.
-func (r *Record) Page(events []Event, limit int) (page []Event, more bool) {
-	if more = len(events) > limit; more {
-		events = events[:limit]
+// OutcomeOf returns what an event of the record's ticket still means. r is nil for a ticket that was erased.
+func (r *Record) OutcomeOf(e *Event) Outcome {
+	if r == nil {
+		return OutcomeErased
 	}
-	for i := range events {
-		e := &events[i]
-		if r == nil {
-			e.Outcome = OutcomeErased
-		} else {
-			e.Outcome = r.Outcome(e.EventID, e.Content)
-		}
-	}
-	return events, more
+	return r.Outcome(e.EventID, e.Content)
 }
 
 // Outcome returns what the event with this id, which named content, still means for the ticket. The event is one of the record's.

@@ -45,10 +45,10 @@ type Entry struct {
 	Mark Mark
 	// Ticket is nil when it was erased. Entries of the same ticket may share it: it is not to be changed.
 	Ticket *Ticket
-	// Bytes is how large the entry is as it is stored, with its ticket.
-	Bytes int
-	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt]. Nothing is known of the entry then but its mark, and the ids
-	// and the name of the event.
+	// Weight is that of the event and its ticket together.
+	Weight Weight
+	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt], [ErrNoRoom]. Nothing is known of the entry then except its mark,
+	// and the ids and the name of the event.
 	Err error
 }
 
@@ -76,8 +76,41 @@ func NewWalkPage(filter Filter, page *PageBuilder, bound string) WalkPage {
 type PageLimit struct {
 	// Items is how many there are at the most. At least 1.
 	Items int
-	// Bytes is how large they are together at the most, as they are stored, unless a single one is larger.
+	// Bytes is how large they are together at the most, as they are stored, unless a single one is larger. In memory they are at most
+	// memoryPerByte times as large.
 	Bytes int
+	// Room is asked for memory for each. A page ends before an item for which there is none, unless that is the first one.
+	Room Room
+}
+
+// memoryPerByte is how much larger in memory than as they are stored the items of a page may be. Usual tickets are three times as large.
+const memoryPerByte = 4
+
+// Page is how much of a [PageLimit] is taken.
+type Page struct {
+	limit         PageLimit
+	items         int
+	bytes, memory int
+}
+
+// NewPage returns an empty page.
+func NewPage(limit PageLimit) Page { return Page{limit: limit} }
+
+// Add counts the next item, which is a ticket or an event of it, unless the page ends before the item. The error is [ErrNoRoom], for the first
+// item.
+func (p *Page) Add(ticketID string, w Weight) (added bool, err error) {
+	bytes, memory := p.bytes+w.Bytes, p.memory+w.Memory()
+	if p.items == p.limit.Items || p.items > 0 && (bytes > p.limit.Bytes || memory > memoryPerByte*p.limit.Bytes) {
+		return false, nil
+	}
+	if err := p.limit.Room.For(ticketID, w); err != nil {
+		if p.items > 0 {
+			err = nil
+		}
+		return false, err
+	}
+	p.items, p.bytes, p.memory = p.items+1, bytes, memory
+	return true, nil
 }
 
 // DatabaseID tells one database from all others. It is made with the database, and goes where its backups go.
@@ -95,7 +128,8 @@ type Log interface {
 	MarkAt(ctx context.Context, sequence int64) (Mark, error)
 
 	// ReadLog returns, in the order of the log, the first entries of the whole log behind the place after. A reader that goes on from the
-	// last entry's sequence sees every event once, without gaps, however many write meanwhile. No entries mean that none follow.
+	// last entry's sequence sees every event once, without gaps, however many write meanwhile. No entries mean that none follow. An entry for
+	// which the limit's Room has an error ends no page, and has that error.
 	ReadLog(ctx context.Context, after int64, limit PageLimit) ([]Entry, error)
 
 	// WalkTickets returns the next part of a walk over all tickets in byte order of their ids, behind the id after. It looks at a bounded

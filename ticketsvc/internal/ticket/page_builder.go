@@ -4,13 +4,15 @@ package ticket
 // for one page, and not for concurrent use.
 type PageBuilder struct {
 	limit   PageLimit
-	bytes   int
+	page    Page
 	tickets []Ticket
 	more    bool
 }
 
 // NewPageBuilder returns the builder of a page.
-func NewPageBuilder(limit PageLimit) *PageBuilder { return &PageBuilder{limit: limit} }
+func NewPageBuilder(limit PageLimit) *PageBuilder {
+	return &PageBuilder{limit: limit, page: NewPage(limit)}
+}
 
 // MaxBytes returns how large the page's tickets are together at the most, unless one alone is larger.
 func (p *PageBuilder) MaxBytes() int { return p.limit.Bytes }
@@ -18,20 +20,16 @@ func (p *PageBuilder) MaxBytes() int { return p.limit.Bytes }
 // Room returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
 func (p *PageBuilder) Room() int { return p.limit.Items - len(p.tickets) + 1 }
 
-// Fits tells whether the next ticket, which has that many bytes as it is stored, still belongs to the page. When it doesn't, the page is
-// complete, and others follow it.
-func (p *PageBuilder) Fits(bytes int) bool {
-	if len(p.tickets) == p.limit.Items || len(p.tickets) > 0 && p.bytes+bytes > p.limit.Bytes {
-		p.more = true
-	}
-	return !p.more
+// Fits reports whether the next ticket, which has that weight, still belongs to the page, and then has to be added to it. When it doesn't,
+// the page is complete, and others follow it. The error is that of [Page.Add].
+func (p *PageBuilder) Fits(ticketID string, w Weight) (bool, error) {
+	fits, err := p.page.Add(ticketID, w)
+	p.more = p.more || !fits && err == nil
+	return fits, err
 }
 
 // Add adds the next ticket, which fits.
-func (p *PageBuilder) Add(t Ticket, bytes int) {
-	p.tickets = append(p.tickets, t)
-	p.bytes += bytes
-}
+func (p *PageBuilder) Add(t Ticket) { p.tickets = append(p.tickets, t) }
 
 // More tells whether there was a ticket that did not fit.
 func (p *PageBuilder) More() bool { return p.more }

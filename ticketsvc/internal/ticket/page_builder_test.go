@@ -29,13 +29,13 @@ func TestPagesEndAtTheirLimitOrSize(t *testing.T) {
 			t.Parallel()
 			page := ticket.NewPageBuilder(ticket.PageLimit{Items: test.limit, Bytes: ticket.MaxPageBytes})
 			for i, size := range test.sizes {
-				if !page.Fits(size) {
+				if fits, err := page.Fits("", ticket.Weight{Bytes: size}); err != nil || !fits {
 					break
 				}
 				if page.Room() != test.limit-i+1 {
 					t.Errorf("room for %d rows after %d tickets of at most %d", page.Room(), i, test.limit)
 				}
-				page.Add(ticket.Ticket{ID: fmt.Sprint(i)}, size)
+				page.Add(ticket.Ticket{ID: fmt.Sprint(i)})
 			}
 			if got := page.Tickets(); len(got) != test.want || page.More() != test.wantMore {
 				t.Errorf("%d tickets, more %v; want %d, %v", len(got), page.More(), test.want, test.wantMore)

@@ -69,27 +69,27 @@ type Store interface {
 	// ErasureKey returns the database's secret for its erasures.
 	ErasureKey() ErasureKey
 
-	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt].
-	Get(ctx context.Context, ticketID string) (Ticket, error)
+	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoRoom].
+	Get(ctx context.Context, ticketID string, room Room) (Ticket, error)
 
-	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. Errors: [ErrCorrupt], and [ErrTooLarge]
-	// when they are together larger than maxBytes, as they are stored.
-	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int) (map[string]Ticket, error)
+	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. After an error of room the others are
+	// weighed too, so that room knows of all of them. Errors: [ErrCorrupt], [ErrNoRoom], and [ErrTooLarge] when they are together larger
+	// than maxBytes, as they are stored.
+	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room Room) (map[string]Ticket, error)
 
-	// List returns, in that order, the first tickets that match the filter and come behind after; from the beginning where that is nil.
-	// There are at most limit, which is at least 1, and fewer where they are together larger than [MaxPageBytes], but one at least.
-	// more tells whether others follow. Errors: [ErrCorrupt].
-	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit int) (tickets []Ticket, more bool, err error)
+	// List returns, in that order, the first tickets that match the filter and come behind after; from the beginning where that is nil. more
+	// tells whether others follow. Errors: [ErrCorrupt], and [ErrNoRoom] for the first ticket.
+	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit PageLimit) (tickets []Ticket, more bool, err error)
 
 	// Stats counts the tickets that match the filter, as they are at one moment. Where [Filter.SelectsGroups] its time grows with the number
 	// of groups, and otherwise with the number of tickets that an index leaves: those of the properties, of the user, of the words, or of
 	// the range of update times. Errors: [ErrCorrupt].
 	Stats(ctx context.Context, filter Filter) (Stats, error)
 
-	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after, at most limit, which is at least
-	// 1. more tells whether others follow. Those of an erased ticket have their ids, their times where these can be read, and
-	// [OutcomeErased]. Errors: [ErrNotFound], [ErrCorrupt], [ErrNewer].
-	ListEvents(ctx context.Context, ticketID string, after int64, limit int) (events []Event, more bool, err error)
+	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after. more tells whether others follow.
+	// Those of an erased ticket have their ids, their times where these can be read, and [OutcomeErased]. Errors: [ErrNotFound],
+	// [ErrCorrupt], [ErrNewer], and [ErrNoRoom] for the ticket, which is read too, or for the first event.
+	ListEvents(ctx context.Context, ticketID string, after int64, limit PageLimit) (events []Event, more bool, err error)
 
 	// Ping returns nil when the database answers and can be written to. Errors: [ErrReadOnly].
 	Ping(ctx context.Context) error

@@ -26,14 +26,15 @@ type LogRow struct {
 
 // LogPage makes entries of the log of the rows in which databases keep them. It is for one page, and not for concurrent use.
 type LogPage struct {
-	limit   ticket.PageLimit
-	bytes   int
+	page    ticket.Page
+	room    ticket.Room
 	entries []ticket.Entry
 	tickets map[string]loggedTicket
 }
 
 // loggedTicket is a ticket that a row had. record is nil where a newer version wrote it.
 type loggedTicket struct {
+	weight ticket.Weight
 	ticket *ticket.Ticket
 	record *ticket.Record
 	err    error
@@ -41,23 +42,31 @@ type loggedTicket struct {
 
 // NewLogPage returns a page without entries.
 func NewLogPage(limit ticket.PageLimit) *LogPage {
-	return &LogPage{limit: limit, tickets: map[string]loggedTicket{}}
+	room := limit.Room
+	limit.Room = nil
+	return &LogPage{page: ticket.NewPage(limit), room: room, tickets: map[string]loggedTicket{}}
 }
 
 // Add adds the next row. It returns false, and adds nothing, when the page has no room for it. The row's bytes can be used again
 // afterwards.
 func (p *LogPage) Add(row *LogRow) bool {
 	t, seen := p.tickets[row.Event.TicketID]
-	bytes := len(row.Content)
+	weight := WeighEvent(row.Content)
 	if !seen && !row.Erased {
-		bytes += row.TicketBytes
+		t.weight = ticket.Weight{Bytes: row.TicketBytes, Elements: WeighTicket(row.Ticket).Elements}
+		weight = weight.Plus(t.weight)
 	}
-	if len(p.entries) == p.limit.Items || len(p.entries) > 0 && p.bytes+bytes > p.limit.Bytes {
+	if err := p.room.For(row.Event.TicketID, weight); err != nil {
+		// It must keep nobody from what follows.
+		weight, t = ticket.Weight{}, loggedTicket{err: err}
+	}
+	if added, err := p.page.Add(row.Event.TicketID, weight); err != nil || !added {
 		return false
 	}
-	p.bytes += bytes
 	if !seen && !row.Erased {
-		t = unmarshalLogged(row)
+		if t.err == nil {
+			t = unmarshalLogged(row, t.weight)
+		}
 		p.tickets[row.Event.TicketID] = t
 	}
 	p.entries = append(p.entries, newEntry(row, t))
@@ -67,20 +76,24 @@ func (p *LogPage) Add(row *LogRow) bool {
 // Entries returns the entries of the page.
 func (p *LogPage) Entries() []ticket.Entry { return p.entries }
 
-func unmarshalLogged(row *LogRow) loggedTicket {
+func unmarshalLogged(row *LogRow, weight ticket.Weight) loggedTicket {
 	record, err := UnmarshalRecord(row.Ticket, row.Stamps)
 	switch {
 	case err == nil:
-		return loggedTicket{ticket: &record.Ticket, record: record}
+		return loggedTicket{weight: weight, ticket: &record.Ticket, record: record}
 	case !errors.Is(err, ticket.ErrNewer):
 		return loggedTicket{err: ticket.Unreadable(row.Event.TicketID, err)}
 	}
 	shown, err := UnmarshalTicket(row.Event.TicketID, row.Ticket)
-	return loggedTicket{ticket: &shown, err: err}
+	return loggedTicket{weight: weight, ticket: &shown, err: err}
 }
 
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	e := ticket.Entry{Event: row.Event, Mark: row.Event.Mark(row.Nonce)}
+	if errors.Is(t.err, ticket.ErrNoRoom) {
+		e.Err = t.err
+		return e
+	}
 	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
 	if errors.Is(err, ticket.ErrNewer) || row.Erased {
 		err = nil // What is left of an erased ticket must keep nobody from what follows.
@@ -98,7 +111,7 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 		e.Err = err
 		return e
 	}
-	e.Ticket, e.Bytes = t.ticket, row.TicketBytes+len(row.Content)
+	e.Ticket, e.Weight = t.ticket, WeighEvent(row.Content).Plus(t.weight)
 	return e
 }
 

@@ -273,7 +273,8 @@ type ListTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many tickets a page has at the most.
 	//
-	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT. A page whose tickets are together larger than 3 MiB ends earlier.
+	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT. A page ends earlier when its tickets are together larger than 3 MiB or
+	// have very many elements, or when the service has no memory for more of them.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, with the same filter and order_by. Empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -408,7 +409,7 @@ type ListTicketEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id. Required; at most 256 bytes.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// How many events a page has at the most. As ListTicketsRequest.page_size.
+	// How many events a page has at the most. As ListTicketsRequest.page_size, and a page ends earlier for the same reasons.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before, for the same ticket. Empty for the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

@@ -80,7 +80,7 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 		b.Run(fmt.Sprintf("text=%s", text), func(b *testing.B) {
 			found := 0
 			for b.Loop() {
-				page, _, err := store.List(b.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, 50)
+				page, _, err := store.List(b.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, entries(50))
 				if err != nil {
 					b.Fatal(err)
 				}

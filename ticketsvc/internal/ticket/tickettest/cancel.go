@@ -156,14 +156,14 @@ func testCancelledReads(t *testing.T, place Place) {
 	order := ticket.Order{}
 	after := order.Cursor(&ticket.Ticket{ID: "t0", UpdateTime: At(20)})
 	for name, read := range map[string]func(ctx context.Context) (any, error){
-		"Get":      func(ctx context.Context) (any, error) { return store.Get(ctx, "t1") },
-		"BatchGet": func(ctx context.Context) (any, error) { return store.BatchGet(ctx, ids[:20], 1<<20) },
+		"Get":      func(ctx context.Context) (any, error) { return store.Get(ctx, "t1", nil) },
+		"BatchGet": func(ctx context.Context) (any, error) { return store.BatchGet(ctx, ids[:20], 1<<20, nil) },
 		"List": func(ctx context.Context) (any, error) {
-			tickets, more, err := store.List(ctx, ticket.Filter{}, order, &after, 10)
+			tickets, more, err := store.List(ctx, ticket.Filter{}, order, &after, entries(10))
 			return page{Tickets: tickets, More: more}, err
 		},
 		"ListEvents": func(ctx context.Context) (any, error) {
-			events, more, err := store.ListEvents(ctx, "t1", 0, 1)
+			events, more, err := store.ListEvents(ctx, "t1", 0, entries(1))
 			return page{Events: events, More: more}, err
 		},
 		"ReadLog":  func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, entries(20)) },

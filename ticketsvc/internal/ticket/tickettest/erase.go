@@ -23,10 +23,10 @@ func mustErase(t *testing.T, store ticket.Store, id string) int64 {
 // wantErased fails unless nothing shows the ticket, but for the ids of its events.
 func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string) {
 	t.Helper()
-	if _, err := store.Get(t.Context(), id); !errors.Is(err, ticket.ErrNotFound) {
+	if _, err := store.Get(t.Context(), id, nil); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("Get of an erased ticket: %v, want ErrNotFound", err)
 	}
-	if got, err := store.BatchGet(t.Context(), []string{id}, 1<<20); err != nil || len(got) != 0 {
+	if got, err := store.BatchGet(t.Context(), []string{id}, 1<<20, nil); err != nil || len(got) != 0 {
 		t.Errorf("BatchGet of an erased ticket: %v, %v", got, err)
 	}
 	for _, order := range orders {
@@ -89,7 +89,7 @@ func testErasedUnreadable(t *testing.T, place Place) {
 	}
 	place.PlantTime(t, "t1", "spoilt")
 	store = mustOpen(t, place)
-	if _, _, err := store.ListEvents(t.Context(), "t1", 0, 10); !isJust(err, ticket.ErrCorrupt) {
+	if _, _, err := store.ListEvents(t.Context(), "t1", 0, entries(10)); !isJust(err, ticket.ErrCorrupt) {
 		t.Errorf("ListEvents = %v, want ErrCorrupt", err)
 	}
 	mustErase(t, store, "t1")
@@ -142,7 +142,7 @@ func testEraseAmongWriters(t *testing.T, place Place) {
 	running.Wait()
 	store := all[0]
 	for i := range tickets {
-		_, err := store.Get(t.Context(), fmt.Sprintf("t%d", i))
+		_, err := store.Get(t.Context(), fmt.Sprintf("t%d", i), nil)
 		if erased := i < tickets/2; erased != errors.Is(err, ticket.ErrNotFound) {
 			t.Errorf("ticket %d: %v", i, err)
 		}
@@ -176,7 +176,9 @@ func testEraseSeveral(t *testing.T, place Place) {
 	if got := mustGet(t, store, "t3").Title; got != "kept" {
 		t.Errorf("another ticket has the title %q", got)
 	}
-	if found, _, err := store.List(t.Context(), ticket.Filter{Text: "personal"}, ticket.Order{}, nil, 10); err != nil || len(found) != 0 {
+	limit := ticket.PageLimit{Items: 10, Bytes: 1 << 20}
+	found, _, err := store.List(t.Context(), ticket.Filter{Text: "personal"}, ticket.Order{}, nil, limit)
+	if err != nil || len(found) != 0 {
 		t.Errorf("List by their words = %v, %v; want none", found, err)
 	}
 	stats, err := store.Stats(t.Context(), ticket.Filter{})

@@ -53,10 +53,10 @@ func testEntries(t *testing.T, place Place) {
 		}
 		want[i].Event = events[i]
 	}
-	if diff := gocmp.Diff(want, entries, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Entry{}, "Bytes", "Mark")); diff != "" {
+	if diff := gocmp.Diff(want, entries, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Entry{}, "Weight", "Mark")); diff != "" {
 		t.Error(diff)
 	}
-	if entries[0].Ticket != entries[1].Ticket || entries[0].Bytes == 0 || entries[1].Bytes == 0 {
+	if entries[0].Ticket != entries[1].Ticket || entries[0].Weight.Bytes == 0 || entries[1].Weight.Bytes == 0 {
 		t.Error("entries of one ticket do not share it, or have no size")
 	}
 }
@@ -64,7 +64,7 @@ func testEntries(t *testing.T, place Place) {
 // testLargeEntries has tickets of which few fit into a page, and one that is larger than any page.
 func testLargeEntries(t *testing.T, place Place) {
 	store := mustOpen(t, place)
-	const tickets, size = 7, 1000
+	const tickets, size = 7, 10_000
 	for i := range tickets {
 		length := size
 		if i == 3 {
@@ -83,8 +83,8 @@ func testLargeEntries(t *testing.T, place Place) {
 		}
 		sizes = append(sizes, len(page))
 		for _, e := range page {
-			if after++; e.Event.Sequence != after || e.Ticket == nil || len(e.Ticket.Title) < size || e.Bytes < size {
-				t.Fatalf("the entry at %d is %d with %d bytes", after, e.Event.Sequence, e.Bytes)
+			if after++; e.Event.Sequence != after || e.Ticket == nil || len(e.Ticket.Title) < size || e.Weight.Bytes < size {
+				t.Fatalf("the entry at %d is %d with %d bytes", after, e.Event.Sequence, e.Weight.Bytes)
 			}
 		}
 	}

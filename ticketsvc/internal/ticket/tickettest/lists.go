@@ -25,7 +25,7 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	var all []ticket.Ticket
 	var after *ticket.Cursor
 	for {
-		page, more, err := store.List(t.Context(), filter, order, after, pageSize)
+		page, more, err := store.List(t.Context(), filter, order, after, entries(pageSize))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func testLargePages(t *testing.T, place Place) {
 			t.Errorf("order %+v: %d tickets, want %d", order, len(got), tickets)
 		}
 	}
-	page, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 1000)
+	page, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, entries(1000))
 	if err != nil || !more || len(page) != 2 {
 		t.Errorf("first page: %d tickets, more %v, %v; want the 2 that fit in", len(page), more, err)
 	}

@@ -20,7 +20,7 @@ func allEvents(t *testing.T, store ticket.Store, ticketID string, pageSize int) 
 	var all []ticket.Event
 	var after int64
 	for {
-		page, more, err := store.ListEvents(t.Context(), ticketID, after, pageSize)
+		page, more, err := store.ListEvents(t.Context(), ticketID, after, entries(pageSize))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ func WithoutLongReads(t *testing.T, store ticket.Store, block func()) {
 	t.Helper()
 	mustRecord(t, store, titled("e1", "a", 1, "one"))
 	block()
-	if got, err := store.Get(t.Context(), "a"); err != nil || got.Title != "one" {
+	if got, err := store.Get(t.Context(), "a", nil); err != nil || got.Title != "one" {
 		t.Errorf("Get = %v, %v", got, err)
 	}
 	if err := store.Ping(t.Context()); err != nil {

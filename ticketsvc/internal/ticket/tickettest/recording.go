@@ -34,7 +34,7 @@ func testOnce(t *testing.T, place Place) {
 	if diff := cmp.Diff(merged(first, second), mustGet(t, store, "t1")); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := store.Get(t.Context(), "t2"); !errors.Is(err, ticket.ErrNotFound) {
+	if _, err := store.Get(t.Context(), "t2", nil); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("the ticket of a duplicate alone: %v, want ErrNotFound", err)
 	}
 }

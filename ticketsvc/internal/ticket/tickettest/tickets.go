@@ -98,7 +98,7 @@ func testBatchGet(t *testing.T, place Place) {
 		}
 	})
 	for range 100 {
-		got, err := store.BatchGet(t.Context(), ids, 1<<20)
+		got, err := store.BatchGet(t.Context(), ids, 1<<20, nil)
 		if err != nil {
 			t.Error(err)
 			break
@@ -116,11 +116,11 @@ func testBatchGet(t *testing.T, place Place) {
 
 	// Half of them are too large together, and one alone is not.
 	const most = 1000
-	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most); !errors.Is(err, ticket.ErrTooLarge) ||
+	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most, nil); !errors.Is(err, ticket.ErrTooLarge) ||
 		errors.Is(err, ticket.ErrUnavailable) {
 		t.Errorf("BatchGet of more than %d bytes = %d tickets, %v", most, len(got), err)
 	}
-	if got, err := store.BatchGet(t.Context(), ids[:2], most); err != nil || len(got) != 1 {
+	if got, err := store.BatchGet(t.Context(), ids[:2], most, nil); err != nil || len(got) != 1 {
 		t.Errorf("BatchGet of less than %d bytes = %v, %v", most, got, err)
 	}
 }
@@ -133,16 +133,16 @@ func testEmpty(t *testing.T, place Place) {
 	if recorded, err := store.Record(t.Context(), nil); err != nil || len(recorded) != 0 {
 		t.Errorf("Record of nothing = %v, %v", recorded, err)
 	}
-	if _, err := store.Get(t.Context(), "t1"); !errors.Is(err, ticket.ErrNotFound) {
+	if _, err := store.Get(t.Context(), "t1", nil); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("Get = %v, want ErrNotFound", err)
 	}
-	if _, _, err := store.ListEvents(t.Context(), "t1", 0, 10); !errors.Is(err, ticket.ErrNotFound) {
+	if _, _, err := store.ListEvents(t.Context(), "t1", 0, entries(10)); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("ListEvents = %v, want ErrNotFound", err)
 	}
-	if got, err := store.BatchGet(t.Context(), []string{"t1"}, 1<<20); err != nil || len(got) != 0 {
+	if got, err := store.BatchGet(t.Context(), []string{"t1"}, 1<<20, nil); err != nil || len(got) != 0 {
 		t.Errorf("BatchGet = %v, %v", got, err)
 	}
-	if got, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); err != nil || more || len(got) != 0 {
+	if got, more, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, entries(10)); err != nil || more || len(got) != 0 {
 		t.Errorf("List = %v, %v, %v", got, more, err)
 	}
 	if got := mustStats(t, store, ticket.Filter{}); !cmp.Equal(got, ticket.Stats{}) {

@@ -60,6 +60,8 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"pages neither skip nor repeat":                        testPagesUnderWrites,
 		"pages end before they are too large":                  testLargePages,
 		"many tickets are read at one moment":                  testBatchGet,
+		"room is asked for before anything is read":            testRoom,
+		"pages of events end before they are too large":        testLargeEventPages,
 		"stats follow the filter":                              testStats,
 		"stats take ids longer than any filter's":              testStatsOfLongIDs,
 		"stats never drift from the tickets":                   testStatsNeverDrift,
@@ -126,7 +128,7 @@ func mustRecord(t *testing.T, store ticket.Store, changes ...ticket.Change) {
 
 func mustGet(t *testing.T, store ticket.Store, id string) ticket.Ticket {
 	t.Helper()
-	got, err := store.Get(t.Context(), id)
+	got, err := store.Get(t.Context(), id, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 		t.Errorf("events %+v, want one in place 3: failed events leave no gap", events)
 	}
 	for _, id := range unreadable {
-		if _, _, err := store.ListEvents(t.Context(), id, 0, 10); !isJust(err, wantErr) {
+		if _, _, err := store.ListEvents(t.Context(), id, 0, entries(10)); !isJust(err, wantErr) {
 			t.Errorf("ListEvents of %s: %v, want %v", id, err, wantErr)
 		}
 	}
@@ -83,20 +83,20 @@ func testCorrupt(t *testing.T, place Place) {
 		return content, stamps[:2]
 	})
 	testFailsAlone(t, store, ticket.ErrCorrupt)
-	if _, err := store.Get(t.Context(), "content"); !errors.Is(err, ticket.ErrCorrupt) {
+	if _, err := store.Get(t.Context(), "content", nil); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("Get = %v, want ErrCorrupt", err)
 	}
-	if _, err := store.BatchGet(t.Context(), []string{"good", "content"}, 1<<20); !errors.Is(err, ticket.ErrCorrupt) {
+	if _, err := store.BatchGet(t.Context(), []string{"good", "content"}, 1<<20, nil); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("BatchGet = %v, want ErrCorrupt", err)
 	}
-	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
+	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List = %v, want ErrCorrupt", err)
 	}
 	// It is none of those that are searched for, or it is.
-	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "x"}, ticket.Order{}, nil, 10); err != nil || len(got) != 1 {
+	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "x"}, ticket.Order{}, nil, entries(10)); err != nil || len(got) != 1 {
 		t.Errorf("List of others' words = %+v, %v", got, err)
 	}
-	if _, _, err := store.List(t.Context(), ticket.Filter{Text: "first"}, ticket.Order{}, nil, 10); !errors.Is(err, ticket.ErrCorrupt) {
+	if _, _, err := store.List(t.Context(), ticket.Filter{Text: "first"}, ticket.Order{}, nil, entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List of its words = %v, want ErrCorrupt", err)
 	}
 	if _, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
@@ -135,7 +135,7 @@ func testNewer(t *testing.T, place Place) {
 			t.Errorf("ticket %+v, want it as it was", got)
 		}
 	}
-	if got, err := store.BatchGet(t.Context(), unreadable, 1<<20); err != nil || len(got) != len(unreadable) {
+	if got, err := store.BatchGet(t.Context(), unreadable, 1<<20, nil); err != nil || len(got) != len(unreadable) {
 		t.Errorf("BatchGet = %v, %v", got, err)
 	}
 	if got := walk(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {

@@ -96,7 +96,7 @@ type TicketServiceClient interface {
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
 	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
-	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
+	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller reads nothing for a minute.
 	//
 	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
 	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this
@@ -295,7 +295,7 @@ type TicketServiceHandler interface {
 	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
 	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
 	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
-	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller does not read for two minutes.
+	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller reads nothing for a minute.
 	//
 	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
 	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this

@@ -1,0 +1,112 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+const (
+	// maxAnswersBytes is how much memory all answers take together, from before they are read from the database until they are sent. A half
+	// of it has room for one of the largest, in JSON too.
+	maxAnswersBytes = 96 << 20
+	// callBytes is what a call takes whatever it answers, streams of tickets apart: its goroutine, its buffers, and an answer of a usual size.
+	callBytes = 32 << 10
+)
+
+// maxTicketMemory is how large the largest ticket may be in memory. It has room for more elements than one event may have.
+const maxTicketMemory = 2 * maxSendBytes
+
+// answers bounds the memory of all answers.
+type answers struct {
+	budget *limits.Budget
+	errors errorTranslator
+}
+
+func newAnswers(errors errorTranslator) *answers {
+	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), errors: errors}
+}
+
+// answer is the memory of one call's answer.
+type answer struct {
+	grant *limits.Grant
+	// needed is how many bytes the call needs for what it has asked room for.
+	needed int64
+}
+
+type answerKey struct{}
+
+// answerOf returns the answer of the call of ctx, which has passed through [answers.count].
+func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*answer) }
+
+// count gives each call its answer, and takes back the answer's memory once that is sent.
+func (a *answers) count(next http.Handler) http.Handler {
+	writer := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		ctx, bytes := request.Context(), int64(callBytes)
+		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
+			bytes = 0 // The number of watchers has a limit of its own, and each message is counted.
+		}
+		grant, err := a.budget.Take(ctx, callerOf(ctx), bytes)
+		if err != nil {
+			// The connection ends where it breaks, and nobody is told.
+			_ = writer.Write(w, request, a.errors.translate(ctx, connect.Spec{}, err))
+			return
+		}
+		defer grant.Release()
+		next.ServeHTTP(w, request.WithContext(context.WithValue(ctx, answerKey{}, &answer{grant: grant})))
+	})
+}
+
+// roomForAnswer is the [ticket.Room] that has room for what an answer can hold.
+func roomForAnswer(ticketID string, w ticket.Weight) error {
+	if w.Bytes > maxTicketBytes || w.Memory() > maxTicketMemory {
+		return &oversizedError{ticketID: ticketID}
+	}
+	return nil
+}
+
+// room is the [ticket.Room] of the answer.
+func (a *answer) room(ticketID string, w ticket.Weight) error {
+	if err := roomForAnswer(ticketID, w); err != nil {
+		return err
+	}
+	// What is read of the database, and what is sent, are copies. A compressed answer is a third, which the first makes room for.
+	a.needed += int64(w.Memory() + 2*w.Bytes)
+	if more := a.needed - a.grant.Bytes(); more > 0 && !a.grant.TryGrow(more) {
+		return limits.ErrNoRoom
+	}
+	return nil
+}
+
+// read calls f, which reads the database with the answer's room, until there is room for what it reads. While it waits for room it holds no
+// connection of the database.
+func (a *answer) read(ctx context.Context, f func() error) error {
+	for {
+		a.needed = 0
+		err := f()
+		if !errors.Is(err, limits.ErrNoRoom) {
+			return err
+		}
+		if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
+			return err
+		}
+	}
+}
+
+// check returns nil when the response can be sent, and has room for what it becomes then, beyond that which [answer.room] counted. tickets are
+// those of the response. Errors: those of [checkSize] and [limits.Grant.Grow].
+func (a *answer) check(ctx context.Context, response proto.Message, tickets ...*ticketv1.Ticket) error {
+	if err := checkSize(ctx, tickets...); err != nil || !isAnsweredInJSON(ctx) {
+		return err
+	}
+	return a.grant.Grow(ctx, int64(jsonBytes(response.ProtoReflect())))
+}

@@ -1,0 +1,49 @@
+package ticket
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNoRoom says that a [Room] had no memory for what was to be read. It comes with the Room's own error.
+var ErrNoRoom = errors.New("there is no room for what is read")
+
+// Weight is how large a ticket or an event is.
+type Weight struct {
+	// Bytes is its size as it is stored.
+	Bytes int
+	// Elements are its custom settings, its attributes, those of its custom settings, and the entries of its lists. Each can be two bytes as
+	// it is stored, and is a hundred times that in memory.
+	Elements int
+}
+
+const (
+	// itemBytes is what a ticket without anything in it takes in memory, with its message of the contract.
+	itemBytes = 2048
+	// elementBytes is what an element takes, beside its texts, with its message.
+	elementBytes = 256
+)
+
+// Memory returns how many bytes a ticket or an event of that weight takes in memory, with its message of the contract, which has the same
+// texts.
+func (w Weight) Memory() int { return itemBytes + w.Bytes + w.Elements*elementBytes }
+
+// Plus returns the weight of both together.
+func (w Weight) Plus(other Weight) Weight {
+	return Weight{Bytes: w.Bytes + other.Bytes, Elements: w.Elements + other.Elements}
+}
+
+// Room is asked for memory before a ticket, or an event of it, of that weight is unmarshalled. An error ends the reading. Room does not wait:
+// a connection of the database is held. Nil has room for everything.
+type Room func(ticketID string, w Weight) error
+
+// For asks for room. The error is [ErrNoRoom] and the Room's own.
+func (r Room) For(ticketID string, w Weight) error {
+	if r == nil {
+		return nil
+	}
+	if err := r(ticketID, w); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return nil
+}
