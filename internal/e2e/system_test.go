@@ -166,10 +166,12 @@ func startSystem(t *testing.T, folder string, replicas int, extra []string) *sys
 // start starts a service. It may be called from any goroutine, so it notes a failure and does not end the test.
 func (s *system) start(t *testing.T, name string, number int, address, admin string, env []string) *service {
 	t.Helper()
+	// It may have to be built first, which takes longer than a start.
+	path := commands.Path(t, name)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
-	command := process.Command{Path: commands.Path(t, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"}
+	command := process.Command{Path: path, Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"}
 	p, err := process.Start(ctx, command)
 	if err != nil {
 		t.Error(err)
