@@ -119,14 +119,21 @@ func newSystem(t *testing.T, extra ...string) *system {
 // newReplicatedSystem starts two of each service, on one PostgreSQL database, which they have to set up all at once.
 func newReplicatedSystem(t *testing.T, databaseURL string, extra ...string) *system {
 	t.Helper()
-	location, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal("the database's URL is none")
-	}
-	s := startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databaseURL, "GATEWAY_DATABASE_URL="+databaseURL))
+	return newReplicatedSystemOn(t, map[string]string{"gateway": databaseURL, "ticketsvc": databaseURL}, extra...)
+}
+
+// newReplicatedSystemOn starts two of each service on PostgreSQL. databases are the services' URLs.
+func newReplicatedSystemOn(t *testing.T, databases map[string]string, extra ...string) *system {
+	t.Helper()
+	s := startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databases["ticketsvc"],
+		"GATEWAY_DATABASE_URL="+databases["gateway"]))
 	s.driver, s.listTables = "pgx", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 	s.source = func(service string) string {
-		ours, parameters := *location, location.Query()
+		ours, err := url.Parse(databases[service])
+		if err != nil {
+			panic("the database's URL is none")
+		}
+		parameters := ours.Query()
 		parameters.Set("search_path", service)
 		ours.RawQuery = parameters.Encode()
 		return ours.String()
@@ -166,10 +173,11 @@ func startSystem(t *testing.T, folder string, replicas int, extra []string) *sys
 // start starts a service. It may be called from any goroutine, so it notes a failure and does not end the test.
 func (s *system) start(t *testing.T, name string, number int, address, admin string, env []string) *service {
 	t.Helper()
+	path := commands.Path(t, name) // The first one builds the commands, which takes its own time.
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	log := filepath.Join(s.folder, fmt.Sprintf("%s-%d.log", name, number))
-	command := process.Command{Path: commands.Path(t, name), Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"}
+	command := process.Command{Path: path, Env: env, LogPath: log, ReadyURL: "http://" + admin + "/readyz"}
 	p, err := process.Start(ctx, command)
 	if err != nil {
 		t.Error(err)
