@@ -119,14 +119,21 @@ func newSystem(t *testing.T, extra ...string) *system {
 // newReplicatedSystem starts two of each service, on one PostgreSQL database, which they have to set up all at once.
 func newReplicatedSystem(t *testing.T, databaseURL string, extra ...string) *system {
 	t.Helper()
-	location, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal("the database's URL is none")
-	}
-	s := startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databaseURL, "GATEWAY_DATABASE_URL="+databaseURL))
+	return newReplicatedSystemOn(t, map[string]string{"gateway": databaseURL, "ticketsvc": databaseURL}, extra...)
+}
+
+// newReplicatedSystemOn starts two of each service on PostgreSQL. databases are the services' URLs.
+func newReplicatedSystemOn(t *testing.T, databases map[string]string, extra ...string) *system {
+	t.Helper()
+	s := startSystem(t, t.TempDir(), 2, append(extra, "TICKETSVC_DATABASE_URL="+databases["ticketsvc"],
+		"GATEWAY_DATABASE_URL="+databases["gateway"]))
 	s.driver, s.listTables = "pgx", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 	s.source = func(service string) string {
-		ours, parameters := *location, location.Query()
+		ours, err := url.Parse(databases[service])
+		if err != nil {
+			panic("the database's URL is none")
+		}
+		parameters := ours.Query()
 		parameters.Set("search_path", service)
 		ours.RawQuery = parameters.Encode()
 		return ours.String()

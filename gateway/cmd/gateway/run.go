@@ -99,7 +99,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 				log.Warn("what other gateways keep is forwarded here a little later: they can't tell of it", "error", err)
 			})
 		})
-		all.Go(func() { newForwarder(in, client, c, log).Run(forwarding) })
+		options := forwarderOptions(c, log)
+		all.Go(func() { forwarder.New(in, client, options).Run(forwarding) })
+		all.Go(func() { forwarder.NewReconciler(in, client, options).Run(forwarding) })
 		all.Go(func() {
 			erasures.New(store, client, erasures.Options{Now: time.Now, Random: rand.Float64, Log: log}).Run(forwarding)
 		})
@@ -176,8 +178,8 @@ func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 	}), c.IdleTimeout, log)
 }
 
-func newForwarder(in *inbox.Inbox, client forwarder.Client, c config, log *slog.Logger) *forwarder.Forwarder {
-	return forwarder.New(in, client, forwarder.Options{
+func forwarderOptions(c config, log *slog.Logger) forwarder.Options {
+	return forwarder.Options{
 		Concurrency:     c.ForwardConcurrency,
 		CallTimeout:     c.ForwardTimeout,
 		MaxAttempts:     c.MaxAttempts,
@@ -185,5 +187,5 @@ func newForwarder(in *inbox.Inbox, client forwarder.Client, c config, log *slog.
 		Now:             time.Now,
 		Random:          rand.Float64,
 		Log:             log,
-	})
+	}
 }

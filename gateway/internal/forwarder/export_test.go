@@ -1,6 +1,9 @@
 package forwarder
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Classify returns the name of the outcome of a call that ended with err.
 func Classify(err error) string {
@@ -27,3 +30,9 @@ func (b *Breaker) State() string {
 	state, _, _ := b.breaker.status()
 	return map[breakerState]string{breakerClosed: "closed", breakerOpen: "open", breakerMisconfigured: "misconfigured"}[state]
 }
+
+// Check is a check of the reconciler.
+func (r *Reconciler) Check(ctx context.Context) bool { return r.check(ctx) }
+
+// Replay takes steps of a replay until it is over.
+func (r *Reconciler) Replay(ctx context.Context) { r.replay(ctx, ctx) }

@@ -166,26 +166,26 @@ func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
 	defer cancel()
 	begun := f.options.Now()
-	err = f.record(ctx, delivery, request)
+	position, err := f.record(ctx, delivery, request)
 	if err == nil {
 		f.noteForms(request.Forms)
 	}
-	return f.finish(delivery, begun, err)
+	return f.finish(delivery, begun, position, err)
 }
 
-func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) error {
+// record makes the call, and returns the position that ticketsvc's answer names.
+func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) (*ticketv1.LogPosition, error) {
 	if delivery.TraceParent != "" {
 		var info connect.CallInfo
 		ctx, info = connect.NewClientContext(ctx)
 		info.RequestHeader().Set("Traceparent", delivery.TraceParent)
 	}
-	var err error
 	if request.Created != nil {
-		_, err = f.client.TicketCreated(ctx, request.Created)
-	} else {
-		_, err = f.client.TicketUpdated(ctx, request.Updated)
+		response, err := f.client.TicketCreated(ctx, request.Created)
+		return response.GetLogPosition(), err
 	}
-	return err
+	response, err := f.client.TicketUpdated(ctx, request.Updated)
+	return response.GetLogPosition(), err
 }
 
 // translateSafely makes the RPC request of a delivery. A translator that panics must take down neither the gateway nor, after each
@@ -199,8 +199,8 @@ func (f *Forwarder) translateSafely(delivery inbox.Delivery) (request translate.
 	return translate.Event(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
 }
 
-// finish returns what becomes of a delivery whose call began at that time and ended with err.
-func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, err error) inbox.Settlement {
+// finish returns what becomes of a delivery whose call began at that time and ended with that position of ticketsvc's log, or with err.
+func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, position *ticketv1.LogPosition, err error) inbox.Settlement {
 	now := f.options.Now()
 	o := classify(err)
 	switch o {
@@ -217,7 +217,7 @@ func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, err error) 
 		}
 	}
 	if o == done {
-		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded}
+		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded, Position: fromPosition(position)}
 	}
 
 	reason, since := reasonOf(err), failingSince(delivery.Reason, now)

@@ -17,7 +17,7 @@ type State uint8
 const (
 	// Pending: accepted, and to be forwarded.
 	Pending State = 1
-	// Forwarded: ticketsvc recorded the event. Final.
+	// Forwarded: ticketsvc recorded the event. It stays so, unless ticketsvc's log loses the event: then a [Replay] makes it pending.
 	Forwarded State = 2
 	// Rejected: signed, but refused or set aside for a reason. Kept, and replayable.
 	Rejected State = 3
@@ -187,4 +187,6 @@ type Settlement struct {
 	Attempts, Deferrals int
 	// NextAttemptTime is when to try again at the earliest. Only for [Pending].
 	NextAttemptTime time.Time
+	// Position is a position of ticketsvc's log at or before which the event is. Only for [Forwarded]; zero where ticketsvc named none.
+	Position LogPosition
 }

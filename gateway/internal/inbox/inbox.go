@@ -65,6 +65,25 @@ func (i *Inbox) Settle(ctx context.Context, now time.Time, settlements []Settlem
 	return i.store.Settle(ctx, now, settlements)
 }
 
+// LogPositions is [Store.LogPositions].
+func (i *Inbox) LogPositions(ctx context.Context, limit int) (LogPositions, error) {
+	return i.store.LogPositions(ctx, limit)
+}
+
+// ChangePositions is [Store.ChangePositions].
+func (i *Inbox) ChangePositions(ctx context.Context, change PositionsChange) error {
+	return i.store.ChangePositions(ctx, change)
+}
+
+// ReplayStep is [Store.ReplayStep].
+func (i *Inbox) ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error) {
+	replay, err := i.store.ReplayStep(ctx, now, limit)
+	if err == nil {
+		i.hint()
+	}
+	return replay, err
+}
+
 // NextDue is [Store.NextDue].
 func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i.store.NextDue(ctx) }
 

@@ -29,13 +29,25 @@ type Store interface {
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
 	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease
-	// was lost, and they changed nothing. now is the time to note for those that were forwarded. After an error the leases are as they
+	// was lost, and they changed nothing. now is the time to note for those that were forwarded, whose
+	// positions become unchecked ones. After an error the leases are as they
 	// were, so that it can be called again.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
 
 	// NextDue returns when the next pending delivery that is leased to nobody is due, or a lease runs out. It returns false when none
 	// is pending.
 	NextDue(ctx context.Context) (time.Time, bool, error)
+
+	// LogPositions returns what is known of ticketsvc's log, with at most limit unchecked positions.
+	LogPositions(ctx context.Context, limit int) (LogPositions, error)
+
+	// ChangePositions changes what is known of ticketsvc's log. Ids that are gone already are no error.
+	ChangePositions(ctx context.Context, change PositionsChange) error
+
+	// ReplayStep makes up to limit deliveries of the replay pending, due at now, and returns how far the replay has come. It looks at a
+	// bounded number of deliveries, in the order in which they came, so a step may find none and the replay go on all the same. A replay that
+	// does not run is done.
+	ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error)
 
 	// Watch calls wake whenever another process may have added deliveries, until ctx ends; where no other process can it returns at once.
 	// It is a hint, which may be missed: while it can't be had, onError is called once with the reason.

@@ -7,6 +7,7 @@ const (
 	Forward  = forward
 	Settle   = settle
 	NextDue  = nextDue
+	Replay   = replayStep
 	FindKept = findKept
 	LockKept = lockKept
 )

@@ -35,6 +35,7 @@ const (
 // as lost that were not; a warning in the log is all that comes of it.
 func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
 	forwarded, others := columnsOf(settlements)
+	positions := inbox.ForwardedPositions(settlements)
 	changed := 0
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		changed = 0
@@ -46,6 +47,9 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.S
 		}
 		if len(forwarded.ids) > 0 {
 			batch.Queue(forward, forwarded.ids, forwarded.tokens, now.UnixNano()).Exec(countInto(&changed))
+		}
+		for _, p := range positions {
+			batch.Queue(insertPosition, []byte(p.DatabaseID), p.Sequence, int64(p.Fingerprint), nil)
 		}
 		if len(others.ids) > 0 {
 			batch.Queue(settle, others.ids, others.tokens, others.states, others.reasons, others.attempts, others.deferrals,

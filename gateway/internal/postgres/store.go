@@ -20,13 +20,16 @@ var (
 	schema string
 	//go:embed erasures.sql
 	erasures string
+	//go:embed positions.sql
+	positions string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}}
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}}
 )
 
 // connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with
-// one each. The others are for who asks how it is.
+// one each. The others are for who asks how it is, and for what is known of
+// ticketsvc's log.
 const connections = 8
 
 // Store implements [inbox.Store].

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
@@ -87,5 +88,24 @@ func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
 	postgrestest.Execute(t, url, "DELETE FROM gateway.payloads")
 	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || len(claimed[0].Body) != 0 || claimed[0].EventID != "1" {
 		t.Errorf("claimed %+v, want the event without a body", claimed)
+	}
+}
+
+func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	store := mustOpen(t, url)
+	mustAdd(t, store, inboxtest.Arrival("1", "one"), inboxtest.Arrival("2", "two"))
+	postgrestest.Execute(t, url, "UPDATE gateway.deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL, due_time = NULL")
+	postgrestest.Execute(t, url, "DELETE FROM gateway.payloads WHERE delivery_id = 1")
+	if err := store.ChangePositions(t.Context(), inbox.PositionsChange{ReplaySince: &time.Time{}}); err != nil {
+		t.Fatal(err)
+	}
+	replay, err := store.ReplayStep(t.Context(), inboxtest.Epoch, 10)
+	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true}); replay != want || err != nil {
+		t.Errorf("replayed %+v, %v; want %+v", replay, err, want)
+	}
+	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || claimed[0].EventID != "2" {
+		t.Errorf("claimed %+v, want the event whose body is kept", claimed)
 	}
 }

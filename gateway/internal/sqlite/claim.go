@@ -130,6 +130,11 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.S
 				return err
 			}
 		}
+		for _, position := range inbox.ForwardedPositions(good) {
+			if err := s.addPosition(tx, position, nil); err != nil {
+				return err
+			}
+		}
 		_, err := s.forward.Exec(context.Background(), tx, []any{unixNano(now)}, forwarded, 1)
 		return err
 	}); err != nil {

@@ -23,9 +23,11 @@ var (
 	schema string
 	//go:embed erasures.sql
 	erasures string
+	//go:embed positions.sql
+	positions string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}}
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}}
 )
 
 // applicationID is "TBgw".
@@ -40,6 +42,8 @@ type Store struct {
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
 	forward          *sqlitedb.RowsStatement
+	insertPosition   *sql.Stmt
+	replay           *sqlitedb.RowsStatement
 	measure          *sqlitedb.RowsStatement
 	fetch            *sqlitedb.RowsStatement
 
@@ -100,6 +104,12 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	// ?1 is the time of all of them.
 	if s.forward, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "UPDATE deliveries SET state = 2, forward_time = ?1,"+
 		" next_attempt_time = NULL, reason = '' WHERE state = 1 AND id IN (", "?", ")"); err != nil {
+		return err
+	}
+	if s.insertPosition, err = s.db.Writer.PrepareContext(ctx, insertPosition); err != nil {
+		return err
+	}
+	if s.replay, err = sqlitedb.PrepareRows(ctx, s.db.Writer, replay, "?", ")"); err != nil {
 		return err
 	}
 	if s.measure, err = sqlitedb.PrepareRows(ctx, s.db.Reader, "SELECT delivery_id, length(body) FROM payloads WHERE delivery_id IN (",

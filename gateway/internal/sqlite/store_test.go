@@ -94,3 +94,30 @@ func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
 		t.Errorf("claimed %+v, %v; want the event without a body", claimed, err)
 	}
 }
+
+func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
+	t.Parallel()
+	store, err := sqlite.Open(t.Context(), path(t, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if _, err := store.Add(t.Context(), []inbox.Arrival{inboxtest.Arrival("1", "one"), inboxtest.Arrival("2", "two")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Writer().ExecContext(t.Context(), "UPDATE deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL;"+
+		" DELETE FROM payloads WHERE delivery_id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.ChangePositions(t.Context(), inbox.PositionsChange{ReplaySince: &time.Time{}}); err != nil {
+		t.Fatal(err)
+	}
+	replay, err := store.ReplayStep(t.Context(), inboxtest.Epoch, 10)
+	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true}); replay != want || err != nil {
+		t.Errorf("replayed %+v, %v; want %+v", replay, err, want)
+	}
+	claimed, err := store.Claim(t.Context(), inboxtest.Epoch, time.Minute, 10)
+	if err != nil || len(claimed) != 1 || claimed[0].EventID != "2" {
+		t.Errorf("claimed %+v, %v; want the event whose body is kept", claimed, err)
+	}
+}

@@ -39,6 +39,7 @@ var LockLog = inCommitOrder.lock
 const (
 	LastMark      = lastMark
 	MarkAt        = markAt
+	MarksAt       = marksAt
 	MeasureBefore = measureBefore
 	ReadBefore    = readBefore
 	ReadErasures  = readErasures

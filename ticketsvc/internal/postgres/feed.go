@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,7 @@ const (
 	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM ticketsvc.events"
 	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
 	markAt     = selectMark + " WHERE sequence = $1"
+	marksAt    = selectMark + " WHERE sequence = ANY($1)"
 
 	// readLogOf reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
 	// that it is asked for, read or not, so it leaves out what comes after more than a page can hold.
@@ -90,23 +92,57 @@ func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error)
 	return s.mark(ctx, markAt, sequence)
 }
 
-func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark ticket.Mark, err error) {
+// MarksAt implements [ticket.Store].
+func (s *Store) MarksAt(ctx context.Context, sequences []int64) (marks map[int64]ticket.Mark, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
-		var e ticket.Event
-		var name string
-		var nonce int64
-		err := q.QueryRow(ctx, query, arguments...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return notFound(ctx, q)
-		}
+		marks = make(map[int64]ticket.Mark, len(sequences))
+		rows, err := q.Query(ctx, marksAt, sequences)
 		if err != nil {
 			return err
 		}
-		e.EventID, e.TicketID, e.Name = postgresdb.UnescapeText(e.EventID), postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
-		mark = e.Mark(nonce)
+		defer rows.Close()
+		for rows.Next() {
+			mark, err := scanMark(rows)
+			if err != nil {
+				return err
+			}
+			marks[mark.Sequence] = mark
+		}
+		if err := rows.Err(); err != nil || !slices.ContainsFunc(sequences, func(sequence int64) bool {
+			_, found := marks[sequence]
+			return sequence > 0 && !found
+		}) {
+			return err
+		}
+		if err := notFound(ctx, q); !errors.Is(err, ticket.ErrNotFound) {
+			return err
+		}
 		return nil
 	})
+	return marks, err
+}
+
+func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark ticket.Mark, err error) {
+	err = s.query(ctx, func(q postgresdb.Querier) error {
+		mark, err = scanMark(q.QueryRow(ctx, query, arguments...))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return notFound(ctx, q)
+		}
+		return err
+	})
 	return mark, err
+}
+
+// scanMark reads the mark of a row of selectMark.
+func scanMark(row pgx.Row) (ticket.Mark, error) {
+	var e ticket.Event
+	var name string
+	var nonce int64
+	if err := row.Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce); err != nil {
+		return ticket.Mark{}, err
+	}
+	e.EventID, e.TicketID, e.Name = postgresdb.UnescapeText(e.EventID), postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
+	return e.Mark(nonce), nil
 }
 
 // notFound returns [ticket.ErrNotFound] for an event that the log does not have. A server that can't be written to can be a standby, which

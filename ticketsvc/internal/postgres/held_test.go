@@ -29,14 +29,14 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{}) || recorded[2] != (ticket.Recorded{}) ||
-		recorded[3] != (ticket.Recorded{Duplicate: true}) {
+	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{Last: recorded[1].Last}) || recorded[2] != (ticket.Recorded{Last: recorded[2].Last}) ||
+		recorded[3] != (ticket.Recorded{Duplicate: true, Last: recorded[3].Last}) {
 		t.Errorf("recorded %+v; want the first one held, the others done, the last a duplicate", recorded)
 	}
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{}) {
+	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
 		t.Errorf("once it is free: %+v, %v", recorded, err)
 	}
 	for id, want := range map[string]int64{"held": 2, "free": 2, "new": 1} {

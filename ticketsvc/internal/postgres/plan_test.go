@@ -51,6 +51,7 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 			}{
 				"LastMark":                {postgres.LastMark, nil, 1},
 				"MarkAt":                  {postgres.MarkAt, []any{25000}, 1},
+				"MarksAt":                 {postgres.MarksAt, []any{[]int64{1, 25000, 49999}}, 3},
 				"ReadLog":                 {postgres.ReadLog(64), []any{25000, 1 << 20}, 64},
 				"TicketBefore, measuring": {postgres.MeasureBefore, []any{"t1", 50500, 1001}, 501},
 				"TicketBefore":            {postgres.ReadBefore, []any{"t1", 50500}, 501},

@@ -113,6 +113,12 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if _, err := store.MarkAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
 				t.Errorf("MarkAt after the end of the log = %v, want ErrUnavailable", err)
 			}
+			if _, err := store.MarksAt(t.Context(), []int64{1, 3}); !errors.Is(err, ticket.ErrUnavailable) {
+				t.Errorf("MarksAt after the end of the log = %v, want ErrUnavailable", err)
+			}
+			if marks, err := store.MarksAt(t.Context(), []int64{0, 1, 2, 2}); len(marks) != 2 || err != nil {
+				t.Errorf("MarksAt of what is there = %v, %v, want two marks", marks, err)
+			}
 		})
 	}
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -175,6 +176,15 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	if len(events) > 0 {
 		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
 	}
+	// The log is locked when it got events. A batch of duplicates alone sees at least what it found recorded.
+	batch.Queue(lastMark).QueryRow(func(row pgx.Row) error {
+		last, err := scanMark(row)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = nil
+		}
+		recording.EndLog(last)
+		return err
+	})
 	postgresdb.QueueCommit(batch, len(events) > 0)
 	return conn.SendBatch(ctx, batch).Close()
 }

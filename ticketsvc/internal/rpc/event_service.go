@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -17,6 +20,9 @@ type eventService struct {
 	store    ticket.Store
 }
 
+// maxPositions is how many positions of the log can be looked for at once.
+const maxPositions = 1000
+
 // TicketCreated implements the RPC of that name.
 func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
 	change, err := ticketpb.ToCreated(request)
@@ -27,7 +33,8 @@ func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketCreatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased}, nil
+	return &ticketv1.TicketCreatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
+		LogPosition: fromMark(s.store.DatabaseID(), recorded.Last)}, nil
 }
 
 // TicketUpdated implements the RPC of that name.
@@ -40,7 +47,43 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased}, nil
+	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
+		LogPosition: fromMark(s.store.DatabaseID(), recorded.Last)}, nil
+}
+
+// CheckLogPositions implements the RPC of that name.
+//
+// The last position is read first. Should the database be replaced by another one in between, the caller gets a last position that the
+// next call reports as missing. The other way round it would get one of the new database, and never learn what the new one lacks.
+func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.CheckLogPositionsRequest,
+) (*ticketv1.CheckLogPositionsResponse, error) {
+	positions := request.GetPositions()
+	if len(positions) > maxPositions {
+		var violations ticket.Violations
+		violations.Add("positions", fmt.Sprintf("must be at most %d", maxPositions))
+		return nil, violations.Err()
+	}
+	last, err := s.store.LastMark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sequences := make([]int64, len(positions))
+	for i, position := range positions {
+		sequences[i] = position.GetSequence()
+	}
+	marks, err := s.store.MarksAt(ctx, sequences)
+	if err != nil {
+		return nil, err
+	}
+	database := s.store.DatabaseID()
+	response := &ticketv1.CheckLogPositionsResponse{Last: fromMark(database, last)}
+	for _, position := range positions {
+		// Each database holds the beginning of its log, which no mark is stored for.
+		if !proto.Equal(position, fromMark(database, marks[position.GetSequence()])) {
+			response.Missing = append(response.Missing, position)
+		}
+	}
+	return response, nil
 }
 
 // erasurePage is how many erasures ListErasures returns at most.

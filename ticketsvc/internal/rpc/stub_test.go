@@ -20,6 +20,10 @@ func (s stubStore) LastMark(ctx context.Context) (ticket.Mark, error) {
 	return ticket.Mark{}, s.call(ctx)
 }
 
+func (s stubStore) MarksAt(ctx context.Context, _ []int64) (map[int64]ticket.Mark, error) {
+	return nil, s.call(ctx)
+}
+
 func (s stubStore) Get(ctx context.Context, _ string, _ ticket.Room) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
 }

@@ -63,15 +63,38 @@ func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error)
 	return s.mark(ctx, markAt, sequence)
 }
 
+// MarksAt implements [ticket.Store].
+func (s *Store) MarksAt(ctx context.Context, sequences []int64) (map[int64]ticket.Mark, error) {
+	args := make([]any, len(sequences))
+	for i, sequence := range sequences {
+		args[i] = sequence
+	}
+	marks := make(map[int64]ticket.Mark, len(sequences))
+	err := s.findMarks.Query(ctx, nil, args, 1, func(rows *sql.Rows) error {
+		mark, err := scanMark(rows)
+		marks[mark.Sequence] = mark
+		return err
+	})
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	return marks, nil
+}
+
 func (s *Store) mark(ctx context.Context, query string, args ...any) (ticket.Mark, error) {
-	var e ticket.Event
-	var nonce int64
-	err := s.db.QuickReader.QueryRowContext(ctx, query, args...).Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce)
+	mark, err := scanMark(s.db.QuickReader.QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return ticket.Mark{}, ticket.ErrNotFound
 	}
-	if err != nil {
-		return ticket.Mark{}, translate(ctx, err)
+	return mark, translate(ctx, err)
+}
+
+// scanMark reads the mark of a row of selectMark.
+func scanMark(row interface{ Scan(into ...any) error }) (ticket.Mark, error) {
+	var e ticket.Event
+	var nonce int64
+	if err := row.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce); err != nil {
+		return ticket.Mark{}, err
 	}
 	return e.Mark(nonce), nil
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -12,7 +14,7 @@ import (
 
 // The parameters of one row of each statement that writes.
 const (
-	eventParameters  = 9
+	eventParameters  = 10
 	ticketParameters = 12
 )
 
@@ -117,16 +119,28 @@ func (b *batch) readTickets(ctx context.Context) error {
 }
 
 func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error {
-	var sequence int64
+	if len(events) == 0 {
+		last, err := scanMark(b.tx.StmtContext(ctx, b.store.lastMark).QueryRowContext(ctx))
+		if err == nil || errors.Is(err, sql.ErrNoRows) {
+			b.recording.EndLog(last)
+			return nil
+		}
+		return err
+	}
+	var sequence, nonce int64
 	if err := b.tx.StmtContext(ctx, b.store.lastSequence).QueryRowContext(ctx).Scan(&sequence); err != nil {
 		return err
 	}
 	rows := make([]any, 0, eventParameters*len(events))
 	for _, c := range events {
 		sequence++
+		nonce = int64(rand.Uint64())
 		rows = append(rows, sequence, c.EventID, c.TicketID, string(c.Name), c.FullSnapshot, c.OccurTime.SortableText(),
-			c.ReceiveTime.SortableText(), ticketcodec.MarshalContent(c.Content()), ticketcodec.MarshalValues(c))
+			c.ReceiveTime.SortableText(), ticketcodec.MarshalContent(c.Content()), ticketcodec.MarshalValues(c),
+			nonce)
 	}
+	last := events[len(events)-1]
+	b.recording.EndLog((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Mark(nonce))
 	_, err := b.store.insertEvents.Exec(ctx, b.tx, nil, rows, eventParameters)
 	return err
 }

@@ -61,6 +61,7 @@ type Store struct {
 	// Of the writer.
 	lastSequence    *sql.Stmt
 	lastNumber      *sql.Stmt
+	lastMark        *sql.Stmt
 	findEvents      *sqlitedb.RowsStatement
 	findRecords     *sqlitedb.RowsStatement
 	insertEvents    *sqlitedb.RowsStatement
@@ -75,6 +76,7 @@ type Store struct {
 	// Of the readers.
 	findContent   *sql.Stmt
 	findContents  *sqlitedb.RowsStatement
+	findMarks     *sqlitedb.RowsStatement
 	readLog       *sql.Stmt
 	readBefore    *sql.Stmt
 	readErasures  *sql.Stmt
@@ -111,6 +113,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		text     string
 	}{
 		{&s.lastSequence, s.db.Writer, "SELECT coalesce(max(sequence), 0) FROM events"},
+		{&s.lastMark, s.db.Writer, lastMark},
 		{&s.lastNumber, s.db.Writer, "SELECT coalesce(max(number), 0) FROM tickets"},
 		{&s.updateTicket, s.db.Writer, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?, assigned_to = ?, waiting_since = ?," +
 			" update_time = ?, stamps = ?, content = ?, property_id = ?, create_time = ? WHERE number = ?"},
@@ -138,11 +141,12 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		{&s.findEvents, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"},
 		{&s.findRecords, s.db.Writer, "SELECT number, ticket_id, erased, stamps, content FROM tickets WHERE ticket_id IN (", "?", ")"},
 		{&s.insertEvents, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name, full_snapshot, occur_time," +
-			" receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,random())", ""},
+			" receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,?)", ""},
 		{&s.insertTickets, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (number, ticket_id, status, app_id, category_id, assigned_to," +
 			" property_id, create_time, update_time, waiting_since, stamps, content) VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?)", ""},
 		{&s.addCounts, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned, tickets) VALUES ", "(?,?,?,?,?)",
 			" ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"},
+		{&s.findMarks, s.db.QuickReader, selectMark + " WHERE sequence IN (", "?", ")"},
 		{&s.findContents, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE erased = 0 AND ticket_id IN (", "?", ")"},
 	} {
 		*statement.prepared, err = sqlitedb.PrepareRows(ctx, statement.pool, statement.prefix, statement.row, statement.suffix)

@@ -42,6 +42,9 @@ type Recorded struct {
 	Erased bool
 	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld].
 	Err error
+	// Last is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
+	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err.
+	Last Mark
 }
 
 // Store keeps the log of events and the tickets that they make. It is safe for concurrent use.
@@ -55,6 +58,10 @@ type Store interface {
 	// first one that counts, and where that could not be recorded the others fail as it does. After an error nothing of the batch is
 	// recorded, as far as is known.
 	Record(ctx context.Context, changes []Change) ([]Recorded, error)
+
+	// MarksAt returns the marks of those places, by place, that the log has. Nothing is said of places that are not positive. A database that
+	// can't be written to, and so may lag behind, is [ErrReadOnly] where one is missing.
+	MarksAt(ctx context.Context, sequences []int64) (map[int64]Mark, error)
 
 	// Erase removes tickets and what their events said, for ever: later changes of them are dropped. The ids of their events stay, so that
 	// they are still known. Each is one durable transaction, or several share one. Each erasure takes a place in the log: [Erased]. It returns

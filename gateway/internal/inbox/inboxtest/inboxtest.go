@@ -78,6 +78,12 @@ func Run(t *testing.T, engine Engine) {
 		"erasures that are cut short keep all or nothing":   testErasuresCutShort,
 		"what was committed is there after a restart":       testReopen,
 		"a closed store is unavailable":                     testClosed,
+		"positions are unchecked, or checkpoints":           testPositions,
+		"a replay takes what was forwarded since":           testReplay,
+		"a replay holds up nothing new":                     testReplayHoldsUpNothingNew,
+		"a replay that runs begins anew":                    testReplayBeginsAnew,
+		"several take the steps of a replay":                testReplayers,
+		"changes of positions are cut short":                testPositionsCutShort,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

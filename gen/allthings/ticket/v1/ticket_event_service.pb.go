@@ -180,7 +180,10 @@ type TicketCreatedResponse struct {
 	// Whether the event was recorded before, so that this call had no effect.
 	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
-	TicketErased  bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
+	TicketErased bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
+	// A position of the event log: the event's, or that of the erasure for which it was dropped, or a later one. A log that holds it holds
+	// the event, or the erasure.
+	LogPosition   *LogPosition `protobuf:"bytes,3,opt,name=log_position,json=logPosition,proto3" json:"log_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +230,13 @@ func (x *TicketCreatedResponse) GetTicketErased() bool {
 		return x.TicketErased
 	}
 	return false
+}
+
+func (x *TicketCreatedResponse) GetLogPosition() *LogPosition {
+	if x != nil {
+		return x.LogPosition
+	}
+	return nil
 }
 
 // TicketUpdatedRequest is the request of TicketUpdated.
@@ -317,7 +327,10 @@ type TicketUpdatedResponse struct {
 	// Whether the event was recorded before, so that this call had no effect.
 	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
-	TicketErased  bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
+	TicketErased bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
+	// A position of the event log: the event's, or that of the erasure for which it was dropped, or a later one. A log that holds it holds
+	// the event, or the erasure.
+	LogPosition   *LogPosition `protobuf:"bytes,3,opt,name=log_position,json=logPosition,proto3" json:"log_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +377,13 @@ func (x *TicketUpdatedResponse) GetTicketErased() bool {
 		return x.TicketErased
 	}
 	return false
+}
+
+func (x *TicketUpdatedResponse) GetLogPosition() *LogPosition {
+	if x != nil {
+		return x.LogPosition
+	}
+	return nil
 }
 
 // LogPosition is a position of ticketsvc's event log, with what identifies the log up to there.
@@ -435,6 +455,107 @@ func (x *LogPosition) GetFingerprint() uint64 {
 	return 0
 }
 
+// CheckLogPositionsRequest is the request of CheckLogPositions.
+type CheckLogPositionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The positions to look for. At most 1000.
+	Positions     []*LogPosition `protobuf:"bytes,1,rep,name=positions,proto3" json:"positions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckLogPositionsRequest) Reset() {
+	*x = CheckLogPositionsRequest{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckLogPositionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckLogPositionsRequest) ProtoMessage() {}
+
+func (x *CheckLogPositionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckLogPositionsRequest.ProtoReflect.Descriptor instead.
+func (*CheckLogPositionsRequest) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CheckLogPositionsRequest) GetPositions() []*LogPosition {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+// CheckLogPositionsResponse is the response of CheckLogPositions.
+type CheckLogPositionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those of the request's positions that the log does not hold, in the request's order.
+	Missing []*LogPosition `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
+	// The last position of the log. It is read before the others are looked for.
+	Last          *LogPosition `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckLogPositionsResponse) Reset() {
+	*x = CheckLogPositionsResponse{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckLogPositionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckLogPositionsResponse) ProtoMessage() {}
+
+func (x *CheckLogPositionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckLogPositionsResponse.ProtoReflect.Descriptor instead.
+func (*CheckLogPositionsResponse) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CheckLogPositionsResponse) GetMissing() []*LogPosition {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *CheckLogPositionsResponse) GetLast() *LogPosition {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
 // Erasure is that a ticket was erased. It says nothing about the ticket except its id.
 type Erasure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -449,7 +570,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +582,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +595,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{6}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Erasure) GetTicketId() string {
@@ -502,7 +623,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +635,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +648,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{7}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListErasuresRequest) GetPosition() *LogPosition {
@@ -550,7 +671,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +683,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +696,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{8}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -603,7 +724,7 @@ type RepeatErasuresRequest struct {
 
 func (x *RepeatErasuresRequest) Reset() {
 	*x = RepeatErasuresRequest{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +736,7 @@ func (x *RepeatErasuresRequest) String() string {
 func (*RepeatErasuresRequest) ProtoMessage() {}
 
 func (x *RepeatErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +749,7 @@ func (x *RepeatErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepeatErasuresRequest.ProtoReflect.Descriptor instead.
 func (*RepeatErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{9}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RepeatErasuresRequest) GetErasures() []*Erasure {
@@ -650,7 +771,7 @@ type RepeatErasuresResponse struct {
 
 func (x *RepeatErasuresResponse) Reset() {
 	*x = RepeatErasuresResponse{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +783,7 @@ func (x *RepeatErasuresResponse) String() string {
 func (*RepeatErasuresResponse) ProtoMessage() {}
 
 func (x *RepeatErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +796,7 @@ func (x *RepeatErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepeatErasuresResponse.ProtoReflect.Descriptor instead.
 func (*RepeatErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{10}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RepeatErasuresResponse) GetRefusedTicketIds() []string {
@@ -700,25 +821,32 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x129\n" +
 	"\n" +
 	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\x12J\n" +
-	"\x13element_change_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"Z\n" +
+	"\x13element_change_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"\x9f\x01\n" +
 	"\x15TicketCreatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
-	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"\xb3\x02\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\x12C\n" +
+	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"\xb3\x02\n" +
 	"\x14TicketUpdatedRequest\x128\n" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
 	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x12;\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12#\n" +
 	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\x12J\n" +
-	"\x13element_change_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"Z\n" +
+	"\x13element_change_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"\x9f\x01\n" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
-	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\"l\n" +
+	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\x12C\n" +
+	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"l\n" +
 	"\vLogPosition\x12\x1f\n" +
 	"\vdatabase_id\x18\x01 \x01(\fR\n" +
 	"databaseId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12 \n" +
-	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\"@\n" +
+	"\vfingerprint\x18\x03 \x01(\x06R\vfingerprint\"Z\n" +
+	"\x18CheckLogPositionsRequest\x12>\n" +
+	"\tpositions\x18\x01 \x03(\v2 .allthings.ticket.v1.LogPositionR\tpositions\"\x8d\x01\n" +
+	"\x19CheckLogPositionsResponse\x12:\n" +
+	"\amissing\x18\x01 \x03(\v2 .allthings.ticket.v1.LogPositionR\amissing\x124\n" +
+	"\x04last\x18\x02 \x01(\v2 .allthings.ticket.v1.LogPositionR\x04last\"@\n" +
 	"\aErasure\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\"S\n" +
@@ -730,12 +858,13 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x15RepeatErasuresRequest\x128\n" +
 	"\berasures\x18\x01 \x03(\v2\x1c.allthings.ticket.v1.ErasureR\berasures\"F\n" +
 	"\x16RepeatErasuresResponse\x12,\n" +
-	"\x12refused_ticket_ids\x18\x01 \x03(\tR\x10refusedTicketIds2\xc8\x03\n" +
+	"\x12refused_ticket_ids\x18\x01 \x03(\tR\x10refusedTicketIds2\xc1\x04\n" +
 	"\x12TicketEventService\x12k\n" +
 	"\rTicketCreated\x12).allthings.ticket.v1.TicketCreatedRequest\x1a*.allthings.ticket.v1.TicketCreatedResponse\"\x03\x90\x02\x02\x12k\n" +
 	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02\x12h\n" +
 	"\fListErasures\x12(.allthings.ticket.v1.ListErasuresRequest\x1a).allthings.ticket.v1.ListErasuresResponse\"\x03\x90\x02\x01\x12n\n" +
-	"\x0eRepeatErasures\x12*.allthings.ticket.v1.RepeatErasuresRequest\x1a+.allthings.ticket.v1.RepeatErasuresResponse\"\x03\x90\x02\x02B\xe7\x01\n" +
+	"\x0eRepeatErasures\x12*.allthings.ticket.v1.RepeatErasuresRequest\x1a+.allthings.ticket.v1.RepeatErasuresResponse\"\x03\x90\x02\x02\x12w\n" +
+	"\x11CheckLogPositions\x12-.allthings.ticket.v1.CheckLogPositionsRequest\x1a..allthings.ticket.v1.CheckLogPositionsResponse\"\x03\x90\x02\x01B\xe7\x01\n" +
 	"\x17com.allthings.ticket.v1B\x17TicketEventServiceProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
@@ -750,51 +879,60 @@ func file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP() []byte {
 	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescData
 }
 
-var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_allthings_ticket_v1_ticket_event_service_proto_goTypes = []any{
-	(*EventMetadata)(nil),          // 0: allthings.ticket.v1.EventMetadata
-	(*TicketCreatedRequest)(nil),   // 1: allthings.ticket.v1.TicketCreatedRequest
-	(*TicketCreatedResponse)(nil),  // 2: allthings.ticket.v1.TicketCreatedResponse
-	(*TicketUpdatedRequest)(nil),   // 3: allthings.ticket.v1.TicketUpdatedRequest
-	(*TicketUpdatedResponse)(nil),  // 4: allthings.ticket.v1.TicketUpdatedResponse
-	(*LogPosition)(nil),            // 5: allthings.ticket.v1.LogPosition
-	(*Erasure)(nil),                // 6: allthings.ticket.v1.Erasure
-	(*ListErasuresRequest)(nil),    // 7: allthings.ticket.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),   // 8: allthings.ticket.v1.ListErasuresResponse
-	(*RepeatErasuresRequest)(nil),  // 9: allthings.ticket.v1.RepeatErasuresRequest
-	(*RepeatErasuresResponse)(nil), // 10: allthings.ticket.v1.RepeatErasuresResponse
-	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
-	(*Ticket)(nil),                 // 12: allthings.ticket.v1.Ticket
-	(*fieldmaskpb.FieldMask)(nil),  // 13: google.protobuf.FieldMask
+	(*EventMetadata)(nil),             // 0: allthings.ticket.v1.EventMetadata
+	(*TicketCreatedRequest)(nil),      // 1: allthings.ticket.v1.TicketCreatedRequest
+	(*TicketCreatedResponse)(nil),     // 2: allthings.ticket.v1.TicketCreatedResponse
+	(*TicketUpdatedRequest)(nil),      // 3: allthings.ticket.v1.TicketUpdatedRequest
+	(*TicketUpdatedResponse)(nil),     // 4: allthings.ticket.v1.TicketUpdatedResponse
+	(*LogPosition)(nil),               // 5: allthings.ticket.v1.LogPosition
+	(*CheckLogPositionsRequest)(nil),  // 6: allthings.ticket.v1.CheckLogPositionsRequest
+	(*CheckLogPositionsResponse)(nil), // 7: allthings.ticket.v1.CheckLogPositionsResponse
+	(*Erasure)(nil),                   // 8: allthings.ticket.v1.Erasure
+	(*ListErasuresRequest)(nil),       // 9: allthings.ticket.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),      // 10: allthings.ticket.v1.ListErasuresResponse
+	(*RepeatErasuresRequest)(nil),     // 11: allthings.ticket.v1.RepeatErasuresRequest
+	(*RepeatErasuresResponse)(nil),    // 12: allthings.ticket.v1.RepeatErasuresResponse
+	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
+	(*Ticket)(nil),                    // 14: allthings.ticket.v1.Ticket
+	(*fieldmaskpb.FieldMask)(nil),     // 15: google.protobuf.FieldMask
 }
 var file_allthings_ticket_v1_ticket_event_service_proto_depIdxs = []int32{
-	11, // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
-	11, // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
+	13, // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
+	13, // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: allthings.ticket.v1.TicketCreatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	12, // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	13, // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
-	13, // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
-	0,  // 6: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	12, // 7: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	13, // 8: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 9: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
-	5,  // 10: allthings.ticket.v1.ListErasuresRequest.position:type_name -> allthings.ticket.v1.LogPosition
-	6,  // 11: allthings.ticket.v1.ListErasuresResponse.erasures:type_name -> allthings.ticket.v1.Erasure
-	5,  // 12: allthings.ticket.v1.ListErasuresResponse.position:type_name -> allthings.ticket.v1.LogPosition
-	6,  // 13: allthings.ticket.v1.RepeatErasuresRequest.erasures:type_name -> allthings.ticket.v1.Erasure
-	1,  // 14: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
-	3,  // 15: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
-	7,  // 16: allthings.ticket.v1.TicketEventService.ListErasures:input_type -> allthings.ticket.v1.ListErasuresRequest
-	9,  // 17: allthings.ticket.v1.TicketEventService.RepeatErasures:input_type -> allthings.ticket.v1.RepeatErasuresRequest
-	2,  // 18: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
-	4,  // 19: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
-	8,  // 20: allthings.ticket.v1.TicketEventService.ListErasures:output_type -> allthings.ticket.v1.ListErasuresResponse
-	10, // 21: allthings.ticket.v1.TicketEventService.RepeatErasures:output_type -> allthings.ticket.v1.RepeatErasuresResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	15, // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
+	15, // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	5,  // 6: allthings.ticket.v1.TicketCreatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
+	0,  // 7: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
+	14, // 8: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	15, // 9: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 10: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	5,  // 11: allthings.ticket.v1.TicketUpdatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
+	5,  // 12: allthings.ticket.v1.CheckLogPositionsRequest.positions:type_name -> allthings.ticket.v1.LogPosition
+	5,  // 13: allthings.ticket.v1.CheckLogPositionsResponse.missing:type_name -> allthings.ticket.v1.LogPosition
+	5,  // 14: allthings.ticket.v1.CheckLogPositionsResponse.last:type_name -> allthings.ticket.v1.LogPosition
+	5,  // 15: allthings.ticket.v1.ListErasuresRequest.position:type_name -> allthings.ticket.v1.LogPosition
+	8,  // 16: allthings.ticket.v1.ListErasuresResponse.erasures:type_name -> allthings.ticket.v1.Erasure
+	5,  // 17: allthings.ticket.v1.ListErasuresResponse.position:type_name -> allthings.ticket.v1.LogPosition
+	8,  // 18: allthings.ticket.v1.RepeatErasuresRequest.erasures:type_name -> allthings.ticket.v1.Erasure
+	1,  // 19: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
+	3,  // 20: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
+	9,  // 21: allthings.ticket.v1.TicketEventService.ListErasures:input_type -> allthings.ticket.v1.ListErasuresRequest
+	11, // 22: allthings.ticket.v1.TicketEventService.RepeatErasures:input_type -> allthings.ticket.v1.RepeatErasuresRequest
+	6,  // 23: allthings.ticket.v1.TicketEventService.CheckLogPositions:input_type -> allthings.ticket.v1.CheckLogPositionsRequest
+	2,  // 24: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
+	4,  // 25: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
+	10, // 26: allthings.ticket.v1.TicketEventService.ListErasures:output_type -> allthings.ticket.v1.ListErasuresResponse
+	12, // 27: allthings.ticket.v1.TicketEventService.RepeatErasures:output_type -> allthings.ticket.v1.RepeatErasuresResponse
+	7,  // 28: allthings.ticket.v1.TicketEventService.CheckLogPositions:output_type -> allthings.ticket.v1.CheckLogPositionsResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_allthings_ticket_v1_ticket_event_service_proto_init() }
@@ -809,7 +947,7 @@ func file_allthings_ticket_v1_ticket_event_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc), len(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

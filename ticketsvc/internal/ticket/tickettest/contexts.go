@@ -45,6 +45,7 @@ func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	_, errs["ReadLog"] = store.ReadLog(ctx, 0, entries(10))
 	_, errs["LastMark"] = store.LastMark(ctx)
 	_, errs["MarkAt"] = store.MarkAt(ctx, 1)
+	_, errs["MarksAt"] = store.MarksAt(ctx, []int64{1})
 	_, errs["WalkTickets"] = store.WalkTickets(ctx, ticket.Filter{}, "", entries(10))
 	_, errs["TicketBefore"] = store.TicketBefore(ctx, "t1", 2, entries(10))
 	_, errs["Stats"] = store.Stats(ctx, ticket.Filter{})

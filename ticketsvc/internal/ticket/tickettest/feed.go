@@ -134,10 +134,45 @@ func testMarks(t *testing.T, place Place) {
 	if got, err := store.LastMark(t.Context()); err != nil || got != want[3] {
 		t.Errorf("LastMark = %v, %v; want %v", got, err, want[3])
 	}
+	marks, err := store.MarksAt(t.Context(), []int64{3, 1, 1 << 62, 4, 3})
+	if diff := gocmp.Diff(map[int64]ticket.Mark{1: want[1], 3: want[3]}, marks); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
 	for _, sequence := range []int64{4, 1 << 62} {
 		if got, err := store.MarkAt(t.Context(), sequence); !errors.Is(err, ticket.ErrNotFound) {
 			t.Errorf("MarkAt(%d) = %v, %v; want ErrNotFound", sequence, got, err)
 		}
+	}
+}
+
+func testLastOfRecorded(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	record := func(changes ...ticket.Change) []ticket.Recorded {
+		recorded, err := store.Record(t.Context(), changes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := store.LastMark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range recorded {
+			if r.Last != last {
+				t.Errorf("%+v, want the last place of the log %v", r, last)
+			}
+		}
+		return recorded
+	}
+	first, second := titled("e1\x00", "t\x01", 1, "x"), titled("e2", "other", 1, "x")
+	if record(first, second, first)[0].Last.Sequence != 2 {
+		t.Error("a batch of two events does not end at the second place")
+	}
+	if got := record(first); !got[0].Duplicate || got[0].Last.Sequence != 2 {
+		t.Errorf("a duplicate alone: %+v", got)
+	}
+	mustErase(t, store, "t\x01")
+	if got := record(titled("e3", "t\x01", 2, "x")); !got[0].Erased || got[0].Last.Sequence != 3 {
+		t.Errorf("an event of an erased ticket: %+v", got)
 	}
 }
 

@@ -45,6 +45,9 @@ const (
 	// TicketEventServiceRepeatErasuresProcedure is the fully-qualified name of the TicketEventService's
 	// RepeatErasures RPC.
 	TicketEventServiceRepeatErasuresProcedure = "/allthings.ticket.v1.TicketEventService/RepeatErasures"
+	// TicketEventServiceCheckLogPositionsProcedure is the fully-qualified name of the
+	// TicketEventService's CheckLogPositions RPC.
+	TicketEventServiceCheckLogPositionsProcedure = "/allthings.ticket.v1.TicketEventService/CheckLogPositions"
 )
 
 // TicketEventServiceClient is a client for the allthings.ticket.v1.TicketEventService service.
@@ -66,6 +69,11 @@ type TicketEventServiceClient interface {
 	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
 	// of the tickets may be erased: call again.
 	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
+	// CheckLogPositions reports which positions the event log does not hold, and where the log ends.
+	//
+	// A position that an answer named, and that the log does not hold, shows that the database lost events: it was restored from a backup, or
+	// it is a standby that took over without the last commits. All events that were recorded up to that position are to be sent again.
+	CheckLogPositions(context.Context, *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error)
 }
 
 // NewTicketEventServiceClient constructs a client for the allthings.ticket.v1.TicketEventService
@@ -107,15 +115,23 @@ func NewTicketEventServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		checkLogPositions: connect.NewClient[v1.CheckLogPositionsRequest, v1.CheckLogPositionsResponse](
+			httpClient,
+			baseURL+TicketEventServiceCheckLogPositionsProcedure,
+			connect.WithSchema(ticketEventServiceMethods.ByName("CheckLogPositions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // ticketEventServiceClient implements TicketEventServiceClient.
 type ticketEventServiceClient struct {
-	ticketCreated  *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
-	ticketUpdated  *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
-	listErasures   *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
-	repeatErasures *connect.Client[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse]
+	ticketCreated     *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
+	ticketUpdated     *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
+	listErasures      *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
+	repeatErasures    *connect.Client[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse]
+	checkLogPositions *connect.Client[v1.CheckLogPositionsRequest, v1.CheckLogPositionsResponse]
 }
 
 // TicketCreated calls allthings.ticket.v1.TicketEventService.TicketCreated.
@@ -154,6 +170,15 @@ func (c *ticketEventServiceClient) RepeatErasures(ctx context.Context, req *v1.R
 	return nil, err
 }
 
+// CheckLogPositions calls allthings.ticket.v1.TicketEventService.CheckLogPositions.
+func (c *ticketEventServiceClient) CheckLogPositions(ctx context.Context, req *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error) {
+	response, err := c.checkLogPositions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // TicketEventServiceHandler is an implementation of the allthings.ticket.v1.TicketEventService
 // service.
 type TicketEventServiceHandler interface {
@@ -174,6 +199,11 @@ type TicketEventServiceHandler interface {
 	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
 	// of the tickets may be erased: call again.
 	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
+	// CheckLogPositions reports which positions the event log does not hold, and where the log ends.
+	//
+	// A position that an answer named, and that the log does not hold, shows that the database lost events: it was restored from a backup, or
+	// it is a standby that took over without the last commits. All events that were recorded up to that position are to be sent again.
+	CheckLogPositions(context.Context, *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error)
 }
 
 // NewTicketEventServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -211,6 +241,13 @@ func NewTicketEventServiceHandler(svc TicketEventServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	ticketEventServiceCheckLogPositionsHandler := connect.NewUnaryHandlerSimple(
+		TicketEventServiceCheckLogPositionsProcedure,
+		svc.CheckLogPositions,
+		connect.WithSchema(ticketEventServiceMethods.ByName("CheckLogPositions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/allthings.ticket.v1.TicketEventService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TicketEventServiceTicketCreatedProcedure:
@@ -221,6 +258,8 @@ func NewTicketEventServiceHandler(svc TicketEventServiceHandler, opts ...connect
 			ticketEventServiceListErasuresHandler.ServeHTTP(w, r)
 		case TicketEventServiceRepeatErasuresProcedure:
 			ticketEventServiceRepeatErasuresHandler.ServeHTTP(w, r)
+		case TicketEventServiceCheckLogPositionsProcedure:
+			ticketEventServiceCheckLogPositionsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -244,4 +283,8 @@ func (UnimplementedTicketEventServiceHandler) ListErasures(context.Context, *v1.
 
 func (UnimplementedTicketEventServiceHandler) RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.RepeatErasures is not implemented"))
+}
+
+func (UnimplementedTicketEventServiceHandler) CheckLogPositions(context.Context, *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.CheckLogPositions is not implemented"))
 }

@@ -1,0 +1,207 @@
+package forwarder
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
+)
+
+// Positions is what the reconciler needs of the inbox.
+type Positions interface {
+	LogPositions(ctx context.Context, limit int) (inbox.LogPositions, error)
+	ChangePositions(ctx context.Context, change inbox.PositionsChange) error
+	ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error)
+}
+
+// PositionsClient is what the reconciler needs of ticketsvc.
+type PositionsClient interface {
+	CheckLogPositions(context.Context, *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error)
+}
+
+const (
+	// checkInterval is the time between two checks, and so about how late a loss is noticed.
+	checkInterval = time.Second
+	// checkTimeout is the deadline of one check.
+	checkTimeout = 5 * time.Second
+	// maxUnchecked is how many positions one check looks for, beside the newest checkpoint: ticketsvc takes 1000 in a call.
+	maxUnchecked = 800
+	// replayBatch is how many deliveries one step of a replay makes pending, and replayPause the time between two steps, in which others
+	// write to the inbox. Together they are more than can be forwarded, so a replay is as fast as forwarding is.
+	replayBatch, replayPause = 500, 50 * time.Millisecond
+	// reconcileWarnInterval is how often the same trouble of the reconciler is logged at most.
+	reconcileWarnInterval = time.Minute
+)
+
+// Reconciler compares what the inbox has as forwarded with ticketsvc's log, and replays what the log lost: its database was restored from a
+// backup, or a standby took over without the last commits. Make one with [NewReconciler].
+//
+// Each answer to an event names a position of ticketsvc's log, which the inbox keeps with the delivery's settlement. The reconciler looks
+// for these positions in the log. Those that are there are replaced by a checkpoint; when one is missing, everything that was forwarded
+// since the newest checkpoint that is there is replayed. The rules are in the package inbox.
+type Reconciler struct {
+	inbox    Positions
+	client   PositionsClient
+	now      func() time.Time
+	log      *slog.Logger
+	warnings *logthrottle.PerKey[string]
+}
+
+// NewReconciler returns a reconciler of the inbox and the ticketsvc of client. Start it with [Reconciler.Run]. Of the options it needs the
+// clock and the log.
+func NewReconciler(of Positions, client PositionsClient, options Options) *Reconciler {
+	return &Reconciler{inbox: of, client: client, now: options.Now, log: options.Log,
+		warnings: logthrottle.NewPerKey[string](reconcileWarnInterval)}
+}
+
+// Run checks until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		round, end := context.WithTimeout(ctx, checkInterval)
+		if replaying := r.check(ctx); replaying {
+			r.replay(ctx, round)
+		}
+		<-round.Done()
+		end()
+	}
+}
+
+// check looks for all positions in ticketsvc's log, and returns whether there is something to replay.
+func (r *Reconciler) check(ctx context.Context) (replaying bool) {
+	asked := r.now()
+	known, err := r.inbox.LogPositions(ctx, maxUnchecked)
+	if err != nil {
+		r.warn(ctx, "positions of ticketsvc's log can't be read from the inbox", err)
+		return false
+	}
+	positions := make([]inbox.LogPosition, 0, maxUnchecked+1)
+	if len(known.Checkpoints) > 0 {
+		positions = append(positions, known.Checkpoints[0].Position)
+	}
+	for _, u := range known.Unchecked {
+		positions = append(positions, u.Position)
+	}
+	if len(positions) == 0 {
+		// Nothing was forwarded yet, or only to a ticketsvc that names no positions.
+		return known.Replaying
+	}
+	full := len(known.Unchecked) == maxUnchecked
+	last, missing, err := r.ask(ctx, positions)
+	if err != nil {
+		r.noteFailure(ctx, err)
+		if full {
+			r.change(ctx, known.Thinned())
+		}
+		return known.Replaying
+	}
+	switch {
+	case len(missing) > 0:
+		return r.noteLoss(ctx, known, last, missing) || known.Replaying
+	case len(known.Unchecked) > 0:
+		r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked))
+	}
+	return known.Replaying
+}
+
+// noteLoss has everything replayed that ticketsvc's log may lack, now that it lacks some positions. It returns whether that is to begin.
+func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, last inbox.LogPosition, missing []inbox.LogPosition) bool {
+	checkpoints := make([]inbox.LogPosition, len(known.Checkpoints))
+	for i, c := range known.Checkpoints {
+		checkpoints[i] = c.Position
+	}
+	_, gone, err := r.ask(ctx, checkpoints)
+	if err != nil {
+		r.noteFailure(ctx, err)
+		return false
+	}
+	change := known.Diverged(gone)
+	if !r.change(ctx, change) {
+		return false
+	}
+	newest := slices.MaxFunc(missing, func(a, b inbox.LogPosition) int { return int(min(max(a.Sequence-b.Sequence, -1), 1)) })
+	since := "the beginning"
+	if !change.ReplaySince.IsZero() {
+		since = change.ReplaySince.UTC().Format(time.RFC3339)
+	}
+	r.log.ErrorContext(ctx, "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database "+
+		"restored, or did a standby take over without the last commits?)", "lost_sequence", newest.Sequence, "last_sequence", last.Sequence,
+		"other_database", newest.DatabaseID != last.DatabaseID, "since", since)
+	return true
+}
+
+// replay takes steps of the replay until it is over or round ends.
+func (r *Reconciler) replay(ctx, round context.Context) {
+	pause := time.NewTicker(replayPause)
+	defer pause.Stop()
+	for {
+		replay, err := r.inbox.ReplayStep(ctx, r.now(), replayBatch)
+		if err != nil {
+			r.warn(ctx, "deliveries can't be made pending again yet", err)
+			return
+		}
+		if replay.Done {
+			r.log.ErrorContext(ctx, "everything that ticketsvc's log may have lost is pending again, except deliveries whose body is gone",
+				"count", replay.Requeued, "without_body", replay.WithoutBody)
+			return
+		}
+		select {
+		case <-pause.C:
+		case <-round.Done():
+			return
+		}
+	}
+}
+
+// ask returns the last position of ticketsvc's log, and which of the positions it does not hold.
+func (r *Reconciler) ask(ctx context.Context, positions []inbox.LogPosition) (last inbox.LogPosition, missing []inbox.LogPosition,
+	err error) {
+	request := &ticketv1.CheckLogPositionsRequest{Positions: make([]*ticketv1.LogPosition, len(positions))}
+	for i, p := range positions {
+		request.Positions[i] = &ticketv1.LogPosition{DatabaseId: []byte(p.DatabaseID), Sequence: p.Sequence, Fingerprint: p.Fingerprint}
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	response, err := r.client.CheckLogPositions(ctx, request)
+	if err != nil {
+		return last, nil, err
+	}
+	for _, p := range response.GetMissing() {
+		missing = append(missing, fromPosition(p))
+	}
+	return fromPosition(response.GetLast()), missing, nil
+}
+
+// change changes what the inbox knows of ticketsvc's log, and returns whether that worked.
+func (r *Reconciler) change(ctx context.Context, change inbox.PositionsChange) bool {
+	err := r.inbox.ChangePositions(ctx, change)
+	if err != nil {
+		r.warn(ctx, "positions of ticketsvc's log can't be written to the inbox", err)
+	}
+	return err == nil
+}
+
+// noteFailure notes that ticketsvc could not be asked. That it can't be reached is what the forwarder says.
+func (r *Reconciler) noteFailure(ctx context.Context, err error) {
+	switch classify(err) {
+	case unreachable, deferred:
+	default:
+		r.warn(ctx, "ticketsvc can't be asked whether its log holds all that was forwarded (is it as new as the gateway?)", err)
+	}
+}
+
+func (r *Reconciler) warn(ctx context.Context, message string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if _, ok := r.warnings.Allow(message, r.now()); ok {
+		r.log.WarnContext(ctx, message, "error", err)
+	}
+}
+
+func fromPosition(p *ticketv1.LogPosition) inbox.LogPosition {
+	return inbox.LogPosition{DatabaseID: string(p.GetDatabaseId()), Sequence: p.GetSequence(), Fingerprint: p.GetFingerprint()}
+}

@@ -1,0 +1,367 @@
+package forwarder_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+)
+
+// eventLog is a ticketsvc with an event log that a test can put back.
+type eventLog struct {
+	ticketv1connect.TicketEventServiceClient
+
+	mu       sync.Mutex
+	database string
+	events   []string
+	nonce    uint64
+	nonces   []uint64
+	err      error
+	asked    int
+}
+
+func (l *eventLog) positionAt(sequence int) *ticketv1.LogPosition {
+	p := &ticketv1.LogPosition{DatabaseId: []byte(l.database), Sequence: int64(sequence)}
+	if sequence > 0 && sequence <= len(l.nonces) {
+		p.Fingerprint = l.nonces[sequence-1]
+	}
+	return p
+}
+
+// TicketCreated implements [ticketv1connect.TicketEventServiceClient].
+func (l *eventLog) TicketCreated(_ context.Context, r *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
+	}
+	l.nonce++
+	l.events, l.nonces = append(l.events, r.GetEvent().GetEventId()), append(l.nonces, l.nonce)
+	return &ticketv1.TicketCreatedResponse{LogPosition: l.positionAt(len(l.events))}, nil
+}
+
+// CheckLogPositions implements [ticketv1connect.TicketEventServiceClient].
+func (l *eventLog) CheckLogPositions(_ context.Context, r *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	if l.err != nil {
+		return nil, l.err
+	}
+	response := &ticketv1.CheckLogPositionsResponse{Last: l.positionAt(len(l.events))}
+	for _, p := range r.GetPositions() {
+		held := l.positionAt(int(p.GetSequence()))
+		if held.GetFingerprint() != p.GetFingerprint() || string(p.GetDatabaseId()) != l.database {
+			response.Missing = append(response.Missing, p)
+		}
+	}
+	return response, nil
+}
+
+// putBack takes the log back to that number of events.
+func (l *eventLog) putBack(events int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events, l.nonces = l.events[:events], l.nonces[:events]
+}
+
+func (l *eventLog) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+// lacks returns how many of the events e0, e1 and so on are not in the log.
+func (l *eventLog) lacks(events int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	has := map[string]bool{}
+	for _, id := range l.events {
+		has[id] = true
+	}
+	for i := range events {
+		if has[fmt.Sprint("e", i)] {
+			events--
+		}
+	}
+	return events
+}
+
+// reconciled is an inbox with a forwarder and a reconciler to a log.
+type reconciled struct {
+	*box
+	log        *eventLog
+	reconciler *forwarder.Reconciler
+	lines      *bytes.Buffer
+	offset     atomic.Int64
+	events     int
+	// changes counts what is written of positions.
+	changes int
+}
+
+// ChangePositions implements [forwarder.Positions].
+func (r *reconciled) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
+	r.changes++
+	return r.box.ChangePositions(ctx, change)
+}
+
+func newReconciled(t *testing.T) *reconciled {
+	t.Helper()
+	r := &reconciled{box: newBox(t), log: &eventLog{database: "a"}, lines: &bytes.Buffer{}}
+	r.restart()
+	return r
+}
+
+// restart makes a new reconciler, which knows nothing but what the inbox does.
+func (r *reconciled) restart() {
+	r.reconciler = forwarder.NewReconciler(r, r.log, forwarder.Options{Now: r.time, Log: slog.New(slog.NewTextHandler(r.lines, nil))})
+}
+
+func (r *reconciled) time() time.Time { return time.Now().Add(time.Duration(r.offset.Load())) }
+
+func (r *reconciled) pass(d time.Duration) { r.offset.Add(int64(d)) }
+
+// forward adds that many events and forwards all that are pending.
+func (r *reconciled) forward(t *testing.T, events int) {
+	t.Helper()
+	for range events {
+		id := fmt.Sprint("e", r.events)
+		r.add(t, id, body(id))
+		r.events++
+	}
+	f := forwarder.New(r, r.log, forwarder.Options{Concurrency: 8, CallTimeout: 5 * time.Second, MaxAttempts: maxAttempts, Now: r.time,
+		Random: func() float64 { return 0.01 }, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { f.Run(ctx) })
+	r.waitUntil(t, allInState(inbox.Forwarded))
+	cancel()
+	running.Wait()
+}
+
+// pendingAgain returns how many deliveries are pending.
+func (r *reconciled) pendingAgain(t *testing.T) int {
+	t.Helper()
+	pending := 0
+	for _, row := range r.rows(t) {
+		if row.State == inbox.Pending {
+			pending++
+		}
+	}
+	return pending
+}
+
+func TestReconciler_replaysWhatTheLogLost(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		// change makes the log, which has 60 events, another one.
+		change func(l *eventLog)
+		// replayed is how many of the 60 deliveries are forwarded again: those since the checkpoint that the log still holds.
+		replayed int
+		says     []string
+	}{
+		"nothing is lost": {func(*eventLog) {}, 0, nil},
+		"the end":         {func(l *eventLog) { l.putBack(55) }, 20, []string{"lost_sequence=60", "last_sequence=55", "other_database=false"}},
+		"what was never checked, and as many came": {func(l *eventLog) {
+			l.putBack(55)
+			l.events, l.nonces = append(l.events, "f1", "f2", "f3", "f4", "f5"), append(l.nonces, 1001, 1002, 1003, 1004, 1005)
+		}, 20, []string{"lost_sequence=60 last_sequence=60"}},
+		"the end beyond a checkpoint": {func(l *eventLog) { l.putBack(39) }, 40, []string{"last_sequence=39"}},
+		"all":                         {func(l *eventLog) { l.putBack(0) }, 60, []string{"last_sequence=0", `since="the beginning"`}},
+		"another database":            {func(l *eventLog) { l.database = "b" }, 60, []string{"other_database=true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReconciled(t)
+			for range 2 {
+				r.forward(t, 20)
+				r.pass(time.Hour)
+				r.reconciler.Check(t.Context())
+				r.pass(time.Hour)
+			}
+			r.forward(t, 20)
+			test.change(r.log)
+			if replaying := r.reconciler.Check(t.Context()); replaying != (test.replayed > 0) {
+				t.Errorf("Check = %v", replaying)
+			}
+			// The intent outlives the process.
+			r.restart()
+			if r.reconciler.Check(t.Context()) {
+				r.reconciler.Replay(t.Context())
+			}
+			if got := r.pendingAgain(t); got != test.replayed {
+				t.Errorf("%d deliveries are pending, want %d", got, test.replayed)
+			}
+			says := append(test.says, fmt.Sprintf("count=%d without_body=0", test.replayed))
+			for _, words := range says {
+				if got := strings.Contains(r.lines.String(), words); got != (test.replayed > 0) {
+					t.Errorf("the log has %q: %v\n%s", words, got, r.lines)
+				}
+			}
+			r.pass(time.Second)
+			r.forward(t, 1)
+			if lacks := r.log.lacks(r.events); lacks > 0 {
+				t.Errorf("the log lacks %d events", lacks)
+			}
+			lines := r.lines.String()
+			for range 3 {
+				r.pass(time.Second)
+				if r.reconciler.Check(t.Context()) {
+					t.Error("another loss is noticed, or the replay is not over")
+				}
+			}
+			if more := r.lines.String()[len(lines):]; more != "" {
+				t.Errorf("more is logged: %s", more)
+			}
+		})
+	}
+}
+
+// TestReconciler_noticesALossBetweenTwoChecks has the log lose events that were recorded after the last check, and grow beyond them before
+// the next one.
+func TestReconciler_noticesALossBetweenTwoChecks(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.forward(t, 10)
+	r.reconciler.Check(t.Context())
+	r.forward(t, 10)
+	r.log.putBack(15)
+	r.forward(t, 40)
+	if !r.reconciler.Check(t.Context()) {
+		t.Fatal("the loss is not noticed")
+	}
+	r.reconciler.Replay(t.Context())
+	r.pass(time.Second)
+	r.forward(t, 0)
+	if lacks := r.log.lacks(r.events); lacks > 0 {
+		t.Errorf("the log lacks %d events", lacks)
+	}
+}
+
+func TestReconciler_writesNothingWhileNothingIsForwarded(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	if r.reconciler.Check(t.Context()); r.log.asked != 0 {
+		t.Error("ticketsvc is asked before anything was forwarded")
+	}
+	r.forward(t, 3)
+	for range 3 {
+		r.reconciler.Check(t.Context())
+	}
+	if r.changes != 1 || r.log.asked != 3 {
+		t.Errorf("%d changes and %d questions, want 1 and 3", r.changes, r.log.asked)
+	}
+}
+
+func TestReconciler_changesNothingWhileItCannotAsk(t *testing.T) {
+	t.Parallel()
+	for code, warned := range map[connect.Code]bool{connect.CodeUnavailable: false, connect.CodeDeadlineExceeded: false,
+		connect.CodeUnimplemented: true, connect.CodePermissionDenied: true} {
+		r := newReconciled(t)
+		r.forward(t, 3)
+		r.reconciler.Check(t.Context())
+		r.forward(t, 3)
+		r.log.putBack(2)
+		r.log.fail(wireError(code, "no"))
+		for range 3 {
+			if r.reconciler.Check(t.Context()) {
+				t.Errorf("%v: Check = true", code)
+			}
+		}
+		warnings := strings.Count(r.lines.String(), "level=WARN")
+		if r.changes != 1 || warned != (warnings == 1) || strings.Contains(r.lines.String(), "level=ERROR") {
+			t.Errorf("%v: %d changes, want 1; the log says\n%s", code, r.changes, r.lines)
+		}
+		r.log.fail(nil)
+		if !r.reconciler.Check(t.Context()) {
+			t.Errorf("%v: the loss is not noticed afterwards", code)
+		}
+	}
+}
+
+// TestReconciler_keepsFewPositionsWhileItCannotAsk fills the inbox with positions, one a delivery.
+func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
+	t.Parallel()
+	const events = 2000
+	r := newReconciled(t)
+	r.forward(t, 1)
+	r.reconciler.Check(t.Context())
+	r.log.fail(wireError(connect.CodeUnavailable, "no"))
+	for i := range events {
+		id := fmt.Sprint("p", i)
+		r.add(t, id, body(id))
+	}
+	for sequence := int64(1); sequence < events; {
+		claimed, err := r.Claim(t.Context(), r.time(), time.Minute, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var settlements []inbox.Settlement
+		for _, d := range claimed {
+			sequence++
+			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
+				Position: inbox.LogPosition{DatabaseID: "a", Sequence: sequence, Fingerprint: 1}})
+		}
+		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		r.reconciler.Check(t.Context())
+	}
+	known, err := r.LogPositions(t.Context(), events)
+	if err != nil || len(known.Unchecked) >= 800 || len(known.Unchecked) < 100 {
+		t.Errorf("%d positions are unchecked, %v; want at least 100 and fewer than 800", len(known.Unchecked), err)
+	}
+}
+
+// TestReconciler_Run checks about once a second until it is stopped, and replays until it is over.
+func TestReconciler_Run(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &memoryPositions{positions: inbox.LogPositions{Replaying: true, Unchecked: []inbox.UncheckedPosition{{ID: 1,
+			Position: inbox.LogPosition{DatabaseID: "a"}}}}, steps: 70}
+		log := &eventLog{database: "a"}
+		reconciler := forwarder.NewReconciler(p, log, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
+		defer cancel()
+		reconciler.Run(ctx)
+		if p.steps != 0 || log.asked != 11 {
+			t.Errorf("%d steps of the replay are left, and ticketsvc was asked %d times; want 0 and 11", p.steps, log.asked)
+		}
+	})
+}
+
+// memoryPositions is an inbox with a replay of some steps.
+type memoryPositions struct {
+	positions inbox.LogPositions
+	steps     int
+}
+
+// LogPositions implements [forwarder.Positions].
+func (p *memoryPositions) LogPositions(context.Context, int) (inbox.LogPositions, error) {
+	return p.positions, nil
+}
+
+// ChangePositions implements [forwarder.Positions].
+func (p *memoryPositions) ChangePositions(context.Context, inbox.PositionsChange) error { return nil }
+
+// ReplayStep implements [forwarder.Positions].
+func (p *memoryPositions) ReplayStep(context.Context, time.Time, int) (inbox.Replay, error) {
+	p.steps--
+	p.positions.Replaying = p.steps > 0
+	return inbox.Replay{Done: p.steps == 0}, nil
+}

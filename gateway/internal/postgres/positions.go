@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+)
+
+const (
+	insertPosition = `INSERT INTO gateway.log_positions (database_id, sequence, fingerprint, forwarded_before) VALUES ($1, $2, $3, $4)`
+	readPositions  = `SELECT id, database_id, sequence, fingerprint, forwarded_before FROM (
+  (SELECT id, database_id, sequence, fingerprint, forwarded_before FROM gateway.log_positions WHERE forwarded_before IS NULL
+   ORDER BY id LIMIT $1)
+  UNION ALL SELECT id, database_id, sequence, fingerprint, forwarded_before FROM gateway.log_positions WHERE forwarded_before IS NOT NULL
+ ) AS positions ORDER BY CASE WHEN forwarded_before IS NULL THEN id ELSE -id END`
+	isReplaying   = `SELECT EXISTS (SELECT 1 FROM gateway.replay)`
+	dropPositions = `DELETE FROM gateway.log_positions WHERE id = ANY($1)`
+
+	// beginReplay has the replay look at every delivery that there is.
+	beginReplay = `INSERT INTO gateway.replay AS r (one, since, after_id, through_id)
+ VALUES (1, $1, 0, (SELECT coalesce(max(id), 0) FROM gateway.deliveries))
+ ON CONFLICT (one) DO UPDATE SET since = least(r.since, excluded.since), after_id = 0, through_id = excluded.through_id`
+	// lockReplay lets one gateway at a time take a step.
+	lockReplay = `SELECT since, after_id, through_id, requeued, without_body FROM gateway.replay FOR UPDATE`
+	// replayStep makes the next deliveries pending: it looks at $4 of those after the id $2 and up to $3, and takes at most $5 that were
+	// forwarded at $1 or later. $6 is when they are due, $7 their number of deferrals, $8 their reason.
+	replayStep = `WITH scanned AS MATERIALIZED (
+  SELECT id, state, forward_time FROM gateway.deliveries WHERE id > $2 AND id <= $3 ORDER BY id LIMIT $4
+), lost AS MATERIALIZED (
+  SELECT id, EXISTS (SELECT 1 FROM gateway.payloads p WHERE p.delivery_id = scanned.id) AS has_body
+  FROM scanned WHERE state = 2 AND forward_time >= $1 ORDER BY id LIMIT $5
+), requeued AS (
+  UPDATE gateway.deliveries d SET state = 1, forward_time = NULL, next_attempt_time = $6, due_time = $6, lease_token = 0, attempts = 0,
+   deferrals = $7, reason = $8
+  FROM lost WHERE d.id = lost.id AND lost.has_body AND d.state + 0 = 2 RETURNING d.id
+)
+SELECT (SELECT count(*) FROM requeued), (SELECT count(*) FROM lost WHERE NOT has_body), (SELECT count(*) FROM lost),
+ (SELECT coalesce(max(id), 0) FROM lost), (SELECT count(*) FROM scanned), (SELECT coalesce(max(id), 0) FROM scanned)`
+	noteReplayed = `UPDATE gateway.replay SET after_id = $1, requeued = $2, without_body = $3`
+	endReplay    = `DELETE FROM gateway.replay`
+)
+
+// LogPositions implements [inbox.Store].
+func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositions, err error) {
+	err = s.db.Query(ctx, func(q postgresdb.Querier) error {
+		p = inbox.LogPositions{}
+		rows, err := q.Query(ctx, readPositions, limit)
+		if err != nil {
+			return err
+		}
+		var id, fingerprint int64
+		var databaseID []byte
+		var before *int64
+		var position inbox.LogPosition
+		_, err = pgx.ForEachRow(rows, []any{&id, &databaseID, &position.Sequence, &fingerprint, &before}, func() error {
+			position.DatabaseID, position.Fingerprint = string(databaseID), uint64(fingerprint)
+			if before != nil {
+				p.Checkpoints = append(p.Checkpoints, inbox.Checkpoint{ID: id, Position: position, ForwardedBefore: fromOptional(*before)})
+			} else {
+				p.Unchecked = append(p.Unchecked, inbox.UncheckedPosition{ID: id, Position: position})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return q.QueryRow(ctx, isReplaying).Scan(&p.Replaying)
+	})
+	return p, translate(err)
+}
+
+// ChangePositions implements [inbox.Store].
+//
+// The commit waits for the disk only for a replay. A checkpoint that a crash of PostgreSQL undoes leaves the positions unchecked, so they
+// are checked once more.
+func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
+	return translate(s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		batch := &pgx.Batch{}
+		batch.Queue("begin")
+		if change.ReplaySince == nil {
+			batch.Queue(noWait)
+		}
+		batch.Queue(dropPositions, change.Drop)
+		if c := change.Add; c != nil {
+			batch.Queue(insertPosition, []byte(c.Position.DatabaseID), c.Position.Sequence, int64(c.Position.Fingerprint),
+				optional(c.ForwardedBefore))
+		}
+		if change.ReplaySince != nil {
+			batch.Queue(beginReplay, optional(*change.ReplaySince))
+		}
+		batch.Queue("commit")
+		return conn.SendBatch(ctx, batch).Close()
+	}))
+}
+
+// ReplayStep implements [inbox.Store].
+func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inbox.Replay, err error) {
+	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		r = inbox.Replay{}
+		var since, after, through int64
+		begin := &pgx.Batch{}
+		begin.Queue("begin")
+		begin.Queue(byIndex)
+		begin.Queue(lockReplay).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&since, &after, &through, &r.Requeued, &r.WithoutBody)
+			if r.Done = errors.Is(err, pgx.ErrNoRows); r.Done {
+				return nil
+			}
+			return err
+		})
+		if err := conn.SendBatch(ctx, begin).Close(); err != nil {
+			return err
+		}
+		if !r.Done {
+			var requeued, withoutBody, lost, scanned int
+			var lastLost, lastScanned int64
+			if err := conn.QueryRow(ctx, replayStep, since, after, through, inbox.MaxReplayScan, limit, now.UnixNano(), inbox.ReplayDeferrals,
+				inbox.ReasonReplayed).Scan(&requeued, &withoutBody, &lost, &lastLost, &scanned, &lastScanned); err != nil {
+				return err
+			}
+			r.Requeued += requeued
+			r.WithoutBody += withoutBody
+			switch {
+			case lost == limit:
+				after = lastLost
+			case scanned == inbox.MaxReplayScan:
+				after = lastScanned
+			default:
+				after = through
+			}
+		}
+		end := &pgx.Batch{}
+		if r.Done = r.Done || after == through; r.Done {
+			end.Queue(endReplay)
+		} else {
+			end.Queue(noteReplayed, after, r.Requeued, r.WithoutBody)
+		}
+		end.Queue("commit")
+		return conn.SendBatch(ctx, end).Close()
+	})
+	if err != nil {
+		return inbox.Replay{}, translate(err)
+	}
+	return r, nil
+}
+
+// optional returns a time in nanoseconds since the epoch, 0 for the zero time.
+func optional(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromOptional(nanoseconds int64) time.Time {
+	if nanoseconds == 0 {
+		return time.Time{}
+	}
+	return fromUnixNano(nanoseconds)
+}

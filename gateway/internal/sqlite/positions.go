@@ -1,0 +1,164 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
+const (
+	insertPosition = "INSERT INTO log_positions (database_id, sequence, fingerprint, forwarded_before) VALUES (?, ?, ?, ?)"
+
+	// beginReplay has the replay look at every delivery that there is.
+	beginReplay = "INSERT INTO replay (one, since, after_id, through_id) VALUES (1, ?, 0, (SELECT coalesce(max(id), 0) FROM deliveries))" +
+		" ON CONFLICT DO UPDATE SET since = min(since, excluded.since), after_id = 0, through_id = excluded.through_id"
+	readReplay = "SELECT since, after_id, through_id, requeued, without_body FROM replay"
+	// scanReplay says of each delivery whether it was forwarded since, and whether its body is kept.
+	scanReplay = "SELECT id, forward_time >= ?1, CASE WHEN forward_time >= ?1 THEN EXISTS (SELECT 1 FROM payloads WHERE delivery_id = id)" +
+		" ELSE 0 END FROM (SELECT id, iif(state = 2, forward_time, -1) AS forward_time FROM deliveries WHERE id > ?2 AND id <= ?3" +
+		" ORDER BY id LIMIT ?4) ORDER BY id"
+	// ?1 is when they are due, ?2 the number of deferrals and ?3 the reason of all of them.
+	replay = "UPDATE deliveries SET state = 1, forward_time = NULL, next_attempt_time = ?1, attempts = 0, deferrals = ?2, reason = ?3" +
+		" WHERE state = 2 AND id IN ("
+)
+
+// LogPositions implements [inbox.Store].
+func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositions, err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, "SELECT id, database_id, sequence, fingerprint, forwarded_before FROM ("+
+		"SELECT * FROM (SELECT * FROM log_positions WHERE forwarded_before IS NULL ORDER BY id LIMIT ?)"+
+		" UNION ALL SELECT * FROM log_positions WHERE forwarded_before IS NOT NULL) ORDER BY iif(forwarded_before IS NULL, id, -id)", limit)
+	if err != nil {
+		return p, translate(ctx, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id, fingerprint int64
+		var before sql.NullInt64
+		var position inbox.LogPosition
+		if err := rows.Scan(&id, &position.DatabaseID, &position.Sequence, &fingerprint, &before); err != nil {
+			return p, translate(ctx, err)
+		}
+		position.Fingerprint = uint64(fingerprint)
+		if before.Valid {
+			p.Checkpoints = append(p.Checkpoints, inbox.Checkpoint{ID: id, Position: position, ForwardedBefore: fromOptional(before.Int64)})
+		} else {
+			p.Unchecked = append(p.Unchecked, inbox.UncheckedPosition{ID: id, Position: position})
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return p, translate(ctx, err)
+	}
+	err = s.db.Reader.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM replay)").Scan(&p.Replaying)
+	return p, translate(ctx, err)
+}
+
+// ChangePositions implements [inbox.Store].
+func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
+	return translate(ctx, s.db.Write(ctx, func(tx *sql.Tx) error {
+		for _, id := range change.Drop {
+			if _, err := tx.Exec("DELETE FROM log_positions WHERE id = ?", id); err != nil {
+				return err
+			}
+		}
+		if change.Add != nil {
+			if err := s.addPosition(tx, change.Add.Position, optional(change.Add.ForwardedBefore)); err != nil {
+				return err
+			}
+		}
+		if change.ReplaySince == nil {
+			return nil
+		}
+		_, err := tx.Exec(beginReplay, optional(*change.ReplaySince))
+		return err
+	}))
+}
+
+// addPosition keeps a position; forwardedBefore is nil unless it is a checkpoint's.
+func (s *Store) addPosition(tx *sql.Tx, p inbox.LogPosition, forwardedBefore any) error {
+	_, err := tx.Stmt(s.insertPosition).Exec([]byte(p.DatabaseID), p.Sequence, int64(p.Fingerprint), forwardedBefore)
+	return err
+}
+
+// ReplayStep implements [inbox.Store].
+func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error) {
+	var r inbox.Replay
+	var since, after, through int64
+	err := s.db.Reader.QueryRowContext(ctx, readReplay).Scan(&since, &after, &through, &r.Requeued, &r.WithoutBody)
+	if errors.Is(err, sql.ErrNoRows) {
+		return inbox.Replay{Done: true}, nil
+	}
+	if err != nil {
+		return r, translate(ctx, err)
+	}
+	// One process has the file and nothing else changes a forwarded delivery, so the deliveries can be chosen before the transaction.
+	ids, withoutBody, last, err := s.scanReplay(ctx, since, after, through, limit)
+	if err != nil {
+		return r, translate(ctx, err)
+	}
+	r.WithoutBody += withoutBody
+	r.Done = last == through
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		requeued, err := s.replay.Exec(context.Background(), tx, []any{unixNano(now), inbox.ReplayDeferrals, inbox.ReasonReplayed}, ids, 1)
+		if err != nil {
+			return err
+		}
+		r.Requeued += int(requeued)
+		if r.Done {
+			_, err = tx.Exec("DELETE FROM replay")
+		} else {
+			_, err = tx.Exec("UPDATE replay SET after_id = ?, requeued = ?, without_body = ?", last, r.Requeued, r.WithoutBody)
+		}
+		return err
+	})
+	if err != nil {
+		return inbox.Replay{}, translate(ctx, err)
+	}
+	return r, nil
+}
+
+// scanReplay returns the ids of the next deliveries to replay, how many others have no body, and the id up to which it looked: through when
+// that was all.
+func (s *Store) scanReplay(ctx context.Context, since, after, through int64, limit int) (ids []any, withoutBody int, last int64,
+	err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, scanReplay, since, after, through, inbox.MaxReplayScan)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer func() { _ = rows.Close() }()
+	scanned := 0
+	for len(ids) < limit && rows.Next() {
+		var forwarded, hasBody bool
+		if err := rows.Scan(&last, &forwarded, &hasBody); err != nil {
+			return nil, 0, 0, err
+		}
+		scanned++
+		switch {
+		case forwarded && hasBody:
+			ids = append(ids, last)
+		case forwarded:
+			withoutBody++
+		}
+	}
+	if len(ids) < limit && scanned < inbox.MaxReplayScan {
+		last = through
+	}
+	return ids, withoutBody, last, rows.Err()
+}
+
+// optional returns a time in nanoseconds since the epoch, 0 for the zero time.
+func optional(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return unixNano(t)
+}
+
+func fromOptional(nanoseconds int64) time.Time {
+	if nanoseconds == 0 {
+		return time.Time{}
+	}
+	return fromUnixNano(nanoseconds)
+}

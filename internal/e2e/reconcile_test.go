@@ -1,0 +1,211 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/simulator"
+)
+
+// ticketsvcsDatabase is a system of which ticketsvc's database can be put back to an earlier state.
+type ticketsvcsDatabase struct {
+	*system
+	// mark marks the state, and putBack goes back to it. putBack calls meanwhile while no ticketsvc can record anything.
+	mark    func()
+	putBack func(meanwhile func())
+}
+
+// withEarlierState start a system on each engine, each with another way to lose what ticketsvc had recorded.
+var withEarlierState = map[string]func(t *testing.T) ticketsvcsDatabase{
+	"SQLite, a backup is restored":                 newSystemWithBackup,
+	"replicas on PostgreSQL, a copy is restored":   newSystemWithCopy,
+	"replicas on PostgreSQL, a standby takes over": newSystemWithStandby,
+}
+
+func newSystemWithBackup(t *testing.T) ticketsvcsDatabase {
+	t.Helper()
+	s := newSystem(t)
+	database, backup := filepath.Join(s.folder, "ticketsvc.db"), filepath.Join(s.folder, "backup.db")
+	return ticketsvcsDatabase{system: s, mark: func() {
+		command := exec.CommandContext(t.Context(), commands.Path(t, "ticketsvc"), "backup", "--database-url=sqlite:"+database, backup)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}, putBack: func(meanwhile func()) {
+		s.stopTicketsvcs(t)
+		meanwhile()
+		for _, suffix := range []string{"-wal", "-shm"} {
+			if err := os.Remove(database + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Rename(backup, database); err != nil {
+			t.Fatal(err)
+		}
+		s.startTicketsvcs(t)
+	}}
+}
+
+func newSystemWithCopy(t *testing.T) ticketsvcsDatabase {
+	t.Helper()
+	server := postgrestest.Server(t, nil)
+	execute := func(statement string) { postgrestest.Execute(t, server.URL("postgres"), statement) }
+	execute("CREATE DATABASE ticketsvc")
+	s := newReplicatedSystemOn(t, map[string]string{"gateway": server.URL("postgres"), "ticketsvc": server.URL("ticketsvc")})
+	return ticketsvcsDatabase{system: s, mark: func() {
+		// A template must have no sessions.
+		s.stopTicketsvcs(t)
+		execute("CREATE DATABASE backup TEMPLATE ticketsvc")
+		s.startTicketsvcs(t)
+	}, putBack: func(meanwhile func()) {
+		s.stopTicketsvcs(t)
+		meanwhile()
+		execute("DROP DATABASE ticketsvc")
+		execute("ALTER DATABASE backup RENAME TO ticketsvc")
+		s.startTicketsvcs(t)
+	}}
+}
+
+// newSystemWithStandby has an asynchronous standby of ticketsvc's database, which gets nothing more once the state is marked.
+func newSystemWithStandby(t *testing.T) ticketsvcsDatabase {
+	t.Helper()
+	primary := postgrestest.Server(t, nil)
+	link, through := postgrestest.NewProxy(t, primary.URL("postgres"))
+	standby := postgrestest.StandbyOf(t, primary, mustParse(t, through).Host)
+	databases := map[string]string{"gateway": postgrestest.Database(t),
+		"ticketsvc": strings.Replace(primary.URL("postgres"), primary.Address(), primary.Address()+","+standby.Address(), 1)}
+	s := newReplicatedSystemOn(t, databases)
+	// The test looks into it after the failover.
+	databases["ticketsvc"] = standby.URL("postgres")
+	return ticketsvcsDatabase{system: s, mark: func() {
+		from, to := postgrestest.Connect(t, primary.URL("postgres")), postgrestest.Connect(t, standby.URL("postgres"))
+		var end string
+		if err := from.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()").Scan(&end); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, func(ctx context.Context) (reached bool, err error) {
+			err = to.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn", end).Scan(&reached)
+			return reached, err
+		})
+		link.Hang()
+	}, putBack: func(meanwhile func()) {
+		primary.Kill()
+		meanwhile()
+		postgrestest.Execute(t, standby.URL("postgres"), "SELECT pg_promote()")
+	}}
+}
+
+func (s *system) stopTicketsvcs(t *testing.T) {
+	t.Helper()
+	for _, ticketsvc := range s.ticketsvcs {
+		stop(t, ticketsvc)
+	}
+}
+
+func (s *system) startTicketsvcs(t *testing.T) {
+	t.Helper()
+	for _, ticketsvc := range s.ticketsvcs {
+		killAndRestart(t, ticketsvc) // There is nothing to kill.
+	}
+}
+
+// TestReconciler_ticketsvcGetsWhatItLost puts ticketsvc's database back to an earlier state, while the gateway has more deliveries to
+// forward than were lost, so that the log is longer than ever a moment later.
+func TestReconciler_ticketsvcGetsWhatItLost(t *testing.T) {
+	t.Parallel()
+	const before, lost, after = 700, 500, 800
+	for name, start := range withEarlierState {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events := slices.Collect(simulator.Shuffle(simulator.Generate(11, before+lost+after, simulator.GenerateOptions{}), 0, 11))
+			s, acknowledged := start(t), map[string][]string{}
+			send := func(from, to int) {
+				for id, events := range s.send(t, slices.Values(events[from:to])).finish(t, to-from) {
+					acknowledged[id] = append(acknowledged[id], events...)
+				}
+				sortedValues(acknowledged)
+			}
+			send(0, before)
+			s.expectRecorded(t, acknowledged)
+			early := s.resumeToken(t)
+			s.mark()
+			send(before, before+lost)
+			s.expectRecorded(t, acknowledged)
+			late := s.resumeToken(t)
+			// What is not settled yet would be forwarded again in any case.
+			s.waitUntilForwarded(t, slices.Concat(slices.Collect(maps.Values(acknowledged))...)...)
+
+			s.putBack(func() { send(before+lost, len(events)) })
+			s.expectRecorded(t, acknowledged)
+			if !slices.ContainsFunc(s.gateways, func(gateway *service) bool {
+				return gateway.logHasWithin(t, startTimeout, "ticketsvc's log lost events that it had recorded")
+			}) {
+				t.Error("no gateway says that ticketsvc's log lost events")
+			}
+			alone := newSystem(t)
+			alone.expectRecorded(t, alone.send(t, slices.Values(events)).finish(t, len(events)))
+			if got, want := s.storedTickets(t), alone.storedTickets(t); !maps.Equal(got, want) {
+				t.Errorf("%d tickets differ from the %d of an undisturbed run", len(got), len(want))
+			}
+			if _, err := s.watch(t, late, 1); connect.CodeOf(err) != connect.CodeOutOfRange {
+				t.Errorf("a token of what was lost: %v, want OUT_OF_RANGE", err)
+			}
+			if watched, err := s.watch(t, early, lost+after); err != nil {
+				t.Errorf("a token of before: %d of %d events, %v", len(watched), lost+after, err)
+			}
+		})
+	}
+}
+
+// resumeToken returns a token of the end of the log.
+func (s *system) resumeToken(t *testing.T) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	stream, err := s.tickets.WatchTickets(ctx, &ticketv1.WatchTicketsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		if beat := stream.Msg().GetHeartbeat(); beat != nil && !beat.GetWalking() {
+			return stream.Msg().GetResumeToken()
+		}
+	}
+	t.Fatal("the walk over all tickets did not end: ", stream.Err())
+	return ""
+}
+
+// watch watches from a token on until it has so many different events, and returns their ids.
+func (s *system) watch(t *testing.T, token string, events int) (map[string]bool, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	ids := map[string]bool{}
+	stream, err := s.tickets.WatchTickets(ctx, &ticketv1.WatchTicketsRequest{ResumeToken: token})
+	if err != nil {
+		return ids, err
+	}
+	defer func() { _ = stream.Close() }()
+	for len(ids) < events {
+		if !stream.Receive() {
+			return ids, stream.Err()
+		}
+		if id := stream.Msg().GetChange().GetEvent().GetEventId(); id != "" {
+			ids[id] = true
+		}
+	}
+	return ids, nil
+}

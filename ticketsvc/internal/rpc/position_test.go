@@ -1,0 +1,68 @@
+package rpc_test
+
+import (
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+)
+
+func TestCheckLogPositions_namesThoseThatTheLogLacks(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"Connect", "gRPC"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, mustServe(t, mustOpenStore(t)), protocol)
+			check := func(positions ...*ticketv1.LogPosition) *ticketv1.CheckLogPositionsResponse {
+				t.Helper()
+				response, err := c.CheckLogPositions(t.Context(), &ticketv1.CheckLogPositionsRequest{Positions: positions})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return response
+			}
+			empty := check().GetLast()
+			if empty.GetSequence() != 0 || len(empty.GetDatabaseId()) != 16 {
+				t.Errorf("the last position of an empty log is %v", empty)
+			}
+			created, err := c.TicketCreated(t.Context(), created("e1", "t1", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			updated, err := c.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2",
+				OccurTime: at(2)}, Ticket: &ticketv1.Ticket{TicketId: "t1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, second := created.GetLogPosition(), updated.GetLogPosition()
+			if first.GetSequence() != 1 || second.GetSequence() != 2 {
+				t.Errorf("the events are at %v and %v", first, second)
+			}
+			changed := func(change func(*ticketv1.LogPosition)) *ticketv1.LogPosition {
+				p := proto.Clone(first).(*ticketv1.LogPosition)
+				change(p)
+				return p
+			}
+			lacking := []*ticketv1.LogPosition{
+				changed(func(p *ticketv1.LogPosition) { p.Sequence = 3 }),
+				changed(func(p *ticketv1.LogPosition) { p.Sequence = -1 }),
+				changed(func(p *ticketv1.LogPosition) { p.Fingerprint++ }),
+				changed(func(p *ticketv1.LogPosition) { p.DatabaseId = []byte("another database") }),
+				{},
+			}
+			want := &ticketv1.CheckLogPositionsResponse{Missing: lacking, Last: second}
+			got := check(append(lacking, empty, second, first, first)...)
+			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+				t.Error(diff)
+			}
+			many := &ticketv1.CheckLogPositionsRequest{Positions: make([]*ticketv1.LogPosition, 1001)}
+			if _, err := c.CheckLogPositions(t.Context(), many); connect.CodeOf(err) != connect.CodeInvalidArgument {
+				t.Errorf("1001 positions: %v, want INVALID_ARGUMENT", err)
+			}
+		})
+	}
+}
