@@ -12,6 +12,8 @@ export CGO_ENABLED ?= 0
 BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD~1 || git rev-parse HEAD)
 # How many inputs each fuzz target tries, or how long it runs (30s): then go test fails now and then, because its own time is up.
 FUZZ_TIME ?= 20000x
+# How long each attack of make attack lasts.
+ATTACK_TIME ?= 60s
 
 .PHONY: help
 help: ## List the targets
@@ -92,6 +94,10 @@ fuzz: ## Run every fuzz target on FUZZ_TIME inputs
 		echo "fuzzing $$package $$target with $(FUZZ_TIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1x "$$package" </dev/null || exit 1; \
 	done
+
+.PHONY: attack
+attack: ## Attack both services for ATTACK_TIME each in every known way, beside good traffic; takes half an hour
+	@go test -timeout 60m -count 1 -v -run '^TestAttacks_othersAreServed$$' ./internal/e2e -attack.time=$(ATTACK_TIME)
 
 .PHONY: generate
 generate: ## Generate gen/ and docs/api.md from proto/

@@ -29,7 +29,7 @@ import (
 
 const secret = "a secret of the tests"
 
-var commands = buildtest.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator")
+var commands = buildtest.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator", "ticketsvc/internal/cmd/fill")
 
 func TestMain(m *testing.M) { os.Exit(commands.Main(postgrestest.Main(m)).Run()) }
 
