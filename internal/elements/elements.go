@@ -1,8 +1,8 @@
 // Package elements counts the elements of a message of the contract before it is unpacked, and has the limit for them.
 //
 // An element is an entry of a repeated field or of a map, at any depth: a custom setting and each of its attributes, an attribute, a tag, a
-// channel, the id of a label or of a file, a path of a mask, a condition of a filter. An empty element takes two bytes on the wire, and more
-// than a hundred in memory.
+// channel, the id of a label or of a file, a path of a mask, a condition of a filter. An empty element takes two bytes on the wire, and
+// more than a hundred in memory.
 package elements
 
 import (

@@ -12,8 +12,8 @@ import (
 // MaxBytes is how long an id may be, in bytes of UTF-8. Databases need a bound for what they look up.
 const MaxBytes = 256
 
-// Valid reports whether s can serve as an id: at most [MaxBytes] of UTF-8, without a character that is [Hidden]. It does not look at whether
-// s is empty.
+// Valid reports whether s can serve as an id: at most [MaxBytes] of UTF-8, without a character that is [Hidden]. It does not look at
+// whether s is empty.
 func Valid(s string) bool {
 	if len(s) > MaxBytes || !utf8.ValidString(s) {
 		return false
@@ -26,8 +26,8 @@ func Valid(s string) bool {
 	return true
 }
 
-// hidden are the characters that control what is shown, and are not shown themselves. Format characters (Cf) hold the bidirectional controls
-// and most of zero width; the others of no width are ignorable by default, such as the fillers of Hangul, or select variants.
+// hidden are the characters that control what is shown, and are not shown themselves. Format characters (Cf) hold the bidirectional
+// controls and most of zero width; the others of no width are ignorable by default, such as the fillers of Hangul, or select variants.
 var hidden = []*unicode.RangeTable{
 	unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
 }

@@ -109,8 +109,8 @@ func TestOpen_afterACrash(t *testing.T) {
 	}
 }
 
-// TestOpen_syncsWhatACrashLeft checks that a commit follows what a crash left in the -wal file, which syncs it. What a process had written and
-// not synced is shown to readers after its crash, and acknowledged when it comes again.
+// TestOpen_syncsWhatACrashLeft checks that a commit follows what a crash left in the -wal file, which syncs it. What a process had written
+// and not synced is shown to readers after its crash, and acknowledged when it comes again.
 func TestOpen_syncsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -48,8 +48,8 @@
 // Strings: a number or a boolean stands for its exact text.
 //
 // Ids: a string, an integer (kept digit by digit), an object with such an id, or MongoDB's {"$oid":…}. An empty object or list stands for
-// no id. A boolean is no id, and neither is what [id.Valid] refuses: a string that UTF-8 can't hold, one of more than 256 bytes, or one with
-// hidden characters. An App's id of that kind in event.urn is left out.
+// no id. A boolean is no id, and neither is what [id.Valid] refuses: a string that UTF-8 can't hold, one of more than 256 bytes, or one
+// with hidden characters. An App's id of that kind in event.urn is left out.
 //
 // Lists of strings and ids: an object whose keys are numbers stands for the list of its values, in the order of the body; an empty object
 // or string for an empty list; one element for a list of one, if it is no boolean. A list with an element that can't be read, such as null,

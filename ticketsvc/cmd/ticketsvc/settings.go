@@ -29,8 +29,8 @@ type commandLine struct {
 }
 
 // restoreMeaning is what the command restore says at the end.
-const restoreMeaning = `Tickets that were erased after the backup are back until the gateway repeats the erasures that it knows. If you keep a
-list of erased tickets elsewhere, import it before ticketsvc starts: ticketsvc erasures import FILE (docs/backup.md).
+const restoreMeaning = `Tickets that were erased after the backup are back until the gateway repeats the erasures that it knows.
+If you keep a list of erased tickets elsewhere, import it before ticketsvc starts: ticketsvc erasures import FILE (docs/backup.md).
 Watchers whose resume token is newer than the backup get OUT_OF_RANGE, and start again without a token. Older tokens are served.
 Events that the gateway forwarded after the backup are missing until it forwards them again (docs/backup.md).
 `

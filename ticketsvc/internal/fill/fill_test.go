@@ -134,7 +134,8 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	for more := true; more; {
 		var page []ticket.Ticket
 		var err error
-		if page, more, err = store.List(t.Context(), filter, order, after, ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}); err != nil {
+		limit := ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}
+		if page, more, err = store.List(t.Context(), filter, order, after, limit); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, page...)

@@ -29,7 +29,8 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{Last: recorded[1].Last}) || recorded[2] != (ticket.Recorded{Last: recorded[2].Last}) ||
+	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{Last: recorded[1].Last}) ||
+		recorded[2] != (ticket.Recorded{Last: recorded[2].Last}) ||
 		recorded[3] != (ticket.Recorded{Duplicate: true, Last: recorded[3].Last}) {
 		t.Errorf("recorded %+v; want the first one held, the others done, the last a duplicate", recorded)
 	}

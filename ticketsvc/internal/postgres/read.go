@@ -219,15 +219,15 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// listEvents reads a ticket's events. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those that
-// come after more than a page can hold.
+// listEvents reads a ticket's events. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those
+// that come after more than a page can hold.
 const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
  CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
  FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events
   WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3) AS page ORDER BY sequence`
 
-// readEvents reads rows of [listEvents] up to the end of a page. record is that of their ticket, nil where it was erased: what can't be read
-// of its events they have not.
+// readEvents reads rows of [listEvents] up to the end of a page. record is that of their ticket, nil where it was erased: what can't be
+// read of its events they have not.
 func readEvents(rows pgx.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	var sequence int64

@@ -63,7 +63,8 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 	for _, store := range stores {
 		for text, want := range map[string]int{"word7": 10, "word5": 11, "word499": 1, "word8": 10} {
-			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil, ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
+			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil,
+				ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
 			if err != nil || len(got) != want {
 				t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, want)
 			}
@@ -129,7 +130,8 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 		want[strings.Fields(title)[1]]++
 	}
 	for text, n := range want {
-		got, _, err := writer.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil, ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
+		got, _, err := writer.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{}, nil,
+			ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
 		if err != nil || len(got) != n {
 			t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, n)
 		}

@@ -102,8 +102,8 @@ func (a *answer) read(ctx context.Context, f func() error) error {
 	}
 }
 
-// check returns nil when the response can be sent, and has room for what it becomes then, beyond that which [answer.room] counted. tickets are
-// those of the response. Errors: those of [checkSize] and [limits.Grant.Grow].
+// check returns nil when the response can be sent, and has room for what it becomes then, beyond that which [answer.room] counted. tickets
+// are those of the response. Errors: those of [checkSize] and [limits.Grant.Grow].
 func (a *answer) check(ctx context.Context, response proto.Message, tickets ...*ticketv1.Ticket) error {
 	if err := checkSize(ctx, tickets...); err != nil || !isAnsweredInJSON(ctx) {
 		return err

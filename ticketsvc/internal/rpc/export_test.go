@@ -53,8 +53,8 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 	return ""
 }
 
-// MaxWriteTime is how long a caller may take to read an answer. Once it has read nothing of it for MaxStallTime, and a quarter of that, it has
-// lost the call.
+// MaxWriteTime is how long a caller may take to read an answer. Once it has read nothing of it for MaxStallTime, and a quarter of that, it
+// has lost the call.
 const MaxWriteTime, MaxStallTime = maxWriteTime, maxStallTime
 
 // MaxBodyTime is how long a caller may take over its request.

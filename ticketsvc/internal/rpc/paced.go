@@ -66,8 +66,8 @@ func (w *pacedWriter) renew() {
 	w.set(until)
 }
 
-// shortenAfter makes ctx's end leave what is being written no more than a time. The function that it returns ends that, and returns once the
-// response is not touched any more.
+// shortenAfter makes ctx's end leave what is being written no more than a time. The function that it returns ends that, and returns once
+// the response is not touched any more.
 func (w *pacedWriter) shortenAfter(ctx context.Context, rest time.Duration) (end func()) {
 	done := make(chan struct{})
 	disarm := context.AfterFunc(ctx, func() {

@@ -230,7 +230,8 @@ func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
 	})
 }
 
-// TestRequest_waitsForRoom has an event that takes all the room for events once it begins to come, and queries that take that of theirs bit by bit.
+// TestRequest_waitsForRoom has an event that takes all the room for events once it begins to come, and queries that take that of theirs bit
+// by bit.
 func TestRequest_waitsForRoom(t *testing.T) {
 	t.Parallel()
 	for procedure, senderBytes := range map[string][]int{record: {1024}, list: {1 << 20, 1 << 20}} {
@@ -362,7 +363,8 @@ func TestRequest_isGzip(t *testing.T) {
 		}
 		got := status == fmt.Sprint(int(test.want))
 		if test.contentType == "application/json" {
-			got = (test.want == 0) == (response.StatusCode == http.StatusOK) && (test.want == 0 || bytes.Contains(answer, []byte(test.want.String())))
+			got = (test.want == 0) == (response.StatusCode == http.StatusOK) &&
+				(test.want == 0 || bytes.Contains(answer, []byte(test.want.String())))
 		}
 		if err != nil || !got {
 			t.Errorf("%s: %d, status %q, %q, %v; want %v", name, response.StatusCode, status, answer, err, test.want)

@@ -51,8 +51,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// scanEvents reads rows of [selectEvents] up to the end of a page, and closes them. record is that of their ticket, nil where it was erased:
-// what can't be read of its events they have not.
+// scanEvents reads rows of [selectEvents] up to the end of a page, and closes them. record is that of their ticket, nil where it was
+// erased: what can't be read of its events they have not.
 func scanEvents(rows *sql.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	defer func() { err = errors.Join(err, rows.Close()) }()

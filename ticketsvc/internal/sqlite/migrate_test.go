@@ -57,7 +57,9 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if got, err := store.Get(t.Context(), "t1", nil); err != nil || !cmp.Equal(got, record.Ticket) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
-	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "kept"}, ticket.Order{}, nil, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes}); err != nil || len(got) != 1 {
+	got, _, err := store.List(t.Context(), ticket.Filter{Text: "kept"}, ticket.Order{}, nil,
+		ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
+	if err != nil || len(got) != 1 {
 		t.Errorf("List by its words = %+v, %v", got, err)
 	}
 	recorded, err := store.Record(t.Context(), []ticket.Change{change})
@@ -157,7 +159,8 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	for range 2 {
 		store := mustOpen(t, path)
 		for text, want := range map[string]int{"word7": 110, "word5": 111, "word1199": 1, "word8": 110} {
-			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil, ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
+			got, _, err := store.List(t.Context(), ticket.Filter{Text: text}, ticket.Order{Descending: true}, nil,
+				ticket.PageLimit{Items: tickets, Bytes: ticket.MaxPageBytes})
 			if err != nil || len(got) != want {
 				t.Errorf("List of %q = %d tickets, %v; want %d", text, len(got), err, want)
 			}
@@ -218,7 +221,8 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	}
 	record := func(c ticket.Change) {
 		t.Helper()
-		if recorded, err := store.Record(t.Context(), []ticket.Change{c}); err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+		recorded, err := store.Record(t.Context(), []ticket.Change{c})
+		if err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
 			t.Fatalf("Record = %+v, %v", recorded, err)
 		}
 	}

@@ -111,7 +111,8 @@ func FuzzText(f *testing.F) {
 		events++
 		c := ticket.Change{EventID: fmt.Sprintf("e%d", events), Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(int64(events)),
 			Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
-		if recorded, err := store.Record(t.Context(), []ticket.Change{c}); err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+		recorded, err := store.Record(t.Context(), []ticket.Change{c})
+		if err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
 			t.Fatal(recorded, err)
 		}
 		filter := ticket.Filter{Text: text}

@@ -47,8 +47,8 @@ type Entry struct {
 	Ticket *Ticket
 	// Weight is that of the event and its ticket together.
 	Weight Weight
-	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt], [ErrNoRoom]. Nothing is known of the entry then except its mark,
-	// and the ids and the name of the event.
+	// Err is not nil when the event or the ticket can't be read: [ErrCorrupt], [ErrNoRoom]. Nothing is known of the entry then except its
+	// mark, and the ids and the name of the event.
 	Err error
 }
 
@@ -96,8 +96,8 @@ type Page struct {
 // NewPage returns an empty page.
 func NewPage(limit PageLimit) Page { return Page{limit: limit} }
 
-// Add counts the next item, which is a ticket or an event of it, unless the page ends before the item. The error is [ErrNoRoom], for the first
-// item.
+// Add counts the next item, which is a ticket or an event of it, unless the page ends before the item. The error is [ErrNoRoom], for the
+// first item.
 func (p *Page) Add(ticketID string, w Weight) (added bool, err error) {
 	bytes, memory := p.bytes+w.Bytes, p.memory+w.Memory()
 	if p.items == p.limit.Items || p.items > 0 && (bytes > p.limit.Bytes || memory > memoryPerByte*p.limit.Bytes) {

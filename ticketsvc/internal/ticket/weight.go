@@ -33,8 +33,8 @@ func (w Weight) Plus(other Weight) Weight {
 	return Weight{Bytes: w.Bytes + other.Bytes, Elements: w.Elements + other.Elements}
 }
 
-// Room is asked for memory before a ticket, or an event of it, of that weight is unmarshalled. An error ends the reading. Room does not wait:
-// a connection of the database is held. Nil has room for everything.
+// Room is asked for memory before a ticket, or an event of it, of that weight is unmarshalled. An error ends the reading. Room does not
+// wait: a connection of the database is held. Nil has room for everything.
 type Room func(ticketID string, w Weight) error
 
 // For asks for room. The error is [ErrNoRoom] and the Room's own.

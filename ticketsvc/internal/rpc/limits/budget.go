@@ -88,8 +88,8 @@ func (b *Budget) Free() int64 {
 	return b.free
 }
 
-// Grow adds to the grant, once there is room. Calls of one caller that wait get room in the order in which they came; a call for which there
-// is room does not wait. Errors, after which the grant holds what it held: [ErrNoRoom]; [ErrNeverFits]; ctx's.
+// Grow adds to the grant, once there is room. Calls of one caller that wait get room in the order in which they came; a call for which
+// there is room does not wait. Errors, after which the grant holds what it held: [ErrNoRoom]; [ErrNeverFits]; ctx's.
 func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	b := g.budget
 	if g.bytes+bytes > b.size/2 {

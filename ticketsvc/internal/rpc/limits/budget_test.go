@@ -156,7 +156,8 @@ func TestBudget_oneCallerDoesNotHoldUpAnother(t *testing.T) {
 	})
 }
 
-// TestBudget_property takes and gives back at random: what is held and what is free are always the whole, and the rule holds after each take.
+// TestBudget_property takes and gives back at random: what is held and what is free are always the whole, and the rule holds after each
+// take.
 func TestBudget_property(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -96,7 +96,8 @@ func testCorrupt(t *testing.T, place Place) {
 	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "x"}, ticket.Order{}, nil, entries(10)); err != nil || len(got) != 1 {
 		t.Errorf("List of others' words = %+v, %v", got, err)
 	}
-	if _, _, err := store.List(t.Context(), ticket.Filter{Text: "first"}, ticket.Order{}, nil, entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
+	_, _, err := store.List(t.Context(), ticket.Filter{Text: "first"}, ticket.Order{}, nil, entries(10))
+	if !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List of its words = %v, want ErrCorrupt", err)
 	}
 	if _, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
