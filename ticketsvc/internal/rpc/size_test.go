@@ -125,8 +125,11 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 			_, err = c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
 			expectTooLarge(t, s, "ListTickets", err)
 
-			// Once it is erased, all go on from where they were.
+			// Once it is erased, and the feed has seen that, all go on from where they were.
+			other := mustWatch(t, c, "", &ticketv1.TicketFilter{AssignedTo: "nobody"})
+			other.expect(t, "heartbeat")
 			mustErase(t, store, "huge")
+			other.expect(t, "huge left: REASON_ERASED")
 			again := mustWatch(t, c, changes.token, nil)
 			again.expect(t, `3 e3: z "three"`, "huge left: REASON_ERASED")
 			again = mustWatch(t, c, walk.token, nil)
