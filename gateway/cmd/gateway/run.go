@@ -101,10 +101,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		})
 		options := forwarderOptions(c, log)
 		all.Go(func() { forwarder.New(in, client, options).Run(forwarding) })
-		all.Go(func() { forwarder.NewReconciler(in, client, options).Run(forwarding) })
-		all.Go(func() {
-			erasures.New(store, client, erasures.Options{Now: time.Now, Random: rand.Float64, Log: log}).Run(forwarding)
-		})
+		erased := erasures.New(store, client, erasures.Options{Now: time.Now, Random: rand.Float64, Log: log})
+		all.Go(func() { erased.Run(forwarding) })
+		all.Go(func() { forwarder.NewReconciler(in, client, erased, options).Run(forwarding) })
 		all.Wait()
 	}()
 	stopWatching := reload.Start(ctx, c.files, hangups, log)

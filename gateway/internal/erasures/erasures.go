@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"log/slog"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -52,6 +53,8 @@ type Follower struct {
 	client   Client
 	options  Options
 	warnings *logthrottle.Throttle
+	// looking lets one look at a time be made. It guards completeIn, refusedIn and retryAt.
+	looking sync.Mutex
 	// saidUnimplemented says that it was logged that ticketsvc does not list erasures.
 	saidUnimplemented bool
 	// completeIn is the generation in which all erasures are known to be repeated. None becomes missing within a generation.
@@ -98,8 +101,19 @@ func (f *Follower) note(ctx context.Context, err error) {
 	}
 }
 
+// Repeat looks at once: when it returns nil, ticketsvc has every erasure that is known, except those that it refuses, or is too old for.
+func (f *Follower) Repeat(ctx context.Context) error {
+	err := f.look(ctx)
+	if connect.CodeOf(err) == connect.CodeUnimplemented {
+		return nil
+	}
+	return err
+}
+
 // look reads the erasures that are new, and repeats those that ticketsvc lacks.
 func (f *Follower) look(ctx context.Context) error {
+	f.looking.Lock()
+	defer f.looking.Unlock()
 	generation, err := f.read(ctx)
 	if err != nil || generation == f.completeIn || generation == f.refusedIn && f.options.Now().Before(f.retryAt) {
 		return err

@@ -23,6 +23,12 @@ type PositionsClient interface {
 	CheckLogPositions(context.Context, *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error)
 }
 
+// Erasures are those of tickets in ticketsvc.
+type Erasures interface {
+	// Repeat has ticketsvc repeat the erasures that it lost with its database.
+	Repeat(ctx context.Context) error
+}
+
 const (
 	// checkInterval is the time between two checks, and so about how late a loss is noticed.
 	checkInterval = time.Second
@@ -46,6 +52,7 @@ const (
 type Reconciler struct {
 	inbox    Positions
 	client   PositionsClient
+	erasures Erasures
 	now      func() time.Time
 	log      *slog.Logger
 	warnings *logthrottle.PerKey[string]
@@ -53,8 +60,8 @@ type Reconciler struct {
 
 // NewReconciler returns a reconciler of the inbox and the ticketsvc of client. Start it with [Reconciler.Run]. Of the options it needs the
 // clock and the log.
-func NewReconciler(of Positions, client PositionsClient, options Options) *Reconciler {
-	return &Reconciler{inbox: of, client: client, now: options.Now, log: options.Log,
+func NewReconciler(of Positions, client PositionsClient, erasures Erasures, options Options) *Reconciler {
+	return &Reconciler{inbox: of, client: client, erasures: erasures, now: options.Now, log: options.Log,
 		warnings: logthrottle.NewPerKey[string](reconcileWarnInterval)}
 }
 
@@ -133,8 +140,13 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 	return true
 }
 
-// replay takes steps of the replay until it is over or round ends.
+// replay takes steps of the replay until it is over or round ends. Erasures come first: events of an erased ticket were dropped, and would
+// be recorded if the ticket is back.
 func (r *Reconciler) replay(ctx, round context.Context) {
+	if err := r.erasures.Repeat(ctx); err != nil {
+		r.warn(ctx, "ticketsvc can't repeat erasures yet: what its log lost is forwarded again afterwards", err)
+		return
+	}
 	pause := time.NewTicker(replayPause)
 	defer pause.Stop()
 	for {

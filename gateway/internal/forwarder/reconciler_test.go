@@ -108,6 +108,9 @@ type reconciled struct {
 	lines      *bytes.Buffer
 	offset     atomic.Int64
 	events     int
+	// erasures is the error of repeating erasures, and repeated how often that was asked for.
+	erasures error
+	repeated int
 	// changes counts what is written of positions.
 	changes int
 }
@@ -116,6 +119,12 @@ type reconciled struct {
 func (r *reconciled) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
 	r.changes++
 	return r.box.ChangePositions(ctx, change)
+}
+
+// Repeat implements [forwarder.Erasures].
+func (r *reconciled) Repeat(context.Context) error {
+	r.repeated++
+	return r.erasures
 }
 
 func newReconciled(t *testing.T) *reconciled {
@@ -127,7 +136,7 @@ func newReconciled(t *testing.T) *reconciled {
 
 // restart makes a new reconciler, which knows nothing but what the inbox does.
 func (r *reconciled) restart() {
-	r.reconciler = forwarder.NewReconciler(r, r.log, forwarder.Options{Now: r.time, Log: slog.New(slog.NewTextHandler(r.lines, nil))})
+	r.reconciler = forwarder.NewReconciler(r, r.log, r, forwarder.Options{Now: r.time, Log: slog.New(slog.NewTextHandler(r.lines, nil))})
 }
 
 func (r *reconciled) time() time.Time { return time.Now().Add(time.Duration(r.offset.Load())) }
@@ -251,6 +260,28 @@ func TestReconciler_noticesALossBetweenTwoChecks(t *testing.T) {
 	}
 }
 
+func TestReconciler_replaysOnceErasuresAreRepeated(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.forward(t, 5)
+	r.log.putBack(2)
+	r.erasures = wireError(connect.CodeUnavailable, "no")
+	for range 2 {
+		if !r.reconciler.Check(t.Context()) {
+			t.Fatal("the loss is not noticed, or forgotten")
+		}
+		r.reconciler.Replay(t.Context())
+	}
+	if pending := r.pendingAgain(t); pending != 0 || r.repeated != 2 || strings.Count(r.lines.String(), "level=WARN") != 1 {
+		t.Errorf("%d deliveries are pending, erasures were tried %d times; the log says\n%s", pending, r.repeated, r.lines)
+	}
+	r.erasures = nil
+	r.reconciler.Replay(t.Context())
+	if pending := r.pendingAgain(t); pending != 5 {
+		t.Errorf("%d deliveries are pending, want 5", pending)
+	}
+}
+
 func TestReconciler_writesNothingWhileNothingIsForwarded(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)
@@ -335,7 +366,7 @@ func TestReconciler_Run(t *testing.T) {
 		p := &memoryPositions{positions: inbox.LogPositions{Replaying: true, Unchecked: []inbox.UncheckedPosition{{ID: 1,
 			Position: inbox.LogPosition{DatabaseID: "a"}}}}, steps: 70}
 		log := &eventLog{database: "a"}
-		reconciler := forwarder.NewReconciler(p, log, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		reconciler := forwarder.NewReconciler(p, log, p, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
 		defer cancel()
 		reconciler.Run(ctx)
@@ -358,6 +389,9 @@ func (p *memoryPositions) LogPositions(context.Context, int) (inbox.LogPositions
 
 // ChangePositions implements [forwarder.Positions].
 func (p *memoryPositions) ChangePositions(context.Context, inbox.PositionsChange) error { return nil }
+
+// Repeat implements [forwarder.Erasures].
+func (p *memoryPositions) Repeat(context.Context) error { return nil }
 
 // ReplayStep implements [forwarder.Positions].
 func (p *memoryPositions) ReplayStep(context.Context, time.Time, int) (inbox.Replay, error) {
