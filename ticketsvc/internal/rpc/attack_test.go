@@ -26,6 +26,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
@@ -56,6 +57,7 @@ func mustOpenURL(t *testing.T, url string) ticket.Store {
 
 // serveAlone serves a database with tokens until its standard input ends, and then says how much memory the process had at the most.
 func serveAlone(t *testing.T, url string) {
+	goruntime.Tune(os.LookupEnv)
 	store := mustOpenURL(t, url)
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(store, func(context.Context) error { return nil }, log)
@@ -211,8 +213,8 @@ func recordLarge(t *testing.T, store ticket.Store) {
 		Named: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
 }
 
-// maxPeak is how much memory the service may take, in MiB: what answers hold, and as much for what the garbage collector has yet to find.
-const maxPeak = 350
+// maxPeak is how much memory the service may take, in MiB: a little more than that up to which the garbage collector lets the heap grow.
+var maxPeak = 350
 
 // TestAnswers_thatNobodyReads has a caller that makes many calls for what is large, and reads nothing, while another one reads a small
 // ticket: the service keeps its memory, and the other caller gets its answers.
