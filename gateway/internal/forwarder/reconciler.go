@@ -72,11 +72,20 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 // check looks for all positions in ticketsvc's log, and returns whether there is something to replay.
 func (r *Reconciler) check(ctx context.Context) (replaying bool) {
+	for more := true; more && ctx.Err() == nil; {
+		replaying, more = r.checkOldest(ctx)
+	}
+	return replaying
+}
+
+// checkOldest looks for the newest checkpoint and the oldest positions in ticketsvc's log, as many as one call takes. It returns whether
+// there is something to replay, and whether the log held all of these positions and more are unchecked.
+func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	asked := r.now()
 	known, err := r.inbox.LogPositions(ctx, maxUnchecked)
 	if err != nil {
 		r.warn(ctx, "positions of ticketsvc's log can't be read from the inbox", err)
-		return false
+		return false, false
 	}
 	positions := make([]inbox.LogPosition, 0, maxUnchecked+1)
 	if len(known.Checkpoints) > 0 {
@@ -87,7 +96,7 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 	}
 	if len(positions) == 0 {
 		// Nothing was forwarded yet, or only to a ticketsvc that names no positions.
-		return known.Replaying
+		return known.Replaying, false
 	}
 	full := len(known.Unchecked) == maxUnchecked
 	last, missing, err := r.ask(ctx, positions)
@@ -96,15 +105,15 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 		if full {
 			r.change(ctx, known.Thinned())
 		}
-		return known.Replaying
+		return known.Replaying, false
 	}
 	switch {
 	case len(missing) > 0:
-		return r.noteLoss(ctx, known, last, missing) || known.Replaying
+		return r.noteLoss(ctx, known, last, missing) || known.Replaying, false
 	case len(known.Unchecked) > 0:
-		r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked))
+		more = r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked)) && full
 	}
-	return known.Replaying
+	return known.Replaying, more
 }
 
 // noteLoss has everything replayed that ticketsvc's log may lack, now that it lacks some positions. It returns whether that is to begin.

@@ -292,6 +292,52 @@ func TestReconciler_changesNothingWhileItCannotAsk(t *testing.T) {
 	}
 }
 
+// forwardApart adds that many events and settles them as forwarded, each with a position of its own. The log holds these positions.
+func (r *reconciled) forwardApart(t *testing.T, events int) {
+	t.Helper()
+	for range events {
+		id := fmt.Sprint("e", r.events)
+		r.add(t, id, body(id))
+		r.events++
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for len(r.log.events) < r.events {
+		claimed, err := r.Claim(t.Context(), r.time(), time.Minute, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var settlements []inbox.Settlement
+		for _, d := range claimed {
+			r.log.nonce++
+			r.log.events, r.log.nonces = append(r.log.events, d.EventID), append(r.log.nonces, r.log.nonce)
+			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
+				Position: inbox.LogPosition{DatabaseID: "a", Sequence: int64(len(r.log.events)), Fingerprint: r.log.nonce}})
+		}
+		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReconciler_checksAllPositions has more positions come between two checks than ticketsvc is asked for in a call.
+func TestReconciler_checksAllPositions(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.forward(t, 1)
+	r.reconciler.Check(t.Context())
+	r.pass(time.Hour)
+	r.forwardApart(t, 2000)
+	r.reconciler.Check(t.Context())
+	known, err := r.LogPositions(t.Context(), 1)
+	if err != nil || len(known.Unchecked) > 0 {
+		t.Errorf("after a check %d positions or more are unchecked, %v; want none", len(known.Unchecked), err)
+	}
+	if since := r.time().Sub(known.Checkpoints[0].ForwardedBefore); since > time.Minute {
+		t.Errorf("the newest checkpoint is %v old", since)
+	}
+}
+
 // TestReconciler_keepsFewPositionsWhileItCannotAsk fills the inbox with positions, one a delivery.
 func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	t.Parallel()
@@ -300,25 +346,7 @@ func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	r.forward(t, 1)
 	r.reconciler.Check(t.Context())
 	r.log.fail(wireError(connect.CodeUnavailable, "no"))
-	for i := range events {
-		id := fmt.Sprint("p", i)
-		r.add(t, id, body(id))
-	}
-	for sequence := int64(1); sequence < events; {
-		claimed, err := r.Claim(t.Context(), r.time(), time.Minute, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var settlements []inbox.Settlement
-		for _, d := range claimed {
-			sequence++
-			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
-				Position: inbox.LogPosition{DatabaseID: "a", Sequence: sequence, Fingerprint: 1}})
-		}
-		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.forwardApart(t, events)
 	for range 20 {
 		r.reconciler.Check(t.Context())
 	}
