@@ -16,6 +16,7 @@ type Positions interface {
 	LogPositions(ctx context.Context, limit int) (inbox.LogPositions, error)
 	ChangePositions(ctx context.Context, change inbox.PositionsChange) error
 	ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error)
+	NextDue(ctx context.Context) (time.Time, bool, error)
 }
 
 // PositionsClient is what the reconciler needs of ticketsvc.
@@ -31,8 +32,11 @@ const (
 	// maxUnchecked is how many positions one check looks for, beside the newest checkpoint: ticketsvc takes 1000 in a call.
 	maxUnchecked = 800
 	// replayBatch is how many deliveries one step of a replay makes pending, and replayPause the time between two steps, in which others
-	// write to the inbox. Together they are more than can be forwarded, so a replay is as fast as forwarding is.
+	// write to the inbox.
 	replayBatch, replayPause = 500, 50 * time.Millisecond
+	// maxReplayLag is how long a delivery may be due for a replay to go on. Together batches and pauses are more than can be forwarded. So
+	// a replay is as fast as forwarding is, and a delivery that is tried again does not wait for all of the replay.
+	maxReplayLag = time.Second
 	// reconcileWarnInterval is how often the same trouble of the reconciler is logged at most.
 	reconcileWarnInterval = time.Minute
 )
@@ -147,7 +151,7 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 	pause := time.NewTicker(replayPause)
 	defer pause.Stop()
 	for {
-		replay, err := r.inbox.ReplayStep(ctx, r.now(), replayBatch)
+		replay, err := r.replayStep(ctx)
 		if err != nil {
 			r.warn(ctx, "deliveries can't be made pending again yet", err)
 			return
@@ -163,6 +167,16 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 			return
 		}
 	}
+}
+
+// replayStep takes a step of the replay, unless a delivery is due for longer than [maxReplayLag].
+func (r *Reconciler) replayStep(ctx context.Context) (inbox.Replay, error) {
+	now := r.now()
+	due, pending, err := r.inbox.NextDue(ctx)
+	if err != nil || pending && now.Sub(due) > maxReplayLag {
+		return inbox.Replay{}, err
+	}
+	return r.inbox.ReplayStep(ctx, now, replayBatch)
 }
 
 // ask returns the last position of ticketsvc's log, and which of the positions it does not hold.

@@ -373,10 +373,37 @@ func TestReconciler_Run(t *testing.T) {
 	})
 }
 
-// memoryPositions is an inbox with a replay of some steps.
+// TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded: deliveries that are tried again wait behind those that are replayed.
+func TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &memoryPositions{positions: inbox.LogPositions{Replaying: true}, steps: 70, forwardedAt: time.Now().Add(time.Minute)}
+		reconciler := forwarder.NewReconciler(p, &eventLog{}, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		run := func(d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			reconciler.Run(ctx)
+		}
+		if run(59 * time.Second); p.steps != 70 {
+			t.Errorf("%d steps are left while a delivery is due, want all 70", p.steps)
+		}
+		if run(11 * time.Second); p.steps != 0 {
+			t.Errorf("%d steps are left after the delivery was forwarded, want 0", p.steps)
+		}
+	})
+}
+
+// memoryPositions is an inbox with a replay of some steps. Until forwardedAt a delivery is due that became so two seconds before.
 type memoryPositions struct {
-	positions inbox.LogPositions
-	steps     int
+	positions   inbox.LogPositions
+	steps       int
+	forwardedAt time.Time
+}
+
+// NextDue implements [forwarder.Positions].
+func (p *memoryPositions) NextDue(context.Context) (time.Time, bool, error) {
+	now := time.Now()
+	return now.Add(-2 * time.Second), now.Before(p.forwardedAt), nil
 }
 
 // LogPositions implements [forwarder.Positions].
