@@ -16,6 +16,7 @@ type Positions interface {
 	LogPositions(ctx context.Context, limit int) (inbox.LogPositions, error)
 	ChangePositions(ctx context.Context, change inbox.PositionsChange) error
 	ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error)
+	NextDue(ctx context.Context) (time.Time, bool, error)
 }
 
 // PositionsClient is what the reconciler needs of ticketsvc.
@@ -37,8 +38,11 @@ const (
 	// maxUnchecked is how many positions one check looks for, beside the newest checkpoint: ticketsvc takes 1000 in a call.
 	maxUnchecked = 800
 	// replayBatch is how many deliveries one step of a replay makes pending, and replayPause the time between two steps, in which others
-	// write to the inbox. Together they are more than can be forwarded, so a replay is as fast as forwarding is.
+	// write to the inbox.
 	replayBatch, replayPause = 500, 50 * time.Millisecond
+	// maxReplayLag is how long a delivery may be due for a replay to go on. Together batches and pauses are more than can be forwarded. So
+	// a replay is as fast as forwarding is, and a delivery that is tried again does not wait for all of the replay.
+	maxReplayLag = time.Second
 	// reconcileWarnInterval is how often the same trouble of the reconciler is logged at most.
 	reconcileWarnInterval = time.Minute
 )
@@ -79,11 +83,20 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 // check looks for all positions in ticketsvc's log, and returns whether there is something to replay.
 func (r *Reconciler) check(ctx context.Context) (replaying bool) {
+	for more := true; more && ctx.Err() == nil; {
+		replaying, more = r.checkOldest(ctx)
+	}
+	return replaying
+}
+
+// checkOldest looks for the newest checkpoint and the oldest positions in ticketsvc's log, as many as one call takes. It returns whether
+// there is something to replay, and whether the log held all of these positions and more are unchecked.
+func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	asked := r.now()
 	known, err := r.inbox.LogPositions(ctx, maxUnchecked)
 	if err != nil {
 		r.warn(ctx, "positions of ticketsvc's log can't be read from the inbox", err)
-		return false
+		return false, false
 	}
 	positions := make([]inbox.LogPosition, 0, maxUnchecked+1)
 	if len(known.Checkpoints) > 0 {
@@ -94,7 +107,7 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 	}
 	if len(positions) == 0 {
 		// Nothing was forwarded yet, or only to a ticketsvc that names no positions.
-		return known.Replaying
+		return known.Replaying, false
 	}
 	full := len(known.Unchecked) == maxUnchecked
 	last, missing, err := r.ask(ctx, positions)
@@ -103,15 +116,15 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 		if full {
 			r.change(ctx, known.Thinned())
 		}
-		return known.Replaying
+		return known.Replaying, false
 	}
 	switch {
 	case len(missing) > 0:
-		return r.noteLoss(ctx, known, last, missing) || known.Replaying
+		return r.noteLoss(ctx, known, last, missing) || known.Replaying, false
 	case len(known.Unchecked) > 0:
-		r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked))
+		more = r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked)) && full
 	}
-	return known.Replaying
+	return known.Replaying, more
 }
 
 // noteLoss has everything replayed that ticketsvc's log may lack, now that it lacks some positions. It returns whether that is to begin.
@@ -150,7 +163,7 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 	pause := time.NewTicker(replayPause)
 	defer pause.Stop()
 	for {
-		replay, err := r.inbox.ReplayStep(ctx, r.now(), replayBatch)
+		replay, err := r.replayStep(ctx)
 		if err != nil {
 			r.warn(ctx, "deliveries can't be made pending again yet", err)
 			return
@@ -166,6 +179,16 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 			return
 		}
 	}
+}
+
+// replayStep takes a step of the replay, unless a delivery is due for longer than [maxReplayLag].
+func (r *Reconciler) replayStep(ctx context.Context) (inbox.Replay, error) {
+	now := r.now()
+	due, pending, err := r.inbox.NextDue(ctx)
+	if err != nil || pending && now.Sub(due) > maxReplayLag {
+		return inbox.Replay{}, err
+	}
+	return r.inbox.ReplayStep(ctx, now, replayBatch)
 }
 
 // ask returns the last position of ticketsvc's log, and which of the positions it does not hold.

@@ -323,6 +323,52 @@ func TestReconciler_changesNothingWhileItCannotAsk(t *testing.T) {
 	}
 }
 
+// forwardApart adds that many events and settles them as forwarded, each with a position of its own. The log holds these positions.
+func (r *reconciled) forwardApart(t *testing.T, events int) {
+	t.Helper()
+	for range events {
+		id := fmt.Sprint("e", r.events)
+		r.add(t, id, body(id))
+		r.events++
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for len(r.log.events) < r.events {
+		claimed, err := r.Claim(t.Context(), r.time(), time.Minute, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var settlements []inbox.Settlement
+		for _, d := range claimed {
+			r.log.nonce++
+			r.log.events, r.log.nonces = append(r.log.events, d.EventID), append(r.log.nonces, r.log.nonce)
+			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
+				Position: inbox.LogPosition{DatabaseID: "a", Sequence: int64(len(r.log.events)), Fingerprint: r.log.nonce}})
+		}
+		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReconciler_checksAllPositions has more positions come between two checks than ticketsvc is asked for in a call.
+func TestReconciler_checksAllPositions(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.forward(t, 1)
+	r.reconciler.Check(t.Context())
+	r.pass(time.Hour)
+	r.forwardApart(t, 2000)
+	r.reconciler.Check(t.Context())
+	known, err := r.LogPositions(t.Context(), 1)
+	if err != nil || len(known.Unchecked) > 0 {
+		t.Errorf("after a check %d positions or more are unchecked, %v; want none", len(known.Unchecked), err)
+	}
+	if since := r.time().Sub(known.Checkpoints[0].ForwardedBefore); since > time.Minute {
+		t.Errorf("the newest checkpoint is %v old", since)
+	}
+}
+
 // TestReconciler_keepsFewPositionsWhileItCannotAsk fills the inbox with positions, one a delivery.
 func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	t.Parallel()
@@ -331,25 +377,7 @@ func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	r.forward(t, 1)
 	r.reconciler.Check(t.Context())
 	r.log.fail(wireError(connect.CodeUnavailable, "no"))
-	for i := range events {
-		id := fmt.Sprint("p", i)
-		r.add(t, id, body(id))
-	}
-	for sequence := int64(1); sequence < events; {
-		claimed, err := r.Claim(t.Context(), r.time(), time.Minute, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var settlements []inbox.Settlement
-		for _, d := range claimed {
-			sequence++
-			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
-				Position: inbox.LogPosition{DatabaseID: "a", Sequence: sequence, Fingerprint: 1}})
-		}
-		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.forwardApart(t, events)
 	for range 20 {
 		r.reconciler.Check(t.Context())
 	}
@@ -376,10 +404,37 @@ func TestReconciler_Run(t *testing.T) {
 	})
 }
 
-// memoryPositions is an inbox with a replay of some steps.
+// TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded: deliveries that are tried again wait behind those that are replayed.
+func TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &memoryPositions{positions: inbox.LogPositions{Replaying: true}, steps: 70, forwardedAt: time.Now().Add(time.Minute)}
+		reconciler := forwarder.NewReconciler(p, &eventLog{}, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		run := func(d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			reconciler.Run(ctx)
+		}
+		if run(59 * time.Second); p.steps != 70 {
+			t.Errorf("%d steps are left while a delivery is due, want all 70", p.steps)
+		}
+		if run(11 * time.Second); p.steps != 0 {
+			t.Errorf("%d steps are left after the delivery was forwarded, want 0", p.steps)
+		}
+	})
+}
+
+// memoryPositions is an inbox with a replay of some steps. Until forwardedAt a delivery is due that became so two seconds before.
 type memoryPositions struct {
-	positions inbox.LogPositions
-	steps     int
+	positions   inbox.LogPositions
+	steps       int
+	forwardedAt time.Time
+}
+
+// NextDue implements [forwarder.Positions].
+func (p *memoryPositions) NextDue(context.Context) (time.Time, bool, error) {
+	now := time.Now()
+	return now.Add(-2 * time.Second), now.Before(p.forwardedAt), nil
 }
 
 // LogPositions implements [forwarder.Positions].

@@ -109,13 +109,14 @@ func (p *LogPositions) Diverged(missing []LogPosition) PositionsChange {
 // minute is kept for an hour, of each hour for a day, and of each day for two months.
 func (p *LogPositions) Checked(next Checkpoint, now time.Time) PositionsChange {
 	change := PositionsChange{Drop: p.uncheckedIDs(), Add: &next}
-	last := slotOf(next.ForwardedBefore, now)
+	// Checkpoints of several gateways, whose clocks differ, are not in the order of their times.
+	taken := map[slot]bool{slotOf(next.ForwardedBefore, now): true}
 	for _, c := range p.Checkpoints {
 		s := slotOf(c.ForwardedBefore, now)
-		if s == last || s.length == 0 {
+		if taken[s] || s.length == 0 {
 			change.Drop = append(change.Drop, c.ID)
 		}
-		last = s
+		taken[s] = true
 	}
 	return change
 }

@@ -122,6 +122,26 @@ func TestChecked_keepsASeries(t *testing.T) {
 	}
 }
 
+// TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer has two gateways check in turn for an hour, whose clocks differ by half a minute. A
+// replay asks ticketsvc for all checkpoints in one call, which takes 1000.
+func TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer(t *testing.T) {
+	t.Parallel()
+	var known inbox.LogPositions
+	for id := range int64(2 * 3600) {
+		now := noon.Add(time.Duration(id) * time.Second / 2)
+		if id%2 == 1 {
+			now = now.Add(30 * time.Second)
+		}
+		change := known.Checked(known.NextCheckpoint(position(id), now, true), now)
+		known.Checkpoints = slices.DeleteFunc(known.Checkpoints, func(c inbox.Checkpoint) bool { return slices.Contains(change.Drop, c.ID) })
+		change.Add.ID = id + 1
+		known.Checkpoints = slices.Insert(known.Checkpoints, 0, *change.Add)
+	}
+	if got := len(known.Checkpoints); got > 65 {
+		t.Errorf("%d checkpoints are kept, want at most 65", got)
+	}
+}
+
 func TestThinned_dropsEveryOther(t *testing.T) {
 	t.Parallel()
 	known := inbox.LogPositions{Checkpoints: []inbox.Checkpoint{checkpoint(1, noon)}}

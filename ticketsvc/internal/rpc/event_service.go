@@ -54,7 +54,8 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 // CheckLogPositions implements the RPC of that name.
 //
 // The last position is read first. Should the database be replaced by another one in between, the caller gets a last position that the
-// next call reports as missing. The other way round it would get one of the new database, and never learn what the new one lacks.
+// next call reports as missing. The other way round it would get one of the new database, and never learn what the new one lacks. At a
+// standby the log can grow in between: then the latest position that is held is the last one.
 func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.CheckLogPositionsRequest,
 ) (*ticketv1.CheckLogPositionsResponse, error) {
 	positions := request.GetPositions()
@@ -79,8 +80,12 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 	response := &ticketv1.CheckLogPositionsResponse{Last: fromMark(database, last)}
 	for _, position := range positions {
 		// Each database holds the beginning of its log, which no mark is stored for.
-		if !proto.Equal(position, fromMark(database, marks[position.GetSequence()])) {
+		held := fromMark(database, marks[position.GetSequence()])
+		switch {
+		case !proto.Equal(position, held):
 			response.Missing = append(response.Missing, position)
+		case held.GetSequence() > response.GetLast().GetSequence():
+			response.Last = held
 		}
 	}
 	return response, nil

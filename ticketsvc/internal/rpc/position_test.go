@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 func TestCheckLogPositions_namesThoseThatTheLogLacks(t *testing.T) {
@@ -64,5 +66,44 @@ func TestCheckLogPositions_namesThoseThatTheLogLacks(t *testing.T) {
 				t.Errorf("1001 positions: %v, want INVALID_ARGUMENT", err)
 			}
 		})
+	}
+}
+
+// laggingStore is a standby that gets entries of the log after its last mark was read.
+type laggingStore struct {
+	ticket.Store
+	last ticket.Mark
+}
+
+// LastMark implements [ticket.Log].
+func (s laggingStore) LastMark(context.Context) (ticket.Mark, error) { return s.last, nil }
+
+// TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld: the caller takes the last position for one that a log has only together with
+// all positions that it asked for.
+func TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	primary := newClient(t, mustServe(t, store), "Connect")
+	var positions []*ticketv1.LogPosition
+	var marks []ticket.Mark
+	for _, id := range []string{"e1", "e2", "e3"} {
+		response, err := primary.TicketCreated(t.Context(), created(id, id, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark, err := store.LastMark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		positions, marks = append(positions, response.GetLogPosition()), append(marks, mark)
+	}
+	standby := newClient(t, mustServe(t, laggingStore{store, marks[0]}), "Connect")
+	wrong := proto.Clone(positions[2]).(*ticketv1.LogPosition)
+	wrong.Fingerprint++
+	got, err := standby.CheckLogPositions(t.Context(),
+		&ticketv1.CheckLogPositionsRequest{Positions: []*ticketv1.LogPosition{positions[1], positions[0], wrong}})
+	want := &ticketv1.CheckLogPositionsResponse{Missing: []*ticketv1.LogPosition{wrong}, Last: positions[1]}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }

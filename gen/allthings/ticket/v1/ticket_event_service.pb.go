@@ -506,7 +506,7 @@ type CheckLogPositionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Those of the request's positions that the log does not hold, in the request's order.
 	Missing []*LogPosition `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
-	// The last position of the log. It is read before the others are looked for.
+	// The last position of the log. A log that holds it holds the positions of the request that are not missing.
 	Last          *LogPosition `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
