@@ -24,8 +24,8 @@ func makeFile(path string) (realPath string, err error) {
 	}
 	// Each name would have a -wal file and a lock of its own.
 	if links(info) > 1 {
-		return "", unusable("%s has several names (hard links), by which it can be opened twice: copy it to a file of its own (cp), and put"+
-			" that in its place", path)
+		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was cut short, run it again;"+
+			" otherwise copy it to a file of its own (cp), and put that in its place", path)
 	}
 	if realPath, err = filepath.EvalSymlinks(path); err != nil {
 		return "", unusable("%s can't be found (%v): name another path", path, cause(err))

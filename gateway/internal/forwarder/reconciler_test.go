@@ -409,7 +409,7 @@ func TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded(t *testing.T) 
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &memoryPositions{positions: inbox.LogPositions{Replaying: true}, steps: 70, forwardedAt: time.Now().Add(time.Minute)}
-		reconciler := forwarder.NewReconciler(p, &eventLog{}, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		reconciler := forwarder.NewReconciler(p, &eventLog{}, p, forwarder.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 		run := func(d time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
