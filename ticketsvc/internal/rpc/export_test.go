@@ -83,8 +83,14 @@ const MaxSendBytes = maxSendBytes
 // JSONBytes is how large a message is in JSON at the most.
 func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
 
-// JSONCodec reads and writes JSON.
-var JSONCodec connect.Codec = jsonCodec{"json"}
+// JSONCodec reads and writes JSON, and ProtoCodec protobuf.
+var (
+	JSONCodec  connect.Codec = jsonCodec{"json"}
+	ProtoCodec connect.Codec = protoCodec{}
+)
+
+// NewCompressor returns what compresses answers.
+var NewCompressor = newDeflater
 
 // MaxRoomTime is how long a call waits for room.
 const MaxRoomTime = maxRoomTime

@@ -101,6 +101,8 @@ func (l *requestLimits) read(next http.Handler) http.Handler {
 		default:
 			b.compressed = r.Header.Get("Content-Encoding") == "gzip"
 		}
+		// Connect would hold one of its buffers, of up to 8 MiB, while the bytes come.
+		b.broken = b.readAll()
 		r.Body = b
 		next.ServeHTTP(w, r)
 	})
@@ -117,7 +119,8 @@ type requestBody struct {
 	announced                  int64
 	framed, compressed, inJSON bool
 
-	isRead bool
+	// broken is why the request could not be read to its end.
+	broken error
 	// left is what Connect is still to read.
 	left []byte
 	// data is the message, and err why there is none.
@@ -151,7 +154,6 @@ func (b *requestBody) readQuery(r *http.Request) {
 	r.URL = &url
 	b.announced = int64(len(message))
 	b.ReadCloser = io.NopCloser(strings.NewReader(string(message)))
-	_, _ = b.Read(nil) // Connect does not read the body of a GET. A string is read without an error.
 }
 
 // release gives back the room that the request has.
@@ -167,13 +169,10 @@ func releaseRequest(ctx context.Context) {
 	}
 }
 
-// Read implements [io.Reader]: it reads all of the request at once, and returns an empty message. The error is that of the connection.
+// Read implements [io.Reader]: it returns an empty message. The error is that of the connection.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if !b.isRead {
-		b.isRead = true
-		if err := b.readAll(); err != nil {
-			return 0, err
-		}
+	if b.broken != nil {
+		return 0, b.broken
 	}
 	if len(b.left) == 0 {
 		return 0, io.EOF

@@ -84,7 +84,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		connect.WithReadMaxBytes(maxOtherBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
-		jsonCodecs(),
+		codecs(),
 		boundedGzip(maxOtherBytes),
 		connect.WithRecover(recoverer(log)),
 		connect.WithInterceptors(translator, unpacker{}, bounded(maxCallTime)),
