@@ -5,6 +5,7 @@ package rpc_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -32,6 +33,10 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var manyHeaders strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&manyHeaders, "X%x:1\r\n", i)
+	}
 	for name, attack := range map[string]struct {
 		procedure, contentType, headers string
 		calls                           int
@@ -39,6 +44,7 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 		reading bool
 	}{
 		"buffers of large answers": {ticketv1connect.TicketServiceGetTicketProcedure, "application/proto", "", 150, true},
+		"many headers":             {ticketv1connect.TicketServiceWatchTicketsProcedure, "application/connect+proto", manyHeaders.String(), 700, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startAlone(t, url)

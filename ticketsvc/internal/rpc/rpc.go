@@ -35,6 +35,10 @@ const (
 	compressBytes = 8 << 10
 	// maxHeaderBytes has room for a BatchGetTickets of 1000 usual ids that is sent as a GET.
 	maxHeaderBytes = 64 << 10
+	// maxHeaderFields is how many fields the header of a request has at most, and maxFieldBytes how large these are together, with the URL
+	// where that is not the message. They are in memory as long as the call, and an empty field takes a hundred bytes there. Browsers and
+	// proxies send some tens.
+	maxHeaderFields, maxFieldBytes = 128, 16 << 10
 	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
 	// filter few tickets meet may have to look at all of them.
 	maxCallTime = 25 * time.Second
