@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -18,8 +17,12 @@ const (
 	// maxAnswersBytes is how much memory all answers take together, from before they are read from the database until they are sent. A half
 	// of it has room for one of the largest, in JSON too.
 	maxAnswersBytes = 96 << 20
-	// callBytes is what a call takes whatever it answers, streams of tickets apart: its goroutine, its buffers, and an answer of a usual size.
+	// callBytes is what a call takes whatever it answers: its goroutine, its header, its buffers, and an answer of a usual size. A stream of
+	// WatchTickets gives it back once it is one of the watchers, whose number has a limit of its own.
 	callBytes = 32 << 10
+	// maxStrangersBytes is the same as maxAnswersBytes for the health checks of callers that show no token: there are 256 at once, and half
+	// of them come from one address.
+	maxStrangersBytes = 256 * callBytes
 )
 
 // maxTicketMemory is how large the largest ticket may be in memory. It has room for more elements than one event may have.
@@ -27,12 +30,14 @@ const maxTicketMemory = 2 * maxSendBytes
 
 // answers bounds the memory of all answers.
 type answers struct {
-	budget *limits.Budget
-	errors errorTranslator
+	// strangers is for callers that show no token, of whom there may be one at each of many addresses.
+	budget, strangers *limits.Budget
+	errors            errorTranslator
 }
 
 func newAnswers(errors errorTranslator) *answers {
-	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), errors: errors}
+	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), strangers: limits.NewBudget(maxStrangersBytes, maxRoomTime),
+		errors: errors}
 }
 
 // answer is the memory of one call's answer.
@@ -51,11 +56,12 @@ func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*ans
 func (a *answers) count(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		ctx, bytes := request.Context(), int64(callBytes)
-		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
-			bytes = 0 // The number of watchers has a limit of its own, and each message is counted.
+		ctx := request.Context()
+		budget, caller := a.budget, callerOf(ctx)
+		if caller == limits.Stranger {
+			budget, caller = a.strangers, addressOf(request)
 		}
-		grant, err := a.budget.Take(ctx, callerOf(ctx), bytes)
+		grant, err := budget.Take(ctx, caller, callBytes)
 		if err != nil {
 			// The connection ends where it breaks, and nobody is told.
 			_ = writer.Write(w, request, a.errors.translate(ctx, connect.Spec{}, err))
