@@ -25,8 +25,13 @@ const (
 	maxStrangersBytes = 256 * callBytes
 )
 
-// maxTicketMemory is how large the largest ticket may be in memory. It has room for more elements than one event may have.
-const maxTicketMemory = 2 * maxSendBytes
+// maxAnswerBytes is what an answer with the largest ticket takes of the memory that one caller may hold, before it is in JSON. The largest
+// ticket by its bytes may have 16,000 elements, more than one event may have, and a smaller one more.
+const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
+
+// answerBytes returns what an answer takes for a ticket or an event in it: what is read of the database, and what is sent, are copies. A
+// compressed answer is a third, which the first makes room for.
+func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
 // answers bounds the memory of all answers.
 type answers struct {
@@ -74,7 +79,7 @@ func (a *answers) count(next http.Handler) http.Handler {
 
 // roomForAnswer is the [ticket.Room] that has room for what an answer can hold.
 func roomForAnswer(ticketID string, w ticket.Weight) error {
-	if w.Bytes > maxTicketBytes || w.Memory() > maxTicketMemory {
+	if w.Bytes > maxTicketBytes || answerBytes(w) > maxAnswerBytes {
 		return &oversizedError{ticketID: ticketID}
 	}
 	return nil
@@ -85,8 +90,7 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 	if err := roomForAnswer(ticketID, w); err != nil {
 		return err
 	}
-	// What is read of the database, and what is sent, are copies. A compressed answer is a third, which the first makes room for.
-	a.needed += int64(w.Memory() + 2*w.Bytes)
+	a.needed += int64(answerBytes(w))
 	if more := a.needed - a.grant.Bytes(); more > 0 && !a.grant.TryGrow(more) {
 		return limits.ErrNoRoom
 	}

@@ -105,3 +105,9 @@ const MaxReflections = maxReflections
 const MaxAdmittedReads = maxAdmittedReads
 
 var MaxRunningReads = maxRunningReads
+
+// MaxAnswersBytes is what all answers take together, and CallBytes what a call takes whatever it answers.
+const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes
+
+// RoomForAnswer has room for what an answer can hold, and AnswerBytes is what that takes.
+var RoomForAnswer, AnswerBytes = roomForAnswer, answerBytes

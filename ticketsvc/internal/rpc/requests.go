@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// maxEventBytes is the size of the largest event, after decompression.
-	maxEventBytes = 16 << 20
+	// maxEventBytes is the size of the largest event, after decompression. The ticket of a larger one could be recorded and never read, and
+	// would end every list and watcher that comes to it.
+	maxEventBytes = maxTicketBytes
 	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
 	// 1.5 MB.
 	maxQueryBytes = 2 << 20
@@ -57,9 +58,9 @@ type requestLimits struct {
 	messages      *limits.Budget
 }
 
-// newEventLimits returns the limits of TicketEventService. The gateway's largest body, 4 MiB, can make an event of four times that, since
-// a value that can't be typed may be in it several times. The gateway is trusted to send what it announces: otherwise many large events
-// that come at once would each get a part of the room, and wait for each other.
+// newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the largest
+// event. The gateway is trusted to send what it announces: otherwise many large events that come at once would each get a part of the room,
+// and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
 		bodies: limits.NewBudget(36<<20, maxRoomTime), messages: limits.NewBudget(40<<20, maxRoomTime)}
