@@ -63,7 +63,7 @@ type requestLimits struct {
 // and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
-		bodies: limits.NewBudget(36<<20, maxRoomTime), messages: limits.NewBudget(40<<20, maxRoomTime)}
+		bodies: limits.NewBudget(24<<20, maxRoomTime), messages: limits.NewBudget(28<<20, maxRoomTime)}
 }
 
 // newQueryLimits returns the limits of TicketService.
