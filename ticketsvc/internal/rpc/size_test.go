@@ -127,6 +127,10 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 
 			// Once it is erased, all go on from where they were.
 			mustErase(t, store, "huge")
+			// The feed knows of the erasure once a watcher that resumes after it has caught up.
+			after := mustWatch(t, c, "", nil)
+			after.expect(t, `a "one"`, `z "three"`, "heartbeat")
+			mustWatch(t, c, after.token, nil).expect(t, "heartbeat")
 			again := mustWatch(t, c, changes.token, nil)
 			again.expect(t, `3 e3: z "three"`, "huge left: REASON_ERASED")
 			again = mustWatch(t, c, walk.token, nil)
