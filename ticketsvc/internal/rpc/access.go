@@ -88,7 +88,7 @@ func byAddress(next http.Handler, isAllowed func(origin string) bool) http.Handl
 }
 
 // admit lets those calls through to next of which decide returns an [admission], or nil when none is needed. It decides by the headers
-// alone, so a call that is refused costs no more than reading these.
+// alone, so a call that is refused costs no more than reading these. Calls whose header is too large get status 431.
 func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
 	checked := authn.NewMiddleware(decide).Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if authn.GetInfo(request.Context()) != nil {
@@ -99,8 +99,30 @@ func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTimeout))
+		if isHeaderTooLarge(request) {
+			w.Header().Set("Connection", "close")
+			request.Header = nil // net/http holds the request while it waits for the body.
+			http.Error(w, fmt.Sprintf("the header has more than %d fields or %d KiB", maxHeaderFields, maxFieldBytes>>10),
+				http.StatusRequestHeaderFieldsTooLarge)
+			return
+		}
 		checked.ServeHTTP(w, request)
 	})
+}
+
+// isHeaderTooLarge reports whether a request's header takes more memory than one may.
+func isHeaderTooLarge(request *http.Request) bool {
+	fields, size := 0, 0
+	if request.Method != http.MethodGet {
+		size = len(request.RequestURI)
+	}
+	for name, values := range request.Header {
+		fields += len(values)
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	return fields > maxHeaderFields || size > maxFieldBytes
 }
 
 // admission is what a call was let in by.

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -18,21 +17,32 @@ const (
 	// maxAnswersBytes is how much memory all answers take together, from before they are read from the database until they are sent. A half
 	// of it has room for one of the largest, in JSON too.
 	maxAnswersBytes = 96 << 20
-	// callBytes is what a call takes whatever it answers, streams of tickets apart: its goroutine, its buffers, and an answer of a usual size.
+	// callBytes is what a call takes whatever it answers: its goroutine, its header, its buffers, and an answer of a usual size. A stream of
+	// WatchTickets gives it back once it is one of the watchers, whose number has a limit of its own.
 	callBytes = 32 << 10
+	// maxStrangersBytes is the same as maxAnswersBytes for the health checks of callers that show no token: there are 256 at once, and half
+	// of them come from one address.
+	maxStrangersBytes = 256 * callBytes
 )
 
-// maxTicketMemory is how large the largest ticket may be in memory. It has room for more elements than one event may have.
-const maxTicketMemory = 2 * maxSendBytes
+// maxAnswerBytes is what an answer with the largest ticket takes of the memory that one caller may hold, before it is in JSON. The largest
+// ticket by its bytes may have 16,000 elements, more than one event may have, and a smaller one more.
+const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
+
+// answerBytes returns what an answer takes for a ticket or an event in it: what is read of the database, and what is sent, are copies. A
+// compressed answer is a third, which the first makes room for.
+func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
 // answers bounds the memory of all answers.
 type answers struct {
-	budget *limits.Budget
-	errors errorTranslator
+	// strangers is for callers that show no token, of whom there may be one at each of many addresses.
+	budget, strangers *limits.Budget
+	errors            errorTranslator
 }
 
 func newAnswers(errors errorTranslator) *answers {
-	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), errors: errors}
+	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), strangers: limits.NewBudget(maxStrangersBytes, maxRoomTime),
+		errors: errors}
 }
 
 // answer is the memory of one call's answer.
@@ -51,11 +61,12 @@ func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*ans
 func (a *answers) count(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		ctx, bytes := request.Context(), int64(callBytes)
-		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
-			bytes = 0 // The number of watchers has a limit of its own, and each message is counted.
+		ctx := request.Context()
+		budget, caller := a.budget, callerOf(ctx)
+		if caller == limits.Stranger {
+			budget, caller = a.strangers, addressOf(request)
 		}
-		grant, err := a.budget.Take(ctx, callerOf(ctx), bytes)
+		grant, err := budget.Take(ctx, caller, callBytes)
 		if err != nil {
 			// The connection ends where it breaks, and nobody is told.
 			_ = writer.Write(w, request, a.errors.translate(ctx, connect.Spec{}, err))
@@ -68,7 +79,7 @@ func (a *answers) count(next http.Handler) http.Handler {
 
 // roomForAnswer is the [ticket.Room] that has room for what an answer can hold.
 func roomForAnswer(ticketID string, w ticket.Weight) error {
-	if w.Bytes > maxTicketBytes || w.Memory() > maxTicketMemory {
+	if w.Bytes > maxTicketBytes || answerBytes(w) > maxAnswerBytes {
 		return &oversizedError{ticketID: ticketID}
 	}
 	return nil
@@ -79,8 +90,7 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 	if err := roomForAnswer(ticketID, w); err != nil {
 		return err
 	}
-	// What is read of the database, and what is sent, are copies. A compressed answer is a third, which the first makes room for.
-	a.needed += int64(w.Memory() + 2*w.Bytes)
+	a.needed += int64(answerBytes(w))
 	if more := a.needed - a.grant.Bytes(); more > 0 && !a.grant.TryGrow(more) {
 		return limits.ErrNoRoom
 	}

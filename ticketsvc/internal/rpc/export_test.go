@@ -83,8 +83,14 @@ const MaxSendBytes = maxSendBytes
 // JSONBytes is how large a message is in JSON at the most.
 func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
 
-// JSONCodec reads and writes JSON.
-var JSONCodec connect.Codec = jsonCodec{"json"}
+// JSONCodec reads and writes JSON, and ProtoCodec protobuf.
+var (
+	JSONCodec  connect.Codec = jsonCodec{"json"}
+	ProtoCodec connect.Codec = protoCodec{}
+)
+
+// NewCompressor returns what compresses answers.
+var NewCompressor = newDeflater
 
 // MaxRoomTime is how long a call waits for room.
 const MaxRoomTime = maxRoomTime
@@ -99,3 +105,9 @@ const MaxReflections = maxReflections
 const MaxAdmittedReads = maxAdmittedReads
 
 var MaxRunningReads = maxRunningReads
+
+// MaxAnswersBytes is what all answers take together, and CallBytes what a call takes whatever it answers.
+const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes
+
+// RoomForAnswer has room for what an answer can hold, and AnswerBytes is what that takes.
+var RoomForAnswer, AnswerBytes = roomForAnswer, answerBytes

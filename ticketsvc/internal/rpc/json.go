@@ -23,24 +23,49 @@ type jsonCodec struct {
 	name string
 }
 
-// jsonCodecs are for the two content types that Connect knows JSON by.
-func jsonCodecs() connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(jsonCodec{"json"}), connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
+// codecs are for protobuf, and for the two content types that Connect knows JSON by.
+//
+// They have no MarshalAppend, so that Connect marshals into a buffer of the message's size. With it, Connect would take a buffer that an
+// earlier answer has left, of up to 8 MiB, and hold it until the caller has read the answer.
+func codecs() connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{"json"}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
+}
+
+// protoCodec reads and writes messages as protobuf.
+type protoCodec struct{}
+
+// Name implements [connect.Codec].
+func (protoCodec) Name() string { return "proto" }
+
+// Marshal implements [connect.Codec].
+func (protoCodec) Marshal(message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, errNotMessage
+	}
+	return proto.Marshal(m)
+}
+
+// Unmarshal implements [connect.Codec].
+func (protoCodec) Unmarshal(data []byte, message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return errNotMessage
+	}
+	return proto.Unmarshal(data, m)
 }
 
 // Name implements [connect.Codec].
 func (c jsonCodec) Name() string { return c.name }
 
 // Marshal implements [connect.Codec].
-func (c jsonCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
-
-// MarshalAppend is what Connect calls instead of Marshal, with a buffer that it uses again.
-func (c jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
+func (c jsonCodec) Marshal(message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, errNotMessage
 	}
-	return protojson.MarshalOptions{}.MarshalAppend(to, m)
+	return protojson.Marshal(m)
 }
 
 // Unmarshal implements [connect.Codec]. Nothing is what Connect sees of the requests to our services: see [requestBody].

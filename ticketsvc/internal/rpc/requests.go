@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// maxEventBytes is the size of the largest event, after decompression.
-	maxEventBytes = 16 << 20
+	// maxEventBytes is the size of the largest event, after decompression. The ticket of a larger one could be recorded and never read, and
+	// would end every list and watcher that comes to it.
+	maxEventBytes = maxTicketBytes
 	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
 	// 1.5 MB.
 	maxQueryBytes = 2 << 20
@@ -57,12 +58,12 @@ type requestLimits struct {
 	messages      *limits.Budget
 }
 
-// newEventLimits returns the limits of TicketEventService. The gateway's largest body, 4 MiB, can make an event of four times that, since
-// a value that can't be typed may be in it several times. The gateway is trusted to send what it announces: otherwise many large events
-// that come at once would each get a part of the room, and wait for each other.
+// newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the largest
+// event. The gateway is trusted to send what it announces: otherwise many large events that come at once would each get a part of the room,
+// and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
-		bodies: limits.NewBudget(36<<20, maxRoomTime), messages: limits.NewBudget(40<<20, maxRoomTime)}
+		bodies: limits.NewBudget(24<<20, maxRoomTime), messages: limits.NewBudget(28<<20, maxRoomTime)}
 }
 
 // newQueryLimits returns the limits of TicketService.
@@ -101,6 +102,8 @@ func (l *requestLimits) read(next http.Handler) http.Handler {
 		default:
 			b.compressed = r.Header.Get("Content-Encoding") == "gzip"
 		}
+		// Connect would hold one of its buffers, of up to 8 MiB, while the bytes come.
+		b.broken = b.readAll()
 		r.Body = b
 		next.ServeHTTP(w, r)
 	})
@@ -117,7 +120,8 @@ type requestBody struct {
 	announced                  int64
 	framed, compressed, inJSON bool
 
-	isRead bool
+	// broken is why the request could not be read to its end.
+	broken error
 	// left is what Connect is still to read.
 	left []byte
 	// data is the message, and err why there is none.
@@ -151,7 +155,6 @@ func (b *requestBody) readQuery(r *http.Request) {
 	r.URL = &url
 	b.announced = int64(len(message))
 	b.ReadCloser = io.NopCloser(strings.NewReader(string(message)))
-	_, _ = b.Read(nil) // Connect does not read the body of a GET. A string is read without an error.
 }
 
 // release gives back the room that the request has.
@@ -167,13 +170,10 @@ func releaseRequest(ctx context.Context) {
 	}
 }
 
-// Read implements [io.Reader]: it reads all of the request at once, and returns an empty message. The error is that of the connection.
+// Read implements [io.Reader]: it returns an empty message. The error is that of the connection.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if !b.isRead {
-		b.isRead = true
-		if err := b.readAll(); err != nil {
-			return 0, err
-		}
+	if b.broken != nil {
+		return 0, b.broken
 	}
 	if len(b.left) == 0 {
 		return 0, io.EOF

@@ -58,7 +58,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 	text := []byte(`{"event":{"eventId":"e","occurTime":"2026-01-01T00:00:00Z"},"ticket":{"ticketId":"t","customSettings":[{}` +
 		strings.Repeat(",{}", many-1) + `]},"fieldMask":"customSettings"}`)
 	largest := withElements("tags", 5000)
-	largest.Ticket.Title = strings.Repeat("x", 15<<20)
+	largest.Ticket.Title = strings.Repeat("x", 10<<20)
 	largest.FieldMask.Paths = append(largest.FieldMask.Paths, "title")
 	largestInJSON, err := protojson.Marshal(largest)
 	if err != nil {

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. It is larger than what the
-	// gateway makes of its largest body, 4 MiB.
+	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. The largest
+	// event follows from it.
 	maxSendBytes = 12 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
 	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor
@@ -35,6 +35,10 @@ const (
 	compressBytes = 8 << 10
 	// maxHeaderBytes has room for a BatchGetTickets of 1000 usual ids that is sent as a GET.
 	maxHeaderBytes = 64 << 10
+	// maxHeaderFields is how many fields the header of a request has at most, and maxFieldBytes how large these are together, with the URL
+	// where that is not the message. They are in memory as long as the call, and an empty field takes a hundred bytes there. Browsers and
+	// proxies send some tens.
+	maxHeaderFields, maxFieldBytes = 128, 16 << 10
 	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
 	// filter few tickets meet may have to look at all of them.
 	maxCallTime = 25 * time.Second
@@ -84,7 +88,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		connect.WithReadMaxBytes(maxOtherBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
-		jsonCodecs(),
+		codecs(),
 		boundedGzip(maxOtherBytes),
 		connect.WithRecover(recoverer(log)),
 		connect.WithInterceptors(translator, unpacker{}, bounded(maxCallTime)),

@@ -50,6 +50,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	releaseRequest(ctx)
+	answerOf(ctx).grant.Release()
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
 		return err
