@@ -20,8 +20,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestServer_memoryOfCallsBeforeTheirRequest has a caller that begins many calls and sends nothing of their requests. Most of these calls are
-// counted with a few kilobytes.
+// TestServer_memoryOfCallsBeforeTheirRequest has a caller that begins many calls and sends nothing of their requests. Most of these calls
+// are counted with a few kilobytes.
 func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 	if url := os.Getenv(servedDatabase); url != "" {
 		serveAlone(t, url)

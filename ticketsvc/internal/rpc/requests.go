@@ -58,9 +58,9 @@ type requestLimits struct {
 	messages      *limits.Budget
 }
 
-// newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the largest
-// event. The gateway is trusted to send what it announces: otherwise many large events that come at once would each get a part of the room,
-// and wait for each other.
+// newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the
+// largest event. The gateway is trusted to send what it announces: otherwise many large events that come at once would each get a part of
+// the room, and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
 		bodies: limits.NewBudget(24<<20, maxRoomTime), messages: limits.NewBudget(28<<20, maxRoomTime)}

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestServer_healthBesideStrangers has a caller without a token begin so many health checks, without their requests, that these would have all
-// the memory that one caller may hold of answers. A check from another address is answered.
+// TestServer_healthBesideStrangers has a caller without a token begin so many health checks, without their requests, that these would have
+// all the memory that one caller may hold of answers. A check from another address is answered.
 func TestServer_healthBesideStrangers(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
@@ -60,7 +60,8 @@ func TestServer_largeHeaders(t *testing.T) {
 		"many fields":             {"POST", "", http.Header{"X": make([]string, 129)}, 431},
 		"a large field":           {"POST", "", http.Header{"X": {strings.Repeat("x", 16<<10)}}, 431},
 		"a large URL":             {"POST", "?" + strings.Repeat("x", 16<<10), nil, 431},
-		"a large message in GET":  {"GET", "?connect=v1&encoding=json&message=%7B%22ticketId%22%3A%22t%22%7D&x=" + strings.Repeat("x", 32<<10), nil, 404},
+		"a large message in GET":  {"GET", "?connect=v1&encoding=json&message=%7B%22ticketId%22%3A%22t%22%7D&x=" +
+			strings.Repeat("x", 32<<10), nil, 404},
 		"as many as there may be": {"POST", "", http.Header{"X": make([]string, 100), "Y": {strings.Repeat("x", 8<<10)}}, 404},
 	} {
 		body := `{"ticketId":"t"}`
