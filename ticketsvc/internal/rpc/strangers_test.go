@@ -57,10 +57,10 @@ func TestServer_largeHeaders(t *testing.T) {
 		header        http.Header
 		status        int
 	}{
-		"many fields":             {"POST", "", http.Header{"X": make([]string, 129)}, 431},
-		"a large field":           {"POST", "", http.Header{"X": {strings.Repeat("x", 16<<10)}}, 431},
-		"a large URL":             {"POST", "?" + strings.Repeat("x", 16<<10), nil, 431},
-		"a large message in GET":  {"GET", "?connect=v1&encoding=json&message=%7B%22ticketId%22%3A%22t%22%7D&x=" +
+		"many fields":   {"POST", "", http.Header{"X": make([]string, 129)}, 431},
+		"a large field": {"POST", "", http.Header{"X": {strings.Repeat("x", 16<<10)}}, 431},
+		"a large URL":   {"POST", "?" + strings.Repeat("x", 16<<10), nil, 431},
+		"a large message in GET": {"GET", "?connect=v1&encoding=json&message=%7B%22ticketId%22%3A%22t%22%7D&x=" +
 			strings.Repeat("x", 32<<10), nil, 404},
 		"as many as there may be": {"POST", "", http.Header{"X": make([]string, 100), "Y": {strings.Repeat("x", 8<<10)}}, 404},
 	} {
