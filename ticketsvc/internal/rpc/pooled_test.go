@@ -44,7 +44,8 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 		reading bool
 	}{
 		"buffers of large answers": {ticketv1connect.TicketServiceGetTicketProcedure, "application/proto", "", 150, true},
-		"many headers":             {ticketv1connect.TicketServiceWatchTicketsProcedure, "application/connect+proto", manyHeaders.String(), 700, false},
+		"many headers": {ticketv1connect.TicketServiceWatchTicketsProcedure, "application/connect+proto", manyHeaders.String(),
+			700, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startAlone(t, url)
@@ -60,8 +61,9 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { _ = conn.Close() }()
-				if _, err := io.WriteString(conn, "POST "+attack.procedure+" HTTP/1.1\r\nHost: "+s.address+"\r\nAuthorization: Bearer "+
-					tokens["read"]+"\r\nContent-Type: "+attack.contentType+"\r\n"+attack.headers+"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+				header := "POST " + attack.procedure + " HTTP/1.1\r\nHost: " + s.address + "\r\nAuthorization: Bearer " + tokens["read"] +
+					"\r\nContent-Type: " + attack.contentType + "\r\n" + attack.headers + "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+				if _, err := io.WriteString(conn, header); err != nil {
 					t.Fatal(err)
 				}
 				// The service says so when it begins to read the request, or refuses it.
