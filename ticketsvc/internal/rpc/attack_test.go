@@ -214,7 +214,11 @@ func recordLarge(t *testing.T, store ticket.Store) {
 }
 
 // maxPeak is how much memory the service may take, in MiB: a little more than that up to which the garbage collector lets the heap grow.
-var maxPeak = 350
+const maxPeak = 350
+
+// raceMemory is how many times as much memory a process may take under the race detector. There the attacks of internal/e2e judge the
+// service itself, which has none.
+var raceMemory = 1
 
 // TestAnswers_thatNobodyReads has a caller that makes many calls for what is large, and reads nothing, while another one reads a small
 // ticket: the service keeps its memory, and the other caller gets its answers.
@@ -271,7 +275,7 @@ func TestAnswers_thatNobodyReads(t *testing.T) {
 					took := time.Since(begin)
 					peak := s.peak()
 					t.Logf("%d MiB, %d good answers in %v, the slowest took %v", peak, good, took, slowest)
-					if peak > maxPeak {
+					if peak > maxPeak*raceMemory {
 						t.Errorf("the service took %d MiB, want at most %d", peak, maxPeak)
 					}
 				})

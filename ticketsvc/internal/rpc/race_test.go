@@ -3,4 +3,4 @@
 package rpc_test
 
 // The race detector keeps several bytes for each.
-func init() { maxPeak *= 4 }
+func init() { raceMemory = 4 }
