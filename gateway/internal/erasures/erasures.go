@@ -95,7 +95,7 @@ func (f *Follower) note(ctx context.Context, err error) {
 		}
 	default:
 		if count, ok := f.warnings.Allow(f.options.Now()); ok {
-			f.options.Log.Warn("erasures can't be read from ticketsvc, or not be kept: the gateway tries again", "code", connect.CodeOf(err),
+			f.options.Log.Warn("ticketsvc's erasures can't be listed, kept or repeated: the gateway tries again", "code", connect.CodeOf(err),
 				"error", err, "count", count)
 		}
 	}

@@ -47,6 +47,9 @@ const (
 	reconcileWarnInterval = time.Minute
 )
 
+const lossNoticed = "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database " +
+	"restored, did a standby take over without the last commits, or do two ticketsvcs have databases of their own?)"
+
 // Reconciler compares what the inbox has as forwarded with ticketsvc's log, and replays what the log lost: its database was restored from a
 // backup, or a standby took over without the last commits. Make one with [NewReconciler].
 //
@@ -142,13 +145,17 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 	if !r.change(ctx, change) {
 		return false
 	}
+	// Two ticketsvcs on databases of their own that answer in turn lose something with each answer.
+	count, ok := r.warnings.Allow(lossNoticed, r.now())
+	if !ok {
+		return true
+	}
 	newest := slices.MaxFunc(missing, func(a, b inbox.LogPosition) int { return int(min(max(a.Sequence-b.Sequence, -1), 1)) })
 	since := "the beginning"
 	if !change.ReplaySince.IsZero() {
 		since = change.ReplaySince.UTC().Format(time.RFC3339)
 	}
-	r.log.ErrorContext(ctx, "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database "+
-		"restored, or did a standby take over without the last commits?)", "lost_sequence", newest.Sequence, "last_sequence", last.Sequence,
+	r.log.ErrorContext(ctx, lossNoticed, "count", count, "lost_sequence", newest.Sequence, "last_sequence", last.Sequence,
 		"other_database", newest.DatabaseID != last.DatabaseID, "since", since)
 	return true
 }
@@ -168,9 +175,11 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 			r.warn(ctx, "deliveries can't be made pending again yet", err)
 			return
 		}
-		if replay.Done {
+		if replay.Ended {
 			r.log.ErrorContext(ctx, "everything that ticketsvc's log may have lost is pending again, except deliveries whose body is gone",
 				"count", replay.Requeued, "without_body", replay.WithoutBody)
+		}
+		if replay.Done {
 			return
 		}
 		select {

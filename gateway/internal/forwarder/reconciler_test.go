@@ -454,3 +454,43 @@ func (p *memoryPositions) ReplayStep(context.Context, time.Time, int) (inbox.Rep
 	p.positions.Replaying = p.steps > 0
 	return inbox.Replay{Done: p.steps == 0}, nil
 }
+
+// TestReconciler_Replay_endedByAnotherGateway finds no replay any more: the gateway that took the last step has logged the end.
+func TestReconciler_Replay_endedByAnotherGateway(t *testing.T) {
+	t.Parallel()
+	var lines bytes.Buffer
+	p := &memoryPositions{positions: inbox.LogPositions{Replaying: true}, steps: 1}
+	forwarder.NewReconciler(p, &eventLog{}, p, forwarder.Options{Now: time.Now, Log: slog.New(slog.NewTextHandler(&lines, nil))}).
+		Replay(t.Context())
+	if lines.Len() > 0 {
+		t.Errorf("it logged %s", &lines)
+	}
+}
+
+// TestReconciler_logsRepeatedLossesOnceAMinute has two ticketsvcs with databases of their own answer in turn.
+func TestReconciler_logsRepeatedLossesOnceAMinute(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.forward(t, 1)
+	r.reconciler.Check(t.Context())
+	const losses = 5
+	for i := range losses {
+		r.log.database = string(rune('b' + i%2))
+		if !r.reconciler.Check(t.Context()) {
+			t.Fatalf("loss %d is not noticed", i)
+		}
+		r.reconciler.Replay(t.Context())
+		r.pass(time.Second)
+		r.forward(t, 1)
+		r.reconciler.Check(t.Context())
+	}
+	if got := strings.Count(r.lines.String(), "ticketsvc's log lost events"); got != 1 {
+		t.Errorf("%d losses in a few seconds are logged %d times, want once: %s", losses, got, r.lines)
+	}
+	r.pass(time.Minute)
+	r.log.database = "z"
+	r.reconciler.Check(t.Context())
+	if !strings.Contains(r.lines.String(), fmt.Sprintf("count=%d lost_sequence", losses)) {
+		t.Errorf("the next line has no count of %d: %s", losses, r.lines)
+	}
+}

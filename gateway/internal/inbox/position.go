@@ -60,8 +60,8 @@ type PositionsChange struct {
 type Replay struct {
 	// Requeued is how many are pending again, in all, and WithoutBody how many stay forwarded because their body is gone.
 	Requeued, WithoutBody int
-	// Done says that the replay is over.
-	Done bool
+	// Done says that no replay runs any more, and Ended that it is this step that ended it: of several gateways one takes the last step.
+	Done, Ended bool
 }
 
 const (

@@ -29,9 +29,8 @@ type Store interface {
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
 	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease
-	// was lost, and they changed nothing. now is the time to note for those that were forwarded, whose
-	// positions become unchecked ones. After an error the leases are as they
-	// were, so that it can be called again.
+	// was lost, and they changed nothing. now is the time to note for those that were forwarded, whose positions become unchecked ones.
+	// After an error the leases are as they were, so that it can be called again.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
 
 	// NextDue returns when the next pending delivery that is leased to nobody is due, or a lease runs out. It returns false when none

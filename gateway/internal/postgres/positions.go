@@ -135,9 +135,12 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 			}
 		}
 		end := &pgx.Batch{}
-		if r.Done = r.Done || after == through; r.Done {
+		switch {
+		case r.Done:
+		case after == through:
+			r.Done, r.Ended = true, true
 			end.Queue(endReplay)
-		} else {
+		default:
 			end.Queue(noteReplayed, after, r.Requeued, r.WithoutBody)
 		}
 		end.Queue("commit")

@@ -28,8 +28,7 @@ var (
 )
 
 // connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with
-// one each. The others are for who asks how it is, and for what is known of
-// ticketsvc's log.
+// one each. The others are for what is known of ticketsvc's log and of erasures.
 const connections = 8
 
 // Store implements [inbox.Store].

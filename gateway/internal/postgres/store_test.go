@@ -102,7 +102,7 @@ func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	replay, err := store.ReplayStep(t.Context(), inboxtest.Epoch, 10)
-	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true}); replay != want || err != nil {
+	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true, Ended: true}); replay != want || err != nil {
 		t.Errorf("replayed %+v, %v; want %+v", replay, err, want)
 	}
 	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || claimed[0].EventID != "2" {

@@ -99,7 +99,8 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 		return r, translate(ctx, err)
 	}
 	r.WithoutBody += withoutBody
-	r.Done = last == through
+	r.Ended = last == through
+	r.Done = r.Ended
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		requeued, err := s.replay.Exec(context.Background(), tx, []any{unixNano(now), inbox.ReplayDeferrals, inbox.ReasonReplayed}, ids, 1)
 		if err != nil {

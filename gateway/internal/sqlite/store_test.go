@@ -113,7 +113,7 @@ func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	replay, err := store.ReplayStep(t.Context(), inboxtest.Epoch, 10)
-	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true}); replay != want || err != nil {
+	if want := (inbox.Replay{Requeued: 1, WithoutBody: 1, Done: true, Ended: true}); replay != want || err != nil {
 		t.Errorf("replayed %+v, %v; want %+v", replay, err, want)
 	}
 	claimed, err := store.Claim(t.Context(), inboxtest.Epoch, time.Minute, 10)

@@ -29,9 +29,9 @@
 // # Too many elements
 //
 // A request has at most [elements.Max] elements: entries of lists, attributes, and paths of masks. While an event would make a request with
-// more, the largest of these becomes one attribute: channels, files, labels, tags, customSettings,
-// or all attributes of fields that the SDK does not know. A list is kept like a value that can't be typed. The fields that the SDK does not
-// know are then a JSON object, from the field's name to its exact JSON, in the attribute _overflow.
+// more, the largest of these becomes one attribute: channels, files, labels, tags, customSettings, or all attributes of fields that the SDK
+// does not know. A list is kept like a value that can't be typed. The fields that the SDK does not know are then a JSON object, from the
+// field's name to its exact JSON, in the attribute _overflow.
 //
 // Where an object is wanted, [] is an empty one, as PHP writes it. Any other value for data, _embedded or ticket is kept as the attribute
 // of that name.

@@ -68,7 +68,7 @@ func (c jsonCodec) Marshal(message any) ([]byte, error) {
 	return protojson.Marshal(m)
 }
 
-// Unmarshal implements [connect.Codec]. Nothing is what Connect sees of the requests to our services: see [requestBody].
+// Unmarshal implements [connect.Codec]. It is given no bytes for the requests to our services, which [requestBody] reads.
 func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	if len(data) == 0 {
 		return nil

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. The largest
-	// event follows from it.
+	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. The largest event follows
+	// from it.
 	maxSendBytes = 12 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
 	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor

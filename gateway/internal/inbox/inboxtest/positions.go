@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,19 +201,28 @@ func testReplayers(t *testing.T, engine Engine) {
 		stores = stores[:1]
 	}
 	var replayers sync.WaitGroup
+	var ended atomic.Int64
 	for _, store := range stores {
 		replayers.Go(func() {
 			for {
-				if replay, err := store.ReplayStep(t.Context(), Epoch, 7); err != nil || replay.Done {
-					if err != nil {
-						t.Error(err)
-					}
+				replay, err := store.ReplayStep(t.Context(), Epoch, 7)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if replay.Ended {
+					ended.Add(1)
+				}
+				if replay.Done {
 					return
 				}
 			}
 		})
 	}
 	replayers.Wait()
+	if n := ended.Load(); n != 1 {
+		t.Errorf("%d steps ended the replay, want 1", n)
+	}
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: deliveries})
 }
 
