@@ -87,6 +87,8 @@ func (f *Follower) Run(ctx context.Context) {
 func (f *Follower) note(ctx context.Context, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
+	case connect.CodeOf(err) == connect.CodeUnavailable, connect.CodeOf(err) == connect.CodeDeadlineExceeded:
+		// That ticketsvc can't be reached is what the forwarder says.
 	case connect.CodeOf(err) == connect.CodeUnimplemented:
 		// It can be upgraded at any time, so the looks go on.
 		if !f.saidUnimplemented {

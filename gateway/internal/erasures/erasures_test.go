@@ -245,8 +245,12 @@ func TestFollower_olderTicketsvcAndOutage(t *testing.T) {
 			t.Errorf("with an older ticketsvc it logs %q, want one line", log)
 		}
 		s.set(func(s *ticketsvc) { s.err = wireError(connect.CodeUnavailable) })
-		if log := passed(time.Minute); strings.Count(log, "\n") != 1 || !strings.Contains(log, "code=unavailable") {
-			t.Errorf("in an outage of a minute it logs %q, want one line", log)
+		if log := passed(time.Minute); log != "" {
+			t.Errorf("in an outage it logs %q, want nothing: the forwarder says it", log)
+		}
+		s.set(func(s *ticketsvc) { s.err = wireError(connect.CodePermissionDenied) })
+		if log := passed(time.Minute); strings.Count(log, "\n") != 1 || !strings.Contains(log, "code=permission_denied") {
+			t.Errorf("refused for a minute it logs %q, want one line", log)
 		}
 		s.set(func(s *ticketsvc) { s.err = nil })
 		passed(interval)
