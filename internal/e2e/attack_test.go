@@ -1,28 +1,21 @@
 package e2e_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -49,27 +42,10 @@ const (
 	maxSlowdown = 3
 )
 
-// attacks are what one caller does to take all of something. Each lasts until its context ends.
-var attacks = map[string]func(a *attacked, ctx context.Context){
-	"answers that nobody reads":                (*attacked).leaveTicketsUnread,
-	"answers in JSON that nobody reads":        (*attacked).leaveJSONUnread,
-	"lists that nobody reads":                  (*attacked).leaveListsUnread,
-	"a ticket's events that nobody reads":      (*attacked).leaveEventsUnread,
-	"events with a million elements":           (*attacked).sendManyElements,
-	"many requests of 61 kB":                   (*attacked).sendMediumRequests,
-	"large requests that announce compression": (*attacked).announceCompression,
-	"expensive reads":                          (*attacked).countText,
-	"watchers":                                 (*attacked).watchOften,
-	"bodies just below a buffer's size":        (*attacked).sendSlowBodies,
-	"idle connections":                         (*attacked).idle,
-}
-
 // attacked is a system that is under attack.
 type attacked struct {
 	*system
 	t *testing.T
-	// greedy reads with a token of its own over HTTP/2, and takes in no more of an answer than it is given with the first window.
-	greedy *http.Client
 }
 
 // TestAttacks_othersAreServed has one caller take what it can, beside good traffic.
@@ -90,20 +66,16 @@ func TestAttacks_othersAreServed(t *testing.T) {
 				quiet, cancel := context.WithTimeout(t.Context(), *attackTime/4)
 				before := good.run(quiet)
 				cancel()
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
 				for _, service := range a.services() {
 					a.forgetPeak(service)
 				}
-				attacking := make(chan struct{})
-				go func() { defer close(attacking); attacks[name](a, ctx) }()
-				loaded, enough := context.WithTimeout(ctx, *attackTime)
+				endAttack := a.startAttack(name)
+				loaded, cancel := context.WithTimeout(t.Context(), *attackTime)
 				during := good.run(loaded)
-				enough()
+				cancel()
 				// What was acknowledged reaches its ticket although the attack goes on.
 				a.expectForwarded(good.delivered)
-				cancel()
-				<-attacking
+				endAttack()
 				for _, service := range a.services() {
 					a.expectPeak(service)
 				}
@@ -149,12 +121,6 @@ func newAttacked(t *testing.T, database string, long bool) *attacked {
 	}
 	a := &attacked{t: t, system: startSystem(t, t.TempDir(), 1,
 		append(settings, "TICKETSVC_DATABASE_URL="+of("ticketsvc"), "GATEWAY_DATABASE_URL="+of("gateway")))}
-	protocols := &http.Protocols{}
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols, DisableCompression: true,
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}}
-	t.Cleanup(transport.CloseIdleConnections)
-	a.greedy = &http.Client{Transport: transport}
 	a.prepare()
 	good := ticketv1connect.NewTicketServiceClient(http.DefaultClient, "http://"+a.ticketsvcs[0].address,
 		connect.WithInterceptors(showing(goodToken)))
@@ -232,200 +198,4 @@ func (a *attacked) expectForwarded(delivered map[string]int) {
 	for ticket, count := range delivered {
 		a.waitForTicket(a.t, ticket, int64(count))
 	}
-}
-
-// post sends a request with a token and leaves its answer unread until ctx ends. Whatever is answered is right.
-func (a *attacked) post(ctx context.Context, client *http.Client, procedure, token, contentType string, body io.Reader, headers ...string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+a.ticketsvcs[0].address+procedure, body)
-	if err != nil {
-		a.t.Error(err)
-		return
-	}
-	request.Header.Set("Content-Type", contentType)
-	request.Header.Set("Authorization", "Bearer "+token)
-	for i := 0; i+1 < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		pause(ctx, 10*time.Millisecond)
-		return
-	}
-	// An answer that was cut off is asked for anew: a byte that can't be read shows it.
-	first := make([]byte, 1<<10)
-	if _, err := io.ReadFull(response.Body, first); err != nil {
-		return
-	}
-	pause(ctx, 15*time.Second)
-}
-
-// pause waits, as an attacker does between two tries.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// parallel runs so many of an attacker's loops until ctx ends.
-func parallel(ctx context.Context, n int, attempt func(i int)) {
-	var running sync.WaitGroup
-	for i := range n {
-		running.Go(func() {
-			for ctx.Err() == nil {
-				attempt(i)
-			}
-		})
-	}
-	running.Wait()
-}
-
-func (a *attacked) leaveUnread(ctx context.Context, procedure, contentType string, message []byte) {
-	parallel(ctx, 200, func(int) {
-		a.post(ctx, a.greedy, procedure, greedyToken, contentType, bytes.NewReader(message))
-	})
-}
-
-func (a *attacked) leaveTicketsUnread(ctx context.Context) {
-	message := mustMarshal(a.t, &ticketv1.GetTicketRequest{TicketId: largeTicket})
-	a.leaveUnread(ctx, ticketv1connect.TicketServiceGetTicketProcedure, "application/proto", message)
-}
-
-func (a *attacked) leaveJSONUnread(ctx context.Context) {
-	a.leaveUnread(ctx, ticketv1connect.TicketServiceGetTicketProcedure, "application/json", []byte(`{"ticketId":"`+largeTicket+`"}`))
-}
-
-func (a *attacked) leaveListsUnread(ctx context.Context) {
-	a.leaveUnread(ctx, ticketv1connect.TicketServiceListTicketsProcedure, "application/json", []byte(`{"pageSize":1000}`))
-}
-
-func (a *attacked) leaveEventsUnread(ctx context.Context) {
-	a.leaveUnread(ctx, ticketv1connect.TicketServiceListTicketEventsProcedure, "application/json",
-		[]byte(`{"ticketId":"`+busyTicket+`","pageSize":1000}`))
-}
-
-// sendManyElements sends events of a few kilobytes, compressed, that have a million elements, and asks for the ticket in JSON.
-func (a *attacked) sendManyElements(ctx context.Context) {
-	ticket := mustMarshal(a.t, &ticketv1.Ticket{TicketId: "elements"})
-	for range 1_400_000 {
-		ticket = append(protowire.AppendTag(ticket, 18, protowire.BytesType), 0)
-	}
-	request := mustMarshal(a.t, &ticketv1.TicketUpdatedRequest{
-		Event:      &ticketv1.EventMetadata{EventId: "elements", OccurTime: &timestamppb.Timestamp{Seconds: 1}},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"custom_settings"}},
-	})
-	fields := (&ticketv1.TicketUpdatedRequest{}).ProtoReflect().Descriptor().Fields()
-	request = protowire.AppendBytes(protowire.AppendTag(request, fields.ByName("ticket").Number(), protowire.BytesType), ticket)
-	body := zipped(a.t, request)
-	parallel(ctx, 6, func(i int) {
-		if i%2 == 0 {
-			a.post(ctx, a.greedy, ticketv1connect.TicketEventServiceTicketUpdatedProcedure, hostileToken, "application/proto",
-				bytes.NewReader(body), "Content-Encoding", "gzip")
-			pause(ctx, 50*time.Millisecond)
-		} else {
-			a.post(ctx, a.greedy, ticketv1connect.TicketServiceGetTicketProcedure, greedyToken, "application/json",
-				strings.NewReader(`{"ticketId":"elements"}`))
-		}
-	})
-}
-
-// sendMediumRequests has many requests under way that are all but complete.
-func (a *attacked) sendMediumRequests(ctx context.Context) {
-	part := []byte(strings.Repeat(`{"ticketIds":[`+strings.Repeat(`"a",`, 200)+`"a"]}`, 1))
-	filler := bytes.Repeat([]byte(" "), 61<<10)
-	parallel(ctx, 1000, func(int) {
-		a.postSlowly(ctx, ticketv1connect.TicketServiceBatchGetTicketsProcedure, append(bytes.Clone(filler), part...))
-	})
-}
-
-// postSlowly sends all of a request except its last byte, which comes when ctx ends.
-func (a *attacked) postSlowly(ctx context.Context, procedure string, body []byte, headers ...string) {
-	reader, writer := io.Pipe()
-	go func() {
-		if len(body) > 0 {
-			_, _ = writer.Write(body[:len(body)-1])
-		}
-		<-ctx.Done()
-		_ = writer.Close()
-	}()
-	defer func() { _ = reader.Close() }()
-	a.post(ctx, a.greedy, procedure, greedyToken, "application/json", reader, headers...)
-}
-
-func (a *attacked) announceCompression(ctx context.Context) {
-	parallel(ctx, 64, func(int) {
-		a.postSlowly(ctx, ticketv1connect.TicketServiceBatchGetTicketsProcedure, nil, "Content-Encoding", "gzip")
-	})
-}
-
-// countText asks for statistics of a text, which no index serves.
-func (a *attacked) countText(ctx context.Context) {
-	parallel(ctx, 16, func(int) {
-		a.post(ctx, a.greedy, ticketv1connect.TicketServiceGetTicketStatsProcedure, greedyToken, "application/json",
-			strings.NewReader(`{"filter":{"text":"a"}}`))
-	})
-}
-
-// watchOften follows the tickets as often as it is let.
-func (a *attacked) watchOften(ctx context.Context) {
-	parallel(ctx, 4500, func(int) {
-		a.post(ctx, a.greedy, ticketv1connect.TicketServiceWatchTicketsProcedure, greedyToken, "application/connect+json",
-			bytes.NewReader(append([]byte{0, 0, 0, 0, 2}, "{}"...)))
-	})
-}
-
-// sendSlowBodies sends bodies to the gateway that stop a little before their end.
-func (a *attacked) sendSlowBodies(ctx context.Context) {
-	body := append(fmt.Appendf(nil, "POST /webhook HTTP/1.1\r\nHost: gateway\r\n%s: %064d\r\nContent-Length: 16000\r\n\r\n",
-		"x-allthings-signature", 0), make([]byte, 15_990)...)
-	parallel(ctx, 3000, func(int) { a.hold(ctx, a.gateways[0].address, body) })
-}
-
-// idle opens connections, to each address of both services that strangers reach, and sends nothing.
-func (a *attacked) idle(ctx context.Context) {
-	parallel(ctx, 3000, func(i int) {
-		a.hold(ctx, []string{a.gateways[0].address, a.ticketsvcs[0].address}[i%2], nil)
-	})
-}
-
-// hold sends something on a connection, and holds it until the other end closes it, or ctx ends.
-func (a *attacked) hold(ctx context.Context, address string, data []byte) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-	if err != nil {
-		pause(ctx, 100*time.Millisecond)
-		return
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	defer func() { _ = conn.Close() }()
-	_, _ = conn.Write(data)
-	_, _ = io.Copy(io.Discard, conn)
-}
-
-func mustMarshal(t *testing.T, message proto.Message) []byte {
-	t.Helper()
-	data, err := proto.Marshal(message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// zipped returns what gzip makes of data.
-func zipped(t *testing.T, data []byte) []byte {
-	t.Helper()
-	var compressed bytes.Buffer
-	w := gzip.NewWriter(&compressed)
-	_, err := w.Write(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return compressed.Bytes()
 }

@@ -31,7 +31,13 @@ const secret = "a secret of the tests"
 
 var commands = buildtest.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator", "ticketsvc/internal/cmd/fill")
 
-func TestMain(m *testing.M) { os.Exit(commands.Main(postgrestest.Main(m)).Run()) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(attackEnv); name != "" {
+		attack(name)
+		return
+	}
+	os.Exit(commands.Main(postgrestest.Main(m)).Run())
+}
 
 // service is one of the two, with the address at which others reach it.
 type service struct {

@@ -21,12 +21,13 @@ func ErrorTranslator(log *slog.Logger) connect.Interceptor { return newErrorTran
 var ErrSlow = errSlow
 
 // StreamLimits bound what a watcher that does not read can hold.
-type StreamLimits struct{ Slow, Stuck, Stopping, Admission time.Duration }
+type StreamLimits struct{ Slow, Stuck, Stopping, Admission, Refusal time.Duration }
 
 // NewLimited is as [New], with other limits.
 func NewLimited(store ticket.Store, log *slog.Logger, limits feed.Limits, streams StreamLimits) *Service {
 	return newService(store, func(context.Context) error { return nil }, log, limits,
-		streamLimits{slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping, admission: streams.Admission})
+		streamLimits{slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping, admission: streams.Admission,
+			refusal: streams.Refusal})
 }
 
 // MaxCallTime is how long a unary call may take.
@@ -105,6 +106,9 @@ const MaxReflections = maxReflections
 const MaxAdmittedReads = maxAdmittedReads
 
 var MaxRunningReads = maxRunningReads
+
+// MaxCallsAtWork is how many calls of TicketService the service works on at once.
+var MaxCallsAtWork = maxCallsAtWork
 
 // MaxAnswersBytes is what all answers take together, and CallBytes what a call takes whatever it answers.
 const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes

@@ -48,6 +48,7 @@ func (r expensiveReads) run(ctx context.Context, expensive bool, read func() err
 		return errTooManyReads
 	}
 	defer admitted.Release()
+	endWork(ctx)
 	running, err := r.running.Take(ctx, callerOf(ctx), 1)
 	if errors.Is(err, limits.ErrNoRoom) {
 		return errTooManyReads

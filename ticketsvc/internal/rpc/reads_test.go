@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
@@ -127,7 +129,7 @@ func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
 // TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.
 func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	t.Parallel()
-	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3})
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3}, feed.DefaultLimits(), patient)
 	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
 	var first *stream
 	for range 3 {
@@ -152,5 +154,34 @@ func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 		if connect.CodeOf(next.Err()) != connect.CodeResourceExhausted {
 			t.Fatal(fmt.Errorf("after the end of another: %w", next.Err()))
 		}
+	}
+}
+
+// TestWatchers_refusalWaits has a token that has all its watchers ask for another one: it is told after a time, and holds up nobody.
+func TestWatchers_refusalWaits(t *testing.T) {
+	t.Parallel()
+	streams := patient
+	streams.Refusal = time.Hour
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, feed.DefaultLimits(), streams)
+	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
+	mustWatch(t, greedy, "", nil).expect(t, "heartbeat")
+	refused := make(chan error, rpc.MaxCallsAtWork())
+	for range rpc.MaxCallsAtWork() {
+		go func() {
+			more, err := greedy.WatchTickets(t.Context(), &ticketv1.WatchTicketsRequest{})
+			if err == nil {
+				more.Receive()
+				err = more.Err()
+			}
+			refused <- err
+		}()
+	}
+	if _, err := greedy.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{}); err != nil {
+		t.Errorf("while the others wait: %v", err)
+	}
+	select {
+	case err := <-refused:
+		t.Errorf("a watcher too many ended at once: %v", err)
+	default:
 	}
 }

@@ -29,12 +29,15 @@ type streamLimits struct {
 	stopping time.Duration
 	// admission is the least time between two looks at whether the caller's token still counts.
 	admission time.Duration
+	// refusal is how long a caller that has all its watchers waits until it is told so.
+	refusal time.Duration
 }
 
 // smallMessageBytes is up to which size messages are not counted: the number of watchers limits theirs.
 const smallMessageBytes = 4 << 10
 
-var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second, admission: time.Second}
+var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second, admission: time.Second,
+	refusal: 5 * time.Second}
 
 // WatchTickets implements the RPC of that name.
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
@@ -52,7 +55,11 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	releaseRequest(ctx)
 	answerOf(ctx).grant.Release()
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
+	endWork(ctx)
 	if err != nil {
+		if errors.Is(err, feed.ErrCallerFull) {
+			s.waitToRefuse(ctx)
+		}
 		return err
 	}
 	defer watcher.Close()
@@ -80,6 +87,17 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		if time.Since(begin) > s.streams.slow {
 			return errSlow
 		}
+	}
+}
+
+// waitToRefuse waits until a caller that has all its watchers is told so: one that asks again at once would keep a processor busy.
+func (s *ticketService) waitToRefuse(ctx context.Context) {
+	timer := time.NewTimer(s.streams.refusal)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.feed.Stopping().Done():
+	case <-ctx.Done():
 	}
 }
 
