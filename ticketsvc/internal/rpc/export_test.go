@@ -78,8 +78,11 @@ const (
 	MaxQueryBytes = maxQueryBytes
 )
 
-// MaxSendBytes is the size of the largest response.
-const MaxSendBytes = maxSendBytes
+// MaxSendBytes is the size of the largest response, and MaxTicketBytes that of the largest ticket in one.
+const (
+	MaxSendBytes   = maxSendBytes
+	MaxTicketBytes = maxTicketBytes
+)
 
 // JSONBytes is how large a message is in JSON at the most.
 func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
