@@ -19,6 +19,10 @@ import (
 // unusedGrace is how long a stop waits for the first request on a connection that has brought none yet.
 const unusedGrace = 200 * time.Millisecond
 
+// receiveBytes is how much of its requests an HTTP/2 connection can have sent before handlers read it: the least that HTTP/2 allows.
+// net/http would hold 1 MiB for each connection. HTTP/1.1 has 4 KiB.
+const receiveBytes = 64 << 10
+
 // Server is an HTTP server that listens.
 type Server struct {
 	server   *http.Server
@@ -36,6 +40,10 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 		return nil, fmt.Errorf("can't listen on %s (%w): name an address of this machine, as host:port, that is free", address, cause(err))
 	}
 	server.ConnContext = withConn
+	if server.HTTP2 == nil {
+		server.HTTP2 = &http.HTTP2Config{}
+	}
+	server.HTTP2.MaxReceiveBufferPerStream, server.HTTP2.MaxReceiveBufferPerConnection = receiveBytes, receiveBytes
 	server.Handler = tracked(withNoStore(server.Handler))
 	return &Server{server: server, listener: newListener(listening, defaultMaxConnections(openFilesLimit())), served: make(chan error, 1)}, nil
 }

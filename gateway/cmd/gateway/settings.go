@@ -85,7 +85,7 @@ type options struct {
 
 // bodySettings decide what becomes of a signed body. Serving and explaining share them.
 type bodySettings struct {
-	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 4194304."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 3145728."`
 	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
 	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
 }
@@ -104,8 +104,8 @@ func (b bodySettings) forWebhook() webhook.BodyOptions {
 	return webhook.BodyOptions{MaxBodyBytes: b.MaxBodyBytes, AcknowledgeUnexpected: b.Unexpected == "acknowledge"}
 }
 
-// maxBodyBytes is the most that --max-body-bytes can be.
-const maxBodyBytes = 4 << 20
+// maxBodyBytes is the most that --max-body-bytes can be. A request can be three times as large as its body, and ticketsvc takes 11 MiB.
+const maxBodyBytes = 3 << 20
 
 // config is the gateway's settings, checked and ready for use.
 type config struct {

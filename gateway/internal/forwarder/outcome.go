@@ -41,7 +41,7 @@ var outcomes = map[connect.Code]outcome{
 	connect.CodeDeadlineExceeded: deferred,
 	connect.CodeAborted:          deferred,
 	connect.CodeCanceled:         deferred,
-	// With a RetryInfo ticketsvc is busy. With none the event is larger than ticketsvc takes, and the outcome is permanent.
+	// With a RetryInfo ticketsvc is busy. With none the event, or its ticket with it, is larger than ticketsvc takes: that is permanent.
 	connect.CodeResourceExhausted: deferred,
 
 	connect.CodeUnauthenticated:  misconfigured,

@@ -208,3 +208,35 @@ func TestEvent_fitsAndLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestEvent_isAtMostThreeTimesItsBody has values of which a request has the most: one that its field shows inexactly, the exact one, and the
+// entry of a list of changes that it came in. ticketsvc refuses requests of more than 11 MiB, so the body is as large as it may be.
+func TestEvent_isAtMostThreeTimesItsBody(t *testing.T) {
+	t.Parallel()
+	const largestBody, largestRequest = 3 << 20, 11 << 20
+	text := strings.Repeat("x", largestBody-1000) + `\ud800`
+	for name, data := range map[string]string{
+		"a string":              `"title":"` + text + `"`,
+		"a changed string":      `"delta":[{"field":"title","new":"` + text + `","more":1}]`,
+		"changed settings":      `"delta":[{"field":"customSettings","new":[{"key":"k","value":"` + text + `"}],"more":1}]`,
+		"changed tags":          `"delta":[{"field":"tags","new":["` + text + `"],"more":1}]`,
+		"a changed element":     `"delta":[{"path":"/tags/1","op":"add","value":"` + text + `","more":1}]`,
+		"files in _embedded":    `"delta":[{"field":"_embedded","new":{"files":["` + text + `"]},"more":1}]`,
+		"category in _embedded": `"delta":[{"field":"_embedded","new":{"category":"` + text + `"},"more":1}]`,
+		"unit in _embedded":     `"delta":[{"field":"_embedded","new":{"unit":"` + text + `"},"more":1}]`,
+		"settings' attributes": `"delta":[{"field":"customSettings","new":[{` + repeat(9900, `"`+strings.Repeat("y", 300)+`#":1`) +
+			`,"\ud800":1}],"more":1}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := event("ticket.updated", `{"id":"t1",`+data+`}`)
+			result, err := translate.Event(body, receiveTime, tolerance)
+			if err != nil || len(body) > largestBody {
+				t.Fatalf("a body of %d bytes: %v", len(body), err)
+			}
+			if size := proto.Size(messageOf(result)); size > largestRequest {
+				t.Errorf("%d bytes of %d", size, len(body))
+			}
+		})
+	}
+}

@@ -6,7 +6,7 @@ type warning struct{ message, fix string }
 // The warnings of requests that leave nothing stored. Allthings gives up after seven days, and without a warning nobody would know before.
 var (
 	warnTooLarge = &warning{"deliveries over the size limit are refused",
-		"raise --max-body-bytes to largest_bytes or more; the most is 4194304"}
+		"raise --max-body-bytes to largest_bytes or more; the most is 3145728"}
 	warnEncoded = &warning{"deliveries with a Content-Encoding are refused",
 		"switch off the compression of requests in the proxy in front"}
 	warnTooSlow = &warning{"deliveries whose body arrives too slowly are refused",

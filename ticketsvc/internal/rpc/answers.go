@@ -25,8 +25,8 @@ const (
 	maxStrangersBytes = 256 * callBytes
 )
 
-// maxAnswerBytes is what an answer with the largest ticket takes of the memory that one caller may hold, before it is in JSON. The largest
-// ticket by its bytes may have 16,000 elements, more than one event may have, and a smaller one more.
+// maxAnswerBytes is what an answer with the largest ticket takes at most of the memory that one caller may hold, before it is in JSON. Each
+// ticket that is recorded takes less.
 const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
 
 // answerBytes returns what an answer takes for a ticket or an event in it: what is read of the database, and what is sent, are copies. A

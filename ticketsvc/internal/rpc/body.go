@@ -17,6 +17,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
+// maxHealthTime is how long a caller may take over a health check: strangers may begin them, and a check has a few bytes.
+const maxHealthTime = 3 * time.Second
+
 // inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
 // at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
 //
@@ -38,6 +41,10 @@ func inTime(next http.Handler, limit, stuck time.Duration) http.Handler {
 			// What net/http has yet to send has its deadline too.
 			defer paced.renew()
 			w = paced
+		}
+		limit := limit
+		if strings.HasPrefix(request.URL.Path, "/"+grpchealth.HealthV1ServiceName+"/") {
+			limit = maxHealthTime
 		}
 		if request.Body != http.NoBody {
 			body := &timedBody{ReadCloser: request.Body, controller: controller, limit: limit}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"connectrpc.com/grpchealth"
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
@@ -120,38 +123,46 @@ func TestACallerThatIsGoneIsNoticed(t *testing.T) {
 
 // TestARequestHasToComeInTime has callers that send their requests slower than anybody needs to, or stop half-way.
 func TestARequestHasToComeInTime(t *testing.T) {
-	for name, send := range map[string]func(conn net.Conn) error{
-		"half of it": func(conn net.Conn) error {
-			_, err := io.WriteString(conn, `{"ticketId":`)
-			return err
-		},
-		"a byte a second": func(conn net.Conn) error {
-			for {
-				if _, err := io.WriteString(conn, " "); err != nil {
-					return err
-				}
-				time.Sleep(time.Second)
+	const health = "/" + grpchealth.HealthV1ServiceName + "/Check"
+	half := func(conn net.Conn) error {
+		_, err := io.WriteString(conn, `{"ticketId":`)
+		return err
+	}
+	slowly := func(conn net.Conn) error {
+		for {
+			if _, err := io.WriteString(conn, " "); err != nil {
+				return err
 			}
-		},
+			time.Sleep(time.Second)
+		}
+	}
+	for name, test := range map[string]struct {
+		procedure string
+		limit     time.Duration
+		send      func(net.Conn) error
+	}{
+		"half of it":             {ticketv1connect.TicketServiceGetTicketProcedure, rpc.MaxBodyTime, half},
+		"a byte a second":        {ticketv1connect.TicketServiceGetTicketProcedure, rpc.MaxBodyTime, slowly},
+		"half of a health check": {health, rpc.MaxHealthTime, half},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
 				begin := time.Now()
-				head := "POST " + ticketv1connect.TicketServiceGetTicketProcedure +
+				head := "POST " + test.procedure +
 					" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 				if _, err := io.WriteString(conn, head); err != nil {
 					t.Fatal(err)
 				}
 				sent := make(chan error)
-				go func() { sent <- send(conn) }()
+				go func() { sent <- test.send(conn) }()
 				answer, err := io.ReadAll(conn)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if took := time.Since(begin); took < rpc.MaxBodyTime || took > rpc.MaxBodyTime+time.Second ||
-					!strings.Contains(string(answer), `{"code":"deadline_exceeded","message":"the request took longer than 30s to come"}`) {
-					t.Errorf("after %v: %q, want deadline_exceeded after %v", took, answer, rpc.MaxBodyTime)
+				want := fmt.Sprintf(`{"code":"deadline_exceeded","message":"the request took longer than %v to come"}`, test.limit)
+				if took := time.Since(begin); took < test.limit || took > test.limit+time.Second || !strings.Contains(string(answer), want) {
+					t.Errorf("after %v: %q, want %s after %v", took, answer, want, test.limit)
 				}
 				// Sending ends with an error once the connection is closed, which is no news here.
 				_ = conn.Close()

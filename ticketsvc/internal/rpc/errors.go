@@ -52,6 +52,8 @@ var codes = []struct {
 	{errTooManyReflections, connect.CodeResourceExhausted, "too many streams of reflection: end some, or try again later", retryLater},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},
+	{ticket.ErrFull, connect.CodeResourceExhausted, fmt.Sprintf("the ticket would be larger with the event than the %d MiB that a ticket"+
+		" may have: call again once later events have made it smaller", ticket.MaxBytes>>20), 0},
 	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted,
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},

@@ -58,8 +58,8 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 // has lost the call.
 const MaxWriteTime, MaxStallTime = maxWriteTime, maxStallTime
 
-// MaxBodyTime is how long a caller may take over its request.
-const MaxBodyTime = maxBodyTime
+// MaxBodyTime is how long a caller may take over its request, and MaxHealthTime over a health check.
+const MaxBodyTime, MaxHealthTime = maxBodyTime, maxHealthTime
 
 // PingAfter is how long a connection may be silent before the other end is asked whether it is there, and how long its answer may take.
 const PingAfter = pingAfter
@@ -78,8 +78,11 @@ const (
 	MaxQueryBytes = maxQueryBytes
 )
 
-// MaxSendBytes is the size of the largest response.
-const MaxSendBytes = maxSendBytes
+// MaxSendBytes is the size of the largest response, and MaxTicketBytes that of the largest ticket in one.
+const (
+	MaxSendBytes   = maxSendBytes
+	MaxTicketBytes = maxTicketBytes
+)
 
 // JSONBytes is how large a message is in JSON at the most.
 func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }

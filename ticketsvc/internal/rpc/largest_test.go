@@ -1,15 +1,22 @@
 package rpc_test
 
 import (
+	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // TestLargestEvent_isAnswered records the largest event that there may be, and reads its ticket. In JSON, where a byte can become six, the
@@ -39,21 +46,135 @@ func TestLargestEvent_isAnswered(t *testing.T) {
 	}
 }
 
-// TestLargestTicket_fitsIntoTheMemoryOfOneCaller has the ticket with the most bytes and elements that is answered at all.
-func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
+// TestLargestTicket_isAnswered records events until the ticket has no room for another. Everybody reads it, and goes on after it.
+func TestLargestTicket_isAnswered(t *testing.T) {
 	t.Parallel()
-	for _, w := range []ticket.Weight{{Bytes: rpc.MaxReadBytes, Elements: 10_000}, {Bytes: 1 << 20, Elements: 100_000}} {
-		if err := rpc.RoomForAnswer("t", w); err != nil {
-			t.Errorf("%+v is not answered: %v", w, err)
+	store := mustOpenStore(t)
+	s := mustServe(t, store)
+	changes := mustWatch(t, newClient(t, s, "gRPC", uncompressed), "", nil)
+	changes.expect(t, "heartbeat")
+	c := newClient(t, s, "gRPC")
+	update := func(eventID string, seconds int64, field, text string) error {
+		request := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds)},
+			Ticket: &ticketv1.Ticket{TicketId: "large"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{field}}}
+		message := request.Ticket.ProtoReflect()
+		message.Set(message.Descriptor().Fields().ByName(protoreflect.Name(field)), protoreflect.ValueOfString(text))
+		_, err := c.TicketUpdated(t.Context(), request)
+		return err
+	}
+	text := strings.Repeat("x", ticket.MaxBytes*2/3)
+	if err := update("e1", 1, "title", text); err != nil {
+		t.Fatal(err)
+	}
+	if err := update("e2", 2, "unit_name", text[:ticket.MaxBytes-len(text)-len("large")]); err != nil {
+		t.Fatal(err)
+	}
+	for i, field := range []string{"description", "phone_number"} {
+		err := update(field, 3, field, text[i:2*i+1])
+		var wire *connect.Error
+		if connect.CodeOf(err) != connect.CodeResourceExhausted || !errors.As(err, &wire) || len(wire.Details()) != 0 {
+			t.Errorf("%s: %v, want RESOURCE_EXHAUSTED for good", field, err)
 		}
 	}
-	for elements := 0; elements < 200_000; elements += 100 {
-		for _, bytes := range []int{0, rpc.MaxReadBytes / 2, rpc.MaxReadBytes} {
-			w := ticket.Weight{Bytes: bytes, Elements: elements}
-			inJSON := rpc.AnswerBytes(w) + rpc.MaxReadBytes
-			if rpc.RoomForAnswer("t", w) == nil && inJSON > rpc.MaxAnswersBytes/2-rpc.CallBytes {
-				t.Fatalf("%+v takes %d bytes, more than one caller may hold", w, inJSON)
-			}
+	mustRecord(t, store, titled("e3", "z", 1, "last"))
+
+	for protocol := range protocols {
+		if protocol == "Connect JSON" {
+			continue
 		}
+		c := newClient(t, s, protocol, uncompressed)
+		if got, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "large"}); err != nil ||
+			got.GetTicket().GetRevision() != 2 {
+			t.Errorf("%s, GetTicket: revision %d, %v", protocol, got.GetTicket().GetRevision(), err)
+		}
+		batch, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"large", "z"}})
+		if err != nil || len(batch.GetTickets()) != 2 {
+			t.Errorf("%s, BatchGetTickets: %d tickets, %v", protocol, len(batch.GetTickets()), err)
+		}
+		list, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
+		if err != nil || len(list.GetTickets()) != 1 || list.GetNextPageToken() == "" {
+			t.Errorf("%s, ListTickets: %d tickets, %v", protocol, len(list.GetTickets()), err)
+		}
+		events, err := c.ListTicketEvents(t.Context(), &ticketv1.ListTicketEventsRequest{TicketId: "large"})
+		if err != nil || len(events.GetEvents()) != 2 {
+			t.Errorf("%s, ListTicketEvents: %d events, %v", protocol, len(events.GetEvents()), err)
+		}
+		walk := mustWatch(t, c, "", nil)
+		walk.expect(t, "large "+strconv.Quote(text), `z "last"`, "heartbeat")
+	}
+	for changes.Receive() {
+		if event := changes.Msg().GetChange().GetEvent(); event.GetEventId() == "e3" {
+			return
+		}
+	}
+	t.Errorf("the watcher: %v", changes.Err())
+}
+
+// TestLargestTicket_namesManyAttributes has a ticket at its limit, one event of which named as many attributes as an event may. That event
+// is in the log together with the ticket, and is listed.
+func TestLargestTicket_namesManyAttributes(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	c := titled("attributes", "t", 1, "")
+	c.Values.Attributes = map[string]string{}
+	for i := range 9900 {
+		c.Values.Attributes[fmt.Sprintf("%0100d", i)] = ""
+	}
+	mustRecord(t, store, c, titled("title", "t", 2, strings.Repeat("x", ticket.MaxBytes-9900*100-1)))
+	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Room: rpc.RoomForAnswer})
+	if err != nil || len(entries) != 1 || entries[0].Err != nil || entries[0].Ticket.Revision != 2 {
+		t.Errorf("%d entries, %v: %.300v", len(entries), err, entries[0].Err)
+	}
+	got, err := newClient(t, mustServe(t, store), "gRPC").ListTicketEvents(t.Context(), &ticketv1.ListTicketEventsRequest{TicketId: "t"})
+	if err != nil || len(got.GetEvents()) != 2 {
+		t.Errorf("%d events are listed, %v", len(got.GetEvents()), err)
+	}
+}
+
+// TestLargestTicket_fitsIntoTheMemoryOfOneCaller has the largest tickets that there may be, of texts and of elements. Each is answered, and
+// so in JSON where that is no larger.
+func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string]func(n int) ticket.Ticket{
+		"settings": func(n int) (values ticket.Ticket) {
+			for range n {
+				values.CustomSettings = append(values.CustomSettings, ticket.CustomSetting{Key: "k", Type: "t", Kind: ticket.TextValue})
+			}
+			return values
+		},
+		"attributes of a setting": func(n int) ticket.Ticket {
+			attributes := map[string]string{}
+			for i := range n {
+				attributes[strconv.Itoa(i)] = ""
+			}
+			return ticket.Ticket{CustomSettings: []ticket.CustomSetting{{Attributes: attributes}}}
+		},
+		"tags": func(n int) ticket.Ticket { return ticket.Ticket{Tags: make([]string, n)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, elements := range []int{0, 5000, 10_000, 20_000, 50_000} {
+				c := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1), Values: values(elements),
+					Named: tickettest.Named("title", "custom_settings", "tags")}
+				// The texts of an element have at most 5 bytes.
+				c.Values.Title = strings.Repeat("x", ticket.MaxBytes-5*elements-1-256*max(0, elements-10_000))
+				r := ticket.NewRecord("t")
+				if err := r.TryApply(&c); err != nil {
+					t.Fatalf("%d elements: %v", elements, err)
+				}
+				content, _ := ticketcodec.MarshalRecord(r)
+				w := ticketcodec.WeighTicket(content)
+				if err := rpc.RoomForAnswer("t", w); err != nil {
+					t.Errorf("%+v is not answered: %v", w, err)
+				}
+				if inJSON := rpc.AnswerBytes(w) + rpc.MaxTicketBytes; inJSON > rpc.MaxAnswersBytes/2-rpc.CallBytes {
+					t.Errorf("%+v takes %d bytes, more than one caller may hold", w, inJSON)
+				}
+				c.Values.Title += strings.Repeat("x", 5*elements+1)
+				if err := ticket.NewRecord("t").TryApply(&c); !errors.Is(err, ticket.ErrFull) {
+					t.Errorf("%d elements, and more text: %v, want ErrFull", elements, err)
+				}
+			}
+		})
 	}
 }

@@ -19,12 +19,12 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 const (
-	// maxEventBytes is the size of the largest event, after decompression. The ticket of a larger one could be recorded and never read, and
-	// would end every list and watcher that comes to it.
-	maxEventBytes = maxTicketBytes
+	// maxEventBytes is the size of the largest event, after decompression. So the ticket of each event alone is one that may be.
+	maxEventBytes = ticket.MaxBytes
 	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
 	// 1.5 MB.
 	maxQueryBytes = 2 << 20

@@ -15,15 +15,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// maxTicketBytes is how large a ticket may be in a response. What is left is for what else that says.
-const maxTicketBytes = maxSendBytes - 1<<20
+// maxTicketBytes is how large a ticket may be in a response. A ticket of [ticket.MaxBytes] has room in it for what it has beside its texts.
+const maxTicketBytes = maxSendBytes - 1<<19
 
 // surelySentBytes is how large a ticket is in protobuf at the most that fits into a response in JSON too, whatever it holds: there some
 // characters of one byte have six.
 const surelySentBytes = maxTicketBytes / 8
 
 // oversizedError says that a ticket is too large for any response. It is not for waiting or asking for less: whoever comes to the ticket,
-// in a list or a stream, gets no further.
+// in a list or a stream, gets no further. Only an earlier version of the service can have recorded one that is so in protobuf.
 type oversizedError struct {
 	ticketID string
 	// inJSON tells that protobuf has room for it.

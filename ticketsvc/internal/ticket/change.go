@@ -62,17 +62,8 @@ func (c *Change) Version() Version {
 	return v
 }
 
-// size returns about how many bytes the change has: of texts that can be long, and of attributes.
-func (c *Change) size() int {
-	bytes := len(c.Values.Title) + len(c.Values.Description)
-	for key, text := range c.Values.Attributes {
-		bytes += len(key) + len(text)
-	}
-	for i := range c.Values.CustomSettings {
-		bytes += len(c.Values.CustomSettings[i].Value)
-	}
-	return bytes
-}
+// size returns about how many bytes the change has.
+func (c *Change) size() int { return c.Values.weight().Bytes }
 
 // CheckIDs notes which ids in the event are none, by the rule of package id. An empty one passes.
 func (c *Change) CheckIDs(v *Violations) {

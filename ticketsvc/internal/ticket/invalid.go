@@ -31,12 +31,16 @@ func (e *InvalidError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Violations gathers what is wrong with a request.
+// maxViolations is how many things that are wrong with a request a caller is told.
+const maxViolations = 20
+
+// Violations gathers what is wrong with a request: the first maxViolations things.
 type Violations []Violation
 
 // Add notes one thing that is wrong, once.
 func (v *Violations) Add(field, description string) {
-	if violation := (Violation{Field: field, Description: description}); !slices.Contains(*v, violation) {
+	violation := Violation{Field: field, Description: description}
+	if len(*v) < maxViolations && !slices.Contains(*v, violation) {
 		*v = append(*v, violation)
 	}
 }

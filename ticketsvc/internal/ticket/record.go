@@ -1,5 +1,7 @@
 package ticket
 
+import "maps"
+
 // Record is a ticket together with what it takes to merge further events into it.
 //
 // Records that took the same changes are equal, whatever the order: the same ticket, the same versions.
@@ -52,6 +54,20 @@ func (r *Record) Apply(c *Change) {
 		r.applyField(f, c, version)
 	}
 	r.derive()
+}
+
+// TryApply merges a change into the record, unless the ticket would be too large. The error is [ErrFull]; the record is as before then.
+//
+// So which events are recorded for a ticket that becomes too large depends on their order. What the recorded ones make does not.
+func (r *Record) TryApply(c *Change) error {
+	with := *r
+	with.Ticket.Attributes, with.Versions.Attributes = maps.Clone(r.Ticket.Attributes), maps.Clone(r.Versions.Attributes)
+	with.Apply(c)
+	if !with.Ticket.weight().fits() {
+		return ErrFull
+	}
+	*r = with
+	return nil
 }
 
 func (r *Record) applyField(f Field, c *Change, version Version) {

@@ -31,6 +31,8 @@ type merging struct {
 	changes int
 	// record is nil while the ticket is not known to be kept.
 	record *Record
+	// most is at least the weight of the record's ticket, once a change was merged.
+	most Weight
 	// title and description are those with which the record was loaded.
 	title, description string
 	// err says why the ticket can't be used.
@@ -44,6 +46,22 @@ type merging struct {
 
 // written tells whether the ticket is to be written.
 func (m *merging) written() bool { return m.changes > 0 && m.err == nil && !m.erased }
+
+// merge merges a change into the record. The error is [ErrFull]. To weigh a ticket takes the longer the more elements it has, so where the
+// sum of what was merged shows that there is room, that is enough.
+func (m *merging) merge(c *Change) error {
+	if m.most == (Weight{}) {
+		m.most = m.record.Ticket.weight()
+	}
+	if most := m.most.Plus(c.Values.weight()); most.fits() {
+		m.most = most
+		m.record.Apply(c)
+		return nil
+	}
+	err := m.record.TryApply(c)
+	m.most = m.record.Ticket.weight()
+	return err
+}
 
 // NewRecording returns the recording of changes, which must not be changed before it is over.
 func NewRecording(changes []Change) *Recording {
@@ -157,7 +175,11 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 		if t.record == nil {
 			t.record = NewRecord(t.id)
 		}
-		t.record.Apply(c)
+		if err := t.merge(c); err != nil {
+			r.recorded[i] = Recorded{Err: err}
+			t.changes--
+			continue
+		}
 		events = append(events, c)
 	}
 	records = make([]*Record, 0, len(r.tickets))

@@ -21,6 +21,9 @@ var (
 	// ErrNewer says that a newer version of the service wrote what the database holds of a ticket, with something in it that this version
 	// does not know, and would lose. The text names the ticket. The same call succeeds where that version runs.
 	ErrNewer = errors.New("the ticket was written by a newer version")
+	// ErrFull says that the ticket would be larger with an event than a ticket may be. The same call succeeds once later events have made
+	// the ticket smaller.
+	ErrFull = errors.New("the ticket would be too large with the event")
 	// ErrTooLarge says that tickets are together larger than what was to be read.
 	ErrTooLarge = errors.New("the tickets are together larger than what is read at once")
 )
@@ -40,7 +43,7 @@ type Recorded struct {
 	Duplicate bool
 	// Erased tells that the ticket was erased before, so that the change is dropped, and nothing of it kept.
 	Erased bool
-	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld].
+	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld], [ErrFull].
 	Err error
 	// Last is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
 	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err.

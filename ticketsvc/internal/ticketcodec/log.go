@@ -52,11 +52,16 @@ func NewLogPage(limit ticket.PageLimit) *LogPage {
 func (p *LogPage) Add(row *LogRow) bool {
 	t, seen := p.tickets[row.Event.TicketID]
 	weight := WeighEvent(row.Content)
+	// A ticket as large as one may be is there beside an event of any size.
+	err := p.room.For(row.Event.TicketID, weight)
 	if !seen && !row.Erased {
 		t.weight = ticket.Weight{Bytes: row.TicketBytes, Elements: WeighTicket(row.Ticket).Elements}
 		weight = weight.Plus(t.weight)
+		if err == nil {
+			err = p.room.For(row.Event.TicketID, t.weight)
+		}
 	}
-	if err := p.room.For(row.Event.TicketID, weight); err != nil {
+	if err != nil {
 		// It must keep nobody from what follows.
 		weight, t = ticket.Weight{}, loggedTicket{err: err}
 	}

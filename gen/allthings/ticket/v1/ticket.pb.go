@@ -90,6 +90,10 @@ func (TicketStatus) EnumDescriptor() ([]byte, []int) {
 // Each field holds the value of the latest event that named it. Events are ordered by the time at which they occurred at Allthings, then
 // by the event's own `updatedAt` (an event without one comes first), then by event id. The order in which events arrive makes no
 // difference.
+//
+// The strings of a ticket have at most 11 MiB together. Each element over 10,000 leaves 256 bytes less for them; elements are the entries
+// of lists and maps, custom settings and their attributes among them. An event that would make its ticket larger is refused and not
+// recorded: then the order of arrival decides which events are recorded, and still not what the recorded events make.
 type Ticket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that Allthings gave the ticket.

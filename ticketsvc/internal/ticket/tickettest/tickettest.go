@@ -61,6 +61,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"ids longer than any filter's are kept":                testLongIDs,
 		"pages neither skip nor repeat":                        testPagesUnderWrites,
 		"pages end before they are too large":                  testLargePages,
+		"no ticket grows larger than an answer":                testLargestTicket,
 		"many tickets are read at one moment":                  testBatchGet,
 		"room is asked for before anything is read":            testRoom,
 		"pages of events end before they are too large":        testLargeEventPages,

@@ -1,0 +1,55 @@
+package tickettest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+)
+
+// testLargestTicket has events that fit, each alone, and not together.
+func testLargestTicket(t *testing.T, place Place) {
+	store := mustOpen(t, place)
+	const size = ticket.MaxBytes * 2 / 3
+	described := func(eventID string, seconds int64, size int) ticket.Change {
+		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: At(seconds), Named: Named("description"),
+			Values: ticket.Ticket{Description: strings.Repeat("d", size)}}
+	}
+	large := titled("title", "t", 1, strings.Repeat("t", size))
+	mustRecord(t, store, described("description", 1, size))
+
+	// The ticket would be too large, and nothing of the event is recorded. The other tickets of the batch, and a smaller event, go on.
+	recorded, err := store.Record(t.Context(), []ticket.Change{large, titled("other", "other", 1, "other"), large,
+		titled("small", "t", 2, "small"), described("description", 1, size)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []ticket.Recorded{{Err: ticket.ErrFull}, {}, {Err: ticket.ErrFull}, {}, {Duplicate: true}}
+	if diff := cmp.Diff(want, recorded, ignoreLast, cmpopts.EquateErrors()); diff != "" {
+		t.Fatal(diff)
+	}
+	if got := mustGet(t, store, "t"); got.Title != "small" || len(got.Description) != size || got.Revision != 2 {
+		t.Errorf("title %.10q, a description of %d bytes, revision %d", got.Title, len(got.Description), got.Revision)
+	}
+
+	// A ticket of which no event fits is not there.
+	huge := titled("huge", "huge", 1, strings.Repeat("x", ticket.MaxBytes+1))
+	if recorded, err = store.Record(t.Context(), []ticket.Change{huge}); err != nil || !errors.Is(recorded[0].Err, ticket.ErrFull) {
+		t.Errorf("%v, %v; want ErrFull", recorded[0].Err, err)
+	}
+	if _, err := store.Get(t.Context(), "huge", nil); !errors.Is(err, ticket.ErrNotFound) {
+		t.Errorf("%v, want ErrNotFound", err)
+	}
+
+	// There is room for it once another event has made the ticket smaller.
+	mustRecord(t, store, described("shorter", 2, 1))
+	large.OccurTime = At(3)
+	mustRecord(t, store, large)
+	if got := mustGet(t, store, "t"); got.Title != large.Values.Title || got.Description != "d" || got.Revision != 4 {
+		t.Errorf("a title of %d bytes, description %.10q, revision %d", len(got.Title), got.Description, got.Revision)
+	}
+}
