@@ -209,8 +209,8 @@ func TestEvent_fitsAndLosesNothing(t *testing.T) {
 	}
 }
 
-// TestEvent_isAtMostThreeTimesItsBody has values of which a request has the most: one that its field shows inexactly, the exact one, and the
-// entry of a list of changes that it came in. ticketsvc refuses requests of more than 11 MiB, so the body is as large as it may be.
+// TestEvent_isAtMostThreeTimesItsBody has values of which a request has the most: one that its field shows inexactly, the exact one, and
+// the entry of a list of changes that it came in. ticketsvc refuses requests of more than 11 MiB, so the body is as large as it may be.
 func TestEvent_isAtMostThreeTimesItsBody(t *testing.T) {
 	t.Parallel()
 	const largestBody, largestRequest = 3 << 20, 11 << 20
