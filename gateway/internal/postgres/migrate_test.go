@@ -38,5 +38,5 @@ func TestMigrations_stayAsTheyAre(t *testing.T) {
 	for _, step := range postgres.Migrations {
 		scripts = append(scripts, step.Script)
 	}
-	inboxtest.CheckMigrations(t, scripts, []string{"454fe9e1a43af3f0", "e3c0903b12cbab37", "982968aaa629ae84"})
+	inboxtest.CheckMigrations(t, scripts, []string{"454fe9e1a43af3f0", "e3c0903b12cbab37", "982968aaa629ae84", "54f041474cfd1149"})
 }

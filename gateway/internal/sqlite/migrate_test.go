@@ -44,5 +44,5 @@ func TestMigrations_stayAsTheyAre(t *testing.T) {
 	for _, step := range sqlite.Migrations {
 		scripts = append(scripts, step.Script)
 	}
-	inboxtest.CheckMigrations(t, scripts, []string{"5a699afc4344c6c4", "0f4fbcdf0a3c3692", "a652e29ca630bf60"})
+	inboxtest.CheckMigrations(t, scripts, []string{"5a699afc4344c6c4", "0f4fbcdf0a3c3692", "a652e29ca630bf60", "285ec16e1223f9cd"})
 }
