@@ -144,8 +144,8 @@ func TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestReplayCursor_looksAtEverythingSinceTheLastLoss takes steps over random ids, with losses in between that have all of them looked at once
-// more.
+// TestReplayCursor_looksAtEverythingSinceTheLastLoss takes steps over random ids, with losses in between that have all of them looked at
+// once more.
 func TestReplayCursor_looksAtEverythingSinceTheLastLoss(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
