@@ -50,8 +50,8 @@ const (
 const lossNoticed = "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database " +
 	"restored, did a standby take over without the last commits, or do two ticketsvcs have databases of their own?)"
 
-const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's log: more is forwarded again after a loss (was it set back, " +
-	"or do the clocks of several gateways differ by more than a minute?)"
+const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's log: more is forwarded again after a loss (was it set " +
+	"back, or do the clocks of several gateways differ by more than a minute?)"
 
 // Reconciler compares what the inbox has as forwarded with ticketsvc's log, and replays what the log lost: its database was restored from a
 // backup, or a standby took over without the last commits. Make one with [NewReconciler].
