@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
 	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
 )
@@ -39,10 +41,7 @@ func newSystemWithBackup(t *testing.T) ticketsvcsDatabase {
 	s := newSystem(t)
 	database, backup := filepath.Join(s.folder, "ticketsvc.db"), filepath.Join(s.folder, "backup.db")
 	return ticketsvcsDatabase{system: s, mark: func() {
-		command := exec.CommandContext(t.Context(), commands.Path(t, "ticketsvc"), "backup", "--database-url=sqlite:"+database, backup)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		mustRun(t, commands.Path(t, "ticketsvc"), "backup", "--database-url=sqlite:"+database, backup)
 	}, putBack: func(meanwhile func()) {
 		s.stopTicketsvcs(t)
 		meanwhile()
@@ -154,11 +153,7 @@ func TestReconciler_ticketsvcGetsWhatItLost(t *testing.T) {
 			}) {
 				t.Error("no gateway says that ticketsvc's log lost events")
 			}
-			alone := newSystem(t)
-			alone.expectRecorded(t, alone.send(t, slices.Values(events)).finish(t, len(events)))
-			if got, want := s.storedTickets(t), alone.storedTickets(t); !maps.Equal(got, want) {
-				t.Errorf("%d tickets differ from the %d of an undisturbed run", len(got), len(want))
-			}
+			s.expectSameTickets(t, events)
 			if _, err := s.watch(t, late, 1); connect.CodeOf(err) != connect.CodeOutOfRange {
 				t.Errorf("a token of what was lost: %v, want OUT_OF_RANGE", err)
 			}
@@ -166,6 +161,140 @@ func TestReconciler_ticketsvcGetsWhatItLost(t *testing.T) {
 				t.Errorf("a token of before: %d of %d events, %v", len(watched), lost+after, err)
 			}
 		})
+	}
+}
+
+// backedUp is a system of which both databases can be backed up while services write, and restored while all are stopped.
+type backedUp struct {
+	*system
+	backUp, restore func(service string)
+}
+
+// backedUpSystems start a system on each engine.
+var backedUpSystems = map[string]func(t *testing.T) backedUp{
+	"SQLite": func(t *testing.T) backedUp {
+		s := newSystem(t)
+		command := func(name string) func(service string) {
+			return func(service string) {
+				mustRun(t, commands.Path(t, service), name, "--database-url=sqlite:"+filepath.Join(s.folder, service+".db"),
+					filepath.Join(s.folder, service+".backup"))
+			}
+		}
+		return backedUp{system: s, backUp: command("backup"), restore: command("restore")}
+	},
+	"replicas on PostgreSQL": func(t *testing.T) backedUp {
+		server := postgrestest.Server(t, nil)
+		binaries, err := postgresserver.Find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		url, folder := server.URL("postgres"), t.TempDir()
+		dump := func(service string) string { return filepath.Join(folder, service+".dump") }
+		return backedUp{system: newReplicatedSystem(t, url), backUp: func(service string) {
+			mustRun(t, filepath.Join(binaries, "pg_dump"), "--format=custom", "--schema="+service, "--file="+dump(service), url)
+		}, restore: func(service string) {
+			postgrestest.Execute(t, url, "DROP SCHEMA "+service+" CASCADE")
+			mustRun(t, filepath.Join(binaries, "pg_restore"), "--dbname="+url, "--single-transaction", "--no-owner", dump(service))
+		}}
+	},
+}
+
+func mustRun(t *testing.T, path string, arguments ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), path, arguments...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v: %s", filepath.Base(path), arguments[0], err, out)
+	}
+}
+
+// TestReconciler_bothDatabasesAreRestored backs up ticketsvc's database and then the gateway's while events come, and restores both. So the
+// gateway has events as forwarded that ticketsvc lacks, and Allthings sends none of them again that the gateway has.
+func TestReconciler_bothDatabasesAreRestored(t *testing.T) {
+	t.Parallel()
+	const count = 6000
+	for name, start := range backedUpSystems {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events := slices.Collect(simulator.Shuffle(simulator.Generate(12, count, simulator.GenerateOptions{}), 0, 12))
+			s := start(t)
+			early := s.resumeToken(t)
+			// However fast events are, ticketsvc's backup lacks those of the second half.
+			firstBackup := make(chan struct{})
+			sending := s.send(t, func(yield func(simulator.Event) bool) {
+				for i, e := range events {
+					if i == count/2 {
+						select {
+						case <-firstBackup:
+						case <-t.Context().Done():
+							return
+						}
+					}
+					if !yield(e) {
+						return
+					}
+				}
+			})
+			s.waitForForwarded(t, count/10)
+			s.backUp("ticketsvc")
+			close(firstBackup)
+			s.waitForForwarded(t, count/2+count/10)
+			s.backUp("gateway")
+			sending.finish(t, count)
+			late := s.resumeToken(t)
+
+			for _, service := range s.services() {
+				stop(t, service)
+			}
+			s.restore("ticketsvc")
+			s.restore("gateway")
+			kept := map[string]bool{}
+			for _, row := range s.rows(t, "gateway", "SELECT event_id FROM deliveries") {
+				kept[row[0]] = true
+			}
+			restart(t, s.services())
+			want := map[string][]string{}
+			isKept := func(e simulator.Event) bool { return kept[e.ID] }
+			for _, e := range events {
+				if isKept(e) {
+					want[e.TicketID] = append(want[e.TicketID], e.ID)
+				}
+			}
+			s.expectRecorded(t, sortedValues(want))
+			if !slices.ContainsFunc(s.gateways, func(gateway *service) bool {
+				return gateway.logHasWithin(t, startTimeout, "ticketsvc's log lost events that it had recorded")
+			}) {
+				t.Error("no gateway says that ticketsvc's log lost events")
+			}
+			if _, err := s.watch(t, late, 1); connect.CodeOf(err) != connect.CodeOutOfRange {
+				t.Errorf("a token of what was lost: %v, want OUT_OF_RANGE", err)
+			}
+			if watched, err := s.watch(t, early, len(kept)); err != nil {
+				t.Errorf("a token of before: %d of %d events, %v", len(watched), len(kept), err)
+			}
+			s.expectSameTickets(t, slices.DeleteFunc(slices.Clone(events), func(e simulator.Event) bool { return !isKept(e) }))
+
+			// Sent again, the events that both backups lack are there, too.
+			s.expectRecorded(t, s.send(t, slices.Values(events)).finish(t, count))
+			s.expectSameTickets(t, events)
+		})
+	}
+}
+
+// waitForForwarded waits until the gateways have forwarded so many deliveries.
+func (s *system) waitForForwarded(t *testing.T, count int) {
+	t.Helper()
+	eventually(t, time.Minute, func(context.Context) (bool, error) {
+		forwarded := len(s.rows(t, "gateway", "SELECT id FROM deliveries WHERE state = 2"))
+		return forwarded >= count, fmt.Errorf("%d deliveries are forwarded, want %d", forwarded, count)
+	})
+}
+
+// expectSameTickets fails unless the tickets are those of an undisturbed run of the events.
+func (s *system) expectSameTickets(t *testing.T, events []simulator.Event) {
+	t.Helper()
+	alone := newSystem(t)
+	alone.expectRecorded(t, alone.send(t, slices.Values(events)).finish(t, len(events)))
+	if got, want := s.storedTickets(t), alone.storedTickets(t); !maps.Equal(got, want) {
+		t.Errorf("%d tickets differ from the %d of an undisturbed run", len(got), len(want))
 	}
 }
 

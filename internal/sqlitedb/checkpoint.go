@@ -20,9 +20,13 @@ const (
 // older state, or the disk is full, it is tried again once a second until it succeeds, and when the database is opened next.
 func (db *DB) PurgeWAL() {
 	// Set before the attempt: another caller's rows may have come to the file after its beginning.
-	db.unpurged.Store(true)
+	db.PurgeWALLater()
 	db.purge()
 }
+
+// PurgeWALLater has the -wal file emptied about a second later, as [DB.PurgeWAL] does. It is for the transaction that changes or deletes
+// rows: [DB.Write] can return an error although the transaction is committed.
+func (db *DB) PurgeWALLater() { db.unpurged.Store(true) }
 
 func (db *DB) purge() {
 	if !db.unpurged.Swap(false) {

@@ -260,6 +260,29 @@ func TestPurgeWAL_whileSomebodyReads(t *testing.T) {
 	}
 }
 
+// TestPurgeWALLater_theWriteFails has the file moved away before the commit, which succeeds: the caller learns of an error only.
+func TestPurgeWALLater_theWriteFails(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := mustOpen(t, options(path))
+	if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		db.PurgeWALLater()
+		mustRename(t, path, path+".away")
+		return insert(tx)
+	}); !errors.Is(err, sqlitedb.ErrUnavailable) {
+		t.Fatalf("Write = %v, want ErrUnavailable", err)
+	}
+	db.Purge()
+	mustRename(t, path+".away", path)
+	db.Purge()
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() != 0 {
+		t.Errorf("the -wal file is not emptied once the file is back: %v", err)
+	}
+	if rows := mustCountIn(t, db); rows != 1 {
+		t.Errorf("%d rows, want 1", rows)
+	}
+}
+
 func mustCountIn(t *testing.T, db *sqlitedb.DB) (rows int) {
 	t.Helper()
 	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&rows); err != nil {

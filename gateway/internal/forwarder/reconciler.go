@@ -50,6 +50,9 @@ const (
 const lossNoticed = "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database " +
 	"restored, did a standby take over without the last commits, or do two ticketsvcs have databases of their own?)"
 
+const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's log: more is forwarded again after a loss (was it set " +
+	"back, or do the clocks of several gateways differ by more than a minute?)"
+
 // Reconciler compares what the inbox has as forwarded with ticketsvc's log, and replays what the log lost: its database was restored from a
 // backup, or a standby took over without the last commits. Make one with [NewReconciler].
 //
@@ -93,13 +96,20 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 }
 
 // checkOldest looks for the newest checkpoint and the oldest positions in ticketsvc's log, as many as one call takes. It returns whether
-// there is something to replay, and whether the log held all of these positions and more are unchecked.
+// there is something to replay, and whether it is to be called again: the log held all of these positions and more are unchecked, or the
+// clock was set back.
 func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	asked := r.now()
 	known, err := r.inbox.LogPositions(ctx, maxUnchecked)
 	if err != nil {
 		r.warn(ctx, "positions of ticketsvc's log can't be read from the inbox", err)
 		return false, false
+	}
+	if change, ok := known.ClockSetBack(asked); ok {
+		if count, ok := r.warnings.Allow(clockSetBack, asked); ok {
+			r.log.WarnContext(ctx, clockSetBack, "count", count)
+		}
+		return known.Replaying, r.change(ctx, change)
 	}
 	positions := make([]inbox.LogPosition, 0, maxUnchecked+1)
 	if len(known.Checkpoints) > 0 {

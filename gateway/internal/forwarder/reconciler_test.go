@@ -260,6 +260,55 @@ func TestReconciler_noticesALossBetweenTwoChecks(t *testing.T) {
 	}
 }
 
+// TestReconciler_clockSetBack sets the gateway's clock back, so that what is forwarded then seems to be older than a checkpoint. The log
+// loses it before the next check, or after one.
+func TestReconciler_clockSetBack(t *testing.T) {
+	t.Parallel()
+	for _, checked := range []bool{false, true} {
+		r := newReconciled(t)
+		for range 2 {
+			r.pass(time.Hour)
+			r.forward(t, 20)
+			r.reconciler.Check(t.Context())
+		}
+		r.pass(-10 * time.Minute)
+		r.forward(t, 20)
+		if checked {
+			r.reconciler.Check(t.Context())
+		}
+		r.log.putBack(40)
+		if !r.reconciler.Check(t.Context()) {
+			t.Fatalf("checked before: %v: the loss is not noticed", checked)
+		}
+		r.reconciler.Replay(t.Context())
+		r.pass(time.Second)
+		r.forward(t, 1)
+		if lacks := r.log.lacks(r.events); lacks > 0 {
+			t.Errorf("checked before: %v: the log lacks %d events", checked, lacks)
+		}
+		if got := strings.Count(r.lines.String(), "was it set back"); got != 1 {
+			t.Errorf("checked before: %v: the clock is logged %d times, want once: %s", checked, got, r.lines)
+		}
+	}
+}
+
+// TestReconciler_clockSetBackWhileNothingIsForwarded loses what the newest checkpoint covers, which is later than the clock.
+func TestReconciler_clockSetBackWhileNothingIsForwarded(t *testing.T) {
+	t.Parallel()
+	r := newReconciled(t)
+	r.pass(time.Hour)
+	r.forward(t, 20)
+	r.reconciler.Check(t.Context())
+	r.pass(-10 * time.Minute)
+	if r.reconciler.Check(t.Context()) {
+		t.Error("a loss is noticed before there is one")
+	}
+	r.log.putBack(10)
+	if !r.reconciler.Check(t.Context()) {
+		t.Error("the loss is not noticed")
+	}
+}
+
 func TestReconciler_replaysOnceErasuresAreRepeated(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)

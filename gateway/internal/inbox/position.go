@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -52,7 +53,8 @@ type PositionsChange struct {
 	// Add is a new checkpoint; nil for none.
 	Add *Checkpoint
 	// ReplaySince begins a replay of the deliveries that were forwarded at that time or later, where their bodies are kept; nil for none. The
-	// zero time means all. While another replay runs, it begins anew, from the earlier time of the two.
+	// zero time means all. While another replay runs, that one goes on, with the earlier time of the two, and looks once more at the
+	// deliveries that it has looked at.
 	ReplaySince *time.Time
 }
 
@@ -63,6 +65,35 @@ type Replay struct {
 	// Done says that no replay runs any more, and Ended that it is this step that ended it: of several gateways one takes the last step.
 	Done, Ended bool
 }
+
+// ReplayCursor is where a replay looks next. It goes from the newest delivery to the oldest, because what the log lost is mostly new. A
+// loss that is noticed meanwhile sets Through to Before: from there the replay goes round once more, and it begins nothing anew.
+type ReplayCursor struct {
+	// Before is the id of the last delivery that it looked at; those before it are next. It is the largest int64 at the newest delivery.
+	Before int64
+	// Through is the id of the last delivery to look at. Where that is no smaller than Before, the replay goes on with the newest delivery
+	// after the oldest.
+	Through int64
+}
+
+// Lowest returns the lowest id that the replay looks at before it ends or goes on with the newest delivery.
+func (c ReplayCursor) Lowest() int64 {
+	if c.goesRound() {
+		return 0
+	}
+	return c.Through
+}
+
+// Next returns the cursor after the replay looked at the deliveries down to the id last, or at all down to [ReplayCursor.Lowest]. It
+// returns false when the replay is over.
+func (c ReplayCursor) Next(last int64, all bool) (next ReplayCursor, more bool) {
+	if !all {
+		return ReplayCursor{Before: last, Through: c.Through}, last != c.Through || c.goesRound()
+	}
+	return ReplayCursor{Before: math.MaxInt64, Through: c.Through}, c.goesRound() && c.Through < math.MaxInt64
+}
+
+func (c ReplayCursor) goesRound() bool { return c.Through >= c.Before }
 
 const (
 	// ReasonReplayed is the reason of a delivery that a replay made pending.
@@ -76,7 +107,25 @@ const (
 	// replaySlack is how much earlier than a checkpoint's time a replay begins. It covers the differences between the clocks of several
 	// gateways, and the time that a settlement may take to be written.
 	replaySlack = 2 * time.Minute
+	// maxClockDifference is how much the clocks of several gateways may differ.
+	maxClockDifference = time.Minute
 )
+
+// ClockSetBack returns what to do when checkpoints are later than now, because the clock was set back since; false when none are.
+// Deliveries that are forwarded from now on would look as if these checkpoints covered them. So the position of the newest becomes one of
+// now.
+func (p *LogPositions) ClockSetBack(now time.Time) (change PositionsChange, ok bool) {
+	for i, c := range p.Checkpoints {
+		if c.ForwardedBefore.Sub(now) <= maxClockDifference {
+			continue
+		}
+		change.Drop = append(change.Drop, c.ID)
+		if i == 0 {
+			change.Add = &Checkpoint{Position: c.Position, ForwardedBefore: now}
+		}
+	}
+	return change, len(change.Drop) > 0
+}
 
 // NextCheckpoint returns the checkpoint that stands after the log held the newest checkpoint's position and the unchecked ones, all of them
 // or the oldest. last is the log's last position by then, and asked is a time before the unchecked positions were read.

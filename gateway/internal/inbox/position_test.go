@@ -2,6 +2,8 @@ package inbox_test
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -139,6 +141,50 @@ func TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer(t *testing.T) {
 	}
 	if got := len(known.Checkpoints); got > 65 {
 		t.Errorf("%d checkpoints are kept, want at most 65", got)
+	}
+}
+
+// TestReplayCursor_looksAtEverythingSinceTheLastLoss takes steps over random ids, with losses in between that have all of them looked at
+// once more.
+func TestReplayCursor_looksAtEverythingSinceTheLastLoss(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(2000) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		at, unseen := inbox.ReplayCursor{Before: math.MaxInt64}, map[int64]bool{}
+		ids := make([]int64, random.IntN(20))
+		last := int64(0)
+		for i := range ids {
+			last += 1 + random.Int64N(3)
+			ids[i] = last
+			unseen[last] = true
+		}
+		losses, steps := random.IntN(5), 0
+		for more := true; more; steps++ {
+			if losses > 0 && random.IntN(3) == 0 {
+				losses--
+				at.Through = at.Before
+				for _, id := range ids {
+					unseen[id] = true
+				}
+			}
+			limit, lowest, lastSeen, all := 1+random.IntN(5), at.Lowest(), int64(0), true
+			for _, id := range slices.Backward(ids) {
+				if id >= at.Before || id < lowest {
+					continue
+				}
+				if limit--; limit < 0 {
+					all = false
+					break
+				}
+				lastSeen = id
+				delete(unseen, id)
+			}
+			// A step that sees as many as it may does not know that these were all.
+			at, more = at.Next(lastSeen, all && limit > 0)
+		}
+		if len(unseen) > 0 || steps > 200 {
+			t.Errorf("seed %d: the replay ended after %d steps and did not look at %v of %v", seed, steps, unseen, ids)
+		}
 	}
 }
 

@@ -44,8 +44,8 @@ type Store interface {
 	ChangePositions(ctx context.Context, change PositionsChange) error
 
 	// ReplayStep makes up to limit deliveries of the replay pending, due at now, and returns how far the replay has come. It looks at a
-	// bounded number of deliveries, in the order in which they came, so a step may find none and the replay go on all the same. A replay that
-	// does not run is done.
+	// bounded number of deliveries, the newest first, so a step may find none and the replay go on all the same. A replay that does not run is
+	// done.
 	ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error)
 
 	// Watch calls wake whenever another process may have added deliveries, until ctx ends; where no other process can it returns at once.

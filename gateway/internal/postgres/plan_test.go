@@ -46,7 +46,7 @@ func TestNoStatementReadsAllDeliveries(t *testing.T) {
 		"forward": {postgres.Forward, []any{ids, zeros, now}, true},
 		"settle":  {postgres.Settle, []any{ids, zeros, zeros, texts, zeros, zeros, ids}, true},
 		"nextDue": {postgres.NextDue, []any{0, 0}, false},
-		"replay":  {postgres.Replay, []any{0, 100, 10_000_000, 5 * limit, limit, now, 1, "again"}, true},
+		"replay":  {postgres.Replay, []any{0, 10_000_000, 100, 5 * limit, limit, now, 1, "again"}, true},
 		"find":    {postgres.FindKept, []any{keys}, false},
 		"lock":    {postgres.LockKept, []any{keys}, false},
 	}

@@ -21,27 +21,26 @@ const (
 	isReplaying   = `SELECT EXISTS (SELECT 1 FROM gateway.replay)`
 	dropPositions = `DELETE FROM gateway.log_positions WHERE id = ANY($1)`
 
-	// beginReplay has the replay look at every delivery that there is.
-	beginReplay = `INSERT INTO gateway.replay AS r (one, since, after_id, through_id)
- VALUES (1, $1, 0, (SELECT coalesce(max(id), 0) FROM gateway.deliveries))
- ON CONFLICT (one) DO UPDATE SET since = least(r.since, excluded.since), after_id = 0, through_id = excluded.through_id`
+	// beginReplay has the replay look at every delivery that there is, as [inbox.ReplayCursor] says.
+	beginReplay = `INSERT INTO gateway.replay AS r (one, since, before_id, through_id) VALUES (1, $1, 9223372036854775807, 0)
+ ON CONFLICT (one) DO UPDATE SET since = least(r.since, excluded.since), through_id = r.before_id`
 	// lockReplay lets one gateway at a time take a step.
-	lockReplay = `SELECT since, after_id, through_id, requeued, without_body FROM gateway.replay FOR UPDATE`
-	// replayStep makes the next deliveries pending: it looks at $4 of those after the id $2 and up to $3, and takes at most $5 that were
+	lockReplay = `SELECT since, before_id, through_id, requeued, without_body FROM gateway.replay FOR UPDATE`
+	// replayStep makes the next deliveries pending: it looks at $4 of those before the id $2 and down to $3, and takes at most $5 that were
 	// forwarded at $1 or later. $6 is when they are due, $7 their number of deferrals, $8 their reason.
 	replayStep = `WITH scanned AS MATERIALIZED (
-  SELECT id, state, forward_time FROM gateway.deliveries WHERE id > $2 AND id <= $3 ORDER BY id LIMIT $4
+  SELECT id, state, forward_time FROM gateway.deliveries WHERE id < $2 AND id >= $3 ORDER BY id DESC LIMIT $4
 ), lost AS MATERIALIZED (
   SELECT id, EXISTS (SELECT 1 FROM gateway.payloads p WHERE p.delivery_id = scanned.id) AS has_body
-  FROM scanned WHERE state = 2 AND forward_time >= $1 ORDER BY id LIMIT $5
+  FROM scanned WHERE state = 2 AND forward_time >= $1 ORDER BY id DESC LIMIT $5
 ), requeued AS (
   UPDATE gateway.deliveries d SET state = 1, forward_time = NULL, next_attempt_time = $6, due_time = $6, lease_token = 0, attempts = 0,
    deferrals = $7, reason = $8
   FROM lost WHERE d.id = lost.id AND lost.has_body AND d.state + 0 = 2 RETURNING d.id
 )
 SELECT (SELECT count(*) FROM requeued), (SELECT count(*) FROM lost WHERE NOT has_body), (SELECT count(*) FROM lost),
- (SELECT coalesce(max(id), 0) FROM lost), (SELECT count(*) FROM scanned), (SELECT coalesce(max(id), 0) FROM scanned)`
-	noteReplayed = `UPDATE gateway.replay SET after_id = $1, requeued = $2, without_body = $3`
+ (SELECT coalesce(min(id), 0) FROM lost), (SELECT count(*) FROM scanned), (SELECT coalesce(min(id), 0) FROM scanned)`
+	noteReplayed = `UPDATE gateway.replay SET before_id = $1, requeued = $2, without_body = $3`
 	endReplay    = `DELETE FROM gateway.replay`
 )
 
@@ -102,12 +101,13 @@ func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChang
 func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inbox.Replay, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		r = inbox.Replay{}
-		var since, after, through int64
+		var since int64
+		var at inbox.ReplayCursor
 		begin := &pgx.Batch{}
 		begin.Queue("begin")
 		begin.Queue(byIndex)
 		begin.Queue(lockReplay).QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&since, &after, &through, &r.Requeued, &r.WithoutBody)
+			err := row.Scan(&since, &at.Before, &at.Through, &r.Requeued, &r.WithoutBody)
 			if r.Done = errors.Is(err, pgx.ErrNoRows); r.Done {
 				return nil
 			}
@@ -116,32 +116,26 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 		if err := conn.SendBatch(ctx, begin).Close(); err != nil {
 			return err
 		}
+		end := &pgx.Batch{}
 		if !r.Done {
 			var requeued, withoutBody, lost, scanned int
 			var lastLost, lastScanned int64
-			if err := conn.QueryRow(ctx, replayStep, since, after, through, inbox.MaxReplayScan, limit, now.UnixNano(), inbox.ReplayDeferrals,
+			if err := conn.QueryRow(ctx, replayStep, since, at.Before, at.Lowest(), inbox.MaxReplayScan, limit, now.UnixNano(), inbox.ReplayDeferrals,
 				inbox.ReasonReplayed).Scan(&requeued, &withoutBody, &lost, &lastLost, &scanned, &lastScanned); err != nil {
 				return err
 			}
 			r.Requeued += requeued
 			r.WithoutBody += withoutBody
-			switch {
-			case lost == limit:
-				after = lastLost
-			case scanned == inbox.MaxReplayScan:
-				after = lastScanned
-			default:
-				after = through
+			last := lastScanned
+			if lost == limit {
+				last = lastLost
 			}
-		}
-		end := &pgx.Batch{}
-		switch {
-		case r.Done:
-		case after == through:
-			r.Done, r.Ended = true, true
-			end.Queue(endReplay)
-		default:
-			end.Queue(noteReplayed, after, r.Requeued, r.WithoutBody)
+			if next, more := at.Next(last, lost < limit && scanned < inbox.MaxReplayScan); more {
+				end.Queue(noteReplayed, next.Before, r.Requeued, r.WithoutBody)
+			} else {
+				r.Done, r.Ended = true, true
+				end.Queue(endReplay)
+			}
 		}
 		end.Queue("commit")
 		return conn.SendBatch(ctx, end).Close()

@@ -22,9 +22,11 @@ var (
 	erasures string
 	//go:embed positions.sql
 	positions string
+	//go:embed replaycursor.sql
+	replayCursor string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}}
+	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}, {Script: replayCursor}}
 )
 
 // connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with

@@ -12,14 +12,14 @@ import (
 const (
 	insertPosition = "INSERT INTO log_positions (database_id, sequence, fingerprint, forwarded_before) VALUES (?, ?, ?, ?)"
 
-	// beginReplay has the replay look at every delivery that there is.
-	beginReplay = "INSERT INTO replay (one, since, after_id, through_id) VALUES (1, ?, 0, (SELECT coalesce(max(id), 0) FROM deliveries))" +
-		" ON CONFLICT DO UPDATE SET since = min(since, excluded.since), after_id = 0, through_id = excluded.through_id"
-	readReplay = "SELECT since, after_id, through_id, requeued, without_body FROM replay"
+	// beginReplay has the replay look at every delivery that there is, as [inbox.ReplayCursor] says.
+	beginReplay = "INSERT INTO replay (one, since, before_id, through_id) VALUES (1, ?, 9223372036854775807, 0)" +
+		" ON CONFLICT DO UPDATE SET since = min(since, excluded.since), through_id = before_id"
+	readReplay = "SELECT since, before_id, through_id, requeued, without_body FROM replay"
 	// scanReplay says of each delivery whether it was forwarded since, and whether its body is kept.
 	scanReplay = "SELECT id, forward_time >= ?1, CASE WHEN forward_time >= ?1 THEN EXISTS (SELECT 1 FROM payloads WHERE delivery_id = id)" +
-		" ELSE 0 END FROM (SELECT id, iif(state = 2, forward_time, -1) AS forward_time FROM deliveries WHERE id > ?2 AND id <= ?3" +
-		" ORDER BY id LIMIT ?4) ORDER BY id"
+		" ELSE 0 END FROM (SELECT id, iif(state = 2, forward_time, -1) AS forward_time FROM deliveries WHERE id < ?2 AND id >= ?3" +
+		" ORDER BY id DESC LIMIT ?4) ORDER BY id DESC"
 	// ?1 is when they are due, ?2 the number of deferrals and ?3 the reason of all of them.
 	replay = "UPDATE deliveries SET state = 1, forward_time = NULL, next_attempt_time = ?1, attempts = 0, deferrals = ?2, reason = ?3" +
 		" WHERE state = 2 AND id IN ("
@@ -85,8 +85,9 @@ func (s *Store) addPosition(tx *sql.Tx, p inbox.LogPosition, forwardedBefore any
 // ReplayStep implements [inbox.Store].
 func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error) {
 	var r inbox.Replay
-	var since, after, through int64
-	err := s.db.Reader.QueryRowContext(ctx, readReplay).Scan(&since, &after, &through, &r.Requeued, &r.WithoutBody)
+	var since int64
+	var at inbox.ReplayCursor
+	err := s.db.Reader.QueryRowContext(ctx, readReplay).Scan(&since, &at.Before, &at.Through, &r.Requeued, &r.WithoutBody)
 	if errors.Is(err, sql.ErrNoRows) {
 		return inbox.Replay{Done: true}, nil
 	}
@@ -94,13 +95,12 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 		return r, translate(ctx, err)
 	}
 	// One process has the file and nothing else changes a forwarded delivery, so the deliveries can be chosen before the transaction.
-	ids, withoutBody, last, err := s.scanReplay(ctx, since, after, through, limit)
+	ids, withoutBody, next, more, err := s.scanReplay(ctx, since, at, limit)
 	if err != nil {
 		return r, translate(ctx, err)
 	}
 	r.WithoutBody += withoutBody
-	r.Ended = last == through
-	r.Done = r.Ended
+	r.Done, r.Ended = !more, !more
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		requeued, err := s.replay.Exec(context.Background(), tx, []any{unixNano(now), inbox.ReplayDeferrals, inbox.ReasonReplayed}, ids, 1)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 		if r.Done {
 			_, err = tx.Exec("DELETE FROM replay")
 		} else {
-			_, err = tx.Exec("UPDATE replay SET after_id = ?, requeued = ?, without_body = ?", last, r.Requeued, r.WithoutBody)
+			_, err = tx.Exec("UPDATE replay SET before_id = ?, requeued = ?, without_body = ?", next.Before, r.Requeued, r.WithoutBody)
 		}
 		return err
 	})
@@ -120,20 +120,21 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 	return r, nil
 }
 
-// scanReplay returns the ids of the next deliveries to replay, how many others have no body, and the id up to which it looked: through when
-// that was all.
-func (s *Store) scanReplay(ctx context.Context, since, after, through int64, limit int) (ids []any, withoutBody int, last int64,
-	err error) {
-	rows, err := s.db.Reader.QueryContext(ctx, scanReplay, since, after, through, inbox.MaxReplayScan)
+// scanReplay returns the ids of the next deliveries to replay, how many others have no body, and what [inbox.ReplayCursor.Next] returns
+// then.
+func (s *Store) scanReplay(ctx context.Context, since int64, at inbox.ReplayCursor, limit int) (ids []any, withoutBody int,
+	next inbox.ReplayCursor, more bool, err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, scanReplay, since, at.Before, at.Lowest(), inbox.MaxReplayScan)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, 0, next, false, err
 	}
 	defer func() { _ = rows.Close() }()
+	var last int64
 	scanned := 0
 	for len(ids) < limit && rows.Next() {
 		var forwarded, hasBody bool
 		if err := rows.Scan(&last, &forwarded, &hasBody); err != nil {
-			return nil, 0, 0, err
+			return nil, 0, next, false, err
 		}
 		scanned++
 		switch {
@@ -143,10 +144,8 @@ func (s *Store) scanReplay(ctx context.Context, since, after, through int64, lim
 			withoutBody++
 		}
 	}
-	if len(ids) < limit && scanned < inbox.MaxReplayScan {
-		last = through
-	}
-	return ids, withoutBody, last, rows.Err()
+	next, more = at.Next(last, len(ids) < limit && scanned < inbox.MaxReplayScan)
+	return ids, withoutBody, next, more, rows.Err()
 }
 
 // optional returns a time in nanoseconds since the epoch, 0 for the zero time.

@@ -25,9 +25,11 @@ var (
 	erasures string
 	//go:embed positions.sql
 	positions string
+	//go:embed replaycursor.sql
+	replayCursor string
 
 	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
-	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}}
+	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}, {Script: replayCursor}}
 )
 
 // applicationID is "TBgw".

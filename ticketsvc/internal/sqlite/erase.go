@@ -23,8 +23,9 @@ const (
 
 // Erase implements [ticket.Store]. The tickets share a transaction, because merging the index of words once costs as much as one erasure.
 func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, err error) {
+	changed := false
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		events = 0
+		events, changed = 0, false
 		removed := false
 		for _, id := range ticketIDs {
 			hadWords, err := s.removeWordsOf(tx, id)
@@ -32,11 +33,15 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 				return err
 			}
 			removed = removed || hadWords
-			of, err := eraseOne(tx, id)
+			of, erased, err := eraseOne(tx, id)
 			if err != nil {
 				return err
 			}
 			events += of
+			changed = changed || hadWords || erased
+		}
+		if changed {
+			s.db.PurgeWALLater()
 		}
 		if removed {
 			return s.mergeWords(tx)
@@ -46,35 +51,36 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 	if err != nil {
 		return 0, translate(ctx, err)
 	}
-	// Also where the ticket was erased before: an earlier call may have ended before this.
-	s.db.PurgeWAL()
+	if changed {
+		s.db.PurgeWAL()
+	}
 	s.recorded.Ring()
 	return events, nil
 }
 
-// eraseOne erases a ticket, except its words. It returns how many events lost what they said.
-func eraseOne(tx *sql.Tx, ticketID string) (events int64, err error) {
+// eraseOne erases a ticket, except its words. It returns how many events lost what they said, and false when the ticket was erased before.
+func eraseOne(tx *sql.Tx, ticketID string) (events int64, erased bool, err error) {
 	nothing := ticketcodec.MarshalContent(ticket.Content{})
 	// Before the ticket's row is a bare one, which has no group.
 	if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if _, err := tx.Exec(dropEmptyCounts); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	result, err := tx.Exec(eraseTicket, ticketID)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if changed, err := result.RowsAffected(); err != nil || changed == 0 {
-		return 0, err
+		return 0, false, err
 	}
 	if result, err = tx.Exec(eraseEvents, nothing, ticketID); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if events, err = result.RowsAffected(); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	_, err = tx.Exec(logErasure, ticketID, string(ticket.Erased), nothing)
-	return events, err
+	return events, true, err
 }

@@ -250,6 +250,21 @@ func TestErase_walFileWhileSomebodyReads(t *testing.T) {
 	}
 }
 
+// TestErase_alreadyErased: a gateway that repeats erasures after a restore does not have the -wal file emptied for those that are there.
+func TestErase_alreadyErased(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	store := mustOpen(t, path)
+	defer func() { _ = store.Close() }()
+	recordTitle(t, store, "t", "a title")
+	mustErase(t, store, "t")
+	recordTitle(t, store, "other", "another title")
+	mustErase(t, store, "t")
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		t.Errorf("the -wal file was emptied although nothing was erased: %v", err)
+	}
+}
+
 func recordTitle(t *testing.T, store *sqlite.Store, ticketID, title string) {
 	t.Helper()
 	if _, err := store.Record(t.Context(), []ticket.Change{{EventID: ticketID, Name: ticket.Created, TicketID: ticketID,

@@ -81,7 +81,8 @@ func Run(t *testing.T, engine Engine) {
 		"positions are unchecked, or checkpoints":           testPositions,
 		"a replay takes what was forwarded since":           testReplay,
 		"a replay holds up nothing new":                     testReplayHoldsUpNothingNew,
-		"a replay that runs begins anew":                    testReplayBeginsAnew,
+		"a loss while a replay runs widens it":              testReplayIsWidened,
+		"a replay ends although losses go on":               testReplayEndsAlthoughLossesGoOn,
 		"several take the steps of a replay":                testReplayers,
 		"changes of positions are cut short":                testPositionsCutShort,
 	} {

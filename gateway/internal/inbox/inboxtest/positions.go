@@ -3,6 +3,7 @@ package inboxtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,7 +105,7 @@ func testPositions(t *testing.T, engine Engine) {
 	}
 }
 
-// testReplay has deliveries of all states. Just those that were forwarded since are replayed, in their order.
+// testReplay has deliveries of all states. Just those that were forwarded since are replayed, the newest first.
 func testReplay(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	since := Epoch.Add(time.Minute)
@@ -123,6 +124,10 @@ func testReplay(t *testing.T, engine Engine) {
 	if err != nil || replay.Done || replay.Requeued != 10 {
 		t.Fatalf("the first step: %+v, %v; want 10 deliveries", replay, err)
 	}
+	want := []string{"00025", "00026", "00027", "00028", "00029", "00030", "00031", "00032", "00033", "00034", "new"}
+	if got := eventIDs(mustClaim(t, store, now, 100)); !slices.Equal(got, want) {
+		t.Errorf("after the first step %v are pending, want %v", got, want)
+	}
 	// It goes on after a restart.
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -138,7 +143,7 @@ func testReplay(t *testing.T, engine Engine) {
 	if again := mustReplay(t, store, now, 10); again.Requeued != 0 {
 		t.Errorf("a replay that does not run: %+v", again)
 	}
-	claimed := mustClaim(t, store, now, 100)
+	claimed := mustClaim(t, store, now.Add(time.Hour), 100) // Leases that a restart does not end have run out.
 	if len(claimed) != 26 {
 		t.Errorf("claimed %d, want 26", len(claimed))
 	}
@@ -169,9 +174,9 @@ func testReplayHoldsUpNothingNew(t *testing.T, engine Engine) {
 	}
 }
 
-// testReplayBeginsAnew begins a second replay while the first one runs, from a later time. All are replayed, since the first one has not
-// looked at all deliveries.
-func testReplayBeginsAnew(t *testing.T, engine Engine) {
+// testReplayIsWidened has a second loss noticed while a replay runs, from a later time. All are replayed, since the replay has not looked at
+// all deliveries, and those that it made pending before are replayed twice.
+func testReplayIsWidened(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	mustForward(t, store, Epoch, 0, 10)
 	mustForward(t, store, Epoch.Add(time.Hour), 10, 10)
@@ -189,6 +194,31 @@ func testReplayBeginsAnew(t *testing.T, engine Engine) {
 		t.Errorf("replayed %+v, want 25: 5 of them twice", replay)
 	}
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 20})
+}
+
+// testReplayEndsAlthoughLossesGoOn has a loss noticed after each step, when what the step made pending is forwarded: two databases answer in
+// turn. Every delivery is forwarded again all the same.
+func testReplayEndsAlthoughLossesGoOn(t *testing.T, engine Engine) {
+	store := engine.Open(t, "a")
+	const deliveries, perStep = 20, 5
+	mustForward(t, store, Epoch, 0, deliveries)
+	now, again := Epoch.Add(2*time.Hour), map[string]bool{}
+	for range deliveries / perStep {
+		mustChange(t, store, inbox.PositionsChange{ReplaySince: &time.Time{}})
+		if _, err := store.ReplayStep(t.Context(), now, perStep); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range mustClaim(t, store, now, deliveries) {
+			again[d.EventID] = true
+			mustSettle(t, store, now, forwarded(d))
+		}
+	}
+	if len(again) != deliveries {
+		t.Errorf("%d of %d deliveries were forwarded again", len(again), deliveries)
+	}
+	// Now it ends: what the last step made pending was forwarded since the last loss.
+	mustReplay(t, store, now, perStep)
+	wantStates(t, engine, map[inbox.State]int{inbox.Pending: deliveries - perStep, inbox.Forwarded: perStep})
 }
 
 // testReplayers has several gateways take the steps of one replay.
