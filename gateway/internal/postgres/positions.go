@@ -120,8 +120,9 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 		if !r.Done {
 			var requeued, withoutBody, lost, scanned int
 			var lastLost, lastScanned int64
-			if err := conn.QueryRow(ctx, replayStep, since, at.Before, at.Lowest(), inbox.MaxReplayScan, limit, now.UnixNano(), inbox.ReplayDeferrals,
-				inbox.ReasonReplayed).Scan(&requeued, &withoutBody, &lost, &lastLost, &scanned, &lastScanned); err != nil {
+			if err := conn.QueryRow(ctx, replayStep, since, at.Before, at.Lowest(), inbox.MaxReplayScan, limit, now.UnixNano(),
+				inbox.ReplayDeferrals, inbox.ReasonReplayed,
+			).Scan(&requeued, &withoutBody, &lost, &lastLost, &scanned, &lastScanned); err != nil {
 				return err
 			}
 			r.Requeued += requeued
