@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,7 +48,7 @@ func (s *system) expectRecorded(t *testing.T, want map[string][]string) {
 	for _, events := range want {
 		total += len(events)
 	}
-	eventually(t, time.Minute, func(ctx context.Context) (bool, error) {
+	eventually(t, func(ctx context.Context) (bool, error) {
 		got, err := s.recorded(ctx)
 		if err == nil && got < total {
 			err = fmt.Errorf("%d of %d events are recorded", got, total)

@@ -77,7 +77,7 @@ func (s *system) waitUntilForwarded(t *testing.T, eventIDs ...string) {
 	for _, id := range eventIDs {
 		want[id] = forwarded
 	}
-	eventually(t, startTimeout, func(context.Context) (bool, error) {
+	eventually(t, func(context.Context) (bool, error) {
 		got := map[string]string{}
 		for _, row := range s.rows(t, "gateway", "SELECT event_id, state FROM deliveries") {
 			got[row[0]] = row[1]

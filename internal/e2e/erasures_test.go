@@ -108,7 +108,7 @@ func TestErasures_restoredDatabase(t *testing.T) {
 			if _, err := s.tickets.EraseTicket(t.Context(), &ticketv1.EraseTicketRequest{TicketId: id}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, startTimeout, func(context.Context) (bool, error) {
+			eventually(t, func(context.Context) (bool, error) {
 				kept := s.rows(t, "gateway", "SELECT ticket_id FROM erasures")
 				return len(kept) == 1 && kept[0][0] == id, fmt.Errorf("the gateway keeps the erasures of %q, want %s", kept, id)
 			})
@@ -135,7 +135,7 @@ func TestErasures_restoredDatabase(t *testing.T) {
 
 			// Once more, with gateways that run.
 			whileStopped(t, s.ticketsvcs, s.restore)
-			eventually(t, startTimeout, func(ctx context.Context) (bool, error) {
+			eventually(t, func(ctx context.Context) (bool, error) {
 				got, err := s.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: id})
 				return connect.CodeOf(err) == connect.CodeNotFound, fmt.Errorf("GetTicket = %v, %w", got.GetTicket().GetTicketId(), err)
 			})

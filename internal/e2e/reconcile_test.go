@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -94,7 +93,7 @@ func newSystemWithStandby(t *testing.T) ticketsvcsDatabase {
 		if err := from.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()").Scan(&end); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, time.Minute, func(ctx context.Context) (reached bool, err error) {
+		eventually(t, func(ctx context.Context) (reached bool, err error) {
 			err = to.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn", end).Scan(&reached)
 			return reached, err
 		})
@@ -282,7 +281,7 @@ func TestReconciler_bothDatabasesAreRestored(t *testing.T) {
 // waitForForwarded waits until the gateways have forwarded so many deliveries.
 func (s *system) waitForForwarded(t *testing.T, count int) {
 	t.Helper()
-	eventually(t, time.Minute, func(context.Context) (bool, error) {
+	eventually(t, func(context.Context) (bool, error) {
 		forwarded := len(s.rows(t, "gateway", "SELECT id FROM deliveries WHERE state = 2"))
 		return forwarded >= count, fmt.Errorf("%d deliveries are forwarded, want %d", forwarded, count)
 	})

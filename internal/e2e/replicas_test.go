@@ -129,7 +129,7 @@ func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
 		sending.wait(t, events/2)
 		// Its ticketsvc first, so that calls are in flight when it stops.
 		signal(t, syscall.SIGSTOP, s.ticketsvcs[1], s.gateways[1])
-		eventually(t, time.Minute, func(ctx context.Context) (bool, error) {
+		eventually(t, func(ctx context.Context) (bool, error) {
 			var pending, forwarded int
 			err := conn.QueryRow(ctx, "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state = 2) FROM gateway.deliveries").
 				Scan(&pending, &forwarded)
@@ -210,14 +210,14 @@ func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
 		s.postToAll(t, client, body, http.StatusOK)
 		if i == 4 {
 			server.Kill()
-			eventually(t, startTimeout, ready(http.StatusServiceUnavailable))
+			eventually(t, ready(http.StatusServiceUnavailable))
 			s.postToAll(t, client, bodies[10], http.StatusServiceUnavailable)
 			ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 			if err := server.Restart(ctx); err != nil {
 				t.Fatal(err)
 			}
 			cancel()
-			eventually(t, startTimeout, ready(http.StatusOK))
+			eventually(t, ready(http.StatusOK))
 		}
 	}
 	for _, body := range bodies[10:] {
