@@ -81,19 +81,27 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 			o := options(url)
 			o.Log = slog.New(slog.NewTextHandler(log, nil))
 			db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+			// On a busy machine the server takes long to answer.
+			db.SetHangTimeout(limit)
+			db.SetTimeouts(limit, limit)
 			mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
 			pid := sendHalf(t, replica(t, url), append([]string{"begin"}, test.stuck...)...)
 			waitStuck(t, watch, pid, test.event)
 			runs := 0
 			if err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 				runs++
-				return execute(ctx, conn, "begin", test.write, "commit")
+				if runs == 1 {
+					return execute(ctx, conn, "begin", test.write, "commit")
+				}
+				// Until the session that blocks it is terminated, however long that takes.
+				return execute(ctx, conn, "begin", "SET LOCAL lock_timeout = 0", test.write, "commit")
 			}); err != nil || runs != 2 {
 				t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
 			}
 			want := fmt.Sprintf("pid=%d application_name=other-replica age=", pid)
-			if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) || strings.Contains(got, "test.t") {
-				t.Errorf("log %q, want one line with %q and no statement", got, want)
+			// A session that takes long to end is terminated once more.
+			if got := log.String(); got == "" || strings.Count(got, "\n") != strings.Count(got, want) || strings.Contains(got, "test.t") {
+				t.Errorf("log %q, want lines with %q and no statement", got, want)
 			}
 		})
 	}
