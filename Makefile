@@ -53,7 +53,7 @@ build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
 test: ## Run all tests; those with PostgreSQL where that is installed, or on TEST_POSTGRES_URL
 	@$(say_skipped)
 	@echo "running all tests (the first time, building them takes some minutes)"
-	@trap '$(say_skipped)' EXIT; go test -timeout 10m ./...
+	@trap '$(say_skipped)' EXIT; go test -timeout 20m ./...
 
 # SQLite is C that was translated to Go, by modernc.org, with locks of its own. The race detector does not check it: with the check it takes
 # three to five times as long.

@@ -174,8 +174,8 @@ func testReplayHoldsUpNothingNew(t *testing.T, engine Engine) {
 	}
 }
 
-// testReplayIsWidened has a second loss noticed while a replay runs, from a later time. All are replayed, since the replay has not looked at
-// all deliveries, and those that it made pending before are replayed twice.
+// testReplayIsWidened has a second loss noticed while a replay runs, from a later time. All are replayed, since the replay has not looked
+// at all deliveries, and those that it made pending before are replayed twice.
 func testReplayIsWidened(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	mustForward(t, store, Epoch, 0, 10)
@@ -196,8 +196,8 @@ func testReplayIsWidened(t *testing.T, engine Engine) {
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 20})
 }
 
-// testReplayEndsAlthoughLossesGoOn has a loss noticed after each step, when what the step made pending is forwarded: two databases answer in
-// turn. Every delivery is forwarded again all the same.
+// testReplayEndsAlthoughLossesGoOn has a loss noticed after each step, when what the step made pending is forwarded: two databases answer
+// in turn. Every delivery is forwarded again all the same.
 func testReplayEndsAlthoughLossesGoOn(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	const deliveries, perStep = 20, 5
