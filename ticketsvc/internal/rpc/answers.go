@@ -33,16 +33,20 @@ const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
 // compressed answer is a third, which the first makes room for.
 func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
+// largeAnswerBytes is from which size on an answer takes long to make, as an expensive read does.
+const largeAnswerBytes = 512 << 10
+
 // answers bounds the memory of all answers.
 type answers struct {
 	// strangers is for callers that show no token, of whom there may be one at each of many addresses.
 	budget, strangers *limits.Budget
+	reads             expensiveReads
 	errors            errorTranslator
 }
 
-func newAnswers(errors errorTranslator) *answers {
+func newAnswers(reads expensiveReads, errors errorTranslator) *answers {
 	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), strangers: limits.NewBudget(maxStrangersBytes, maxRoomTime),
-		errors: errors}
+		reads: reads, errors: errors}
 }
 
 // answer is the memory of one call's answer.
@@ -50,6 +54,9 @@ type answer struct {
 	grant *limits.Grant
 	// needed is how many bytes the call needs for what it has asked room for.
 	needed int64
+	reads  expensiveReads
+	// running is the place that a large answer has among the expensive reads until it begins to be sent, nil without one.
+	running *limits.Grant
 }
 
 type answerKey struct{}
@@ -73,7 +80,9 @@ func (a *answers) count(next http.Handler) http.Handler {
 			return
 		}
 		defer grant.Release()
-		next.ServeHTTP(w, request.WithContext(context.WithValue(ctx, answerKey{}, &answer{grant: grant})))
+		a := &answer{grant: grant, reads: a.reads}
+		defer a.begin()
+		next.ServeHTTP(w, request.WithContext(context.WithValue(ctx, answerKey{}, a)))
 	})
 }
 
@@ -97,12 +106,23 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 	return nil
 }
 
+// begin says that the answer begins to be sent, or that there is none.
+func (a *answer) begin() {
+	if a.running != nil {
+		a.running.Release()
+	}
+}
+
 // read calls f, which reads the database with the answer's room, until there is room for what it reads. While it waits for room it holds no
-// connection of the database.
+// connection of the database. What becomes a large answer then waits for its turn among the expensive reads.
 func (a *answer) read(ctx context.Context, f func() error) error {
 	for {
 		a.needed = 0
 		err := f()
+		if err == nil && a.needed >= largeAnswerBytes {
+			a.running, err = a.reads.take(ctx)
+			return err
+		}
 		if !errors.Is(err, limits.ErrNoRoom) {
 			return err
 		}

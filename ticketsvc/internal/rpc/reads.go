@@ -48,14 +48,20 @@ func (r expensiveReads) run(ctx context.Context, expensive bool, read func() err
 		return errTooManyReads
 	}
 	defer admitted.Release()
-	endWork(ctx)
-	running, err := r.running.Take(ctx, callerOf(ctx), 1)
-	if errors.Is(err, limits.ErrNoRoom) {
-		return errTooManyReads
-	}
+	running, err := r.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer running.Release()
 	return read()
+}
+
+// take returns a place among those that run, once there is one. Errors: [errTooManyReads]; ctx's.
+func (r expensiveReads) take(ctx context.Context) (*limits.Grant, error) {
+	endWork(ctx)
+	running, err := r.running.Take(ctx, callerOf(ctx), 1)
+	if errors.Is(err, limits.ErrNoRoom) {
+		err = errTooManyReads
+	}
+	return running, err
 }

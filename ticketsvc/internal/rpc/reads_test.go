@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,52 @@ func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
 			close(slow.letGo)
 		})
 	}
+}
+
+// TestLargeAnswers_waitForExpensiveReads has a caller ask for large answers while its expensive reads run: these wait, and its small ones
+// do not, nor do another caller's large ones.
+func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	mustRecord(t, store, titled("e1", "small", 1, "small"))
+	mustRecord(t, store, titled("e2", "large", 1, strings.Repeat("large ", 100_000)))
+	slow := slowStats{Store: store, begun: make(chan struct{}, 128), letGo: make(chan struct{})}
+	s := mustServeSecurely(t, slow, rpc.Security{Tokens: mustCredentials(t)})
+	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
+	other := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["admin"])))
+	var calling sync.WaitGroup
+	for range rpc.MaxRunningReads() / 2 {
+		calling.Go(func() {
+			filter := &ticketv1.TicketFilter{Text: "large"}
+			if _, err := greedy.GetTicketStats(t.Context(), &ticketv1.GetTicketStatsRequest{Filter: filter}); err != nil {
+				t.Error(err)
+			}
+		})
+		<-slow.begun
+	}
+	get := func(c client, ticketID string) error {
+		_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: ticketID})
+		return err
+	}
+	answered := make(chan error, rpc.MaxCallsAtWork())
+	for range cap(answered) {
+		go func() { answered <- get(greedy, "large") }()
+	}
+	for range 100 {
+		if err := errors.Join(get(greedy, "small"), get(other, "large")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(answered); n > 0 {
+		t.Errorf("%d large answers beside the expensive read, want none", n)
+	}
+	close(slow.letGo)
+	for range cap(answered) {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+	calling.Wait()
 }
 
 // TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.

@@ -44,7 +44,7 @@ func (k *work) bound(next http.Handler) http.Handler {
 			return
 		}
 		defer place.Release()
-		next.ServeHTTP(&workingWriter{ResponseWriter: w, place: place}, request.WithContext(context.WithValue(ctx, workKey{}, place)))
+		next.ServeHTTP(&workingWriter{ResponseWriter: w, place: place, answer: answerOf(ctx)}, request.WithContext(context.WithValue(ctx, workKey{}, place)))
 	})
 }
 
@@ -54,12 +54,14 @@ func endWork(ctx context.Context) { ctx.Value(workKey{}).(*limits.Grant).Release
 // workingWriter ends the work on a call once its answer begins: how long that takes is up to the caller.
 type workingWriter struct {
 	http.ResponseWriter
-	place *limits.Grant
+	place  *limits.Grant
+	answer *answer
 }
 
 // Write implements [io.Writer].
 func (w *workingWriter) Write(p []byte) (int, error) {
 	w.place.Release()
+	w.answer.begin()
 	return w.ResponseWriter.Write(p)
 }
 
