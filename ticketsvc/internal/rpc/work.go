@@ -44,7 +44,8 @@ func (k *work) bound(next http.Handler) http.Handler {
 			return
 		}
 		defer place.Release()
-		next.ServeHTTP(&workingWriter{ResponseWriter: w, place: place, answer: answerOf(ctx)}, request.WithContext(context.WithValue(ctx, workKey{}, place)))
+		next.ServeHTTP(&workingWriter{ResponseWriter: w, place: place, answer: answerOf(ctx)},
+			request.WithContext(context.WithValue(ctx, workKey{}, place)))
 	})
 }
 
