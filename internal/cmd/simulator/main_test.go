@@ -115,6 +115,8 @@ func TestTheSecretIsFound(t *testing.T) {
 	t.Parallel()
 	_, url := mustServe(t)
 	file := mustWrite(t, "secret", "\n  s3cret\nother\n")
+	const app = "82662ee4-0080-4960-8b8f-d7693e6ff3e4"
+	ofApp := mustWrite(t, "secret-of-app", app+"=s3cret\n")
 	for name, test := range map[string]struct {
 		env  map[string]string
 		args []string
@@ -124,6 +126,9 @@ func TestTheSecretIsFound(t *testing.T) {
 		"in the gateway's variable":     {map[string]string{"GATEWAY_WEBHOOK_SECRET": "s3cret,old"}, nil, 0},
 		"own variable goes first":       {map[string]string{"SIMULATOR_SECRET": "s3cret", "GATEWAY_WEBHOOK_SECRET": "x"}, nil, 0},
 		"argument goes before variable": {map[string]string{"SIMULATOR_SECRET": "x"}, []string{"--secret", "s3cret"}, 0},
+		"of one App":                    {nil, []string{"--secret-file", ofApp}, 0},
+		"of one App, in the variable":   {map[string]string{"GATEWAY_WEBHOOK_SECRET": "5f0c1e2d3b4a596877660101=s3cret"}, nil, 0},
+		"argument as it is":             {nil, []string{"--secret", app + "=s3cret", "--give-up-after", "1ms"}, 1},
 		"file variable":                 {map[string]string{"SIMULATOR_SECRET_FILE": file}, nil, 0},
 		"wrong":                         {nil, []string{"--secret", "x", "--give-up-after", "1ms"}, 1},
 		"none":                          {nil, nil, 2},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -38,12 +39,15 @@ const envPrefix = "SIMULATOR_"
 // gatewaySecretEnv is where the secret is looked for last, so that a shell that is set up for the gateway does for the simulator.
 const gatewaySecretEnv = "GATEWAY_WEBHOOK_SECRET"
 
+// appPrefix is what the gateway's secrets of one App begin with, <app id>=. It is not part of the secret.
+var appPrefix = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24})=`)
+
 type settings struct {
 	Files []string `arg:"" optional:"" name:"files" help:"Post the bytes of these files, instead of made-up events."`
 
 	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" help:"Where to send. With several, comma-separated, tries go to them in turn."`
 	Secret     string   `help:"The webhook's shared secret. Without one, the first of GATEWAY_WEBHOOK_SECRET is used."`
-	SecretFile string   `placeholder:"PATH" help:"Take the secret from the first line of this file that is not empty."`
+	SecretFile string   `placeholder:"PATH" help:"Take the secret from the first line of this file that is not empty, without the <app id>= before it."`
 
 	Events        int     `default:"100" help:"How many events to make up."`
 	Seed          *uint64 `help:"What the events, their order and the duplicates are made from. Default: a new one each time, so that runs do not repeat events."`
@@ -107,6 +111,9 @@ func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 	if s.Secret != "" && s.SecretFile != "" {
 		return errors.New("set --secret or --secret-file, not both")
 	}
+	if s.Secret != "" {
+		return nil
+	}
 	if s.SecretFile != "" {
 		content, err := os.ReadFile(s.SecretFile)
 		if err != nil {
@@ -121,6 +128,7 @@ func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 		first, _, _ := strings.Cut(value, ",")
 		s.Secret = strings.TrimSpace(first)
 	}
+	s.Secret = appPrefix.ReplaceAllString(s.Secret, "")
 	if s.Secret == "" {
 		return fmt.Errorf("no secret: set --secret, --secret-file or %s to the one that the receiver has", gatewaySecretEnv)
 	}
