@@ -94,7 +94,7 @@ func TestRestore(t *testing.T) {
 		"a new database": {t.Context(), "sqlite:" + in("new.db"), in("old.db.backup"), settings.ExitOK,
 			`^\S+new\.db is restored from \S+old\.db\.backup: \d+\.\d MiB, checked, in \S+\nIt means this\.\n$`, `^$`},
 		"over an old one": {t.Context(), "sqlite:" + in("old.db"), in("old.db.backup"), settings.ExitOK,
-			`\nthe files that were there are kept as \S+old\.db\.before-restore-\d{8}-\d{6}, .*\nIt means this\.\n$`, `^$`},
+			`\nwhat was there is kept as \S+old\.db\.before-restore-\d{8}-\d{6} .*\nIt means this\.\n$`, `^$`},
 		"a database in use": {t.Context(), "sqlite:" + in("used.db"), in("used.db.backup"), settings.ExitFailure, `^$`,
 			`used\.db is in use by another process: stop that one`},
 		"PostgreSQL": {t.Context(), "postgres://user:hush@host/database", in("dump"), settings.ExitSettings, `^$`,
