@@ -63,7 +63,7 @@ type options struct {
 	TicketsvcTokenFile string `name:"ticketsvc-token-file" placeholder:"FILE" help:"File with that token, instead of --ticketsvc-token. It is read again when it changes, and on SIGHUP."`
 	TicketsvcCAFile    string `name:"ticketsvc-ca-file" placeholder:"FILE" help:"PEM file with the authorities that vouch for ticketsvc's certificate, instead of the system's. Read at the start."`
 
-	WebhookSecret          []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. One of the form <app id>=<secret> signs for that App alone. As a flag for development only."`
+	WebhookSecret          []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. One of the form <app id>=<secret> signs for that App alone; the id is a UUID or 24 hex digits, in lower case. As a flag for development only."`
 	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one a line, each as --webhook-secret has it; with both, all count. It is read again when it changes, and on SIGHUP."`
 	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Length of the shortest secret that is accepted. Lower it only for a secret that the sender made and that can't be changed."`
 
