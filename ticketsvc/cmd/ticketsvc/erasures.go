@@ -40,7 +40,7 @@ func exportErasures(ctx context.Context, program settings.Program, o exportOptio
 	if err != nil {
 		return program.Problem("database-url", "%w", err)
 	}
-	if o.File == "" {
+	if o.File == "" || o.File == "-" {
 		_, err := writeErasures(ctx, program, database, program.Stdout, stderr)
 		return err
 	}

@@ -67,9 +67,11 @@ func TestErasures_exportAndImport(t *testing.T) {
 			if diff := cmp.Diff(want, string(list)); err != nil || diff != "" {
 				t.Errorf("the list, %v: want (-), got (+):\n%s", err, diff)
 			}
-			if code, stdout, stderr := execute(t.Context(), "erasures", "export", "--database-url="+first); code != settings.ExitOK ||
-				stdout != want || stderr != "" {
-				t.Errorf("printed: status %d, output %q, errors %q; want the list alone", code, stdout, stderr)
+			for _, to := range [][]string{nil, {"-"}} {
+				code, stdout, stderr := execute(t.Context(), append([]string{"erasures", "export", "--database-url=" + first}, to...)...)
+				if code != settings.ExitOK || stdout != want || stderr != "" {
+					t.Errorf("printed, argument %q: status %d, output %q, errors %q; want the list alone", to, code, stdout, stderr)
+				}
 			}
 			r.stop()
 

@@ -50,7 +50,7 @@ type erasuresOptions struct {
 // exportOptions are the settings of an export of erasures.
 type exportOptions struct {
 	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"The database: sqlite:<path> or postgres://user@host:5432/database."`
-	File        string `arg:"" optional:"" help:"The new file. Its folder must be there. Without it the list is printed."`
+	File        string `arg:"" optional:"" help:"The new file. Its folder must be there. Without it, or with -, the list is printed."`
 }
 
 // importOptions are the settings of an import of erasures.
