@@ -243,7 +243,8 @@ func (r *Reconciler) noteFailure(ctx context.Context, err error) {
 	switch classify(err) {
 	case unreachable, deferred:
 	default:
-		r.warn(ctx, "ticketsvc can't be asked whether its log holds all that was forwarded (is it as new as the gateway?)", err)
+		r.warn(ctx, "ticketsvc can't be asked whether its log holds all that was forwarded "+
+			"(is it as new as the gateway, and is the token of the scope ingest?)", err)
 	}
 }
 
