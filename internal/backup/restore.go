@@ -37,8 +37,8 @@ func Restore(ctx context.Context, program settings.Program, databaseURL, from st
 	_, _ = fmt.Fprintf(&text, "%s is restored from %s: %s, checked, in %v\n", database.SQLitePath, from, inMiB(restored.Bytes),
 		time.Since(begin).Round(time.Millisecond))
 	if restored.Aside != "" {
-		_, _ = fmt.Fprintf(&text, "what was there is kept as %[1]s (and %[1]s-wal, %[1]s-shm, if it had these): delete it when you do not need it\n",
-			restored.Aside)
+		_, _ = fmt.Fprintf(&text, "what was there is kept as %[1]s (and %[1]s-wal, %[1]s-shm, if it had these): "+
+			"delete it when you do not need it\n", restored.Aside)
 	}
 	_, err = fmt.Fprint(program.Stdout, text.String(), meaning)
 	return err

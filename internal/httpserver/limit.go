@@ -26,7 +26,8 @@ func MaxConnections(setting int) (int, error) {
 	}
 	most := max(1, files-otherFiles)
 	if setting < 0 || setting > most {
-		return 0, fmt.Errorf("%d is out of range: use 1 to %d, or 0 for the default; for more, raise the limit of open files (ulimit -n, now %d)", setting, most, files)
+		return 0, fmt.Errorf("%d is out of range: use 1 to %d, or 0 for the default; for more, raise the limit of open files (ulimit -n, now %d)",
+			setting, most, files)
 	}
 	return setting, nil
 }
