@@ -157,12 +157,12 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	}
 	// From here on a copy of the file alone has the schema, and the mark that it is in use. The -wal file of a process that was killed may
 	// have rows that were deleted since.
-	if emptied, err := purgeWAL(db.Writer); err != nil {
+	emptied, err := purgeWAL(db.Writer)
+	if err != nil {
 		db.failure.Store(&failure{Translate(err)})
-	} else if !emptied {
-		// Another program reads the file.
-		db.unpurged.Store(true)
 	}
+	// Otherwise another program reads the file, or the disk is full.
+	db.unpurged.Store(err != nil || !emptied)
 	return db.noteFiles(options.Path, realPath)
 }
 

@@ -232,3 +232,33 @@ func TestWatchers_refusalWaits(t *testing.T) {
 	default:
 	}
 }
+
+// TestWatchers_refusalsAreCounted has a token that has all its watchers ask for more of them than all its calls have memory for. Those that
+// wait to be told are such calls too.
+func TestWatchers_refusalsAreCounted(t *testing.T) {
+	t.Parallel()
+	streams := patient
+	streams.Refusal = time.Minute
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, feed.DefaultLimits(), streams)
+	const connections, calls = 7, 220
+	ended := make(chan error, connections*calls)
+	for i := range connections {
+		greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
+		if i == 0 {
+			mustWatch(t, greedy, "", nil).expect(t, "heartbeat")
+		}
+		for range calls {
+			go func() {
+				more, err := greedy.WatchTickets(t.Context(), &ticketv1.WatchTicketsRequest{})
+				if err == nil {
+					more.Receive()
+					err = more.Err()
+				}
+				ended <- err
+			}()
+		}
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "too many large calls") {
+		t.Errorf("%d watchers too many: the first one that ends is told %v, want that there is no memory for it", connections*calls, err)
+	}
+}

@@ -53,7 +53,6 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	releaseRequest(ctx)
-	answerOf(ctx).grant.Release()
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	endWork(ctx)
 	if err != nil {
@@ -63,6 +62,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	defer watcher.Close()
+	answerOf(ctx).grant.Release()
 	if paced, ok := ctx.Value(pacedKey{}).(*pacedWriter); ok {
 		defer paced.shortenAfter(s.feed.Stopping(), s.streams.stopping)()
 	}

@@ -33,6 +33,9 @@ type workKey struct{}
 
 // bound lets calls through to next in turn. The place of a call is free for another one once its answer begins, or the call waits for
 // something of which each caller has a share of its own: see [endWork].
+//
+// It is to be called once the request has been read: one that is still being sent would hold a place. Over HTTP/2 it may even wait for the
+// requests of the calls that wait for places, which fill what a connection may have sent before it is read.
 func (k *work) bound(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -48,6 +49,30 @@ func TestWork_oneCallerLeavesRoom(t *testing.T) {
 	close(letGo)
 	for range calls - rpc.MaxCallsAtWork()/2 {
 		<-begun
+	}
+	calling.Wait()
+}
+
+// TestWork_requestsOfOneConnection has many calls on one HTTP/2 connection, whose requests are together larger than what a connection may
+// have sent before it is read. The calls that wait for their turn do not keep the requests of those from coming whose turn it is.
+func TestWork_requestsOfOneConnection(t *testing.T) {
+	t.Parallel()
+	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
+	c := newClient(t, s, "gRPC")
+	request := &ticketv1.BatchGetTicketsRequest{}
+	for i := range 100 {
+		request.TicketIds = append(request.TicketIds, fmt.Sprintf("%036d", i))
+	}
+	if _, err := c.BatchGetTickets(t.Context(), request); err != nil { // All others use its connection.
+		t.Fatal(err)
+	}
+	var calling sync.WaitGroup
+	for range 200 {
+		calling.Go(func() {
+			if _, err := c.BatchGetTickets(t.Context(), request); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	calling.Wait()
 }
