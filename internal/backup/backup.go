@@ -16,7 +16,8 @@ import (
 
 // Run writes a copy of the SQLite database that databaseURL names to the new file to, while its service runs or not, and prints a line
 // about it on stdout. On stderr, where that is a terminal, it shows how far it is once a second.
-func Run(ctx context.Context, program settings.Program, databaseURL, to string, stderr io.Writer) error {
+func Run(ctx context.Context, program settings.Program, databaseURL, to string, options func(path string) sqlitedb.Options, stderr io.Writer,
+) error {
 	database, err := databaseurl.Parse(databaseURL)
 	if err != nil {
 		return program.Problem("database-url", "%w", err)
@@ -28,7 +29,7 @@ func Run(ctx context.Context, program settings.Program, databaseURL, to string, 
 	begin := time.Now()
 	var total int64
 	onTerminal := isTerminal(stderr)
-	err = sqlitedb.Backup(ctx, database.SQLitePath, to, func(done, all int64) {
+	err = sqlitedb.Backup(ctx, options(database.SQLitePath), to, func(done, all int64) {
 		total = all
 		if onTerminal {
 			_, _ = fmt.Fprintf(stderr, "\r\033[K%s", progress(done, all))

@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
-	db, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: in("a.db"), Readers: 1})
+	db, err := sqlitedb.Open(t.Context(), options(in("a.db")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
 			program := settings.Program{Name: "gateway", EnvPrefix: "GATEWAY", Stdout: &stdout}
-			code := program.Exit(backup.Run(test.ctx, program, test.url, test.to, &stderr), &stderr)
+			code := program.Exit(backup.Run(test.ctx, program, test.url, test.to, options, &stderr), &stderr)
 			if code != test.code || !regexp.MustCompile(test.out).MatchString(stdout.String()) ||
 				!regexp.MustCompile(test.err).MatchString(stderr.String()) || strings.Count(stdout.String()+stderr.String(), "\n") != 1 {
 				t.Errorf("status %d, output %q, errors %q; want %d, %q, %q", code, stdout.String(), stderr.String(), test.code, test.out, test.err)
@@ -60,21 +60,23 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// options are those of a service's database at path.
+func options(path string) sqlitedb.Options {
+	return sqlitedb.Options{Path: path, ApplicationID: 1, Readers: 1,
+		Migrations: []sqlitedb.Migration{{Script: "CREATE TABLE t (id TEXT) STRICT"}}}
+}
+
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
-	options := func(path string) sqlitedb.Options {
-		return sqlitedb.Options{Path: path, ApplicationID: 1, Readers: 1,
-			Migrations: []sqlitedb.Migration{{Script: "CREATE TABLE t (id TEXT) STRICT"}}}
-	}
 	for _, name := range []string{"used.db", "old.db"} {
 		db, err := sqlitedb.Open(t.Context(), options(in(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		if err := sqlitedb.Backup(t.Context(), in(name), in(name+".backup"), func(int64, int64) {}); err != nil {
+		if err := sqlitedb.Backup(t.Context(), options(in(name)), in(name+".backup"), func(int64, int64) {}); err != nil {
 			t.Fatal(err)
 		}
 		if name == "old.db" {

@@ -20,7 +20,7 @@ var ErrBackup = errors.New("backup failed")
 // progressInterval is the time between two calls of a backup's progress.
 const progressInterval = time.Second
 
-// Backup writes a copy of the database at path from, as it is at one moment, to the new file to, while another process has the database
+// Backup writes a copy of the database of options, as it is at one moment, to the new file to, while another process has the database
 // open and writes to it, or none. The copy is one file without a -wal file, has nothing of what was deleted, and is on disk when Backup
 // returns. It is checked before it gets its name; until then an empty file has the name.
 //
@@ -28,7 +28,8 @@ const progressInterval = time.Second
 // the copy is being checked. No call comes after the return.
 //
 // Errors are [ErrBackup] with a message for the operator, or ctx's. After an error no file is left.
-func Backup(ctx context.Context, from, to string, progress func(done, total int64)) (err error) {
+func Backup(ctx context.Context, options Options, to string, progress func(done, total int64)) (err error) {
+	from := options.Path
 	if info, err := os.Stat(from); err != nil || !info.Mode().IsRegular() {
 		return backupError("there is no database %s: name the file that the service has", from)
 	}
@@ -54,7 +55,7 @@ func Backup(ctx context.Context, from, to string, progress func(done, total int6
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	copied := filepath.Join(folder, "copy.db")
-	if err := makeCopy(ctx, from, copied, progress); err != nil {
+	if err := makeCopy(ctx, options, copied, progress); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -67,7 +68,8 @@ func Backup(ctx context.Context, from, to string, progress func(done, total int6
 }
 
 // makeCopy makes the file to a copy of a database, and checks it.
-func makeCopy(ctx context.Context, from, to string, progress func(done, total int64)) error {
+func makeCopy(ctx context.Context, options Options, to string, progress func(done, total int64)) error {
+	from := options.Path
 	var total int64
 	var copied atomic.Bool
 	report := func() {
@@ -82,8 +84,14 @@ func makeCopy(ctx context.Context, from, to string, progress func(done, total in
 		return backupError("the copy can't be written (%v): is the disk full?", cause(err))
 	}
 	if err := withConn(ctx, from, "mode=ro", func(conn *sql.Conn) error {
-		if err := conn.QueryRowContext(ctx, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&total); err != nil {
+		var applicationID int
+		err := conn.QueryRowContext(ctx, "SELECT page_count * page_size, application_id"+
+			" FROM pragma_page_count, pragma_page_size, pragma_application_id").Scan(&total, &applicationID)
+		switch {
+		case err != nil:
 			return backupError("%s can't be read (%v): is it an SQLite database, and may this user write to its folder?", from, err)
+		case applicationID != int(options.ApplicationID):
+			return backupError("%s is not a database of this service: name the file that the service has", from)
 		}
 		report()
 		defer everySecond(report)()

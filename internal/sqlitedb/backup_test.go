@@ -49,7 +49,7 @@ func TestBackup_whileTheServiceWrites(t *testing.T) {
 	var writing sync.WaitGroup
 	var began sync.Once
 	copied := filepath.Join(folder, "copied.db")
-	if err := sqlitedb.Backup(t.Context(), path, copied, func(done, total int64) {
+	if err := sqlitedb.Backup(t.Context(), options(path), copied, func(done, total int64) {
 		began.Do(func() { writing.Go(func() { write(meanwhile, insertLarge) }) })
 		if done < 0 || done > total || total < before*100000 {
 			t.Errorf("%d bytes of %d are copied", done, total)
@@ -92,7 +92,7 @@ func TestBackup_hasNothingOfWhatWasDeleted(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), path, copied, noProgress)); err != nil {
+	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), options(path), copied, noProgress)); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]bool{path: true, copied: false} {
@@ -111,7 +111,7 @@ func TestBackup_stoppedService(t *testing.T) {
 	}
 	for _, name := range []string{"1.db", "2.db"} {
 		copied := filepath.Join(folder, name)
-		if err := sqlitedb.Backup(t.Context(), path, copied, noProgress); err != nil {
+		if err := sqlitedb.Backup(t.Context(), options(path), copied, noProgress); err != nil {
 			t.Fatal(err)
 		}
 		if rows := mustCount(t, copied); rows != 1 {
@@ -133,7 +133,7 @@ func TestBackup_refusals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := sqlitedb.Backup(t.Context(), path, damaged, noProgress); err != nil {
+	if err := sqlitedb.Backup(t.Context(), options(path), damaged, noProgress); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(damaged)
@@ -153,7 +153,12 @@ func TestBackup_refusals(t *testing.T) {
 	if err := tampered.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text := filepath.Join(source, "text.db")
+	text, other := filepath.Join(source, "text.db"), filepath.Join(source, "other.db")
+	others := options(other)
+	others.ApplicationID++
+	if err := mustOpen(t, others).Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := errors.Join(os.WriteFile(damaged, content, 0o600),
 		os.WriteFile(text, []byte(strings.Repeat("not a database ", 100)), 0o600)); err != nil {
 		t.Fatal(err)
@@ -164,6 +169,7 @@ func TestBackup_refusals(t *testing.T) {
 		"a database that is gone": {filepath.Join(source, "missing.db"), "copied.db", "there is no database"},
 		"a folder":                {source, "copied.db", "there is no database"},
 		"not a database":          {text, "copied.db", "is it an SQLite database"},
+		"another service's":       {other, "copied.db", "is not a database of this service"},
 		"a damaged database":      {damaged, "copied.db", "or the database damaged"},
 		"a value that can't be":   {wrong, "copied.db", "integrity_check found: NULL value in t.note"},
 	} {
@@ -173,7 +179,7 @@ func TestBackup_refusals(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "exists.db"), []byte("mine"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err := sqlitedb.Backup(t.Context(), test.from, filepath.Join(folder, test.to), noProgress)
+			err := sqlitedb.Backup(t.Context(), options(test.from), filepath.Join(folder, test.to), noProgress)
 			if !errors.Is(err, sqlitedb.ErrBackup) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Backup = %v, want one line of ErrBackup with %q", err, test.want)
 			}
@@ -199,7 +205,7 @@ func TestBackup_interrupted(t *testing.T) {
 		"while it checks": func(done, total int64) bool { return done == total },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		err := sqlitedb.Backup(ctx, path, filepath.Join(folder, "copied.db"), func(done, total int64) {
+		err := sqlitedb.Backup(ctx, options(path), filepath.Join(folder, "copied.db"), func(done, total int64) {
 			if when(done, total) {
 				cancel()
 			}
@@ -222,7 +228,7 @@ func TestBackup_withoutHousekeeping(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (id)"); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), path, copied, noProgress)); err != nil {
+	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), options(path), copied, noProgress)); err != nil {
 		t.Fatal(err)
 	}
 }

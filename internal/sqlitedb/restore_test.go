@@ -30,7 +30,7 @@ func mustBackUp(t *testing.T, rows int) string {
 			t.Fatal(err)
 		}
 	}
-	if err := sqlitedb.Backup(t.Context(), path, backup, noProgress); err != nil {
+	if err := sqlitedb.Backup(t.Context(), options(path), backup, noProgress); err != nil {
 		t.Fatal(err)
 	}
 	return backup

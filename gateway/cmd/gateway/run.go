@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case command == "explain":
 		err = explainFiles(ctx, program, line.Explain, stdin, time.Now())
 	case command == "backup":
-		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, sqlite.Options, stderr)
 	case command == "restore":
 		err = backup.Restore(ctx, program, line.Restore.DatabaseURL, line.Restore.File, sqlite.Options, restoreMeaning)
 	default:

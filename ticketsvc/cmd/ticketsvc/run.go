@@ -27,7 +27,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	switch {
 	case err != nil:
 	case command == "backup":
-		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, stderr)
+		err = backup.Run(ctx, program, line.Backup.DatabaseURL, line.Backup.File, sqlite.Options, stderr)
 	case command == "restore":
 		err = backup.Restore(ctx, program, line.Restore.DatabaseURL, line.Restore.File, sqlite.Options, restoreMeaning)
 	case command == "erasures export":

@@ -43,7 +43,7 @@ type Limits struct {
 	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
 	Tail, Page ticket.PageLimit
 	// Reads is how many watchers read the log at the same time, beside the tail, and Walks how many others go on with their walks. One caller
-	// has a half of the walks.
+	// has a half of each.
 	Reads, Walks int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
@@ -87,8 +87,7 @@ type Feed struct {
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
 	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
-	reads chan struct{}
-	walks *limits.Budget
+	reads, walks *limits.Budget
 	// publication is how many entries the tail publishes at once at the most.
 	publication int
 	cancel      context.CancelFunc
@@ -125,7 +124,7 @@ func New(log ticket.Log, bounds Limits, onError func(error), onRecovery func(), 
 		onRecovery:  onRecovery,
 		busy:        busy,
 		woken:       make(chan struct{}, 1),
-		reads:       make(chan struct{}, bounds.Reads),
+		reads:       limits.NewPlaces(bounds.Reads, bounds.Heartbeat),
 		walks:       limits.NewPlaces(bounds.Walks, bounds.Heartbeat),
 		cancel:      cancel,
 		publication: min(minPublication, bounds.Tail.Items),

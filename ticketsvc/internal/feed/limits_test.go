@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -103,9 +104,9 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
 		t.Cleanup(f.Close)
 		var watching sync.WaitGroup
-		for range 20 {
+		for i := range 20 {
 			watching.Go(func() {
-				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); err == nil {
+				if _, err := f.Watch(t.Context(), limits.Caller(fmt.Sprint("caller ", i%2)), ticket.Filter{}, nil); err == nil {
 					t.Error("a watcher began without the database")
 				}
 			})

@@ -280,7 +280,7 @@ func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err err
 		w.tickets, w.greeted = nil, true
 		return w.heartbeat(), true, nil
 	}
-	place, err := w.takeWalk(ctx)
+	place, err := w.take(ctx, w.feed.walks)
 	if err != nil {
 		return Message{}, false, err
 	}
@@ -354,14 +354,14 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	}
 }
 
-// takeWalk waits until the database has time for one more walk of the caller. The error is [errQuiet] when a heartbeat is due before, and
+// take waits for one of the places at which watchers read the database. The error is [errQuiet] when a heartbeat is due before, and
 // [ErrStopping] when the feed stops.
-func (w *Watcher) takeWalk(ctx context.Context) (*limits.Grant, error) {
+func (w *Watcher) take(ctx context.Context, places *limits.Budget) (*limits.Grant, error) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.feed.stopping, func() { cancel(ErrStopping) })()
 	defer time.AfterFunc(time.Until(w.quietAt), func() { cancel(errQuiet) }).Stop()
-	place, err := w.feed.walks.Take(waiting, w.caller, 1)
+	place, err := places.Take(waiting, w.caller, 1)
 	switch {
 	case err == nil:
 		return place, nil
@@ -375,16 +375,11 @@ func (w *Watcher) takeWalk(ctx context.Context) (*limits.Grant, error) {
 // read runs f, which reads the log, once the database has time for one more watcher. Errors: [errQuiet] when a heartbeat is due before, and
 // those of readWithin.
 func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error {
-	select {
-	case w.feed.reads <- struct{}{}:
-		defer func() { <-w.feed.reads }()
-	case <-w.quiet.C:
-		return errQuiet
-	case <-w.feed.stopping.Done():
-		return ErrStopping
-	case <-ctx.Done():
-		return ctx.Err()
+	place, err := w.take(ctx, w.feed.reads)
+	if err != nil {
+		return err
 	}
+	defer place.Release()
 	return w.readWithin(ctx, f)
 }
 

@@ -49,6 +49,7 @@ var codes = []struct {
 	{feed.ErrStopping, connect.CodeUnavailable, "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "", 0},
 	{errTooManyReads, connect.CodeResourceExhausted, "too many expensive reads at once: call again later", retrySoon},
+	{errTooManyCalls, connect.CodeResourceExhausted, "too many calls of one token at once: call again later", retrySoon},
 	{errTooManyReflections, connect.CodeResourceExhausted, "too many streams of reflection: end some, or try again later", retryLater},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "the call needs more memory than one caller may have: ask for less", 0},

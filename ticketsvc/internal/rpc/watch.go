@@ -53,8 +53,8 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	releaseRequest(ctx)
-	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	endWork(ctx)
+	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
 		if errors.Is(err, feed.ErrCallerFull) {
 			s.waitToRefuse(ctx)

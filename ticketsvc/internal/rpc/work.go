@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime"
 	"time"
@@ -29,6 +30,9 @@ func newWork(errors errorTranslator) *work {
 	return &work{places: limits.NewPlaces(maxCallsAtWork(), maxWorkTime), errors: errors}
 }
 
+// errTooManyCalls says that a call is not begun, because the service works on as many of the caller's as one caller may have.
+var errTooManyCalls = errors.New("the service works on too many calls of the caller")
+
 type workKey struct{}
 
 // bound lets calls through to next in turn. The place of a call is free for another one once its answer begins, or the call waits for
@@ -41,6 +45,9 @@ func (k *work) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx := request.Context()
 		place, err := k.places.Take(ctx, callerOf(ctx), 1)
+		if errors.Is(err, limits.ErrNoRoom) {
+			err = errTooManyCalls
+		}
 		if err != nil {
 			// The connection ends where it breaks, and nobody is told.
 			_ = writer.Write(w, request, k.errors.translate(ctx, connect.Spec{}, err))

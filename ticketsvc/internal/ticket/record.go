@@ -56,14 +56,15 @@ func (r *Record) Apply(c *Change) {
 	r.derive()
 }
 
-// TryApply merges a change into the record, unless the ticket would be too large. The error is [ErrFull]; the record is as before then.
+// TryApply merges a change into the record, unless that makes the ticket larger than one may be. The error is [ErrFull]; the record is as
+// before then. A ticket that older versions let grow takes changes that do not make it larger still.
 //
 // So which events are recorded for a ticket that becomes too large depends on their order. What the recorded ones make does not.
 func (r *Record) TryApply(c *Change) error {
 	with := *r
 	with.Ticket.Attributes, with.Versions.Attributes = maps.Clone(r.Ticket.Attributes), maps.Clone(r.Versions.Attributes)
 	with.Apply(c)
-	if !with.Ticket.weight().fits() {
+	if weight := with.Ticket.weight(); !weight.fits() && !weight.within(r.Ticket.weight()) {
 		return ErrFull
 	}
 	*r = with

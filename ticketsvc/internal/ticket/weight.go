@@ -40,6 +40,9 @@ func (w Weight) fits() bool {
 	return w.Bytes <= MaxBytes && w.Bytes+(w.Elements-freeElements)*elementBytes <= MaxBytes
 }
 
+// within tells whether it is at most as large as another weight.
+func (w Weight) within(other Weight) bool { return w.Bytes <= other.Bytes && w.Elements <= other.Elements }
+
 // Plus returns the weight of both together.
 func (w Weight) Plus(other Weight) Weight {
 	return Weight{Bytes: w.Bytes + other.Bytes, Elements: w.Elements + other.Elements}
