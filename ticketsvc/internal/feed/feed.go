@@ -112,8 +112,8 @@ type Feed struct {
 }
 
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each time that it comes back from them; onRecovery once it reads again. busy tells
-// whether there is something to do that goes first: then the feed leaves three quarters of the time to that.
+// other replicas, once for each outage; onRecovery once the tail reads again. busy reports whether there is work that goes first: then the
+// feed leaves three quarters of the time to it.
 func New(log ticket.Log, bounds Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)

@@ -31,7 +31,7 @@ type merging struct {
 	changes int
 	// record is nil while the ticket is not known to be kept.
 	record *Record
-	// most is at least the weight of the record's ticket, once a change was merged.
+	// most is an upper bound of the weight of the record's ticket. It is zero until a change is merged.
 	most Weight
 	// title and description are those with which the record was loaded.
 	title, description string
