@@ -47,7 +47,7 @@ type Limits struct {
 	Reads, Walks int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
-	// Heartbeat is how long a watcher hears nothing at the most.
+	// Heartbeat is the longest time for which a watcher hears nothing.
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
@@ -89,7 +89,7 @@ type Feed struct {
 	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
 	reads chan struct{}
 	walks *limits.Budget
-	// publication is how many entries the tail publishes at once at the most.
+	// publication is the largest number of entries that the tail publishes at once.
 	publication int
 	cancel      context.CancelFunc
 	running     sync.WaitGroup

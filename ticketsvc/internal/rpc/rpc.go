@@ -39,7 +39,7 @@ const (
 	// where that is not the message. They are in memory as long as the call, and an empty field takes a hundred bytes there. Browsers and
 	// proxies send some tens.
 	maxHeaderFields, maxFieldBytes = 128, 16 << 10
-	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
+	// maxCallTime is how long a call may take at most, streams apart, where the caller's own deadline is later or missing. A list whose
 	// filter few tickets meet may have to look at all of them.
 	maxCallTime = 25 * time.Second
 	// maxStreams is how many calls one HTTP/2 connection has at the same time, as many as net/http lets it have by default. Clients make other

@@ -14,7 +14,7 @@ func NewPageBuilder(limit PageLimit) *PageBuilder {
 	return &PageBuilder{limit: limit, page: NewPage(limit)}
 }
 
-// MaxBytes returns how large the page's tickets are together at the most, unless one alone is larger.
+// MaxBytes returns how large the page's tickets are together at most, unless one alone is larger.
 func (p *PageBuilder) MaxBytes() int { return p.limit.Bytes }
 
 // RowLimit returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
