@@ -100,7 +100,8 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	mux.Handle(path, newEventLimits().read(handler))
 	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, reads: reads, feed: tickets,
 		streams: streams}, options)
-	mux.Handle(path, newWork(translator).bound(newQueryLimits().read(handler)))
+	// A call takes its place among those at work once its request is there: a caller that sends slowly would keep places for nothing.
+	mux.Handle(path, newQueryLimits().read(newWork(translator).bound(handler)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
