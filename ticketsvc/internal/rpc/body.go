@@ -21,8 +21,9 @@ import (
 const maxHealthTime = 3 * time.Second
 
 // inTime gives the body of a request the time limit, and that of a health check maxHealthTime: net/http waits for a body for ever, and the
-// deadline of a call counts from the moment at which the whole request is there. A request that takes longer ends with DEADLINE_EXCEEDED. So
-// a stream of reflection, whose request goes on as long as the stream, lasts no longer than limit, whether or not its token still counts.
+// deadline of a call counts from the moment at which the whole request is there. A request that takes longer ends with DEADLINE_EXCEEDED.
+// So a stream of reflection, whose request goes on as long as the stream, lasts no longer than limit, whether or not its token still
+// counts.
 //
 // inTime also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
 // nothing of it for maxStallTime. A caller of WatchTickets has no limit for the whole answer, and stuck instead of maxStallTime.
