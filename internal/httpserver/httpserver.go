@@ -1,4 +1,5 @@
-// Package httpserver holds what the HTTP servers of both services share: how they begin, how they end, and what an admin address shows.
+// Package httpserver holds what the HTTP servers of both services share: how they begin and end, how many connections they have, whom an
+// address without credentials lets in, and what an admin address shows.
 package httpserver
 
 import (

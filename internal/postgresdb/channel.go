@@ -30,7 +30,7 @@ func (c *Channel) Note() {
 	}
 }
 
-// Watch tells the other processes of what is noted here, ten times a second at the most, and calls wake whenever one of them may have noted
+// Watch tells the other processes of what is noted here, ten times a second at most, and calls wake whenever one of them may have noted
 // something, until ctx ends. wake and onError are as those of [DB.Listen]. It is to run once at a time.
 func (c *Channel) Watch(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup

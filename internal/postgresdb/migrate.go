@@ -38,7 +38,7 @@ func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duratio
 	})
 }
 
-// takeTurn waits until no other process changes the schema, and for timeout at the most. That is the bound of the transaction's other
+// takeTurn waits until no other process changes the schema, and for timeout at most. That is the bound of the transaction's other
 // waits for locks as well: whoever waits to change a table holds up all who want to read it.
 func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout time.Duration) error {
 	// The server, while it answers, is the first to give up.

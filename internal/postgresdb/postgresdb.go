@@ -224,7 +224,7 @@ func hostOf(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// Close closes all connections, once those in use are free. It waits for that, and for the server, for 3 s at the most.
+// Close closes all connections, once those in use are free. It waits for that, and for the server, for 3 s at most.
 func (db *DB) Close() {
 	closed := make(chan struct{})
 	go func() {
@@ -270,7 +270,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // lost with the connection, and then f is run once more. It returns each error that it gets: PostgreSQL takes a "commit" behind one, and
 // rolls back. Where it may find nothing to write it commits by [QueueCommit].
 //
-// All of it takes 10 s at the most. The error is f's own, or one of the database as [Translate] gives it. It is nil only after the
+// All of it takes 10 s at most. The error is f's own, or one of the database as [Translate] gives it. It is nil only after the
 // synchronous standbys, if there are any, have confirmed the commit.
 func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	if ctx.Err() != nil {

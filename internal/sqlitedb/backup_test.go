@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -147,7 +148,8 @@ func TestBackup_refusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := tampered.ExecContext(t.Context(), "CREATE TABLE t (note TEXT); INSERT INTO t (note) VALUES (NULL);"+
-		" PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (note TEXT NOT NULL)'"); err != nil {
+		" PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (note TEXT NOT NULL)';"+
+		" PRAGMA application_id = "+strconv.Itoa(applicationID)); err != nil {
 		t.Fatal(err)
 	}
 	if err := tampered.Close(); err != nil {
@@ -225,7 +227,7 @@ func TestBackup_withoutHousekeeping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (id)"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (id); PRAGMA application_id = "+strconv.Itoa(applicationID)); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(db.Close(), sqlitedb.Backup(t.Context(), options(path), copied, noProgress)); err != nil {

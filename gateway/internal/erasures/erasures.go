@@ -19,7 +19,7 @@ import (
 
 const (
 	// interval is the time between two looks at ticketsvc's erasures, give or take a quarter. It is how long a ticket can be back after a
-	// restore. An erasure that ticketsvc loses before this look at it is not repeated.
+	// restore. An erasure that ticketsvc loses before the gateway has read it is not repeated.
 	interval = 5 * time.Second
 	// refusedInterval is the time between two tries to repeat erasures that ticketsvc refuses.
 	refusedInterval = time.Minute
@@ -53,7 +53,7 @@ type Follower struct {
 	client   Client
 	options  Options
 	warnings *logthrottle.Throttle
-	// looking lets one look at a time be made. It guards completeIn, refusedIn and retryAt.
+	// looking is held during a look, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
 	looking sync.Mutex
 	// saidUnimplemented says that it was logged that ticketsvc does not list erasures.
 	saidUnimplemented bool

@@ -3,6 +3,8 @@
 // It claims deliveries in batches, has many calls in flight, and writes their outcomes in batches. What an outcome means stands in one
 // table (outcome.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its own
 // fault is retried, and in the end dead, on its own. No order is kept and none is needed.
+//
+// Beside it a [Reconciler] checks that ticketsvc's log still holds what was forwarded.
 package forwarder
 
 import (

@@ -11,21 +11,21 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// Positions is what the reconciler needs of the inbox.
-type Positions interface {
+// ReconcilerInbox is what the reconciler needs of the inbox.
+type ReconcilerInbox interface {
 	LogPositions(ctx context.Context, limit int) (inbox.LogPositions, error)
 	ChangePositions(ctx context.Context, change inbox.PositionsChange) error
 	ReplayStep(ctx context.Context, now time.Time, limit int) (inbox.Replay, error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 }
 
-// PositionsClient is what the reconciler needs of ticketsvc.
-type PositionsClient interface {
+// ReconcilerClient is what the reconciler needs of ticketsvc.
+type ReconcilerClient interface {
 	CheckLogPositions(context.Context, *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error)
 }
 
-// Erasures are those of tickets in ticketsvc.
-type Erasures interface {
+// ErasureRepeater is what the reconciler needs of those who know ticketsvc's erasures.
+type ErasureRepeater interface {
 	// Repeat has ticketsvc repeat the erasures that it lost with its database.
 	Repeat(ctx context.Context) error
 }
@@ -40,8 +40,8 @@ const (
 	// replayBatch is how many deliveries one step of a replay makes pending, and replayPause the time between two steps, in which others
 	// write to the inbox.
 	replayBatch, replayPause = 500, 50 * time.Millisecond
-	// maxReplayLag is how long a delivery may be due for a replay to go on. Together batches and pauses are more than can be forwarded. So
-	// a replay is as fast as forwarding is, and a delivery that is tried again does not wait for all of the replay.
+	// maxReplayLag is how long any delivery may be due: a replay waits while one is due for longer. Without that a replay would make more
+	// deliveries pending than are forwarded, and a delivery that is retried would wait for all of them.
 	maxReplayLag = time.Second
 	// reconcileWarnInterval is how often the same trouble of the reconciler is logged at most.
 	reconcileWarnInterval = time.Minute
@@ -60,17 +60,17 @@ const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's l
 // for these positions in the log. Those that are there are replaced by a checkpoint; when one is missing, everything that was forwarded
 // since the newest checkpoint that is there is replayed. The rules are in the package inbox.
 type Reconciler struct {
-	inbox    Positions
-	client   PositionsClient
-	erasures Erasures
+	inbox    ReconcilerInbox
+	client   ReconcilerClient
+	erasures ErasureRepeater
 	now      func() time.Time
 	log      *slog.Logger
 	warnings *logthrottle.PerKey[string]
 }
 
-// NewReconciler returns a reconciler of the inbox and the ticketsvc of client. Start it with [Reconciler.Run]. Of the options it needs the
-// clock and the log.
-func NewReconciler(of Positions, client PositionsClient, erasures Erasures, options Options) *Reconciler {
+// NewReconciler returns a reconciler of the inbox and the ticketsvc of client. Start it with [Reconciler.Run]. It needs only the clock
+// and the log of the options.
+func NewReconciler(of ReconcilerInbox, client ReconcilerClient, erasures ErasureRepeater, options Options) *Reconciler {
 	return &Reconciler{inbox: of, client: client, erasures: erasures, now: options.Now, log: options.Log,
 		warnings: logthrottle.NewPerKey[string](reconcileWarnInterval)}
 }

@@ -115,13 +115,13 @@ type reconciled struct {
 	changes int
 }
 
-// ChangePositions implements [forwarder.Positions].
+// ChangePositions implements [forwarder.ReconcilerInbox].
 func (r *reconciled) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
 	r.changes++
 	return r.box.ChangePositions(ctx, change)
 }
 
-// Repeat implements [forwarder.Erasures].
+// Repeat implements [forwarder.ErasureRepeater].
 func (r *reconciled) Repeat(context.Context) error {
 	r.repeated++
 	return r.erasures
@@ -480,24 +480,24 @@ type memoryPositions struct {
 	forwardedAt time.Time
 }
 
-// NextDue implements [forwarder.Positions].
+// NextDue implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) NextDue(context.Context) (time.Time, bool, error) {
 	now := time.Now()
 	return now.Add(-2 * time.Second), now.Before(p.forwardedAt), nil
 }
 
-// LogPositions implements [forwarder.Positions].
+// LogPositions implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) LogPositions(context.Context, int) (inbox.LogPositions, error) {
 	return p.positions, nil
 }
 
-// ChangePositions implements [forwarder.Positions].
+// ChangePositions implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) ChangePositions(context.Context, inbox.PositionsChange) error { return nil }
 
-// Repeat implements [forwarder.Erasures].
+// Repeat implements [forwarder.ErasureRepeater].
 func (p *memoryPositions) Repeat(context.Context) error { return nil }
 
-// ReplayStep implements [forwarder.Positions].
+// ReplayStep implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) ReplayStep(context.Context, time.Time, int) (inbox.Replay, error) {
 	p.steps--
 	p.positions.Replaying = p.steps > 0

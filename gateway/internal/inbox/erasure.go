@@ -2,7 +2,7 @@ package inbox
 
 import "context"
 
-// Erasure is that ticketsvc erased a ticket. Nothing else is kept of the ticket.
+// Erasure is the erasure of a ticket by ticketsvc. Nothing else is kept of the ticket.
 type Erasure struct {
 	// TicketID is the ticket's id.
 	TicketID string

@@ -101,7 +101,7 @@ const (
 	// ReplayDeferrals is the number of deferrals that a replay gives a delivery, whose attempts begin at 0: deliveries that were never tried
 	// go first, so a replay of millions holds up nothing new.
 	ReplayDeferrals = 1
-	// MaxReplayScan is how many deliveries one step of a replay looks at most.
+	// MaxReplayScan is how many deliveries one step of a replay looks at, at most.
 	MaxReplayScan = 20_000
 
 	// replaySlack is how much earlier than a checkpoint's time a replay begins. It covers the differences between the clocks of several

@@ -9,7 +9,7 @@ import (
 // ErrUnavailable says that the store can't do its work at the moment. The same call may succeed later.
 var ErrUnavailable = errors.New("inbox is unavailable")
 
-// MaxClaimBytes is about how much memory the bodies of one claim take at the most.
+// MaxClaimBytes is about how much memory the bodies of one claim take at most.
 const MaxClaimBytes = 16 << 20
 
 // Store keeps deliveries in a database. Its methods can be called at the same time.

@@ -47,7 +47,7 @@ type Limits struct {
 	Reads, Walks int
 	// ReadTimeout bounds one reading of the database.
 	ReadTimeout time.Duration
-	// Heartbeat is how long a watcher hears nothing at the most.
+	// Heartbeat is the longest time for which a watcher hears nothing.
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
@@ -88,7 +88,7 @@ type Feed struct {
 	woken chan struct{}
 	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
 	reads, walks *limits.Budget
-	// publication is how many entries the tail publishes at once at the most.
+	// publication is the largest number of entries that the tail publishes at once.
 	publication int
 	cancel      context.CancelFunc
 	running     sync.WaitGroup
@@ -111,8 +111,8 @@ type Feed struct {
 }
 
 // New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each time that it comes back from them; onRecovery once it reads again. busy tells
-// whether there is something to do that goes first: then the feed leaves three quarters of the time to that.
+// other replicas, once for each outage; onRecovery once the tail reads again. busy reports whether there is work that goes first: then the
+// feed leaves three quarters of the time to it.
 func New(log ticket.Log, bounds Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)

@@ -134,9 +134,9 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 		f := newFeed(t, log, feed.DefaultLimits())
 		var watching sync.WaitGroup
 		var begun, busy atomic.Int64
-		for range 20 {
+		for i := range 20 {
 			watching.Go(func() {
-				w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
+				w, err := f.Watch(t.Context(), limits.Caller(fmt.Sprint("caller ", i%2)), ticket.Filter{}, nil)
 				switch {
 				case err == nil:
 					w.Close()

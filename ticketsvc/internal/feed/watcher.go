@@ -179,7 +179,7 @@ func (w *Watcher) Close() {
 // A heartbeat comes when the walk is over; otherwise when the watcher has, for the first time, been told of everything that there is; and
 // whenever nothing was said for a while. Errors, after which Next is not to be called again: [ErrStopping], [ErrReplaced], [ErrPlace],
 // [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, or
-// the log could not be read for as long as a watcher hears nothing at the most: it may be that of another replica can; and ctx's.
+// the log could not be read for [Limits.Heartbeat], and another replica may be able to; and ctx's.
 func (w *Watcher) Next(ctx context.Context) (Message, error) {
 	message, err := w.next(ctx)
 	if errors.Is(err, errQuiet) {

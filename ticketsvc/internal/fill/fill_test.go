@@ -76,7 +76,7 @@ func TestADatabaseIsAsIfItsTicketsHadBeenRecorded(t *testing.T) {
 				c := fill.Change(0)
 				c.EventID, c.Name, c.Values.StatusText = "later", ticket.Updated, "closed"
 				c.OccurTime.Seconds += 1 << 30
-				if done, err := store.Record(t.Context(), []ticket.Change{c}); err != nil || done[0] != (ticket.Recorded{Last: done[0].Last}) {
+				if done, err := store.Record(t.Context(), []ticket.Change{c}); err != nil || done[0] != (ticket.Recorded{LogEnd: done[0].LogEnd}) {
 					t.Fatalf("%v, %v", done, err)
 				}
 			}

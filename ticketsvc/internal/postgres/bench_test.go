@@ -125,7 +125,7 @@ func (w *logWriters) record(b *testing.B) (rate float64) {
 				if err != nil {
 					return err
 				}
-				if recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+				if recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
 					return fmt.Errorf("event %s: %+v", batch[0].EventID, recorded[0])
 				}
 			}

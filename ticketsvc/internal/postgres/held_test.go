@@ -29,15 +29,15 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{Last: recorded[1].Last}) ||
-		recorded[2] != (ticket.Recorded{Last: recorded[2].Last}) ||
-		recorded[3] != (ticket.Recorded{Duplicate: true, Last: recorded[3].Last}) {
+	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{LogEnd: recorded[1].LogEnd}) ||
+		recorded[2] != (ticket.Recorded{LogEnd: recorded[2].LogEnd}) ||
+		recorded[3] != (ticket.Recorded{Duplicate: true, LogEnd: recorded[3].LogEnd}) {
 		t.Errorf("recorded %+v; want the first one held, the others done, the last a duplicate", recorded)
 	}
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
 		t.Errorf("once it is free: %+v, %v", recorded, err)
 	}
 	for id, want := range map[string]int64{"held": 2, "free": 2, "new": 1} {

@@ -96,7 +96,7 @@ func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-
 	done := make(chan error, 1)
 	go func() {
 		recorded, err := store.Record(ctx, []ticket.Change{c})
-		if err == nil && recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+		if err == nil && recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
 			err = fmt.Errorf("recorded %+v: %w", recorded[0], recorded[0].Err)
 		}
 		done <- err

@@ -172,12 +172,12 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 // Each query says its order again: what one within another has says nothing of the order of the other.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
 	if l.plan != inOrder {
-		where.texts = []string{l.candidates(&where, orderBy, page.Room())}
+		where.texts = []string{l.candidates(&where, orderBy, page.RowLimit())}
 	}
 	statement = "SELECT ticket_id, size, CASE WHEN before <= " + where.bind(page.MaxBytes()) + " THEN content END FROM (" +
 		"SELECT ticket_id, create_time, update_time, content, size, sum(size) OVER (" + orderBy + " ROWS UNBOUNDED PRECEDING) - size AS before" +
 		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets" + where.sql() +
-		orderBy + " LIMIT " + where.bind(page.Room()) + ") AS page) AS measured" + orderBy
+		orderBy + " LIMIT " + where.bind(page.RowLimit()) + ") AS page) AS measured" + orderBy
 	return statement, where.arguments
 }
 

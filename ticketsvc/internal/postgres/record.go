@@ -182,7 +182,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = nil
 		}
-		recording.EndLog(last)
+		recording.SetLogEnd(last)
 		return err
 	})
 	postgresdb.QueueCommit(batch, len(events) > 0)

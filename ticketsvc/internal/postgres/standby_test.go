@@ -20,7 +20,7 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 		return func(ctx context.Context) error {
 			recorded, err := store.Record(ctx, []ticket.Change{change(eventID, ticketID)})
 			if err == nil {
-				want.Last = recorded[0].Last
+				want.LogEnd = recorded[0].LogEnd
 				if recorded[0] != want {
 					t.Errorf("recorded %+v, want %+v", recorded[0], want)
 				}

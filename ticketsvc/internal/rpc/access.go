@@ -58,8 +58,8 @@ var access = map[string]callers{
 	"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": anyToken,
 }
 
-// strangerTimeout bounds how long whoever is not let in can take over the body of a request, which nobody reads: net/http
-// waits for the body before it answers.
+// strangerTimeout is how long a caller that is refused may take to send the body of its request. Nobody reads the body, but net/http waits
+// for it before it answers.
 const strangerTimeout = 2 * time.Second
 
 // guard lets those calls through to next that the access table allows to their tokens' scopes.

@@ -20,8 +20,8 @@ const (
 	// callBytes is what a call takes whatever it answers: its goroutine, its header, its buffers, and an answer of a usual size. A stream of
 	// WatchTickets gives it back once it is one of the watchers, whose number has a limit of its own.
 	callBytes = 32 << 10
-	// maxStrangersBytes is the same as maxAnswersBytes for the health checks of callers that show no token: there are 256 at once, and half
-	// of them come from one address.
+	// maxStrangersBytes is the same as maxAnswersBytes for the health checks of callers that show no token: it has room for 256 at
+	// once, of which half can come from one address.
 	maxStrangersBytes = 256 * callBytes
 )
 
@@ -29,8 +29,8 @@ const (
 // ticket that is recorded takes less.
 const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
 
-// answerBytes returns what an answer takes for a ticket or an event in it: what is read of the database, and what is sent, are copies. A
-// compressed answer is a third, which the first makes room for.
+// answerBytes returns what an answer takes for a ticket or an event in it. Its bytes are there three times: as they are read from the
+// database, in memory, and as they are sent. A compressed answer is a fourth copy, but by then what was read is free.
 func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
 // largeAnswerBytes is from which size on an answer takes long to make, as an expensive read does.

@@ -20,12 +20,13 @@ import (
 // maxHealthTime is how long a caller may take over a health check: strangers may begin them, and a check has a few bytes.
 const maxHealthTime = 3 * time.Second
 
-// inTime gives callers so long for their requests: net/http waits for a body for ever, and the deadline of a call counts from the moment
-// at which the whole request is there. What takes longer is DEADLINE_EXCEEDED.
+// inTime gives the body of a request the time limit, and that of a health check maxHealthTime: net/http waits for a body for ever, and the
+// deadline of a call counts from the moment at which the whole request is there. A request that takes longer ends with DEADLINE_EXCEEDED.
+// So a stream of reflection, whose request goes on as long as the stream, lasts no longer than limit, whether or not its token still
+// counts.
 //
-// It ends the connection, or over HTTP/2 the call, of whoever does not read the answer in time, or nothing of it for maxStallTime. For the
-// messages of WatchTickets that is the time stuck. A stream of reflection lasts as long as its request may, so it outlives its token by at
-// most that.
+// inTime also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
+// nothing of it for maxStallTime. A caller of WatchTickets has no limit for the whole answer, and stuck instead of maxStallTime.
 func inTime(next http.Handler, limit, stuck time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)

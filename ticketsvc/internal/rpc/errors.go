@@ -21,7 +21,8 @@ import (
 )
 
 // codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
-// What is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the ticket.
+// An error that is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the
+// ticket.
 //
 // retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
 // does not help, or that the caller ended the call.

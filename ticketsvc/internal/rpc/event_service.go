@@ -34,7 +34,7 @@ func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.Tick
 		return nil, err
 	}
 	return &ticketv1.TicketCreatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), recorded.Last)}, nil
+		LogPosition: fromMark(s.store.DatabaseID(), recorded.LogEnd)}, nil
 }
 
 // TicketUpdated implements the RPC of that name.
@@ -48,7 +48,7 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 		return nil, err
 	}
 	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), recorded.Last)}, nil
+		LogPosition: fromMark(s.store.DatabaseID(), recorded.LogEnd)}, nil
 }
 
 // CheckLogPositions implements the RPC of that name.

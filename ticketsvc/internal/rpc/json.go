@@ -17,7 +17,7 @@ import (
 
 var errNotJSON = errors.New("the request is not JSON of its message's form")
 
-// jsonCodec reads and writes messages as JSON, as Connect's own codec does, but for the error of a request that can't be read: Connect's
+// jsonCodec reads and writes messages as JSON, as Connect's own codec does, except for the error of a request that can't be read: Connect's
 // quotes the part that it stumbled over, and that can be what a tenant wrote. An error like that ends up in callers' logs.
 type jsonCodec struct {
 	name string

@@ -18,8 +18,8 @@ const (
 	cheapBatch = 100
 )
 
-// maxRunningReads returns how many expensive reads run at most: as many as there are processors, of which one caller's then take a half, so
-// that the others are there for everything else. The stores have a connection for each of four, and more for other reads.
+// maxRunningReads returns how many expensive reads run at most: GOMAXPROCS of them, but no fewer than 2 and no more than 4, for which the
+// stores have connections of their own. One caller's take a half, so that the other processors are free for everything else.
 func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)), 4) }
 
 // errTooManyReads says that a read is not begun, because too many expensive ones run or wait.

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// maxEventBytes is the size of the largest event, after decompression. So the ticket of each event alone is one that may be.
+	// maxEventBytes is the size of the largest event, after decompression. A ticket that a single event makes is never too large.
 	maxEventBytes = ticket.MaxBytes
 	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
 	// 1.5 MB.
@@ -33,9 +33,9 @@ const (
 
 	// maxRoomTime is how long a call waits for room.
 	maxRoomTime = 5 * time.Second
-	// elementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that is made
-	// of it.
-	elementBytes = 256
+	// unpackedElementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that
+	// is made of it.
+	unpackedElementBytes = 256
 	// firstBytes is how much of a request is read before any room is taken for it.
 	firstBytes = 512
 	// inflaterBytes is what the state of an inflater takes.
@@ -190,7 +190,7 @@ func (b *requestBody) readAll() error {
 		b.readMessage(source, b.announced)
 		return source.err
 	}
-	// What is wrong with a frame, framedBody finds.
+	// framedBody finds what is wrong with a frame.
 	var prefix [5]byte
 	for frames := 0; ; frames++ {
 		if _, err := io.ReadFull(source, prefix[:]); err != nil {
@@ -271,9 +271,9 @@ func (b *requestBody) readContent(content io.Reader, announced int64) error {
 // fill reads the message, at first into a buffer of that size.
 func (b *requestBody) fill(content io.Reader, size int) error {
 	for {
-		if room := cap(b.data); len(b.data) == room {
-			larger := min(max(size, 2*room), b.limits.maxBytes+1)
-			if err := b.bytes.Grow(b.ctx, int64(larger-room)); err != nil {
+		if capacity := cap(b.data); len(b.data) == capacity {
+			larger := min(max(size, 2*capacity), b.limits.maxBytes+1)
+			if err := b.bytes.Grow(b.ctx, int64(larger-capacity)); err != nil {
 				return err
 			}
 			b.data = append(b.newBuffer(larger), b.data...)
@@ -341,7 +341,7 @@ func (b *requestBody) unpack(ctx context.Context, message any) error {
 	case n > elements.Max:
 		return invalidRequest(errTooManyElements)
 	}
-	if err := b.message.Grow(ctx, int64(len(b.data)+n*elementBytes)); err != nil {
+	if err := b.message.Grow(ctx, int64(len(b.data)+n*unpackedElementBytes)); err != nil {
 		return err
 	}
 	if err := unmarshal(b.data, m); err != nil {

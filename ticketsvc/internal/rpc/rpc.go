@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not. The largest event follows
-	// from it.
+	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
+	// [ticket.MaxBytes] follows from it, and so does the largest event.
 	maxSendBytes = 12 << 20
 	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
 	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor
@@ -39,13 +39,13 @@ const (
 	// where that is not the message. They are in memory as long as the call, and an empty field takes a hundred bytes there. Browsers and
 	// proxies send some tens.
 	maxHeaderFields, maxFieldBytes = 128, 16 << 10
-	// maxCallTime is how long a call may take at the most, streams apart, where the caller's own deadline is later or missing. A list whose
+	// maxCallTime is how long a call may take at most, streams apart, where the caller's own deadline is later or missing. A list whose
 	// filter few tickets meet may have to look at all of them.
 	maxCallTime = 25 * time.Second
 	// maxStreams is how many calls one HTTP/2 connection has at the same time, as many as net/http lets it have by default. Clients make other
 	// connections for more. The gateway speaks HTTP/1.1.
 	maxStreams = 250
-	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 5 Mbit/s.
+	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 4 Mbit/s.
 	maxBodyTime = 30 * time.Second
 	// maxWriteTime is how long a caller may take to read an answer, streams apart. It is enough for a page on a line of 1 Mbit/s, and for the
 	// largest on one of 2.

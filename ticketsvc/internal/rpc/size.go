@@ -18,7 +18,7 @@ import (
 // maxTicketBytes is how large a ticket may be in a response. A ticket of [ticket.MaxBytes] has room in it for what it has beside its texts.
 const maxTicketBytes = maxSendBytes - 1<<19
 
-// surelySentBytes is how large a ticket is in protobuf at the most that fits into a response in JSON too, whatever it holds: there some
+// surelySentBytes is the size in protobuf up to which a ticket fits into a response in JSON too, whatever it holds: there some
 // characters of one byte have six.
 const surelySentBytes = maxTicketBytes / 8
 
@@ -76,7 +76,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	return nil
 }
 
-// jsonBytes returns how large a message is in JSON at the most: just that, where it has little but texts.
+// jsonBytes returns an upper bound of the size of a message in JSON. It is close where the message is mostly strings.
 func jsonBytes(m protoreflect.Message) int {
 	size := len("{}")
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -102,7 +102,7 @@ func jsonBytes(m protoreflect.Message) int {
 	return size
 }
 
-// jsonNumberBytes is the size of a number, a time or a word at the most.
+// jsonNumberBytes is an upper bound of the size of a number, a time or a word.
 const jsonNumberBytes = 40
 
 func jsonValueBytes(field protoreflect.FieldDescriptor, value protoreflect.Value) int {

@@ -96,7 +96,7 @@ func (k *keeper) write(ctx context.Context, store ticket.Store, random *rand.Ran
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, id := range ids {
-		if recorded[i] != (ticket.Recorded{Last: recorded[i].Last}) {
+		if recorded[i] != (ticket.Recorded{LogEnd: recorded[i].LogEnd}) {
 			return fmt.Errorf("ticket %s: %+v", id, recorded[i])
 		}
 		k.tickets[id].record.Apply(&changes[i])

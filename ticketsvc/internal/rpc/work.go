@@ -16,7 +16,7 @@ import (
 const maxWorkTime = 10 * time.Second
 
 // maxCallsAtWork returns how many calls of TicketService the service works on at once, of which one caller's are a half. It is enough to
-// keep all processors and the database busy. With more of them, each other call would wait behind all of these for a processor.
+// keep all processors and the database busy. With more of them, every other call would wait for a processor after all of these.
 func maxCallsAtWork() int { return 4 * runtime.GOMAXPROCS(0) }
 
 // work bounds how many calls the service works on at once, so that a caller that makes thousands, even if they are refused, leaves

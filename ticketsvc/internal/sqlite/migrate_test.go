@@ -222,7 +222,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	record := func(c ticket.Change) {
 		t.Helper()
 		recorded, err := store.Record(t.Context(), []ticket.Change{c})
-		if err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+		if err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
 			t.Fatalf("Record = %+v, %v", recorded, err)
 		}
 	}

@@ -128,7 +128,7 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, skim *skim) er
 // readRows adds the rows that meet the conditions to the page, of a skim only those that match. SQLite would sort rows with all that is
 // read of them, in memory: where it sorts, it is asked for their numbers, and then for one after the other.
 func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, where conditions, orderBy string) (err error) {
-	limit := page.Room()
+	limit := page.RowLimit()
 	if skim != nil {
 		limit = maxSkimmed
 	}

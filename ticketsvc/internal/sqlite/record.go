@@ -122,7 +122,7 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 	if len(events) == 0 {
 		last, err := scanMark(b.tx.StmtContext(ctx, b.store.lastMark).QueryRowContext(ctx))
 		if err == nil || errors.Is(err, sql.ErrNoRows) {
-			b.recording.EndLog(last)
+			b.recording.SetLogEnd(last)
 			return nil
 		}
 		return err
@@ -140,7 +140,7 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 			nonce)
 	}
 	last := events[len(events)-1]
-	b.recording.EndLog((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Mark(nonce))
+	b.recording.SetLogEnd((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Mark(nonce))
 	_, err := b.store.insertEvents.Exec(ctx, b.tx, nil, rows, eventParameters)
 	return err
 }

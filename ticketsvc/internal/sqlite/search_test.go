@@ -112,7 +112,7 @@ func FuzzText(f *testing.F) {
 		c := ticket.Change{EventID: fmt.Sprintf("e%d", events), Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(int64(events)),
 			Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
 		recorded, err := store.Record(t.Context(), []ticket.Change{c})
-		if err != nil || recorded[0] != (ticket.Recorded{Last: recorded[0].Last}) {
+		if err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
 			t.Fatal(recorded, err)
 		}
 		filter := ticket.Filter{Text: text}

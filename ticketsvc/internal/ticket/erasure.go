@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 )
 
-// Erasure is that a ticket was erased, and the place that this has in the log.
+// Erasure is the erasure of a ticket, with its place in the log.
 type Erasure struct {
 	// TicketID is the ticket's id.
 	TicketID string
@@ -25,8 +25,8 @@ func ErasuresAfter(after Mark, limit int, read []Erasure) (erasures []Erasure, h
 	return read[:min(limit, len(read))], true
 }
 
-// ErasureKey is the secret of a database with which it knows again what it erased. It is made with the database, and goes where its backups
-// and standbys go: a database that was restored knows the erasures that it lost, and one that was made anew does not.
+// ErasureKey is the secret of a database by which it recognises what it erased. It is made with the database, and goes where its backups
+// and standbys go: a database that was restored recognises the erasures that it lost, and one that was made anew does not.
 type ErasureKey [sha256.Size]byte
 
 // Receipt returns the proof that a ticket was erased. Only who has it can repeat the erasure without the right to erase tickets.

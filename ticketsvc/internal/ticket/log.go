@@ -74,9 +74,9 @@ func NewWalkPage(filter Filter, page *PageBuilder, bound string) WalkPage {
 
 // PageLimit bounds what is read at once.
 type PageLimit struct {
-	// Items is how many there are at the most. At least 1.
+	// Items is how many there are at most. At least 1.
 	Items int
-	// Bytes is how large they are together at the most, as they are stored, unless a single one is larger. In memory they are at most
+	// Bytes is how large they are together at most, as they are stored, unless a single one is larger. In memory they are at most
 	// memoryPerByte times as large.
 	Bytes int
 	// Room is asked for memory for each. A page ends before an item for which there is none, unless that is the first one.

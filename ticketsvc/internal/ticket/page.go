@@ -13,7 +13,7 @@ const (
 	MaxPageBytes = 3 << 20
 )
 
-// PageSize returns how many items a page has at the most, for the number that a request asks for: 50 for 0, and never above 1000.
+// PageSize returns how many items a page has at most, for the number that a request asks for: 50 for 0, and never above 1000.
 // ok is false when requested is negative.
 func PageSize(requested int32) (size int, ok bool) {
 	if requested == 0 {

@@ -14,11 +14,11 @@ func NewPageBuilder(limit PageLimit) *PageBuilder {
 	return &PageBuilder{limit: limit, page: NewPage(limit)}
 }
 
-// MaxBytes returns how large the page's tickets are together at the most, unless one alone is larger.
+// MaxBytes returns how large the page's tickets are together at most, unless one alone is larger.
 func (p *PageBuilder) MaxBytes() int { return p.limit.Bytes }
 
-// Room returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
-func (p *PageBuilder) Room() int { return p.limit.Items - len(p.tickets) + 1 }
+// RowLimit returns how many rows to ask the database for: one more than may still be added, to learn whether others follow.
+func (p *PageBuilder) RowLimit() int { return p.limit.Items - len(p.tickets) + 1 }
 
 // Fits reports whether the next ticket, which has that weight, still belongs to the page, and then has to be added to it. When it doesn't,
 // the page is complete, and others follow it. The error is that of [Page.Add].

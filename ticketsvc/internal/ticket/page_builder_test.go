@@ -32,8 +32,8 @@ func TestPagesEndAtTheirLimitOrSize(t *testing.T) {
 				if fits, err := page.Fits("", ticket.Weight{Bytes: size}); err != nil || !fits {
 					break
 				}
-				if page.Room() != test.limit-i+1 {
-					t.Errorf("room for %d rows after %d tickets of at most %d", page.Room(), i, test.limit)
+				if page.RowLimit() != test.limit-i+1 {
+					t.Errorf("a limit of %d rows after %d tickets of at most %d", page.RowLimit(), i, test.limit)
 				}
 				page.Add(ticket.Ticket{ID: fmt.Sprint(i)})
 			}

@@ -17,14 +17,14 @@ var (
 )
 
 const (
-	// maxBatch is how many events share a commit at the most. There a commit's fixed cost is about a microsecond per event, and in
+	// maxBatch is how many events share a commit at most. There a commit's fixed cost is about a microsecond per event, and in
 	// a larger batch the first would wait longer for the last.
 	maxBatch = 256
-	// maxBatchBytes is about how large the events of one commit are together at the most.
+	// maxBatchBytes is about how large the events of one commit are together at most.
 	maxBatchBytes = 8 << 20
 	// busyFrom is how many events are being recorded at the same time when a recorder counts as busy: a few come together by chance.
 	busyFrom = 4
-	// maxQueue is how many events wait at the most: what is recorded in about a second, before callers give up.
+	// maxQueue is how many events wait at most: what is recorded in about a second, before callers give up.
 	maxQueue = 4096
 )
 

@@ -11,7 +11,7 @@ import (
 // A store looks up the events in its log and says which it found, loads the tickets that are needed, merges, and writes what that
 // returns:
 //
-//	EventIDs → Logged … → TicketIDs → Load, Erased or Fail … → Merge → EndLog → Recorded
+//	EventIDs → Logged … → TicketIDs → Load, Erased or Fail … → Merge → SetLogEnd → Recorded
 //
 // A store that has to lock tickets before it looks at the log asks for TicketIDs first, and then, of each, whether it is still needed.
 type Recording struct {
@@ -31,7 +31,7 @@ type merging struct {
 	changes int
 	// record is nil while the ticket is not known to be kept.
 	record *Record
-	// most is at least the weight of the record's ticket, once a change was merged.
+	// most is an upper bound of the weight of the record's ticket. It is zero until a change is merged.
 	most Weight
 	// title and description are those with which the record was loaded.
 	title, description string
@@ -201,11 +201,11 @@ func (r *Recording) Words(ticketID string) (before, after string) {
 	return words(t.title, t.description), t.record.Ticket.Words()
 }
 
-// EndLog says where the log ends in the transaction of the recording, after the events that [Recording.Merge] returned.
-func (r *Recording) EndLog(last Mark) {
+// SetLogEnd says where the log ends in the transaction of the recording, after the events that [Recording.Merge] returned.
+func (r *Recording) SetLogEnd(end Mark) {
 	for i := range r.recorded {
 		if r.recorded[i].Err == nil {
-			r.recorded[i].Last = last
+			r.recorded[i].LogEnd = end
 		}
 	}
 }

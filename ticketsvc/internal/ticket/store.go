@@ -45,9 +45,9 @@ type Recorded struct {
 	Erased bool
 	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld], [ErrFull].
 	Err error
-	// Last is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
+	// LogEnd is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
 	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err.
-	Last Mark
+	LogEnd Mark
 }
 
 // Store keeps the log of events and the tickets that they make. It is safe for concurrent use.

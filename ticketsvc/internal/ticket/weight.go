@@ -21,8 +21,8 @@ const (
 	// MaxBytes is how many bytes the texts of a ticket have together at most, and so an event. It is for the texts alone: what a ticket has
 	// beside them takes at most some bytes for each element.
 	MaxBytes = 11 << 20
-	// freeElements is how many elements a ticket of MaxBytes has at most: as many as an event may have. Each element beyond them leaves
-	// elementBytes less for texts.
+	// freeElements is how many elements a ticket of MaxBytes has at most: as many as elements.Max lets an event have. Each further element
+	// leaves elementBytes less for texts.
 	freeElements = 10_000
 
 	// itemBytes is what a ticket without anything in it takes in memory, with its message of the contract.
@@ -41,7 +41,9 @@ func (w Weight) fits() bool {
 }
 
 // within tells whether it is at most as large as another weight.
-func (w Weight) within(other Weight) bool { return w.Bytes <= other.Bytes && w.Elements <= other.Elements }
+func (w Weight) within(other Weight) bool {
+	return w.Bytes <= other.Bytes && w.Elements <= other.Elements
+}
 
 // Plus returns the weight of both together.
 func (w Weight) Plus(other Weight) Weight {

@@ -56,7 +56,8 @@ func NewBudget(bytes int64, wait time.Duration) *Budget {
 	return &Budget{size: bytes, wait: wait, free: bytes, holders: map[Caller]*holder{}}
 }
 
-// NewPlaces returns a budget of that many places, of which each call takes 1, and one caller a half. wait is how long a call waits for one.
+// NewPlaces returns a budget of that many places, of which each call takes 1, and one caller at most a half, rounded up. wait is how
+// long a call waits for one.
 func NewPlaces(places int, wait time.Duration) *Budget {
 	// The rule leaves one that nobody gets.
 	return NewBudget(int64(places)+1, wait)
@@ -146,7 +147,7 @@ func (g *Grant) TryGrow(bytes int64) bool {
 // Bytes returns how much the grant holds.
 func (g *Grant) Bytes() int64 { return g.bytes }
 
-// Release gives back all that the grant holds. What it has given back it does not give back again.
+// Release gives back all that the grant holds. A second call gives back nothing.
 func (g *Grant) Release() {
 	if g.bytes == 0 {
 		return

@@ -145,7 +145,7 @@ func testMarks(t *testing.T, place Place) {
 	}
 }
 
-func testLastOfRecorded(t *testing.T, place Place) {
+func testLogEndOfRecorded(t *testing.T, place Place) {
 	store := mustOpen(t, place)
 	record := func(changes ...ticket.Change) []ticket.Recorded {
 		recorded, err := store.Record(t.Context(), changes)
@@ -157,21 +157,21 @@ func testLastOfRecorded(t *testing.T, place Place) {
 			t.Fatal(err)
 		}
 		for _, r := range recorded {
-			if r.Last != last {
+			if r.LogEnd != last {
 				t.Errorf("%+v, want the last place of the log %v", r, last)
 			}
 		}
 		return recorded
 	}
 	first, second := titled("e1\x00", "t\x01", 1, "x"), titled("e2", "other", 1, "x")
-	if record(first, second, first)[0].Last.Sequence != 2 {
+	if record(first, second, first)[0].LogEnd.Sequence != 2 {
 		t.Error("a batch of two events does not end at the second place")
 	}
-	if got := record(first); !got[0].Duplicate || got[0].Last.Sequence != 2 {
+	if got := record(first); !got[0].Duplicate || got[0].LogEnd.Sequence != 2 {
 		t.Errorf("a duplicate alone: %+v", got)
 	}
 	mustErase(t, store, "t\x01")
-	if got := record(titled("e3", "t\x01", 2, "x")); !got[0].Erased || got[0].Last.Sequence != 3 {
+	if got := record(titled("e3", "t\x01", 2, "x")); !got[0].Erased || got[0].LogEnd.Sequence != 3 {
 		t.Errorf("an event of an erased ticket: %+v", got)
 	}
 }

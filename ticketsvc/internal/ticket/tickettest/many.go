@@ -62,7 +62,7 @@ func RecordMany(tb testing.TB, store ticket.Store, first, end int) {
 			tb.Fatal(err)
 		}
 		for i := range recorded {
-			if recorded[i] != (ticket.Recorded{Last: recorded[i].Last}) {
+			if recorded[i] != (ticket.Recorded{LogEnd: recorded[i].LogEnd}) {
 				tb.Fatalf("event %s: %+v", batch[i].EventID, recorded[i])
 			}
 		}

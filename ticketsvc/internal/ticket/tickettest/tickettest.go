@@ -42,7 +42,7 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"entries of the log have their tickets":                testEntries,
 		"entries of the log end before they are too large":     testLargeEntries,
 		"places of the log are known by their marks":           testMarks,
-		"a recording says where the log ends":                  testLastOfRecorded,
+		"a recording says where the log ends":                  testLogEndOfRecorded,
 		"a walk finds every ticket":                            testWalk,
 		"what a ticket was like before can be found out":       testTicketBefore,
 		"large events are not looked back over":                testTicketBeforeLargeEvents,
@@ -117,8 +117,8 @@ func stores(t *testing.T, place Place, n int) []ticket.Store {
 	return all
 }
 
-// ignoreLast compares what became of changes without where the log ended, which testLastOfRecorded looks at.
-var ignoreLast = cmpopts.IgnoreFields(ticket.Recorded{}, "Last")
+// ignoreLogEnd compares what became of changes without where the log ended, which testLogEndOfRecorded looks at.
+var ignoreLogEnd = cmpopts.IgnoreFields(ticket.Recorded{}, "LogEnd")
 
 // mustRecord records changes, all of which must be new.
 func mustRecord(t *testing.T, store ticket.Store, changes ...ticket.Change) {
@@ -127,7 +127,7 @@ func mustRecord(t *testing.T, store ticket.Store, changes ...ticket.Change) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(make([]ticket.Recorded, len(changes)), recorded, ignoreLast); diff != "" {
+	if diff := cmp.Diff(make([]ticket.Recorded, len(changes)), recorded, ignoreLogEnd); diff != "" {
 		t.Fatal(diff)
 	}
 }
