@@ -16,7 +16,8 @@ import (
 
 // Run writes a copy of the SQLite database that databaseURL names to the new file to, while its service runs or not, and prints a line
 // about it on stdout. On stderr, where that is a terminal, it shows how far it is once a second.
-func Run(ctx context.Context, program settings.Program, databaseURL, to string, options func(path string) sqlitedb.Options, stderr io.Writer,
+func Run(ctx context.Context, program settings.Program, databaseURL, to string, options func(path string) sqlitedb.Options,
+	stderr io.Writer,
 ) error {
 	database, err := databaseurl.Parse(databaseURL)
 	if err != nil {
