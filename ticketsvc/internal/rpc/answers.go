@@ -33,8 +33,11 @@ const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
 // database, in memory, and as they are sent. A compressed answer is a fourth copy, but by then what was read is free.
 func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
-// largeAnswerBytes is from which size on an answer takes long to make, as an expensive read does.
+// largeAnswerBytes is from which size on an answer takes long to read and to make, as an expensive read does.
 const largeAnswerBytes = 512 << 10
+
+// errLarge says that a read is not gone on with, because its answer is large, and has to wait for its turn.
+var errLarge = errors.New("the answer is large")
 
 // answers bounds the memory of all answers.
 type answers struct {
@@ -44,9 +47,9 @@ type answers struct {
 	errors            errorTranslator
 }
 
-func newAnswers(reads expensiveReads, errors errorTranslator) *answers {
+func newAnswers(errors errorTranslator) *answers {
 	return &answers{budget: limits.NewBudget(maxAnswersBytes, maxRoomTime), strangers: limits.NewBudget(maxStrangersBytes, maxRoomTime),
-		reads: reads, errors: errors}
+		reads: newExpensiveReads(), errors: errors}
 }
 
 // answer is the memory of one call's answer.
@@ -55,7 +58,7 @@ type answer struct {
 	// needed is how many bytes the call needs for what it has asked room for.
 	needed int64
 	reads  expensiveReads
-	// running is the place that a large answer has among the expensive reads until it begins to be sent, nil without one.
+	// running is the place of the call among the expensive reads until its answer begins to be sent, nil without one.
 	running *limits.Grant
 }
 
@@ -100,33 +103,57 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 		return err
 	}
 	a.needed += int64(answerBytes(w))
+	if a.needed >= largeAnswerBytes && a.running == nil {
+		return errLarge
+	}
 	if more := a.needed - a.grant.Bytes(); more > 0 && !a.grant.TryGrow(more) {
 		return limits.ErrNoRoom
 	}
 	return nil
 }
 
-// begin says that the answer begins to be sent, or that there is none.
+// begin gives back the place among the expensive reads: the answer begins to be sent, or waits, or there is none.
 func (a *answer) begin() {
 	if a.running != nil {
 		a.running.Release()
+		a.running = nil
 	}
 }
 
 // read calls f, which reads the database with the answer's room, until there is room for what it reads. While it waits for room it holds no
-// connection of the database. What becomes a large answer then waits for its turn among the expensive reads.
-func (a *answer) read(ctx context.Context, f func() error) error {
+// connection of the database. What is expensive, or becomes a large answer, waits for its turn. Errors: [errTooManyReads]; those of
+// [limits.Grant.Grow]; those of f.
+func (a *answer) read(ctx context.Context, expensive bool, f func() error) error {
+	if expensive {
+		admitted, ok := a.reads.admitted.TryTake(callerOf(ctx), 1)
+		if !ok {
+			return errTooManyReads
+		}
+		defer admitted.Release()
+	}
 	for {
+		if expensive && a.running == nil {
+			endWork(ctx)
+			running, err := a.reads.running.Take(ctx, callerOf(ctx), 1)
+			if errors.Is(err, limits.ErrNoRoom) {
+				return errTooManyReads
+			}
+			if err != nil {
+				return err
+			}
+			a.running = running
+		}
 		a.needed = 0
 		err := f()
-		if err == nil && a.needed >= largeAnswerBytes {
-			a.running, err = a.reads.take(ctx)
-			return err
-		}
-		if !errors.Is(err, limits.ErrNoRoom) {
-			return err
-		}
-		if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
+		switch {
+		case errors.Is(err, errLarge):
+			expensive = true
+		case errors.Is(err, limits.ErrNoRoom):
+			a.begin() // Others of the caller run meanwhile.
+			if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
+				return err
+			}
+		default:
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"runtime"
 	"time"
@@ -18,15 +17,16 @@ const (
 	cheapBatch = 100
 )
 
-// maxRunningReads returns how many expensive reads run at most: GOMAXPROCS of them, but no fewer than 2 and no more than 4, for which the
-// stores have connections of their own. One caller's take a half, so that the other processors are free for everything else.
-func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)), 4) }
+// maxRunningReads returns how many expensive reads run at most: as many as there are processors, of which GOMAXPROCS is one more (see
+// package goruntime), but no fewer than 2 and no more than 4, for which the stores have connections of their own. One caller's take a half,
+// so that the other processors are free for everything else.
+func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)-1), 4) }
 
 // errTooManyReads says that a read is not begun, because too many expensive ones run or wait.
 var errTooManyReads = errors.New("too many expensive reads run or wait")
 
-// expensiveReads bounds the reads that take the longer, the more tickets there are. Few run at once, a few more wait for these, and all
-// others are refused at once. No caller has more than a half of either.
+// expensiveReads bounds the reads that take the longer, the more tickets there are, and those whose answers are large. Few run at once, and
+// the others wait for these. Of the first kind few may wait, and all others are refused at once. No caller has more than a half of either.
 type expensiveReads struct {
 	admitted, running *limits.Budget
 }
@@ -36,32 +36,4 @@ func newExpensiveReads() expensiveReads {
 		admitted: limits.NewPlaces(maxAdmittedReads, 0),
 		running:  limits.NewPlaces(maxRunningReads(), maxReadWait),
 	}
-}
-
-// run calls read, which is expensive or not. Errors: [errTooManyReads]; ctx's; those of read.
-func (r expensiveReads) run(ctx context.Context, expensive bool, read func() error) error {
-	if !expensive {
-		return read()
-	}
-	admitted, ok := r.admitted.TryTake(callerOf(ctx), 1)
-	if !ok {
-		return errTooManyReads
-	}
-	defer admitted.Release()
-	running, err := r.take(ctx)
-	if err != nil {
-		return err
-	}
-	defer running.Release()
-	return read()
-}
-
-// take returns a place among those that run, once there is one. Errors: [errTooManyReads]; ctx's.
-func (r expensiveReads) take(ctx context.Context) (*limits.Grant, error) {
-	endWork(ctx)
-	running, err := r.running.Take(ctx, callerOf(ctx), 1)
-	if errors.Is(err, limits.ErrNoRoom) {
-		err = errTooManyReads
-	}
-	return running, err
 }

@@ -94,18 +94,16 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		connect.WithInterceptors(translator, unpacker{}, bounded(maxCallTime)),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
-	reads := newExpensiveReads()
 	mux := http.NewServeMux()
 	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder, store: store}, options)
 	mux.Handle(path, newEventLimits().read(handler))
-	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, reads: reads, feed: tickets,
-		streams: streams}, options)
+	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
 	mux.Handle(path, newQueryLimits().read(newWork(translator).bound(handler)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{recorder: recorder, feed: tickets, streams: streams, handler: newAnswers(reads, translator).count(framed(mux))}
+	return &Service{recorder: recorder, feed: tickets, streams: streams, handler: newAnswers(translator).count(framed(mux))}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers

@@ -13,7 +13,6 @@ import (
 // ticketService implements TicketService.
 type ticketService struct {
 	store   ticket.Store
-	reads   expensiveReads
 	feed    *feed.Feed
 	streams streamLimits
 }
@@ -26,7 +25,7 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 	}
 	var t ticket.Ticket
 	a := answerOf(ctx)
-	if err := a.read(ctx, func() (err error) {
+	if err := a.read(ctx, false, func() (err error) {
 		t, err = s.store.Get(ctx, id, a.room)
 		return err
 	}); err != nil {
@@ -45,11 +44,9 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 	}
 	var tickets map[string]ticket.Ticket
 	a := answerOf(ctx)
-	if err := a.read(ctx, func() error {
-		return s.reads.run(ctx, len(ids) > cheapBatch, func() (err error) {
-			tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes, a.room)
-			return err
-		})
+	if err := a.read(ctx, len(ids) > cheapBatch, func() (err error) {
+		tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes, a.room)
+		return err
 	}); err != nil {
 		return nil, err
 	}
@@ -79,11 +76,9 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	var more bool
 	a := answerOf(ctx)
 	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
-	if err := a.read(ctx, func() error {
-		return s.reads.run(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
-			tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, limit)
-			return err
-		})
+	if err := a.read(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
+		tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, limit)
+		return err
 	}); err != nil {
 		return nil, err
 	}
@@ -116,7 +111,7 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	var more bool
 	a := answerOf(ctx)
 	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
-	if err := a.read(ctx, func() (err error) {
+	if err := a.read(ctx, false, func() (err error) {
 		events, more, err = s.store.ListEvents(ctx, id, *after, limit)
 		return err
 	}); err != nil {
@@ -140,7 +135,7 @@ func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.Ge
 		return nil, err
 	}
 	var stats ticket.Stats
-	if err := s.reads.run(ctx, filter.ScansToCount(), func() (err error) {
+	if err := answerOf(ctx).read(ctx, filter.ScansToCount(), func() (err error) {
 		stats, err = s.store.Stats(ctx, filter)
 		return err
 	}); err != nil {
