@@ -121,7 +121,7 @@ func (a *answer) begin() {
 }
 
 // read calls f, which reads the database with the answer's room, until there is room for what it reads. While it waits for room it holds no
-// connection of the database. What is expensive, or becomes a large answer, waits for its turn. Errors: [errTooManyReads]; those of
+// connection of the database. What is expensive, or becomes a large answer, then waits for its turn. Errors: [errTooManyReads]; those of
 // [limits.Grant.Grow]; those of f.
 func (a *answer) read(ctx context.Context, expensive bool, f func() error) error {
 	if expensive {
@@ -148,12 +148,11 @@ func (a *answer) read(ctx context.Context, expensive bool, f func() error) error
 		switch {
 		case errors.Is(err, errLarge):
 			expensive = true
-		case errors.Is(err, limits.ErrNoRoom):
-			a.begin() // Others of the caller run meanwhile.
-			if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
-				return err
-			}
-		default:
+		case !errors.Is(err, limits.ErrNoRoom):
+			return err
+		}
+		a.begin() // Others of the caller run while this one waits for memory.
+		if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
 			return err
 		}
 	}
