@@ -31,7 +31,7 @@ const (
 	// maxOtherBytes is the same of health checks, which strangers may call, and of reflection.
 	maxOtherBytes = 4 << 10
 
-	// maxRoomTime is how long a call waits for room.
+	// maxRoomTime is how long a call waits for room at most.
 	maxRoomTime = 5 * time.Second
 	// unpackedElementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that
 	// is made of it.

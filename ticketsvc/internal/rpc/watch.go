@@ -11,6 +11,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -29,7 +30,7 @@ type streamLimits struct {
 	stopping time.Duration
 	// admission is the least time between two looks at whether the caller's token still counts.
 	admission time.Duration
-	// refusal is how long a caller that has all its watchers waits until it is told so.
+	// refusal is how long a caller that has all its watchers waits at most until it is told so.
 	refusal time.Duration
 }
 
@@ -37,7 +38,7 @@ type streamLimits struct {
 const smallMessageBytes = 4 << 10
 
 var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second, admission: time.Second,
-	refusal: 5 * time.Second}
+	refusal: 15 * time.Second}
 
 // WatchTickets implements the RPC of that name.
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
@@ -92,7 +93,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 
 // waitToRefuse waits until a caller that has all its watchers is told so: one that asks again at once would keep a processor busy.
 func (s *ticketService) waitToRefuse(ctx context.Context) {
-	timer := time.NewTimer(s.streams.refusal)
+	timer := time.NewTimer(limits.Spread(s.streams.refusal))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

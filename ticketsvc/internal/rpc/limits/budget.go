@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -51,7 +52,11 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// NewBudget returns a budget of that many bytes. wait is how long a call waits for room.
+// Spread returns a time of at least a half of longest, and less than that. Callers that began to wait together then do not end together,
+// and do not come back together.
+func Spread(longest time.Duration) time.Duration { return longest/2 + rand.N(longest/2+1) }
+
+// NewBudget returns a budget of that many bytes. wait is how long a call waits for room at most: see [Spread].
 func NewBudget(bytes int64, wait time.Duration) *Budget {
 	return &Budget{size: bytes, wait: wait, free: bytes, holders: map[Caller]*holder{}}
 }
@@ -111,7 +116,7 @@ func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	b.waiting++
 	b.mu.Unlock()
 
-	timer := time.NewTimer(b.wait)
+	timer := time.NewTimer(Spread(b.wait))
 	defer timer.Stop()
 	var err error
 	select {

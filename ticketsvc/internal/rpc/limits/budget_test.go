@@ -56,8 +56,8 @@ func TestGrant_Grow_waitsForRoom(t *testing.T) {
 		b := limits.NewBudget(100, wait)
 		first := mustTake(t, b, "a", 50)
 		begin := time.Now()
-		if _, err := b.Take(t.Context(), "a", 1); !errors.Is(err, limits.ErrNoRoom) || time.Since(begin) != wait {
-			t.Errorf("%v after %v, want ErrNoRoom after %v", err, time.Since(begin), wait)
+		if _, err := b.Take(t.Context(), "a", 1); !errors.Is(err, limits.ErrNoRoom) || time.Since(begin) < wait/2 || time.Since(begin) > wait {
+			t.Errorf("%v after %v, want ErrNoRoom after %v at most, and a half of it at least", err, time.Since(begin), wait)
 		}
 		granted := make(chan *limits.Grant)
 		go func() {
