@@ -36,9 +36,6 @@ func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 // largeAnswerBytes is from which size on an answer takes long to read and to make, as an expensive read does.
 const largeAnswerBytes = 512 << 10
 
-// errLarge says that a read is not gone on with, because its answer is large, and has to wait for its turn.
-var errLarge = errors.New("the answer is large")
-
 // answers bounds the memory of all answers.
 type answers struct {
 	// strangers is for callers that show no token, of whom there may be one at each of many addresses.
@@ -57,7 +54,9 @@ type answer struct {
 	grant *limits.Grant
 	// needed is how many bytes the call needs for what it has asked room for.
 	needed int64
-	reads  expensiveReads
+	// large tells whether the call has asked for room for a large answer before it was its turn, and had none.
+	large bool
+	reads expensiveReads
 	// running is the place of the call among the expensive reads until its answer begins to be sent, nil without one.
 	running *limits.Grant
 }
@@ -104,7 +103,8 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 	}
 	a.needed += int64(answerBytes(w))
 	if a.needed >= largeAnswerBytes && a.running == nil {
-		return errLarge
+		a.large = true
+		return limits.ErrNoRoom
 	}
 	if more := a.needed - a.grant.Bytes(); more > 0 && !a.grant.TryGrow(more) {
 		return limits.ErrNoRoom
@@ -143,10 +143,10 @@ func (a *answer) read(ctx context.Context, expensive bool, f func() error) error
 			}
 			a.running = running
 		}
-		a.needed = 0
+		a.needed, a.large = 0, false
 		err := f()
 		switch {
-		case errors.Is(err, errLarge):
+		case a.large && err == nil, a.large && errors.Is(err, limits.ErrNoRoom): // A page without room for all ends early.
 			expensive = true
 		case !errors.Is(err, limits.ErrNoRoom):
 			return err

@@ -176,6 +176,24 @@ func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 	calling.Wait()
 }
 
+// TestLargeAnswers_areWhole has a page that is a large answer, and no larger than a page may be.
+func TestLargeAnswers_areWhole(t *testing.T) {
+	t.Parallel()
+	store := mustOpenStore(t)
+	const tickets = 200
+	for i := range tickets {
+		mustRecord(t, store, titled(fmt.Sprint("e", i), fmt.Sprint("t", i), 1, strings.Repeat("large ", 500)))
+	}
+	c := newClient(t, mustServe(t, store), "gRPC")
+	page, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{PageSize: tickets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(page.GetTickets()); got != tickets || page.GetNextPageToken() != "" {
+		t.Errorf("%d tickets, and the token %q for others, want %d and none", got, page.GetNextPageToken(), tickets)
+	}
+}
+
 // TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.
 func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	t.Parallel()
