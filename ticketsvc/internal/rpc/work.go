@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// maxWorkTime is how long a call waits until the service works on it.
+// maxWorkTime is how long a call waits at most until the service works on it.
 const maxWorkTime = 10 * time.Second
 
 // maxCallsAtWork returns how many calls of TicketService the service works on at once, of which one caller's are a half. It is enough to
