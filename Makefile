@@ -90,7 +90,7 @@ profile: build ## Measure anew what the gateway is compiled for (default.pgo); t
 	@go build -o bin/bench ./internal/cmd/bench
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
 		go build -trimpath -o "$$folder/gateway" ./gateway/cmd/gateway; \
-		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --no-postgres --rounds 1 --profile-dir "$$folder" || true; \
+		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --rounds 1 --profile-dir "$$folder" || true; \
 		go tool pprof -proto "$$folder"/*-gateway.pprof > gateway/cmd/gateway/default.pgo
 
 .PHONY: bench-quick
