@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -49,6 +50,11 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 	}
 	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
 		LogPosition: fromMark(s.store.DatabaseID(), recorded.LogEnd)}, nil
+}
+
+// RecordTicketEvents implements the RPC of that name.
+func (s *eventService) RecordTicketEvents(context.Context, *ticketv1.RecordTicketEventsRequest) (*ticketv1.RecordTicketEventsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("RecordTicketEvents is not implemented yet"))
 }
 
 // CheckLogPositions implements the RPC of that name.

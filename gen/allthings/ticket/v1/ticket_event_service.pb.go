@@ -9,6 +9,7 @@ package ticketv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -386,6 +387,353 @@ func (x *TicketUpdatedResponse) GetLogPosition() *LogPosition {
 	return nil
 }
 
+// RecordTicketEventsRequest is the request of RecordTicketEvents.
+type RecordTicketEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events: 1 to 512.
+	Events        []*TicketEventRequest `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordTicketEventsRequest) Reset() {
+	*x = RecordTicketEventsRequest{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordTicketEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordTicketEventsRequest) ProtoMessage() {}
+
+func (x *RecordTicketEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordTicketEventsRequest.ProtoReflect.Descriptor instead.
+func (*RecordTicketEventsRequest) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RecordTicketEventsRequest) GetEvents() []*TicketEventRequest {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// TicketEventRequest is one event of a RecordTicketEventsRequest.
+type TicketEventRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	//
+	// Types that are valid to be assigned to Request:
+	//
+	//	*TicketEventRequest_Created
+	//	*TicketEventRequest_Updated
+	Request       isTicketEventRequest_Request `protobuf_oneof:"request"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketEventRequest) Reset() {
+	*x = TicketEventRequest{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketEventRequest) ProtoMessage() {}
+
+func (x *TicketEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketEventRequest.ProtoReflect.Descriptor instead.
+func (*TicketEventRequest) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TicketEventRequest) GetRequest() isTicketEventRequest_Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *TicketEventRequest) GetCreated() *TicketCreatedRequest {
+	if x != nil {
+		if x, ok := x.Request.(*TicketEventRequest_Created); ok {
+			return x.Created
+		}
+	}
+	return nil
+}
+
+func (x *TicketEventRequest) GetUpdated() *TicketUpdatedRequest {
+	if x != nil {
+		if x, ok := x.Request.(*TicketEventRequest_Updated); ok {
+			return x.Updated
+		}
+	}
+	return nil
+}
+
+type isTicketEventRequest_Request interface {
+	isTicketEventRequest_Request()
+}
+
+type TicketEventRequest_Created struct {
+	// The request that TicketCreated would get.
+	Created *TicketCreatedRequest `protobuf:"bytes,1,opt,name=created,proto3,oneof"`
+}
+
+type TicketEventRequest_Updated struct {
+	// The request that TicketUpdated would get.
+	Updated *TicketUpdatedRequest `protobuf:"bytes,2,opt,name=updated,proto3,oneof"`
+}
+
+func (*TicketEventRequest_Created) isTicketEventRequest_Request() {}
+
+func (*TicketEventRequest_Updated) isTicketEventRequest_Request() {}
+
+// RecordTicketEventsResponse is the response of RecordTicketEvents.
+type RecordTicketEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results, as many as the request has events, in the same order.
+	Results       []*TicketEventResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordTicketEventsResponse) Reset() {
+	*x = RecordTicketEventsResponse{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordTicketEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordTicketEventsResponse) ProtoMessage() {}
+
+func (x *RecordTicketEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordTicketEventsResponse.ProtoReflect.Descriptor instead.
+func (*RecordTicketEventsResponse) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RecordTicketEventsResponse) GetResults() []*TicketEventResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// TicketEventResult is what became of one event of a RecordTicketEventsRequest.
+type TicketEventResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Always set.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*TicketEventResult_Created
+	//	*TicketEventResult_Updated
+	//	*TicketEventResult_Error
+	Result        isTicketEventResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketEventResult) Reset() {
+	*x = TicketEventResult{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketEventResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketEventResult) ProtoMessage() {}
+
+func (x *TicketEventResult) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketEventResult.ProtoReflect.Descriptor instead.
+func (*TicketEventResult) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TicketEventResult) GetResult() isTicketEventResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *TicketEventResult) GetCreated() *TicketCreatedResponse {
+	if x != nil {
+		if x, ok := x.Result.(*TicketEventResult_Created); ok {
+			return x.Created
+		}
+	}
+	return nil
+}
+
+func (x *TicketEventResult) GetUpdated() *TicketUpdatedResponse {
+	if x != nil {
+		if x, ok := x.Result.(*TicketEventResult_Updated); ok {
+			return x.Updated
+		}
+	}
+	return nil
+}
+
+func (x *TicketEventResult) GetError() *TicketEventError {
+	if x != nil {
+		if x, ok := x.Result.(*TicketEventResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isTicketEventResult_Result interface {
+	isTicketEventResult_Result()
+}
+
+type TicketEventResult_Created struct {
+	// The response of TicketCreated.
+	Created *TicketCreatedResponse `protobuf:"bytes,1,opt,name=created,proto3,oneof"`
+}
+
+type TicketEventResult_Updated struct {
+	// The response of TicketUpdated.
+	Updated *TicketUpdatedResponse `protobuf:"bytes,2,opt,name=updated,proto3,oneof"`
+}
+
+type TicketEventResult_Error struct {
+	// Why the event was not recorded.
+	Error *TicketEventError `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
+}
+
+func (*TicketEventResult_Created) isTicketEventResult_Result() {}
+
+func (*TicketEventResult_Updated) isTicketEventResult_Result() {}
+
+func (*TicketEventResult_Error) isTicketEventResult_Result() {}
+
+// TicketEventError is the error that TicketCreated or TicketUpdated would have returned.
+type TicketEventError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the code, as in google.rpc.Code: 3 is INVALID_ARGUMENT, 14 is UNAVAILABLE.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The message for people. It names the event and the ticket by their ids, and holds nothing personal.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// How long to wait before the next try, as the google.rpc.RetryInfo of an error. Unset where an error would have no RetryInfo.
+	RetryDelay    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketEventError) Reset() {
+	*x = TicketEventError{}
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketEventError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketEventError) ProtoMessage() {}
+
+func (x *TicketEventError) ProtoReflect() protoreflect.Message {
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketEventError.ProtoReflect.Descriptor instead.
+func (*TicketEventError) Descriptor() ([]byte, []int) {
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TicketEventError) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *TicketEventError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *TicketEventError) GetRetryDelay() *durationpb.Duration {
+	if x != nil {
+		return x.RetryDelay
+	}
+	return nil
+}
+
 // LogPosition is a position of ticketsvc's event log, with what identifies the log up to there.
 //
 // The entry at a position never changes. So two databases that hold the same position hold the same entries up to it, except that
@@ -406,7 +754,7 @@ type LogPosition struct {
 
 func (x *LogPosition) Reset() {
 	*x = LogPosition{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +766,7 @@ func (x *LogPosition) String() string {
 func (*LogPosition) ProtoMessage() {}
 
 func (x *LogPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[5]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +779,7 @@ func (x *LogPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPosition.ProtoReflect.Descriptor instead.
 func (*LogPosition) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{5}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogPosition) GetDatabaseId() []byte {
@@ -466,7 +814,7 @@ type CheckLogPositionsRequest struct {
 
 func (x *CheckLogPositionsRequest) Reset() {
 	*x = CheckLogPositionsRequest{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +826,7 @@ func (x *CheckLogPositionsRequest) String() string {
 func (*CheckLogPositionsRequest) ProtoMessage() {}
 
 func (x *CheckLogPositionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +839,7 @@ func (x *CheckLogPositionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLogPositionsRequest.ProtoReflect.Descriptor instead.
 func (*CheckLogPositionsRequest) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{6}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckLogPositionsRequest) GetPositions() []*LogPosition {
@@ -514,7 +862,7 @@ type CheckLogPositionsResponse struct {
 
 func (x *CheckLogPositionsResponse) Reset() {
 	*x = CheckLogPositionsResponse{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +874,7 @@ func (x *CheckLogPositionsResponse) String() string {
 func (*CheckLogPositionsResponse) ProtoMessage() {}
 
 func (x *CheckLogPositionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[7]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +887,7 @@ func (x *CheckLogPositionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLogPositionsResponse.ProtoReflect.Descriptor instead.
 func (*CheckLogPositionsResponse) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{7}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckLogPositionsResponse) GetMissing() []*LogPosition {
@@ -570,7 +918,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +930,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +943,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{8}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Erasure) GetTicketId() string {
@@ -623,7 +971,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +983,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[9]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +996,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{9}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListErasuresRequest) GetPosition() *LogPosition {
@@ -671,7 +1019,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1031,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[10]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1044,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{10}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -724,7 +1072,7 @@ type RepeatErasuresRequest struct {
 
 func (x *RepeatErasuresRequest) Reset() {
 	*x = RepeatErasuresRequest{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +1084,7 @@ func (x *RepeatErasuresRequest) String() string {
 func (*RepeatErasuresRequest) ProtoMessage() {}
 
 func (x *RepeatErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[11]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +1097,7 @@ func (x *RepeatErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepeatErasuresRequest.ProtoReflect.Descriptor instead.
 func (*RepeatErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{11}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RepeatErasuresRequest) GetErasures() []*Erasure {
@@ -771,7 +1119,7 @@ type RepeatErasuresResponse struct {
 
 func (x *RepeatErasuresResponse) Reset() {
 	*x = RepeatErasuresResponse{}
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +1131,7 @@ func (x *RepeatErasuresResponse) String() string {
 func (*RepeatErasuresResponse) ProtoMessage() {}
 
 func (x *RepeatErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[12]
+	mi := &file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +1144,7 @@ func (x *RepeatErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepeatErasuresResponse.ProtoReflect.Descriptor instead.
 func (*RepeatErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{12}
+	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RepeatErasuresResponse) GetRefusedTicketIds() []string {
@@ -810,7 +1158,7 @@ var File_allthings_ticket_v1_ticket_event_service_proto protoreflect.FileDescrip
 
 const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\n" +
-	".allthings/ticket/v1/ticket_event_service.proto\x12\x13allthings.ticket.v1\x1a allthings/ticket/v1/ticket.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n" +
+	".allthings/ticket/v1/ticket_event_service.proto\x12\x13allthings.ticket.v1\x1a allthings/ticket/v1/ticket.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n" +
 	"\rEventMetadata\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x129\n" +
 	"\n" +
@@ -836,7 +1184,25 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
 	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\x12C\n" +
-	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"l\n" +
+	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"\\\n" +
+	"\x19RecordTicketEventsRequest\x12?\n" +
+	"\x06events\x18\x01 \x03(\v2'.allthings.ticket.v1.TicketEventRequestR\x06events\"\xad\x01\n" +
+	"\x12TicketEventRequest\x12E\n" +
+	"\acreated\x18\x01 \x01(\v2).allthings.ticket.v1.TicketCreatedRequestH\x00R\acreated\x12E\n" +
+	"\aupdated\x18\x02 \x01(\v2).allthings.ticket.v1.TicketUpdatedRequestH\x00R\aupdatedB\t\n" +
+	"\arequest\"^\n" +
+	"\x1aRecordTicketEventsResponse\x12@\n" +
+	"\aresults\x18\x01 \x03(\v2&.allthings.ticket.v1.TicketEventResultR\aresults\"\xec\x01\n" +
+	"\x11TicketEventResult\x12F\n" +
+	"\acreated\x18\x01 \x01(\v2*.allthings.ticket.v1.TicketCreatedResponseH\x00R\acreated\x12F\n" +
+	"\aupdated\x18\x02 \x01(\v2*.allthings.ticket.v1.TicketUpdatedResponseH\x00R\aupdated\x12=\n" +
+	"\x05error\x18\x03 \x01(\v2%.allthings.ticket.v1.TicketEventErrorH\x00R\x05errorB\b\n" +
+	"\x06result\"|\n" +
+	"\x10TicketEventError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12:\n" +
+	"\vretry_delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryDelay\"l\n" +
 	"\vLogPosition\x12\x1f\n" +
 	"\vdatabase_id\x18\x01 \x01(\fR\n" +
 	"databaseId\x12\x1a\n" +
@@ -858,10 +1224,11 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x15RepeatErasuresRequest\x128\n" +
 	"\berasures\x18\x01 \x03(\v2\x1c.allthings.ticket.v1.ErasureR\berasures\"F\n" +
 	"\x16RepeatErasuresResponse\x12,\n" +
-	"\x12refused_ticket_ids\x18\x01 \x03(\tR\x10refusedTicketIds2\xc1\x04\n" +
+	"\x12refused_ticket_ids\x18\x01 \x03(\tR\x10refusedTicketIds2\xbd\x05\n" +
 	"\x12TicketEventService\x12k\n" +
 	"\rTicketCreated\x12).allthings.ticket.v1.TicketCreatedRequest\x1a*.allthings.ticket.v1.TicketCreatedResponse\"\x03\x90\x02\x02\x12k\n" +
-	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02\x12h\n" +
+	"\rTicketUpdated\x12).allthings.ticket.v1.TicketUpdatedRequest\x1a*.allthings.ticket.v1.TicketUpdatedResponse\"\x03\x90\x02\x02\x12z\n" +
+	"\x12RecordTicketEvents\x12..allthings.ticket.v1.RecordTicketEventsRequest\x1a/.allthings.ticket.v1.RecordTicketEventsResponse\"\x03\x90\x02\x02\x12h\n" +
 	"\fListErasures\x12(.allthings.ticket.v1.ListErasuresRequest\x1a).allthings.ticket.v1.ListErasuresResponse\"\x03\x90\x02\x01\x12n\n" +
 	"\x0eRepeatErasures\x12*.allthings.ticket.v1.RepeatErasuresRequest\x1a+.allthings.ticket.v1.RepeatErasuresResponse\"\x03\x90\x02\x02\x12w\n" +
 	"\x11CheckLogPositions\x12-.allthings.ticket.v1.CheckLogPositionsRequest\x1a..allthings.ticket.v1.CheckLogPositionsResponse\"\x03\x90\x02\x01B\xe7\x01\n" +
@@ -879,60 +1246,76 @@ func file_allthings_ticket_v1_ticket_event_service_proto_rawDescGZIP() []byte {
 	return file_allthings_ticket_v1_ticket_event_service_proto_rawDescData
 }
 
-var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_allthings_ticket_v1_ticket_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_allthings_ticket_v1_ticket_event_service_proto_goTypes = []any{
-	(*EventMetadata)(nil),             // 0: allthings.ticket.v1.EventMetadata
-	(*TicketCreatedRequest)(nil),      // 1: allthings.ticket.v1.TicketCreatedRequest
-	(*TicketCreatedResponse)(nil),     // 2: allthings.ticket.v1.TicketCreatedResponse
-	(*TicketUpdatedRequest)(nil),      // 3: allthings.ticket.v1.TicketUpdatedRequest
-	(*TicketUpdatedResponse)(nil),     // 4: allthings.ticket.v1.TicketUpdatedResponse
-	(*LogPosition)(nil),               // 5: allthings.ticket.v1.LogPosition
-	(*CheckLogPositionsRequest)(nil),  // 6: allthings.ticket.v1.CheckLogPositionsRequest
-	(*CheckLogPositionsResponse)(nil), // 7: allthings.ticket.v1.CheckLogPositionsResponse
-	(*Erasure)(nil),                   // 8: allthings.ticket.v1.Erasure
-	(*ListErasuresRequest)(nil),       // 9: allthings.ticket.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),      // 10: allthings.ticket.v1.ListErasuresResponse
-	(*RepeatErasuresRequest)(nil),     // 11: allthings.ticket.v1.RepeatErasuresRequest
-	(*RepeatErasuresResponse)(nil),    // 12: allthings.ticket.v1.RepeatErasuresResponse
-	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
-	(*Ticket)(nil),                    // 14: allthings.ticket.v1.Ticket
-	(*fieldmaskpb.FieldMask)(nil),     // 15: google.protobuf.FieldMask
+	(*EventMetadata)(nil),              // 0: allthings.ticket.v1.EventMetadata
+	(*TicketCreatedRequest)(nil),       // 1: allthings.ticket.v1.TicketCreatedRequest
+	(*TicketCreatedResponse)(nil),      // 2: allthings.ticket.v1.TicketCreatedResponse
+	(*TicketUpdatedRequest)(nil),       // 3: allthings.ticket.v1.TicketUpdatedRequest
+	(*TicketUpdatedResponse)(nil),      // 4: allthings.ticket.v1.TicketUpdatedResponse
+	(*RecordTicketEventsRequest)(nil),  // 5: allthings.ticket.v1.RecordTicketEventsRequest
+	(*TicketEventRequest)(nil),         // 6: allthings.ticket.v1.TicketEventRequest
+	(*RecordTicketEventsResponse)(nil), // 7: allthings.ticket.v1.RecordTicketEventsResponse
+	(*TicketEventResult)(nil),          // 8: allthings.ticket.v1.TicketEventResult
+	(*TicketEventError)(nil),           // 9: allthings.ticket.v1.TicketEventError
+	(*LogPosition)(nil),                // 10: allthings.ticket.v1.LogPosition
+	(*CheckLogPositionsRequest)(nil),   // 11: allthings.ticket.v1.CheckLogPositionsRequest
+	(*CheckLogPositionsResponse)(nil),  // 12: allthings.ticket.v1.CheckLogPositionsResponse
+	(*Erasure)(nil),                    // 13: allthings.ticket.v1.Erasure
+	(*ListErasuresRequest)(nil),        // 14: allthings.ticket.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),       // 15: allthings.ticket.v1.ListErasuresResponse
+	(*RepeatErasuresRequest)(nil),      // 16: allthings.ticket.v1.RepeatErasuresRequest
+	(*RepeatErasuresResponse)(nil),     // 17: allthings.ticket.v1.RepeatErasuresResponse
+	(*timestamppb.Timestamp)(nil),      // 18: google.protobuf.Timestamp
+	(*Ticket)(nil),                     // 19: allthings.ticket.v1.Ticket
+	(*fieldmaskpb.FieldMask)(nil),      // 20: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),        // 21: google.protobuf.Duration
 }
 var file_allthings_ticket_v1_ticket_event_service_proto_depIdxs = []int32{
-	13, // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
-	13, // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
+	18, // 0: allthings.ticket.v1.EventMetadata.occur_time:type_name -> google.protobuf.Timestamp
+	18, // 1: allthings.ticket.v1.EventMetadata.receive_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: allthings.ticket.v1.TicketCreatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	14, // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	15, // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
-	15, // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
-	5,  // 6: allthings.ticket.v1.TicketCreatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
+	19, // 3: allthings.ticket.v1.TicketCreatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	20, // 4: allthings.ticket.v1.TicketCreatedRequest.field_mask:type_name -> google.protobuf.FieldMask
+	20, // 5: allthings.ticket.v1.TicketCreatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	10, // 6: allthings.ticket.v1.TicketCreatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
 	0,  // 7: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
-	14, // 8: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	15, // 9: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
-	15, // 10: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
-	5,  // 11: allthings.ticket.v1.TicketUpdatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
-	5,  // 12: allthings.ticket.v1.CheckLogPositionsRequest.positions:type_name -> allthings.ticket.v1.LogPosition
-	5,  // 13: allthings.ticket.v1.CheckLogPositionsResponse.missing:type_name -> allthings.ticket.v1.LogPosition
-	5,  // 14: allthings.ticket.v1.CheckLogPositionsResponse.last:type_name -> allthings.ticket.v1.LogPosition
-	5,  // 15: allthings.ticket.v1.ListErasuresRequest.position:type_name -> allthings.ticket.v1.LogPosition
-	8,  // 16: allthings.ticket.v1.ListErasuresResponse.erasures:type_name -> allthings.ticket.v1.Erasure
-	5,  // 17: allthings.ticket.v1.ListErasuresResponse.position:type_name -> allthings.ticket.v1.LogPosition
-	8,  // 18: allthings.ticket.v1.RepeatErasuresRequest.erasures:type_name -> allthings.ticket.v1.Erasure
-	1,  // 19: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
-	3,  // 20: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
-	9,  // 21: allthings.ticket.v1.TicketEventService.ListErasures:input_type -> allthings.ticket.v1.ListErasuresRequest
-	11, // 22: allthings.ticket.v1.TicketEventService.RepeatErasures:input_type -> allthings.ticket.v1.RepeatErasuresRequest
-	6,  // 23: allthings.ticket.v1.TicketEventService.CheckLogPositions:input_type -> allthings.ticket.v1.CheckLogPositionsRequest
-	2,  // 24: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
-	4,  // 25: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
-	10, // 26: allthings.ticket.v1.TicketEventService.ListErasures:output_type -> allthings.ticket.v1.ListErasuresResponse
-	12, // 27: allthings.ticket.v1.TicketEventService.RepeatErasures:output_type -> allthings.ticket.v1.RepeatErasuresResponse
-	7,  // 28: allthings.ticket.v1.TicketEventService.CheckLogPositions:output_type -> allthings.ticket.v1.CheckLogPositionsResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	19, // 8: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
+	20, // 9: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
+	20, // 10: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
+	10, // 11: allthings.ticket.v1.TicketUpdatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
+	6,  // 12: allthings.ticket.v1.RecordTicketEventsRequest.events:type_name -> allthings.ticket.v1.TicketEventRequest
+	1,  // 13: allthings.ticket.v1.TicketEventRequest.created:type_name -> allthings.ticket.v1.TicketCreatedRequest
+	3,  // 14: allthings.ticket.v1.TicketEventRequest.updated:type_name -> allthings.ticket.v1.TicketUpdatedRequest
+	8,  // 15: allthings.ticket.v1.RecordTicketEventsResponse.results:type_name -> allthings.ticket.v1.TicketEventResult
+	2,  // 16: allthings.ticket.v1.TicketEventResult.created:type_name -> allthings.ticket.v1.TicketCreatedResponse
+	4,  // 17: allthings.ticket.v1.TicketEventResult.updated:type_name -> allthings.ticket.v1.TicketUpdatedResponse
+	9,  // 18: allthings.ticket.v1.TicketEventResult.error:type_name -> allthings.ticket.v1.TicketEventError
+	21, // 19: allthings.ticket.v1.TicketEventError.retry_delay:type_name -> google.protobuf.Duration
+	10, // 20: allthings.ticket.v1.CheckLogPositionsRequest.positions:type_name -> allthings.ticket.v1.LogPosition
+	10, // 21: allthings.ticket.v1.CheckLogPositionsResponse.missing:type_name -> allthings.ticket.v1.LogPosition
+	10, // 22: allthings.ticket.v1.CheckLogPositionsResponse.last:type_name -> allthings.ticket.v1.LogPosition
+	10, // 23: allthings.ticket.v1.ListErasuresRequest.position:type_name -> allthings.ticket.v1.LogPosition
+	13, // 24: allthings.ticket.v1.ListErasuresResponse.erasures:type_name -> allthings.ticket.v1.Erasure
+	10, // 25: allthings.ticket.v1.ListErasuresResponse.position:type_name -> allthings.ticket.v1.LogPosition
+	13, // 26: allthings.ticket.v1.RepeatErasuresRequest.erasures:type_name -> allthings.ticket.v1.Erasure
+	1,  // 27: allthings.ticket.v1.TicketEventService.TicketCreated:input_type -> allthings.ticket.v1.TicketCreatedRequest
+	3,  // 28: allthings.ticket.v1.TicketEventService.TicketUpdated:input_type -> allthings.ticket.v1.TicketUpdatedRequest
+	5,  // 29: allthings.ticket.v1.TicketEventService.RecordTicketEvents:input_type -> allthings.ticket.v1.RecordTicketEventsRequest
+	14, // 30: allthings.ticket.v1.TicketEventService.ListErasures:input_type -> allthings.ticket.v1.ListErasuresRequest
+	16, // 31: allthings.ticket.v1.TicketEventService.RepeatErasures:input_type -> allthings.ticket.v1.RepeatErasuresRequest
+	11, // 32: allthings.ticket.v1.TicketEventService.CheckLogPositions:input_type -> allthings.ticket.v1.CheckLogPositionsRequest
+	2,  // 33: allthings.ticket.v1.TicketEventService.TicketCreated:output_type -> allthings.ticket.v1.TicketCreatedResponse
+	4,  // 34: allthings.ticket.v1.TicketEventService.TicketUpdated:output_type -> allthings.ticket.v1.TicketUpdatedResponse
+	7,  // 35: allthings.ticket.v1.TicketEventService.RecordTicketEvents:output_type -> allthings.ticket.v1.RecordTicketEventsResponse
+	15, // 36: allthings.ticket.v1.TicketEventService.ListErasures:output_type -> allthings.ticket.v1.ListErasuresResponse
+	17, // 37: allthings.ticket.v1.TicketEventService.RepeatErasures:output_type -> allthings.ticket.v1.RepeatErasuresResponse
+	12, // 38: allthings.ticket.v1.TicketEventService.CheckLogPositions:output_type -> allthings.ticket.v1.CheckLogPositionsResponse
+	33, // [33:39] is the sub-list for method output_type
+	27, // [27:33] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_allthings_ticket_v1_ticket_event_service_proto_init() }
@@ -941,13 +1324,22 @@ func file_allthings_ticket_v1_ticket_event_service_proto_init() {
 		return
 	}
 	file_allthings_ticket_v1_ticket_proto_init()
+	file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[6].OneofWrappers = []any{
+		(*TicketEventRequest_Created)(nil),
+		(*TicketEventRequest_Updated)(nil),
+	}
+	file_allthings_ticket_v1_ticket_event_service_proto_msgTypes[8].OneofWrappers = []any{
+		(*TicketEventResult_Created)(nil),
+		(*TicketEventResult_Updated)(nil),
+		(*TicketEventResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc), len(file_allthings_ticket_v1_ticket_event_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,9 @@ const (
 	// TicketEventServiceTicketUpdatedProcedure is the fully-qualified name of the TicketEventService's
 	// TicketUpdated RPC.
 	TicketEventServiceTicketUpdatedProcedure = "/allthings.ticket.v1.TicketEventService/TicketUpdated"
+	// TicketEventServiceRecordTicketEventsProcedure is the fully-qualified name of the
+	// TicketEventService's RecordTicketEvents RPC.
+	TicketEventServiceRecordTicketEventsProcedure = "/allthings.ticket.v1.TicketEventService/RecordTicketEvents"
 	// TicketEventServiceListErasuresProcedure is the fully-qualified name of the TicketEventService's
 	// ListErasures RPC.
 	TicketEventServiceListErasuresProcedure = "/allthings.ticket.v1.TicketEventService/ListErasures"
@@ -58,6 +61,15 @@ type TicketEventServiceClient interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
+	// RecordTicketEvents records up to 512 events in one call: each as TicketCreated or TicketUpdated would, and each on its own.
+	//
+	// The response has a result for each event, in the order of the request. The failure of one event is in its result, and does not affect
+	// the others. The events may be of one ticket or of many, and an event may be there twice.
+	//
+	// Errors of the whole call, after which some events may be recorded: those of the service. INVALID_ARGUMENT also when there are no
+	// events, or more than 512; RESOURCE_EXHAUSTED without a google.rpc.RetryInfo when the request is larger than 16 MiB, or has more than
+	// 20,000 elements in all events together. The caller then sends the events in several calls.
+	RecordTicketEvents(context.Context, *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error)
 	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
 	//
 	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
@@ -101,6 +113,13 @@ func NewTicketEventServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		recordTicketEvents: connect.NewClient[v1.RecordTicketEventsRequest, v1.RecordTicketEventsResponse](
+			httpClient,
+			baseURL+TicketEventServiceRecordTicketEventsProcedure,
+			connect.WithSchema(ticketEventServiceMethods.ByName("RecordTicketEvents")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		listErasures: connect.NewClient[v1.ListErasuresRequest, v1.ListErasuresResponse](
 			httpClient,
 			baseURL+TicketEventServiceListErasuresProcedure,
@@ -127,11 +146,12 @@ func NewTicketEventServiceClient(httpClient connect.HTTPClient, baseURL string, 
 
 // ticketEventServiceClient implements TicketEventServiceClient.
 type ticketEventServiceClient struct {
-	ticketCreated     *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
-	ticketUpdated     *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
-	listErasures      *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
-	repeatErasures    *connect.Client[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse]
-	checkLogPositions *connect.Client[v1.CheckLogPositionsRequest, v1.CheckLogPositionsResponse]
+	ticketCreated      *connect.Client[v1.TicketCreatedRequest, v1.TicketCreatedResponse]
+	ticketUpdated      *connect.Client[v1.TicketUpdatedRequest, v1.TicketUpdatedResponse]
+	recordTicketEvents *connect.Client[v1.RecordTicketEventsRequest, v1.RecordTicketEventsResponse]
+	listErasures       *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
+	repeatErasures     *connect.Client[v1.RepeatErasuresRequest, v1.RepeatErasuresResponse]
+	checkLogPositions  *connect.Client[v1.CheckLogPositionsRequest, v1.CheckLogPositionsResponse]
 }
 
 // TicketCreated calls allthings.ticket.v1.TicketEventService.TicketCreated.
@@ -146,6 +166,15 @@ func (c *ticketEventServiceClient) TicketCreated(ctx context.Context, req *v1.Ti
 // TicketUpdated calls allthings.ticket.v1.TicketEventService.TicketUpdated.
 func (c *ticketEventServiceClient) TicketUpdated(ctx context.Context, req *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error) {
 	response, err := c.ticketUpdated.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordTicketEvents calls allthings.ticket.v1.TicketEventService.RecordTicketEvents.
+func (c *ticketEventServiceClient) RecordTicketEvents(ctx context.Context, req *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error) {
+	response, err := c.recordTicketEvents.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -188,6 +217,15 @@ type TicketEventServiceHandler interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
+	// RecordTicketEvents records up to 512 events in one call: each as TicketCreated or TicketUpdated would, and each on its own.
+	//
+	// The response has a result for each event, in the order of the request. The failure of one event is in its result, and does not affect
+	// the others. The events may be of one ticket or of many, and an event may be there twice.
+	//
+	// Errors of the whole call, after which some events may be recorded: those of the service. INVALID_ARGUMENT also when there are no
+	// events, or more than 512; RESOURCE_EXHAUSTED without a google.rpc.RetryInfo when the request is larger than 16 MiB, or has more than
+	// 20,000 elements in all events together. The caller then sends the events in several calls.
+	RecordTicketEvents(context.Context, *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error)
 	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
 	//
 	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
@@ -227,6 +265,13 @@ func NewTicketEventServiceHandler(svc TicketEventServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	ticketEventServiceRecordTicketEventsHandler := connect.NewUnaryHandlerSimple(
+		TicketEventServiceRecordTicketEventsProcedure,
+		svc.RecordTicketEvents,
+		connect.WithSchema(ticketEventServiceMethods.ByName("RecordTicketEvents")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	ticketEventServiceListErasuresHandler := connect.NewUnaryHandlerSimple(
 		TicketEventServiceListErasuresProcedure,
 		svc.ListErasures,
@@ -254,6 +299,8 @@ func NewTicketEventServiceHandler(svc TicketEventServiceHandler, opts ...connect
 			ticketEventServiceTicketCreatedHandler.ServeHTTP(w, r)
 		case TicketEventServiceTicketUpdatedProcedure:
 			ticketEventServiceTicketUpdatedHandler.ServeHTTP(w, r)
+		case TicketEventServiceRecordTicketEventsProcedure:
+			ticketEventServiceRecordTicketEventsHandler.ServeHTTP(w, r)
 		case TicketEventServiceListErasuresProcedure:
 			ticketEventServiceListErasuresHandler.ServeHTTP(w, r)
 		case TicketEventServiceRepeatErasuresProcedure:
@@ -275,6 +322,10 @@ func (UnimplementedTicketEventServiceHandler) TicketCreated(context.Context, *v1
 
 func (UnimplementedTicketEventServiceHandler) TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.TicketUpdated is not implemented"))
+}
+
+func (UnimplementedTicketEventServiceHandler) RecordTicketEvents(context.Context, *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("allthings.ticket.v1.TicketEventService.RecordTicketEvents is not implemented"))
 }
 
 func (UnimplementedTicketEventServiceHandler) ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error) {
