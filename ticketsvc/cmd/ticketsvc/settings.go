@@ -80,7 +80,7 @@ type options struct {
 	CORSOrigins []string `name:"cors-origins" placeholder:"ORIGIN" sep:"," help:"Origins of web pages that may call from a browser, such as https://tickets.example.com, comma-separated; in full, without wildcards. Without any, no page may."`
 
 	MaxConnections      int `default:"0" placeholder:"N" help:"How many connections to the RPCs' address are open at most. At the limit, a new one takes the place of the one that has been without a call for the longest time. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
-	MaxWatchersPerToken int `default:"1024" placeholder:"N" help:"How many streams of WatchTickets one token has at most, of the 4096 that there can be; without tokens, one address. At most 4096."`
+	MaxWatchersPerToken int `default:"256" placeholder:"N" help:"How many streams of WatchTickets one token has at most, of the 4096 that there can be; without tokens, one address. At most 4096."`
 
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
 	settings.Log

@@ -61,9 +61,9 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Watchers:          4096,
-		WatchersPerCaller: 1024,
+		WatchersPerCaller: 256,
 		WindowEntries:     8192,
-		WindowBytes:       64 << 20,
+		WindowBytes:       32 << 20,
 		Tail:              ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
 		Page:              ticket.PageLimit{Items: 50, Bytes: 64 << 10},
 		Reads:             2, // With the tail, one less than the connections that read the log of an SQLite file: other calls have that.
