@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/clienttest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
 )
 
 func TestACopyStaysInStep(t *testing.T) {
@@ -127,7 +127,7 @@ func TestWhatIsErasedIsGoneFromTheFiles(t *testing.T) {
 // TestWhatCameWhileTheFileWasWrittenIsSaved stops the client in TypeScript, which alone writes its copy from time to time, in between.
 func TestWhatCameWhileTheFileWasWrittenIsSaved(t *testing.T) {
 	t.Parallel()
-	node, folder := clienttest.Node(t)
+	node, folder := external.Node(t)
 	w := &world{folder: t.TempDir(),
 		program: []string{node, filepath.Join(folder, "dist", "test", "stop.js"), filepath.Join(t.TempDir(), "copy")}}
 	saved, says, err := w.ask(t)

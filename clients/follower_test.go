@@ -12,7 +12,7 @@ import (
 	"connectrpc.com/connect"
 	_ "modernc.org/sqlite" // the driver
 
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // TestNothingIsDroppedBeforeTheNewWalkIsOver interrupts the walk that follows the loss of a database by everything that may come there.

@@ -17,7 +17,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/clienttest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
 )
 
 // scripted is a ticketsvc that says what a test tells it to, message by message: so a stream can end in the middle of a walk, or be silent.
@@ -69,7 +69,7 @@ func newScript(t *testing.T, program []string) (*world, *scripted) {
 func newScriptAt(t *testing.T, address string, program []string) (*world, *scripted) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
-	if away := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT); away && !clienttest.Required() {
+	if away := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT); away && !external.Required() {
 		t.Skip("this machine has no such address: ", err)
 	}
 	if err != nil {

@@ -26,20 +26,20 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/buildtest"
-	"github.com/ticketbridge/ticketbridge/internal/clienttest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/binaries"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // programs are the clients, by their language: what each is run with, made ready.
 var programs = map[string]func(t *testing.T) []string{
 	"Go": func(t *testing.T) []string { return []string{commands.Path(t, "go")} },
 	"TypeScript": func(t *testing.T) []string {
-		node, folder := clienttest.Node(t)
+		node, folder := external.Node(t)
 		return []string{node, filepath.Join(folder, "dist", "src", "main.js")}
 	},
 	"Python": func(t *testing.T) []string {
-		python, folder := clienttest.Python(t)
+		python, folder := external.Python(t)
 		return []string{python, filepath.Join(folder, "follow_tickets.py")}
 	},
 }
@@ -62,7 +62,7 @@ const adminToken, readerToken = "hush-of-the-operators", "hush-of-a-reader"
 // bound is how long anything may take on a busy machine. The clients' own pauses are a few seconds here.
 const bound = time.Minute
 
-var commands = buildtest.New("ticketsvc/cmd/ticketsvc", "clients/go")
+var commands = binaries.New("ticketsvc/cmd/ticketsvc", "clients/go")
 
 func TestMain(m *testing.M) { os.Exit(commands.Main(m).Run()) }
 

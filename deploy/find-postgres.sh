@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder with the binaries of a PostgreSQL server, as internal/postgresserver looks for them: the one with the initdb of
+# Prints the folder with the binaries of a PostgreSQL server, as internal/testkit/postgresserver looks for them: the one with the initdb of
 # PATH, else the newest that Debian has installed. Fails when there is none.
 set -euo pipefail
 

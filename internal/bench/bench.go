@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // Options says what is measured, and for how long.

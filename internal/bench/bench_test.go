@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // The test binary is also the processes that the benchmark starts: which one shows in its arguments and environment.
@@ -159,7 +159,7 @@ func TestRunMeasuresEveryVariantAndCleansUp(t *testing.T) {
 
 func TestRunMeasuresReplicasOnPostgreSQLAndCleansUp(t *testing.T) {
 	t.Parallel()
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	o := options(t)
 	o.Postgres, o.Dir, o.ProfileDir = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "profiles")
 	report, err := bench.Run(t.Context(), o)
@@ -195,7 +195,7 @@ func TestRunMeasuresReplicasOnPostgreSQLAndCleansUp(t *testing.T) {
 
 func TestPostgreSQLIsElsewhereWhereItCannotReach(t *testing.T) {
 	t.Parallel()
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	if os.Geteuid() != 0 {
 		t.Skip("PostgreSQL runs as the account of this test, which can reach all its folders")
 	}
@@ -269,7 +269,7 @@ func TestAServiceThatDoesNotStartEndsTheRun(t *testing.T) {
 
 func TestAServiceThatDoesNotStartOnPostgreSQLEndsTheRun(t *testing.T) {
 	t.Parallel()
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	o := options(t)
 	o.Postgres, o.Dir, o.Gateway = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "missing")
 	if _, err := bench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "missing") {

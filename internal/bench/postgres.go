@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // postgres is the server that all parts with PostgreSQL share, one after the other. It is as durable as it is by default.

@@ -12,11 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
-	"github.com/ticketbridge/ticketbridge/internal/buildtest"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/binaries"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-var commands = buildtest.New("ticketsvc/cmd/ticketsvc", "ticketsvc/internal/cmd/fill")
+var commands = binaries.New("ticketsvc/cmd/ticketsvc", "ticketsvc/internal/cmd/fill")
 
 // readOptions returns those of a short run, on the real service: who answers these calls can't be played.
 func readOptions(t *testing.T) bench.ReadOptions {
@@ -40,7 +40,7 @@ func TestReadsAreMeasuredAndNothingIsLeft(t *testing.T) {
 
 func TestReadsAreMeasuredOnPostgreSQLAndNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	o := readOptions(t)
 	o.Postgres, o.Dir = true, filepath.Join(reachableFolder(t), "dir")
 	report, err := bench.RunReads(t.Context(), o)

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // Report is what was measured.

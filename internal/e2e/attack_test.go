@@ -21,8 +21,8 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // attackTime is how long each attack lasts. From 20 s on the attacks run one after the other, with the services' own memory settings and
@@ -54,7 +54,7 @@ func TestAttacks_othersAreServed(t *testing.T) {
 	long := *attackTime >= 20*time.Second
 	for engine, source := range map[string]func(t testing.TB) string{
 		"SQLite":     func(t testing.TB) string { return "sqlite:" + t.TempDir() + "/" },
-		"PostgreSQL": postgrestest.Database,
+		"PostgreSQL": postgresql.Database,
 	} {
 		for _, name := range slices.Sorted(maps.Keys(attacks)) {
 			t.Run(engine+"/"+name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // restartWithOpenFiles starts a service again, as a process that may open no more than that many files.

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 // post signs and posts a body to the first gateway, and returns the answer's status and message.
@@ -36,7 +36,7 @@ func (s *system) post(t *testing.T, body []byte) (int, string) {
 
 func (s *system) postFile(t *testing.T, name string) (int, string) {
 	t.Helper()
-	body, err := corpus.Files.ReadFile(name + ".json")
+	body, err := samples.Files.ReadFile(name + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}

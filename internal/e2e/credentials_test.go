@@ -17,8 +17,8 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/certificates"
 )
 
 // The tokens of these tests. Each has "hush" in it, which must be in no log.
@@ -32,7 +32,7 @@ const (
 type guardedSystem struct {
 	*system
 	tokens, token string
-	certificate   certificatetest.Files
+	certificate   certificates.Files
 	// dials counts the connections that its clients have made.
 	dials atomic.Int64
 }
@@ -41,7 +41,7 @@ func newGuardedSystem(t *testing.T) *guardedSystem {
 	t.Helper()
 	folder := t.TempDir()
 	g := &guardedSystem{tokens: filepath.Join(folder, "tokens"), token: filepath.Join(folder, "token"),
-		certificate: certificatetest.MustCreate(t)}
+		certificate: certificates.MustCreate(t)}
 	mustReplace(t, g.tokens, "ingest="+oldToken+"\nread="+readerToken+"\n")
 	mustReplace(t, g.token, oldToken+"\n")
 	g.system = newSystem(t, "TICKETSVC_TOKENS_FILE="+g.tokens, "TICKETSVC_TLS_CERT_FILE="+g.certificate.Certificate,

@@ -15,7 +15,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 // personal is some of what the title, the description, a field and an attribute of created-full.json say, and the title of
@@ -62,7 +62,7 @@ func TestAnErasedTicketStaysGone(t *testing.T) {
 // mustRead returns a sample delivery.
 func mustRead(t *testing.T, name string) []byte {
 	t.Helper()
-	body, err := corpus.Files.ReadFile(name + ".json")
+	body, err := samples.Files.ReadFile(name + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // restorable is a system whose ticketsvcs have a database of their own, which can be backed up and restored while they are stopped.
@@ -40,11 +40,11 @@ var restorables = map[string]func(t *testing.T) restorable{
 		return restorable{s, func(t *testing.T) { copyFile(t, database, backup) }, func(t *testing.T) { copyFile(t, backup, database) }}
 	},
 	"replicas on PostgreSQL": func(t *testing.T) restorable {
-		server := postgrestest.Server(t, nil)
+		server := postgresql.Server(t, nil)
 		execute := func(t *testing.T, statements ...string) {
 			t.Helper()
 			for _, statement := range statements {
-				postgrestest.Execute(t, server.URL("postgres"), statement)
+				postgresql.Execute(t, server.URL("postgres"), statement)
 			}
 		}
 		execute(t, "CREATE DATABASE gateway", "CREATE DATABASE ticketsvc")

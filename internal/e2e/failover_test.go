@@ -18,9 +18,9 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // failoverRoundsEnv sets how often each way to cut off a wait for the standby is tried. A release is tried with 5: 20 rounds.
@@ -94,7 +94,7 @@ func testFailover(t *testing.T, seed uint64, cutOff func(*testing.T, *failover))
 	without := acknowledgedOf(during)
 
 	f.primary.Kill()
-	postgrestest.Execute(t, f.standby.URL("postgres"), "SELECT pg_promote()")
+	postgresql.Execute(t, f.standby.URL("postgres"), "SELECT pg_promote()")
 	all := slices.Concat(before, during)
 	acknowledged := slices.DeleteFunc(slices.Clone(all), func(c *call) bool { return !c.hasEnded(math.MaxInt) })
 	lost := len(acknowledged) - keptOf(t, f.standby, acknowledged)
@@ -120,7 +120,7 @@ type failover struct {
 	system           *system
 	primary, standby *postgresserver.Server
 	// standbyLink is between the two.
-	standbyLink *postgrestest.Proxy
+	standbyLink *postgresql.Proxy
 	client      *http.Client
 	// crashes is how often the primary crashed.
 	crashes int
@@ -128,11 +128,11 @@ type failover struct {
 
 func startFailover(t *testing.T) *failover {
 	t.Helper()
-	f := &failover{primary: postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"}),
+	f := &failover{primary: postgresql.Server(t, map[string]string{"synchronous_standby_names": "*"}),
 		client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(f.client.CloseIdleConnections)
-	link, through := postgrestest.NewProxy(t, f.primary.URL("postgres"))
-	f.standbyLink, f.standby = link, postgrestest.StandbyOf(t, f.primary, mustParse(t, through).Host)
+	link, through := postgresql.NewProxy(t, f.primary.URL("postgres"))
+	f.standbyLink, f.standby = link, postgresql.StandbyOf(t, f.primary, mustParse(t, through).Host)
 	database := mustParse(t, f.primary.URL("postgres"))
 	database.Host += "," + f.standby.Address()
 	// What the standby does not know as forwarded waits until its lease runs out.

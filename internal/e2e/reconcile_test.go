@@ -15,9 +15,9 @@ import (
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // ticketsvcsDatabase is a system of which ticketsvc's database can be put back to an earlier state.
@@ -58,8 +58,8 @@ func newSystemWithBackup(t *testing.T) ticketsvcsDatabase {
 
 func newSystemWithCopy(t *testing.T) ticketsvcsDatabase {
 	t.Helper()
-	server := postgrestest.Server(t, nil)
-	execute := func(statement string) { postgrestest.Execute(t, server.URL("postgres"), statement) }
+	server := postgresql.Server(t, nil)
+	execute := func(statement string) { postgresql.Execute(t, server.URL("postgres"), statement) }
 	execute("CREATE DATABASE ticketsvc")
 	s := newReplicatedSystemOn(t, map[string]string{"gateway": server.URL("postgres"), "ticketsvc": server.URL("ticketsvc")})
 	return ticketsvcsDatabase{system: s, mark: func() {
@@ -79,16 +79,16 @@ func newSystemWithCopy(t *testing.T) ticketsvcsDatabase {
 // newSystemWithStandby has an asynchronous standby of ticketsvc's database, which gets nothing more once the state is marked.
 func newSystemWithStandby(t *testing.T) ticketsvcsDatabase {
 	t.Helper()
-	primary := postgrestest.Server(t, nil)
-	link, through := postgrestest.NewProxy(t, primary.URL("postgres"))
-	standby := postgrestest.StandbyOf(t, primary, mustParse(t, through).Host)
-	databases := map[string]string{"gateway": postgrestest.Database(t),
+	primary := postgresql.Server(t, nil)
+	link, through := postgresql.NewProxy(t, primary.URL("postgres"))
+	standby := postgresql.StandbyOf(t, primary, mustParse(t, through).Host)
+	databases := map[string]string{"gateway": postgresql.Database(t),
 		"ticketsvc": strings.Replace(primary.URL("postgres"), primary.Address(), primary.Address()+","+standby.Address(), 1)}
 	s := newReplicatedSystemOn(t, databases)
 	// The test looks into it after the failover.
 	databases["ticketsvc"] = standby.URL("postgres")
 	return ticketsvcsDatabase{system: s, mark: func() {
-		from, to := postgrestest.Connect(t, primary.URL("postgres")), postgrestest.Connect(t, standby.URL("postgres"))
+		from, to := postgresql.Connect(t, primary.URL("postgres")), postgresql.Connect(t, standby.URL("postgres"))
 		var end string
 		if err := from.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()").Scan(&end); err != nil {
 			t.Fatal(err)
@@ -101,7 +101,7 @@ func newSystemWithStandby(t *testing.T) ticketsvcsDatabase {
 	}, putBack: func(meanwhile func()) {
 		primary.Kill()
 		meanwhile()
-		postgrestest.Execute(t, standby.URL("postgres"), "SELECT pg_promote()")
+		postgresql.Execute(t, standby.URL("postgres"), "SELECT pg_promote()")
 	}}
 }
 
@@ -182,7 +182,7 @@ var backedUpSystems = map[string]func(t *testing.T) backedUp{
 		return backedUp{system: s, backUp: command("backup"), restore: command("restore")}
 	},
 	"replicas on PostgreSQL": func(t *testing.T) backedUp {
-		server := postgrestest.Server(t, nil)
+		server := postgresql.Server(t, nil)
 		binaries, err := postgresserver.Find()
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ var backedUpSystems = map[string]func(t *testing.T) backedUp{
 		return backedUp{system: newReplicatedSystem(t, url), backUp: func(service string) {
 			mustRun(t, filepath.Join(binaries, "pg_dump"), "--format=custom", "--schema="+service, "--file="+dump(service), url)
 		}, restore: func(service string) {
-			postgrestest.Execute(t, url, "DROP SCHEMA "+service+" CASCADE")
+			postgresql.Execute(t, url, "DROP SCHEMA "+service+" CASCADE")
 			mustRun(t, filepath.Join(binaries, "pg_restore"), "--dbname="+url, "--single-transaction", "--no-owner", dump(service))
 		}}
 	},

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // TestReplicasLoseNothingAcrossCrashes kills each replica and PostgreSQL itself, one after the other, in the middle of a burst over two
@@ -24,7 +24,7 @@ import (
 func TestReplicasLoseNothingAcrossCrashes(t *testing.T) {
 	t.Parallel()
 	const events = 20_000
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	// What a killed gateway was forwarding waits until its leases run out: as long as five calls may take, and some seconds.
 	replicated := newReplicatedSystem(t, server.URL("postgres"), "GATEWAY_FORWARD_TIMEOUT=1s")
 	send := func(s *system) *sending {
@@ -87,7 +87,7 @@ func (s *system) storedTickets(t *testing.T) map[string]storedTicket {
 func TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	const events, copies = 1000, 4
-	s := newReplicatedSystem(t, postgrestest.Database(t))
+	s := newReplicatedSystem(t, postgresql.Database(t))
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * copies}}
 	t.Cleanup(client.CloseIdleConnections)
 	want := map[string][]string{}
@@ -119,10 +119,10 @@ func TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce(t *testing.T) {
 func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	const events, rounds = 2000, 5
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	// A lease is as long as five calls may take, and some seconds.
 	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=500ms")
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	want := map[string][]string{}
 	for round := range uint64(rounds) {
 		sending := s.send(t, simulator.Generate(100+round, events, simulator.GenerateOptions{}))
@@ -186,7 +186,7 @@ func finishedDeliveries(t *testing.T, conn *pgx.Conn) map[int64]string {
 // TestAnOutageOfPostgreSQLShowsAndPasses stops PostgreSQL under two of each service, and starts it again.
 func TestAnOutageOfPostgreSQLShowsAndPasses(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	s := newReplicatedSystem(t, server.URL("postgres"))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	var bodies [][]byte

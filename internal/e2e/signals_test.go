@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 // serveSettings are the settings with which each service runs alone, at address and admin.
@@ -103,7 +103,7 @@ func TestServe_logReaderStuck(t *testing.T) {
 func TestExplain_outputReaderGone(t *testing.T) {
 	t.Parallel()
 	body := filepath.Join(t.TempDir(), "body.json")
-	content, err := corpus.Files.ReadFile("created-full.json")
+	content, err := samples.Files.ReadFile("created-full.json")
 	if err := errors.Join(err, os.WriteFile(body, content, 0o600)); err != nil {
 		t.Fatal(err)
 	}

@@ -22,21 +22,21 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/buildtest"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/binaries"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 const secret = "a secret of the tests"
 
-var commands = buildtest.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator", "ticketsvc/internal/cmd/fill")
+var commands = binaries.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator", "ticketsvc/internal/cmd/fill")
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(attackEnv); name != "" {
 		attack(name)
 		return
 	}
-	os.Exit(commands.Main(postgrestest.Main(m)).Run())
+	os.Exit(commands.Main(postgresql.Main(m)).Run())
 }
 
 // service is one of the two, with the address at which others reach it.
@@ -103,7 +103,7 @@ type system struct {
 var engines = map[string]func(t *testing.T, extra ...string) *system{
 	"SQLite": newSystem,
 	"replicas on PostgreSQL": func(t *testing.T, extra ...string) *system {
-		return newReplicatedSystem(t, postgrestest.Database(t), extra...)
+		return newReplicatedSystem(t, postgresql.Database(t), extra...)
 	},
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // insertingOnce returns what adds a row, unless it is there, and counts how often it was run.
@@ -34,22 +34,22 @@ func insertingOnce(id int, runs *int) func(context.Context, *pgx.Conn) error {
 // alone, and does the same write again, which finds it done.
 func TestWrite_waitsForTheStandby(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	databaseURL := server.URL("postgres")
-	db, watch := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
+	db, watch := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
 	for id, test := range []struct {
 		name string
 		// cutOff ends the wait. cancel ends the context of the write.
-		cutOff func(s *postgrestest.Standby, cancel context.CancelFunc)
+		cutOff func(s *postgresql.Standby, cancel context.CancelFunc)
 		// runs is how often Write runs its function before it returns.
 		runs int
 	}{
-		{"the caller goes away", func(_ *postgrestest.Standby, cancel context.CancelFunc) { cancel() }, 1},
-		{"the session is cancelled", func(s *postgrestest.Standby, _ context.CancelFunc) { s.Cancel(t, "test") }, 1},
-		{"the session is terminated", func(s *postgrestest.Standby, _ context.CancelFunc) { s.Terminate(t, "test") }, 2},
+		{"the caller goes away", func(_ *postgresql.Standby, cancel context.CancelFunc) { cancel() }, 1},
+		{"the session is cancelled", func(s *postgresql.Standby, _ context.CancelFunc) { s.Cancel(t, "test") }, 1},
+		{"the session is terminated", func(s *postgresql.Standby, _ context.CancelFunc) { s.Terminate(t, "test") }, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			standby := postgrestest.LoseStandby(t, server)
+			standby := postgresql.LoseStandby(t, server)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			runs := 0
@@ -89,9 +89,9 @@ func TestWrite_waitsForTheStandby(t *testing.T) {
 // TestQueueCommit_bytesOfTheLog checks that the message is written only where nothing else was, and that it is small.
 func TestQueueCommit_bytesOfTheLog(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, map[string]string{"autovacuum": "off"})
+	server := postgresql.Server(t, map[string]string{"autovacuum": "off"})
 	databaseURL := server.URL("postgres")
-	db, watch := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
+	db, watch := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
 	message := func(wrote bool) func(context.Context, *pgx.Conn) error {
 		return func(ctx context.Context, conn *pgx.Conn) error {
 			batch := &pgx.Batch{}

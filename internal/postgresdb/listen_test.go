@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // listen returns where a value comes for each call of wake. Listening ends with the test.
@@ -52,9 +52,9 @@ func mustNotify(t *testing.T, db *postgresdb.DB, channel string) {
 
 func TestListen(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	// The one that notifies is another replica.
-	db, admin := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	db, admin := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	woken := listen(t, mustOpen(t, options(url)), `some "Channel"`)
 	waitWoken(t, woken, "at the start")
 	for range 3 {
@@ -82,7 +82,7 @@ func TestListen(t *testing.T) {
 
 func TestListenComesBackWithTheServer(t *testing.T) {
 	t.Parallel()
-	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
 	p.Hang()
 	woken := listen(t, db, "news")
@@ -114,7 +114,7 @@ func countingAddress(t *testing.T) (address string, attempts <-chan struct{}) {
 
 func TestListenTellsOnceThatItCannot(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	// Each attempt to connect begins with the other host.
 	other, attempts := countingAddress(t)
 	db := mustOpen(t, options(edited(t, server.URL("postgres"), func(location *url.URL) { location.Host = other + "," + location.Host })))
@@ -153,7 +153,7 @@ func TestListenTellsOnceThatItCannot(t *testing.T) {
 // What is told within a transaction is told when that commits; what is told beside it, at once, and without a wait for the disk.
 func TestNotifyLeavesNoTraceOnItsConnection(t *testing.T) {
 	t.Parallel()
-	db := mustOpen(t, options(postgrestest.Database(t)))
+	db := mustOpen(t, options(postgresql.Database(t)))
 	mustNotify(t, db, "news")
 	if err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		if got := mustRead[string](t, conn, "SHOW synchronous_commit"); got != "on" {

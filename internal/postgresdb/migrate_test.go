@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // counted are migrations that note that they ran.
@@ -51,22 +51,22 @@ func checkVersion(t *testing.T, conn *pgx.Conn, want string) {
 
 func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	o := options(url)
 	o.Migrations = counted
 	openAtOnce(t, o)
-	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
+	checkVersion(t, postgresql.Connect(t, url), "2 by 1,2")
 	openAtOnce(t, o)
-	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
+	checkVersion(t, postgresql.Connect(t, url), "2 by 1,2")
 }
 
 func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	o := options(url)
 	o.Migrations = counted[:1]
 	old := mustOpen(t, o)
-	checkVersion(t, postgrestest.Connect(t, url), "1 by 1")
+	checkVersion(t, postgresql.Connect(t, url), "1 by 1")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	written := make(chan error)
@@ -84,7 +84,7 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Errorf("the old version's writer: %v", err)
 	}
-	checkVersion(t, postgrestest.Connect(t, url), "2 by 1,2")
+	checkVersion(t, postgresql.Connect(t, url), "2 by 1,2")
 
 	o.Migrations = counted[:1]
 	db, err := postgresdb.Open(t.Context(), o)
@@ -99,8 +99,8 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 
 func TestABrokenMigrationLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	conn := postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	conn := postgresql.Connect(t, url)
 	for _, second := range []postgresdb.Migration{
 		{Script: "CREATE TABLE test.half (id integer); SELECT nonsense"},
 		{Script: "CREATE TABLE test.half (id integer); not a statement"},
@@ -132,7 +132,7 @@ const bound = time.Second
 
 func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
-	o := options(postgrestest.Database(t))
+	o := options(postgresql.Database(t))
 	o.Migrations = append(counted[:2:2], postgresdb.Migration{Script: "SELECT pg_sleep(2)"})
 	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
 	if err != nil {
@@ -143,11 +143,11 @@ func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
 
 func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	o := options(url)
 	o.Migrations = counted[:1]
 	mustOpen(t, o)
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	mustExec(t, conn, "begin; SELECT FROM test.t")
 	o.Migrations = counted
 	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
@@ -158,13 +158,13 @@ func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open that can't have a table = %v, want %q", err, want)
 	}
-	checkVersion(t, postgrestest.Connect(t, url), "1 by 1")
+	checkVersion(t, postgresql.Connect(t, url), "1 by 1")
 }
 
 func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	conn := postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	conn := postgresql.Connect(t, url)
 	mustExec(t, conn, "SELECT pg_advisory_lock($1)", postgresdb.MigrationLock("test"))
 	const waits = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted" +
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -16,9 +16,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // password is one of the roles that tests make. No error may hold it.
@@ -73,8 +73,8 @@ type access struct {
 
 func newAccess(t *testing.T) access {
 	t.Helper()
-	server := postgrestest.Server(t, nil)
-	a := access{server: server, admin: postgrestest.Connect(t, server.URL("postgres"))}
+	server := postgresql.Server(t, nil)
+	a := access{server: server, admin: postgresql.Connect(t, server.URL("postgres"))}
 	mustExec(t, a.admin, "CREATE ROLE service LOGIN PASSWORD '"+password+"'")
 	return a
 }
@@ -84,7 +84,7 @@ func newAccess(t *testing.T) access {
 func (a access) database(t *testing.T, name, with, script string) string {
 	t.Helper()
 	mustExec(t, a.admin, "CREATE DATABASE "+name+" TEMPLATE template0 "+with)
-	inside := postgrestest.Connect(t, a.server.URL(name))
+	inside := postgresql.Connect(t, a.server.URL(name))
 	mustExec(t, inside, script)
 	if err := inside.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func testOpenTakes(t *testing.T, a access) {
 	t.Run("no right to create where all is there", func(t *testing.T) {
 		databaseURL := a.database(t, "made", "", "")
 		mustOpen(t, options(a.server.URL("made")))
-		admin := postgrestest.Connect(t, a.server.URL("made"))
+		admin := postgresql.Connect(t, a.server.URL("made"))
 		checkRefused(t, options(databaseURL), a.server.Address(), "permission denied for schema test")
 		mustExec(t, admin, "GRANT USAGE ON SCHEMA test TO service; GRANT SELECT ON ALL TABLES IN SCHEMA test TO service")
 		mustOpen(t, options(databaseURL))
@@ -206,9 +206,9 @@ func testOpenTakes(t *testing.T, a access) {
 // The cases here change the server itself, one after the other.
 func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	databaseURL := server.URL("postgres")
-	admin := postgrestest.Connect(t, databaseURL)
+	admin := postgresql.Connect(t, databaseURL)
 	db := mustOpen(t, options(databaseURL))
 
 	t.Run("connections stay durable", func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // checkUnavailable checks what a call gives while the database is away: not an error of a context, which would be the caller's.
@@ -82,7 +82,7 @@ func mustRestart(t *testing.T, server *postgresserver.Server) {
 
 func TestTheServerGoesAndComesBack(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	db := mustOpen(t, options(server.URL("postgres")))
 	fill(t, db)
 	server.Kill()
@@ -111,8 +111,8 @@ func TestTheServerGoesAndComesBack(t *testing.T) {
 
 func TestConnectionsAreTerminated(t *testing.T) {
 	t.Parallel()
-	databaseURL := postgrestest.Database(t)
-	db, admin := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
+	databaseURL := postgresql.Database(t)
+	db, admin := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
 	for _, c := range calls {
 		fill(t, db)
 		if ended := terminateAll(t, admin); ended != 5 {
@@ -126,8 +126,8 @@ func TestConnectionsAreTerminated(t *testing.T) {
 
 func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
 	t.Parallel()
-	databaseURL := postgrestest.Database(t)
-	db, admin := mustOpen(t, options(databaseURL)), postgrestest.Connect(t, databaseURL)
+	databaseURL := postgresql.Database(t)
+	db, admin := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
 	runs := 0
 	write := func(times int) error {
 		runs = 0
@@ -153,9 +153,9 @@ func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
 
 func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
-	databaseURL := postgrestest.Database(t)
-	p, through := postgrestest.NewProxy(t, databaseURL)
-	db, watch := mustOpen(t, options(through)), postgrestest.Connect(t, databaseURL)
+	databaseURL := postgresql.Database(t)
+	p, through := postgresql.NewProxy(t, databaseURL)
+	db, watch := mustOpen(t, options(through)), postgresql.Connect(t, databaseURL)
 	runs := 0
 	write := func(id int) error {
 		runs = 0
@@ -167,11 +167,11 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			return inserting(id)(ctx, conn)
 		})
 	}
-	p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed})
+	p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed})
 	if err := write(1); err != nil || runs != 2 {
 		t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
 	}
-	p.Cut(postgrestest.Cut{Times: 2, Before: postgrestest.Committed})
+	p.Cut(postgresql.Cut{Times: 2, Before: postgresql.Committed})
 	err := write(2)
 	checkUnavailable(t, "Write whose answers are lost each time", err)
 	if runs != 2 {
@@ -181,7 +181,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 
 func TestAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(through))
 	const bound = 200 * time.Millisecond
 	db.SetTimeouts(bound, limit)
@@ -221,7 +221,7 @@ func TestAServerThatHangs(t *testing.T) {
 
 func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db, err := postgresdb.Open(t.Context(), options(through))
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 // A server that accepts connections and does not talk is the worst of all for whoever connects anew.
 func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
 	t.Parallel()
-	p, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
 	db.Pool().Reset()
 	p.Hang()
@@ -258,7 +258,7 @@ func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
 
 func TestClosedIsUnavailable(t *testing.T) {
 	t.Parallel()
-	db := mustOpen(t, options(postgrestest.Database(t)))
+	db := mustOpen(t, options(postgresql.Database(t)))
 	db.Close()
 	for _, c := range calls {
 		checkUnavailable(t, c.name+" of a closed database", c.call(t.Context(), db))
@@ -300,16 +300,16 @@ func checkReadOnly(t *testing.T, db *postgresdb.DB) {
 // A standby that is promoted late has the address of the primary already.
 func TestRead_whileTheServerIsAStandby(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	databaseURL := server.URL("postgres")
 	db := mustOpen(t, options(databaseURL))
 	if err := db.Write(t.Context(), inserting(1)); err != nil {
 		t.Fatal(err)
 	}
-	makeStandby(t, server, postgrestest.Connect(t, databaseURL))
+	makeStandby(t, server, postgresql.Connect(t, databaseURL))
 	checkReadOnly(t, db)
 	checkRefused(t, options(databaseURL), server.Address(), "is a read-only replica, or set read-only: name the primary")
-	admin := postgrestest.Connect(t, databaseURL)
+	admin := postgresql.Connect(t, databaseURL)
 	mustExec(t, admin, "SELECT pg_promote()")
 	if err := db.Write(t.Context(), inserting(2)); err != nil {
 		t.Errorf("Write once the standby is the primary = %v", err)
@@ -323,9 +323,9 @@ func TestRead_whileTheServerIsAStandby(t *testing.T) {
 
 func TestSeveralHosts(t *testing.T) {
 	t.Parallel()
-	standby, primary := postgrestest.Server(t, nil), postgrestest.Server(t, nil)
+	standby, primary := postgresql.Server(t, nil), postgresql.Server(t, nil)
 	for _, server := range []*postgresserver.Server{standby, primary} {
-		mustExec(t, postgrestest.Connect(t, server.URL("postgres")), "CREATE ROLE service SUPERUSER LOGIN PASSWORD '"+password+"'")
+		mustExec(t, postgresql.Connect(t, server.URL("postgres")), "CREATE ROLE service SUPERUSER LOGIN PASSWORD '"+password+"'")
 	}
 	hosts := func(list string) string { return "postgres://service:" + password + "@" + list + "/postgres" }
 	first := standby.URL("postgres")
@@ -334,7 +334,7 @@ func TestSeveralHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Close()
-	makeStandby(t, standby, postgrestest.Connect(t, first))
+	makeStandby(t, standby, postgresql.Connect(t, first))
 
 	closed := newAddress(t)
 	checkRefused(t, options(hosts(standby.Address())), standby.Address(), "is a read-only replica, or set read-only: name the primary")
@@ -355,7 +355,7 @@ func TestSeveralHosts(t *testing.T) {
 
 	// The primary is set read-only and the standby promoted; then that one crashes, and the other can be written again.
 	db = mustOpen(t, options(hosts(standby.Address()+","+primary.Address())))
-	onPrimary, onStandby := postgrestest.Connect(t, primary.URL("postgres")), postgrestest.Connect(t, first)
+	onPrimary, onStandby := postgresql.Connect(t, primary.URL("postgres")), postgresql.Connect(t, first)
 	configure(t, onPrimary, "default_transaction_read_only", "on")
 	waitUnavailable(t, db)
 	mustExec(t, onStandby, "SELECT pg_promote()")

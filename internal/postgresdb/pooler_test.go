@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 func TestOpen_refusesPoolersThatAreNotInSessionMode(t *testing.T) {
@@ -22,13 +22,13 @@ func TestOpen_refusesPoolersThatAreNotInSessionMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o.URL = postgrestest.Database(t)
-			pooler, through := postgrestest.Pooler(t, o)
+			o.URL = postgresql.Database(t)
+			pooler, through := postgresql.Pooler(t, o)
 			if o.Extra != "" {
 				openServerSessions(t, through, 4)
 			}
 			checkRefused(t, options(through), pooler.Address(), "set it to session mode (PgBouncer: pool_mode = session)")
-			results, err := postgrestest.Connect(t, through).PgConn().Exec(t.Context(), "SHOW lock_timeout").ReadAll()
+			results, err := postgresql.Connect(t, through).PgConn().Exec(t.Context(), "SHOW lock_timeout").ReadAll()
 			if err != nil || string(results[0].Rows[0][0]) != "0" {
 				t.Errorf("a session of others shows lock_timeout = %s, %v; want no trace of the refused start", results[0].Rows[0], err)
 			}
@@ -41,7 +41,7 @@ func openServerSessions(t *testing.T, through string, count int) {
 	t.Helper()
 	var clients []*pgx.Conn
 	for range count {
-		client := postgrestest.Connect(t, through)
+		client := postgresql.Connect(t, through)
 		mustExec(t, client, "begin")
 		clients = append(clients, client)
 	}
@@ -52,9 +52,9 @@ func openServerSessions(t *testing.T, through string, count int) {
 
 func TestOpen_takesPoolersInSessionMode(t *testing.T) {
 	t.Parallel()
-	databaseURL := postgrestest.Database(t)
+	databaseURL := postgresql.Database(t)
 	o := postgresserver.PoolerOptions{URL: databaseURL, Mode: "session", Size: 20}
-	pooler, through := postgrestest.Pooler(t, o)
+	pooler, through := postgresql.Pooler(t, o)
 	db := mustOpen(t, options(through))
 	checkSettings(t, db)
 	for _, c := range calls {
@@ -68,7 +68,7 @@ func TestOpen_takesPoolersInSessionMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Mode, o.Size, o.Address = "transaction", 1, pooler.Address()
-	postgrestest.Pooler(t, o)
+	postgresql.Pooler(t, o)
 	const statement = "SELECT count(*) FROM test.t"
 	db.Pool().Reset()
 	first, err := db.Pool().Acquire(t.Context())

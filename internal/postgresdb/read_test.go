@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 func TestReadSeesOneMomentAndCannotWrite(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	db := mustOpen(t, options(url))
 	if err := db.Read(t.Context(), func(tx pgx.Tx) error {
 		for range 2 {
@@ -42,7 +42,7 @@ func TestReadSeesOneMomentAndCannotWrite(t *testing.T) {
 
 func TestQuery(t *testing.T) {
 	t.Parallel()
-	db := mustOpen(t, options(postgrestest.Database(t)))
+	db := mustOpen(t, options(postgresql.Database(t)))
 	var got int
 	if err := db.Query(t.Context(), func(q postgresdb.Querier) error {
 		return q.QueryRow(t.Context(), "SELECT 1").Scan(&got)
@@ -71,10 +71,10 @@ func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 	}
 	for name, read := range reads {
 		for connections, want := range map[int]int{2: 1, 3: 1, 5: 3} {
-			url := postgrestest.Database(t)
+			url := postgresql.Database(t)
 			o := options(url)
 			o.Connections = connections
-			db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+			db, watch := mustOpen(t, o), postgresql.Connect(t, url)
 			ctx, cancel := context.WithCancel(t.Context())
 			var all errgroup.Group
 			for range 20 {
@@ -104,10 +104,10 @@ func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
 	t.Parallel()
 	for connections, want := range map[int]int{4: 1, 10: 4} {
-		url := postgrestest.Database(t)
+		url := postgresql.Database(t)
 		o := options(url)
 		o.Connections = connections
-		db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+		db, watch := mustOpen(t, o), postgresql.Connect(t, url)
 		ctx, cancel := context.WithCancel(t.Context())
 		var all errgroup.Group
 		for range 20 {
@@ -137,7 +137,7 @@ func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
 // TestDB_Ping_waitsForNobody has each other connection in use.
 func TestDB_Ping_waitsForNobody(t *testing.T) {
 	t.Parallel()
-	db := mustOpen(t, options(postgrestest.Database(t)))
+	db := mustOpen(t, options(postgresql.Database(t)))
 	for range db.Pool().Config().MaxConns {
 		conn, err := db.Pool().Acquire(t.Context())
 		if err != nil {

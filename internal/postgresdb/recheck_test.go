@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // TestWrite_fsyncOff sets fsync off by a reload of the server's configuration, while the pool has all connections that it can have.
 func TestWrite_fsyncOff(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Server(t, nil).URL("postgres")
-	admin := postgrestest.Connect(t, url)
+	url := postgresql.Server(t, nil).URL("postgres")
+	admin := postgresql.Connect(t, url)
 	db := mustOpen(t, options(url))
 	fill(t, db)
 	db.CheckAlways()

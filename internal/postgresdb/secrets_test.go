@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // TestOpen_passwordFileChanges changes a role's password and the file that holds it, and ends all sessions, so that new ones are needed:
@@ -24,8 +24,8 @@ func TestOpen_passwordFileChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "passwords")
-			superuser := postgrestest.Server(t, nil).URL("postgres")
-			admin := postgrestest.Connect(t, superuser)
+			superuser := postgresql.Server(t, nil).URL("postgres")
+			admin := postgresql.Connect(t, superuser)
 			mustExec(t, admin, "CREATE ROLE service LOGIN PASSWORD 'old-password'")
 			mustExec(t, admin, "GRANT CREATE ON DATABASE postgres TO service")
 			mustWritePassword(t, file, "old-password")

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 func TestServers_order(t *testing.T) {
@@ -47,16 +47,16 @@ func TestServers_order(t *testing.T) {
 func TestWrite_leavesAPrimaryThatHangs(t *testing.T) {
 	t.Parallel()
 	// So that the standby has the tables.
-	primary := postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"})
-	standby := postgrestest.StandbyOf(t, primary, primary.Address())
-	proxy, through := postgrestest.NewProxy(t, primary.URL("postgres"))
+	primary := postgresql.Server(t, map[string]string{"synchronous_standby_names": "*"})
+	standby := postgresql.StandbyOf(t, primary, primary.Address())
+	proxy, through := postgresql.NewProxy(t, primary.URL("postgres"))
 	db := mustOpen(t, options(edited(t, through, func(u *url.URL) { u.Host += "," + standby.Address() })))
 	db.SetTimeouts(limit, limit)
 	db.SetHangTimeout(100 * time.Millisecond)
 	fill(t, db)
 	proxy.Hang()
 	defer proxy.Resume()
-	mustExec(t, postgrestest.Connect(t, standby.URL("postgres")), "SELECT pg_promote()")
+	mustExec(t, postgresql.Connect(t, standby.URL("postgres")), "SELECT pg_promote()")
 	var writes errgroup.Group
 	for id := range 3 {
 		writes.Go(func() error { return db.Write(t.Context(), inserting(id)) })
@@ -79,12 +79,12 @@ func TestWrite_leavesAPrimaryThatHangs(t *testing.T) {
 // A write that waits for the standby is not given up: the server answers.
 func TestWrite_waitsForAServerThatAnswers(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
-	proxy, through := postgrestest.NewProxy(t, server.URL("postgres"))
+	server := postgresql.Server(t, nil)
+	proxy, through := postgresql.NewProxy(t, server.URL("postgres"))
 	db := mustOpen(t, options(through))
 	db.SetTimeouts(limit, limit)
 	fill(t, db)
-	standby := postgrestest.LoseStandby(t, server)
+	standby := postgresql.LoseStandby(t, server)
 	db.SetHangTimeout(0)
 	before, runs := proxy.Accepted(), 0
 	result, waits := standby.Begin(t, "test", func() error { return db.Write(t.Context(), insertingOnce(1, &runs)) })

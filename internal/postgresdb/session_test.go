@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // checkSettings checks each connection that the pool can have, all open at the same time.
@@ -44,8 +44,8 @@ func checkSettings(t *testing.T, db *postgresdb.DB) {
 
 func TestEveryConnectionHasTheSettings(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	admin := postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	admin := postgresql.Connect(t, url)
 	database := pgx.Identifier{mustRead[string](t, admin, "SELECT current_database()")}.Sanitize()
 	for _, setting := range []string{"plan_cache_mode = force_generic_plan", "default_transaction_isolation = serializable", "jit = on",
 		"idle_session_timeout = '1h'", "idle_in_transaction_session_timeout = 0", "lock_timeout = 0", "statement_timeout = 0"} {
@@ -65,12 +65,12 @@ func TestEveryConnectionHasTheSettings(t *testing.T) {
 
 func TestTheURLHasTheLastWord(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	db := mustOpen(t, options(withParameter(t, withParameter(t, url, "pool_max_conns", "3"), "application_name", "replica-7")))
 	if got := db.Pool().Config().MaxConns; got != 3 {
 		t.Errorf("%d connections at the most, want the 3 of the URL", got)
 	}
-	if count := mustRead[int](t, postgrestest.Connect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"+
+	if count := mustRead[int](t, postgresql.Connect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"+
 		" AND application_name = 'replica-7'"); count == 0 {
 		t.Error("no connection has the URL's application_name")
 	}

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // Triggers stand in for a full disk: they report what the server would.
 func TestPing_fullDisk(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, admin := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, admin := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	for _, statement := range []string{
 		"CREATE FUNCTION full_table() RETURNS trigger AS $$BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END$$" +
 			" LANGUAGE plpgsql",

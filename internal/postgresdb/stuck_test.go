@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // sendHalf has a session execute statements, and leaves it waiting for the rest of their message, as a replica does that is stopped or
@@ -77,10 +77,10 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, log := postgrestest.Database(t), &bytes.Buffer{}
+			url, log := postgresql.Database(t), &bytes.Buffer{}
 			o := options(url)
 			o.Log = slog.New(slog.NewTextHandler(log, nil))
-			db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+			db, watch := mustOpen(t, o), postgresql.Connect(t, url)
 			// On a busy machine the server takes long to answer.
 			db.SetHangTimeout(limit)
 			db.SetTimeouts(limit, limit)
@@ -110,11 +110,11 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 // The stuck session blocks a session that must not be terminated, and that one blocks the writer.
 func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
 	waitStuck(t, watch, sendHalf(t, replica(t, url), "begin", "UPDATE test.t SET note = 'stuck' WHERE id = 1"), "ClientRead")
-	between := postgrestest.Connect(t, url)
+	between := postgresql.Connect(t, url)
 	updated := make(chan error, 1)
 	go func() {
 		_, err := between.Exec(context.WithoutCancel(t.Context()), "UPDATE test.t SET note = 'between' WHERE id = 1")
@@ -137,11 +137,11 @@ func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 // Sessions that are slow, of others, or in nobody's way are not terminated.
 func TestWrite_terminatesNoOtherSessions(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
 	// An administrator's COPY, by the same user and even under the service's name, which blocks the write.
-	loading := postgrestest.Connect(t, withParameter(t, url, "application_name", "test"))
+	loading := postgresql.Connect(t, withParameter(t, url, "application_name", "test"))
 	mustExec(t, loading, "begin")
 	mustExec(t, loading, "INSERT INTO test.t VALUES (2)")
 	rows, feed := io.Pipe()

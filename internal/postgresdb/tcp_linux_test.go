@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 func TestConnectionsNoticeAMachineThatIsGone(t *testing.T) {
 	t.Parallel()
-	db := mustOpen(t, options(postgrestest.Database(t)))
+	db := mustOpen(t, options(postgresql.Database(t)))
 	conn, err := db.Pool().Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // texts has the characters that matter much more often than chance would.
@@ -50,7 +50,7 @@ func TestTextsKeepTheirOrderInAColumn(t *testing.T) {
 		}
 		begin = end
 	}
-	conn := postgrestest.Connect(t, postgrestest.Database(t))
+	conn := postgresql.Connect(t, postgresql.Database(t))
 	mustExec(t, conn, `CREATE TABLE texts (text text COLLATE "C" PRIMARY KEY)`)
 	columns := make([]string, len(want))
 	for i, text := range want {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // execute runs statements one after the other, each on a trip of its own.
@@ -26,8 +26,8 @@ func execute(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 
 func TestWriteCommitsOrRollsBack(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	errMine := errors.New("mine")
 	var pids []uint32
 	write := func(f func(context.Context, *pgx.Conn) error) error {
@@ -73,8 +73,8 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 
 func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, other, "INSERT INTO test.t VALUES (1, 'before')")
 	tests := map[string]func(ctx context.Context, conn *pgx.Conn, run int) error{
 		"unique violation": func(ctx context.Context, conn *pgx.Conn, run int) error {
@@ -111,9 +111,9 @@ func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 
 func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	db := mustOpen(t, options(url))
-	mustExec(t, postgrestest.Connect(t, url), "INSERT INTO test.t VALUES (1)")
+	mustExec(t, postgresql.Connect(t, url), "INSERT INTO test.t VALUES (1)")
 	runs := 0
 	err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		runs++
@@ -127,10 +127,10 @@ func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 // 20 writers want the same row, and each one's first try is stopped by another's.
 func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	o := options(url)
 	o.Connections = 20
-	db, watch := mustOpen(t, o), postgrestest.Connect(t, url)
+	db, watch := mustOpen(t, o), postgresql.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1, '0')")
 	var group errgroup.Group
 	for range 20 {
@@ -150,8 +150,8 @@ func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 
 func TestADeadlockResolves(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, watch := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1, ''), (2, '')")
 	var group errgroup.Group
 	var bothHoldOne sync.WaitGroup
@@ -179,8 +179,8 @@ func TestADeadlockResolves(t *testing.T) {
 
 func TestWriteEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, other, "INSERT INTO test.t VALUES (1)")
 	mustExec(t, other, "begin; LOCK TABLE test.t")
 
@@ -210,8 +210,8 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 
 func TestALockThatIsHeldForTooLong(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	db, other := mustOpen(t, options(url)), postgrestest.Connect(t, url)
+	url := postgresql.Database(t)
+	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, other, "begin; LOCK TABLE test.t")
 	runs := 0
 	// The bound of every connection, in short.

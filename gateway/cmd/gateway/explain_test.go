@@ -9,19 +9,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 // TestExplain calls the command as an integrator does, without any setting of a server.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	created, err := corpus.Files.ReadFile("created-full.json")
+	created, err := samples.Files.ReadFile("created-full.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	unexpected, err := corpus.Files.ReadFile("unexpected-event.json")
+	unexpected, err := samples.Files.ReadFile("unexpected-event.json")
 	if err != nil {
 		t.Fatal(err)
 	}

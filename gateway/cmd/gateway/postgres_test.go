@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // A wrong database is told in one line when the service starts, and without the password.
 func TestADatabaseThatCannotBeUsedIsToldInOneLine(t *testing.T) {
 	t.Parallel()
-	for name, database := range postgrestest.UnusableDatabases(t) {
+	for name, database := range postgresql.UnusableDatabases(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // should it start after all

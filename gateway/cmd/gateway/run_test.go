@@ -25,11 +25,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 const testSecret = "a-secret-of-the-tests"
 

@@ -12,7 +12,7 @@ import (
 func fullBody(b *testing.B) []byte {
 	b.Helper()
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, mustRead(b, "../../../internal/corpus/created-full.json")); err != nil {
+	if err := json.Compact(&compact, mustRead(b, "../../../internal/testkit/samples/created-full.json")); err != nil {
 		b.Fatal(err)
 	}
 	return compact.Bytes()

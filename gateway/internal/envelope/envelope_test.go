@@ -152,10 +152,10 @@ func TestParseFindsTheApp(t *testing.T) {
 	}
 }
 
-// corpus returns the paths of the sample deliveries, which the package that translates them keeps.
+// corpus returns the paths of the sample deliveries, which are in internal/testkit/samples.
 func corpus(tb testing.TB) []string {
 	tb.Helper()
-	paths, err := filepath.Glob("../../../internal/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/testkit/samples/*.json")
 	if err != nil || len(paths) == 0 {
 		tb.Fatalf("no corpus: %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/explain"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 var update = flag.Bool("update", false, "write what the tests get to testdata")
@@ -56,7 +56,7 @@ func TestWriteTables(t *testing.T) {
 func bodies(t *testing.T) map[string][]byte {
 	t.Helper()
 	bodies := map[string][]byte{}
-	for _, folder := range []fs.FS{corpus.Files, os.DirFS("testdata")} {
+	for _, folder := range []fs.FS{samples.Files, os.DirFS("testdata")} {
 		names, err := fs.Glob(folder, "*.json")
 		if err != nil {
 			t.Fatal(err)

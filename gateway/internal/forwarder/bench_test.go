@@ -16,13 +16,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 // BenchmarkCall measures one call of ticketsvc with 256 in flight, client and server in this process, over each way to make it.
 func BenchmarkCall(b *testing.B) {
 	const inFlight = 256
-	body, err := corpus.Files.ReadFile("created-full.json")
+	body, err := samples.Files.ReadFile("created-full.json")
 	if err != nil {
 		b.Fatal(err)
 	}

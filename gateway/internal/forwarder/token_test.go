@@ -15,8 +15,8 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
-	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/certificates"
 )
 
 const rightToken, wrongToken = "hush-the-right-one", "hush-the-wrong-one"
@@ -121,7 +121,7 @@ func TestARedirectNeverGetsTheToken(t *testing.T) {
 
 func TestACertificateIsTrustedOrTheDeploymentIsWrong(t *testing.T) {
 	t.Parallel()
-	files := certificatetest.MustCreate(t)
+	files := certificates.MustCreate(t)
 	b, s := newBox(t), newTicketsvc(nil)
 	var certificate httpserver.Certificate
 	if err := certificate.Set(files.MustRead(t)); err != nil {

@@ -8,21 +8,21 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "gateway", Migrations: postgres.Migrations[:1],
 		Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	old.Close()
-	postgrestest.Execute(t, url, `INSERT INTO gateway.deliveries (id, key, state, receive_time, next_attempt_time, due_time, event_id,
+	postgresql.Execute(t, url, `INSERT INTO gateway.deliveries (id, key, state, receive_time, next_attempt_time, due_time, event_id,
 		event_name, ticket_id, body_hash) VALUES (7, '\x6531', 1, 1, 1, 1, '1', 'ticket.created', 't', '\x00')`)
-	postgrestest.Execute(t, url, `INSERT INTO gateway.payloads VALUES (7, '\x78', '', '', '', '')`)
+	postgresql.Execute(t, url, `INSERT INTO gateway.payloads VALUES (7, '\x78', '', '', '', '')`)
 	store := mustOpen(t, url)
 	if claimed, err := store.Claim(t.Context(), inboxtest.Epoch, time.Minute, 10); err != nil || len(claimed) != 1 || claimed[0].ID != 7 {
 		t.Errorf("claimed %+v, %v; want the delivery of the database", claimed, err)
@@ -35,7 +35,7 @@ func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 // TestOpen_replayOfAnOlderVersion has a replay run that went from the oldest delivery to the newest, and had looked at the first.
 func TestOpen_replayOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "gateway", Migrations: postgres.Migrations[:3],
 		Connections: 1})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestOpen_replayOfAnOlderVersion(t *testing.T) {
 		`INSERT INTO gateway.payloads SELECT id, '\x78', '', '', '', '' FROM gateway.deliveries`,
 		`INSERT INTO gateway.replay (one, since, after_id, through_id) VALUES (1, 0, 1, 3)`,
 	} {
-		postgrestest.Execute(t, url, statement)
+		postgresql.Execute(t, url, statement)
 	}
 	replay, err := mustOpen(t, url).ReplayStep(t.Context(), inboxtest.Epoch, 10)
 	if err != nil || !replay.Ended || replay.Requeued != 3 {

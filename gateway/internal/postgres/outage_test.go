@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 const lease = time.Minute
@@ -62,8 +62,8 @@ func wantStates(t *testing.T, url string, want map[inbox.State]int) {
 
 func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	p, through := postgrestest.NewProxy(t, url)
+	url := postgresql.Database(t)
+	p, through := postgresql.NewProxy(t, url)
 	store := mustOpen(t, through)
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
 		// The name tells the events of one round from those of the other.
@@ -77,7 +77,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			}
 		}
 
-		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
+		p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
 		actions, err := store.Add(t.Context(), arrivals)
 		wantErr(err)
 		if err == nil && !slices.Equal(actions, kept) {
@@ -87,7 +87,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			t.Errorf("%s: adding it again: actions %v, want %v", name, again, kept)
 		}
 
-		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
+		p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
 		_, err = store.Claim(t.Context(), inboxtest.Epoch, lease, 100)
 		wantErr(err)
 		if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 0 {
@@ -98,7 +98,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 			t.Fatalf("%s: claimed %d after the lease, want 1", name, len(claimed))
 		}
 
-		p.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
+		p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
 		_, err = store.Settle(t.Context(), inboxtest.Epoch, forwarded(claimed))
 		wantErr(err)
 		if lost := mustSettle(t, store, forwarded(claimed)...); lost != 1 {
@@ -110,8 +110,8 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 
 func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	p, through := postgrestest.NewProxy(t, url)
+	url := postgresql.Database(t)
+	p, through := postgresql.NewProxy(t, url)
 	store := mustOpen(t, through)
 	other := mustOpen(t, url)
 	mustAdd(t, store, inboxtest.Arrival("0", "zero"))
@@ -123,7 +123,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		t.Helper()
 		for moment := 1; !t.Failed(); moment++ {
 			left := moment
-			p.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
+			p.Cut(postgresql.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
 			err := call(moment)
 			wasCut := p.Restore()
 			if err != nil && !errors.Is(err, inbox.ErrUnavailable) || err == nil && wasCut {
@@ -196,10 +196,10 @@ func claimAll(t *testing.T, store inbox.Store, now time.Time, want int) (claimed
 
 func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	end := func() {
-		postgrestest.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
+		postgresql.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
 			" WHERE application_name = 'gateway' AND datname = current_database()")
 	}
 	for i := range 3 {
@@ -227,7 +227,7 @@ func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 func TestACrashOfTheServerLosesNothingThatWasKept(t *testing.T) {
 	t.Parallel()
 	const cycles, perCycle, adders = 3, 150, 4
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	url := server.URL("postgres")
 	store := mustOpen(t, url)
 	var mu sync.Mutex

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // fill adds 50,000 deliveries in a state, due one nanosecond after the other.
@@ -57,11 +57,11 @@ func TestNoStatementReadsAllDeliveries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := postgrestest.Database(t)
+			url := postgresql.Database(t)
 			if err := mustOpen(t, url).Close(); err != nil {
 				t.Fatal(err)
 			}
-			conn := postgrestest.Connect(t, url)
+			conn := postgresql.Connect(t, url)
 			if _, err := conn.Exec(t.Context(), "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)"); err != nil {
 				t.Fatal(err)
 			}
@@ -122,10 +122,10 @@ var blocksRead = regexp.MustCompile(`Buffers: shared hit=([0-9]+)`)
 func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 	t.Parallel()
 	const rounds, perRound = 60, 250
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	// Without a vacuum every entry of the index stays.
-	postgrestest.Execute(t, url, "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)")
+	postgresql.Execute(t, url, "ALTER TABLE gateway.deliveries SET (autovacuum_enabled = off)")
 	now := inboxtest.Epoch
 	for round := range rounds {
 		now = now.Add(time.Second)
@@ -140,7 +140,7 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 			mustSettle(t, store, forwarded(mustClaim(t, store, now))...)
 		}
 	}
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	blocks := func(fresh, tried int64) int {
 		plan := explain(t, conn, true, postgres.Claim, []any{now.UnixNano(), 100, now.UnixNano(), 1, 1 << 20, fresh, tried})
 		match := blocksRead.FindStringSubmatch(plan)
@@ -159,7 +159,7 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 
 func TestADeliveryThatTurnsUpLateIsFoundWithinASecond(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store, other := mustOpen(t, url), mustOpen(t, url)
 	now := inboxtest.Epoch.Add(time.Hour)
 	early, late := inboxtest.Arrival("early", "early"), inboxtest.Arrival("late", "late")

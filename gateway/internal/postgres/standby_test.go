@@ -8,14 +8,14 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // TestAdd_waitsForTheStandbyAgain cuts off the wait of deliveries for the standby, which keeps them at the primary alone, and adds what is
 // kept once more: each answer to that is a 2xx or 4xx, so it must wait as the first one did.
 func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	store := mustOpen(t, server.URL("postgres"))
 	good := inboxtest.Arrival
 	stale := func(eventID, body string) inbox.Arrival {
@@ -39,7 +39,7 @@ func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
 			[]inbox.Action{inbox.Ignore, inbox.Insert}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			standby := postgrestest.LoseStandby(t, server)
+			standby := postgresql.LoseStandby(t, server)
 			ctx, cancel := context.WithCancel(t.Context())
 			result, waits := standby.Begin(t, "gateway", func() error { _, err := store.Add(ctx, test.first); return err })
 			cancel()
@@ -71,9 +71,9 @@ func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
 // deliveries of the transaction fail.
 func TestAdd_failsWithoutTheStandby(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	store := mustOpen(t, server.URL("postgres"))
-	standby := postgrestest.LoseStandby(t, server)
+	standby := postgresql.LoseStandby(t, server)
 	arrivals := []inbox.Arrival{inboxtest.Arrival("1", "a"), inboxtest.Arrival("2", "b")}
 	for _, name := range []string{"new deliveries", "the same again"} {
 		result, waits := standby.Begin(t, "gateway", func() error { _, err := store.Add(t.Context(), arrivals); return err })
@@ -90,7 +90,7 @@ func TestAdd_failsWithoutTheStandby(t *testing.T) {
 // awaitKept waits until the primary shows what was cut off.
 func awaitKept(t *testing.T, url string, arrivals []inbox.Arrival) {
 	t.Helper()
-	key, conn := []byte(arrivals[0].Key()), postgrestest.Connect(t, url)
+	key, conn := []byte(arrivals[0].Key()), postgresql.Connect(t, url)
 	for kept := 0; kept == 0; {
 		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM gateway.deliveries WHERE key = $1", key).Scan(&kept); err != nil {
 			t.Fatal(err)

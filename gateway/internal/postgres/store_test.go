@@ -11,10 +11,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 // databases are those of the tests of a suite, by the tests' names and their own.
 type databases struct {
@@ -29,7 +29,7 @@ func (d *databases) url(t *testing.T, name string) string {
 	defer d.mu.Unlock()
 	key := [2]string{t.Name(), name}
 	if d.urls[key] == "" {
-		d.urls[key] = postgrestest.Database(t)
+		d.urls[key] = postgresql.Database(t)
 	}
 	return d.urls[key]
 }
@@ -58,7 +58,7 @@ func mustOpen(t testing.TB, url string) *postgres.Store {
 // states implements [inboxtest.Engine].
 func states(t *testing.T, url string) map[inbox.State]int {
 	t.Helper()
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	var unmatched int
 	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM gateway.deliveries d FULL JOIN gateway.payloads p ON p.delivery_id = d.id"+
 		" WHERE d.id IS NULL OR p.delivery_id IS NULL").Scan(&unmatched); err != nil || unmatched != 0 {
@@ -82,10 +82,10 @@ func states(t *testing.T, url string) map[inbox.State]int {
 
 func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	mustAdd(t, store, inboxtest.Arrival("1", "one"))
-	postgrestest.Execute(t, url, "DELETE FROM gateway.payloads")
+	postgresql.Execute(t, url, "DELETE FROM gateway.payloads")
 	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || len(claimed[0].Body) != 0 || claimed[0].EventID != "1" {
 		t.Errorf("claimed %+v, want the event without a body", claimed)
 	}
@@ -93,11 +93,11 @@ func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
 
 func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	mustAdd(t, store, inboxtest.Arrival("1", "one"), inboxtest.Arrival("2", "two"))
-	postgrestest.Execute(t, url, "UPDATE gateway.deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL, due_time = NULL")
-	postgrestest.Execute(t, url, "DELETE FROM gateway.payloads WHERE delivery_id = 1")
+	postgresql.Execute(t, url, "UPDATE gateway.deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL, due_time = NULL")
+	postgresql.Execute(t, url, "DELETE FROM gateway.payloads WHERE delivery_id = 1")
 	if err := store.ChangePositions(t.Context(), inbox.PositionsChange{ReplaySince: &time.Time{}}); err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // A gateway can be stopped, or its machine vanish, when it has sent the insertion of its deliveries and not yet the rest.
 func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
-	stuck := postgrestest.Connect(t, url)
+	stuck := postgresql.Connect(t, url)
 	if _, err := stuck.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 0)", postgresdb.SessionMark); err != nil {
 		t.Fatal(err)
 	}

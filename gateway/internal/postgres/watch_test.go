@@ -9,12 +9,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox/inboxtest"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/postgres"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	t.Cleanup(watching.Wait)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/corpus"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
 const (
@@ -44,7 +44,7 @@ func TestEventTranslatesTheCorpus(t *testing.T) {
 
 func TestEveryFileOfTheCorpusIsTested(t *testing.T) {
 	t.Parallel()
-	paths, err := filepath.Glob("../../../internal/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/testkit/samples/*.json")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no corpus: %v", err)
 	}
@@ -264,7 +264,7 @@ func date(year, month, day, hour, minute, second, nanosecond int) *timestamppb.T
 
 func mustReadCorpus(tb testing.TB, name string) []byte {
 	tb.Helper()
-	body, err := corpus.Files.ReadFile(name)
+	body, err := samples.Files.ReadFile(name)
 	if err != nil {
 		tb.Fatal(err)
 	}

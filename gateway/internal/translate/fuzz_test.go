@@ -18,7 +18,7 @@ import (
 )
 
 func FuzzEvent(f *testing.F) {
-	paths, err := filepath.Glob("../../../internal/corpus/*.json")
+	paths, err := filepath.Glob("../../../internal/testkit/samples/*.json")
 	if err != nil || len(paths) == 0 {
 		f.Fatalf("no corpus: %v", err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler does that only reads each

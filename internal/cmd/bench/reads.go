@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/internal/bench"
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 type readsCommand struct {

@@ -29,7 +29,7 @@ Examples:
     simulator --events 10000 --seed 42
 
   Bodies from files, each with its answer:
-    simulator --secret-file data/webhook-secret internal/corpus/created-*.json
+    simulator --secret-file data/webhook-secret internal/testkit/samples/created-*.json
 
 The exit status is 0 when everything was acknowledged, 1 when not, 2 for wrong usage.`
 

@@ -16,8 +16,8 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
 // execute runs a command, and returns its exit code and what it wrote.
@@ -37,7 +37,7 @@ var newDatabases = map[string]func(t *testing.T) (first, second string){
 		folder := t.TempDir()
 		return "sqlite:" + filepath.Join(folder, "first.db"), "sqlite:" + filepath.Join(folder, "second.db")
 	},
-	"PostgreSQL": func(t *testing.T) (first, second string) { return postgrestest.Database(t), postgrestest.Database(t) },
+	"PostgreSQL": func(t *testing.T) (first, second string) { return postgresql.Database(t), postgresql.Database(t) },
 }
 
 // TestErasures_exportAndImport erases tickets with usual and odd ids, exports them while the service runs, and imports them into a database

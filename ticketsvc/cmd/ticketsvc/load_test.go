@@ -21,7 +21,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/fill"
 )
 
@@ -33,7 +33,7 @@ func TestServe_expensiveReadsBesideOthers(t *testing.T) {
 		"SQLite": func(t *testing.T) databaseurl.URL {
 			return databaseurl.URL{SQLitePath: filepath.Join(t.TempDir(), "tickets.db")}
 		},
-		"PostgreSQL": func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgrestest.Database(t)} },
+		"PostgreSQL": func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgresql.Database(t)} },
 	} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()

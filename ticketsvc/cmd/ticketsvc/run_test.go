@@ -21,12 +21,12 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/certificates"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 func environment(values map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { value, ok := values[name]; return value, ok }
@@ -195,7 +195,7 @@ func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 
 func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 	t.Parallel()
-	certificate := certificatetest.MustCreate(t)
+	certificate := certificates.MustCreate(t)
 	for name, test := range map[string]struct {
 		args  []string
 		https bool
@@ -290,7 +290,7 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 	if err := os.WriteFile(tokens, []byte("admin=hush-hush-hush-hush\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	certificate := certificatetest.MustCreate(t)
+	certificate := certificates.MustCreate(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -10,14 +10,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/fill"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 // tickets is more than a batch of the filling, and so many that a list has several pages.
 const tickets = 1500
@@ -51,7 +51,7 @@ func TestADatabaseIsAsIfItsTicketsHadBeenRecorded(t *testing.T) {
 			func(t *testing.T, url databaseurl.URL) ticket.Store { return open(t, sqlite.Open, url.SQLitePath) },
 		},
 		"PostgreSQL": {
-			func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgrestest.Database(t)} },
+			func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgresql.Database(t)} },
 			func(t *testing.T, url databaseurl.URL) ticket.Store {
 				return open(t, func(ctx context.Context, url string) (*postgres.Store, error) { return postgres.Open(ctx, url, nil) }, url.PostgresURL)
 			},

@@ -25,7 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/clienttest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
 )
 
 // job is a call. It is what the programs in other languages read, as JSON.
@@ -173,7 +173,7 @@ func mustJSON(t *testing.T, message proto.Message) json.RawMessage {
 
 // connectES returns what makes a call with Connect-ES.
 func connectES(t *testing.T) func(*testing.T, job) outcome {
-	node, folder := clienttest.Node(t)
+	node, folder := external.Node(t)
 	return func(t *testing.T, j job) outcome {
 		return callProgram(t, j, exec.CommandContext(t.Context(), node, filepath.Join(folder, "dist", "test", "call.js")))
 	}
@@ -181,7 +181,7 @@ func connectES(t *testing.T) func(*testing.T, job) outcome {
 
 // grpcio returns what makes a call with grpcio.
 func grpcio(t *testing.T) func(*testing.T, job) outcome {
-	python, folder := clienttest.Python(t)
+	python, folder := external.Python(t)
 	return func(t *testing.T, j job) outcome {
 		command := exec.CommandContext(t.Context(), python, filepath.Join(folder, "test", "call.py"))
 		command.Env = append(command.Environ(), "PYTHONPATH="+folder)
@@ -208,7 +208,7 @@ func callProgram(t *testing.T, j job, command *exec.Cmd) outcome {
 
 // grpcurl returns what makes a call with grpcurl, which learns the contract by reflection where it has the time.
 func grpcurl(t *testing.T) func(*testing.T, job) outcome {
-	path, contract := clienttest.Grpcurl(t), mustBuildContract(t)
+	path, contract := external.Grpcurl(t), mustBuildContract(t)
 	return func(t *testing.T, j job) outcome {
 		args := []string{"-plaintext", "-format-error", "-max-time", fmt.Sprint(float64(j.TimeoutMs) / 1000), "-H",
 			"Authorization: Bearer " + j.Token, "-d", "@"}
@@ -241,7 +241,7 @@ func grpcurl(t *testing.T) func(*testing.T, job) outcome {
 
 // bufCurl returns what makes a call with buf curl, which learns the contract by reflection where it has the time.
 func bufCurl(t *testing.T) func(*testing.T, job) outcome {
-	path := clienttest.Buf(t)
+	path := external.Buf(t)
 	contract := mustBuildContract(t)
 	return func(t *testing.T, j job) outcome {
 		args := []string{"curl", "--http2-prior-knowledge", "--protocol", strings.ReplaceAll(j.Protocol, "-", ""), "--header",
@@ -283,7 +283,7 @@ func bufCurl(t *testing.T) func(*testing.T, job) outcome {
 func mustBuildContract(t *testing.T) string {
 	t.Helper()
 	contract := filepath.Join(t.TempDir(), "contract.binpb")
-	build := exec.CommandContext(t.Context(), clienttest.Buf(t), "build", filepath.Join("..", "..", ".."), "-o", contract)
+	build := exec.CommandContext(t.Context(), external.Buf(t), "build", filepath.Join("..", "..", ".."), "-o", contract)
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}

@@ -13,15 +13,15 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/clienttest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // mustStartNginx starts an nginx that passes everything on to the service at url, and returns its own URL. Its settings are the defaults
 // of its packages, apart from files and addresses: so it buffers what it passes on.
 func mustStartNginx(t *testing.T, url string) string {
 	t.Helper()
-	binary := clienttest.Nginx(t)
+	binary := external.Nginx(t)
 	address, err := process.FreeAddress()
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -22,15 +22,15 @@ func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openNewForBen
 
 func BenchmarkStats(b *testing.B) {
 	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) {
-		url := postgrestest.Database(b)
+		url := postgresql.Database(b)
 		// As autovacuum does within a minute.
-		return openForBenchmark(b, url), func() { postgrestest.Execute(b, url, "VACUUM ANALYZE ticketsvc.tickets") }
+		return openForBenchmark(b, url), func() { postgresql.Execute(b, url, "VACUUM ANALYZE ticketsvc.tickets") }
 	})
 }
 
 func openNewForBenchmark(b *testing.B) ticket.Store {
 	b.Helper()
-	return openForBenchmark(b, postgrestest.Database(b))
+	return openForBenchmark(b, postgresql.Database(b))
 }
 
 func openForBenchmark(b *testing.B, url string) ticket.Store {
@@ -52,7 +52,7 @@ func BenchmarkOrdering(b *testing.B) {
 			b.Run(fmt.Sprintf("writers=%d/batch=%d", writers, size), func(b *testing.B) {
 				ordered := newLogWriters(b, writers, size, func(string, *postgres.Store) {})
 				unordered := newLogWriters(b, writers, size, func(url string, store *postgres.Store) {
-					postgrestest.Execute(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+					postgresql.Execute(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
 					store.NumberBySequence("ticketsvc.naive")
 				})
 				// What comes first opens connections, and has the server read its catalogue.
@@ -98,7 +98,7 @@ func newLogWriters(b *testing.B, writers, size int, prepare func(url string, sto
 		events = 2048
 	}
 	w := &logWriters{next: make([]int, writers), size: size, events: events}
-	url := postgrestest.Database(b)
+	url := postgresql.Database(b)
 	for i := range w.replicas {
 		store := mustOpen(b, url)
 		b.Cleanup(func() { _ = store.Close() })

@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
@@ -12,7 +12,7 @@ import (
 func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	t.Parallel()
 	const personal, word = "the tenant's name", "tenant"
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	c := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
@@ -21,7 +21,7 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
 		t.Fatal(err)
 	}
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	rows := func() (n int) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticketsvc.events e WHERE position($1::bytea IN payload) > 0 OR"+

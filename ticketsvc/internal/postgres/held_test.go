@@ -5,20 +5,20 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	if _, err := store.Record(t.Context(), []ticket.Change{change("e1", "held"), change("e2", "free")}); err != nil {
 		t.Fatal(err)
 	}
 	// As with psql, by another role's default settings.
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	for _, statement := range []string{"begin", "SELECT FROM ticketsvc.tickets WHERE ticket_id = 'held' FOR UPDATE"} {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -25,7 +25,7 @@ var errSkipped = errors.New("the log's reader skipped a place")
 func tail(t *testing.T, events int, prepare func(url string, store *postgres.Store)) error {
 	t.Helper()
 	const writers, batch = 8, 25
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	var replicas [3]*postgres.Store
 	for i := range replicas {
 		replicas[i] = mustOpen(t, url)
@@ -79,7 +79,7 @@ func TestTheLogsReaderMissesNothing(t *testing.T) {
 func TestTheLogsReaderMissesEventsThatASequenceNumbers(t *testing.T) {
 	t.Parallel()
 	err := tail(t, 50_000, func(url string, store *postgres.Store) {
-		postgrestest.Execute(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
+		postgresql.Execute(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
 		store.NumberBySequence("ticketsvc.naive")
 	})
 	if !errors.Is(err, errSkipped) {
@@ -117,10 +117,10 @@ func waitForLock(t *testing.T, conn *pgx.Conn) {
 
 func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
-	slow, watch := postgrestest.Connect(t, url), postgrestest.Connect(t, url)
+	slow, watch := postgresql.Connect(t, url), postgresql.Connect(t, url)
 	for _, statement := range []string{"begin", postgres.LockLog, "INSERT INTO ticketsvc.events VALUES (1, 'slow', 't', 'ticket.created'," +
 		" false, '2026-03-02T07:15:30.000000000Z', '', '\\x00', '')"} {
 		if _, err := slow.Exec(t.Context(), statement); err != nil {

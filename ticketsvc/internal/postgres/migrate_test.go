@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -17,7 +17,7 @@ import (
 // TestADatabaseOfTheFirstVersionKeepsWhatItHolds has a database as the first version made it, with one event.
 func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(),
 		postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1], Connections: 1})
 	if err != nil {
@@ -30,10 +30,10 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	record.Apply(&change)
 	content, stamps := ticketcodec.MarshalRecord(record)
 	at := change.OccurTime.SortableText()
-	postgrestest.Execute(t, url, "INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time,"+
+	postgresql.Execute(t, url, "INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time,"+
 		" content, payload) VALUES (1, 'e1', 't1', 'ticket.created', false, $1, '', $2, $3)", at,
 		ticketcodec.MarshalContent(change.Content()), ticketcodec.MarshalValues(&change))
-	postgrestest.Execute(t, url, "INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
+	postgresql.Execute(t, url, "INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
 		" create_time, update_time, stamps, content) VALUES ('t1', 0, '', '', '', '', '', $1, $2, $3)", at, stamps, content)
 
 	store := mustOpen(t, url)
@@ -50,14 +50,14 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 // TestADatabaseOfTheFirstVersionGetsStats has several replicas start at once.
 func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc",
 		Migrations: postgres.Migrations[:1], Connections: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	old.Close()
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	const insert = "INSERT INTO ticketsvc.tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time," +
 		" update_time, stamps, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 	if _, err := conn.Exec(t.Context(), "begin"); err != nil {
@@ -114,14 +114,14 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 // TestADatabaseFromBetweenTwoReleasesIsOpened has one whose events had their random numbers before there was a step for that.
 func TestADatabaseFromBetweenTwoReleasesIsOpened(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:4],
 		Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	old.Close()
-	postgrestest.Execute(t, url, "ALTER TABLE ticketsvc.events ADD COLUMN nonce bigint NOT NULL DEFAULT 0")
+	postgresql.Execute(t, url, "ALTER TABLE ticketsvc.events ADD COLUMN nonce bigint NOT NULL DEFAULT 0")
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	if _, err := store.LastMark(t.Context()); err != nil {

@@ -7,18 +7,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
 func TestTheAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
-	proxy, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	proxy, through := postgresql.NewProxy(t, postgresql.Database(t))
 	store := mustOpen(t, through)
 	t.Cleanup(func() { _ = store.Close() })
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
 		changes := []ticket.Change{change("1 "+name, name), change("2 "+name, name)}
-		proxy.Cut(postgrestest.Cut{Times: 1, Before: postgrestest.Committed, Refuse: refuse})
+		proxy.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
 		_, err := store.Record(t.Context(), changes)
 		if !proxy.Restore() || refuse != errors.Is(err, ticket.ErrUnavailable) || !refuse && err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -36,7 +36,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 // TestTheConnectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call comes through.
 func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	proxy, through := postgrestest.NewProxy(t, postgrestest.Database(t))
+	proxy, through := postgresql.NewProxy(t, postgresql.Database(t))
 	store := mustOpen(t, through)
 	t.Cleanup(func() { _ = store.Close() })
 	sequence := int64(0)
@@ -44,7 +44,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		name := "moment " + string(rune('a'+moment%26)) + string(rune('a'+moment/26))
 		changes := []ticket.Change{change("1 "+name, "shared"), change("2 "+name, name)}
 		left := moment
-		proxy.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
+		proxy.Cut(postgresql.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
 		_, err := store.Record(t.Context(), changes)
 		if cut := proxy.Restore(); !cut {
 			if err != nil {
@@ -74,7 +74,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 // A server that has restarted leaves as many connections behind that are gone as there were reads at the same time.
 func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	if err := <-recordAlone(t.Context(), store, change("e", "t")); err != nil {
@@ -105,7 +105,7 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 		if err := all.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		postgrestest.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
+		postgresql.Execute(t, url, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"+
 			" WHERE application_name = 'ticketsvc' AND datname = current_database()")
 		for i := range 20 {
 			if err := read(t.Context()); err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 )
 
@@ -32,11 +32,11 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 	for name, analyse := range map[string]string{"never looked at": "SELECT 1", "looked at": "ANALYZE"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := postgrestest.Database(t)
+			url := postgresql.Database(t)
 			if err := mustOpen(t, url).Close(); err != nil {
 				t.Fatal(err)
 			}
-			conn := postgrestest.Connect(t, url)
+			conn := postgresql.Connect(t, url)
 			for _, statement := range []string{"ALTER TABLE ticketsvc.tickets SET (autovacuum_enabled = off)",
 				"ALTER TABLE ticketsvc.events SET (autovacuum_enabled = off)", fillLog, fillErasures, analyse,
 				"SET plan_cache_mode = force_generic_plan"} {

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -17,7 +17,7 @@ import (
 // readOnly are the ways in which a server comes to be read-only. Each ends all connections.
 var readOnly = map[string]func(t *testing.T, server *postgresserver.Server){
 	"set so": func(t *testing.T, server *postgresserver.Server) {
-		postgrestest.Execute(t, server.URL("postgres"), "ALTER SYSTEM SET default_transaction_read_only = on")
+		postgresql.Execute(t, server.URL("postgres"), "ALTER SYSTEM SET default_transaction_read_only = on")
 		mustRestart(t, server, func(string) {})
 	},
 	"a standby that is promoted late": func(t *testing.T, server *postgresserver.Server) {
@@ -33,7 +33,7 @@ var readOnly = map[string]func(t *testing.T, server *postgresserver.Server){
 func mustRestart(t *testing.T, server *postgresserver.Server, change func(data string)) {
 	t.Helper()
 	var data string
-	if err := postgrestest.Connect(t, server.URL("postgres")).QueryRow(t.Context(), "SHOW data_directory").Scan(&data); err != nil {
+	if err := postgresql.Connect(t, server.URL("postgres")).QueryRow(t.Context(), "SHOW data_directory").Scan(&data); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Stop(t.Context()); err != nil {
@@ -81,7 +81,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 	for name, makeReadOnly := range readOnly {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := postgrestest.Server(t, nil)
+			server := postgresql.Server(t, nil)
 			store := mustOpen(t, server.URL("postgres"))
 			t.Cleanup(func() { _ = store.Close() })
 			changes := []ticket.Change{change("1", "a"), change("2", "b")}

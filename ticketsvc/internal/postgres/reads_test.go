@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
@@ -13,10 +13,10 @@ import (
 // TestStore_longReadsHoldUpNoOthers has many more reads that do not end than there are connections: all wait for the same lock.
 func TestStore_longReadsHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
-	locking := postgrestest.Connect(t, url)
+	locking := postgresql.Connect(t, url)
 	ctx, cancel := context.WithCancel(t.Context())
 	var reading sync.WaitGroup
 	t.Cleanup(reading.Wait)
@@ -31,7 +31,7 @@ func TestStore_longReadsHoldUpNoOthers(t *testing.T) {
 			reading.Go(func() { _, _ = store.Stats(ctx, ticket.Filter{}) })
 		}
 		const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-		watch := postgrestest.Connect(t, url)
+		watch := postgresql.Connect(t, url)
 		for n := 0; n < 10; {
 			if err := watch.QueryRow(t.Context(), waiting).Scan(&n); err != nil {
 				t.Fatal(err)

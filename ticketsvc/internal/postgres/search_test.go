@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -22,7 +22,7 @@ import (
 // erased; and several replicas that start at once.
 func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1],
 		Connections: 2})
 	if err != nil {
@@ -46,7 +46,7 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 			" update_time, stamps, content) VALUES ($1, $2, 0, '', '', '', '', '', $3, $4, $5)", postgresdb.EscapeText(record.Ticket.ID), i == 8,
 			record.Ticket.UpdateTime.SortableText(), stamps, content)
 	}
-	if err := postgrestest.Connect(t, url).SendBatch(t.Context(), rows).Close(); err != nil {
+	if err := postgresql.Connect(t, url).SendBatch(t.Context(), rows).Close(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -80,7 +80,7 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	const tickets, rounds, batch = 600, 20, 50
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	writer := mustOpen(t, url)
 	t.Cleanup(func() { _ = writer.Close() })
 	random := rand.New(rand.NewPCG(17, 18))
@@ -101,8 +101,8 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	postgrestest.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY['wrong'])")
-	postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = 'other'")
+	postgresql.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY['wrong'])")
+	postgresql.Execute(t, url, "UPDATE ticketsvc.words_version SET version = 'other'")
 
 	var group errgroup.Group
 	group.Go(func() error {
@@ -142,12 +142,12 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 // PostgreSQL's guess of how many have two words is wrong: none has both, though each is in half of them.
 func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	if err := mustOpen(t, url).Close(); err != nil {
 		t.Fatal(err)
 	}
 	const tickets, limit = 20_000, 51
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	for _, statement := range []string{
 		"INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps," +
 			" content) SELECT 't' || i, 0, '', '', '', '', '', to_char(i, 'FM0000000'), '', decode(repeat('00', 1000), 'hex')" +

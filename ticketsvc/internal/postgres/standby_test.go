@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
@@ -13,7 +13,7 @@ import (
 // finds it done: it acknowledges the same, so it must wait as the first one did.
 func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	store := mustOpen(t, server.URL("postgres"))
 	t.Cleanup(func() { _ = store.Close() })
 	record := func(eventID, ticketID string, want ticket.Recorded) func(context.Context) error {
@@ -55,14 +55,14 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			standby := postgrestest.LoseStandby(t, server)
+			standby := postgresql.LoseStandby(t, server)
 			ctx, cancel := context.WithCancel(t.Context())
 			result, waits := standby.Begin(t, "ticketsvc", func() error { return test.first(ctx) })
 			cancel()
 			if err := <-result; !waits || !errors.Is(err, context.Canceled) {
 				t.Fatalf("the first call waited %t, %v", waits, err)
 			}
-			conn := postgrestest.Connect(t, server.URL("postgres"))
+			conn := postgresql.Connect(t, server.URL("postgres"))
 			for shown := 0; shown == 0; {
 				if err := conn.QueryRow(t.Context(), test.shown, test.id).Scan(&shown); err != nil {
 					t.Fatal(err)
@@ -83,10 +83,10 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 // TestStore_failsWithoutTheStandby cancels sessions that wait for the standby: PostgreSQL reports success then, with a warning.
 func TestStore_failsWithoutTheStandby(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	store := mustOpen(t, server.URL("postgres"))
 	t.Cleanup(func() { _ = store.Close() })
-	standby := postgrestest.LoseStandby(t, server)
+	standby := postgresql.LoseStandby(t, server)
 	record := func() error {
 		_, err := store.Record(t.Context(), []ticket.Change{change("1", "1"), change("2", "2")})
 		return err

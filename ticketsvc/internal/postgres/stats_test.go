@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -16,13 +16,13 @@ import (
 // else.
 func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
+	url := postgresql.Database(t)
 	var replicas [2]*postgres.Store
 	for i := range replicas {
 		replicas[i] = mustOpen(t, url)
 		t.Cleanup(func() { _ = replicas[i].Close() })
 	}
-	conn := postgrestest.Connect(t, url)
+	conn := postgresql.Connect(t, url)
 	recorded := 0
 	record := func(batches int) {
 		t.Helper()
@@ -73,11 +73,11 @@ func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
 	for name, analyze := range map[string]string{"looked at": "ANALYZE", "never looked at": "SELECT"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := postgrestest.Database(t)
+			url := postgresql.Database(t)
 			if err := mustOpen(t, url).Close(); err != nil {
 				t.Fatal(err)
 			}
-			conn := postgrestest.Connect(t, url)
+			conn := postgresql.Connect(t, url)
 			for _, statement := range []string{
 				"ALTER TABLE ticketsvc.tickets SET (autovacuum_enabled = off)",
 				"INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time," +

@@ -5,18 +5,18 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
 	tickettest.TestStore(t, func(t *testing.T) tickettest.Place {
-		url := postgrestest.Database(t)
+		url := postgresql.Database(t)
 		return tickettest.Place{
 			Open: func(t *testing.T) ticket.Store {
 				t.Helper()
@@ -25,16 +25,16 @@ func TestStore(t *testing.T) {
 			Shared: true,
 			Plant: func(t *testing.T, ticketID string, content, stamps []byte) {
 				t.Helper()
-				postgrestest.Execute(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
+				postgresql.Execute(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
 			},
 			PlantWords: func(t *testing.T, word string) {
 				t.Helper()
-				postgrestest.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY[$1])", word)
-				postgrestest.Execute(t, url, "UPDATE ticketsvc.words_version SET version = $1", tickettest.FormerWordsVersion)
+				postgresql.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY[$1])", word)
+				postgresql.Execute(t, url, "UPDATE ticketsvc.words_version SET version = $1", tickettest.FormerWordsVersion)
 			},
 			PlantTime: func(t *testing.T, ticketID, text string) {
 				t.Helper()
-				postgrestest.Execute(t, url, "UPDATE ticketsvc.events SET occur_time = $2, receive_time = $2 WHERE ticket_id = $1", ticketID, text)
+				postgresql.Execute(t, url, "UPDATE ticketsvc.events SET occur_time = $2, receive_time = $2 WHERE ticket_id = $1", ticketID, text)
 			},
 		}
 	})
@@ -53,7 +53,7 @@ func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
 	t.Parallel()
 	var databases [2]ticket.Store
 	for i := range databases {
-		store := mustOpen(t, postgrestest.Database(t))
+		store := mustOpen(t, postgresql.Database(t))
 		t.Cleanup(func() { _ = store.Close() })
 		databases[i] = store
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
@@ -52,13 +52,13 @@ func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := postgrestest.Database(t)
+			url := postgresql.Database(t)
 			store := mustOpen(t, url)
 			t.Cleanup(func() { _ = store.Close() })
 			if err := <-recordAlone(t.Context(), store, change("1", "old")); err != nil {
 				t.Fatal(err)
 			}
-			stickBehind(t, postgrestest.Connect(t, url), test.stuckBehind)
+			stickBehind(t, postgresql.Connect(t, url), test.stuckBehind)
 			for begin := time.Now(); ; {
 				err := <-recordAlone(t.Context(), store, change("2", test.ticketID))
 				if err == nil {

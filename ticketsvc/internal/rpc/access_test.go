@@ -22,9 +22,9 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/certificatetest"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/certificates"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
@@ -369,7 +369,7 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 
 func TestEveryProtocolOverTLS(t *testing.T) {
 	t.Parallel()
-	files := certificatetest.MustCreate(t)
+	files := certificates.MustCreate(t)
 	var certificate httpserver.Certificate
 	set := func() {
 		t.Helper()

@@ -28,7 +28,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
@@ -228,7 +228,7 @@ func TestAnswers_thatNobodyReads(t *testing.T) {
 	}
 	t.Parallel()
 	for engine, url := range map[string]string{"SQLite": "sqlite:" + filepath.Join(t.TempDir(), "tickets.db"),
-		"PostgreSQL": postgrestest.Database(t)} {
+		"PostgreSQL": postgresql.Database(t)} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			store := mustOpenURL(t, url)

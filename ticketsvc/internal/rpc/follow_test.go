@@ -21,7 +21,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
@@ -277,7 +277,7 @@ func onBothEngines(t *testing.T, test func(t *testing.T, replicas []*replica)) {
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
-		url := postgrestest.Database(t)
+		url := postgresql.Database(t)
 		var replicas []*replica
 		for range 2 {
 			store, err := postgres.Open(t.Context(), url, nil)

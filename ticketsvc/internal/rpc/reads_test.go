@@ -14,7 +14,7 @@ import (
 	"connectrpc.com/connect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
@@ -44,7 +44,7 @@ var openEngine = map[string]func(t *testing.T) (ticket.Store, error){
 		return sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tickets.db"))
 	},
 	"PostgreSQL": func(t *testing.T) (ticket.Store, error) {
-		return postgres.Open(t.Context(), postgrestest.Database(t), nil)
+		return postgres.Open(t.Context(), postgresql.Database(t), nil)
 	},
 }
 

@@ -26,7 +26,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/goruntime"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 )

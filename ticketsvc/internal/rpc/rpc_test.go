@@ -23,13 +23,13 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 // personal stands for personal data: it is in tickets, and must be in no log and no error.
 const personal = "Heizung im Bad kalt"

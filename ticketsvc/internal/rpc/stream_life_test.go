@@ -18,7 +18,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
@@ -344,8 +344,8 @@ func TestATicketThatCannotBeReadEndsTheStreamLoudly(t *testing.T) {
 // TestTheDatabaseGoesAwayUnderAStream has PostgreSQL go away and come back.
 func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.Database(t)
-	proxy, through := postgrestest.NewProxy(t, url)
+	url := postgresql.Database(t)
+	proxy, through := postgresql.NewProxy(t, url)
 	open := func(url string) ticket.Store {
 		store, err := postgres.Open(t.Context(), url, nil)
 		if err != nil {
@@ -364,7 +364,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	mustRecord(t, direct, titled("e1", "a", 1, "one"))
 	stream.nextChange(t)
 	var cut atomic.Bool
-	proxy.Cut(postgrestest.Cut{Times: 1, Before: func([]byte) bool { cut.Store(true); return true }, Refuse: true})
+	proxy.Cut(postgresql.Cut{Times: 1, Before: func([]byte) bool { cut.Store(true); return true }, Refuse: true})
 	// It would hear of nothing that other replicas record.
 	for stream.Receive() {
 		if stream.token = stream.Msg().GetResumeToken(); stream.Msg().GetHeartbeat() == nil {

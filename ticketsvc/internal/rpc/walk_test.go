@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -22,7 +22,7 @@ import (
 var engines = map[string]func(t *testing.T) []ticket.Store{
 	"SQLite": func(t *testing.T) []ticket.Store { return []ticket.Store{mustOpenStore(t)} },
 	"PostgreSQL, two replicas": func(t *testing.T) []ticket.Store {
-		url := postgrestest.Database(t)
+		url := postgresql.Database(t)
 		return []ticket.Store{mustOpenPostgres(t, url), mustOpenPostgres(t, url)}
 	},
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // limit bounds what would otherwise wait for ever; nothing waits for it when all is well.
@@ -55,9 +55,9 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := postgrestest.Server(t, nil)
+			server := postgresql.Server(t, nil)
 			address := server.Address()
-			connection := postgrestest.Connect(t, server.URL("postgres"))
+			connection := postgresql.Connect(t, server.URL("postgres"))
 			mustExecute(t, connection, "CREATE TABLE delivery (id text)")
 			mustExecute(t, connection, "INSERT INTO delivery VALUES ('committed')")
 			mustExecute(t, connection, "BEGIN")
@@ -79,7 +79,7 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 			if server.Address() != address {
 				t.Errorf("address %s, want %s as before", server.Address(), address)
 			}
-			if got := mustRead(t, postgrestest.Connect(t, server.URL("postgres")), "SELECT string_agg(id, ', ') FROM delivery"); got != "committed" {
+			if got := mustRead(t, postgresql.Connect(t, server.URL("postgres")), "SELECT string_agg(id, ', ') FROM delivery"); got != "committed" {
 				t.Errorf("found %q, want what was committed alone", got)
 			}
 		})
@@ -88,7 +88,7 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 
 func TestAWrongPasswordIsRefused(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	location, err := url.Parse(server.URL("postgres"))
 	if err != nil {
 		t.Fatal(err)
@@ -106,8 +106,8 @@ func TestAWrongPasswordIsRefused(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, map[string]string{"max_connections": "33", "application_name": "it's a test"})
-	connection := postgrestest.Connect(t, server.URL("postgres"))
+	server := postgresql.Server(t, map[string]string{"max_connections": "33", "application_name": "it's a test"})
+	connection := postgresql.Connect(t, server.URL("postgres"))
 	for name, want := range map[string]string{
 		"max_connections":    "33",
 		"application_name":   "it's a test",
@@ -125,20 +125,20 @@ func TestSettings(t *testing.T) {
 
 func TestStandby(t *testing.T) {
 	t.Parallel()
-	primary := postgrestest.Server(t, map[string]string{"synchronous_standby_names": "*"})
-	standby := postgrestest.StandbyOf(t, primary, primary.Address())
+	primary := postgresql.Server(t, map[string]string{"synchronous_standby_names": "*"})
+	standby := postgresql.StandbyOf(t, primary, primary.Address())
 	// It returns once the standby has it.
-	postgrestest.Execute(t, primary.URL("postgres"), "CREATE TABLE ticket (id text)")
-	connection := postgrestest.Connect(t, standby.URL("postgres"))
+	postgresql.Execute(t, primary.URL("postgres"), "CREATE TABLE ticket (id text)")
+	connection := postgresql.Connect(t, standby.URL("postgres"))
 	mustRead(t, connection, "SELECT pg_is_in_recovery()::text")
 	primary.Kill()
 	mustRead(t, connection, "SELECT pg_promote()::text")
-	postgrestest.Execute(t, standby.URL("postgres"), "INSERT INTO ticket VALUES ('1')")
+	postgresql.Execute(t, standby.URL("postgres"), "INSERT INTO ticket VALUES ('1')")
 }
 
 func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
@@ -170,7 +170,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 
 func TestStopKillsWhatDoesNotStop(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
+	server := postgresql.Server(t, nil)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	// A context that has ended leaves the server no moment to stop in.
@@ -185,8 +185,8 @@ func TestStopKillsWhatDoesNotStop(t *testing.T) {
 
 func TestCPUCountsBackendsThatHaveEnded(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, nil)
-	connection := postgrestest.Connect(t, server.URL("postgres"))
+	server := postgresql.Server(t, nil)
+	connection := postgresql.Connect(t, server.URL("postgres"))
 	before, err := server.CPU()
 	if errors.Is(err, process.ErrNotMeasured) {
 		t.Skip(err)

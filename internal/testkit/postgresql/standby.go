@@ -1,4 +1,4 @@
-package postgrestest
+package postgresql
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // Standby is a synchronous standby that is cut off: every commit of its primary waits for it.

@@ -1,9 +1,9 @@
-// Package clienttest gives tests what callers in other languages, and at a command line, call ticketsvc with, and what they call it
+// Package external gives tests what callers in other languages, and at a command line, call ticketsvc with, and what they call it
 // through.
 //
 // Where a machine has no Node.js, no gRPC for Python, or no nginx, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set
 // to anything, as CI does: then they fail.
-package clienttest
+package external
 
 import (
 	"bytes"
@@ -60,7 +60,7 @@ func Buf(t testing.TB) string {
 // Grpcurl returns the path of grpcurl.
 func Grpcurl(t testing.TB) string {
 	t.Helper()
-	return strings.TrimSpace(mustRun(t, "go", "-C", "internal/grpcurl", "tool", "-n", "grpcurl"))
+	return strings.TrimSpace(mustRun(t, "go", "-C", "internal/testkit/grpcurl", "tool", "-n", "grpcurl"))
 }
 
 // find returns what a script finds. Where it finds nothing the test ends.

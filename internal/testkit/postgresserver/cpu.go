@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // clockTick is the unit of CPU time in /proc/<pid>/stat: USER_HZ, which is 100 on every architecture that Go runs Linux on.

@@ -1,8 +1,8 @@
-// Package buildtest builds the commands that tests run as processes of their own.
+// Package binaries builds the commands that tests run as processes of their own.
 //
 // It opens the folders of all packages that they are made of while a test runs, which go test takes note of: so it does not take a result
 // for good any more once a service has changed that the test's own package does not import.
-package buildtest
+package binaries
 
 import (
 	"bytes"

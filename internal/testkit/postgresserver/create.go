@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/ticketbridge/ticketbridge/internal/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
 // create makes the server's files and decides its settings.

@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // The test binary is also a program that runs a server in the folder that this variable names, and never ends it.
@@ -46,7 +46,7 @@ func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends the server")
 	}
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
 		"that is killed": func(starter *exec.Cmd, _ io.Closer) error { return starter.Process.Kill() },
 		"that exits":     func(_ *exec.Cmd, input io.Closer) error { return input.Close() },
@@ -76,7 +76,7 @@ func TestAServerRunsAsTheAccountThatStartsIt(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends the server")
 	}
-	postgrestest.RequireBinaries(t)
+	postgresql.RequireBinaries(t)
 	const nobody = 65534
 	folder := reachableFolder(t)
 	if err := os.Chown(folder, nobody, nobody); err != nil {

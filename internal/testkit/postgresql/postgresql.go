@@ -1,9 +1,9 @@
-// Package postgrestest gives tests databases of a real PostgreSQL server.
+// Package postgresql gives tests databases of a real PostgreSQL server.
 //
 // A package whose tests use it runs them through [Main]. The server is the one that TEST_POSTGRES_URL names, whose role may create
 // databases; without it, one that is started from the binaries of this machine. Where neither is there the tests are skipped, unless
 // TEST_POSTGRES_REQUIRED is set to anything, as CI does: then they fail. So are those with a pooler where there is no PgBouncer.
-package postgrestest
+package postgresql
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 const (
@@ -40,7 +40,7 @@ var shared struct {
 
 // Main returns what runs a package's tests and ends the server after them. TestMain hands it to goleak, or runs it:
 //
-//	func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 func Main(m *testing.M) interface{ Run() int } { return runner{m} }
 
 type runner struct{ tests *testing.M }
@@ -219,7 +219,7 @@ func sharedURL(t testing.TB) string {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if !shared.open {
-		t.Fatal("no TestMain of this package runs the tests through postgrestest.Main, so that nothing would end the server")
+		t.Fatal("no TestMain of this package runs the tests through postgresql.Main, so that nothing would end the server")
 	}
 	if shared.server == nil {
 		server, err := start(postgresserver.Options{})

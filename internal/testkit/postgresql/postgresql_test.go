@@ -1,4 +1,4 @@
-package postgrestest_test
+package postgresql_test
 
 import (
 	"testing"
@@ -6,15 +6,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgrestest"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 func TestEachDatabaseIsNew(t *testing.T) {
 	t.Parallel()
 	for range 2 {
-		connection := postgrestest.Connect(t, postgrestest.Database(t))
+		connection := postgresql.Connect(t, postgresql.Database(t))
 		if _, err := connection.Exec(t.Context(), "CREATE TABLE ticket (id text)"); err != nil {
 			t.Error(err)
 		}
@@ -29,8 +29,8 @@ func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
 	var url string
 	var left *pgx.Conn
 	t.Run("test", func(t *testing.T) {
-		url = postgrestest.Database(t)
-		left = postgrestest.Connect(t, url)
+		url = postgresql.Database(t)
+		left = postgresql.Connect(t, url)
 	})
 	if left == nil {
 		t.Skip("the test within was skipped")
@@ -47,8 +47,8 @@ func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
 
 func TestAServerOfItsOwn(t *testing.T) {
 	t.Parallel()
-	server := postgrestest.Server(t, map[string]string{"default_transaction_read_only": "on"})
-	connection := postgrestest.Connect(t, server.URL("postgres"))
+	server := postgresql.Server(t, map[string]string{"default_transaction_read_only": "on"})
+	connection := postgresql.Connect(t, server.URL("postgres"))
 	defer func() { _ = connection.Close(t.Context()) }()
 	if _, err := connection.Exec(t.Context(), "CREATE TABLE ticket (id text)"); err == nil {
 		t.Error("a table was made on a server that is set to read only")
@@ -57,6 +57,6 @@ func TestAServerOfItsOwn(t *testing.T) {
 
 func BenchmarkDatabase(b *testing.B) {
 	for b.Loop() {
-		postgrestest.Database(b)
+		postgresql.Database(b)
 	}
 }

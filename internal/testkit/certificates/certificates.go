@@ -1,5 +1,5 @@
-// Package certificatetest makes certificates for tests of TLS.
-package certificatetest
+// Package certificates makes certificates for tests of TLS.
+package certificates
 
 import (
 	"crypto/ecdsa"

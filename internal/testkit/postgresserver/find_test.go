@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/internal/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
 // mustInstall makes a folder with programs of these names.

@@ -1,6 +1,6 @@
 // The module is for one tool of the tests, grpcurl (MIT, by FullStory, the usual command line for gRPC), and is apart because of what that
 // brings: grpc-go, and with it twenty modules that the services do not need.
-module github.com/ticketbridge/ticketbridge/internal/grpcurl
+module github.com/ticketbridge/ticketbridge/internal/testkit/grpcurl
 
 go 1.26.7
 

@@ -1,4 +1,4 @@
-// Package corpus holds sample deliveries: bodies as Allthings could send them, made up from the fields that its public documents and
+// Package samples holds sample deliveries: bodies as Allthings could send them, made up from the fields that its public documents and
 // SDK name. They are nobody's data. The tests use them, and so does the quick start.
 //
 //   - created-full: every field that the SDK knows
@@ -14,7 +14,7 @@
 //   - created-live-forms: forms that the live API is known or likely to use: customSettings as an object, [] and {} for empty, a zero date
 //   - updated-live-forms: old and new in lists of two, also of lists and of customSettings; a date as an object
 //   - unexpected-event: refused with 400, and kept as rejected
-package corpus
+package samples
 
 import "embed"
 
