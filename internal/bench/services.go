@@ -41,7 +41,8 @@ func gatewayService(binary, folder string, replica int, databaseURL, ticketsvcAd
 }
 
 func ticketsvcService(binary, folder string, replica int, databaseURL string) (service, error) {
-	return newService(binary, folder, "ticketsvc", replica, "TICKETSVC_", "TICKETSVC_DATABASE_URL="+databaseURL)
+	return newService(binary, folder, "ticketsvc", replica, "TICKETSVC_", "TICKETSVC_DATABASE_URL="+databaseURL,
+		"TICKETSVC_MAX_WATCHERS_PER_TOKEN=4096")
 }
 
 // newService sets up one of the two services. Its environment is only what stands here: what the caller's shell sets would change what

@@ -7,12 +7,9 @@ func (f *Feed) WindowSize() (entries, bytes int) {
 	return len(f.window.entries), f.window.bytes
 }
 
-// Members returns how many watchers the groups have, and how many of them wait or are busy.
-func (f *Feed) Members() (size, waiting, busy int) {
+// Waiting returns how many watchers there are, and how many of them the next publication wakes.
+func (f *Feed) Waiting() (watchers, waiting int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, g := range f.turns.groups {
-		size, waiting, busy = size+g.size, waiting+g.waiting, busy+g.busy
-	}
-	return size, waiting, busy
+	return f.watchers, len(f.waiting)
 }

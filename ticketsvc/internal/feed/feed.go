@@ -51,7 +51,7 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
 	Poll time.Duration
-	// Pause is the time between two publications: all watchers wake at each.
+	// Pause is the least time between two publications: all watchers wake at each.
 	Pause time.Duration
 	// Before bounds the events of which is worked out what a ticket was like before.
 	Before ticket.PageLimit
@@ -78,20 +78,16 @@ func DefaultLimits() Limits {
 
 // Feed feeds watchers. It is safe for concurrent use.
 type Feed struct {
-	log        ticket.Log
-	limits     Limits
-	onError    func(error)
-	onRecovery func()
-	busy       func() bool
+	log     ticket.Log
+	limits  Limits
+	notices Notices
 
 	// woken receives when the log may have grown, or the first watcher has come.
 	woken chan struct{}
 	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
 	reads, walks *limits.Budget
-	// publication is the largest number of entries that the tail publishes at once.
-	publication int
-	cancel      context.CancelFunc
-	running     sync.WaitGroup
+	cancel       context.CancelFunc
+	running      sync.WaitGroup
 	// stopping ends when no more is to be fed.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -101,7 +97,8 @@ type Feed struct {
 	// watchersOf is how many watchers each caller has that has any.
 	watchersOf map[limits.Caller]int
 	window     window
-	turns      turns
+	// waiting are the watchers that the next publication wakes.
+	waiting map[*Watcher]struct{}
 	// erasures is that of the window.
 	erasures atomic.Int64
 	// lost is closed while the tail has not been able to read the log for so long that watchers are better off elsewhere.
@@ -110,32 +107,40 @@ type Feed struct {
 	replaced chan struct{}
 }
 
-// New returns a feed of log, to be closed. onError is called with errors of the database that keep the tail from reading or from hearing of
-// other replicas, once for each outage; onRecovery once the tail reads again. busy reports whether there is work that goes first: then the
-// feed leaves three quarters of the time to it.
-func New(log ticket.Log, bounds Limits, onError func(error), onRecovery func(), busy func() bool) *Feed {
+// Notices are what operators should know of a feed. None is nil, and all return at once.
+type Notices struct {
+	// Failed is called with errors of the database that keep the feed from reading or from hearing of other replicas, once for each outage;
+	// Recovered once the feed reads again.
+	Failed    func(error)
+	Recovered func()
+	// Late is called when the feed has been late for a while, with the number of events that watchers are not told of yet; CaughtUp once it
+	// is not late any more.
+	Late     func(events int64)
+	CaughtUp func()
+}
+
+// New returns a feed of log, to be closed.
+func New(log ticket.Log, bounds Limits, notices Notices) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
 	f := &Feed{
 		log:        log,
 		limits:     bounds,
 		watchersOf: map[limits.Caller]int{},
-		onError:    onError,
-		onRecovery: onRecovery,
-		busy:       busy,
+		waiting:    map[*Watcher]struct{}{},
+		notices:    notices,
 		woken:      make(chan struct{}, 1),
 		// A watcher waits until its heartbeat is due.
-		reads:       limits.NewPlaces(bounds.Reads, 2*bounds.Heartbeat),
-		walks:       limits.NewPlaces(bounds.Walks, 2*bounds.Heartbeat),
-		cancel:      cancel,
-		publication: min(minPublication, bounds.Tail.Items),
-		stopping:    stopping,
-		stop:        stop,
-		window:      window{maxEntries: bounds.WindowEntries, maxBytes: bounds.WindowBytes},
-		lost:        make(chan struct{}),
-		replaced:    make(chan struct{}),
+		reads:    limits.NewPlaces(bounds.Reads, 2*bounds.Heartbeat),
+		walks:    limits.NewPlaces(bounds.Walks, 2*bounds.Heartbeat),
+		cancel:   cancel,
+		stopping: stopping,
+		stop:     stop,
+		window:   window{maxEntries: bounds.WindowEntries, maxBytes: bounds.WindowBytes},
+		lost:     make(chan struct{}),
+		replaced: make(chan struct{}),
 	}
-	f.running.Go(func() { log.Watch(ctx, f.wake, onError) })
+	f.running.Go(func() { log.Watch(ctx, f.wake, notices.Failed) })
 	f.running.Go(func() { f.tail(ctx) })
 	return f
 }
@@ -168,36 +173,39 @@ func (f *Feed) wake() {
 
 // tail reads the log, as long as there are watchers.
 func (f *Feed) tail(ctx context.Context) {
-	// told says that onError was called, and onRecovery is to be.
+	// told says that Failed was called, and Recovered is to be.
 	told := false
 	// readable is when the log could be read last, while there were watchers.
 	readable := time.Now()
+	var late lateness
 	for {
 		wait, woken := f.limits.Poll, f.woken
 		last, watched := f.lastPublished()
-		grown, err := false, error(nil)
+		var p progress
+		var err error
 		if watched {
-			grown, err = f.advance(ctx, last)
+			p, err = f.advance(ctx, last)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !told:
-			f.onError(fmt.Errorf("reading the log: %w", err))
+			f.notices.Failed(fmt.Errorf("reading the log: %w", err))
 			told = true
 		case err == nil && told && watched:
-			f.onRecovery()
+			f.notices.Recovered()
 			told = false
 		}
 		if err == nil {
 			readable = time.Now()
+			late.note(p.behind, &f.notices)
 		}
 		f.setLost(err != nil && time.Since(readable) >= f.limits.Heartbeat)
-		if grown || err != nil {
+		if p.published || err != nil {
 			woken = nil
 		}
-		if grown {
-			wait = f.limits.Pause
+		if p.published {
+			wait = max(f.limits.Pause, p.rest)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -211,31 +219,66 @@ func (f *Feed) tail(ctx context.Context) {
 	}
 }
 
-// advance reads what has come to the log behind the last place, and publishes it; without that it publishes where the log ends.
-func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (grown bool, err error) {
+// progress is what one reading of the tail has come to.
+type progress struct {
+	published bool
+	// behind is how many entries the log had beyond what was published.
+	behind int64
+	// rest is how long the feed is to rest.
+	rest time.Duration
+}
+
+// advance reads what has come to the log after the last position, and publishes it; without that it publishes where the log ends.
+func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (progress, error) {
 	tail := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
 	defer cancel()
 	if last == nil {
 		mark, err := f.log.LastMark(ctx)
 		if err != nil {
-			return false, err
+			return progress{}, err
 		}
 		f.publish(func(w *window) { w.start(mark) })
-		f.takeTurns(tail, 0)
-		return false, nil
+		f.wakeWatchers(tail, 0)
+		return progress{}, nil
 	}
-	entries, err := f.readBehind(ctx, *last, ticket.PageLimit{Items: f.publication, Bytes: f.limits.Tail.Bytes})
+	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
 	if errors.Is(err, ErrPlace) {
 		// Whoever goes on learns what is wrong with its own place.
 		f.forget()
 	}
 	if err != nil || len(entries) == 0 {
-		return false, err
+		return progress{}, err
 	}
 	f.publish(func(w *window) { w.add(entries) })
-	f.adapt(len(entries), f.takeTurns(tail, len(entries)))
-	return true, nil
+	took := f.wakeWatchers(tail, len(entries))
+	newest := entries[len(entries)-1]
+	return progress{published: true, behind: newest.Seen.Sequence - newest.Event.Sequence, rest: min(took, maxRest)}, nil
+}
+
+// lateAfter is for how long the feed is behind the log until that is told.
+const lateAfter = 5 * time.Second
+
+// lateness is since when the feed has been behind the log. Zero means that it is not.
+type lateness struct {
+	since time.Time
+	told  bool
+}
+
+// note notes how many entries the feed is behind the log.
+func (l *lateness) note(behind int64, notices *Notices) {
+	switch {
+	case behind == 0:
+		if l.told {
+			notices.CaughtUp()
+		}
+		*l = lateness{}
+	case l.since.IsZero():
+		l.since = time.Now()
+	case !l.told && time.Since(l.since) >= lateAfter:
+		notices.Late(behind)
+		l.told = true
+	}
 }
 
 // lastPublished returns the last place that was published, nil when none was. Without watchers it forgets everything.

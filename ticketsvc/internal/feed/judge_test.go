@@ -123,7 +123,7 @@ func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
 			}
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, closed, nil)
 		expect(t, w, "heartbeat")

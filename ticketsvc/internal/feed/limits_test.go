@@ -101,7 +101,7 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		var watching sync.WaitGroup
 		for i := range 20 {

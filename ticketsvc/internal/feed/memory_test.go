@@ -275,12 +275,15 @@ func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events 
 
 func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell.Listen(ctx, wake) }
 
-func neverBusy() bool { return false }
+// notices returns notices of which only those of errors mean something.
+func notices(failed func(error), recovered func()) feed.Notices {
+	return feed.Notices{Failed: failed, Recovered: recovered, Late: func(int64) {}, CaughtUp: func() {}}
+}
 
 // newFeed returns a feed of a log that has no errors. It ends with the test.
 func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
 	t.Helper()
-	f := feed.New(log, limits, func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {}, neverBusy)
+	f := feed.New(log, limits, notices(func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {}))
 	t.Cleanup(f.Close)
 	return f
 }

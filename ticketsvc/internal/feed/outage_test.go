@@ -73,7 +73,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				var errs, recoveries atomic.Int64
 				limits := feed.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, func(error) { errs.Add(1) }, func() { recoveries.Add(1) }, neverBusy)
+				f := feed.New(log, limits, notices(func(error) { errs.Add(1) }, func() { recoveries.Add(1) }))
 				t.Cleanup(f.Close)
 				watch := func() *feed.Watcher {
 					w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
@@ -152,7 +152,7 @@ func TestTheTailAloneFails(t *testing.T) {
 			}
 			return nil
 		}
-		f := feed.New(log, feed.DefaultLimits(), func(error) {}, func() {}, neverBusy)
+		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place

@@ -55,7 +55,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), func(err error) { errs = append(errs, err) }, func() {}, neverBusy)
+				f := feed.New(log, feed.DefaultLimits(), notices(func(err error) { errs = append(errs, err) }, func() {}))
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place

@@ -177,7 +177,7 @@ func TestACopyFollows(t *testing.T) {
 			var feeds [2]*feed.Feed
 			open := func() {
 				for i := range feeds {
-					feeds[i] = feed.New(log, small(), func(err error) { t.Error(err) }, func() {}, neverBusy)
+					feeds[i] = feed.New(log, small(), notices(func(err error) { t.Error(err) }, func() {}))
 				}
 			}
 			open()
@@ -194,8 +194,8 @@ func TestACopyFollows(t *testing.T) {
 			closeAll := func() {
 				cutOff()
 				for _, f := range feeds {
-					if size, waiting, busy := f.Members(); size != 0 || waiting != 0 || busy != 0 {
-						t.Errorf("without watchers there are %d in groups, %d that wait and %d that are busy", size, waiting, busy)
+					if watchers, waiting := f.Waiting(); watchers != 0 || waiting != 0 {
+						t.Errorf("all are closed, and there are %d watchers, of which %d wait", watchers, waiting)
 					}
 					f.Close()
 				}

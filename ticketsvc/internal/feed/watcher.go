@@ -84,8 +84,11 @@ type Watcher struct {
 	// quiet fires at quietAt, when nothing was said for long.
 	quiet   *time.Timer
 	quietAt time.Time
-	// turn is how the watcher takes part in the turns of its group.
-	turn turn
+	// woken receives the round in which the watcher is woken, which is at most one until the watcher waits again. round is that round until
+	// the watcher has dealt with what is new. left tells whether the watcher was closed.
+	woken chan *round
+	round *round
+	left  bool
 	// greeted tells whether it was said that the watcher is in step.
 	greeted bool
 	// ended tells whether the last heartbeat was sent.
@@ -106,7 +109,7 @@ var (
 func (f *Feed) Watch(ctx context.Context, caller limits.Caller, filter ticket.Filter, from *Place) (*Watcher, error) {
 	w := &Watcher{
 		feed: f, caller: caller, filter: filter, matcher: filter.Matcher(), concern: filter.Concern(),
-		quiet: time.NewTimer(f.limits.Heartbeat), quietAt: time.Now().Add(f.limits.Heartbeat),
+		quiet: time.NewTimer(f.limits.Heartbeat), quietAt: time.Now().Add(f.limits.Heartbeat), woken: make(chan *round, 1),
 	}
 	if err := w.enter(); err != nil {
 		w.quiet.Stop()
@@ -154,7 +157,6 @@ func (w *Watcher) enter() error {
 	f.watchers++
 	f.watchersOf[w.caller]++
 	w.replaced = f.replaced
-	w.turn.group = f.turns.enter()
 	if f.watchers == 1 {
 		f.wake()
 	}
@@ -171,7 +173,7 @@ func (w *Watcher) Close() {
 	if f.watchersOf[w.caller]--; f.watchersOf[w.caller] == 0 {
 		delete(f.watchersOf, w.caller)
 	}
-	w.turn.leave()
+	w.leaveLocked()
 }
 
 // Next returns the next message, once there is one.
@@ -310,14 +312,12 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	f.mu.Lock()
 	lost := f.lost
 	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
-	var woken <-chan struct{}
 	switch {
 	case err != nil || len(entries) > 0:
-		w.turn.begin()
 	case beforeStart:
-		w.turn.end()
+		w.endRounds()
 	default:
-		woken = w.turn.wait()
+		w.waitLocked()
 	}
 	f.mu.Unlock()
 	switch {
@@ -339,7 +339,7 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		return w.heartbeat(), true, nil
 	}
 	select {
-	case <-woken:
+	case w.round = <-w.woken:
 		return Message{}, false, nil
 	case <-lost:
 		return Message{}, false, nil

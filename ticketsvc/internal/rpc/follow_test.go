@@ -56,7 +56,7 @@ func mustStartReplica(t *testing.T, store ticket.Store) *replica {
 func (r *replica) start(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(r.store, func(context.Context) error { return nil }, log)
-	server, err := httpserver.Listen(ctx, "127.0.0.1:0", service.NewServer(rpc.Security{}, log))
+	server, err := httpserver.Listen(ctx, "127.0.0.1:0", service.NewServer(rpc.Security{WatchersPerToken: 4096}, log))
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,15 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 ) *Service {
 	recorder := ticket.NewRecorder(store)
 	limits.Tail.Room, limits.Page.Room = roomForAnswer, roomForAnswer
-	tickets := feed.New(store, limits, func(err error) {
-		log.Warn("the feed is late until this passes", "error", err)
-	}, func() {
-		log.Info("the feed reads the log again")
-	}, recorder.Busy)
+	tickets := feed.New(store, limits, feed.Notices{
+		Failed:    func(err error) { log.Warn("the feed can't read the event log: watchers are late", "error", err) },
+		Recovered: func() { log.Info("the feed reads the event log again") },
+		Late: func(events int64) {
+			log.Warn("the feed is late: the watchers take more processor time than there is; start another replica, or use narrower filters",
+				"events", events)
+		},
+		CaughtUp: func() { log.Info("the feed is not late any more") },
+	})
 	translator := newErrorTranslator(log)
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxOtherBytes),

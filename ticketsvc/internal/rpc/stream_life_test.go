@@ -182,7 +182,7 @@ func TestAStopEndsEachStreamWithATokenToGoOnFrom(t *testing.T) {
 	const watchers = 1000
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "a", 1, "one"))
-	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), patient)
+	s := mustServeLimited(t, store, rpc.Security{WatchersPerToken: watchers}, feed.DefaultLimits(), patient)
 	c := newClient(t, s, "gRPC")
 	streams := make([]*stream, watchers)
 	var beginning sync.WaitGroup

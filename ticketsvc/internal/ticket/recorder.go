@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 )
@@ -22,8 +21,6 @@ const (
 	maxBatch = 256
 	// maxBatchBytes is about how large the events of one commit are together at most.
 	maxBatchBytes = 8 << 20
-	// busyFrom is how many events are being recorded at the same time when a recorder counts as busy: a few come together by chance.
-	busyFrom = 4
 	// maxQueue is how many events wait at most: what is recorded in about a second, before callers give up.
 	maxQueue = 4096
 )
@@ -31,8 +28,6 @@ const (
 // Recorder is the front of a store: it lets concurrent events share a commit.
 type Recorder struct {
 	committer *groupcommit.Committer[Change, Recorded]
-	// recording is how many events are being recorded.
-	recording atomic.Int64
 }
 
 // NewRecorder returns a recorder in front of store. End it with [Recorder.Stop], then close the store.
@@ -53,8 +48,6 @@ func NewRecorder(store Store) *Recorder {
 // recorded, and ctx's error when ctx ended first; in that last case it may be recorded all the same. The change's lists and maps must not
 // be changed afterwards. The text names the event and the ticket.
 func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) {
-	r.recording.Add(1)
-	defer r.recording.Add(-1)
 	recorded, err := r.committer.Do(ctx, change)
 	switch {
 	case err == nil:
@@ -69,9 +62,6 @@ func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) 
 	}
 	return recorded, nil
 }
-
-// Busy tells whether events come more quickly than one after the other could be recorded.
-func (r *Recorder) Busy() bool { return r.recording.Load() >= busyFrom }
 
 // Stop takes no more events, and returns once those taken are recorded or ctx ends.
 func (r *Recorder) Stop(ctx context.Context) error { return r.committer.Close(ctx) }

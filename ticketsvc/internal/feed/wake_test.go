@@ -2,8 +2,10 @@ package feed_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +16,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// inTurns has 40 watchers, in groups of 16, that each take a millisecond for a message, and returns when each of them was told of an event:
-// how many in each millisecond since it was recorded.
-func inTurns(t *testing.T, busy bool, stuck int) (told map[time.Duration]int) {
+// toldAt has 40 watchers that each take a millisecond for a message, of which some stop reading, and returns when each of the others was
+// told of two events: how many in each millisecond since the first event was recorded. The second one is recorded 500 ms later.
+func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 	t.Helper()
 	told = map[time.Duration]int{}
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		f := feed.New(log, feed.DefaultLimits(), func(err error) { t.Error(err) }, func() {}, func() bool { return busy })
-		t.Cleanup(f.Close)
+		f := newFeed(t, log, feed.DefaultLimits())
 		var all []*feed.Watcher
 		for range 40 {
 			w := mustWatch(t, f, ticket.Filter{}, nil)
@@ -33,7 +34,8 @@ func inTurns(t *testing.T, busy bool, stuck int) (told map[time.Duration]int) {
 		var mu sync.Mutex
 		var watching sync.WaitGroup
 		begin := time.Now()
-		for i, w := range all {
+		var isStuck atomic.Int64
+		for _, w := range all {
 			watching.Go(func() {
 				for range 2 {
 					m, err := w.Next(ctx)
@@ -41,7 +43,7 @@ func inTurns(t *testing.T, busy bool, stuck int) (told map[time.Duration]int) {
 						t.Errorf("%q, %v", said(m), err)
 						return
 					}
-					if i < stuck {
+					if isStuck.Add(1) <= int64(stuck) {
 						return
 					}
 					mu.Lock()
@@ -73,61 +75,44 @@ func expectTold(t *testing.T, got map[time.Duration]int, want map[time.Duration]
 	}
 }
 
-func TestWatchersTakeTurns(t *testing.T) {
+func TestFeed_wakeWatchers_atMost16AtATime(t *testing.T) {
 	t.Parallel()
 	const ms, second = time.Millisecond, 500 * time.Millisecond
-	expectTold(t, inTurns(t, false, 0), map[time.Duration]int{
+	expectTold(t, toldAt(t, 0), map[time.Duration]int{
 		0: 16, ms: 16, 2 * ms: 8, second: 16, second + ms: 16, second + 2*ms: 8,
 	})
 }
 
-func TestWatchersRestWhileEventsAreRecorded(t *testing.T) {
-	t.Parallel()
-	const ms, second = time.Millisecond, 500 * time.Millisecond
-	expectTold(t, inTurns(t, true, 0), map[time.Duration]int{
-		0: 16, 4 * ms: 16, 8 * ms: 8, second: 16, second + 4*ms: 16, second + 8*ms: 8,
-	})
-}
-
-// Those that are stuck hold up the others once, for a moment.
-func TestWatchersDoNotWaitForOnesThatAreStuck(t *testing.T) {
+// Watchers that are stuck hold up the others once, for a moment: they are not woken again.
+func TestFeed_wakeWatchers_doesNotWaitForThoseThatAreStuck(t *testing.T) {
 	t.Parallel()
 	const ms, second = time.Millisecond, 500 * time.Millisecond
 	late := 2*ms + 16*50*time.Microsecond
-	expectTold(t, inTurns(t, false, 3), map[time.Duration]int{
-		0: 13, late: 16, late + ms: 8, second: 13, second + ms: 16, second + 2*ms: 8,
+	expectTold(t, toldAt(t, 16), map[time.Duration]int{
+		late: 16, late + ms: 8, second: 16, second + ms: 8,
 	})
 }
 
-// measured is a log that notes how many entries it was asked for.
-type measured struct {
-	*memory
-	asked []int
-}
-
-func (m *measured) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
-	entries, err := m.memory.ReadLog(ctx, after, limit)
-	if len(entries) > 0 {
-		m.asked = append(m.asked, limit.Items)
-	}
-	return entries, err
-}
-
-func TestMoreIsPublishedAtOnceWhileTheTurnsAreShort(t *testing.T) {
+func TestFeed_restsAsLongAsWatchersTook(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		watchers int
-		want     []int
+		message  time.Duration
+		want     time.Duration
 	}{
-		"one watcher":   {1, []int{64, 128, 256, 512, 1024}},
-		"many watchers": {200, []int{64, 64, 64, 64, 64}},
+		"at least the pause":                {watchers: 1, message: time.Millisecond, want: 11 * time.Millisecond},
+		"as long as the watchers took":      {watchers: 16, message: 20 * time.Millisecond, want: 40 * time.Millisecond},
+		"at most so long, and never behind": {watchers: 64, message: 20 * time.Millisecond, want: 130 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				const events = 2000
-				log := &measured{memory: newMemory()}
-				f := newFeed(t, log, feed.DefaultLimits())
+				log := newMemory()
+				limits := feed.DefaultLimits()
+				limits.Tail.Items = 100
+				f := newFeed(t, log, limits)
+				var mu sync.Mutex
+				var first [3]time.Time
 				var watching sync.WaitGroup
 				for range test.watchers {
 					w := mustWatch(t, f, ticket.Filter{}, nil)
@@ -137,34 +122,76 @@ func TestMoreIsPublishedAtOnceWhileTheTurnsAreShort(t *testing.T) {
 							m, err := w.Next(t.Context())
 							if err != nil {
 								t.Error(err)
-							}
-							if err != nil || m.Place.Mark.Sequence == events {
 								return
 							}
-							time.Sleep(100 * time.Microsecond)
+							if n := m.Place.Mark.Sequence; n%100 == 1 {
+								mu.Lock()
+								if first[n/100].IsZero() {
+									first[n/100] = time.Now()
+								}
+								mu.Unlock()
+								time.Sleep(test.message)
+							}
+							if m.Place.Mark.Sequence == 300 {
+								return
+							}
 						}
 					})
 				}
 				synctest.Wait()
-				log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, events)...)
+				log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, 300)...)
 				watching.Wait()
-				synctest.Wait()
-				if diff := cmp.Diff(test.want, log.asked[:len(test.want)]); diff != "" {
-					t.Error(diff)
+				if got := first[1].Sub(first[0]); got != test.want {
+					t.Errorf("the second publication came %v after the first, want %v", got, test.want)
 				}
 			})
 		})
 	}
 }
 
-var propertyIDField, _ = ticket.ParseField("property_id")
-
-// TestTurnsEndBeforeWhatIsErasedIsTold has watchers who are slow to read, but for one, and very much to tell them.
-func TestTurnsEndBeforeWhatIsErasedIsTold(t *testing.T) {
+func TestFeed_saysThatItIsLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		f := newFeed(t, log, feed.DefaultLimits())
+		limits := feed.DefaultLimits()
+		limits.Tail.Items, limits.Pause = 10, 200*time.Millisecond
+		var said []string
+		notices := notices(func(err error) { t.Error(err) }, func() {})
+		notices.Late = func(events int64) { said = append(said, fmt.Sprint("late by ", events)) }
+		notices.CaughtUp = func() { said = append(said, "caught up") }
+		f := feed.New(log, limits, notices)
+		t.Cleanup(f.Close)
+		w := mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, w, "heartbeat")
+		synctest.Wait()
+		for range 2 {
+			// 26 publications of 10 take 5 s, and the others not long enough to be said to be late again.
+			log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, 300)...)
+			for range 300 {
+				expect(t, w, "a by e is open")
+			}
+			time.Sleep(time.Second)
+		}
+		log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, 200)...)
+		for range 200 {
+			expect(t, w, "a by e is open")
+		}
+		if diff := cmp.Diff([]string{"late by 40", "caught up", "late by 40", "caught up"}, said); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+var propertyIDField, _ = ticket.ParseField("property_id")
+
+// TestFeed_wakeWatchers_endsBeforeAnErasureIsTold has watchers who are slow to read, but for one, and very much to tell them.
+func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		limits := feed.DefaultLimits()
+		limits.WatchersPerCaller = limits.Watchers
+		f := newFeed(t, log, limits)
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		for range 320 {
