@@ -253,7 +253,7 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (progress, error)
 	f.publish(func(w *window) { w.add(entries) })
 	took := f.wakeWatchers(tail, len(entries))
 	newest := entries[len(entries)-1]
-	return progress{published: true, behind: newest.Seen.Sequence - newest.Event.Sequence, rest: min(took, maxRest)}, nil
+	return progress{published: true, behind: newest.Seen.Sequence - newest.Event.Sequence, rest: min(restShare*took, maxRest)}, nil
 }
 
 // lateAfter is for how long the feed is behind the log until that is told.

@@ -18,9 +18,10 @@ const (
 	// maxRoundTime bounds a round: nothing is published during a round, and so no erasure either. The watchers that the round has not come to
 	// by then are woken at once.
 	maxRoundTime = 2 * time.Second
-	// maxRest bounds the rest after a round, which is as long as the round. The rest leaves the processors to recording, and what is recorded
-	// during the rest is published together. The bound keeps the feed from falling behind while a processor is free.
-	maxRest = 50 * time.Millisecond
+	// restShare is how much longer than a round the rest after it is, and maxRest bounds the rest. It leaves the processors to recording,
+	// and what is recorded meanwhile is published together. The bound keeps the feed from falling behind while a processor is free.
+	restShare = 2
+	maxRest   = 100 * time.Millisecond
 )
 
 // round is what follows a publication: each watcher that waits is woken, and deals with what is new.

@@ -93,16 +93,16 @@ func TestFeed_wakeWatchers_doesNotWaitForThoseThatAreStuck(t *testing.T) {
 	})
 }
 
-func TestFeed_restsAsLongAsWatchersTook(t *testing.T) {
+func TestFeed_restsAfterARound(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		watchers int
 		message  time.Duration
 		want     time.Duration
 	}{
-		"at least the pause":                {watchers: 1, message: time.Millisecond, want: 11 * time.Millisecond},
-		"as long as the watchers took":      {watchers: 16, message: 20 * time.Millisecond, want: 40 * time.Millisecond},
-		"at most so long, and never behind": {watchers: 64, message: 20 * time.Millisecond, want: 130 * time.Millisecond},
+		"at least the pause":                 {watchers: 1, message: time.Millisecond, want: 11 * time.Millisecond},
+		"twice as long as the watchers took": {watchers: 16, message: 20 * time.Millisecond, want: 60 * time.Millisecond},
+		"at most 0.1 s":                      {watchers: 64, message: 20 * time.Millisecond, want: 180 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
