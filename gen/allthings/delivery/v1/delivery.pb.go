@@ -250,8 +250,8 @@ const file_allthings_delivery_v1_delivery_proto_rawDesc = "" +
 	"\x16DELIVERY_STATE_PENDING\x10\x01\x12\x1c\n" +
 	"\x18DELIVERY_STATE_FORWARDED\x10\x02\x12\x1b\n" +
 	"\x17DELIVERY_STATE_REJECTED\x10\x03\x12\x17\n" +
-	"\x13DELIVERY_STATE_DEAD\x10\x04B\xeb\x01\n" +
-	"\x19com.allthings.delivery.v1B\rDeliveryProtoP\x01ZIgithub.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1;deliveryv1\xa2\x02\x03ADX\xaa\x02\x15Allthings.Delivery.V1\xca\x02\x15Allthings\\Delivery\\V1\xe2\x02!Allthings\\Delivery\\V1\\GPBMetadata\xea\x02\x17Allthings::Delivery::V1b\x06proto3"
+	"\x13DELIVERY_STATE_DEAD\x10\x04B\xc5\x01\n" +
+	"&com.ticketbridge.allthings.delivery.v1P\x01ZIgithub.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1;deliveryv1\xa2\x02\x03ADX\xaa\x02\x15Allthings.Delivery.V1\xca\x02\x15Allthings\\Delivery\\V1\xea\x02\x17Allthings::Delivery::V1b\x06proto3"
 
 var (
 	file_allthings_delivery_v1_delivery_proto_rawDescOnce sync.Once

@@ -628,8 +628,8 @@ const file_allthings_delivery_v1_delivery_service_proto_rawDesc = "" +
 	"\x0eListDeliveries\x12,.allthings.delivery.v1.ListDeliveriesRequest\x1a-.allthings.delivery.v1.ListDeliveriesResponse\"\x03\x90\x02\x01\x12i\n" +
 	"\vGetDelivery\x12).allthings.delivery.v1.GetDeliveryRequest\x1a*.allthings.delivery.v1.GetDeliveryResponse\"\x03\x90\x02\x01\x12u\n" +
 	"\x0fRetryDeliveries\x12-.allthings.delivery.v1.RetryDeliveriesRequest\x1a..allthings.delivery.v1.RetryDeliveriesResponse\"\x03\x90\x02\x02\x12x\n" +
-	"\x10GetDeliveryStats\x12..allthings.delivery.v1.GetDeliveryStatsRequest\x1a/.allthings.delivery.v1.GetDeliveryStatsResponse\"\x03\x90\x02\x01B\xf2\x01\n" +
-	"\x19com.allthings.delivery.v1B\x14DeliveryServiceProtoP\x01ZIgithub.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1;deliveryv1\xa2\x02\x03ADX\xaa\x02\x15Allthings.Delivery.V1\xca\x02\x15Allthings\\Delivery\\V1\xe2\x02!Allthings\\Delivery\\V1\\GPBMetadata\xea\x02\x17Allthings::Delivery::V1b\x06proto3"
+	"\x10GetDeliveryStats\x12..allthings.delivery.v1.GetDeliveryStatsRequest\x1a/.allthings.delivery.v1.GetDeliveryStatsResponse\"\x03\x90\x02\x01B\xc5\x01\n" +
+	"&com.ticketbridge.allthings.delivery.v1P\x01ZIgithub.com/ticketbridge/ticketbridge/gen/allthings/delivery/v1;deliveryv1\xa2\x02\x03ADX\xaa\x02\x15Allthings.Delivery.V1\xca\x02\x15Allthings\\Delivery\\V1\xea\x02\x17Allthings::Delivery::V1b\x06proto3"
 
 var (
 	file_allthings_delivery_v1_delivery_service_proto_rawDescOnce sync.Once

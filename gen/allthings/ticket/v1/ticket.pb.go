@@ -566,8 +566,8 @@ const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"\x1fTICKET_STATUS_WAITING_FOR_AGENT\x10\x01\x12&\n" +
 	"\"TICKET_STATUS_WAITING_FOR_CUSTOMER\x10\x02\x12&\n" +
 	"\"TICKET_STATUS_WAITING_FOR_EXTERNAL\x10\x03\x12\x18\n" +
-	"\x14TICKET_STATUS_CLOSED\x10\x04B\xdb\x01\n" +
-	"\x17com.allthings.ticket.v1B\vTicketProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
+	"\x14TICKET_STATUS_CLOSED\x10\x04B\xb9\x01\n" +
+	"$com.ticketbridge.allthings.ticket.v1P\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
 	file_allthings_ticket_v1_ticket_proto_rawDescOnce sync.Once

@@ -222,8 +222,8 @@ const file_allthings_ticket_v1_ticket_event_proto_rawDesc = "" +
 	"&TICKET_EVENT_OUTCOME_PARTLY_SUPERSEDED\x10\x02\x12#\n" +
 	"\x1fTICKET_EVENT_OUTCOME_SUPERSEDED\x10\x03\x12\"\n" +
 	"\x1eTICKET_EVENT_OUTCOME_NO_FIELDS\x10\x04\x12\x1f\n" +
-	"\x1bTICKET_EVENT_OUTCOME_ERASED\x10\x05B\xe0\x01\n" +
-	"\x17com.allthings.ticket.v1B\x10TicketEventProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
+	"\x1bTICKET_EVENT_OUTCOME_ERASED\x10\x05B\xb9\x01\n" +
+	"$com.ticketbridge.allthings.ticket.v1P\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
 	file_allthings_ticket_v1_ticket_event_proto_rawDescOnce sync.Once

@@ -1231,8 +1231,8 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x12RecordTicketEvents\x12..allthings.ticket.v1.RecordTicketEventsRequest\x1a/.allthings.ticket.v1.RecordTicketEventsResponse\"\x03\x90\x02\x02\x12h\n" +
 	"\fListErasures\x12(.allthings.ticket.v1.ListErasuresRequest\x1a).allthings.ticket.v1.ListErasuresResponse\"\x03\x90\x02\x01\x12n\n" +
 	"\x0eRepeatErasures\x12*.allthings.ticket.v1.RepeatErasuresRequest\x1a+.allthings.ticket.v1.RepeatErasuresResponse\"\x03\x90\x02\x02\x12w\n" +
-	"\x11CheckLogPositions\x12-.allthings.ticket.v1.CheckLogPositionsRequest\x1a..allthings.ticket.v1.CheckLogPositionsResponse\"\x03\x90\x02\x01B\xe7\x01\n" +
-	"\x17com.allthings.ticket.v1B\x17TicketEventServiceProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
+	"\x11CheckLogPositions\x12-.allthings.ticket.v1.CheckLogPositionsRequest\x1a..allthings.ticket.v1.CheckLogPositionsResponse\"\x03\x90\x02\x01B\xb9\x01\n" +
+	"$com.ticketbridge.allthings.ticket.v1P\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
 	file_allthings_ticket_v1_ticket_event_service_proto_rawDescOnce sync.Once

@@ -168,8 +168,8 @@ const file_allthings_ticket_v1_ticket_filter_proto_rawDesc = "" +
 	"\fproperty_ids\x18\x06 \x03(\tR\vpropertyIds\x12?\n" +
 	"\rupdated_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\fupdatedAfter\x12A\n" +
 	"\x0eupdated_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\x12\x12\n" +
-	"\x04text\x18\t \x01(\tR\x04textB\xe1\x01\n" +
-	"\x17com.allthings.ticket.v1B\x11TicketFilterProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
+	"\x04text\x18\t \x01(\tR\x04textB\xb9\x01\n" +
+	"$com.ticketbridge.allthings.ticket.v1P\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
 	file_allthings_ticket_v1_ticket_filter_proto_rawDescOnce sync.Once

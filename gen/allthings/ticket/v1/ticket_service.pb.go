@@ -1279,8 +1279,8 @@ const file_allthings_ticket_v1_ticket_service_proto_rawDesc = "" +
 	"\x10ListTicketEvents\x12,.allthings.ticket.v1.ListTicketEventsRequest\x1a-.allthings.ticket.v1.ListTicketEventsResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\fWatchTickets\x12(.allthings.ticket.v1.WatchTicketsRequest\x1a).allthings.ticket.v1.WatchTicketsResponse\"\x03\x90\x02\x020\x01\x12n\n" +
 	"\x0eGetTicketStats\x12*.allthings.ticket.v1.GetTicketStatsRequest\x1a+.allthings.ticket.v1.GetTicketStatsResponse\"\x03\x90\x02\x02\x12e\n" +
-	"\vEraseTicket\x12'.allthings.ticket.v1.EraseTicketRequest\x1a(.allthings.ticket.v1.EraseTicketResponse\"\x03\x90\x02\x02B\xe2\x01\n" +
-	"\x17com.allthings.ticket.v1B\x12TicketServiceProtoP\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xe2\x02\x1fAllthings\\Ticket\\V1\\GPBMetadata\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
+	"\vEraseTicket\x12'.allthings.ticket.v1.EraseTicketRequest\x1a(.allthings.ticket.v1.EraseTicketResponse\"\x03\x90\x02\x02B\xb9\x01\n" +
+	"$com.ticketbridge.allthings.ticket.v1P\x01ZEgithub.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1;ticketv1\xa2\x02\x03ATX\xaa\x02\x13Allthings.Ticket.V1\xca\x02\x13Allthings\\Ticket\\V1\xea\x02\x15Allthings::Ticket::V1b\x06proto3"
 
 var (
 	file_allthings_ticket_v1_ticket_service_proto_rawDescOnce sync.Once
