@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,11 +36,26 @@ var (
 	errNotRegular = errors.New("it is no regular file, and such are read at the start alone")
 )
 
-// Files are one or more files that only together make sense. Make them with [Load].
+// File is a file that a setting names.
+type File struct{ Setting, Path string }
+
+// UnreadableError is the error of a file that can't be read. It does not hold the path, which can be a secret in the wrong setting.
+type UnreadableError struct {
+	// Setting names the file.
+	Setting string
+	reason  error
+}
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("can't be read (%v): name a file that can be read", e.reason)
+}
+
+func (e *UnreadableError) Unwrap() error { return e.reason }
+
+// Files are one or more files that are only used together. Make them with [Load].
 type Files struct {
-	setting string
-	paths   []string
-	take    func(contents [][]byte) error
+	files []File
+	take  func(contents [][]byte) error
 
 	// tried and seen are digests of the contents: of those that take got last, and of those found at the last look.
 	tried, seen [sha256.Size]byte
@@ -47,13 +63,12 @@ type Files struct {
 	unreadable string
 }
 
-// Load reads files for the first time and hands their contents, without a byte order mark and in the order of paths, to take. That returns
-// an error for people when it can't use them, which must hold no secret, since it goes to the log when the files are read again. setting is
-// what the log calls them.
+// Load reads files for the first time and hands their contents, without a byte order mark and in the order of files, to take. If take can't
+// use them, it returns an error for people. That error must hold no secret, because it is logged when the files are read again.
 //
-// The error is take's, or says why a file can't be read, without its path: that can be a secret which was put into the wrong setting.
-func Load(setting string, paths []string, take func(contents [][]byte) error) (*Files, error) {
-	f := &Files{setting: setting, paths: paths, take: take}
+// The error is take's, or an [UnreadableError].
+func Load(files []File, take func(contents [][]byte) error) (*Files, error) {
+	f := &Files{files: files, take: take}
 	contents, err := f.read(func(os.FileMode) bool { return true })
 	if err != nil {
 		return nil, err
@@ -104,7 +119,7 @@ func (f *Files) look(asked bool, log *slog.Logger) {
 	contents, err := f.read(os.FileMode.IsRegular)
 	if err != nil {
 		if asked || err.Error() != f.unreadable {
-			log.Error(kept, "setting", f.setting, "error", err)
+			log.Error(kept, "setting", err.Setting, "error", err)
 		}
 		f.unreadable = err.Error()
 		return
@@ -118,22 +133,30 @@ func (f *Files) look(asked bool, log *slog.Logger) {
 	}
 	f.tried = found
 	if err := f.take(contents); err != nil {
-		log.Error(kept, "setting", f.setting, "error", err)
+		log.Error(kept, "setting", f.settings(), "error", err)
 		return
 	}
-	log.Info("files were read again", "setting", f.setting)
+	log.Info("files were read again", "setting", f.settings())
+}
+
+func (f *Files) settings() string {
+	var names []string
+	for _, file := range f.files {
+		names = append(names, file.Setting)
+	}
+	return strings.Join(names, ", ")
 }
 
 // read returns the contents of all files, of which each must be of a kind that may be read.
-func (f *Files) read(mayRead func(os.FileMode) bool) ([][]byte, error) {
-	contents := make([][]byte, len(f.paths))
-	for i, path := range f.paths {
-		content, err := readFile(path, mayRead)
+func (f *Files) read(mayRead func(os.FileMode) bool) ([][]byte, *UnreadableError) {
+	contents := make([][]byte, len(f.files))
+	for i, file := range f.files {
+		content, err := readFile(file.Path, mayRead)
 		if err != nil {
 			if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
 				err = pathErr.Err
 			}
-			return nil, fmt.Errorf("can't be read (%w): name a file that can be read", err)
+			return nil, &UnreadableError{Setting: file.Setting, reason: err}
 		}
 		contents[i] = content
 	}

@@ -56,7 +56,8 @@ func watch(t *testing.T, a, b string, test func(t *testing.T, w *watched)) {
 		w := &watched{folder: folder, hangups: make(chan os.Signal, 1)}
 		w.write(t, "a", a)
 		w.write(t, "b", b)
-		files, err := reload.Load("--some-file", []string{w.path("a"), w.path("b")}, func(contents [][]byte) error {
+		both := []reload.File{{Setting: "--a-file", Path: w.path("a")}, {Setting: "--b-file", Path: w.path("b")}}
+		files, err := reload.Load(both, func(contents [][]byte) error {
 			text := string(bytes.Join(contents, []byte("|")))
 			if strings.Contains(text, "bad") {
 				return errors.New("it is bad")
@@ -167,6 +168,10 @@ func TestWhatCannotBeUsedChangesNothingAndIsSaidOnce(t *testing.T) {
 		}
 		pass(10 * look)
 		expectErrors(2)
+		if !strings.Contains(w.log(), `setting="--a-file, --b-file" error="it is bad"`) ||
+			!strings.Contains(w.log(), `setting=--b-file error="can't be read`) {
+			t.Errorf("the log does not name the settings:\n%s", w.log())
+		}
 		w.hangups <- syscall.SIGHUP
 		synctest.Wait()
 		expectErrors(3)
@@ -214,14 +219,17 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 	take := func([][]byte) error { return nil }
 	for path, want := range map[string]string{filepath.Join(folder, "missing"): "no such file", large: "more than 1048576 bytes",
 		folder: "directory"} {
-		_, err := reload.Load("--some-file", []string{path}, take)
+		_, err := reload.Load([]reload.File{{Setting: "--some-file", Path: path}}, take)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "name a file") ||
 			strings.Contains(err.Error(), folder) {
 			t.Errorf("error %v, want one with %q and without the path", err, want)
 		}
+		if unreadable := (*reload.UnreadableError)(nil); !errors.As(err, &unreadable) || unreadable.Setting != "--some-file" {
+			t.Errorf("error %#v, want one that names the setting", err)
+		}
 	}
 	refused := errors.New("refused")
-	if _, err := reload.Load("--some-file", nil, func([][]byte) error { return refused }); !errors.Is(err, refused) {
+	if _, err := reload.Load(nil, func([][]byte) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("error %v, want that of take", err)
 	}
 }

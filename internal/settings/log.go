@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -10,8 +11,19 @@ import (
 
 // Log is the settings of a program's log. A program's settings embed it.
 type Log struct {
-	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
-	LogFormat string     `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
+	LogLevel  logLevel `default:"info" placeholder:"LEVEL" help:"Least severe log lines to write: debug, info, warn or error."`
+	LogFormat string   `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of log lines: text or json."`
+}
+
+// logLevel is a level whose error names the words that the flag takes.
+type logLevel slog.Level
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	if (*slog.Level)(l).UnmarshalText(text) != nil {
+		return fmt.Errorf("%q is not a level: use debug, info, warn or error", text)
+	}
+	return nil
 }
 
 // New returns a log that writes to w as the settings say, with the program's name in each line. Where w does not take a line within
@@ -25,7 +37,7 @@ func (l Log) New(p Program, w io.Writer) *slog.Logger {
 }
 
 func (l Log) newLog(p Program, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: l.LogLevel}
+	options := &slog.HandlerOptions{Level: slog.Level(l.LogLevel)}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if l.LogFormat == "json" {
 		handler = slog.NewJSONHandler(w, options)

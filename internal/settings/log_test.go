@@ -48,3 +48,24 @@ func TestLog_New_writerStuck(t *testing.T) {
 		})
 	}
 }
+
+func TestLog_level(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]bool{"debug": true, "info": true, "warn": false, "ERROR": false} {
+		var log settings.Log
+		if _, _, err := parseInto(&log, nil, "--log-level="+word); err != nil {
+			t.Fatal(err)
+		}
+		var lines strings.Builder
+		log.New(settings.Program{Name: "example"}, &lines).Info("a line")
+		if got := lines.Len() > 0; got != want {
+			t.Errorf("%s: an info line is written: %v, want %v", word, got, want)
+		}
+	}
+	var log settings.Log
+	_, _, err := parseInto(&log, nil, "--log-level=verbose")
+	if want := `--log-level / EXAMPLE_LOG_LEVEL: "verbose" is not a level: use debug, info, warn or error (`; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want one that begins with %s", err, want)
+	}
+}

@@ -1,14 +1,18 @@
-// Package settings reads a service's settings from flags and environment variables, and says what is wrong with them in a way that
-// names the setting and the mend.
+// Package settings reads a service's settings from flags and environment variables. Its errors name the setting and the fix.
 //
-// Every flag --some-name can be given as the environment variable PREFIX_SOME_NAME; a flag goes first.
+// Every flag --some-name can be given as the environment variable PREFIX_SOME_NAME. The flag takes precedence. A variable that begins with
+// the prefix and belongs to no flag is an error, because it is a mistyped setting.
 package settings
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -27,9 +31,9 @@ type Program struct {
 	EnvPrefix string
 	// Args are the command line's, without the program's name.
 	Args []string
-	// LookupEnv returns an environment variable, as [os.LookupEnv].
-	LookupEnv func(string) (string, bool)
-	// Stdout receives the help.
+	// Environ is the environment, as [os.Environ] returns it.
+	Environ []string
+	// Stdout receives the help and the version.
 	Stdout io.Writer
 }
 
@@ -39,25 +43,34 @@ type Program struct {
 //
 // A flag with the tag noenv has no environment variable.
 //
-// It returns [ErrHelp] when help was printed, and otherwise errors for people, one line each.
+// Parse adds the flag --version, which prints the program's version.
+//
+// It returns [ErrHelp] when help or the version was printed, and otherwise errors for people, one line each.
 func (p Program) Parse(into any) (command string, err error) {
 	exited := false
+	environ := p.environ()
+	known := map[string]bool{}
 	parser, err := kong.New(into,
 		kong.Name(p.Name),
 		kong.Description(p.Description),
 		kong.Writers(p.Stdout, p.Stdout),
 		kong.Exit(func(int) { exited = true }),
 		kong.Help(printHelp),
+		kong.Embed(&struct {
+			Version kong.VersionFlag `short:"v" help:"Print the version."`
+		}{}),
+		kong.Vars{"version": p.version()},
 		kong.PostBuild(func(k *kong.Kong) error {
 			return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
 				if flag, ok := node.(*kong.Flag); ok && p.isSetting(flag) {
+					known[p.Env(flag.Name)] = true
 					flag.Help += defaultOf(flag) + " ($" + p.Env(flag.Name) + ")"
 				}
 				return next(nil)
 			})
 		}),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-			if value, ok := p.LookupEnv(p.Env(flag.Name)); ok && p.isSetting(flag) {
+			if value, ok := environ[p.Env(flag.Name)]; ok && p.isSetting(flag) {
 				return value, nil
 			}
 			return nil, nil
@@ -70,13 +83,61 @@ func (p Program) Parse(into any) (command string, err error) {
 	if exited {
 		return "", ErrHelp
 	}
+	var problems []error
 	if err != nil {
-		return "", p.parseProblem(err)
+		problems = append(problems, p.parseProblem(err, commands(parser.Model)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(environ)) {
+		if !known[name] && !isServiceLink(name, environ[name]) {
+			problems = append(problems,
+				problem{fmt.Errorf("%s is not a setting: correct or unset this environment variable (%s)", name, seeHelp(p.Name))})
+		}
+	}
+	if len(problems) > 0 {
+		return "", errors.Join(problems...)
 	}
 	if selected := parsed.Selected(); selected != nil {
 		command = selected.Path()
 	}
 	return command, nil
+}
+
+// environ returns the environment variables whose names begin with the program's prefix.
+func (p Program) environ() map[string]string {
+	variables := map[string]string{}
+	for _, pair := range p.Environ {
+		if name, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(name, p.EnvPrefix+"_") {
+			variables[name] = value
+		}
+	}
+	return variables
+}
+
+// serviceLink finds the names of the variables that Kubernetes sets in each container for each Service of the namespace. A Service can
+// have the program's name.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// isServiceLink reports whether Kubernetes set a variable. GATEWAY_PORT is such a variable if its value is a URL.
+func isServiceLink(name, value string) bool {
+	return serviceLink.MatchString(name) || strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
+}
+
+// version returns the line that --version prints. Go takes the version from the repository's tags and commits when it builds the program.
+func (p Program) version() string {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return fmt.Sprintf("%s %s %s %s/%s", p.Name, version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// commands returns the names of a program's commands.
+func commands(program *kong.Application) []string {
+	var names []string
+	for _, child := range program.Children {
+		names = append(names, child.Name)
+	}
+	return names
 }
 
 // printHelp prints the help of a command, or that of the program, with the flags of its default command among its own.
@@ -89,11 +150,15 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 }
 
 // parseProblem is the error of a command line or environment that can't be read.
-func (p Program) parseProblem(err error) error {
+func (p Program) parseProblem(err error, commands []string) error {
 	text := err.Error()
-	if strings.HasPrefix(text, "unexpected argument") {
-		// What was taken for an argument may be the rest of a secret that lacks its quotes.
-		text = "an argument is not a command and not the value of a flag; values with spaces need quotes"
+	switch {
+	case !strings.HasPrefix(text, "unexpected argument"):
+	case len(commands) > 0 && !strings.HasPrefix(p.Args[0], "-") && !slices.Contains(commands, p.Args[0]):
+		text = "the first argument is not a command: use one of " + strings.Join(commands, ", ") + ", or --version"
+	default:
+		// The argument may be the rest of a secret without quotes, so it is not repeated.
+		text = "an argument is not a command and not the value of a flag: put values with spaces in quotes"
 	}
 	if flag := flagOf.FindStringSubmatch(text); flag != nil && !strings.HasPrefix(text, "unknown flag") {
 		text = fmt.Sprintf("--%s / %s%s", flag[1], p.Env(flag[1]), text[len(flag[0]):])
@@ -105,8 +170,11 @@ func (p Program) parseProblem(err error) error {
 			command = selected.FullPath()
 		}
 	}
-	return problem{fmt.Errorf("%s: %s --help lists all settings", text, command)}
+	return problem{fmt.Errorf("%s (%s)", text, seeHelp(command))}
 }
+
+// seeHelp is the end of an error about a setting that does not exist or can't be read.
+func seeHelp(command string) string { return command + " --help lists all settings" }
 
 // flagOf finds the flag that an error of kong's begins with.
 var flagOf = regexp.MustCompile(`^--([a-z-]+)`)
@@ -127,7 +195,7 @@ func (p Program) Env(flag string) string {
 	return p.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// problem is an error that a change of the settings mends.
+// problem is an error that a change of the settings fixes.
 type problem struct{ error }
 
 func (p problem) Unwrap() error { return p.error }

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,12 @@ func parse(t *testing.T, env map[string]string, args ...string) (example, string
 
 func parseInto(into any, env map[string]string, args ...string) (out, command string, err error) {
 	var stdout bytes.Buffer
-	command, err = settings.Program{Name: "example", Description: "An example.", EnvPrefix: "EXAMPLE", Args: args, Stdout: &stdout,
-		LookupEnv: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}.Parse(into)
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	command, err = settings.Program{Name: "example", Description: "An example.", EnvPrefix: "EXAMPLE", Args: args, Environ: environ,
+		Stdout: &stdout}.Parse(into)
 	return stdout.String(), command, err
 }
 
@@ -48,7 +53,7 @@ type exampleWithCommands struct {
 
 func TestParse_commands(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"EXAMPLE_TIMEOUT": "1s", "EXAMPLE_JSON": "true"}
+	env := map[string]string{"EXAMPLE_TIMEOUT": "1s"}
 	for name, test := range map[string]struct {
 		args    []string
 		command string
@@ -85,9 +90,58 @@ func TestParse_commands(t *testing.T) {
 	if _, _, err := parseInto(&into, nil, "--lissten=x"); err == nil || !strings.Contains(err.Error(), "example --help") {
 		t.Errorf("no command and an unknown flag: error %v, want one that names the program's help", err)
 	}
-	if _, _, err := parseInto(&into, nil, "explian", "a"); err == nil || !strings.Contains(err.Error(), "not a command") ||
-		!strings.Contains(err.Error(), "example --help") {
-		t.Errorf("a mistyped command: error %v, want one that says so and names the program's help", err)
+	for _, args := range [][]string{{"explian", "a"}, {"version"}} {
+		_, _, err := parseInto(&into, nil, args...)
+		for _, want := range []string{"not a command", "serve, explain, list, or --version", "example --help"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q, which is not a command: error %v, want one with %q", args, err, want)
+			}
+		}
+	}
+	// What follows a flag's value may be the rest of a secret.
+	if _, _, err := parseInto(&into, nil, "--names", "a", "secret"); err == nil || !strings.Contains(err.Error(), "in quotes") ||
+		strings.Contains(err.Error(), "secret") {
+		t.Errorf("an argument after a flag: error %v, want one without the argument", err)
+	}
+}
+
+func TestParse_version(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--version", "-v"} {
+		var into exampleWithCommands
+		// Whatever else is wrong.
+		out, _, err := parseInto(&into, map[string]string{"EXAMPLE_LISSTEN": "x"}, flag)
+		if !errors.Is(err, settings.ErrHelp) || !strings.HasPrefix(out, "example ") || strings.Count(out, "\n") != 1 ||
+			!strings.Contains(out, runtime.Version()) {
+			t.Errorf("%s printed %q with error %v, want one line with the program's name and Go's version, and ErrHelp", flag, out, err)
+		}
+	}
+}
+
+func TestParse_unknownVariables(t *testing.T) {
+	t.Parallel()
+	var into exampleWithCommands
+	_, _, err := parseInto(&into, map[string]string{
+		"EXAMPLE_LISTEN": "x", "EXAMPLE_TIMEOUT": "soon", "EXAMPLE_LISSTEN": "secret", "EXAMPLE_JSON": "true", "EXAMPLE_PORT": "8080",
+		"EXAMPLES_LISTEN": "another program's", "OTHER": "x",
+		// What Kubernetes sets for the Services example and example-admin.
+		"EXAMPLE_SERVICE_HOST": "10.0.0.1", "EXAMPLE_SERVICE_PORT": "80", "EXAMPLE_SERVICE_PORT_HTTP": "80",
+		"EXAMPLE_ADMIN_PORT": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP_PROTO": "tcp",
+		"EXAMPLE_ADMIN_PORT_80_TCP_PORT": "80", "EXAMPLE_ADMIN_PORT_80_TCP_ADDR": "10.0.0.1",
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	wants := []string{"EXAMPLE_TIMEOUT: ", "EXAMPLE_JSON is not a setting", "EXAMPLE_LISSTEN is not a setting",
+		"EXAMPLE_PORT is not a setting"}
+	if len(lines) != len(wants) || strings.Contains(err.Error(), "secret") {
+		t.Fatalf("error\n%v\nwant %d lines, without a value", err, len(wants))
+	}
+	for i, want := range wants {
+		if !strings.Contains(lines[i], want) || !strings.Contains(lines[i], "example --help") {
+			t.Errorf("line %q, want one with %q that names the help", lines[i], want)
+		}
 	}
 }
 
@@ -157,7 +211,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"an unknown flag":        {nil, []string{"--lissten=x"}, "--lissten"},
 		"a bad flag":             {nil, []string{"--timeout=soon"}, "--timeout"},
 		"a bad variable":         {map[string]string{"EXAMPLE_TIMEOUT": "soon"}, nil, "--timeout / EXAMPLE_TIMEOUT: "},
-		"an argument too many":   {nil, []string{"--names", "a", "secret"}, "need quotes"},
+		"an argument too many":   {nil, []string{"--names", "a", "secret"}, "in quotes"},
 		"a flag without a value": {nil, []string{"--listen"}, "--listen"},
 	} {
 		t.Run(name, func(t *testing.T) {

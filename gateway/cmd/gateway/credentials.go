@@ -38,7 +38,7 @@ func (c *config) readSecrets(problem noteProblem) {
 	if c.WebhookSecretFile == "" {
 		return
 	}
-	files, err := reload.Load("--webhook-secret-file", []string{c.WebhookSecretFile}, func(contents [][]byte) error {
+	files, err := reload.Load([]reload.File{{Setting: "--webhook-secret-file", Path: c.WebhookSecretFile}}, func(contents [][]byte) error {
 		secrets, err := parseSecrets(strings.Split(string(contents[0]), "\n"), c.WebhookSecretMinLength)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (c *config) readToken(problem noteProblem) {
 			problem("ticketsvc-token", "%w", err)
 		}
 	case c.TicketsvcTokenFile != "":
-		files, err := reload.Load("--ticketsvc-token-file", []string{c.TicketsvcTokenFile}, func(contents [][]byte) error {
+		files, err := reload.Load([]reload.File{{Setting: "--ticketsvc-token-file", Path: c.TicketsvcTokenFile}}, func(contents [][]byte) error {
 			return c.token.Set(string(contents[0]))
 		})
 		if err != nil {
@@ -112,7 +112,7 @@ func (c *config) readAuthorities(problem noteProblem) {
 	if c.TicketsvcCAFile == "" {
 		return
 	}
-	_, err := reload.Load("--ticketsvc-ca-file", []string{c.TicketsvcCAFile}, func(contents [][]byte) error {
+	_, err := reload.Load([]reload.File{{Setting: "--ticketsvc-ca-file", Path: c.TicketsvcCAFile}}, func(contents [][]byte) error {
 		c.authorities = x509.NewCertPool()
 		if !c.authorities.AppendCertsFromPEM(contents[0]) {
 			return errNoAuthority

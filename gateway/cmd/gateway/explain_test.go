@@ -53,12 +53,8 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lookup := func(name string) (string, bool) {
-				key, value, _ := strings.Cut(test.env, "=")
-				return value, name == key
-			}
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), append([]string{"explain"}, test.args...), lookup, bytes.NewReader(created), &stdout, &stderr)
+			code := run(t.Context(), append([]string{"explain"}, test.args...), []string{test.env}, bytes.NewReader(created), &stdout, &stderr)
 			if code != test.code {
 				t.Errorf("exit code %d, want %d", code, test.code)
 			}
@@ -82,7 +78,7 @@ func TestExplain_ends(t *testing.T) {
 		cancel()
 	}()
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"explain", "-"}, func(string) (string, bool) { return "", false }, stdin, &stdout, &stderr)
+	code := run(ctx, []string{"explain", "-"}, nil, stdin, &stdout, &stderr)
 	if code != settings.ExitSettings || stdout.Len() > 0 || !strings.Contains(stderr.String(), "- can't be read") {
 		t.Errorf("exit code %d, output %q, errors %q", code, stdout.String(), stderr.String())
 	}

@@ -33,21 +33,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 const testSecret = "a-secret-of-the-tests"
 
-// env returns a LookupEnv over pairs NAME=value, with settings that work and clash with nobody's before them.
-func env(t *testing.T, pairs ...string) func(string) (string, bool) {
+// env returns an environment of settings that work, with addresses that nobody else has, and then pairs NAME=value, which replace those.
+func env(t *testing.T, pairs ...string) []string {
 	t.Helper()
-	values := map[string]string{
-		"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0", "GATEWAY_WEBHOOK_SECRET": testSecret,
-		"GATEWAY_DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "gateway.db"), "GATEWAY_TICKETSVC_URL": "http://127.0.0.1:1",
-	}
-	for _, pair := range pairs {
-		name, value, _ := strings.Cut(pair, "=")
-		values[name] = value
-	}
-	return func(name string) (string, bool) {
-		value, ok := values[name]
-		return value, ok
-	}
+	return append([]string{"GATEWAY_LISTEN=127.0.0.1:0", "GATEWAY_ADMIN_LISTEN=127.0.0.1:0", "GATEWAY_WEBHOOK_SECRET=" + testSecret,
+		"GATEWAY_DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "gateway.db"), "GATEWAY_TICKETSVC_URL=http://127.0.0.1:1"}, pairs...)
 }
 
 func TestWrongSettingsStopItAtOnce(t *testing.T) {
@@ -89,7 +79,9 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			[]string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
 		"a URL of another scheme": {"GATEWAY_TICKETSVC_URL=ftp://127.0.0.1",
 			[]string{"--ticketsvc-url / GATEWAY_TICKETSVC_URL", "http://127.0.0.1:9090"}},
-		"a token that is short": {"GATEWAY_TICKETSVC_TOKEN=hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "use 16"}},
+		"a variable that is mistyped": {"GATEWAY_LOG_LEVL=debug", []string{"GATEWAY_LOG_LEVL is not a setting", "gateway --help"}},
+		"a level that is none":        {"GATEWAY_LOG_LEVEL=verbose", []string{"--log-level / GATEWAY_LOG_LEVEL", "use debug"}},
+		"a token that is short":       {"GATEWAY_TICKETSVC_TOKEN=hush", []string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "use 16"}},
 		"a token with its scope": {"GATEWAY_TICKETSVC_TOKEN=ingest=hush-hush-hush-hush",
 			[]string{"--ticketsvc-token / GATEWAY_TICKETSVC_TOKEN", "the token alone"}},
 		"a token file that is missing": {"GATEWAY_TICKETSVC_TOKEN_FILE=" + in("missing"),
@@ -313,7 +305,7 @@ func TestOptions_check_shortSecretsWhereTheyAreAllowed(t *testing.T) {
 // mustCheck returns the settings that pairs NAME=value make.
 func mustCheck(t *testing.T, pairs ...string) config {
 	t.Helper()
-	program := settings.Program{Name: "gateway", EnvPrefix: "GATEWAY", LookupEnv: env(t, pairs...)}
+	program := settings.Program{Name: "gateway", EnvPrefix: "GATEWAY", Environ: env(t, pairs...)}
 	var line commandLine
 	_, err := program.Parse(&line)
 	if err != nil {
@@ -339,12 +331,12 @@ type running struct {
 }
 
 // start runs a gateway until it is ready.
-func start(t *testing.T, lookup func(string) (string, bool)) *running {
+func start(t *testing.T, environ []string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	g := &running{cancel: cancel, code: make(chan int, 1)}
 	g.changed.L = &g.mu
-	go func() { g.code <- run(ctx, nil, lookup, nil, io.Discard, g) }()
+	go func() { g.code <- run(ctx, nil, environ, nil, io.Discard, g) }()
 	g.url = g.readUntil(t, regexp.MustCompile(`gateway is ready.*webhook=(http://127\.0\.0\.1:\d+/webhook)`))
 	return g
 }
@@ -397,8 +389,8 @@ func (g *running) stop(t *testing.T) string {
 // A gateway whose context ends stops by itself, with status 0, and lets go of its database and addresses.
 func TestItStopsCleanly(t *testing.T) {
 	t.Parallel()
-	lookup := env(t)
+	environ := env(t)
 	for range 2 {
-		start(t, lookup).stop(t)
+		start(t, environ).stop(t)
 	}
 }

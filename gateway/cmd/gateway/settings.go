@@ -23,13 +23,13 @@ It refuses to start without the webhook's shared secret. To try it out on this m
 
   GATEWAY_WEBHOOK_SECRET=for-development-only gateway
 
-Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
-process can be read by others.`
+Each setting is a flag or an environment variable; the flag takes precedence. A variable that begins with GATEWAY_ and
+is not a setting is an error. Give secrets in files or in the environment: other users can read the command line of a process.`
 
 // commandLine is what gateway can be called with.
 type commandLine struct {
 	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
-	Explain explainOptions `cmd:"" help:"Show what the gateway makes of webhook bodies, without a server or a database."`
+	Explain explainOptions `cmd:"" help:"Show how the gateway reads webhook bodies, without a server or a database."`
 	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while gateway runs or not, and check the copy."`
 	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while gateway is stopped. What was there is kept beside it."`
 }
@@ -53,41 +53,41 @@ type backupOptions struct {
 
 // options are the settings of serving, as they are given.
 type options struct {
-	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address: POST on the webhook path and nothing else, HTTP/1.1 only. Put a proxy that speaks TLS in front."`
+	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address. It serves POST on the webhook path over HTTP/1.1, and nothing else. Put a proxy with TLS in front."`
 	WebhookPath string `default:"/webhook" placeholder:"PATH" help:"Path that Allthings posts to."`
-	AdminListen string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
-	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Where deliveries are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
+	AdminListen string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, /debug/pprof/. Loopback only."`
+	DatabaseURL string `name:"database-url" default:"sqlite:data/gateway.db" placeholder:"URL" help:"Database of the deliveries: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. Give the password in PGPASSWORD or PGPASSFILE."`
 
 	TicketsvcURL       string `name:"ticketsvc-url" default:"http://127.0.0.1:9090" placeholder:"URL" help:"Where ticketsvc is."`
-	TicketsvcToken     string `name:"ticketsvc-token" placeholder:"TOKEN" help:"Token to show to ticketsvc, of its scope ingest; needed where that has tokens. As a flag for development only."`
-	TicketsvcTokenFile string `name:"ticketsvc-token-file" placeholder:"FILE" help:"File with that token, instead of --ticketsvc-token. It is read again when it changes, and on SIGHUP."`
-	TicketsvcCAFile    string `name:"ticketsvc-ca-file" placeholder:"FILE" help:"PEM file with the authorities that vouch for ticketsvc's certificate, instead of the system's. Read at the start."`
+	TicketsvcToken     string `name:"ticketsvc-token" placeholder:"TOKEN" help:"Token for calls of ticketsvc, of the scope ingest; required if ticketsvc has tokens. Use the flag only for development."`
+	TicketsvcTokenFile string `name:"ticketsvc-token-file" placeholder:"FILE" help:"File with that token, instead of --ticketsvc-token. The gateway reads the file again when it changes, and on SIGHUP."`
+	TicketsvcCAFile    string `name:"ticketsvc-ca-file" placeholder:"FILE" help:"PEM file with the CA certificates that signed ticketsvc's certificate, instead of the system's. Read only at the start."`
 
-	WebhookSecret          []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; several while rotating. One of the form <app id>=<secret> signs for that App alone; the id is a UUID or 24 hex digits, in lower case. As a flag for development only."`
-	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one a line, each as --webhook-secret has it; with both, all count. It is read again when it changes, and on SIGHUP."`
-	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Length of the shortest secret that is accepted. Lower it only for a secret that the sender made and that can't be changed."`
+	WebhookSecret          []string `placeholder:"SECRET" sep:"," help:"Shared secret of the webhook; required, here or in a file. Several while rotating. A secret of the form <app id>=<secret> is valid for that App only; the id is a UUID or 24 hex digits, in lower case. Use the flag only for development."`
+	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one per line, in the form of --webhook-secret. If both are set, all secrets are accepted. The gateway reads the file again when it changes, and on SIGHUP."`
+	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Minimum length of a secret. Lower it only for a secret that the sender made and that can't be changed."`
 
-	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header that holds the signature; its time is in the header of this name with -timestamp after it. Of several names, the first that a request has counts."`
-	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"How far a signature's time may be from now, in both directions. 0 is for senders that send no time: then only de-duplication by event id protects from repeated deliveries."`
-	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"What to do with deliveries without a signature, such as Allthings' test: acknowledge (200, nothing is kept) or reject (400)."`
+	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header with the signature. The header with -timestamp after this name holds its time. Of several names, the first that a request has is used."`
+	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"Maximum difference between a signature's time and the clock, in both directions. 0 is for senders that send no time: then only de-duplication by event id protects from repeated deliveries."`
+	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"Answer to deliveries without a signature, such as Allthings' test: acknowledge (200) or reject (400). They are never stored."`
 	bodySettings
 
-	MaxConnections int           `default:"0" placeholder:"N" help:"How many connections to the public address are open at most. At the limit, a new one takes the place of the one that has been without a request for the longest time. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
-	IdleTimeout    time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the load balancer in front keeps its connections (often 600 s): otherwise that sends requests on connections which are being closed, and answers 502."`
+	MaxConnections int           `default:"0" placeholder:"N" help:"Maximum number of open connections to the public address. At the limit, a new connection replaces the one that has been idle for the longest time, or waits until one has been idle for a second. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
+	IdleTimeout    time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the idle timeout of the load balancer in front (often 600 s); otherwise the load balancer sends requests on connections that are being closed, and answers 502."`
 
 	ForwardConcurrency int           `default:"512" placeholder:"N" help:"How many calls of ticketsvc are in flight at most."`
 	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
-	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail by an event's own fault before its delivery is dead. Outages of ticketsvc don't count."`
+	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail because of the event itself before its delivery is dead. Outages of ticketsvc use up no attempt."`
 
-	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Time limit for a clean stop, at most 24h."`
 	settings.Log
 }
 
 // bodySettings decide what becomes of a signed body. Serving and explaining share them.
 type bodySettings struct {
-	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Size of the largest body that is taken, at most 3145728."`
-	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"What to answer to events of an unknown kind: reject (400) or acknowledge (200). They are kept as rejected either way."`
-	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated; one further ahead is dead, because its values would stand until then. 0 switches the check off."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a body, at most 3145728."`
+	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"Answer to events of an unknown kind: reject (400) or acknowledge (200). They are stored as rejected in both cases."`
+	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated. An event further ahead is dead, because its values would stay in force until that date. 0 switches the check off."`
 }
 
 // check reports the settings that are wrong.

@@ -28,8 +28,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
-func environment(values map[string]string) func(string) (string, bool) {
-	return func(name string) (string, bool) { value, ok := values[name]; return value, ok }
+func environment(values map[string]string) []string {
+	var environ []string
+	for name, value := range values {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
 }
 
 // running is a service that run started.
@@ -329,9 +333,14 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		"a token of two scopes": {[]string{database + "12", "--tokens=read=hush-hush-hush-hush", "--tokens-file=" + tokens},
 			"--tokens-file / TICKETSVC_TOKENS_FILE: "},
 		"a certificate without a key": {[]string{database + "13", "--tls-cert-file=" + certificate.Certificate},
-			"--tls-key-file / TICKETSVC_TLS_KEY_FILE: is not set"},
+			"--tls-key-file / TICKETSVC_TLS_KEY_FILE: is missing beside --tls-cert-file"},
 		"a key without a certificate": {[]string{database + "14", "--tls-key-file=" + certificate.Key},
-			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is not set"},
+			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: is missing beside --tls-key-file"},
+		"a certificate not there": {[]string{database + "18", "--tls-cert-file=/nope", "--tls-key-file=" + certificate.Key},
+			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: can't be read (no such file or directory): name a file"},
+		"a key not there": {[]string{database + "19", "--tls-cert-file=" + certificate.Certificate, "--tls-key-file=/nope"},
+			"--tls-key-file / TICKETSVC_TLS_KEY_FILE: can't be read (no such file or directory): name a file"},
+		"a command that is none": {[]string{"version"}, "use one of serve, backup, restore, erasures, or --version"},
 		"a certificate that is none": {[]string{database + "15", "--tls-cert-file=" + tokens, "--tls-key-file=" + certificate.Key},
 			"--tls-cert-file / TICKETSVC_TLS_CERT_FILE: or --tls-key-file can't be used"},
 		"all pages": {[]string{database + "16", "--cors-origins=*"},
@@ -339,7 +348,7 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 		"a page, not its origin": {[]string{database + "17", "--cors-origins=https://a.example,https://hush@b.example"},
 			"\"b.example\" is not an origin"},
 		"a time that is no time":         {[]string{"--shutdown-timeout=soon"}, "--shutdown-timeout"},
-		"a log level that is none":       {[]string{"--log-level=loud"}, "--log-level"},
+		"a log level that is none":       {[]string{"--log-level=loud"}, "\"loud\" is not a level: use debug, info"},
 		"a log format that is none":      {[]string{"--log-format=xml"}, "--log-format"},
 		"a time that is no time to stop": {[]string{"--shutdown-timeout=0s"}, "--shutdown-timeout / TICKETSVC_SHUTDOWN_TIMEOUT: "},
 	} {

@@ -35,7 +35,7 @@ func (c *config) readTokens(problem noteProblem) {
 	if c.TokensFile == "" {
 		return
 	}
-	files, err := reload.Load("--tokens-file", []string{c.TokensFile}, func(contents [][]byte) error {
+	files, err := reload.Load([]reload.File{{Setting: "--tokens-file", Path: c.TokensFile}}, func(contents [][]byte) error {
 		// An empty file must not leave the service without any, when it is read again.
 		tokens, err := credentials.Parse(strings.Split(string(contents[0]), "\n"))
 		if err == nil && tokens.Empty() {
@@ -62,16 +62,19 @@ func (c *config) readCertificate(problem noteProblem) {
 	case c.TLSCertFile == "" && c.TLSKeyFile == "":
 		return
 	case c.TLSCertFile == "":
-		problem("tls-cert-file", "is not set, and --tls-key-file is: set both or neither")
+		problem("tls-cert-file", "is missing beside --tls-key-file: set both or neither")
 		return
 	case c.TLSKeyFile == "":
-		problem("tls-key-file", "is not set, and --tls-cert-file is: set both or neither")
+		problem("tls-key-file", "is missing beside --tls-cert-file: set both or neither")
 		return
 	}
 	certificate := &httpserver.Certificate{}
-	files, err := reload.Load("--tls-cert-file, --tls-key-file", []string{c.TLSCertFile, c.TLSKeyFile}, func(contents [][]byte) error {
-		return certificate.Set(contents[0], contents[1])
-	})
+	both := []reload.File{{Setting: "--tls-cert-file", Path: c.TLSCertFile}, {Setting: "--tls-key-file", Path: c.TLSKeyFile}}
+	files, err := reload.Load(both, func(contents [][]byte) error { return certificate.Set(contents[0], contents[1]) })
+	if unreadable := (*reload.UnreadableError)(nil); errors.As(err, &unreadable) {
+		problem(strings.TrimPrefix(unreadable.Setting, "--"), "%w", err)
+		return
+	}
 	if err != nil {
 		problem("tls-cert-file", "or --tls-key-file %w", err)
 		return

@@ -14,11 +14,11 @@ import (
 const description = `Keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
 
 Without any setting it serves on this machine and keeps its data in an SQLite file in the folder data. To serve other machines it needs
-tokens, of one of three scopes each: ingest (the gateway's: it brings events), read (reads tickets), admin (may do all that, and erase
+tokens. Each has one of three scopes: ingest (the gateway: it records events), read (reads tickets), admin (everything, and erases
 tickets). Files with tokens and certificates are read again when they change, and on SIGHUP.
 
-Each setting is a flag or an environment variable; the flag goes first. Give secrets in files or in the environment: the command line of a
-process can be read by others.`
+Each setting is a flag or an environment variable; the flag takes precedence. A variable that begins with TICKETSVC_ and
+is not a setting is an error. Give secrets in files or in the environment: other users can read the command line of a process.`
 
 // commandLine is what ticketsvc can be called with.
 type commandLine struct {
@@ -67,22 +67,22 @@ type backupOptions struct {
 
 // options are the settings of serving, as they are given.
 type options struct {
-	Listen      string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where the RPCs are served, over HTTP/1.1 and HTTP/2, with health and reflection. Loopback only, unless there are tokens."`
-	AdminListen string `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, profiles. Loopback only."`
-	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Where tickets are kept: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. The password is best in PGPASSWORD or PGPASSFILE."`
+	Listen      string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the RPCs, health and reflection, over HTTP/1.1 and HTTP/2. Without tokens: loopback only, and callers must use an IP address or localhost."`
+	AdminListen string `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, /debug/pprof/. Loopback only."`
+	DatabaseURL string `name:"database-url" default:"sqlite:data/ticketsvc.db" placeholder:"URL" help:"Database of the events and tickets: sqlite:<path>, or postgres://user@host:5432/database, which any number of replicas share. Give the password in PGPASSWORD or PGPASSFILE."`
 
-	Tokens     []string `placeholder:"SCOPE=TOKEN" sep:"," help:"Tokens that callers show, as scope=token: scope ingest, read or admin, token of 16 bytes or more. Several of a scope while rotating. As a flag for development only."`
-	TokensFile string   `placeholder:"FILE" help:"File with tokens, one a line; with --tokens as well, all count."`
+	Tokens     []string `placeholder:"SCOPE=TOKEN" sep:"," help:"Tokens of callers, as scope=token. The scope is ingest, read or admin; the token has at least 16 bytes. Several of a scope while rotating. Use the flag only for development."`
+	TokensFile string   `placeholder:"FILE" help:"File with tokens, one per line. If --tokens is set as well, all tokens are accepted. ticketsvc reads the file again when it changes, and on SIGHUP."`
 
-	TLSCertFile string `name:"tls-cert-file" placeholder:"FILE" help:"PEM file with the certificate, and its chain, for TLS on the RPCs' address. Without it they are served in cleartext."`
-	TLSKeyFile  string `name:"tls-key-file" placeholder:"FILE" help:"PEM file with the certificate's key."`
+	TLSCertFile string `name:"tls-cert-file" placeholder:"FILE" help:"PEM file with the certificate and its chain, for TLS on the RPCs' address. Without it the RPCs are served in cleartext. ticketsvc reads the file again when it changes, and on SIGHUP."`
+	TLSKeyFile  string `name:"tls-key-file" placeholder:"FILE" help:"PEM file with the certificate's key, read again as the certificate is."`
 
-	CORSOrigins []string `name:"cors-origins" placeholder:"ORIGIN" sep:"," help:"Origins of web pages that may call from a browser, such as https://tickets.example.com, comma-separated; in full, without wildcards. Without any, no page may."`
+	CORSOrigins []string `name:"cors-origins" placeholder:"ORIGIN" sep:"," help:"Origins of web pages that may call from a browser, such as https://tickets.example.com; comma-separated, without wildcards. By default no page may call."`
 
-	MaxConnections      int `default:"0" placeholder:"N" help:"How many connections to the RPCs' address are open at most. At the limit, a new one takes the place of the one that has been without a call for the longest time. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
-	MaxWatchersPerToken int `default:"256" placeholder:"N" help:"How many streams of WatchTickets one token has at most, of the 4096 that there can be; without tokens, one address. At most 4096."`
+	MaxConnections      int `default:"0" placeholder:"N" help:"Maximum number of open connections to the RPCs' address. At the limit, a new connection replaces the one that has been idle for the longest time, or waits until one has been idle for a second. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
+	MaxWatchersPerToken int `default:"256" placeholder:"N" help:"Maximum number of WatchTickets streams per token, or per address if there are no tokens. All callers together have 4096. More streams are refused with RESOURCE_EXHAUSTED after 7 to 15 s."`
 
-	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"How long stopping may take, at most 24h."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Time limit for a clean stop, at most 24h."`
 	settings.Log
 }
 
