@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/services.sh
 
-start bin/ticketsvc
-start bin/gateway
+start ticketsvc bin/ticketsvc
+start gateway bin/gateway
 wait_until_one_ends

@@ -59,6 +59,7 @@ set -m
 "${as[@]}" "$binaries/postgres" -D "$PWD/data/postgres" -c listen_addresses=127.0.0.1 -c port="$port" -c unix_socket_directories= \
   </dev/null >>data/postgres.log 2>&1 &
 postgres=$!
+names[$postgres]=PostgreSQL
 set +m
 
 sql() { PGPASSFILE=data/pgpass PGCONNECT_TIMEOUT=2 "$binaries/psql" -h 127.0.0.1 -p "$port" -U postgres -X -q -v ON_ERROR_STOP=1 postgres; }

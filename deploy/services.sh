@@ -26,6 +26,7 @@ wait_for() {
 
 # Ends what was started. Signals that come meanwhile change nothing.
 services=()
+declare -A names
 stop_services() {
   trap '' INT TERM HUP
   kill -TERM "${services[@]}" 2>/dev/null || true
@@ -34,16 +35,20 @@ stop_services() {
 trap stop_services EXIT
 trap 'exit 0' INT TERM HUP
 
-# Starts a service in the background, in a process group of its own, so that Ctrl-C reaches this script alone, which then ends all in order.
+# Starts a service in the background: start NAME COMMAND… The service has a process group of its own, so Ctrl-C reaches this script alone,
+# which then ends all services in order.
 start() {
+  local name=$1
+  shift
   set -m
   "$@" &
   services+=($!)
+  names[$!]=$name
   set +m
 }
 
-# Starts a service under a name, and starts it again whenever it ends, unless that is for a setting that is wrong.
-keep() { start keeping "$@"; }
+# Starts a service as start does, and starts it again whenever it ends, except when a setting is wrong.
+keep() { start "$1" keeping "$@"; }
 
 keeping() {
   local name=$1 stopping='' child='' status
@@ -55,21 +60,33 @@ keeping() {
     child=$!
     echo "$name runs as process $child"
     status=0
-    wait "$child" || status=$?
+    wait "$child" 2>/dev/null || status=$?
     wait_for "$child"
     if [[ $status -eq 2 ]]; then return 2; fi
     if [[ -z $stopping ]]; then
-      echo "$name has ended with status $status, and starts again in 3 s"
+      echo "$name has ended with $(ending $status), and starts again in 3 s"
       sleep 3 &
       wait $! || true
     fi
   done
 }
 
-# Returns only by a signal that asks to stop. When something has ended by itself, the rest is stopped, and its status is the script's.
+# Says in words how a process ended that has this status.
+ending() { if (($1 > 128)); then echo "signal $(kill -l "$1")"; else echo "status $1"; fi; }
+
+# Returns only by a signal that asks to stop. When a process that has a name ends by itself, the script stops the services and ends with
+# the status of that process. The shell's "wait -n" won't do: it never returns for a process that ended before the call.
 wait_until_one_ends() {
-  local status=0
-  wait -n || status=$?
-  echo "one of them has ended, so all are stopped" >&2
+  local pid status=0
+  # From here on without the shell's own lines about processes that end: they name no service.
+  exec 3>&2 2>/dev/null
+  while true; do
+    for pid in "${!names[@]}"; do
+      kill -0 "$pid" || break 2
+    done
+    sleep 0.2
+  done
+  wait "$pid" || status=$?
+  echo "${names[$pid]} (process $pid) has ended with $(ending $status): stopping the others" >&3
   exit "$status"
 }
