@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +169,59 @@ func TestWrongUsageIsRefusedAtTheStart(t *testing.T) {
 		refused([]string{"--get", "id"}, "--get", "")
 		refused([]string{"no-such-option"}, "--no-such-option")
 	})
+}
+
+func TestHelpNamesTheCommandAndItsOptions(t *testing.T) {
+	commands := map[string]string{"Go": "go run ./clients/go", "TypeScript": "node clients/typescript/dist/src/main.js",
+		"Python": "follow_tickets.py"}
+	eachClient(t, func(t *testing.T, program []string) {
+		w := &world{folder: t.TempDir(), program: program}
+		printed, says, err := w.ask(t, "--help")
+		if err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{commands[filepath.Base(t.Name())], "in sync with ticketsvc", "-token-file", "-list"} {
+			if !strings.Contains(printed+says, want) {
+				t.Errorf("the help lacks %q:\n%s", want, printed+says)
+			}
+		}
+		if strings.Contains(printed+says, filepath.Dir(program[0])+"/") && filepath.Base(t.Name()) == "Go" {
+			t.Errorf("the help has the path of the binary:\n%s", printed+says)
+		}
+	})
+}
+
+// TestAChangeHasALine follows changes and an erasure, and expects a line for each, but none for a ticket of the first walk.
+func TestAChangeHasALine(t *testing.T) {
+	eachClient(t, func(t *testing.T, program []string) {
+		w, s := newScript(t, program)
+		w.startFollower(t)
+		s.expectCall(t, "").send(t, walked("1", "first", 1), heartbeat("2", false), changed("3", "second", 1), erased("4", "third"))
+		w.expectLog(t, "ticket changed", 1)
+		w.expectLog(t, "ticket removed", 1)
+		log := w.log(t)
+		if !strings.Contains(log, "second") || !strings.Contains(log, "third") || !strings.Contains(log, "ERASED") ||
+			strings.Contains(log, "first\"") || strings.Contains(log, "'first'") {
+			t.Errorf("the log does not name the ticket that changed and the one that was removed, and these alone:\n%s", log)
+		}
+		stop(t, w.follower)
+	})
+}
+
+// TestPythonWithoutGeneratedCodeNamesTheCommand runs the client from a folder without the code that make client-python generates.
+func TestPythonWithoutGeneratedCodeNamesTheCommand(t *testing.T) {
+	t.Parallel()
+	program := programs["Python"](t)
+	source, err := os.ReadFile(program[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{folder: t.TempDir()}
+	w.program = []string{program[0], w.path("follow_tickets.py")}
+	mustWrite(t, w.program[1], string(source))
+	if _, says, err := w.ask(t, "--help"); err == nil || !strings.Contains(says, "make client-python") || strings.Contains(says, "Traceback") {
+		t.Errorf("it ended with %v and said %q, want one line that names make client-python", err, says)
+	}
 }
 
 func TestASilentStreamIsGivenUp(t *testing.T) {

@@ -42,7 +42,7 @@ func NewClient(url string) ticketv1connect.TicketServiceClient {
 	return ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, url, connect.WithReadMaxBytes(maxMessageBytes))
 }
 
-// Follower keeps a copy in step with ticketsvc.
+// Follower keeps a local copy in sync with ticketsvc.
 type Follower struct {
 	// Client calls ticketsvc.
 	Client ticketv1connect.TicketServiceClient
@@ -50,13 +50,13 @@ type Follower struct {
 	Token func() (string, error)
 	// Silence is after what time without any message a stream is given up. A heartbeat comes every 15 s.
 	Silence time.Duration
-	// Copy is what is kept in step.
+	// Copy is the local copy.
 	Copy *Copy
-	// Log is told why streams end.
+	// Log receives a line when a ticket changes, and when a stream ends.
 	Log *slog.Logger
 }
 
-// Follow keeps the copy in step until ctx ends, which is no error, or something is wrong that does not pass.
+// Follow keeps the copy in sync until ctx ends, which is no error, or something is wrong that does not pass.
 func (f *Follower) Follow(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		came, err := f.followOnce(ctx)
@@ -140,13 +140,25 @@ func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
 		if err := f.Copy.Apply(ctx, stream.Msg()); err != nil {
 			return came, fmt.Errorf("%w: %w", errCopy, err)
 		}
-		if !came {
-			f.Log.Info("following")
-		}
+		f.report(stream.Msg(), came)
 		came = true
 	}
 	if errors.Is(context.Cause(streaming), silent) {
 		return came, silent
 	}
 	return came, stream.Err()
+}
+
+// report logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million.
+func (f *Follower) report(message *ticketv1.WatchTicketsResponse, came bool) {
+	if !came {
+		f.Log.Info("following: the next lines name the tickets that change")
+	}
+	switch {
+	case message.GetChange().GetEvent() != nil:
+		ticket, event := message.GetChange().GetTicket(), message.GetChange().GetEvent()
+		f.Log.Info("ticket changed", "ticket_id", ticket.GetTicketId(), "event", event.GetName(), "revision", ticket.GetRevision())
+	case message.GetLeft() != nil:
+		f.Log.Info("ticket removed", "ticket_id", message.GetLeft().GetTicketId(), "reason", message.GetLeft().GetReason())
+	}
 }

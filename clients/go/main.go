@@ -1,4 +1,4 @@
-// Command go keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for
+// Command go keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for
 // services of your own: take what you need.
 //
 //	go run ./clients/go                  # follows until Ctrl-C
@@ -45,6 +45,13 @@ func main() {
 // errUsage marks what the caller has to put right.
 var errUsage = errors.New("wrong usage")
 
+// usage comes before the options. It names the command to type: the path of the binary that go run makes is of no use.
+const usage = `Keeps a local copy of all tickets in sync with ticketsvc, until Ctrl-C.
+
+Usage: go run ./clients/go [options]
+
+`
+
 func run(ctx context.Context) (err error) {
 	address := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
 	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each stream")
@@ -52,6 +59,10 @@ func run(ctx context.Context) (err error) {
 	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
 	get := flag.String("get", "", "print this ticket of the copy, and end")
 	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if *silence <= 0 {
 		return fmt.Errorf("%w: --silence is no number of seconds above 0", errUsage)

@@ -1,4 +1,4 @@
-"""Keeps a copy of all tickets in step with ticketsvc, in an SQLite file, and looks tickets up in it.
+"""Keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and looks tickets up in it.
 
 It is an example for services of your own: take what you need.
 
@@ -29,12 +29,18 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-import grpc
-from google.protobuf.json_format import MessageToJson
+try:
+    import grpc
+    from google.protobuf.json_format import MessageToJson
 
-from allthings.ticket.v1.ticket_pb2 import Ticket
-from allthings.ticket.v1.ticket_service_pb2 import TicketLeft, WatchTicketsRequest, WatchTicketsResponse
-from allthings.ticket.v1.ticket_service_pb2_grpc import TicketServiceStub
+    from allthings.ticket.v1.ticket_pb2 import Ticket
+    from allthings.ticket.v1.ticket_service_pb2 import TicketLeft, WatchTicketsRequest, WatchTicketsResponse
+    from allthings.ticket.v1.ticket_service_pb2_grpc import TicketServiceStub
+except ImportError as err:
+    sys.exit(
+        f"{err}: run make client-python first, and this with the python3 that has gRPC"
+        " (on Debian: apt-get install protobuf-compiler protobuf-compiler-grpc python3-grpcio, then /usr/bin/python3)"
+    )
 
 log = logging.getLogger("follow_tickets")
 
@@ -201,7 +207,7 @@ def watch(stub: TicketServiceStub, token_file: Path | None, silence: float, resu
 
 
 def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy: Copy) -> NoReturn:
-    """Keeps copy in step with ticketsvc. It ends by an exception alone: when something is wrong that does not pass.
+    """Keeps copy in sync with ticketsvc. It ends by an exception alone: when something is wrong that does not pass.
 
     A stream is given up after silence seconds without any message. A heartbeat comes every 15.
     """
@@ -212,8 +218,7 @@ def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy:
         try:
             for message in watch(stub, token_file, silence, copy.token()):
                 copy.apply(message)
-                if not came:
-                    log.info("following")
+                report(message, came)
                 came, failures = True, 0
             log.warning("the stream ended without an error")
         except TokenError as err:
@@ -235,6 +240,18 @@ def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy:
         failures += 1
 
 
+def report(message: WatchTicketsResponse, came: bool) -> None:
+    """Logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million."""
+    if not came:
+        log.info("following: the next lines name the tickets that change")
+    kind = message.WhichOneof("message")
+    if kind == "change" and message.change.HasField("event"):
+        ticket = message.change.ticket
+        log.info("ticket changed: %r, event %s, revision %d", ticket.ticket_id, message.change.event.name, ticket.revision)
+    elif kind == "left":
+        log.info("ticket removed: %r, %s", message.left.ticket_id, TicketLeft.Reason.Name(message.left.reason))
+
+
 def look_up(copy: Copy, ticket_id: str) -> None:
     """Prints a ticket of the copy."""
     ticket = copy.get(ticket_id)
@@ -254,7 +271,7 @@ def address(url: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Keeps a copy of all tickets in step with ticketsvc.")
+    parser = argparse.ArgumentParser(description="Keeps a local copy of all tickets in sync with ticketsvc, until Ctrl-C.")
     parser.add_argument("--url", type=address, default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
     silence = "after what time without any message a stream is given up (default %(default)s)"

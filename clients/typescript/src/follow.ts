@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 
-import { TicketService, type WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
+import { TicketLeft_Reason, TicketService, type WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
 import type { Copy } from "./copy.js";
 
 /**
@@ -64,7 +64,7 @@ export interface Options {
 }
 
 /**
- * Keeps copy in step with ticketsvc until signal is aborted. It throws when something is wrong that does not pass.
+ * Keeps copy in sync with ticketsvc until signal is aborted. It throws when something is wrong that does not pass.
  *
  * When it returns or throws the copy has been saved, unless that is what went wrong.
  */
@@ -117,9 +117,7 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
     try {
       for await (const message of watch(options, copy.token, signal)) {
         copy.apply(message);
-        if (!came) {
-          console.error("following");
-        }
+        report(message, came);
         came = true;
         failures = 0;
       }
@@ -132,6 +130,21 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
     }
     // The pause grows, and chance has a part in it, so that not all come back at the same moment.
     await pause(Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** failures), signal);
+  }
+}
+
+/** Logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million. */
+function report({ message }: WatchTicketsResponse, came: boolean): void {
+  if (!came) {
+    console.error("following: the next lines name the tickets that change");
+  }
+  if (message.case === "change" && message.value.event !== undefined) {
+    const { event, ticket } = message.value;
+    console.error(`ticket changed: ${JSON.stringify(ticket?.ticketId)}, event ${event.name}, revision ${ticket?.revision}`);
+  } else if (message.case === "left") {
+    // A newer ticketsvc may have reasons that have no name here.
+    const reason = TicketLeft_Reason[message.value.reason] ?? message.value.reason;
+    console.error(`ticket removed: ${JSON.stringify(message.value.ticketId)}, ${reason}`);
   }
 }
 

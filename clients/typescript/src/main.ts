@@ -1,5 +1,5 @@
 /**
- * Keeps a copy of all tickets in step with ticketsvc, in a file, and looks tickets up in it. It is an example for services of your own:
+ * Keeps a local copy of all tickets in sync with ticketsvc, in a file, and looks tickets up in it. It is an example for services of your own:
  * take what you need.
  *
  *     node clients/typescript/dist/src/main.js                 # follows until Ctrl-C
@@ -21,7 +21,9 @@ import { TicketSchema } from "../gen/allthings/ticket/v1/ticket_pb.js";
 import { Copy } from "./copy.js";
 import { connect, follow } from "./follow.js";
 
-const usage = `Keeps a copy of all tickets in step with ticketsvc.
+const usage = `Keeps a local copy of all tickets in sync with ticketsvc, until Ctrl-C.
+
+Usage: node clients/typescript/dist/src/main.js [options]
 
   --url URL          where ticketsvc is (default http://127.0.0.1:9090)
   --token-file FILE  file with the bearer token to show, of the scope read
