@@ -86,7 +86,7 @@ bench: build ## Measure what deliveries and reads cost, with a million tickets a
 	@status=0; $(bench) || status=$$?; $(bench_ordering) -benchtime 7x || status=$$?; $(bench_reads) || status=$$?; exit $$status
 
 .PHONY: profile
-profile: build ## Measure anew what the gateway is compiled for (default.pgo); takes a minute
+profile: build ## Update the profile that the gateway is compiled with (default.pgo): runs the benchmark, takes a minute
 	@go build -o bin/bench ./internal/cmd/bench
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
 		go build -trimpath -o "$$folder/gateway" ./gateway/cmd/gateway; \
@@ -112,10 +112,12 @@ attack: ## Attack both services for ATTACK_TIME each in every known way, beside 
 	@go test -timeout 60m -count 1 -v -run '^TestAttacks_othersAreServed$$' ./internal/e2e -attack.time=$(ATTACK_TIME)
 
 .PHONY: generate
-generate: ## Generate gen/ and docs/api.md from proto/
-	@echo "generating gen/ and docs/api.md (the first time, building buf takes a minute or two)"
+generate: ## Generate gen/ and docs/api.md from proto/, and docs/configuration.md from --help
+	@echo "generating gen/, docs/api.md and docs/configuration.md (the first time, building buf takes a minute or two)"
 	@go tool buf generate
 	@go tool buf build -o - --as-file-descriptor-set | go run ./internal/cmd/apidoc docs/api.md
+	@$(MAKE) build
+	@docs/generate-configuration.sh bin
 
 tickets_proto := $(wildcard proto/allthings/ticket/v1/*.proto)
 typescript := clients/typescript
@@ -151,9 +153,9 @@ clients/python/allthings: clients/python/buf.gen.yaml buf.yaml $(tickets_proto)
 	@touch $@
 
 .PHONY: check-generated
-check-generated: generate ## Fail when gen/ or docs/api.md is not what proto/ gives
-	@git status --porcelain -- gen docs/api.md | { ! grep .; } || \
-		{ echo "gen/ or docs/api.md is not what proto/ gives: run make generate and commit them"; exit 1; }
+check-generated: generate ## Fail when a generated file is not up to date
+	@git status --porcelain -- gen docs/api.md docs/configuration.md | { ! grep .; } || \
+		{ echo "these generated files are not up to date: run make generate and commit them"; exit 1; }
 
 # What is generated, or never changed, may have longer lines; so may tables of Markdown and tags of struct fields, which can't be wrapped.
 long_lines = LC_ALL=C.UTF-8 git grep -InE '^.{141}' -- ':!gen' ':!docs/api.md' ':!*go.sum' ':!*package-lock.json' ':!*testdata*' \
@@ -178,7 +180,7 @@ lint: ## Check the contract, the code's form, and what the analysers find
 		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py clients/python/test/call.py; }
 
 .PHONY: check
-check: lint check-generated test race bench-quick ## What CI checks, but for a moment of fuzzing (make fuzz)
+check: lint check-generated test race bench-quick ## Run what CI checks, except the short fuzzing (make fuzz)
 
 .PHONY: clean
 clean: ## Remove bin/ and data/
