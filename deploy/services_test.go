@@ -59,7 +59,8 @@ func TestServices_oneEnds(t *testing.T) {
 			if exit := (*exec.ExitError)(nil); !errors.As(command.Wait(), &exit) || exit.ExitCode() != test.status {
 				t.Errorf("it ended with %v, want status %d", command.ProcessState, test.status)
 			}
-			if want := fmt.Sprintf("first (process %d) has ended with %s: stopping the others\n", first, test.how); !strings.HasSuffix(stderr.String(), want) {
+			want := fmt.Sprintf("first (process %d) has ended with %s: stopping the others\n", first, test.how)
+			if !strings.HasSuffix(stderr.String(), want) {
 				t.Errorf("it said\n%s\nwant at the end\n%s", stderr.String(), want)
 			}
 		})

@@ -1,6 +1,6 @@
 /**
- * Keeps a local copy of all tickets in sync with ticketsvc, in a file, and looks tickets up in it. It is an example for services of your own:
- * take what you need.
+ * Keeps a local copy of all tickets in sync with ticketsvc, in a file, and looks tickets up in it. It is an example for services of your
+ * own: take what you need.
  *
  *     node clients/typescript/dist/src/main.js                 # follows until Ctrl-C
  *     node clients/typescript/dist/src/main.js --get <ticket>  # prints a ticket of the copy as JSON, also while another process follows

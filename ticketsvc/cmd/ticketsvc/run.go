@@ -20,7 +20,8 @@ import (
 
 // run is the whole service: it serves until ctx ends, and returns the process's exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, Environ: environ, Stdout: stdout}
+	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, Environ: environ,
+		Stdout: stdout}
 	var line commandLine
 	command, err := program.Parse(&line)
 	switch {
