@@ -17,7 +17,7 @@ const memoryLimit = 256 << 20
 // Tune sets what the environment does not: GOGC, GOMEMLIMIT, and GOMAXPROCS to one more than there are processors.
 //
 // The one more is for the goroutine that commits. While it waits for the disk, in a system call, it keeps its processor from the others
-// until the runtime notices. docs/decisions.md has the figures of both. Go no longer
+// until the runtime notices. docs/performance.md has the figures of both. Go no longer
 // follows a container's processor limit that changes while the process runs.
 func Tune(lookupEnv func(string) (string, bool)) {
 	if value, _ := lookupEnv("GOGC"); value == "" {

@@ -13,7 +13,7 @@ var ErrBusy = errors.New("inbox is busy")
 
 const (
 	// maxBatch is how many arrivals share a commit at most. With more, all that come would wait for one commit together, and then be
-	// read together, so that the disk and the door take turns. docs/decisions.md has the figures.
+	// read together, so that the disk and the webhook server take turns. docs/performance.md has the figures.
 	maxBatch = 128
 	// maxBatchBytes is about how large the bodies of one commit are together at most.
 	maxBatchBytes = 8 << 20

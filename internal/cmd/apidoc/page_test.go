@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -82,54 +81,5 @@ func TestWhatCannotBeReadLeavesThePageAsItIs(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the page was written: %v", err)
-	}
-}
-
-var (
-	headings = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	links    = regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`)
-)
-
-// slugs returns the anchors that a page's headings have where Markdown is shown.
-func slugs(t *testing.T, path string) map[string]bool {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]bool{}
-	for _, heading := range headings.FindAllStringSubmatch(string(text), -1) {
-		slug := strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")
-		all[regexp.MustCompile(`[^\w-]`).ReplaceAllString(slug, "")] = true
-	}
-	return all
-}
-
-func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
-	t.Parallel()
-	pages, err := filepath.Glob("../../../docs/*.md")
-	if err != nil || len(pages) < 2 {
-		t.Fatalf("pages %q, %v", pages, err)
-	}
-	for _, page := range append(pages, "../../../README.md") {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, link := range links.FindAllStringSubmatch(string(text), -1) {
-			path, anchor := link[1], link[2]
-			if strings.HasPrefix(path, "https://") {
-				continue
-			}
-			target := page
-			if path != "" {
-				target = filepath.Join(filepath.Dir(page), path)
-			}
-			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: %v", page, err)
-			} else if anchor != "" && !slugs(t, target)[anchor] {
-				t.Errorf("%s: %s has no heading for #%s", page, target, anchor)
-			}
-		}
 	}
 }
