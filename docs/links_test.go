@@ -81,6 +81,30 @@ func TestPages_namedInCode(t *testing.T) {
 	}
 }
 
+// TestPages_nameTestsThatExist checks the tests and benchmarks that the pages name as proof.
+func TestPages_nameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	defined, err := exec.CommandContext(t.Context(), "git", "grep", "-hoE", `^func (Test|Benchmark)[A-Za-z0-9_]+`, "--", ":(top)*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "../.github/CONTRIBUTING.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`((?:Test|Benchmark)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(string(defined), "func "+name[1]+"\n") {
+				t.Errorf("%s: there is no %s", page, name[1])
+			}
+		}
+	}
+}
+
 // TestReadme_lines holds the README to a length that a newcomer reads.
 func TestReadme_lines(t *testing.T) {
 	t.Parallel()
