@@ -84,7 +84,8 @@ func TestPages_namedInCode(t *testing.T) {
 // TestPages_nameTestsThatExist checks the tests and benchmarks that the pages name as proof.
 func TestPages_nameTestsThatExist(t *testing.T) {
 	t.Parallel()
-	defined, err := exec.CommandContext(t.Context(), "git", "grep", "-hoE", `^func (Test|Benchmark)[A-Za-z0-9_]+`, "--", ":(top)*_test.go").Output()
+	defined, err := exec.CommandContext(t.Context(), "git", "grep", "-hoE", `^func (Test|Benchmark)[A-Za-z0-9_]+`, "--",
+		":(top)*_test.go").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
