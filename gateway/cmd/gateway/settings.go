@@ -31,7 +31,7 @@ type commandLine struct {
 	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
 	Explain explainOptions `cmd:"" help:"Show how the gateway reads webhook bodies, without a server or a database."`
 	Backup  backupOptions  `cmd:"" help:"Copy the SQLite database to a new file, while gateway runs or not, and check the copy."`
-	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while gateway is stopped. What was there is kept beside it."`
+	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while gateway is stopped. The old database is kept beside it."`
 }
 
 // restoreMeaning is what the command restore says at the end.
@@ -67,7 +67,7 @@ type options struct {
 	WebhookSecretFile      string   `placeholder:"FILE" help:"File with the shared secrets, one per line, in the form of --webhook-secret. If both are set, all secrets are accepted. The gateway reads the file again when it changes, and on SIGHUP."`
 	WebhookSecretMinLength int      `default:"16" placeholder:"BYTES" help:"Minimum length of a secret. Lower it only for a secret that the sender made and that can't be changed."`
 
-	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header with the signature. The header with -timestamp after this name holds its time. Of several names, the first that a request has is used."`
+	SignatureHeader    []string      `default:"x-allthings-signature" placeholder:"NAME" sep:"," help:"Header with the signature. The header with -timestamp after this name holds its time. If several names are given, the first that a request has is used."`
 	TimestampTolerance time.Duration `default:"2m" placeholder:"DURATION" help:"Maximum difference between a signature's time and the clock, in both directions. 0 is for senders that send no time: then only de-duplication by event id protects from repeated deliveries."`
 	Unsigned           string        `default:"acknowledge" enum:"acknowledge,reject" placeholder:"WORD" help:"Answer to deliveries without a signature, such as Allthings' test: acknowledge (200) or reject (400). They are never stored."`
 	bodySettings

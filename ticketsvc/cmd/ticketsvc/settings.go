@@ -24,7 +24,7 @@ is not a setting is an error. Give secrets in files or in the environment: other
 type commandLine struct {
 	Serve    options         `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
 	Backup   backupOptions   `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
-	Restore  restoreOptions  `cmd:"" help:"Put a backup in the place of the SQLite database, while ticketsvc is stopped. What was there is kept beside it."`
+	Restore  restoreOptions  `cmd:"" help:"Put a backup in the place of the SQLite database, while ticketsvc is stopped. The old database is kept beside it."`
 	Erasures erasuresOptions `cmd:"" help:"Export and import which tickets were erased: a restored backup lacks what was erased after it."`
 }
 
@@ -43,8 +43,8 @@ type restoreOptions struct {
 
 // erasuresOptions are the settings of the commands about erasures.
 type erasuresOptions struct {
-	Export exportOptions `cmd:"" help:"Write the ids of all erased tickets, one a line, while ticketsvc runs or not."`
-	Import importOptions `cmd:"" help:"Erase the tickets of such a list. Those that are erased stay so. Where the database is SQLite, stop ticketsvc first."`
+	Export exportOptions `cmd:"" help:"Write the ids of all erased tickets, one per line, while ticketsvc runs or not."`
+	Import importOptions `cmd:"" help:"Erase the tickets of such a list. Those that are erased stay so. With SQLite, stop ticketsvc first."`
 }
 
 // exportOptions are the settings of an export of erasures.
