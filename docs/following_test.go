@@ -25,7 +25,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// Follow keeps the copy in step until ctx ends, or something is wrong that does not pass.
+// Follow keeps the copy in sync until ctx ends, or something is wrong that does not pass.
 func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) error {
 	for failures := 0; ; failures++ {
 		heard, err := followOnce(ctx, client, tickets)
