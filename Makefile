@@ -46,7 +46,7 @@ run-postgres: build ## Run two of each service on this machine, with PostgreSQL 
 
 .PHONY: build
 build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
-	@echo "building bin/gateway, bin/ticketsvc and bin/simulator (the first time takes a minute or two)"
+	@echo "building bin/gateway, bin/ticketsvc and bin/simulator (the first time takes some minutes)"
 	@go build -o bin/ ./gateway/cmd/gateway ./ticketsvc/cmd/ticketsvc ./internal/cmd/simulator
 
 .PHONY: test

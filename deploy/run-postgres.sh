@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs PostgreSQL, two gateways and two ticketsvcs on this machine, until Ctrl-C or until PostgreSQL ends. A gateway or a ticketsvc that
 # ends is started again. PostgreSQL's data is in data/postgres, its log in data/postgres.log, and its passwords in data/pgpass.
-# RUN_POSTGRES_PORT is PostgreSQL's port, 5433 when it isn't set. The services' settings can be given in the environment, but for
+# RUN_POSTGRES_PORT is PostgreSQL's port, 5433 when it isn't set. The services' settings can be given in the environment, except
 # their addresses and databases; the webhook's secret is made up and kept in data/ when there is none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
