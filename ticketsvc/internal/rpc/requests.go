@@ -292,7 +292,9 @@ func (b *requestBody) fill(content io.Reader, size int) error {
 }
 
 func (b *requestBody) tooLarge() error {
-	return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+	wire := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+	addReason(wire, "REQUEST_TOO_LARGE")
+	return wire
 }
 
 // inflaters and buffers are used again.
