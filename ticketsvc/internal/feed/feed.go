@@ -21,6 +21,8 @@ var (
 	// ErrPlace says that the log has no such place as the watcher wants to go on from, or lacks one behind it. The watcher has to start
 	// again, with a walk.
 	ErrPlace = errors.New("the log has no such place")
+	// ErrAhead is the [ErrPlace] of a place after the end of the log.
+	ErrAhead = fmt.Errorf("%w: it ends before", ErrPlace)
 	// ErrReplaced says that another log has taken the place of the one that was followed. Going on shows whether that has the same place.
 	ErrReplaced = errors.New("the log was replaced by another")
 	// ErrFull says that there are as many watchers as there may be.
@@ -371,7 +373,7 @@ func (f *Feed) checkPlace(ctx context.Context, place ticket.Mark) error {
 	mark, err := f.log.MarkAt(ctx, place.Sequence)
 	switch {
 	case errors.Is(err, ticket.ErrNotFound):
-		return fmt.Errorf("%w: it ends before %d", ErrPlace, place.Sequence)
+		return fmt.Errorf("%w %d", ErrAhead, place.Sequence)
 	case err != nil:
 		return err
 	case mark != place:

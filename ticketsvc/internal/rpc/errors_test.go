@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +92,65 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestErrors_reasonsAreDocumented has the table of docs/errors.md.
+func TestErrors_reasonsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\| .+ \\|$").FindAllStringSubmatch(string(page), -1) {
+		documented = append(documented, row[1]+" "+row[2])
+	}
+	reasons := rpc.Reasons()
+	slices.Sort(reasons)
+	slices.Sort(documented)
+	if diff := cmp.Diff(slices.Compact(reasons), documented); diff != "" {
+		t.Errorf("the reasons, and those of docs/errors.md: %s", diff)
+	}
+}
+
+// reasonOf returns the reason that a program reads from an error.
+func reasonOf(t *testing.T, err error) string {
+	t.Helper()
+	var wire *connect.Error
+	if !errors.As(err, &wire) {
+		return ""
+	}
+	for _, detail := range wire.Details() {
+		value, err := detail.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, ok := value.(*errdetails.ErrorInfo); ok && info.GetDomain() == "ticketbridge" {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+func TestErrors_reasonTellsTokensApart(t *testing.T) {
+	t.Parallel()
+	s, other := mustServe(t, mustOpenStore(t)), mustServe(t, mustOpenStore(t))
+	token := func(s *server) string {
+		watching := mustWatch(t, newClient(t, s, "gRPC"), "", nil)
+		watching.walk(t)
+		return watching.token
+	}
+	stream := mustWatch(t, newClient(t, s, "gRPC"), token(other), nil)
+	if stream.Receive() || reasonOf(t, stream.Err()) != "TOKEN_OF_ANOTHER_DATABASE" {
+		t.Errorf("a token of another database: %v", stream.Err())
+	}
+	if stream := mustWatch(t, newClient(t, s, "gRPC"), token(s), nil); !stream.Receive() {
+		t.Errorf("a token of its own: %v", stream.Err())
+	}
+	_, err := newClient(t, s, "Connect").GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "none"})
+	if reasonOf(t, err) != "TICKET_NOT_FOUND" {
+		t.Errorf("no such ticket: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -118,3 +119,14 @@ const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes
 
 // RoomForAnswer has room for what an answer can hold, and AnswerBytes is what that takes.
 var RoomForAnswer, AnswerBytes = roomForAnswer, answerBytes
+
+// Reasons returns the reasons of all errors, each after its code.
+func Reasons() []string {
+	reasons := []string{"RESOURCE_EXHAUSTED REQUEST_TOO_LARGE"}
+	for _, known := range codes {
+		if known.reason != "" {
+			reasons = append(reasons, strings.ToUpper(known.code.String())+" "+known.reason)
+		}
+	}
+	return reasons
+}

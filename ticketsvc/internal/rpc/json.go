@@ -4,18 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-var errNotJSON = errors.New("the request is not JSON of its message's form")
+var errNotJSON = errors.New("the request is not JSON")
 
 // jsonCodec reads and writes messages as JSON, as Connect's own codec does, except for the error of a request that can't be read: Connect's
 // quotes the part that it stumbled over, and that can be what a tenant wrote. An error like that ends up in callers' logs.
@@ -78,7 +78,7 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 		return errNotMessage
 	}
 	if err := unmarshalJSON(data, m); err != nil {
-		return notJSON(data, err)
+		return notJSON(data, m, err)
 	}
 	return nil
 }
@@ -88,22 +88,35 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 // What a request for tickets says must be known: a condition of a filter that was passed over, because its name is mistyped or newer than
 // this version, would select more than was asked for. Of other requests what is not known is passed over, as the protobuf form has it.
 func unmarshalJSON(data []byte, message proto.Message) error {
-	lenient := message.ProtoReflect().Descriptor().ParentFile() != ticketv1.File_allthings_ticket_v1_ticket_service_proto
-	return protojson.UnmarshalOptions{DiscardUnknown: lenient}.Unmarshal(data, message)
+	return protojson.UnmarshalOptions{DiscardUnknown: !isStrict(message.ProtoReflect().Descriptor())}.Unmarshal(data, message)
 }
 
-// notJSON returns the error for data that can't be read, which says where, and quotes nothing.
-func notJSON(data []byte, err error) error {
+// isStrict reports whether a message is one of TicketService, which has nothing in it that a tenant wrote.
+func isStrict(message protoreflect.MessageDescriptor) bool {
+	return message.ParentFile() == ticketv1.File_allthings_ticket_v1_ticket_service_proto
+}
+
+// notJSON returns the error for a request that can't be read, of which err says that it is not JSON. Otherwise the error names the first
+// field that is wrong, and what the field takes. It quotes nothing of requests that a tenant's words can be in.
+func notJSON(data []byte, message proto.Message, err error) error {
 	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		before := data[:syntactic.ByteOffset]
-		line := before[bytes.LastIndexByte(before, '\n')+1:]
-		return fmt.Errorf("%w: see line %d, character %d", errNotJSON, bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(line)+1)
+		return syntaxError(data, syntactic.ByteOffset)
 	}
-	if place := jsonPlace.FindStringSubmatch(err.Error()); place != nil {
-		return fmt.Errorf("%w: see line %s, character %s", errNotJSON, place[1], place[2])
+	descriptor := message.ProtoReflect().Descriptor()
+	c := &jsonChecker{decoder: jsontext.NewDecoder(bytes.NewReader(data)), strict: isStrict(descriptor)}
+	err = c.message("", descriptor)
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return syntaxError(data, syntactic.ByteOffset)
+	}
+	if err != nil {
+		return err
 	}
 	return errNotJSON
 }
 
-// jsonPlace is where an error of protojson says that it stumbled.
-var jsonPlace = regexp.MustCompile(`\(line (\d+):(\d+)\)`)
+// syntaxError returns the error for data that is no JSON from that byte on.
+func syntaxError(data []byte, offset int64) error {
+	before := data[:offset]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return fmt.Errorf("%w: see line %d, character %d", errNotJSON, bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(line)+1)
+}

@@ -292,7 +292,9 @@ func (b *requestBody) fill(content io.Reader, size int) error {
 }
 
 func (b *requestBody) tooLarge() error {
-	return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+	wire := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+	addReason(wire, "REQUEST_TOO_LARGE")
+	return wire
 }
 
 // inflaters and buffers are used again.
@@ -337,7 +339,7 @@ func (b *requestBody) unpack(ctx context.Context, message any) error {
 	n, err := count(b.data, m.ProtoReflect().Descriptor())
 	switch {
 	case err != nil:
-		return b.malformed(err)
+		return b.malformed(m, err)
 	case n > elements.Max:
 		return invalidRequest(errTooManyElements)
 	}
@@ -345,16 +347,16 @@ func (b *requestBody) unpack(ctx context.Context, message any) error {
 		return err
 	}
 	if err := unmarshal(b.data, m); err != nil {
-		return b.malformed(err)
+		return b.malformed(m, err)
 	}
 	b.releaseBytes()
 	return nil
 }
 
 // malformed returns the error of a request of which err says what is wrong.
-func (b *requestBody) malformed(err error) error {
+func (b *requestBody) malformed(message proto.Message, err error) error {
 	if b.inJSON {
-		return invalidRequest(notJSON(b.data, err))
+		return invalidRequest(notJSON(b.data, message, err))
 	}
 	return invalidRequest(errNotMessage)
 }

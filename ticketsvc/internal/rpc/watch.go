@@ -19,6 +19,9 @@ import (
 // errSlow says that a watcher did not read for too long.
 var errSlow = errors.New("the watcher did not read for too long")
 
+// errOtherDatabase says that a resume token is one of another database.
+var errOtherDatabase = errors.New("the resume token is one of another database")
+
 // streamLimits bound what a watcher that does not read can hold.
 type streamLimits struct {
 	// slow is how long the sending of one message may take: when it is over the stream ends. Callers are told of it.
@@ -136,7 +139,7 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 }
 
 // resumePlace returns the place that a resume token stands for, nil for an empty one. The error is a [*ticket.InvalidError], or
-// [feed.ErrPlace] when the token is one of another database.
+// [errOtherDatabase].
 func resumePlace(query []byte, database ticket.DatabaseID, token string) (*feed.Place, error) {
 	if token == "" {
 		return nil, nil
@@ -144,7 +147,7 @@ func resumePlace(query []byte, database ticket.DatabaseID, token string) (*feed.
 	if raw, ok := decodeToken(query, token); ok {
 		if of, place, ok := decodePlace(raw); ok {
 			if of != database {
-				return nil, feed.ErrPlace
+				return nil, errOtherDatabase
 			}
 			return &place, nil
 		}

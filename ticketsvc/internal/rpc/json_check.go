@@ -1,0 +1,224 @@
+package rpc
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// jsonChecker finds the first field of a request in JSON that protojson does not take, to say what the field takes: the errors of protojson
+// quote the value, and say where it is by line and character alone.
+type jsonChecker struct {
+	decoder *jsontext.Decoder
+	// strict says that there must be no unknown fields, and that names and values can be quoted.
+	strict bool
+}
+
+// message checks the next value, which is to be a message. path is that of its field, empty for the request.
+func (c *jsonChecker) message(path string, message protoreflect.MessageDescriptor) error {
+	switch message.FullName() {
+	case "google.protobuf.Timestamp":
+		return c.text(path, "a time such as \"2026-01-31T08:00:00Z\"", func(text string) bool {
+			_, err := time.Parse(time.RFC3339Nano, text)
+			return err == nil
+		})
+	case "google.protobuf.FieldMask":
+		return c.text(path, "a string of field names such as \"title,statusText\"", func(string) bool { return true })
+	}
+	if kind := c.decoder.PeekKind(); kind != '{' {
+		return c.mismatch(path, kind, "an object")
+	}
+	return c.object(func(name string) error {
+		field := message.Fields().ByJSONName(name)
+		if field == nil {
+			field = message.Fields().ByTextName(name)
+		}
+		switch {
+		case field != nil:
+			return c.field(join(path, name), field)
+		case c.strict:
+			return fmt.Errorf("unknown field %s: use %s", quoted(join(path, name)), names(message))
+		default:
+			return c.decoder.SkipValue()
+		}
+	})
+}
+
+// field checks the value of a field.
+func (c *jsonChecker) field(path string, field protoreflect.FieldDescriptor) error {
+	kind := c.decoder.PeekKind()
+	switch {
+	case kind == 'n':
+		return c.decoder.SkipValue()
+	case field.IsMap() && kind != '{':
+		return c.mismatch(path, kind, "an object")
+	case field.IsMap():
+		// The keys can be what a tenant wrote.
+		return c.object(func(string) error { return c.value(path+"{}", field.MapValue()) })
+	case field.IsList() && kind != '[':
+		return c.mismatch(path, kind, "an array")
+	case field.IsList():
+		if _, err := c.decoder.ReadToken(); err != nil {
+			return err
+		}
+		for i := 0; c.decoder.PeekKind() != ']'; i++ {
+			if err := c.value(fmt.Sprintf("%s[%d]", path, i), field); err != nil {
+				return err
+			}
+		}
+		_, err := c.decoder.ReadToken()
+		return err
+	default:
+		return c.value(path, field)
+	}
+}
+
+// value checks one value of a field.
+func (c *jsonChecker) value(path string, field protoreflect.FieldDescriptor) error {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return c.message(path, field.Message())
+	case protoreflect.EnumKind:
+		return c.enum(path, field.Enum())
+	case protoreflect.StringKind:
+		return c.text(path, "a string", func(string) bool { return true })
+	case protoreflect.BytesKind:
+		return c.text(path, "a string of base64", isBase64)
+	case protoreflect.BoolKind:
+		if kind := c.decoder.PeekKind(); kind != 't' && kind != 'f' {
+			return c.mismatch(path, kind, "true or false")
+		}
+		return c.decoder.SkipValue()
+	default:
+		return c.number(path, field.Kind())
+	}
+}
+
+// object calls member for each member of the next value, an object, when its name is read.
+func (c *jsonChecker) object(member func(name string) error) error {
+	if _, err := c.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for c.decoder.PeekKind() != '}' {
+		name, err := c.decoder.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := member(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := c.decoder.ReadToken()
+	return err
+}
+
+func (c *jsonChecker) text(path, what string, valid func(string) bool) error {
+	if kind := c.decoder.PeekKind(); kind != '"' {
+		return c.mismatch(path, kind, what)
+	}
+	token, err := c.decoder.ReadToken()
+	if err != nil {
+		return err
+	}
+	if !valid(token.String()) {
+		return fmt.Errorf("%s takes %s", path, what)
+	}
+	return nil
+}
+
+func (c *jsonChecker) enum(path string, enum protoreflect.EnumDescriptor) error {
+	var known []string
+	for i := range enum.Values().Len() {
+		known = append(known, string(enum.Values().Get(i).Name()))
+	}
+	what := strings.Join(known, ", ")
+	kind := c.decoder.PeekKind()
+	switch kind {
+	case '0':
+		return c.number(path, protoreflect.Int32Kind)
+	case '"':
+	default:
+		return c.mismatch(path, kind, "one of "+what)
+	}
+	token, err := c.decoder.ReadToken()
+	switch value := token.String(); {
+	case err != nil:
+		return err
+	case slices.Contains(known, value):
+		return nil
+	case c.strict:
+		return fmt.Errorf("%s: %s is not a %s: use %s", path, quoted(value), enum.Name(), what)
+	default:
+		return fmt.Errorf("%s takes one of %s", path, what)
+	}
+}
+
+// number checks a whole number, which may be in a string.
+func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
+	bits, what := 64, "a whole number"
+	if kind == protoreflect.Int32Kind {
+		bits, what = 32, fmt.Sprintf("a whole number from %d to %d", math.MinInt32, math.MaxInt32)
+	}
+	if found := c.decoder.PeekKind(); found != '0' && found != '"' {
+		return c.mismatch(path, found, what)
+	}
+	token, err := c.decoder.ReadToken()
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseInt(token.String(), 10, bits); err != nil {
+		if _, err := strconv.ParseUint(token.String(), 10, bits); err != nil || kind == protoreflect.Int32Kind {
+			return fmt.Errorf("%s takes %s", path, what)
+		}
+	}
+	return nil
+}
+
+// mismatch returns the error for a value that is of another kind than its field takes, or that of the JSON.
+func (c *jsonChecker) mismatch(path string, found jsontext.Kind, what string) error {
+	if found == jsontext.KindInvalid {
+		_, err := c.decoder.ReadToken()
+		return err
+	}
+	if path == "" {
+		path = "the request"
+	}
+	return fmt.Errorf("%s takes %s", path, what)
+}
+
+func isBase64(text string) bool {
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	_, err := base64.RawStdEncoding.DecodeString(text)
+	return err == nil
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// names returns the names of a message's fields, as an error lists them.
+func names(message protoreflect.MessageDescriptor) string {
+	var all []string
+	for i := range message.Fields().Len() {
+		all = append(all, message.Fields().Get(i).JSONName())
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// maxQuoted is how much of a name or a value is quoted, in bytes.
+const maxQuoted = 64
+
+func quoted(text string) string { return strconv.Quote(text[:min(len(text), maxQuoted)]) }
