@@ -87,8 +87,8 @@ var earlierDatabases = map[string]earlierDatabase{
 	},
 }
 
-// TestDatabasesOfEarlierVersions has databases that earlier versions of ticketsvc wrote. Whatever was recorded in them is answered as it was
-// then, and later events are merged into it.
+// TestDatabasesOfEarlierVersions has databases that earlier versions of ticketsvc wrote. Whatever was recorded in them is answered as it
+// was then, and later events are merged into it.
 func TestDatabasesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	for engine, database := range earlierDatabases {
@@ -113,7 +113,8 @@ func keepDatabase(t *testing.T, folder string, database earlierDatabase) {
 		t.Fatal(err)
 	}
 	url := database.create(t)
-	s := startSystem(t, t.TempDir(), 1, []string{"TICKETSVC_DATABASE_URL=" + url, "GATEWAY_DATABASE_URL=sqlite:" + t.TempDir() + "/gateway.db"})
+	s := startSystem(t, t.TempDir(), 1, []string{"TICKETSVC_DATABASE_URL=" + url,
+		"GATEWAY_DATABASE_URL=sqlite:" + t.TempDir() + "/gateway.db"})
 	for _, record := range earlierEvents(t) {
 		if err := record(t.Context(), newRecorder(s)); err != nil {
 			t.Fatal(err)
@@ -262,7 +263,8 @@ func mustMarshalAnswers(t *testing.T, s *system) []byte {
 		}
 		events.Events = append(events.Events, of.GetEvents()...)
 	}
-	if _, err := s.tickets.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "erased"}); connect.CodeOf(err) != connect.CodeNotFound {
+	_, err = s.tickets.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "erased"})
+	if connect.CodeOf(err) != connect.CodeNotFound {
 		t.Errorf("the erased ticket: %v, want NOT_FOUND", err)
 	}
 	var answers bytes.Buffer

@@ -91,7 +91,8 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if _, err := store.Record(t.Context(), changes); err != nil {
 				t.Fatal(err)
 			}
-			tickets := feed.New(store, feed.DefaultLimits(), feed.Notices{Failed: func(error) {}, Recovered: func() {}, Late: func(int64) {}, CaughtUp: func() {}})
+			tickets := feed.New(store, feed.DefaultLimits(), feed.Notices{
+				Failed: func(error) {}, Recovered: func() {}, Late: func(int64) {}, CaughtUp: func() {}})
 			t.Cleanup(tickets.Close)
 			makeReadOnly(t, server)
 			checkReads(t, store, changes[1])
