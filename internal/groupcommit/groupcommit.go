@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 var (
@@ -25,7 +26,7 @@ var (
 )
 
 // Options bounds a [Committer].
-type Options[T any] struct {
+type Options[T, R any] struct {
 	// MaxBatch is the most items that one commit gets. At least 1.
 	MaxBatch int
 	// MaxBytes is about how large the items of one commit are together at the most, by Size; a single one may be larger. 0 means that
@@ -38,12 +39,21 @@ type Options[T any] struct {
 	// MayBeItemsFault tells whether an error of a batch can come from one of its items. Such a batch is committed again item by item, so
 	// that a bad item fails alone. Nil means that no error is an item's fault.
 	MayBeItemsFault func(error) bool
+	// Deferred reports whether a result says that the commit left the item for the next batch, which then begins with it. The first item of
+	// a batch is never left. Nil means that no item ever is.
+	Deferred func(*R) bool
 }
 
-// Committer gathers items of type T into batches, and hands each caller its item's result of type R.
+// Result is what became of one item.
+type Result[R any] struct {
+	Value R
+	Err   error
+}
+
+// Committer gathers items of type T into batches, and hands each caller its items' results of type R.
 type Committer[T, R any] struct {
 	commit  func(context.Context, []T) ([]R, error)
-	options Options[T]
+	options Options[T, R]
 	queue   chan *request[T, R]
 	stopped chan struct{}
 
@@ -52,11 +62,27 @@ type Committer[T, R any] struct {
 	closed  bool
 }
 
+// request is one item of a call.
 type request[T, R any] struct {
-	item   T
-	result R
-	err    error
-	done   chan struct{}
+	item   *T
+	result Result[R]
+	call   *call
+}
+
+// call is what the requests of one caller share.
+type call struct {
+	// open is how many of them are not answered.
+	open atomic.Int64
+	// done is closed once all are answered.
+	done chan struct{}
+}
+
+// answer gives a request its result.
+func (r *request[T, R]) answer(value R, err error) {
+	r.result = Result[R]{Value: value, Err: err}
+	if r.call.open.Add(-1) == 0 {
+		close(r.call.done)
+	}
 }
 
 // New starts a committer. End it with [Committer.Close].
@@ -64,7 +90,7 @@ type request[T, R any] struct {
 // commit makes one batch durable: it returns a result for each item, in their order, or an error when nothing of the batch was
 // committed as far as it knows. It is called from one goroutine, and with a context that no caller can cancel: a cancelled commit
 // would leave it open whether the others' items are on disk. One that panics fails with [ErrPanicked].
-func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options[T]) *Committer[T, R] {
+func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options[T, R]) *Committer[T, R] {
 	c := &Committer[T, R]{
 		commit:  commit,
 		options: options,
@@ -79,17 +105,44 @@ func New[T, R any](commit func(context.Context, []T) ([]R, error), options Optio
 //
 // It returns [ErrQueueFull] or [ErrClosed] when the item was not taken, the error of the commit when the batch failed, and ctx's
 // error when ctx ended first; in that last case the item may still be committed.
-func (c *Committer[T, R]) Do(ctx context.Context, item T) (R, error) {
-	r := &request[T, R]{item: item, done: make(chan struct{})}
-	if err := c.enqueue(r); err != nil {
-		return r.result, err
+func (c *Committer[T, R]) Do(ctx context.Context, item T) (result R, err error) {
+	requests := [1]request[T, R]{{item: &item}}
+	if err := c.do(ctx, requests[:]); err != nil {
+		return result, err
 	}
+	return requests[0].result.Value, requests[0].result.Err
+}
+
+// DoAll is as [Committer.Do] for several items, which share batches with those of other callers. Each has its own result, in the order of
+// the items. The error is ctx's. The items must not be changed afterwards.
+func (c *Committer[T, R]) DoAll(ctx context.Context, items []T) ([]Result[R], error) {
+	requests := make([]request[T, R], len(items))
+	for i := range items {
+		requests[i].item = &items[i]
+	}
+	if err := c.do(ctx, requests); err != nil {
+		return nil, err
+	}
+	results := make([]Result[R], len(items))
+	for i := range requests {
+		results[i] = requests[i].result
+	}
+	return results, nil
+}
+
+// do returns once all requests are answered, or with ctx's error.
+func (c *Committer[T, R]) do(ctx context.Context, requests []request[T, R]) error {
+	if len(requests) == 0 {
+		return nil
+	}
+	call := &call{done: make(chan struct{})}
+	call.open.Store(int64(len(requests)))
+	c.enqueue(call, requests)
 	select {
-	case <-r.done:
-		return r.result, r.err
+	case <-call.done:
+		return nil
 	case <-ctx.Done():
-		var none R
-		return none, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
@@ -109,17 +162,23 @@ func (c *Committer[T, R]) Close(ctx context.Context) error {
 	}
 }
 
-func (c *Committer[T, R]) enqueue(r *request[T, R]) error {
+// enqueue puts the requests of a call into the queue, and answers those that it does not take.
+func (c *Committer[T, R]) enqueue(call *call, requests []request[T, R]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
-	if c.closed {
-		return ErrClosed
-	}
-	select {
-	case c.queue <- r:
-		return nil
-	default:
-		return ErrQueueFull
+	var none R
+	for i := range requests {
+		r := &requests[i]
+		r.call = call
+		if c.closed {
+			r.answer(none, ErrClosed)
+			continue
+		}
+		select {
+		case c.queue <- r:
+		default:
+			r.answer(none, ErrQueueFull)
+		}
 	}
 }
 
@@ -128,19 +187,23 @@ func (c *Committer[T, R]) loop() {
 	maxBatch := max(1, c.options.MaxBatch)
 	batch := make([]*request[T, R], 0, maxBatch)
 	items := make([]T, 0, maxBatch)
-	// next was taken from the queue and did not fit into the batch before.
-	var next *request[T, R]
+	// waiting were taken from the queue and are the first of the next batch: those that the commit left, and one that did not fit. A commit
+	// leaves fewer than its batch has, so a batch has room for them.
+	var waiting []*request[T, R]
 	for {
-		first := next
-		next = nil
-		if first == nil {
-			var ok bool
-			if first, ok = <-c.queue; !ok {
+		batch = append(batch[:0], waiting...)
+		waiting = waiting[:0]
+		if len(batch) == 0 {
+			first, ok := <-c.queue
+			if !ok {
 				return
 			}
+			batch = append(batch, first)
 		}
-		batch = append(batch[:0], first)
-		bytes := c.size(first)
+		bytes := 0
+		for _, r := range batch {
+			bytes += c.size(r)
+		}
 	gather:
 		for len(batch) < maxBatch {
 			select {
@@ -149,7 +212,7 @@ func (c *Committer[T, R]) loop() {
 					break gather
 				}
 				if bytes += c.size(r); bytes > c.options.MaxBytes && c.options.MaxBytes > 0 {
-					next = r
+					waiting = append(waiting, r)
 					break gather
 				}
 				batch = append(batch, r)
@@ -159,9 +222,9 @@ func (c *Committer[T, R]) loop() {
 		}
 		items = items[:0]
 		for _, r := range batch {
-			items = append(items, r.item)
+			items = append(items, *r.item)
 		}
-		c.settle(batch, items)
+		waiting = append(c.settle(batch, items), waiting...)
 		// Let go of what the items hold (bodies, contexts) until the next batch overwrites them.
 		clear(batch)
 		clear(items)
@@ -172,26 +235,34 @@ func (c *Committer[T, R]) size(r *request[T, R]) int {
 	if c.options.Size == nil {
 		return 0
 	}
-	return c.options.Size(&r.item)
+	return c.options.Size(r.item)
 }
 
-// settle commits a batch and answers its callers.
-func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) {
+// settle commits a batch and answers its callers. It returns those requests that the commit left.
+func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) (left []*request[T, R]) {
 	results, err := c.callCommit(items)
 	if err != nil && len(batch) > 1 && c.options.MayBeItemsFault != nil && c.options.MayBeItemsFault(err) {
 		for i := range batch {
 			c.settle(batch[i:i+1], items[i:i+1])
 		}
-		return
+		return nil
 	}
 	for i, r := range batch {
-		if err != nil {
-			r.err = err
-		} else {
-			r.result = results[i]
+		switch {
+		case err != nil:
+			var none R
+			r.answer(none, err)
+		case c.isDeferred(&results[i]):
+			left = append(left, r)
+		default:
+			r.answer(results[i], nil)
 		}
-		close(r.done)
 	}
+	return left
+}
+
+func (c *Committer[T, R]) isDeferred(result *R) bool {
+	return c.options.Deferred != nil && c.options.Deferred(result)
 }
 
 // callCommit holds commit to its word: a missing result would answer a caller with a success that nobody gave. A panic is an error, as it
@@ -203,8 +274,13 @@ func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
 		}
 	}()
 	results, err = c.commit(context.Background(), items)
-	if err == nil && len(results) != len(items) {
+	switch {
+	case err != nil:
+		return nil, err
+	case len(results) != len(items):
 		return nil, fmt.Errorf("groupcommit: commit of %d items gave %d results", len(items), len(results))
+	case c.isDeferred(&results[0]):
+		return nil, fmt.Errorf("groupcommit: commit of %d items left the first one", len(items))
 	}
-	return results, err
+	return results, nil
 }

@@ -62,7 +62,7 @@ func closeNow(t *testing.T, c *groupcommit.Committer[int, int]) {
 func TestABatchIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10,
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10,
 			Size: func(item *int) int { return *item }})
 		var callers sync.WaitGroup
 		for i, item := range []int{1, 4, 6, 1, 99, 2} {
@@ -92,7 +92,7 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8})
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8})
 		var callers sync.WaitGroup
 		do := func(item int) {
 			callers.Go(func() {
@@ -121,7 +121,7 @@ func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
 func TestABatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 2, MaxQueue: 8})
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 2, MaxQueue: 8})
 		var callers sync.WaitGroup
 		for item := range 5 {
 			callers.Go(func() {
@@ -146,7 +146,7 @@ func TestABatchIsBounded(t *testing.T) {
 func TestAFullQueueRefusesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}, 3)}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
 		var callers sync.WaitGroup
 		callers.Go(func() { _, _ = c.Do(t.Context(), 1) })
 		<-r.started
@@ -166,7 +166,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 func TestACallerThatGivesUpDoesNotStopTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := make(chan error)
 		go func() {
@@ -195,7 +195,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 			}
 			return nil
 		}}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8,
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8,
 			MayBeItemsFault: func(err error) bool { return errors.Is(err, errBad) }})
 		var mu sync.Mutex
 		failed := map[int]error{}
@@ -227,7 +227,7 @@ func TestAnItemThatMakesTheCommitPanicFailsAlone(t *testing.T) {
 			}
 			return nil
 		}}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 8,
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8,
 			MayBeItemsFault: func(err error) bool { return errors.Is(err, groupcommit.ErrPanicked) }})
 		errs := make([]error, 6)
 		var callers sync.WaitGroup
@@ -253,7 +253,7 @@ func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk is gone")
 	r := &recorder{fail: func([]int) error { return errDisk }}
-	c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 8, MaxQueue: 64})
+	c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 64})
 	var callers sync.WaitGroup
 	for item := range 32 {
 		callers.Go(func() {
@@ -275,7 +275,8 @@ func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
 
 func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
 	t.Parallel()
-	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil }, groupcommit.Options[int]{MaxBatch: 1, MaxQueue: 1})
+	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil },
+		groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
 	if _, err := c.Do(t.Context(), 1); err == nil {
 		t.Error("Do succeeded without a result")
 	}
@@ -285,7 +286,7 @@ func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
 func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
-		c := groupcommit.New(r.commit, groupcommit.Options[int]{MaxBatch: 4, MaxQueue: 4})
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 4, MaxQueue: 4})
 		var callers sync.WaitGroup
 		for item := range 3 {
 			callers.Go(func() {
@@ -308,4 +309,130 @@ func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
 		callers.Wait()
 		close(r.started)
 	})
+}
+
+func TestCommitter_DoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errBad := errors.New("bad item")
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
+			if slices.Contains(items, 3) {
+				return errBad
+			}
+			return nil
+		}}
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 4, MaxQueue: 6,
+			MayBeItemsFault: func(err error) bool { return errors.Is(err, errBad) }})
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = c.Do(t.Context(), 100) })
+		<-r.started
+		callers.Go(func() { _, _ = c.Do(t.Context(), 200) })
+		synctest.Wait()
+		// The queue has room for five of them.
+		var results []groupcommit.Result[int]
+		callers.Go(func() {
+			var err error
+			if results, err = c.DoAll(t.Context(), []int{1, 2, 3, 4, 5, 6, 7}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		go r.letAllCommit()
+		r.release <- struct{}{}
+		callers.Wait()
+		want := []groupcommit.Result[int]{{Value: 2}, {Value: 4}, {Err: errBad}, {Value: 8}, {Value: 10},
+			{Err: groupcommit.ErrQueueFull}, {Err: groupcommit.ErrQueueFull}}
+		if !slices.Equal(want, results) {
+			t.Errorf("results %v, want %v", results, want)
+		}
+		if want := []int{200, 1, 2, 3}; len(r.batches) < 2 || !slices.Equal(r.batches[1], want) {
+			t.Errorf("batches %v, want that the second is %v", r.batches, want)
+		}
+		if results, err := c.DoAll(t.Context(), nil); err != nil || len(results) != 0 {
+			t.Errorf("DoAll without items: %v, %v", results, err)
+		}
+		closeNow(t, c)
+		close(r.started)
+		if results, err := c.DoAll(t.Context(), []int{1}); err != nil || results[0].Err != groupcommit.ErrClosed {
+			t.Errorf("DoAll after Close: %v, %v; want ErrClosed", results, err)
+		}
+	})
+}
+
+func TestCommitter_DoAll_endsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
+		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 4})
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan error)
+		go func() {
+			_, err := c.DoAll(ctx, []int{1, 2, 3})
+			answer <- err
+		}()
+		// The first is committed, and the second is not when the caller leaves.
+		<-r.started
+		r.release <- struct{}{}
+		<-r.started
+		cancel()
+		if err := <-answer; !errors.Is(err, context.Canceled) {
+			t.Errorf("DoAll = %v, want context.Canceled", err)
+		}
+		go r.letAllCommit()
+		r.release <- struct{}{}
+		closeNow(t, c)
+		close(r.started)
+		if want := [][]int{{1}, {2}, {3}}; !slices.EqualFunc(want, r.batches, slices.Equal) {
+			t.Errorf("batches %v, want %v", r.batches, want)
+		}
+	})
+}
+
+// TestCommitter_deferredItemsBeginTheNextBatch has a commit that takes items up to a sum of 10.
+func TestCommitter_deferredItemsBeginTheNextBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var batches [][]int
+		begun, release := make(chan struct{}), make(chan struct{})
+		c := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
+			if len(batches) == 0 {
+				close(begun)
+				<-release
+			}
+			batches = append(batches, slices.Clone(items))
+			results, sum := make([]int, len(items)), 0
+			for i, item := range items {
+				if sum += item; i > 0 && sum > 10 {
+					results[i] = -1
+				}
+			}
+			return results, nil
+		}, groupcommit.Options[int, int]{MaxBatch: 4, MaxQueue: 16, MaxBytes: 40, Size: func(item *int) int { return *item },
+			Deferred: func(result *int) bool { return *result < 0 }})
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = c.Do(t.Context(), 1) })
+		<-begun
+		callers.Go(func() {
+			results, err := c.DoAll(t.Context(), []int{6, 7, 20, 3, 8, 1})
+			if err != nil || slices.ContainsFunc(results, func(r groupcommit.Result[int]) bool { return r.Value < 0 || r.Err != nil }) {
+				t.Errorf("results %v, %v", results, err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		callers.Wait()
+		closeNow(t, c)
+		// The batch of {20, 3, 8} has no room for the bytes of another item.
+		want := [][]int{{1}, {6, 7, 20, 3}, {7, 20, 3, 8}, {20, 3, 8, 1}, {3, 8, 1}, {8, 1}}
+		if !slices.EqualFunc(want, batches, slices.Equal) {
+			t.Errorf("batches %v, want %v", batches, want)
+		}
+	})
+}
+
+func TestCommitter_aBatchLeftAsAWholeIsAnError(t *testing.T) {
+	t.Parallel()
+	c := groupcommit.New(func(_ context.Context, items []int) ([]int, error) { return items, nil },
+		groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1, Deferred: func(*int) bool { return true }})
+	if _, err := c.Do(t.Context(), 1); err == nil {
+		t.Error("Do succeeded without a commit")
+	}
+	closeNow(t, c)
 }

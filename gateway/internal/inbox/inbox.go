@@ -31,7 +31,7 @@ type Inbox struct {
 // New returns an inbox in front of store. End it with [Inbox.Stop], then close the store.
 func New(store Store) *Inbox {
 	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
-	i.committer = groupcommit.New(i.add, groupcommit.Options[Arrival]{
+	i.committer = groupcommit.New(i.add, groupcommit.Options[Arrival, Action]{
 		MaxBatch: maxBatch,
 		MaxBytes: maxBatchBytes,
 		Size:     func(a *Arrival) int { return len(a.Body) },

@@ -32,7 +32,7 @@ type Recorder struct {
 
 // NewRecorder returns a recorder in front of store. End it with [Recorder.Stop], then close the store.
 func NewRecorder(store Store) *Recorder {
-	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options[Change]{
+	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options[Change, Recorded]{
 		MaxBatch: maxBatch,
 		MaxBytes: maxBatchBytes,
 		Size:     (*Change).size,
