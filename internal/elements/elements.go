@@ -13,32 +13,32 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Max is how many elements a message of the contract has at most. The comments of the contract name it.
-const Max = 10_000
+const (
+	// Max is how many elements a message of the contract has at most, and an event of a batch. The comments of the contract name it.
+	Max = 10_000
+	// MaxInBatch is how many elements the events of a batch have together at most.
+	MaxInBatch = 20_000
+)
 
 // InProto returns how many elements a message has in its protobuf form. It counts no further than to one more than [Max].
 //
 // Fields that the descriptor does not know are not counted, because they stay packed. The error is that of a form that can't be unpacked.
 func InProto(data []byte, of protoreflect.MessageDescriptor) (int, error) {
+	return countProto(data, of, Max)
+}
+
+// countProto returns how many elements a message has. It counts no further than to one more than limit.
+func countProto(data []byte, of protoreflect.MessageDescriptor, limit int) (int, error) {
 	count := 0
-	for len(data) > 0 && count <= Max {
-		number, wireType, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return 0, protowire.ParseError(n)
+	for len(data) > 0 && count <= limit {
+		number, wireType, content, rest, err := cutField(data)
+		if err != nil {
+			return 0, err
 		}
-		data = data[n:]
-		if n = protowire.ConsumeFieldValue(number, wireType, data); n < 0 {
-			return 0, protowire.ParseError(n)
-		}
-		value := data[:n]
-		data = data[n:]
+		data = rest
 		field := of.Fields().ByNumber(number)
 		if field == nil {
 			continue
-		}
-		var content []byte
-		if wireType == protowire.BytesType {
-			content, _ = protowire.ConsumeBytes(value)
 		}
 		switch {
 		case field.Cardinality() != protoreflect.Repeated:
@@ -48,14 +48,63 @@ func InProto(data []byte, of protoreflect.MessageDescriptor) (int, error) {
 			count++
 		}
 		if field.Message() != nil {
-			within, err := InProto(content, field.Message())
+			within, err := countProto(content, field.Message(), limit)
 			if err != nil {
 				return 0, err
 			}
 			count += within
 		}
 	}
-	return min(count, Max+1), nil
+	return min(count, limit+1), nil
+}
+
+// cutField returns the first field of a message, and what is after it. The content is that of a field of bytes, and nil for any other.
+func cutField(data []byte) (number protowire.Number, wireType protowire.Type, content, rest []byte, err error) {
+	number, wireType, n := protowire.ConsumeTag(data)
+	if n < 0 {
+		return 0, 0, nil, nil, protowire.ParseError(n)
+	}
+	data = data[n:]
+	if wireType == protowire.BytesType {
+		content, n = protowire.ConsumeBytes(data)
+	} else {
+		n = protowire.ConsumeFieldValue(number, wireType, data)
+	}
+	if n < 0 {
+		return 0, 0, nil, nil, protowire.ParseError(n)
+	}
+	return number, wireType, content, data[n:], nil
+}
+
+// Entry is how large one message of a list is.
+type Entry struct {
+	// Bytes is its size on the wire. In JSON this includes the comma and the white space before it.
+	Bytes int
+	// Elements are those within it.
+	Elements int
+}
+
+// EntriesInProto returns the entries of a list of messages, in their order, from the protobuf form of the message whose field it is. It
+// counts no further than to one more than limit, entries and elements together, and then the last entry may be counted in part.
+func EntriesInProto(data []byte, list protoreflect.FieldDescriptor, limit int) ([]Entry, error) {
+	var entries []Entry
+	for count := 0; len(data) > 0 && count <= limit; {
+		number, wireType, content, rest, err := cutField(data)
+		if err != nil {
+			return nil, err
+		}
+		data = rest
+		if number != list.Number() || wireType != protowire.BytesType {
+			continue
+		}
+		within, err := countProto(content, list.Message(), limit)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, Entry{Bytes: len(content), Elements: within})
+		count += 1 + within
+	}
+	return entries, nil
 }
 
 // isPackable reports whether the elements of a list of that kind may stand together in one field.
@@ -90,16 +139,33 @@ func packed(content []byte, kind protoreflect.Kind) int {
 //
 // The error is a [*jsontext.SyntacticError] for what is not JSON. What is JSON of another form than the message's is not an error here.
 func InJSON(data []byte, of protoreflect.MessageDescriptor) (int, error) {
-	c := jsonCounter{decoder: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	c := newJSONCounter(data, Max)
 	if err := c.message(of); err != nil {
 		return 0, err
 	}
 	return min(c.count, Max+1), nil
 }
 
+// EntriesInJSON is as [EntriesInProto], for the JSON form. The error is as that of [InJSON].
+func EntriesInJSON(data []byte, list protoreflect.FieldDescriptor, limit int) ([]Entry, error) {
+	c := newJSONCounter(data, limit)
+	c.list = list
+	err := c.message(list.ContainingMessage())
+	return c.entries, err
+}
+
 type jsonCounter struct {
 	decoder *jsontext.Decoder
-	count   int
+	// count is how many elements there are. There is no need to count further than to one more than limit.
+	count, limit int
+	// list is the list whose entries are wanted, nil for none.
+	list    protoreflect.FieldDescriptor
+	entries []Entry
+}
+
+func newJSONCounter(data []byte, limit int) *jsonCounter {
+	return &jsonCounter{limit: limit,
+		decoder: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 }
 
 // message counts the elements of the next value, which stands for a message.
@@ -143,11 +209,22 @@ func (c *jsonCounter) field(field protoreflect.FieldDescriptor) error {
 	case field.IsList() && kind == jsontext.KindBeginArray:
 		return c.within(func() error {
 			c.count++
+			if field == c.list {
+				return c.entry()
+			}
 			return c.value(field)
 		})
 	default:
 		return c.value(field)
 	}
+}
+
+// entry counts the elements of the next value, which is an entry of the list.
+func (c *jsonCounter) entry() error {
+	begin, count := c.decoder.InputOffset(), c.count
+	err := c.value(c.list)
+	c.entries = append(c.entries, Entry{Bytes: int(c.decoder.InputOffset() - begin), Elements: c.count - count})
+	return err
 }
 
 // value counts the elements of the next value, which is one value of a field.
@@ -158,7 +235,7 @@ func (c *jsonCounter) value(field protoreflect.FieldDescriptor) error {
 	return c.message(field.Message())
 }
 
-// within calls read at each member of the next object, or each element of the next array, until there are more than [Max] elements.
+// within calls read at each member of the next object, or each element of the next array, until there are more elements than the limit.
 func (c *jsonCounter) within(read func() error) error {
 	if _, err := c.decoder.ReadToken(); err != nil {
 		return err
@@ -169,7 +246,7 @@ func (c *jsonCounter) within(read func() error) error {
 			_, err := c.decoder.ReadToken()
 			return err
 		}
-		if err := read(); err != nil || c.count > Max {
+		if err := read(); err != nil || c.count > c.limit {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package elements_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,6 +132,105 @@ func TestElements_stopsAfterMax(t *testing.T) {
 	}
 }
 
+// eventsOfBatch is the list of a RecordTicketEventsRequest.
+var eventsOfBatch = (&ticketv1.RecordTicketEventsRequest{}).ProtoReflect().Descriptor().Fields().ByName("events")
+
+// TestEntries_areCountedEach has lists of any requests, in both forms.
+func TestEntries_areCountedEach(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		batch := &ticketv1.RecordTicketEventsRequest{}
+		var want []elements.Entry
+		for range rapid.IntRange(0, 3).Draw(t, "events") {
+			event := &ticketv1.TicketEventRequest{}
+			if update, ok := anyRequest.Draw(t, "event").(*ticketv1.TicketUpdatedRequest); ok {
+				if len(update.GetUpdateMask().GetPaths()) == 0 {
+					update.UpdateMask = nil // In JSON it would be "".
+				}
+				event.Request = &ticketv1.TicketEventRequest_Updated{Updated: update}
+			}
+			batch.Events = append(batch.Events, event)
+			want = append(want, elements.Entry{Bytes: proto.Size(event), Elements: inMemory(event.ProtoReflect())})
+		}
+		binary, err := proto.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := elements.EntriesInProto(binary, eventsOfBatch, 1000); err != nil || !slices.Equal(got, want) {
+			t.Fatalf("EntriesInProto: %v, %v; want %v", got, err, want)
+		}
+		text, err := protojson.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := elements.EntriesInJSON(text, eventsOfBatch, 1000)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("EntriesInJSON: %v, %v; want %v in %s", got, err, want, text)
+		}
+		for i, entry := range got {
+			form, err := protojson.Marshal(batch.Events[i])
+			// White space and a comma may be before it.
+			if err != nil || entry.Elements != want[i].Elements || entry.Bytes < len(form)-8 || entry.Bytes > len(form)+8 {
+				t.Fatalf("EntriesInJSON: entry %d: %v, want %v and about %d bytes in %s", i, entry, want[i], len(form), text)
+			}
+		}
+	})
+}
+
+func TestEntries_endAfterTheLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 100
+	created := func(tags int) *ticketv1.TicketEventRequest {
+		return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Created{
+			Created: &ticketv1.TicketCreatedRequest{Ticket: &ticketv1.Ticket{Tags: make([]string, tags)}}}}
+	}
+	many := make([]*ticketv1.TicketEventRequest, 10*limit)
+	for i := range many {
+		many[i] = &ticketv1.TicketEventRequest{}
+	}
+	for name, test := range map[string]struct {
+		events []*ticketv1.TicketEventRequest
+		// entries and within are how many are counted at least.
+		entries, within int
+	}{
+		"all":            {[]*ticketv1.TicketEventRequest{created(90), created(8)}, 2, 98},
+		"entries":        {many, limit + 1, 0},
+		"of one":         {[]*ticketv1.TicketEventRequest{created(0), created(10 * limit), created(1)}, 2, limit - 1},
+		"of several":     {[]*ticketv1.TicketEventRequest{created(60), created(60), created(60)}, 2, limit - 1},
+		"after the list": {append(slices.Clone(many[:limit]), created(1)), limit + 1, 0},
+	} {
+		batch := &ticketv1.RecordTicketEventsRequest{Events: test.events}
+		binary, err := proto.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := protojson.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inProto, errProto := elements.EntriesInProto(binary, eventsOfBatch, limit)
+		inJSON, errJSON := elements.EntriesInJSON(text, eventsOfBatch, limit)
+		for form, got := range map[string][]elements.Entry{"protobuf": inProto, "JSON": inJSON} {
+			within := 0
+			for _, entry := range got {
+				within += entry.Elements
+			}
+			if errProto != nil || errJSON != nil || len(got) != test.entries || within < test.within || within > limit+1 && form == "JSON" {
+				t.Errorf("%s in %s: %d entries with %d elements, %v, %v; want %d with at least %d", name, form, len(got), within, errProto,
+					errJSON, test.entries, test.within)
+			}
+		}
+	}
+	for _, data := range []string{"\x0a", "\x0a\x02\x0a\x05"} {
+		if _, err := elements.EntriesInProto([]byte(data), eventsOfBatch, limit); err == nil {
+			t.Errorf("EntriesInProto(%q) succeeds", data)
+		}
+	}
+	if _, err := elements.EntriesInJSON([]byte(`{"events":[{]}`), eventsOfBatch, limit); err == nil {
+		t.Error("EntriesInJSON of what is not JSON succeeds")
+	}
+}
+
 func TestInProto_takesNoMemory(t *testing.T) {
 	message := &ticketv1.TicketCreatedRequest{Ticket: &ticketv1.Ticket{Tags: make([]string, elements.Max),
 		Attributes: map[string]string{"a": "b"}}}
@@ -147,7 +247,7 @@ func TestInProto_takesNoMemory(t *testing.T) {
 // FuzzInProto has any bytes: whatever can be unpacked has no more elements than were counted.
 func FuzzInProto(f *testing.F) {
 	for _, seed := range []string{"", "\x0a\x02\xff\xfe", "\x12\x06\x92\x01\x00\x92\x01\x00", "\x12\x02\x72\x00", "\x1a\x03\x0a\x01a",
-		"\x0b\x0b\x0c\x0c", "\x12\x05\xba\x01\x02\x0a\x00"} {
+		"\x0b\x0b\x0c\x0c", "\x12\x05\xba\x01\x02\x0a\x00", "\x0a\x07\x0a\x05\x1a\x03\x0a\x01a\x0a\x00"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -160,13 +260,32 @@ func FuzzInProto(f *testing.F) {
 				t.Errorf("counted %d, %v; unpacked %d", counted, err, got)
 			}
 		}
+		batch := &ticketv1.RecordTicketEventsRequest{}
+		entries, err := elements.EntriesInProto(data, eventsOfBatch, elements.MaxInBatch)
+		if proto.Unmarshal(data, batch) == nil {
+			checkEntries(t, batch, entries, err)
+		}
 	})
+}
+
+// checkEntries fails if an event of a batch has more elements than were counted.
+func checkEntries(t *testing.T, batch *ticketv1.RecordTicketEventsRequest, entries []elements.Entry, err error) {
+	t.Helper()
+	if err != nil || len(entries) != len(batch.GetEvents()) {
+		t.Fatalf("counted %d events, %v; unpacked %d", len(entries), err, len(batch.GetEvents()))
+	}
+	for i, event := range batch.GetEvents() {
+		if got := inMemory(event.ProtoReflect()); got > entries[i].Elements {
+			t.Errorf("event %d: counted %d, unpacked %d", i, entries[i].Elements, got)
+		}
+	}
 }
 
 // FuzzInJSON is as FuzzInProto, for texts.
 func FuzzInJSON(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"ticket":{"tags":["a","b"],"tags":[],"customSettings":[{},{"attributes":{"a":"b","c":"d"}}]}}`,
 		`{"update_mask":"title,tags"}`, `{"filter":{"app_ids":["\ud83e\udd76"],"statuses":[1,"TICKET_STATUS_CLOSED"]}}`, "{\"ticket\":null}",
+		`{"events":[{"created":{"ticket":{"tags":["a"]}}},{},{"updated":{"updateMask":"a,b"}}]}`,
 		`{"\u0074icket":{"tags":["\ud800"]}}`, "[]", `{"filter":{"appIds":[`, `{"ticket":{"attributes":{"a":1e5,"b":"x"}}} {}`} {
 		f.Add([]byte(seed))
 	}
@@ -179,6 +298,11 @@ func FuzzInJSON(f *testing.F) {
 			if got := inMemory(message.ProtoReflect()); err != nil || got > counted {
 				t.Errorf("counted %d, %v; unpacked %d", counted, err, got)
 			}
+		}
+		batch := &ticketv1.RecordTicketEventsRequest{}
+		entries, err := elements.EntriesInJSON(bytes.Clone(data), eventsOfBatch, elements.MaxInBatch)
+		if (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, batch) == nil {
+			checkEntries(t, batch, entries, err)
 		}
 	})
 }
