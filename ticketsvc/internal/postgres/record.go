@@ -18,12 +18,19 @@ const (
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 
-	// The rows are locked in the order in which they are returned, which is the same in every transaction.
-	lockTickets = `SELECT ticket_id, erased, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id
- FOR NO KEY UPDATE`
-	lockFreeTickets = lockTickets + ` SKIP LOCKED`
-	findTickets     = `SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id = ANY($1)`
-	findEvents      = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
+	// The rows are locked in the order of their ids, which is the same in every transaction. What is stored of a ticket is returned while
+	// that and what is stored of those before take no more than $3 bytes together, and for the ticket $2 in any case.
+	lockTickets     = lockTicketsBegin + lockTicketsEnd
+	lockFreeTickets = lockTicketsBegin + ` SKIP LOCKED` + lockTicketsEnd
+
+	lockTicketsBegin = `SELECT ticket_id, erased, fits, CASE WHEN fits THEN stamps END, CASE WHEN fits THEN content END FROM
+ (SELECT ticket_id, erased, stamps, content, ticket_id = $2 OR
+  sum(octet_length(stamps) + octet_length(content)) OVER (ORDER BY ticket_id ROWS UNBOUNDED PRECEDING) <= $3 AS fits FROM
+  (SELECT ticket_id, erased, stamps, content FROM ticketsvc.tickets WHERE ticket_id = ANY($1) ORDER BY ticket_id FOR NO KEY UPDATE`
+	lockTicketsEnd = `) AS locked) AS weighed`
+
+	findTickets = `SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id = ANY($1)`
+	findEvents  = `SELECT event_id FROM ticketsvc.events WHERE event_id = ANY($1)`
 
 	ticketRows = `unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
  $10::bytea[], $11::text[]) AS n (ticket_id, status, app_id, category_id, assigned_to, property_id, create_time, update_time, stamps,
@@ -80,7 +87,7 @@ func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bo
 func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, skipHeld bool) (kept map[string]bool, err error) {
 	type row struct {
 		id              string
-		erased          bool
+		erased, fits    bool
 		stamps, content []byte
 	}
 	var rows []row
@@ -92,9 +99,9 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 		lock = lockFreeTickets
 	}
 	batch.Queue(ticketLockTimeout)
-	batch.Queue(lock, ids).Query(func(r pgx.Rows) error {
+	batch.Queue(lock, ids, postgresdb.EscapeText(recording.FirstTicketID()), ticket.MaxLoadedBytes).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
-			err = r.Scan(&row.id, &row.erased, &row.stamps, &row.content)
+			err = r.Scan(&row.id, &row.erased, &row.fits, &row.stamps, &row.content)
 			return row, err
 		})
 		return err
@@ -125,14 +132,17 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 		if !recording.Needs(id) {
 			continue
 		}
-		if row.erased {
+		switch {
+		case row.erased:
 			recording.Erased(id)
-			continue
-		}
-		if record, err := ticketcodec.UnmarshalRecord(row.content, row.stamps); err == nil {
-			recording.Load(id, record)
-		} else {
-			recording.Fail(id, ticket.Unreadable(id, err))
+		case !row.fits:
+			recording.Defer(id)
+		case recording.TakeRoom(id, ticketcodec.RecordMemory(row.content, row.stamps)):
+			if record, err := ticketcodec.UnmarshalRecord(row.content, row.stamps); err == nil {
+				recording.Load(id, record)
+			} else {
+				recording.Fail(id, ticket.Unreadable(id, err))
+			}
 		}
 	}
 	for _, column := range there {

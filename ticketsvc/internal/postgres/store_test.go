@@ -59,3 +59,8 @@ func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
 	}
 	tickettest.CheckNonces(t, databases)
 }
+
+func TestStore_Record_loadsFewLargeTicketsAtOnce(t *testing.T) {
+	url := postgresql.Database(t)
+	tickettest.TestLargeTickets(t, func(t *testing.T) ticket.Store { return mustOpen(t, url) })
+}

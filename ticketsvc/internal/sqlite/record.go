@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -17,6 +18,15 @@ const (
 	eventParameters  = 10
 	ticketParameters = 12
 )
+
+// largeRecordBytes is the size of the stored tickets above which a batch reads each one on its own. Those of 256 tickets that are smaller
+// take 16 MiB.
+const largeRecordBytes = 64 << 10
+
+// findRecords finds tickets by their ids, with what is stored of those that are not large.
+var findRecords = fmt.Sprintf(`SELECT number, ticket_id, erased, length(stamps) + length(content),
+ CASE WHEN length(stamps) + length(content) <= %[1]d THEN stamps END, CASE WHEN length(stamps) + length(content) <= %[1]d THEN content END
+ FROM tickets WHERE ticket_id IN (`, largeRecordBytes)
 
 // Record implements [ticket.Store].
 func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
@@ -91,31 +101,65 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 	})
 }
 
-// readTickets reads the tickets that the new changes are about. One that can't be read fails its own changes alone.
+// readTickets reads the tickets that the new changes are about, as far as the batch has room for them. One that can't be read fails its own
+// changes alone. The large ones are read one by one, once their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
 	ids := b.recording.TicketIDs()
 	b.rows = make(map[*ticket.Record]row, len(ids))
 	var number int64
 	var id string
 	var erased bool
+	var size int
 	var stamps, content sql.RawBytes
-	return b.store.findRecords.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
-		if err := rows.Scan(&number, &id, &erased, &stamps, &content); err != nil {
+	type large struct {
+		number int64
+		id     string
+	}
+	var larges []large
+	err := b.store.findRecords.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
+		if err := rows.Scan(&number, &id, &erased, &size, &stamps, &content); err != nil {
 			return err
 		}
-		if erased {
+		switch {
+		case erased:
 			b.recording.Erased(id)
-			return nil
+		case size <= largeRecordBytes:
+			b.load(number, id, content, stamps)
+		case b.recording.TakeRoom(id, size):
+			larges = append(larges, large{number: number, id: id})
 		}
-		record, err := ticketcodec.UnmarshalRecord(content, stamps)
-		if err != nil {
-			b.recording.Fail(id, ticket.Unreadable(id, err))
-			return nil
-		}
-		b.recording.Load(id, record)
-		b.rows[record] = row{number: number, before: indexedOf(&record.Ticket)}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, l := range larges {
+		err := b.store.readRecord.Query(ctx, b.tx, []any{l.number}, 1, func(rows *sql.Rows) error {
+			if err := rows.Scan(&stamps, &content); err != nil {
+				return err
+			}
+			b.load(l.number, l.id, content, stamps)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load hands a stored ticket to the recording if that has room for it.
+func (b *batch) load(number int64, id string, content, stamps []byte) {
+	if !b.recording.TakeRoom(id, ticketcodec.RecordMemory(content, stamps)) {
+		return
+	}
+	record, err := ticketcodec.UnmarshalRecord(content, stamps)
+	if err != nil {
+		b.recording.Fail(id, ticket.Unreadable(id, err))
+		return
+	}
+	b.recording.Load(id, record)
+	b.rows[record] = row{number: number, before: indexedOf(&record.Ticket)}
 }
 
 func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error {

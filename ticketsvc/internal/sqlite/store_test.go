@@ -83,3 +83,8 @@ func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
 	}
 	tickettest.CheckNonces(t, databases)
 }
+
+func TestStore_Record_loadsFewLargeTicketsAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tickets.db")
+	tickettest.TestLargeTickets(t, func(t *testing.T) ticket.Store { return mustOpen(t, path) })
+}

@@ -39,6 +39,7 @@ func NewRecorder(store Store) *Recorder {
 		MaxQueue: maxQueue,
 		// When the database is away it is so for all of them.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
+		Deferred:        func(r *Recorded) bool { return r.Deferred },
 	})}
 }
 

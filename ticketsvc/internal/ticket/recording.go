@@ -11,7 +11,7 @@ import (
 // A store looks up the events in its log and says which it found, loads the tickets that are needed, merges, and writes what that
 // returns:
 //
-//	EventIDs → Logged … → TicketIDs → Load, Erased or Fail … → Merge → SetLogEnd → Recorded
+//	EventIDs → Logged … → TicketIDs → TakeRoom, and Load, Erased, Fail or Defer … → Merge → SetLogEnd → Recorded
 //
 // A store that has to lock tickets before it looks at the log asks for TicketIDs first, and then, of each, whether it is still needed.
 type Recording struct {
@@ -22,7 +22,14 @@ type Recording struct {
 	firsts map[string]int
 	// tickets are those of the first changes, by id in byte order.
 	tickets []merging
+	// loadedBytes is the sum of the tickets' own.
+	loadedBytes int
 }
+
+// MaxLoadedBytes is how much memory the stored tickets of one batch take together at most, besides the ticket of the first change. Small
+// events can be for tickets of 11 MiB each. A store has a few more copies of the tickets while it writes them. The tickets of a usual batch
+// take 2 MiB.
+const MaxLoadedBytes = 32 << 20
 
 // merging is one ticket that gets changes. Several changes of it take one reading and one writing.
 type merging struct {
@@ -39,13 +46,17 @@ type merging struct {
 	err error
 	// erased tells that the ticket was erased.
 	erased bool
+	// deferred tells that the ticket is left for the next batch.
+	deferred bool
+	// loadedBytes is how much memory the record takes as it was stored.
+	loadedBytes int
 	// kept tells that the ticket was there before, in the group before.
 	kept   bool
 	before Group
 }
 
 // written tells whether the ticket is to be written.
-func (m *merging) written() bool { return m.changes > 0 && m.err == nil && !m.erased }
+func (m *merging) written() bool { return m.changes > 0 && m.err == nil && !m.erased && !m.deferred }
 
 // merge merges a change into the record. The error is [ErrFull]. To weigh a ticket takes the longer the more elements it has, so where the
 // sum of what was merged shows that there is room, that is enough.
@@ -131,6 +142,41 @@ func (r *Recording) Needs(ticketID string) bool {
 	return t != nil && t.changes > 0
 }
 
+// FirstTicketID returns the ticket of the batch's first change. It is empty for a batch without changes.
+func (r *Recording) FirstTicketID() string {
+	if len(r.changes) == 0 {
+		return ""
+	}
+	return r.changes[0].TicketID
+}
+
+// TakeRoom reports whether the batch has room for a stored ticket that takes so many bytes of memory, and defers the ticket if not. Another
+// call for the same ticket, once more is known of its size, replaces the first. There is always room for the ticket of the batch's first
+// change.
+func (r *Recording) TakeRoom(ticketID string, bytes int) bool {
+	t := r.ticket(ticketID)
+	if t == nil {
+		return false
+	}
+	if others := r.loadedBytes - t.loadedBytes; others+bytes > MaxLoadedBytes && ticketID != r.FirstTicketID() {
+		r.Defer(ticketID)
+		return false
+	}
+	r.loadedBytes += bytes - t.loadedBytes
+	t.loadedBytes = bytes
+	return true
+}
+
+// Defer says that a ticket of the batch is left for the next one: its new changes are [Recorded.Deferred]. It is not for the ticket of the
+// batch's first change.
+func (r *Recording) Defer(ticketID string) {
+	if t := r.ticket(ticketID); t != nil {
+		t.deferred = true
+		r.loadedBytes -= t.loadedBytes
+		t.loadedBytes = 0
+	}
+}
+
 // Load says how a ticket of the batch is kept; one of which nothing is said is new. The record becomes the recording's: it is what
 // [Recording.Merge] changes and returns.
 func (r *Recording) Load(ticketID string, record *Record) {
@@ -162,14 +208,14 @@ func (r *Recording) Merge() (events []*Change, records []*Record) {
 		c := &r.changes[i]
 		if r.recorded[i].Duplicate {
 			// The duplicate of an event that is not recorded is none.
-			if first := r.recorded[r.firsts[c.EventID]]; first.Err != nil || first.Erased {
+			if first := r.recorded[r.firsts[c.EventID]]; first.Err != nil || first.Erased || first.Deferred {
 				r.recorded[i] = first
 			}
 			continue
 		}
 		t := r.ticket(c.TicketID)
-		if t.err != nil || t.erased {
-			r.recorded[i] = Recorded{Err: t.err, Erased: t.erased}
+		if t.err != nil || t.erased || t.deferred {
+			r.recorded[i] = Recorded{Err: t.err, Erased: t.erased, Deferred: t.deferred}
 			continue
 		}
 		if t.record == nil {

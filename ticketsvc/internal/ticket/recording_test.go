@@ -100,6 +100,9 @@ func TestTheRecordingOfNothing(t *testing.T) {
 	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(records) + len(r.Recorded()); n != 0 {
 		t.Errorf("%d things", n)
 	}
+	if id := r.FirstTicketID(); id != "" {
+		t.Errorf("the first ticket is %q", id)
+	}
 }
 
 // However events are spread over batches, with whatever duplicates, they make what they make one by one.
@@ -166,4 +169,45 @@ func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 		changes[i].EventID += " of another ticket"
 	}
 	return changes
+}
+
+func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
+	t.Parallel()
+	r := ticket.NewRecording([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
+		titled("e4", "new", 1), titled("e5", "c", 1), titled("e6", "d", 1)})
+	if got := r.FirstTicketID(); got != "z" {
+		t.Errorf("the first change's ticket is %q", got)
+	}
+	for _, test := range []struct {
+		id    string
+		bytes int
+		want  bool
+	}{
+		{"c", ticket.MaxLoadedBytes - 10, true},
+		{"a", 11, false},
+		{"b", 10, true},
+		{"d", 1, false},
+		{"c", ticket.MaxLoadedBytes - 11, true}, // It is smaller than it seemed.
+		{"b", 12, false},                        // And this is larger, so that all its room is free.
+		{"z", 2 * ticket.MaxLoadedBytes, true},
+		{"elsewhere", 0, false},
+	} {
+		if got := r.TakeRoom(test.id, test.bytes); got != test.want {
+			t.Errorf("TakeRoom(%q, %d) = %v", test.id, test.bytes, got)
+		}
+		if test.want {
+			r.Load(test.id, ticket.NewRecord(test.id))
+		}
+	}
+	events, records := r.Merge()
+	if diff := cmp.Diff([]string{"e1", "e4", "e5"}, eventIDs(events)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"c", "new", "z"}, ticketIDs(records)); diff != "" {
+		t.Error(diff)
+	}
+	deferred := ticket.Recorded{Deferred: true}
+	if diff := cmp.Diff([]ticket.Recorded{{}, deferred, deferred, deferred, {}, {}, deferred}, r.Recorded()); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -45,8 +45,12 @@ type Recorded struct {
 	Erased bool
 	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld], [ErrFull].
 	Err error
+	// Deferred tells that the change is left for the next batch, with nothing of it recorded, because the tickets of this one take too much
+	// memory together. The first change of a batch never is.
+	Deferred bool
 	// LogEnd is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
-	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err.
+	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err, and
+	// says nothing of a deferred change.
 	LogEnd Mark
 }
 

@@ -40,6 +40,9 @@ func WeighTicket(content []byte) ticket.Weight {
 	return w
 }
 
+// RecordMemory returns how many bytes a record takes in memory, without unmarshalling it.
+func RecordMemory(content, stamps []byte) int { return WeighTicket(content).Memory() + len(stamps) }
+
 // fields returns the fields of a message that have bytes, up to the first that is malformed.
 func fields(message []byte) func(yield func(protowire.Number, []byte) bool) {
 	return func(yield func(protowire.Number, []byte) bool) {
