@@ -50,6 +50,26 @@ func NewRecorder(store Store) *Recorder {
 // be changed afterwards. The text names the event and the ticket.
 func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) {
 	recorded, err := r.committer.Do(ctx, change)
+	recorded = outcome(&change, recorded, err)
+	return recorded, recorded.Err
+}
+
+// RecordAll is as [Recorder.Record] for several changes, each of which has its own result: [Recorded.Err] is the error that Record would
+// return. The error of the call is ctx's: some of the changes may be recorded then. The changes must not be changed afterwards.
+func (r *Recorder) RecordAll(ctx context.Context, changes []Change) ([]Recorded, error) {
+	results, err := r.committer.DoAll(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Recorded, len(changes))
+	for i, result := range results {
+		all[i] = outcome(&changes[i], result.Value, result.Err)
+	}
+	return all, nil
+}
+
+// outcome returns what became of a change from what the committer returned for it.
+func outcome(change *Change, recorded Recorded, err error) Recorded {
 	switch {
 	case err == nil:
 		err = recorded.Err
@@ -59,9 +79,9 @@ func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) 
 		err = ErrStopping
 	}
 	if err != nil {
-		return Recorded{}, fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)
+		return Recorded{Err: fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)}
 	}
-	return recorded, nil
+	return recorded
 }
 
 // Stop takes no more events, and returns once those taken are recorded or ctx ends.

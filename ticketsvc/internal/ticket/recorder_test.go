@@ -141,3 +141,92 @@ func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestRecorder_RecordAll_reportsWhatBecameOfEachEvent(t *testing.T) {
+	t.Parallel()
+	store := &recordingStore{recorded: func(c ticket.Change) ticket.Recorded {
+		switch c.EventID {
+		case "again":
+			return ticket.Recorded{Duplicate: true}
+		case "bad":
+			return ticket.Recorded{Err: ticket.ErrCorrupt}
+		default:
+			return ticket.Recorded{}
+		}
+	}}
+	recorder := ticket.NewRecorder(store)
+	changes := []ticket.Change{{EventID: "new", TicketID: "t"}, {EventID: "again", TicketID: "t"}, {EventID: "bad", TicketID: "t"},
+		{EventID: "newer", TicketID: "t"}}
+	recorded, err := recorder.RecordAll(t.Context(), changes)
+	if err != nil || len(recorded) != len(changes) {
+		t.Fatalf("%d results, %v", len(recorded), err)
+	}
+	if recorded[0] != (ticket.Recorded{}) || recorded[1] != (ticket.Recorded{Duplicate: true}) || recorded[3] != (ticket.Recorded{}) {
+		t.Errorf("results %+v", recorded)
+	}
+	if err := recorded[2].Err; !errors.Is(err, ticket.ErrCorrupt) || !strings.Contains(err.Error(), `event "bad" of ticket "t"`) {
+		t.Errorf("the bad one: %v, want ErrCorrupt with the event and the ticket", err)
+	}
+	mustStop(t, recorder)
+	if recorded, err = recorder.RecordAll(t.Context(), changes[:1]); err != nil || !errors.Is(recorded[0].Err, ticket.ErrStopping) {
+		t.Errorf("after Stop: %+v, %v; want ErrStopping", recorded, err)
+	}
+}
+
+// TestRecorder_RecordAll_refusesEventsOfAFullQueue has as many events as may wait, and one more.
+func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxQueue = 4096
+		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
+		recorder := ticket.NewRecorder(store)
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = recorder.Record(t.Context(), ticket.Change{}) })
+		<-store.begun
+		var recorded []ticket.Recorded
+		callers.Go(func() {
+			var err error
+			if recorded, err = recorder.RecordAll(t.Context(), make([]ticket.Change, maxQueue+1)); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		close(store.release)
+		go func() {
+			for range store.begun {
+			}
+		}()
+		callers.Wait()
+		close(store.begun)
+		mustStop(t, recorder)
+		for i, r := range recorded {
+			if errors.Is(r.Err, ticket.ErrBusy) != (i == maxQueue) {
+				t.Fatalf("event %d: %+v, want that the last one alone is refused", i, r)
+			}
+		}
+	})
+}
+
+// TestRecorder_RecordAll_recordsDeferredEvents has a store that records one event of a batch.
+func TestRecorder_RecordAll_recordsDeferredEvents(t *testing.T) {
+	t.Parallel()
+	batch, store := -1, &recordingStore{}
+	store.recorded = func(ticket.Change) ticket.Recorded {
+		isFirst := batch != store.batches
+		batch = store.batches
+		return ticket.Recorded{Deferred: !isFirst}
+	}
+	recorder := ticket.NewRecorder(store)
+	recorded, err := recorder.RecordAll(t.Context(), make([]ticket.Change, 9))
+	if err != nil || len(recorded) != 9 {
+		t.Fatalf("%d results, %v", len(recorded), err)
+	}
+	for i, r := range recorded {
+		if r != (ticket.Recorded{}) {
+			t.Errorf("event %d: %+v", i, r)
+		}
+	}
+	mustStop(t, recorder)
+	if store.batches != 9 {
+		t.Errorf("%d batches", store.batches)
+	}
+}
