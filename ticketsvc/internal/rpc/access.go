@@ -36,9 +36,10 @@ var (
 //
 // Health is for balancers, which have no token, and says no more than they need. Reflection shows the contract to whoever has a token.
 var access = map[string]callers{
-	ticketv1connect.TicketEventServiceTicketCreatedProcedure:     ingesters,
-	ticketv1connect.TicketEventServiceTicketUpdatedProcedure:     ingesters,
-	ticketv1connect.TicketEventServiceCheckLogPositionsProcedure: ingesters,
+	ticketv1connect.TicketEventServiceTicketCreatedProcedure:      ingesters,
+	ticketv1connect.TicketEventServiceTicketUpdatedProcedure:      ingesters,
+	ticketv1connect.TicketEventServiceRecordTicketEventsProcedure: ingesters,
+	ticketv1connect.TicketEventServiceCheckLogPositionsProcedure:  ingesters,
 	// They list ids of erased tickets, and erase again what was erased: a token of this scope can erase no other ticket.
 	ticketv1connect.TicketEventServiceListErasuresProcedure:   ingesters,
 	ticketv1connect.TicketEventServiceRepeatErasuresProcedure: ingesters,

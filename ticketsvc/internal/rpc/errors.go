@@ -114,7 +114,8 @@ func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) c
 	return next
 }
 
-func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err error) error {
+// translate returns the error of a call as callers get it. The log has the rest.
+func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err error) *connect.Error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
 		return ready
@@ -188,12 +189,12 @@ var levels = map[connect.Code]slog.Level{
 	connect.CodeDataLoss:          slog.LevelError,
 }
 
-func errInternal() error {
+func errInternal() *connect.Error {
 	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))
 }
 
 // invalidArgument tells a caller what is wrong with a request, in words and as a google.rpc.BadRequest.
-func invalidArgument(invalid *ticket.InvalidError) error {
+func invalidArgument(invalid *ticket.InvalidError) *connect.Error {
 	wire := connect.NewError(connect.CodeInvalidArgument, invalid)
 	badRequest := &errdetails.BadRequest{}
 	for _, v := range invalid.Violations {
@@ -212,6 +213,18 @@ func addReason(wire *connect.Error, reason string) {
 	if reason != "" {
 		addDetail(wire, &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
 	}
+}
+
+// retryDelay returns how long an error asks its caller to wait, nil where it does not say.
+func retryDelay(wire *connect.Error) *durationpb.Duration {
+	for _, detail := range wire.Details() {
+		if value, err := detail.Value(); err == nil {
+			if info, ok := value.(*errdetails.RetryInfo); ok {
+				return info.GetRetryDelay()
+			}
+		}
+	}
+	return nil
 }
 
 // addDetail adds to what a caller is told. It can't fail for a message of a known type; without the detail the sentence says the same.

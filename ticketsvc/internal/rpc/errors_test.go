@@ -82,6 +82,14 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 				_, getErr := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"})
 				_, recordErr := c.TicketCreated(t.Context(), created("e", "t", 1))
 				_, statsErr := c.GetTicketStats(t.Context(), &ticketv1.GetTicketStatsRequest{})
+				results, err := recordEvents(t, c, eventCreated(created("e", "t", 1)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if failure := results[0].GetError(); failure.GetCode() != int32(test.want) || strings.Contains(failure.GetMessage(), personal) ||
+					(failure.GetRetryDelay().AsDuration() >= time.Second) != test.retried || failure.GetMessage() == "" {
+					t.Errorf("the error of an event of several: %v, want %v as in a call of its own", failure, test.want)
+				}
 				for _, err := range []error{getErr, recordErr, statsErr} {
 					if connect.CodeOf(err) != test.want || strings.Contains(err.Error(), personal) {
 						t.Errorf("error %v, want %v and nothing of the inner text", err, test.want)

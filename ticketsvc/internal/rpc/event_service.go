@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -19,6 +21,7 @@ import (
 type eventService struct {
 	recorder *ticket.Recorder
 	store    ticket.Store
+	errors   errorTranslator
 }
 
 // maxPositions is how many positions of the log can be looked for at once.
@@ -34,8 +37,7 @@ func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketCreatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), recorded.LogEnd)}, nil
+	return s.createdResponse(&recorded), nil
 }
 
 // TicketUpdated implements the RPC of that name.
@@ -48,13 +50,86 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	return &ticketv1.TicketUpdatedResponse{Duplicate: recorded.Duplicate, TicketErased: recorded.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), recorded.LogEnd)}, nil
+	return s.updatedResponse(&recorded), nil
 }
 
+func (s *eventService) createdResponse(r *ticket.Recorded) *ticketv1.TicketCreatedResponse {
+	return &ticketv1.TicketCreatedResponse{Duplicate: r.Duplicate, TicketErased: r.Erased,
+		LogPosition: fromMark(s.store.DatabaseID(), r.LogEnd)}
+}
+
+func (s *eventService) updatedResponse(r *ticket.Recorded) *ticketv1.TicketUpdatedResponse {
+	return &ticketv1.TicketUpdatedResponse{Duplicate: r.Duplicate, TicketErased: r.Erased,
+		LogPosition: fromMark(s.store.DatabaseID(), r.LogEnd)}
+}
+
+// maxResultBytes is about how much the result of an event takes at most, in memory and as it is sent together. An error has the ids of the
+// event and the ticket, and all violations of the event.
+const maxResultBytes = 4 << 10
+
 // RecordTicketEvents implements the RPC of that name.
-func (s *eventService) RecordTicketEvents(context.Context, *ticketv1.RecordTicketEventsRequest) (*ticketv1.RecordTicketEventsResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("RecordTicketEvents is not implemented yet"))
+func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1.RecordTicketEventsRequest,
+) (*ticketv1.RecordTicketEventsResponse, error) {
+	events := request.GetEvents()
+	if err := answerOf(ctx).grant.Grow(ctx, int64(len(events)*maxResultBytes)); err != nil {
+		return nil, err
+	}
+	results := make([]*ticketv1.TicketEventResult, len(events))
+	// indexes has, for each change, the index of its event.
+	changes, indexes := make([]ticket.Change, 0, len(events)), make([]int, 0, len(events))
+	body := ctx.Value(requestKey{}).(*requestBody)
+	for i, event := range events {
+		err := body.checkEvent(i)
+		var change ticket.Change
+		if err == nil {
+			change, err = ticketpb.ToChange(event)
+		}
+		if err != nil {
+			results[i] = s.failure(ctx, event, err)
+			continue
+		}
+		changes, indexes = append(changes, change), append(indexes, i)
+	}
+	recorded, err := s.recorder.RecordAll(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range recorded {
+		results[indexes[i]] = s.result(ctx, events[indexes[i]], &recorded[i])
+	}
+	return &ticketv1.RecordTicketEventsResponse{Results: results}, nil
+}
+
+// result returns the result of an event that was handed to the recorder.
+func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRequest, r *ticket.Recorded) *ticketv1.TicketEventResult {
+	switch {
+	case r.Err != nil:
+		return s.failure(ctx, event, r.Err)
+	case event.GetCreated() != nil:
+		return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Created{Created: s.createdResponse(r)}}
+	default:
+		return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Updated{Updated: s.updatedResponse(r)}}
+	}
+}
+
+// failure returns the result of an event that was not recorded. The error is the one that a call for this event alone would return. It
+// names the event and the ticket if both ids are valid: the caller may have put anything into an invalid id.
+func (s *eventService) failure(ctx context.Context, event *ticketv1.TicketEventRequest, err error) *ticketv1.TicketEventResult {
+	wire := s.errors.translate(ctx, connect.Spec{Procedure: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure}, err)
+	message := wire.Message()
+	if eventID, ticketID := idsOf(event); eventID != "" && id.Valid(eventID) && ticketID != "" && id.Valid(ticketID) {
+		message = fmt.Sprintf("event %q of ticket %q: %s", eventID, ticketID, message)
+	}
+	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Error{
+		Error: &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: message, RetryDelay: retryDelay(wire)}}}
+}
+
+// idsOf returns the ids of an event and its ticket.
+func idsOf(event *ticketv1.TicketEventRequest) (eventID, ticketID string) {
+	if created := event.GetCreated(); created != nil {
+		return created.GetEvent().GetEventId(), created.GetTicket().GetTicketId()
+	}
+	return event.GetUpdated().GetEvent().GetEventId(), event.GetUpdated().GetTicket().GetTicketId()
 }
 
 // CheckLogPositions implements the RPC of that name.
@@ -141,11 +216,11 @@ func (s *eventService) RepeatErasures(ctx context.Context, request *ticketv1.Rep
 	key := s.store.ErasureKey()
 	var repeated []string
 	response := &ticketv1.RepeatErasuresResponse{}
-	for i, id := range ids {
-		if key.Verify(id, request.GetErasures()[i].GetReceipt()) {
-			repeated = append(repeated, id)
+	for i, ticketID := range ids {
+		if key.Verify(ticketID, request.GetErasures()[i].GetReceipt()) {
+			repeated = append(repeated, ticketID)
 		} else {
-			response.RefusedTicketIds = append(response.RefusedTicketIds, id)
+			response.RefusedTicketIds = append(response.RefusedTicketIds, ticketID)
 		}
 	}
 	if len(repeated) > 0 {

@@ -73,10 +73,13 @@ func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Pl
 	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
 }
 
-// MaxReadBytes is the size of the largest request, and MaxQueryBytes of the largest one for tickets.
+// MaxReadBytes is the size of the largest event, MaxBatchBytes that of the largest batch of events, and MaxQueryBytes that of the largest
+// request for tickets. A batch has at most MaxBatchEvents.
 const (
-	MaxReadBytes  = maxEventBytes
-	MaxQueryBytes = maxQueryBytes
+	MaxReadBytes   = maxEventBytes
+	MaxBatchBytes  = maxBatchBytes
+	MaxBatchEvents = maxBatchEvents
+	MaxQueryBytes  = maxQueryBytes
 )
 
 // MaxSendBytes is the size of the largest response, and MaxTicketBytes that of the largest ticket in one.

@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -25,6 +26,8 @@ import (
 const (
 	// maxEventBytes is the size of the largest event, after decompression. A ticket that a single event makes is never too large.
 	maxEventBytes = ticket.MaxBytes
+	// maxBatchBytes is the size of the largest RecordTicketEvents, and maxBatchEvents how many events one has at most.
+	maxBatchBytes, maxBatchEvents = 16 << 20, 512
 	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
 	// 1.5 MB.
 	maxQueryBytes = 2 << 20
@@ -36,6 +39,10 @@ const (
 	// unpackedElementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that
 	// is made of it.
 	unpackedElementBytes = 256
+	// unpackedEventBytes is how much memory an event of a batch takes at most besides its bytes and its elements, until the call is answered.
+	unpackedEventBytes = 4 << 10
+	// entryBytes is how many bytes an event of a batch has on the wire at most besides its TicketCreatedRequest or TicketUpdatedRequest.
+	entryBytes = 16
 	// firstBytes is how much of a request is read before any room is taken for it.
 	firstBytes = 512
 	// inflaterBytes is what the state of an inflater takes.
@@ -59,11 +66,17 @@ type requestLimits struct {
 }
 
 // newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the
-// largest event. The gateway is trusted to send what it announces: otherwise many large events that come at once would each get a part of
-// the room, and wait for each other.
+// largest event, and for the largest batch of events. The gateway is trusted to send what it announces: otherwise many large events that
+// come at once would each get a part of the room, and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
-		bodies: limits.NewBudget(24<<20, maxRoomTime), messages: limits.NewBudget(28<<20, maxRoomTime)}
+		bodies: limits.NewBudget(34<<20, maxRoomTime), messages: limits.NewBudget(46<<20, maxRoomTime)}
+}
+
+// forBatches returns the limits of RecordTicketEvents, whose requests share the memory of the others.
+func (l requestLimits) forBatches() *requestLimits {
+	l.maxBytes, l.promisedBytes = maxBatchBytes, maxBatchBytes
+	return &l
 }
 
 // newQueryLimits returns the limits of TicketService.
@@ -76,6 +89,8 @@ var (
 	errNotGzip         = errors.New("the request is not gzip")
 	errNotMessage      = errors.New("the request is not a protobuf message of its procedure's")
 	errTooManyElements = fmt.Errorf("the request has more than %d elements: list entries, attributes and mask paths together", elements.Max)
+	errTooManyInBatch  = fmt.Errorf("the events have more than %d elements together: list entries, attributes and mask paths;"+
+		" send them in several calls", elements.MaxInBatch)
 )
 
 type requestKey struct{}
@@ -127,6 +142,8 @@ type requestBody struct {
 	// data is the message, and err why there is none.
 	data []byte
 	err  error
+	// events has the sizes of the events of a batch.
+	events []elements.Entry
 	// pooled is where data begins, if it came from the pool.
 	pooled *[pooledBytes]byte
 }
@@ -244,7 +261,7 @@ func (b *requestBody) readContent(content io.Reader, announced int64) error {
 		return nil
 	}
 	if !b.compressed && announced > int64(b.limits.maxBytes) {
-		return b.tooLarge()
+		return tooManyBytes(b.limits.maxBytes)
 	}
 	content = io.MultiReader(bytes.NewReader(first[:n]), content)
 	size := n
@@ -282,7 +299,7 @@ func (b *requestBody) fill(content io.Reader, size int) error {
 		b.data = b.data[:len(b.data)+n]
 		switch {
 		case len(b.data) > b.limits.maxBytes:
-			return b.tooLarge()
+			return tooManyBytes(b.limits.maxBytes)
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -291,8 +308,13 @@ func (b *requestBody) fill(content io.Reader, size int) error {
 	}
 }
 
-func (b *requestBody) tooLarge() error {
-	wire := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the request is larger than %d bytes", b.limits.maxBytes))
+// tooManyBytes returns the error of a request, or an event of a batch, that is larger than maxBytes.
+func tooManyBytes(maxBytes int) error {
+	return tooLarge(fmt.Errorf("the request is larger than %d bytes", maxBytes))
+}
+
+func tooLarge(err error) error {
+	wire := connect.NewError(connect.CodeResourceExhausted, err)
 	addReason(wire, "REQUEST_TOO_LARGE")
 	return wire
 }
@@ -332,25 +354,81 @@ func (b *requestBody) unpack(ctx context.Context, message any) error {
 		return b.err
 	}
 	m := message.(proto.Message)
-	count, unmarshal := elements.InProto, proto.Unmarshal
-	if b.inJSON {
-		count, unmarshal = elements.InJSON, unmarshalJSON
-	}
-	n, err := count(b.data, m.ProtoReflect().Descriptor())
-	switch {
-	case err != nil:
-		return b.malformed(m, err)
-	case n > elements.Max:
-		return invalidRequest(errTooManyElements)
-	}
-	if err := b.message.Grow(ctx, int64(len(b.data)+n*unpackedElementBytes)); err != nil {
+	needed, err := b.measure(m)
+	if err != nil {
 		return err
+	}
+	if err := b.message.Grow(ctx, int64(len(b.data)+needed)); err != nil {
+		return err
+	}
+	unmarshal := proto.Unmarshal
+	if b.inJSON {
+		unmarshal = unmarshalJSON
 	}
 	if err := unmarshal(b.data, m); err != nil {
 		return b.malformed(m, err)
 	}
 	b.releaseBytes()
 	return nil
+}
+
+// measure returns how much memory a message takes beside its bytes, unless it has too many elements.
+func (b *requestBody) measure(message proto.Message) (int, error) {
+	if batch, ok := message.(*ticketv1.RecordTicketEventsRequest); ok {
+		return b.measureBatch(batch)
+	}
+	count := elements.InProto
+	if b.inJSON {
+		count = elements.InJSON
+	}
+	n, err := count(b.data, message.ProtoReflect().Descriptor())
+	if err != nil {
+		return 0, b.malformed(message, err)
+	}
+	if n > elements.Max {
+		return 0, invalidRequest(errTooManyElements)
+	}
+	return n * unpackedElementBytes, nil
+}
+
+// batchEvents is the field that holds the events of a batch.
+var batchEvents = (&ticketv1.RecordTicketEventsRequest{}).ProtoReflect().Descriptor().Fields().ByName("events")
+
+// measureBatch does for a batch of events what measure does for other messages. It keeps the size of each event.
+func (b *requestBody) measureBatch(message *ticketv1.RecordTicketEventsRequest) (int, error) {
+	entries := elements.EntriesInProto
+	if b.inJSON {
+		entries = elements.EntriesInJSON
+	}
+	var err error
+	if b.events, err = entries(b.data, batchEvents, elements.MaxInBatch+maxBatchEvents); err != nil {
+		return 0, b.malformed(message, err)
+	}
+	if n := len(b.events); n == 0 || n > maxBatchEvents {
+		var violations ticket.Violations
+		violations.Add("events", fmt.Sprintf("must be 1 to %d", maxBatchEvents))
+		return 0, violations.Err()
+	}
+	n := 0
+	for _, event := range b.events {
+		n += event.Elements
+	}
+	if n > elements.MaxInBatch {
+		return 0, tooLarge(errTooManyInBatch)
+	}
+	return n*unpackedElementBytes + len(b.events)*unpackedEventBytes, nil
+}
+
+// checkEvent returns the error of an event of a batch that would be too large for a call of its own.
+func (b *requestBody) checkEvent(i int) error {
+	switch event := b.events[i]; {
+	case event.Bytes > maxEventBytes+entryBytes:
+		return tooManyBytes(maxEventBytes)
+	case event.Elements > elements.Max:
+		return invalidRequest(errTooManyElements)
+	default:
+		return nil
+	}
 }
 
 // malformed returns the error of a request of which err says what is wrong.

@@ -230,10 +230,11 @@ func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
 	})
 }
 
-// TestRequest_waitsForRoom has an event that takes all the room for events once it begins to come, and queries that take that of theirs bit
+// TestRequest_waitsForRoom has a batch that takes all the room for events once it begins to come, and queries that take that of theirs bit
 // by bit.
 func TestRequest_waitsForRoom(t *testing.T) {
 	t.Parallel()
+	sending := map[string]string{record: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, list: list}
 	for procedure, senderBytes := range map[string][]int{record: {1024}, list: {1 << 20, 1 << 20}} {
 		t.Run(procedure, func(t *testing.T) {
 			t.Parallel()
@@ -246,8 +247,8 @@ func TestRequest_waitsForRoom(t *testing.T) {
 					body, sender := io.Pipe()
 					senders = append(senders, sender)
 					callers.Go(func() {
-						l.call(httptest.NewRecorder(), procedure, body, func(r *http.Request) {
-							r.ContentLength = map[string]int64{record: rpc.MaxReadBytes, list: rpc.MaxQueryBytes}[procedure]
+						l.call(httptest.NewRecorder(), sending[procedure], body, func(r *http.Request) {
+							r.ContentLength = map[string]int64{record: rpc.MaxBatchBytes, list: rpc.MaxQueryBytes}[procedure]
 						})
 					})
 					go func() { _, _ = sender.Write(bytes.Repeat([]byte(" "), n)) }()

@@ -99,8 +99,11 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
-	path, handler := ticketv1connect.NewTicketEventServiceHandler(&eventService{recorder: recorder, store: store}, options)
-	mux.Handle(path, newEventLimits().read(handler))
+	path, handler := ticketv1connect.NewTicketEventServiceHandler(
+		&eventService{recorder: recorder, store: store, errors: translator}, options)
+	events := newEventLimits()
+	mux.Handle(path, events.read(handler))
+	mux.Handle(ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, events.forBatches().read(handler))
 	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
 	mux.Handle(path, newQueryLimits().read(newWork(translator).bound(handler)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))

@@ -22,6 +22,20 @@ func ToUpdated(request *ticketv1.TicketUpdatedRequest) (ticket.Change, error) {
 	return change, err
 }
 
+// ToChange is as [ToCreated], for an event of a RecordTicketEventsRequest.
+func ToChange(request *ticketv1.TicketEventRequest) (ticket.Change, error) {
+	switch r := request.GetRequest().(type) {
+	case *ticketv1.TicketEventRequest_Created:
+		return ToCreated(r.Created)
+	case *ticketv1.TicketEventRequest_Updated:
+		return ToUpdated(r.Updated)
+	default:
+		var violations ticket.Violations
+		violations.Add("request", "must be created or updated")
+		return ticket.Change{}, violations.Err()
+	}
+}
+
 // eventRequest is what the requests for both kinds of events have in common.
 type eventRequest interface {
 	GetEvent() *ticketv1.EventMetadata
