@@ -68,19 +68,30 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	largestBatch, err := proto.Marshal(largestBatch(rpc.MaxBatchBytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const single, batch = ticketv1connect.TicketEventServiceTicketCreatedProcedure,
+		ticketv1connect.TicketEventServiceRecordTicketEventsProcedure
 	for _, test := range []struct {
-		name, contentType, encoding string
-		body                        []byte
-		atOnce                      int
+		name, procedure, contentType, encoding string
+		body                                   []byte
+		atOnce                                 int
 		// most is the most memory that the process may have, in MiB. A hundred are its own.
 		most int64
 	}{
-		{"compressed", "application/proto", "gzip", zipped(t, binary(many)), 1, 200},
-		{"six compressed", "application/proto", "gzip", zipped(t, binary(many)), 6, 200},
-		{"six in JSON", "application/json", "", text, 6, 200},
-		{"300 of 61 kB", "application/proto", "", binary(61_000 / 3), 300, 200},
-		{"300 with as many elements as are allowed", "application/proto", "", allowed, 300, 350},
-		{"24 as large as is allowed", "application/json", "", largestInJSON, 24, 400},
+		{"compressed", single, "application/proto", "gzip", zipped(t, binary(many)), 1, 200},
+		{"six compressed", single, "application/proto", "gzip", zipped(t, binary(many)), 6, 200},
+		{"six in JSON", single, "application/json", "", text, 6, 200},
+		{"300 of 61 kB", single, "application/proto", "", binary(61_000 / 3), 300, 200},
+		{"300 with as many elements as are allowed", single, "application/proto", "", allowed, 300, 350},
+		{"24 as large as is allowed", single, "application/json", "", largestInJSON, 24, 400},
+		// An empty event has two bytes.
+		{"six compressed batches of empty events", batch, "application/proto", "gzip",
+			zipped(t, bytes.Repeat([]byte{0x0a, 0}, rpc.MaxBatchBytes/2)), 6, 200},
+		{"24 batches as large as is allowed", batch, "application/proto", "", largestBatch, 24, 400},
+		{"24 compressed batches as large as is allowed", batch, "application/proto", "gzip", zipped(t, largestBatch), 24, 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			url, measure := mustStartProcess(t)
@@ -93,7 +104,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 			for range test.atOnce {
 				callers.Go(func() {
 					request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-						url+ticketv1connect.TicketEventServiceTicketCreatedProcedure, bytes.NewReader(test.body))
+						url+test.procedure, bytes.NewReader(test.body))
 					if err != nil {
 						t.Error(err)
 						return
