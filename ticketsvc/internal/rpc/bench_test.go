@@ -4,19 +4,25 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
 // BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages
@@ -105,4 +111,86 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 	b.ReportMetric(float64(lags[len(lags)/2].Microseconds())/1000, "ms-p50")
 	b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds())/1000, "ms-p99")
 	b.ReportMetric(float64(len(lags))/time.Since(begin).Seconds(), "messages/s")
+}
+
+// BenchmarkRecordEvents records the events of [tickettest.LargeChange] over HTTP/1.1, as the gateway does: each in a call of its own, with
+// 64 calls in flight, or 256 in one call, with 4 calls in flight. The processor time includes that of the callers. A store that does
+// nothing shows what the calls cost by themselves.
+func BenchmarkRecordEvents(b *testing.B) {
+	for name, open := range map[string]func(b *testing.B) ticket.Store{
+		"no store": func(*testing.B) ticket.Store { return stubStore{call: func(context.Context) error { return nil }} },
+		"SQLite":   func(b *testing.B) ticket.Store { return mustOpenStore(b) },
+	} {
+		b.Run(name+"/single", func(b *testing.B) {
+			benchmarkRecordEvents(b, open(b), 64, 1, func(ctx context.Context, c client, events []*ticketv1.TicketEventRequest) error {
+				if created := events[0].GetCreated(); created != nil {
+					_, err := c.TicketCreated(ctx, created)
+					return err
+				}
+				_, err := c.TicketUpdated(ctx, events[0].GetUpdated())
+				return err
+			})
+		})
+		b.Run(name+"/256", func(b *testing.B) {
+			benchmarkRecordEvents(b, open(b), 4, 256, func(ctx context.Context, c client, events []*ticketv1.TicketEventRequest) error {
+				_, err := c.RecordTicketEvents(ctx, &ticketv1.RecordTicketEventsRequest{Events: events})
+				return err
+			})
+		})
+	}
+}
+
+func benchmarkRecordEvents(b *testing.B, store ticket.Store, callers, size int,
+	call func(context.Context, client, []*ticketv1.TicketEventRequest) error,
+) {
+	s := mustServe(b, store)
+	c := newClient(b, s, "Connect", uncompressed)
+	c.http.Transport.(*http.Transport).MaxIdleConnsPerHost = callers
+	before, err := process.ReadUsage(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	var next atomic.Int64
+	var calling sync.WaitGroup
+	for range callers {
+		calling.Go(func() {
+			for {
+				end := int(next.Add(int64(size)))
+				begin := end - size
+				if begin >= b.N {
+					return
+				}
+				var events []*ticketv1.TicketEventRequest
+				for i := begin; i < min(end, b.N); i++ {
+					events = append(events, eventOf(tickettest.LargeChange(0, i)))
+				}
+				if err := call(b.Context(), c, events); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	calling.Wait()
+	b.StopTimer()
+	after, err := process.ReadUsage(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64((after.CPU-before.CPU).Microseconds())/float64(b.N), "cpu-µs/event")
+}
+
+// eventOf returns the event of a change.
+func eventOf(c ticket.Change) *ticketv1.TicketEventRequest {
+	event := &ticketv1.EventMetadata{EventId: c.EventID, OccurTime: &timestamppb.Timestamp{Seconds: c.OccurTime.Seconds}}
+	t := ticketpb.FromTicket(&c.Values)
+	t.TicketId = c.TicketID
+	mask := &fieldmaskpb.FieldMask{Paths: c.Content().FieldNames()}
+	if c.Name == ticket.Created {
+		return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Created{
+			Created: &ticketv1.TicketCreatedRequest{Event: event, Ticket: t, FieldMask: mask}}}
+	}
+	return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Updated{
+		Updated: &ticketv1.TicketUpdatedRequest{Event: event, Ticket: t, UpdateMask: mask}}}
 }
