@@ -14,9 +14,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
+	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
 const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler does that only reads each

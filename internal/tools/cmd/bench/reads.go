@@ -7,8 +7,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
+	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
 type readsCommand struct {

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
+	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
 const secret = "s3cret"

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/binaries"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
 var commands = binaries.New("ticketsvc/cmd/ticketsvc", "ticketsvc/internal/cmd/fill")

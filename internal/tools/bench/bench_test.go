@@ -19,9 +19,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
+	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
 // The test binary is also the processes that the benchmark starts: which one shows in its arguments and environment.
