@@ -77,16 +77,15 @@ race: ## Run the tests under the race detector, except those of memory and the l
 		go -C internal/tools test $(race_flags) -timeout 20m ./... || status=$$?; exit $$status
 
 # With TEST_POSTGRES_REQUIRED the benchmark fails where there is no PostgreSQL, as the tests do; otherwise it says what it leaves out.
-build_bench = go -C internal/tools build -o "$(CURDIR)/bin/bench" ./cmd/bench
-bench = $(build_bench) && \
-	bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
-bench_reads = go build -o bin/fill ./ticketsvc/internal/cmd/fill && \
-	bin/bench reads --ticketsvc bin/ticketsvc --fill bin/fill $${TEST_POSTGRES_REQUIRED:+--postgres}
+build_bench = go -C internal/tools build -o "$(CURDIR)/bin/bench" ./bench
+bench = bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
+bench_reads = bin/bench reads --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
 # What the order of ticketsvc's log costs on PostgreSQL: the ratio that it prints is "ordered/unordered".
 bench_ordering = go test -timeout 10m -run '^$$' -bench '^BenchmarkOrdering$$' ./ticketsvc/internal/postgres
 
 .PHONY: bench
-bench: build ## Measure what deliveries and reads cost, with a million tickets and a thousand watchers; takes some eleven minutes
+bench: build ## Measure what deliveries and reads cost, with a million tickets and a thousand watchers; takes some twenty minutes
+	@$(build_bench)
 	@status=0; $(bench) || status=$$?; $(bench_ordering) -benchtime 7x || status=$$?; $(bench_reads) || status=$$?; exit $$status
 
 .PHONY: profile
@@ -99,6 +98,7 @@ profile: build ## Update the profile that the gateway is compiled with (default.
 
 .PHONY: bench-quick
 bench-quick: build ## Run the benchmark in its short form, which only shows that it works
+	@$(build_bench)
 	@$(bench) --quick
 	@$(bench_ordering) -short -benchtime 1x
 	@$(bench_reads) --quick

@@ -1,221 +1,83 @@
-package bench_test
+package main
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
+	"github.com/ticketbridge/ticketbridge/internal/testkit/binaries"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
-	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
-	"github.com/ticketbridge/ticketbridge/internal/tools/bench"
 )
 
-// The test binary is also the processes that the benchmark starts: which one shows in its arguments and environment.
-func TestMain(m *testing.M) {
-	var serve func(context.Context) error
-	switch {
-	case len(os.Args) == 4 && os.Args[1] == "bare":
-		serve = func(ctx context.Context) error { return bench.ServeBare(ctx, os.Args[2], os.Args[3]) }
-	case os.Getenv("GATEWAY_LISTEN") != "":
-		serve = serveGateway
-	case os.Getenv("TICKETSVC_LISTEN") != "":
-		serve = serveTicketsvc
-	default:
-		goleak.VerifyTestMain(commands.Main(m))
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
+var commands = binaries.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc")
 
-// serveGateway stands in for the gateway: it forwards before it answers, and stores nothing. Without ticketsvc it accepts all the same.
-func serveGateway(ctx context.Context) error {
-	bare, ticketsvc := bench.Bare(os.Getenv("GATEWAY_WEBHOOK_SECRET")), os.Getenv("GATEWAY_TICKETSVC_URL")
-	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
-	http.HandleFunc("/debug/pprof/profile", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a profile") })
-	listener, err := net.Listen("tcp", os.Getenv("GATEWAY_LISTEN")) // before the admin address says that it is ready
-	if err != nil {
-		return err
-	}
-	go func() { _ = http.ListenAndServe(os.Getenv("GATEWAY_ADMIN_LISTEN"), http.DefaultServeMux) }()
-	go func() {
-		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if response, err := http.Post(ticketsvc, "", nil); err == nil {
-				_ = response.Body.Close()
-			}
-			bare.ServeHTTP(w, r)
-		}))
-	}()
-	<-ctx.Done()
-	return nil
-}
-
-// serveTicketsvc stands in for ticketsvc: each request makes a row.
-func serveTicketsvc(ctx context.Context) error {
-	db, table, err := openEvents(ctx, os.Getenv("TICKETSVC_DATABASE_URL"))
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", os.Getenv("TICKETSVC_LISTEN")) // before the admin address says that it is ready
-	if err != nil {
-		return err
-	}
-	go func() {
-		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			_, _ = db.ExecContext(ctx, "INSERT INTO "+table+" DEFAULT VALUES")
-		}))
-	}()
-	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
-	http.HandleFunc("/debug/pprof/profile", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a profile") })
-	go func() { _ = http.ListenAndServe(os.Getenv("TICKETSVC_ADMIN_LISTEN"), http.DefaultServeMux) }()
-	<-ctx.Done()
-	return db.Close()
-}
-
-// openEvents opens a database, and makes the table whose rows are counted unless another replica has.
-func openEvents(ctx context.Context, url string) (db *sql.DB, table string, err error) {
-	create := "CREATE TABLE events (sequence INTEGER PRIMARY KEY)"
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		table = "events"
-		db, err = sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)")
-	} else {
-		table = "ticketsvc.events"
-		create = "CREATE SCHEMA IF NOT EXISTS ticketsvc; CREATE TABLE IF NOT EXISTS ticketsvc.events (sequence bigserial PRIMARY KEY)"
-		db, err = sql.Open("pgx", url)
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, create)
-	return db, table, err
-}
-
-func options(t *testing.T) bench.Options {
+// newTestBench returns a run in a folder of the test, and checks at the end of the test that nothing is left. As root, PostgreSQL can't
+// reach a folder of [testing.T.TempDir], so a reachable one is elsewhere.
+func newTestBench(t *testing.T, reachable bool) *bench {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bench.Options{
-		Gateway: self, Ticketsvc: self, Bare: process.Command{Path: self, Args: []string{"bare"}},
-		Dir: filepath.Join(t.TempDir(), "dir"), Rounds: 1, Duration: time.Second, Sustained: time.Second,
-		SustainedPostgres: time.Second, Events: 600, Progress: io.Discard,
-	}
-}
-
-// reachableFolder returns a new folder that every account can reach, as PostgreSQL has to when this process runs as root; one of
-// [testing.T.TempDir] isn't.
-func reachableFolder(t *testing.T) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "ticketbridge-bench-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	if err := os.Chmod(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return folder
-}
-
-func TestRunMeasuresEveryVariantAndCleansUp(t *testing.T) {
-	t.Parallel()
-	o := options(t)
-	o.ProfileDir = filepath.Join(t.TempDir(), "profiles")
-	report, err := bench.Run(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectParts(t, report, []string{
-		"durable accept, SQLite, 64 connections",
-		"durable accept, SQLite, 256 connections",
-		"accept to applied, sustained, SQLite, 256 connections",
-	})
-	expectPrinted(t, report, false, "durable accept ", "accept to applied", "load generator", "ticketsvc", "not judged", " cores, ")
-	expectNothingLeft(t, o.Dir)
-	if profiles, err := os.ReadDir(o.ProfileDir); err != nil || len(profiles) != 4 {
-		t.Errorf("profiles: %v, %v, want one for each process and variant", profiles, err)
-	}
-}
-
-func TestRunMeasuresReplicasOnPostgreSQLAndCleansUp(t *testing.T) {
-	t.Parallel()
-	postgresql.RequireBinaries(t)
-	o := options(t)
-	o.Postgres, o.Dir, o.ProfileDir = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "profiles")
-	report, err := bench.Run(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectParts(t, report, []string{
-		"durable accept, SQLite, 64 connections",
-		"durable accept, PostgreSQL, 64 connections",
-		"durable accept, SQLite, 256 connections",
-		"durable accept, PostgreSQL, 256 connections",
-		"accept to applied, sustained, SQLite, 256 connections",
-		"accept to applied, sustained, PostgreSQL, 256 connections",
-		"accept to applied, sustained, PostgreSQL, 2 replicas, 256 connections",
-		"accept to applied, sustained, PostgreSQL, 4 replicas, 256 connections",
-	})
-	for _, u := range report.Uses {
-		if u.Process != bench.PostgreSQL || !u.Measured {
-			continue
+	dir := t.TempDir()
+	if reachable {
+		var err error
+		if dir, err = os.MkdirTemp("", "ticketbridge-bench-"); err != nil {
+			t.Fatal(err)
 		}
-		// With one replica one process of the server commits everything, and so for longer than the time is counted in.
-		single := u.During.Replicas == 1 && u.During.Variant == "accept to applied, sustained"
-		if u.During.Engine != bench.PostgreSQL || single && u.CPUPerEvent[0] <= 0 {
-			t.Errorf("PostgreSQL used %v an event during %v", u.CPUPerEvent, u.During)
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
-	expectPrinted(t, report, false, "fsync on", "synchronous_commit on", "full_page_writes on")
-	expectNothingLeft(t, o.Dir)
-	if profiles, err := os.ReadDir(o.ProfileDir); err != nil || len(profiles) != 12 {
-		t.Errorf("profiles: %v, %v, want one for each service and part, of all replicas together", profiles, err)
-	}
-}
-
-func TestPostgreSQLIsElsewhereWhereItCannotReach(t *testing.T) {
-	t.Parallel()
-	postgresql.RequireBinaries(t)
-	if os.Geteuid() != 0 {
-		t.Skip("PostgreSQL runs as the account of this test, which can reach all its folders")
-	}
-	o := options(t)
-	o.Postgres, o.Gateway, o.Ticketsvc = true, "", ""
-	report, err := bench.Run(t.Context(), o)
+	b, err := newBench(dir, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expectPrinted(t, report, false, "ITS DATA IS IN "+os.TempDir())
+	t.Cleanup(func() {
+		if err := b.close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+	return b
 }
 
-// expectParts checks that these parts have a ratio of one round each, with the same order.
-func expectParts(t *testing.T, report bench.Report, want []string) {
+func mustStartPostgres(t *testing.T, b *bench) {
+	t.Helper()
+	postgresql.RequireBinaries(t)
+	if err := b.startPostgres(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newTestAccept returns a short measurement of one round. Its services are the real ones.
+func newTestAccept(t *testing.T, b *bench) *accept {
+	t.Helper()
+	a := newAccept(b, acceptCommand{
+		settings: settings{Rounds: 1}, Gateway: commands.Path(t, "gateway"), Ticketsvc: commands.Path(t, "ticketsvc"),
+		ProfileDir: filepath.Join(t.TempDir(), "profiles"),
+	})
+	a.acceptScale = acceptScale{duration: time.Second, sustained: time.Second, events: 600}
+	return a
+}
+
+// expectFigures checks that these are the figures with a base, each with so many rounds, and expectPrinted that the report has these texts.
+func expectFigures(t *testing.T, r results, rounds int, want []string) {
 	t.Helper()
 	var got []string
-	for _, c := range report.Comparisons {
-		got = append(got, c.String())
-		if len(c.Rates) != 1 || len(c.Bare) != 1 || c.Ratios()[0] <= 0 {
-			t.Errorf("%v: %+v, want one round with a ratio", c.Part, c)
+	for _, f := range r.figures {
+		if len(f.base) == 0 {
+			continue
+		}
+		got = append(got, strings.TrimSuffix(fmt.Sprintf("%v, %s", f.part, f.what), ", "))
+		if len(f.measured) != rounds || len(f.base) != rounds || f.judged()[0] <= 0 {
+			t.Errorf("%+v, want %d rounds with a ratio", f, rounds)
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -223,104 +85,109 @@ func expectParts(t *testing.T, report bench.Report, want []string) {
 	}
 }
 
-// expectPrinted checks that the report has these texts.
-func expectPrinted(t *testing.T, report bench.Report, judged bool, texts ...string) {
+func expectPrinted(t *testing.T, r results, verdicts bool, texts ...string) {
 	t.Helper()
 	var printed bytes.Buffer
-	if err := report.Print(&printed, judged); err != nil {
+	if err := r.print(&printed, verdicts); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range texts {
 		if !strings.Contains(printed.String(), want) {
-			t.Errorf("report lacks %q:\n%s", want, &printed)
+			t.Errorf("the report lacks %q:\n%s", want, &printed)
 		}
 	}
 }
 
-func expectNothingLeft(t *testing.T, folder string) {
+func expectProfiles(t *testing.T, a *accept, want int) {
 	t.Helper()
-	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if profiles, err := os.ReadDir(a.ProfileDir); err != nil || len(profiles) != want {
+		t.Errorf("profiles: %v, %v, want %d: one for each service and part, of the first replica", profiles, err, want)
 	}
 }
 
-func TestRunWithoutGatewayMeasuresTheNoise(t *testing.T) {
+func TestAccept_measuresEachVariant(t *testing.T) {
 	t.Parallel()
-	o := options(t)
-	o.Gateway, o.Ticketsvc, o.Rounds = "", "", 2
-	report, err := bench.Run(t.Context(), o)
-	if err != nil {
+	b := newTestBench(t, false)
+	a := newTestAccept(t, b)
+	if err := a.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Comparisons) != 2 || len(report.Comparisons[1].Rates) != 2 || !report.Met() {
-		t.Errorf("got %+v, want two comparisons of two rounds without a target", report.Comparisons)
-	}
+	expectFigures(t, b.results, 1, []string{
+		"durable accept, SQLite, replicas 1, connections 64",
+		"durable accept, SQLite, replicas 1, connections 256",
+		"accept to applied, sustained, SQLite, replicas 1, connections 256",
+	})
+	expectPrinted(t, b.results, false, "durable accept ", "accept to applied", "CPU an event, load generator", "peak memory, ticketsvc",
+		" cores, ")
+	expectProfiles(t, a, 4)
 }
 
-func TestAServiceThatDoesNotStartEndsTheRun(t *testing.T) {
+func TestAccept_measuresReplicasOnPostgreSQL(t *testing.T) {
 	t.Parallel()
-	o := options(t)
-	o.Gateway = filepath.Join(t.TempDir(), "missing")
-	if _, err := bench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "missing") {
-		t.Errorf("got %v, want the binary named", err)
-	}
-	expectNothingLeft(t, o.Dir)
-}
-
-func TestAServiceThatDoesNotStartOnPostgreSQLEndsTheRun(t *testing.T) {
-	t.Parallel()
-	postgresql.RequireBinaries(t)
-	o := options(t)
-	o.Postgres, o.Dir, o.Gateway = true, filepath.Join(reachableFolder(t), "dir"), filepath.Join(t.TempDir(), "missing")
-	if _, err := bench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "missing") {
-		t.Errorf("got %v, want the binary named", err)
-	}
-	expectNothingLeft(t, o.Dir)
-}
-
-func TestReportJudges(t *testing.T) {
-	t.Parallel()
-	part := bench.Part{Variant: "variant", Engine: bench.SQLite, Replicas: 1, Connections: 64}
-	met := bench.Comparison{Part: part, Target: 0.4, Bare: []float64{100, 100, 100}, Rates: []float64{90, 40, 10}}
-	missed := bench.Comparison{Part: part, Target: 0.4, Bare: []float64{100, 200}, Rates: []float64{50, 50}}
-	if !met.Met() || missed.Met() {
-		t.Errorf("met %v, missed %v: want the lower median of the pairwise ratios to decide", met.Met(), missed.Met())
-	}
-	report := bench.Report{Comparisons: []bench.Comparison{met, missed}, Uses: bench.Uses{{Process: "p", During: part}}}
-	if report.Met() {
-		t.Error("a report with a missed target is met")
-	}
-	expectPrinted(t, report, true, "0.10–0.90", "≥ 0.40", "MISSED", "not measured")
-}
-
-func TestReportLinesUp(t *testing.T) {
-	t.Parallel()
-	accept := bench.Part{Variant: "accept", Engine: bench.PostgreSQL, Replicas: 2, Connections: 256}
-	bare := bench.Part{Variant: "bare", Replicas: 1, Connections: 64}
-	microsecond := []time.Duration{time.Microsecond}
-	report := bench.Report{
-		Comparisons: []bench.Comparison{{Part: accept, Bare: []float64{100}, Rates: []float64{20}}},
-		Uses: bench.Uses{
-			{During: accept, Process: "gateway", Measured: true, CPUPerEvent: microsecond, ResidentBytes: 1 << 20, PeakResidentBytes: 2 << 20},
-			{During: accept, Process: "PostgreSQL", Measured: true, CPUPerEvent: microsecond},
-			{During: bare, Process: "bare handler"},
-		},
-	}
-	var printed bytes.Buffer
-	if err := report.Print(&printed, true); err != nil {
+	b := newTestBench(t, true)
+	mustStartPostgres(t, b)
+	a := newTestAccept(t, b)
+	if err := a.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const want = `
-variant  engine      replicas  connections  events/s  bare/s  ratio  lowest–highest  target  verdict
-accept   PostgreSQL  2         256          20        100     0.20   0.20–0.20       none    not judged
+	expectFigures(t, b.results, 1, []string{
+		"durable accept, SQLite, replicas 1, connections 64",
+		"durable accept, PostgreSQL, replicas 1, connections 64",
+		"durable accept, SQLite, replicas 1, connections 256",
+		"durable accept, PostgreSQL, replicas 1, connections 256",
+		"accept to applied, sustained, SQLite, replicas 1, connections 256",
+		"accept to applied, sustained, PostgreSQL, replicas 1, connections 256",
+		"accept to applied, sustained, PostgreSQL, replicas 2, connections 256",
+		"accept to applied, sustained, PostgreSQL, replicas 4, connections 256",
+	})
+	for _, f := range b.results.figures {
+		if f.what == "CPU an event, PostgreSQL" && (f.engine != postgreSQL || f.measured[0] <= 0) {
+			t.Errorf("PostgreSQL used %v µs an event during %v", f.measured, f.part)
+		}
+	}
+	expectPrinted(t, b.results, false, "PostgreSQL with its default durability")
+	expectProfiles(t, a, 12)
+}
 
-variant  engine      replicas  connections  process       CPU/event     memory at the end  peak memory
-accept   PostgreSQL  2         256          gateway       1.0 µs        1 MiB              2 MiB
-                                            PostgreSQL    1.0 µs        not measured       not measured
-bare     none        1         64           bare handler  not measured  not measured       not measured
-`
-	_, tables, _ := strings.Cut(printed.String(), "highest\n")
-	if diff := cmp.Diff(want, tables); diff != "" {
-		t.Error(diff)
+func TestAccept_withoutGatewayMeasuresTheNoise(t *testing.T) {
+	t.Parallel()
+	b := newTestBench(t, false)
+	a := newAccept(b, acceptCommand{settings: settings{Rounds: 2}})
+	a.acceptScale = acceptScale{duration: time.Second, events: 600}
+	if err := a.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectFigures(t, b.results, 2, []string{"bare against itself, none, replicas 1, connections 64",
+		"bare against itself, none, replicas 1, connections 256"})
+	if !b.results.met() {
+		t.Error("noise has no target, and one is missed")
+	}
+}
+
+func TestStartPostgres_isElsewhereWhereItsAccountCannotReach(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("PostgreSQL runs as the account of this test, which can reach all its folders")
+	}
+	b := newTestBench(t, false)
+	mustStartPostgres(t, b)
+	expectPrinted(t, b.results, false, "ITS DATA IS IN "+os.TempDir())
+}
+
+func TestAccept_aServiceThatDoesNotStartEndsTheRun(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{sqlite, postgreSQL} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			b := newTestBench(t, true)
+			if engine == postgreSQL {
+				mustStartPostgres(t, b)
+			}
+			a := newTestAccept(t, b)
+			a.Gateway = filepath.Join(t.TempDir(), "missing")
+			if err := a.run(t.Context()); err == nil || !strings.Contains(err.Error(), "missing") {
+				t.Errorf("got %v, want the binary named", err)
+			}
+		})
 	}
 }

@@ -1,95 +1,82 @@
-package bench
+package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
-	"time"
 
-	// The drivers to read ticketsvc's database with.
-	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-// The engines that the services can keep their data in.
+// The engines of the services' databases.
 const (
-	SQLite     = "SQLite"
-	PostgreSQL = "PostgreSQL"
+	sqlite     = "SQLite"
+	postgreSQL = "PostgreSQL"
+	// noEngine is that of the bare handler, which keeps nothing.
+	noEngine = "none"
 )
 
 // database is where the services of one part keep their data.
 type database struct {
+	// name is that of the database, or of the folder, in which everything is.
+	name string
 	// gatewayURL and ticketsvcURL are what the services are told.
 	gatewayURL, ticketsvcURL string
-	// driver and source open that of ticketsvc from here, and appliedQuery counts what it has applied: its log has a row for each event,
-	// numbered without gaps.
-	driver, source, appliedQuery string
+	// drop removes the data.
+	drop func() error
 }
 
-// sqliteDatabase is two files, which the services make.
-func sqliteDatabase(folder string) database {
-	gateway, ticketsvc := filepath.Join(folder, "gateway.db"), filepath.Join(folder, "ticketsvc.db")
-	return database{
-		gatewayURL: "sqlite:" + gateway, ticketsvcURL: "sqlite:" + ticketsvc,
-		driver: "sqlite", source: "file:" + ticketsvc + "?mode=ro&_pragma=busy_timeout(1000)",
-		appliedQuery: "SELECT coalesce(max(sequence), 0) FROM events",
+// newDatabase returns a new, empty database: a folder with a file for each service, or a database in which each service has a schema.
+// With noEngine it is nothing.
+func (b *bench) newDatabase(ctx context.Context, engine string) (database, error) {
+	name := b.newName("bench")
+	if engine == noEngine {
+		return database{drop: func() error { return nil }}, nil
 	}
-}
-
-// postgresDatabase is one database, in which each service has a schema.
-func postgresDatabase(url string) database {
-	return database{
-		gatewayURL: url, ticketsvcURL: url,
-		driver: "pgx", source: url,
-		appliedQuery: "SELECT coalesce(max(sequence), 0) FROM ticketsvc.events",
+	if engine == postgreSQL {
+		url := b.postgres.URL(name)
+		return database{name: name, gatewayURL: url, ticketsvcURL: url, drop: func() error {
+			// Also when ctx has ended.
+			return b.executePostgres(context.WithoutCancel(ctx), "postgres", "DROP DATABASE "+name+" WITH (FORCE)")
+		}}, b.executePostgres(ctx, "postgres", "CREATE DATABASE "+name)
 	}
+	folder := filepath.Join(b.folder, name)
+	url := "sqlite:" + folder
+	return database{name: name, gatewayURL: url + "/gateway.db", ticketsvcURL: url + "/ticketsvc.db",
+		drop: func() error { return os.RemoveAll(folder) }}, os.Mkdir(folder, 0o700)
 }
 
-// inDatabase calls f with a new folder and a new database, and removes both afterwards.
-func (b *bench) inDatabase(ctx context.Context, engine string, f func(folder string, db database) error) error {
-	return b.inFolder(func(folder string) error {
-		if engine == SQLite {
-			return f(folder, sqliteDatabase(folder))
-		}
-		return b.postgres.inDatabase(ctx, func(url string) error { return f(folder, postgresDatabase(url)) })
-	})
+// startPostgres starts the server that all parts with PostgreSQL share, with its data in the run's folder. As root PostgreSQL runs as
+// another account: where that can't reach the folder, the data is in the system's folder for temporary files, which the report says.
+func (b *bench) startPostgres(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := os.Chmod(b.folder, 0o711); err != nil {
+		return err
+	}
+	about := "PostgreSQL with its default durability"
+	if b.postgres, err = postgresserver.Start(ctx, postgresserver.Options{Dir: b.folder}); err != nil && os.Geteuid() == 0 {
+		about += "; ITS DATA IS IN " + os.TempDir() + ", because the account it runs as can't reach the folder that was asked for"
+		b.postgres, err = postgresserver.Start(ctx, postgresserver.Options{})
+	}
+	b.results.head = append(b.results.head, about)
+	return err
 }
 
-const (
-	// appliedPoll is the pause between two counts, and how exactly the end of a sustained part is known.
-	appliedPoll = 100 * time.Millisecond
-	// appliedStall is for how long nothing may be applied before the wait is given up.
-	appliedStall = 30 * time.Second
-)
-
-// waitApplied returns once ticketsvc has applied this many events.
-func (d database) waitApplied(ctx context.Context, want int) error {
-	db, err := sql.Open(d.driver, d.source)
+// executePostgres runs statements on a connection of its own, so that none is open while something is measured.
+func (b *bench) executePostgres(ctx context.Context, database string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, b.postgres.URL(database))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	poll := time.NewTicker(appliedPoll)
-	defer poll.Stop()
-	applied, changed := -1, time.Now()
-	for {
-		var now int
-		if err := db.QueryRowContext(ctx, d.appliedQuery).Scan(&now); err != nil {
-			return fmt.Errorf("counting the applied events: %w", err)
-		}
-		if now >= want {
-			return nil
-		}
-		if now != applied {
-			applied, changed = now, time.Now()
-		} else if time.Since(changed) > appliedStall {
-			return fmt.Errorf("%d of %d accepted events are applied, and none more for %v", applied, want, appliedStall)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-poll.C:
+	defer func() { _ = conn.Close(ctx) }()
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -15,95 +14,71 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-const (
-	// streamsPerConnection is how many watchers share a connection.
-	streamsPerConnection = 100
-	// toldTimeout bounds the wait for what watchers are to be told.
-	toldTimeout = time.Minute
-)
+// toldTimeout bounds the wait for the events that watchers are to have.
+const toldTimeout = time.Minute
 
 // fleet is a number of watchers, over HTTP/2 in cleartext.
 type fleet struct {
-	cancel  context.CancelCauseFunc
-	ctx     context.Context
-	clients []*http.Client
-	// watching are the watchers that run, and ready those that have yet to hear that they are in step.
+	http   *http.Client
+	client ticketv1connect.TicketServiceClient
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// watching are the watchers that run, and ready those that have yet to hear that they have all.
 	watching, ready sync.WaitGroup
-	watchers        []watcher
-	// messages is how many events all of them were told of, and told receives when there are more.
-	messages atomic.Int64
-	told     chan struct{}
-}
 
-// watcher is one of them.
-type watcher struct {
+	// mu guards receipts, and more, which is closed when there is another one.
+	mu       sync.Mutex
 	receipts []receipt
-	// token is that of the last message.
-	token string
+	more     chan struct{}
 }
 
-// receipt is that a watcher was told of an event.
+// receipt says when a watcher had an event.
 type receipt struct {
 	event int
 	at    time.Time
 }
 
-// startFleet starts a watcher for each filter, and returns once all are in step. Each goes on from the token, which is one of its filter;
-// without one it begins with all tickets, so start it then while there are few.
-func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilter, token string) (*fleet, error) {
-	f := &fleet{watchers: make([]watcher, len(filters)), told: make(chan struct{}, 1)}
+// startFleet starts a watcher for each filter, and returns once all have what is there now: so start it while that is little.
+func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilter) (*fleet, error) {
+	transport := &http.Transport{Protocols: &http.Protocols{}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	f := &fleet{http: &http.Client{Transport: transport}, more: make(chan struct{})}
+	f.client = ticketv1connect.NewTicketServiceClient(f.http, url)
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
-	var client ticketv1connect.TicketServiceClient
-	for i, filter := range filters {
-		if i%streamsPerConnection == 0 {
-			transport := &http.Transport{Protocols: &http.Protocols{}}
-			transport.Protocols.SetUnencryptedHTTP2(true)
-			f.clients = append(f.clients, &http.Client{Transport: transport})
-			client = ticketv1connect.NewTicketServiceClient(f.clients[len(f.clients)-1], url)
-		}
+	for _, filter := range filters {
 		f.ready.Add(1)
 		f.watching.Go(func() {
-			inStep := sync.OnceFunc(f.ready.Done)
-			defer inStep()
-			if err := f.watch(client, &ticketv1.WatchTicketsRequest{Filter: filter, ResumeToken: token}, &f.watchers[i], inStep); err != nil {
+			isReady := sync.OnceFunc(f.ready.Done)
+			defer isReady()
+			if err := f.watch(filter, isReady); err != nil {
 				f.cancel(err)
 			}
 		})
 	}
 	f.ready.Wait()
 	if f.ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(f.ctx), f.close())
+		return nil, f.close()
 	}
 	return f, nil
 }
 
-// errClosed says that the watchers are no longer wanted.
-var errClosed = errors.New("the watchers are closed")
-
-func (f *fleet) watch(client ticketv1connect.TicketServiceClient, request *ticketv1.WatchTicketsRequest, w *watcher, inStep func()) error {
-	stream, err := client.WatchTickets(f.ctx, request)
+func (f *fleet) watch(filter *ticketv1.TicketFilter, isReady func()) error {
+	stream, err := f.client.WatchTickets(f.ctx, &ticketv1.WatchTicketsRequest{Filter: filter})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
 		at := time.Now()
-		message := stream.Msg()
-		w.token = message.GetResumeToken()
-		if message.GetHeartbeat() != nil {
-			inStep()
+		if stream.Msg().GetHeartbeat() != nil {
+			isReady()
 		}
-		if event := message.GetChange().GetEvent(); event != nil {
+		if event := stream.Msg().GetChange().GetEvent(); event != nil {
 			number, err := eventNumber(event.GetEventId())
 			if err != nil {
 				return err
 			}
-			w.receipts = append(w.receipts, receipt{event: number, at: at})
-			f.messages.Add(1)
-			select {
-			case f.told <- struct{}{}:
-			default:
-			}
+			f.receive(receipt{event: number, at: at})
 		}
 	}
 	if err := stream.Err(); connect.CodeOf(err) != connect.CodeCanceled {
@@ -112,49 +87,42 @@ func (f *fleet) watch(client ticketv1connect.TicketServiceClient, request *ticke
 	return nil
 }
 
-// wait returns once the watchers have been told of that many events, all together.
-func (f *fleet) wait(ctx context.Context, messages int) error {
+func (f *fleet) receive(r receipt) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.receipts = append(f.receipts, r)
+	close(f.more)
+	f.more = make(chan struct{})
+}
+
+// wait returns once the watchers have that many events, all together.
+func (f *fleet) wait(ctx context.Context, events int) error {
 	ctx, cancel := context.WithTimeout(ctx, toldTimeout)
 	defer cancel()
-	for int(f.messages.Load()) < messages {
+	for {
+		f.mu.Lock()
+		received, more := len(f.receipts), f.more
+		f.mu.Unlock()
+		if received >= events {
+			return nil
+		}
 		select {
-		case <-f.told:
+		case <-more:
 		case <-f.ctx.Done():
 			return context.Cause(f.ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("watchers were told of %d events, and %d are due: %w", f.messages.Load(), messages, ctx.Err())
+			return fmt.Errorf("watchers have %d events, and %d are due: %w", received, events, ctx.Err())
 		}
 	}
-	return nil
 }
 
 // close ends the watchers. The error is why they ended before.
 func (f *fleet) close() error {
-	f.cancel(errClosed)
+	f.cancel(nil)
 	f.watching.Wait()
-	for _, client := range f.clients {
-		client.CloseIdleConnections()
-	}
-	if err := context.Cause(f.ctx); !errors.Is(err, errClosed) {
+	f.http.CloseIdleConnections()
+	if err := context.Cause(f.ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
-}
-
-// currentToken returns a token of everything, to go on from what is there now.
-func currentToken(ctx context.Context, url string) (string, error) {
-	f, err := startFleet(ctx, url, []*ticketv1.TicketFilter{nil}, "")
-	if err != nil {
-		return "", err
-	}
-	err = f.close()
-	return f.watchers[0].token, err
-}
-
-// receipts returns what all watchers were told, after close.
-func (f *fleet) receipts() (all []receipt) {
-	for i := range f.watchers {
-		all = append(all, f.watchers[i].receipts...)
-	}
-	return all
 }

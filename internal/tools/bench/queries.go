@@ -1,22 +1,25 @@
-package bench
+package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
-// pageSize is how many tickets the pages have that are compared.
-const pageSize = 100
-
-// concurrentCallers is how many call at the same time, where it is more than one.
-const concurrentCallers = 32
+const (
+	// pageSize is how many tickets the pages have that are compared, longestPage how many a page can have.
+	pageSize, longestPage = 100, 1000
+	// concurrentCallers is how many call at the same time, where it is more than one.
+	concurrentCallers = 32
+)
 
 // query is a call that is compared to another one.
 type query struct {
@@ -27,157 +30,128 @@ type query struct {
 	base, compared func(context.Context) error
 }
 
-// pair is two services of one engine, with few tickets and with many.
-type pair struct {
-	engine    string
-	few, many *target
-}
-
-// target is a service whose tickets are asked for in turn.
+// target is a service with tickets.
 type target struct {
-	*served
-	ids  []string
-	next atomic.Int64
+	*system
+	size int
 }
 
-// measureQueries compares the services of each engine, in turns.
-func (b *readBench) measureQueries(ctx context.Context, engines []string) (err error) {
-	few, many, err := b.fillAll(ctx, engines)
-	if err != nil {
-		return err
-	}
-	for _, engine := range engines {
-		if err := b.compareServices(ctx, engine, few[engine], many[engine]); err != nil {
-			return fmt.Errorf("%s: %w", engine, err)
-		}
-	}
-	return nil
-}
-
-func (b *readBench) compareServices(ctx context.Context, engine string, few, many *filled) (err error) {
-	p := pair{engine: engine}
-	for _, side := range []struct {
-		target **target
-		filled *filled
-	}{{&p.few, few}, {&p.many, many}} {
-		service, err := b.serve(ctx, side.filled.url)
+// measureQueries compares a service with few tickets to one with many.
+func (r *reads) measureQueries(ctx context.Context, engine string) (err error) {
+	var sides [2]target
+	for i, n := range []int{r.few, r.many} {
+		begin := time.Now()
+		s, err := r.serve(ctx, engine, 1)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, service.close()) }()
-		*side.target = &target{served: service, ids: side.filled.ids}
+		defer func() { err = errors.Join(err, s.close()) }()
+		if err := tickets.Record(ctx, s.events, n); err != nil {
+			return err
+		}
+		if engine == postgreSQL {
+			// PostgreSQL would do it by itself within the next minutes, while something is measured.
+			if err := r.executePostgres(ctx, s.name, "VACUUM (ANALYZE)", "CHECKPOINT"); err != nil {
+				return err
+			}
+		}
+		r.sayf("%s: %d tickets recorded in %v", engine, n, time.Since(begin).Round(time.Second))
+		sides[i] = target{s, n}
 	}
-	queries, err := b.queries(ctx, p)
+	queries, err := r.queries(ctx, sides[0], sides[1])
 	if err != nil {
 		return err
 	}
-	for round := range b.options.Rounds + 1 {
+	for round := range r.Rounds + 1 {
 		for _, q := range queries {
-			base, compared, err := b.measureQuery(ctx, q, round%2 == 1)
+			base, compared, err := r.measureQuery(ctx, q, round%2)
 			if err != nil {
 				return fmt.Errorf("%s: %w", q.variant, err)
 			}
 			// The first round opens connections, and has everything read once.
 			if round > 0 {
-				b.report.addRatio(Ratio{Variant: q.variant, Engine: engine, Unit: "µs", AtMost: q.atMost}, base, compared)
+				r.results.add(figure{part: part{q.variant, engine, 1, q.callers}, unit: "µs", atMost: q.atMost}, compared, base)
 			}
 		}
 		if round > 0 {
-			b.sayf("%s: calls compared, round %d of %d", engine, round, b.options.Rounds)
+			r.sayf("%s: calls compared, round %d of %d", engine, round, r.Rounds)
 		}
 	}
 	return nil
 }
 
 // queries returns everything that is compared.
-func (b *readBench) queries(ctx context.Context, p pair) ([]query, error) {
+func (r *reads) queries(ctx context.Context, few, many target) ([]query, error) {
 	queries := []query{
-		{"GetTicket, one call at a time", getAtMost, 1, p.few.get, p.many.get},
-		{fmt.Sprintf("GetTicket, %d at a time", concurrentCallers), getAtMost, concurrentCallers, p.few.get, p.many.get},
+		{"GetTicket", getAtMost, 1, few.get, many.get},
+		{"GetTicket", getAtMost, concurrentCallers, few.get, many.get},
 	}
-	open := []ticketv1.TicketStatus{
+	open := &ticketv1.TicketFilter{Statuses: []ticketv1.TicketStatus{
 		ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_CUSTOMER,
 		ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL,
-	}
-	for _, list := range []struct {
-		name    string
-		request *ticketv1.ListTicketsRequest
-	}{
-		{"update_time desc", &ticketv1.ListTicketsRequest{OrderBy: "update_time desc"}},
-		{"create_time", &ticketv1.ListTicketsRequest{OrderBy: "create_time"}},
-		{"open ones", &ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{Statuses: open}}},
-	} {
-		token, err := p.many.walk(ctx, list.request, (b.options.Page-1)*pageSize)
+	}}
+	for _, list := range []*ticketv1.ListTicketsRequest{{OrderBy: "update_time desc"}, {OrderBy: "create_time"}, {Filter: open}} {
+		token, err := many.skip(ctx, list, (r.page-1)*pageSize)
 		if err != nil {
 			return nil, err
 		}
-		first, late := p.many.list(list.request, ""), p.many.list(list.request, token)
-		queries = append(queries, query{"ListTickets, " + list.name, pageAtMost, 1, first, late})
+		variant := "ListTickets, " + cmp.Or(list.GetOrderBy(), "open ones")
+		queries = append(queries, query{variant, pageAtMost, 1, many.list(list, ""), many.list(list, token)})
 	}
-	example, err := p.many.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: p.many.ids[0]})
-	if err != nil {
-		return nil, err
-	}
-	// The first property is there with few tickets, too.
-	first, err := p.many.tickets.ListTickets(ctx, &ticketv1.ListTicketsRequest{PageSize: 1, OrderBy: "create_time"})
-	if err != nil {
-		return nil, err
-	}
+	example := tickets.Created(0).GetTicket()
 	for _, stats := range []struct {
 		name   string
 		filter *ticketv1.TicketFilter
 	}{
 		{"all", nil},
-		{"of an app", &ticketv1.TicketFilter{AppIds: []string{example.GetTicket().GetAppId()}}},
-		{"open ones", &ticketv1.TicketFilter{Statuses: open}},
+		{"of an app", &ticketv1.TicketFilter{AppIds: []string{example.GetAppId()}}},
+		{"open ones", open},
 		{"unassigned", &ticketv1.TicketFilter{Unassigned: true}},
-		{"of a property", &ticketv1.TicketFilter{PropertyIds: []string{first.GetTickets()[0].GetPropertyId()}}},
+		{"of a property", &ticketv1.TicketFilter{PropertyIds: []string{example.GetPropertyId()}}},
 	} {
-		queries = append(queries, query{"GetTicketStats, " + stats.name, statsAtMost, 1, p.few.stats(stats.filter), p.many.stats(stats.filter)})
+		queries = append(queries, query{"GetTicketStats, " + stats.name, statsAtMost, 1, few.stats(stats.filter), many.stats(stats.filter)})
 	}
 	return queries, nil
 }
 
-// get reads the next ticket of the sample.
-func (t *target) get(ctx context.Context) error {
-	id := t.ids[int(t.next.Add(1))%len(t.ids)]
-	_, err := t.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: id})
+// get reads any ticket.
+func (t target) get(ctx context.Context) error {
+	_, err := t.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: tickets.ID(rand.IntN(t.size))})
 	return err
 }
 
+func (t target) page(ctx context.Context, of *ticketv1.ListTicketsRequest, size int, token string) (*ticketv1.ListTicketsResponse, error) {
+	page, err := t.tickets.ListTickets(ctx, &ticketv1.ListTicketsRequest{
+		PageSize: int32(size), PageToken: token, Filter: of.GetFilter(), OrderBy: of.GetOrderBy(),
+	})
+	if err == nil && len(page.GetTickets()) != size {
+		err = fmt.Errorf("a page has %d tickets, want %d", len(page.GetTickets()), size)
+	}
+	return page, err
+}
+
 // list returns the call that reads one page of a list.
-func (t *target) list(request *ticketv1.ListTicketsRequest, token string) func(context.Context) error {
+func (t target) list(request *ticketv1.ListTicketsRequest, token string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		response, err := t.tickets.ListTickets(ctx, &ticketv1.ListTicketsRequest{
-			PageSize: pageSize, PageToken: token, Filter: request.GetFilter(), OrderBy: request.GetOrderBy(),
-		})
-		if err == nil && len(response.GetTickets()) != pageSize {
-			err = fmt.Errorf("a page has %d tickets, want %d", len(response.GetTickets()), pageSize)
-		}
+		_, err := t.page(ctx, request, pageSize, token)
 		return err
 	}
 }
 
-// walk goes through a list, and returns the token of the page behind that many tickets.
-func (t *target) walk(ctx context.Context, request *ticketv1.ListTicketsRequest, tickets int) (token string, err error) {
-	const longestPage = 1000
-	for left := tickets; left > 0; {
-		response, err := t.tickets.ListTickets(ctx, &ticketv1.ListTicketsRequest{
-			PageSize: int32(min(longestPage, left)), PageToken: token, Filter: request.GetFilter(), OrderBy: request.GetOrderBy(),
-		})
+// skip returns the token of the page after that many tickets of a list.
+func (t target) skip(ctx context.Context, request *ticketv1.ListTicketsRequest, n int) (token string, err error) {
+	for left := n; left > 0; left -= longestPage {
+		page, err := t.page(ctx, request, min(longestPage, left), token)
 		if err != nil {
 			return "", err
 		}
-		left -= len(response.GetTickets())
-		if token = response.GetNextPageToken(); token == "" {
-			return "", fmt.Errorf("the list ends %d tickets before the page that is measured", left)
-		}
+		token = page.GetNextPageToken()
 	}
 	return token, nil
 }
 
 // stats returns the call that reads stats.
-func (t *target) stats(filter *ticketv1.TicketFilter) func(context.Context) error {
+func (t target) stats(filter *ticketv1.TicketFilter) func(context.Context) error {
 	return func(ctx context.Context) error {
 		response, err := t.tickets.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{Filter: filter})
 		if err == nil && response.GetTotalCount() == 0 {
@@ -187,55 +161,27 @@ func (t *target) stats(filter *ticketv1.TicketFilter) func(context.Context) erro
 	}
 }
 
-// callsEach is how many calls each of several callers makes at a time.
-const callsEach = 10
-
-// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it,
-// each of the many is the time of a burst, divided by the number of its calls.
-func (b *readBench) measureQuery(ctx context.Context, q query, reverse bool) (base, compared float64, err error) {
+// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it
+// at the same time, each of the many is the time of all, divided by their number.
+func (r *reads) measureQuery(ctx context.Context, q query, first int) (base, compared float64, err error) {
 	calls, took := []func(context.Context) error{q.base, q.compared}, [2][]float64{}
-	first := 0
-	if reverse {
-		first = 1
-	}
-	samples, once := b.options.Calls, callOnce
-	if q.callers > 1 {
-		samples = b.options.Calls / 4
-		once = func(ctx context.Context, call func(context.Context) error) (time.Duration, error) {
-			return callTogether(ctx, call, q.callers)
-		}
-	}
-	for range samples {
+	for range r.calls {
 		for _, i := range []int{first, 1 - first} {
-			d, err := once(ctx, calls[i])
-			if err != nil {
+			begin := time.Now()
+			if err := callTogether(ctx, calls[i], q.callers); err != nil {
 				return 0, 0, err
 			}
-			took[i] = append(took[i], float64(d)/float64(time.Microsecond))
+			took[i] = append(took[i], time.Since(begin).Seconds()*1e6/float64(q.callers))
 		}
 	}
 	return median(took[0]), median(took[1]), nil
 }
 
-func callOnce(ctx context.Context, call func(context.Context) error) (time.Duration, error) {
-	begin := time.Now()
-	err := call(ctx)
-	return time.Since(begin), err
-}
-
-func callTogether(ctx context.Context, call func(context.Context) error, callers int) (each time.Duration, err error) {
-	begin := time.Now()
+// callTogether has several callers make a call each.
+func callTogether(ctx context.Context, call func(context.Context) error, callers int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range callers {
-		group.Go(func() error {
-			for range callsEach {
-				if err := call(ctx); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		group.Go(func() error { return call(ctx) })
 	}
-	err = group.Wait()
-	return time.Since(begin) / time.Duration(callers*callsEach), err
+	return group.Wait()
 }

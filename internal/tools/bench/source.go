@@ -1,11 +1,10 @@
-package bench
+package main
 
 import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,95 +12,81 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
 const (
-	// seeded is how many tickets there are before anything is measured.
-	seeded = 2000
-	// settled is how many tickets an update stays behind the newest: more than are under way, so that it never comes before its ticket.
-	settled = recorders + 44
+	// recorders is how many events are under way at the same time at most.
+	recorders = manyConnections
+	// settled is the least distance of an updated ticket to the newest one: more than are under way, so that its creation was answered.
+	// updated is how many of the tickets before that are updated.
+	settled, updated = recorders + 44, 1400
 	// eventDigits is how many digits of an event's id are its number.
 	eventDigits = 12
 )
 
-// source brings events to the first of some replicas: of three one creates a ticket, and two update one of the newest.
+// source records events: of three, one creates a ticket and two update one of the newest. As long as there are few tickets, all create one.
 type source struct {
-	services []*served
-	// properties is over how many properties tickets are spread.
+	*system
+	// properties is the number of properties over which tickets are spread.
 	properties int
-	// next is the number of the next event.
-	next atomic.Int64
-	// created is the number of the next ticket.
-	created atomic.Int64
+
+	// mu guards next, the number of the next event, and created, the number of the next ticket.
+	mu            sync.Mutex
+	next, created int
 }
 
-// recorded returns how many events there were, when none is under way.
-func (s *source) recorded() int { return int(s.next.Load()) }
-
-// seed makes the first tickets.
-func (s *source) seed(ctx context.Context) error {
-	return s.together(ctx, func(ctx context.Context) (bool, error) {
-		event := int(s.next.Add(1)) - 1
-		if event >= seeded {
-			s.next.Add(-1)
-			return false, nil
-		}
-		return true, s.create(ctx, event)
-	})
+// newSource starts replicas on a new database. The caller has to call close, unless there is an error.
+func (r *reads) newSource(ctx context.Context, engine string, replicas int) (*source, error) {
+	s, err := r.serve(ctx, engine, replicas)
+	return &source{system: s, properties: r.watchers}, err
 }
 
-// recordFor records events as fast as it can for that long, and returns how many.
-func (s *source) recordFor(ctx context.Context, length time.Duration) (events int, err error) {
-	before, end := s.recorded(), time.Now().Add(length)
-	err = s.together(ctx, func(ctx context.Context) (bool, error) {
-		if time.Now().After(end) {
-			return false, nil
-		}
-		return true, s.record(ctx, int(s.next.Add(1))-1)
-	})
-	return s.recorded() - before, err
+// recordFor records events as fast as it can for that long.
+func (s *source) recordFor(ctx context.Context, length time.Duration) error {
+	end := time.Now().Add(length)
+	return s.run(ctx, func() bool { return time.Now().Before(end) }, s.record)
 }
 
-// call is the recording of an event.
-type call struct {
-	event          int
-	sent, answered time.Time
-}
-
-// recordAt records events at a steady rate, in events a second, for that long.
-func (s *source) recordAt(ctx context.Context, rate float64, length time.Duration) ([]call, error) {
-	first, begin := s.recorded(), time.Now()
-	calls := make([]call, max(1, int(rate*length.Seconds())))
-	err := s.together(ctx, func(ctx context.Context) (bool, error) {
-		event := int(s.next.Add(1)) - 1
-		i := event - first
-		if i >= len(calls) {
-			s.next.Add(-1)
-			return false, nil
-		}
-		due := time.NewTimer(time.Until(begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
+// recordAt records events at a steady rate, in events a second, for that long. It returns when each was answered.
+func (s *source) recordAt(ctx context.Context, rate int, length time.Duration) (answered []time.Time, err error) {
+	begin := time.Now()
+	answered = make([]time.Time, max(1, int(float64(rate)*length.Seconds())))
+	return answered, s.run(ctx, func() bool { return s.next < len(answered) }, func(ctx context.Context, event int) error {
+		due := time.NewTimer(time.Until(begin.Add(time.Duration(event) * time.Second / time.Duration(rate))))
 		defer due.Stop()
 		select {
 		case <-due.C:
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		}
-		calls[i] = call{event: event, sent: time.Now()}
 		err := s.record(ctx, event)
-		calls[i].answered = time.Now()
-		return true, err
+		answered[event] = time.Now()
+		return err
 	})
-	return calls, err
 }
 
-// together calls f in several goroutines, each until it returns false.
-func (s *source) together(ctx context.Context, f func(context.Context) (more bool, err error)) error {
+// run has all recorders bring the next events, as long as there are more, which it asks for one event at a time.
+func (s *source) run(ctx context.Context, more func() bool, bring func(ctx context.Context, event int) error) error {
+	take := func() (event int, ok bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !more() {
+			return 0, false
+		}
+		s.next++
+		return s.next - 1, true
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for range recorders {
 		group.Go(func() error {
 			for {
-				if more, err := f(ctx); err != nil || !more {
-					return err
+				event, ok := take()
+				if !ok {
+					return nil
+				}
+				if err := bring(ctx, event); err != nil {
+					return fmt.Errorf("recording event %d: %w", event, err)
 				}
 			}
 		})
@@ -109,44 +94,33 @@ func (s *source) together(ctx context.Context, f func(context.Context) (more boo
 	return group.Wait()
 }
 
-// record records the event of this number, of which the first ones were [source.seed]'s.
-func (s *source) record(ctx context.Context, event int) error {
-	if event%3 == 0 {
-		return s.create(ctx, event)
+func (s *source) record(ctx context.Context, event int) (err error) {
+	s.mu.Lock()
+	number, create := s.created, event%3 == 0 || s.created < settled+updated
+	if create {
+		s.created++
+	} else {
+		number -= settled + event*7919%updated
 	}
-	number := int(s.created.Load()) - settled - event*7919%(seeded-2*settled)
+	s.mu.Unlock()
 	now := timestamppb.Now()
-	response, err := s.services[0].forwarded.TicketUpdated(ctx, &ticketv1.TicketUpdatedRequest{
-		Event: metadata(event, now),
-		Ticket: &ticketv1.Ticket{
-			TicketId: ticketID(number), StatusText: "waiting-for-customer", AssignedTo: "user-1", CommentCount: int32(event % 100), UpdateTime: now,
-		},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "comment_count", "update_time"}},
-	})
-	return refuseDuplicate(event, response.GetDuplicate(), err)
+	// Knuth's multiplier: events have random ids at the provider.
+	id := fmt.Sprintf("%08x-bench-%0*d", uint32(event)*2654435761, eventDigits, event)
+	metadata := &ticketv1.EventMetadata{EventId: id, OccurTime: now, ReceiveTime: now}
+	request := tickets.Created(number)
+	if create {
+		// As large as the provider's, about 1.5 kB, and with a property that a watcher may have.
+		request.Event, request.Ticket.PropertyId, request.Ticket.Attributes = metadata, propertyID(number%s.properties), attributes
+		request.FieldMask.Paths = append(request.FieldMask.Paths, "attributes")
+		_, err = s.events.TicketCreated(ctx, request)
+		return err
+	}
+	request.Ticket.CommentCount, request.Ticket.UpdateTime = int32(event), now
+	_, err = s.events.TicketUpdated(ctx, &ticketv1.TicketUpdatedRequest{Event: metadata, Ticket: request.GetTicket(),
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "comment_count", "update_time"}}})
+	return err
 }
 
-func (s *source) create(ctx context.Context, event int) error {
-	number := int(s.created.Add(1)) - 1
-	now := timestamppb.Now()
-	property := propertyID(number % s.properties)
-	response, err := s.services[0].forwarded.TicketCreated(ctx, &ticketv1.TicketCreatedRequest{
-		Event: metadata(event, now),
-		Ticket: &ticketv1.Ticket{
-			TicketId: ticketID(number), AppId: "82662ee4-0080-4960-8b8f-000000000001", IncrementId: strconv.Itoa(number),
-			Title:       "Heizung im Bad kalt",
-			Description: strings.Repeat("Seit gestern Abend bleibt der Heizkörper kalt. Bitte um Rückruf am Nachmittag. ", 4),
-			StatusText:  "waiting-for-agent", CategoryId: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001", PropertyId: property, UnitName: "3.02",
-			Channels: []string{"Property-" + property}, Labels: []string{"5e00aa01"}, Files: []string{"5e00ff01", "5e00ff02"},
-			CreateTime: now, UpdateTime: now, Attributes: attributes,
-		},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "increment_id", "title", "description", "status_text", "category_id",
-			"created_by", "property_id", "unit_name", "channels", "labels", "files", "create_time", "update_time", "attributes"}},
-	})
-	return refuseDuplicate(event, response.GetDuplicate(), err)
-}
-
-// attributes make tickets as large as the provider's: about 1.5 kB.
 var attributes = func() map[string]string {
 	all := map[string]string{}
 	for _, name := range []string{"category", "conversations", "createdBy", "files", "group", "labels", "property", "unit"} {
@@ -155,22 +129,7 @@ var attributes = func() map[string]string {
 	return all
 }()
 
-func metadata(event int, at *timestamppb.Timestamp) *ticketv1.EventMetadata {
-	// Knuth's multiplier: events have random ids at the provider.
-	id := fmt.Sprintf("%08x-bench-%0*d", uint32(event)*2654435761, eventDigits, event)
-	return &ticketv1.EventMetadata{EventId: id, OccurTime: at, ReceiveTime: at}
-}
+// eventNumber returns the number of the event with this id.
+func eventNumber(id string) (int, error) { return strconv.Atoi(id[max(0, len(id)-eventDigits):]) }
 
-// eventNumber is the inverse of metadata.
-func eventNumber(eventID string) (int, error) {
-	return strconv.Atoi(eventID[max(0, len(eventID)-eventDigits):])
-}
-
-func ticketID(number int) string { return fmt.Sprintf("%08x5b7e4a5e00%06x", 0x6a000000+number, number) }
-
-func refuseDuplicate(event int, duplicate bool, err error) error {
-	if err == nil && duplicate {
-		err = fmt.Errorf("event %d was recorded before", event)
-	}
-	return err
-}
+func propertyID(number int) string { return "property-" + strconv.Itoa(number) }
