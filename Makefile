@@ -53,7 +53,8 @@ build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
 test: ## Run all tests; those with PostgreSQL where that is installed, or on TEST_POSTGRES_URL
 	@$(say_skipped)
 	@echo "running all tests (the first time, building them takes some minutes)"
-	@trap '$(say_skipped)' EXIT; go test -timeout 20m ./...
+	@trap '$(say_skipped)' EXIT; status=0; go test -timeout 20m ./... || status=$$?; \
+		go -C internal/tools test -timeout 20m ./... || status=$$?; exit $$status
 
 # SQLite is C that was translated to Go, by modernc.org, with locks of its own. The race detector does not check it: with the check it takes
 # three to five times as long.
@@ -71,23 +72,25 @@ race_skip = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|
 race: ## Run the tests under the race detector, except those of memory and the long ones of built services; needs a C compiler
 	@command -v "$$(go env CC)" >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	@$(say_skipped)
-	@trap '$(say_skipped)' EXIT; CGO_ENABLED=1 go test $(race_flags) -timeout 20m -skip '$(race_skip)' ./...
+	@trap '$(say_skipped)' EXIT; export CGO_ENABLED=1; status=0; \
+		go test $(race_flags) -timeout 20m -skip '$(race_skip)' ./... || status=$$?; \
+		go -C internal/tools test $(race_flags) -timeout 20m ./... || status=$$?; exit $$status
 
 # With TEST_POSTGRES_REQUIRED the benchmark fails where there is no PostgreSQL, as the tests do; otherwise it says what it leaves out.
-bench = go build -o bin/bench ./internal/cmd/bench && \
-	bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
-bench_reads = go build -o bin/fill ./ticketsvc/internal/cmd/fill && \
-	bin/bench reads --ticketsvc bin/ticketsvc --fill bin/fill $${TEST_POSTGRES_REQUIRED:+--postgres}
+build_bench = go -C internal/tools build -o "$(CURDIR)/bin/bench" ./bench
+bench = bin/bench --gateway bin/gateway --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
+bench_reads = bin/bench reads --ticketsvc bin/ticketsvc $${TEST_POSTGRES_REQUIRED:+--postgres}
 # What the order of ticketsvc's log costs on PostgreSQL: the ratio that it prints is "ordered/unordered".
 bench_ordering = go test -timeout 10m -run '^$$' -bench '^BenchmarkOrdering$$' ./ticketsvc/internal/postgres
 
 .PHONY: bench
-bench: build ## Measure what deliveries and reads cost, with a million tickets and a thousand watchers; takes some eleven minutes
+bench: build ## Measure what deliveries and reads cost, with a million tickets and a thousand watchers; takes some twenty minutes
+	@$(build_bench)
 	@status=0; $(bench) || status=$$?; $(bench_ordering) -benchtime 7x || status=$$?; $(bench_reads) || status=$$?; exit $$status
 
 .PHONY: profile
 profile: build ## Update the profile that the gateway is compiled with (default.pgo): runs the benchmark, takes a minute
-	@go build -o bin/bench ./internal/cmd/bench
+	@$(build_bench)
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
 		go build -trimpath -o "$$folder/gateway" ./gateway/cmd/gateway; \
 		bin/bench --gateway "$$folder/gateway" --ticketsvc bin/ticketsvc --rounds 1 --profile-dir "$$folder" || true; \
@@ -95,6 +98,7 @@ profile: build ## Update the profile that the gateway is compiled with (default.
 
 .PHONY: bench-quick
 bench-quick: build ## Run the benchmark in its short form, which only shows that it works
+	@$(build_bench)
 	@$(bench) --quick
 	@$(bench_ordering) -short -benchtime 1x
 	@$(bench_reads) --quick
@@ -115,7 +119,7 @@ attack: ## Attack both services for ATTACK_TIME each in every known way, beside 
 generate: ## Generate gen/ and docs/api.md from proto/, and docs/configuration.md from --help
 	@echo "generating gen/, docs/api.md and docs/configuration.md (the first time, building buf takes a minute or two)"
 	@go tool buf generate
-	@go tool buf build -o - --as-file-descriptor-set | go run ./internal/cmd/apidoc docs/api.md
+	@go tool buf build -o - --as-file-descriptor-set | go -C internal/tools run ./apidoc "$(CURDIR)/docs/api.md"
 	@$(MAKE) build
 	@docs/generate-configuration.sh bin
 
@@ -174,8 +178,9 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@! $(long_lines) || { echo "longer: wrap these"; exit 1; }
 	@echo "go vet"
 	@go vet ./...
-	@echo "staticcheck"
-	@go tool staticcheck ./...
+	@go -C internal/tools vet ./...
+	@echo "staticcheck (the first time, building it takes a minute)"
+	@staticcheck=$$(go -C internal/tools tool -n staticcheck); "$$staticcheck" ./...; cd internal/tools; "$$staticcheck" ./...
 	@! clients/find-python.sh >/dev/null 2>&1 || ! command -v mypy >/dev/null || { echo "mypy"; $(MAKE) client-python; \
 		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py clients/python/test/call.py; }
 

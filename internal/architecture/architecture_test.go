@@ -150,6 +150,18 @@ func TestServicesKnowNothingOfEachOther(t *testing.T) {
 	}
 }
 
+func TestProductImportsNoTestCode(t *testing.T) {
+	t.Parallel()
+	const testkit = module + "internal/testkit/"
+	for _, p := range packages(t) {
+		for _, path := range p.Imports {
+			if strings.HasPrefix(path, testkit) && !strings.HasPrefix(p.ImportPath, testkit) {
+				t.Errorf("%s imports %s: only tests, tools and the test kit itself may", p.ImportPath, path)
+			}
+		}
+	}
+}
+
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {

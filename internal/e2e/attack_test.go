@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
 // attackTime is how long each attack lasts. From 20 s on the attacks run one after the other, with the services' own memory settings and
@@ -113,14 +113,13 @@ func newAttacked(t *testing.T, database string, long bool) *attacked {
 		}
 		return database
 	}
-	if long {
-		fill := exec.CommandContext(t.Context(), commands.Path(t, "fill"), "--database-url", of("ticketsvc"), "--tickets", "100000")
-		if out, err := fill.CombinedOutput(); err != nil {
-			t.Fatalf("filling: %v: %s", err, out)
-		}
-	}
 	a := &attacked{t: t, system: startSystem(t, t.TempDir(), 1,
 		append(settings, "TICKETSVC_DATABASE_URL="+of("ticketsvc"), "GATEWAY_DATABASE_URL="+of("gateway")))}
+	if long {
+		if err := tickets.Record(t.Context(), a.events(gatewayToken), 100_000); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a.prepare()
 	good := ticketv1connect.NewTicketServiceClient(http.DefaultClient, "http://"+a.ticketsvcs[0].address,
 		connect.WithInterceptors(showing(goodToken)))

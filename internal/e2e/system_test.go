@@ -29,7 +29,7 @@ import (
 
 const secret = "a secret of the tests"
 
-var commands = binaries.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator", "ticketsvc/internal/cmd/fill")
+var commands = binaries.New("gateway/cmd/gateway", "ticketsvc/cmd/ticketsvc", "internal/cmd/simulator")
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(attackEnv); name != "" {

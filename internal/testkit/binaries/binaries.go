@@ -10,12 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-const module = "github.com/ticketbridge/ticketbridge/"
+const module = "github.com/ticketbridge/ticketbridge"
 
 // Commands are commands of this repository, which are built when the first one is asked for.
 type Commands struct {
@@ -43,14 +44,21 @@ func (c *Commands) build() (err error) {
 	if c.built, err = os.MkdirTemp("", "ticketbridge-commands-"); err != nil {
 		return err
 	}
-	var packages []string
-	for _, folder := range c.folders {
-		packages = append(packages, module+folder)
-	}
-	if _, err := runGo(append([]string{"build", "-o", c.built + string(filepath.Separator)}, packages...)...); err != nil {
+	// The tests of the tools run in a module of their own, which may have newer versions of the dependencies.
+	root, err := runGo("list", "-m", "-f", "{{.Dir}}", module)
+	if err != nil {
 		return err
 	}
-	sources, err := runGo(append([]string{"list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"}, packages...)...)
+	in := []string{"-C", strings.TrimSpace(root)}
+	var packages []string
+	for _, folder := range c.folders {
+		packages = append(packages, module+"/"+folder)
+	}
+	if _, err := runGo("build", slices.Concat(in, []string{"-o", c.built + string(filepath.Separator)}, packages)...); err != nil {
+		return err
+	}
+	ours := []string{"-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"}
+	sources, err := runGo("list", slices.Concat(in, ours, packages)...)
 	if err != nil {
 		return err
 	}
@@ -86,13 +94,13 @@ func (r runner) Run() int {
 	return status
 }
 
-func runGo(args ...string) (printed string, err error) {
-	command := exec.Command("go", args...)
+func runGo(name string, args ...string) (printed string, err error) {
+	command := exec.Command("go", append([]string{name}, args...)...)
 	var failure bytes.Buffer
 	command.Stderr = &failure
 	out, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("go %s: %w: %s", args[0], err, &failure)
+		return "", fmt.Errorf("go %s: %w: %s", name, err, &failure)
 	}
 	return string(out), nil
 }

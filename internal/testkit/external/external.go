@@ -60,7 +60,7 @@ func Buf(t testing.TB) string {
 // Grpcurl returns the path of grpcurl.
 func Grpcurl(t testing.TB) string {
 	t.Helper()
-	return strings.TrimSpace(mustRun(t, "go", "-C", "internal/testkit/grpcurl", "tool", "-n", "grpcurl"))
+	return strings.TrimSpace(mustRun(t, "go", "-C", "internal/tools", "tool", "-n", "grpcurl"))
 }
 
 // find returns what a script finds. Where it finds nothing the test ends.

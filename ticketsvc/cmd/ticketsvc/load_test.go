@@ -20,33 +20,25 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/fill"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
 // TestServe_expensiveReadsBesideOthers has callers ask for the statistics of a text, over and over, with one token. Meanwhile the service
 // stays ready, and answers everybody else.
 func TestServe_expensiveReadsBesideOthers(t *testing.T) {
 	t.Parallel()
-	for engine, database := range map[string]func(*testing.T) databaseurl.URL{
-		"SQLite": func(t *testing.T) databaseurl.URL {
-			return databaseurl.URL{SQLitePath: filepath.Join(t.TempDir(), "tickets.db")}
-		},
-		"PostgreSQL": func(t *testing.T) databaseurl.URL { return databaseurl.URL{PostgresURL: postgresql.Database(t)} },
+	for engine, database := range map[string]func(*testing.T) string{
+		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "tickets.db") },
+		"PostgreSQL": func(t *testing.T) string { return postgresql.Database(t) },
 	} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			url := database(t)
-			if err := fill.Database(t.Context(), url, 10_000); err != nil {
+			r := mustRun(t, "--database-url="+database(t), "--tokens=admin=good-good-good-good,read=greedy-greedy-greedy")
+			good := newGoodCaller(t, r)
+			if err := tickets.Record(t.Context(), good.events, 10_000); err != nil {
 				t.Fatal(err)
 			}
-			setting := "--database-url=" + url.PostgresURL
-			if url.SQLitePath != "" {
-				setting = "--database-url=sqlite:" + url.SQLitePath
-			}
-			r := mustRun(t, setting, "--tokens=admin=good-good-good-good,read=greedy-greedy-greedy")
-			good := newGoodCaller(t, r)
 			quiet := good.measure(t, nil)
 			for _, callers := range []int{8, 64} {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -101,7 +93,8 @@ func askForStats(ctx context.Context, url string) map[connect.Code]int {
 
 // goodCaller makes the calls that are to succeed.
 type goodCaller struct {
-	calls map[string]func(ctx context.Context) error
+	events ticketv1connect.TicketEventServiceClient
+	calls  map[string]func(ctx context.Context) error
 }
 
 // latencies are how long each kind of call took at most.
@@ -121,7 +114,7 @@ func (l *latencies) String() string {
 
 func newGoodCaller(t *testing.T, r running) *goodCaller {
 	t.Helper()
-	transport := &http.Transport{}
+	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
 	shown := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
@@ -130,10 +123,10 @@ func newGoodCaller(t *testing.T, r running) *goodCaller {
 			return next(ctx, request)
 		}
 	}))
-	tickets := ticketv1connect.NewTicketServiceClient(client, r.rpc, shown)
+	reader := ticketv1connect.NewTicketServiceClient(client, r.rpc, shown)
 	events := ticketv1connect.NewTicketEventServiceClient(client, r.rpc, shown)
 	recorded := 0
-	return &goodCaller{calls: map[string]func(context.Context) error{
+	return &goodCaller{events: events, calls: map[string]func(context.Context) error{
 		"/readyz": func(ctx context.Context) error {
 			return ask(ctx, client, http.MethodGet, r.admin+"/readyz", "ok")
 		},
@@ -141,7 +134,7 @@ func newGoodCaller(t *testing.T, r running) *goodCaller {
 			return ask(ctx, client, http.MethodPost, r.rpc+"/grpc.health.v1.Health/Check", `"SERVING_STATUS_SERVING"`)
 		},
 		"GetTicket": func(ctx context.Context) error {
-			_, err := tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: fill.ID(recorded % 1000)})
+			_, err := reader.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: tickets.ID(recorded % 1000)})
 			return err
 		},
 		"TicketCreated": func(ctx context.Context) error {

@@ -1,10 +1,8 @@
-package bench
+package main
 
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -21,9 +19,14 @@ const (
 	maxBody = 1 << 20
 )
 
-// Bare returns the least that a webhook endpoint can do: read the body, check its signature, say success. It keeps nothing. This
+type bareCommand struct {
+	Address string `arg:"" help:"Where to listen, such as 127.0.0.1:8080."`
+	Secret  string `arg:"" help:"The secret that requests are signed with."`
+}
+
+// bareHandler returns the least that a webhook endpoint can do: read the body, check its signature, say success. It keeps nothing. This
 // is what the gateway is measured against.
-func Bare(secret string) http.Handler {
+func bareHandler(secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+readyPath, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
@@ -36,10 +39,7 @@ func Bare(secret string) http.Handler {
 			http.Error(w, "body cut short", http.StatusBadRequest)
 			return
 		}
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write(body)
-		want := hex.EncodeToString(mac.Sum(nil))
-		if !hmac.Equal([]byte(want), []byte(r.Header.Get(simulator.SignatureHeader))) {
+		if !hmac.Equal([]byte(simulator.Sign(secret, body)), []byte(r.Header.Get(simulator.SignatureHeader))) {
 			http.Error(w, "wrong signature", http.StatusUnauthorized)
 			return
 		}
@@ -49,14 +49,14 @@ func Bare(secret string) http.Handler {
 	return mux
 }
 
-// ServeBare serves [Bare] until ctx ends, with the timeouts that any public server has.
-func ServeBare(ctx context.Context, address, secret string) error {
+// serveBare serves [bareHandler] until ctx ends, with the timeouts that any public server has.
+func serveBare(ctx context.Context, address, secret string) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler:           Bare(secret),
+		Handler:           bareHandler(secret),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,

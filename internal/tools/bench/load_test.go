@@ -1,4 +1,4 @@
-package bench_test
+package main
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/internal/bench"
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
 )
 
@@ -26,23 +25,15 @@ func mustServe(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-func mustStamp(t *testing.T, stock *bench.Stock) {
-	t.Helper()
-	if err := stock.Stamp(time.Now()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // long is more than any load here takes: they end when their stock runs out.
 const long = time.Minute
 
 func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 	t.Parallel()
-	stock := bench.NewStock(500, 1, secret)
-	mustStamp(t, stock)
+	stock := newStock(500, secret)
 	var mu sync.Mutex
 	seen := map[string]bool{}
-	bare := bench.Bare(secret)
+	bare := bareHandler(secret)
 	address := mustServe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		milliseconds, err := strconv.ParseInt(r.Header.Get(simulator.TimestampHeader), 10, 64)
 		if err != nil || time.Since(time.UnixMilli(milliseconds)).Abs() > time.Minute {
@@ -53,15 +44,19 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 		mu.Unlock()
 		bare.ServeHTTP(w, r)
 	}))
-	result, err := bench.Load{Addresses: []string{address}, Connections: 8, Stock: stock, Duration: long}.Run(t.Context())
+	result, err := load{addresses: []string{address}, connections: 8, stock: stock, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(seen) != 500 || result.Answered != 500 || result.Counted != 500 || result.Elapsed <= 0 || result.Rate() <= 0 {
+	if len(seen) != 500 || result.answered != 500 || result.counted != 500 || result.elapsed <= 0 || result.rate() <= 0 {
 		t.Errorf("%d different requests came, result %+v: want 500", len(seen), result)
 	}
-	if bytes := stock.Bytes(); bytes < 1600 || bytes > 2100 {
-		t.Errorf("a request has %d bytes on average", bytes)
+	sum := 0
+	for _, request := range stock.requests {
+		sum += len(request)
+	}
+	if average := sum / len(stock.requests); average < 1600 || average > 2100 {
+		t.Errorf("a request has %d bytes on average", average)
 	}
 }
 
@@ -84,9 +79,8 @@ func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
 			_, _ = io.WriteString(w, "ok")
 		}))
 	}
-	stock := bench.NewStock(100, 1, secret)
-	mustStamp(t, stock)
-	result, err := bench.Load{Addresses: addresses, Connections: connections, Stock: stock, Duration: long}.Run(t.Context())
+	stock := newStock(100, secret)
+	result, err := load{addresses: addresses, connections: connections, stock: stock, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +89,8 @@ func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
 			t.Errorf("server %d has %d connections, want %d", i, got, connections/3)
 		}
 	}
-	if result.Answered != 100 {
-		t.Errorf("%d requests were answered, want 100", result.Answered)
+	if result.answered != 100 {
+		t.Errorf("%d requests were answered, want 100", result.answered)
 	}
 }
 
@@ -106,7 +100,7 @@ func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"wrong secret": {bench.Bare("other").ServeHTTP, "401"},
+		"wrong secret": {bareHandler("other").ServeHTTP, "401"},
 		"overload": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "inbox full", http.StatusServiceUnavailable)
 		}, "inbox full"},
@@ -117,10 +111,9 @@ func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stock := bench.NewStock(100, 1, secret)
-			mustStamp(t, stock)
-			load := bench.Load{Addresses: []string{mustServe(t, test.handler)}, Connections: 8, Stock: stock, Duration: long}
-			_, err := load.Run(t.Context())
+			stock := newStock(100, secret)
+			load := load{addresses: []string{mustServe(t, test.handler)}, connections: 8, stock: stock, duration: long}
+			_, err := load.run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -131,7 +124,7 @@ func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
 // failAfter answers n requests, and refuses those after.
 func failAfter(n int) http.HandlerFunc {
 	var mu sync.Mutex
-	bare := bench.Bare(secret)
+	bare := bareHandler(secret)
 	return func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		n--
@@ -147,17 +140,16 @@ func failAfter(n int) http.HandlerFunc {
 
 func TestLoadThatRunsOutWhileWarmingUp(t *testing.T) {
 	t.Parallel()
-	stock := bench.NewStock(10, 1, secret)
-	mustStamp(t, stock)
-	load := bench.Load{Addresses: []string{mustServe(t, bench.Bare(secret))}, Connections: 2, Stock: stock, Warmup: long, Duration: long}
-	if _, err := load.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up") {
+	stock := newStock(10, secret)
+	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, stock: stock, warmup: long, duration: long}
+	if _, err := load.run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up") {
 		t.Errorf("got %v, want advice", err)
 	}
 }
 
 func TestLoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	stock := bench.NewStock(10, 1, secret)
+	stock := newStock(10, secret)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	address := mustServe(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -165,7 +157,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 		cancel(why)
 		<-r.Context().Done()
 	}))
-	if _, err := (bench.Load{Addresses: []string{address}, Connections: 2, Stock: stock, Duration: long}).Run(ctx); !errors.Is(err, why) {
+	if _, err := (load{addresses: []string{address}, connections: 2, stock: stock, duration: long}).run(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 }
@@ -175,8 +167,8 @@ func TestLoadWithoutServer(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	addresses := []string{server.Listener.Addr().String()}
-	load := bench.Load{Addresses: addresses, Connections: 1, Stock: bench.NewStock(1, 1, secret), Duration: long}
-	if _, err := load.Run(t.Context()); err == nil {
+	load := load{addresses: addresses, connections: 1, stock: newStock(1, secret), duration: long}
+	if _, err := load.run(t.Context()); err == nil {
 		t.Error("no error")
 	}
 }
@@ -184,7 +176,7 @@ func TestLoadWithoutServer(t *testing.T) {
 func TestBareRefusesWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
-	bench.Bare(secret).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(strings.Repeat("x", 1<<20+1))))
+	bareHandler(secret).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(strings.Repeat("x", 1<<20+1))))
 	if recorder.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d", recorder.Code)
 	}

@@ -1,0 +1,89 @@
+// Package tickets fills ticketsvc with very many tickets, for benchmarks and for tests of large databases. The same number always gives the
+// same ticket.
+package tickets
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+)
+
+const (
+	// The tickets share so many apps, categories and users, however many tickets there are. A property has so many tickets.
+	apps              = 5
+	categories        = 40
+	users             = 500
+	ticketsOfProperty = 200
+
+	// opened is when the first ticket was opened, in seconds since 1970. A ticket was opened every openedEvery seconds after that.
+	opened, openedEvery = 1_750_000_000, 30
+	// changedWithin is the longest time from a ticket's opening to its last change: four weeks, in seconds.
+	changedWithin = 4 * 7 * 24 * 60 * 60
+
+	// callers is how many calls are under way: enough for a commit to hold many events.
+	callers = 256
+)
+
+// Record records the tickets 0 to n-1.
+func Record(ctx context.Context, client ticketv1connect.TicketEventServiceClient, n int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(callers)
+	for number := range n {
+		group.Go(func() error {
+			if _, err := client.TicketCreated(ctx, Created(number)); err != nil {
+				return fmt.Errorf("recording ticket %d: %w", number, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// ID returns the id of the ticket of this number. Ids grow with the numbers, as the provider's do with time.
+func ID(number int) string { return fmt.Sprintf("%08x5b7e4a5e00%06x", openedAt(number), number) }
+
+func openedAt(number int) int64 { return opened + openedEvery*int64(number) }
+
+// Created returns the creation of the ticket of this number. Four of five tickets are closed, and a quarter of the others is assigned to
+// nobody. A ticket has half a kilobyte, less than a real one, so that the cost of a ticket's bytes hides little of the cost of finding it.
+func Created(number int) *ticketv1.TicketCreatedRequest {
+	// 7919 has no factor in common with the numbers above, so all combinations of values are among the first few thousand tickets.
+	spread := number * 7919
+	created := &timestamppb.Timestamp{Seconds: openedAt(number)}
+	// Knuth's multiplier: the order of the last changes is not that of the openings.
+	updated := &timestamppb.Timestamp{Seconds: created.Seconds + int64(uint32(number)*2654435761)%changedWithin}
+	property := fmt.Sprintf("property-%d", number/ticketsOfProperty)
+	ticket := &ticketv1.Ticket{
+		TicketId:    ID(number),
+		AppId:       fmt.Sprintf("82662ee4-0080-4960-8b8f-%012d", spread/7%apps),
+		IncrementId: fmt.Sprint(number),
+		Title:       "Heizung im Bad kalt",
+		Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bereits zweimal entlüftet, es hilft nichts. Bitte um Rückruf.",
+		StatusText:  "closed",
+		CategoryId:  fmt.Sprintf("5d1f2c3b4a596877%08d", spread/3%categories),
+		AssignedTo:  fmt.Sprintf("user-%d", spread%users),
+		CreatedBy:   fmt.Sprintf("tenant-%d", number/3),
+		PropertyId:  property,
+		UnitName:    fmt.Sprintf("%d.%02d", number%7, number%31),
+		Channels:    []string{"P" + property[1:]},
+		CreateTime:  created, UpdateTime: updated, LastStatusUpdateTime: updated,
+	}
+	if number%5 == 0 {
+		ticket.StatusText = [...]string{"waiting-for-agent", "waiting-for-customer", "waiting-for-external"}[spread%3]
+		if number%4 == 0 {
+			ticket.AssignedTo = ""
+		}
+	}
+	return &ticketv1.TicketCreatedRequest{
+		Event:  &ticketv1.EventMetadata{EventId: fmt.Sprintf("fill-%012d", number), OccurTime: updated},
+		Ticket: ticket,
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "increment_id", "title", "description", "status_text", "category_id",
+			"assigned_to", "created_by", "property_id", "unit_name", "channels", "create_time", "update_time", "last_status_update_time"}},
+	}
+}
