@@ -394,7 +394,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	if got != `2 e2: a "two"` {
 		t.Errorf("it goes on with %s", got)
 	}
-	for _, want := range []string{"the feed is late", "the feed reads the log again"} {
+	for _, want := range []string{"the feed can't read the event log", "the feed reads the event log again"} {
 		if log := s.log.String(); !strings.Contains(log, want) {
 			t.Errorf("log %q, want that %s", log, want)
 		}
