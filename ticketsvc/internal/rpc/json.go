@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"unicode/utf8"
 
 	"connectrpc.com/connect"
@@ -108,7 +109,8 @@ func notJSON(data []byte, message proto.Message, err error) error {
 	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return syntaxError(data, syntactic.ByteOffset)
 	}
-	if err != nil {
+	// A request without anything in it is io.EOF. Connect would take that for a stream without a message.
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return errNotJSON
