@@ -26,18 +26,29 @@ const (
 	// changedWithin is the longest time from a ticket's opening to its last change: four weeks, in seconds.
 	changedWithin = 4 * 7 * 24 * 60 * 60
 
-	// callers is how many calls are under way: enough for a commit to hold many events.
-	callers = 256
+	// batch is how many events are in one call, and callers how many calls are under way.
+	batch, callers = 512, 4
 )
 
-// Record records the tickets 0 to n-1.
+// Record records the tickets 0 to n-1. The error is the first of a call, or of an event.
 func Record(ctx context.Context, client ticketv1connect.TicketEventServiceClient, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(callers)
-	for number := range n {
+	for first := 0; first < n; first += batch {
 		group.Go(func() error {
-			if _, err := client.TicketCreated(ctx, Created(number)); err != nil {
-				return fmt.Errorf("recording ticket %d: %w", number, err)
+			request := &ticketv1.RecordTicketEventsRequest{}
+			for number := first; number < min(first+batch, n); number++ {
+				request.Events = append(request.Events,
+					&ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Created{Created: Created(number)}})
+			}
+			response, err := client.RecordTicketEvents(ctx, request)
+			if err != nil {
+				return fmt.Errorf("recording tickets from %d on: %w", first, err)
+			}
+			for i, result := range response.GetResults() {
+				if failure := result.GetError(); failure != nil {
+					return fmt.Errorf("recording ticket %d: %s", first+i, failure.GetMessage())
+				}
 			}
 			return nil
 		})

@@ -3,7 +3,6 @@ package tickets_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 
@@ -14,25 +13,34 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
-// recorder keeps which tickets were recorded, and refuses the ticket refused.
+// recorder keeps which tickets were recorded, and refuses the ticket refused, or fails with err.
 type recorder struct {
 	ticketv1connect.TicketEventServiceClient
 	refused string
+	err     error
 
 	mu       sync.Mutex
 	recorded map[string]*ticketv1.TicketCreatedRequest
 }
 
-var errRefused = errors.New("refused")
-
-func (r *recorder) TicketCreated(_ context.Context, request *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
-	if request.GetTicket().GetTicketId() == r.refused {
-		return nil, errRefused
-	}
+func (r *recorder) RecordTicketEvents(_ context.Context, request *ticketv1.RecordTicketEventsRequest,
+) (*ticketv1.RecordTicketEventsResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.recorded[request.GetEvent().GetEventId()] = request
-	return &ticketv1.TicketCreatedResponse{}, nil
+	if r.err != nil {
+		return nil, r.err
+	}
+	response := &ticketv1.RecordTicketEventsResponse{}
+	for _, event := range request.GetEvents() {
+		result := &ticketv1.TicketEventResult{}
+		if created := event.GetCreated(); created.GetTicket().GetTicketId() == r.refused {
+			result.Result = &ticketv1.TicketEventResult_Error{Error: &ticketv1.TicketEventError{Message: "refused"}}
+		} else {
+			r.recorded[created.GetEvent().GetEventId()] = created
+		}
+		response.Results = append(response.Results, result)
+	}
+	return response, nil
 }
 
 func TestRecord_recordsEachTicketOnce(t *testing.T) {
@@ -55,9 +63,14 @@ func TestRecord_recordsEachTicketOnce(t *testing.T) {
 
 func TestRecord_returnsTheFirstError(t *testing.T) {
 	t.Parallel()
-	r := &recorder{recorded: map[string]*ticketv1.TicketCreatedRequest{}, refused: tickets.ID(70)}
-	if err := tickets.Record(t.Context(), r, 1000); !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "ticket 70") {
-		t.Errorf("got %v, want %v for ticket 70", err, errRefused)
+	recorded := map[string]*ticketv1.TicketCreatedRequest{}
+	err := tickets.Record(t.Context(), &recorder{recorded: recorded, refused: tickets.ID(700)}, 1000)
+	if err == nil || err.Error() != "recording ticket 700: refused" {
+		t.Errorf("got %v, want that ticket 700 was refused", err)
+	}
+	away := errors.New("away")
+	if err := tickets.Record(t.Context(), &recorder{recorded: recorded, err: away}, 1000); !errors.Is(err, away) {
+		t.Errorf("got %v, want %v", err, away)
 	}
 }
 

@@ -24,7 +24,8 @@ import (
 // An error that is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the
 // ticket.
 //
-// reason is that of a google.rpc.ErrorInfo, by which a program tells the errors of one code apart. It never changes. docs/errors.md lists all.
+// reason is that of a google.rpc.ErrorInfo, by which a program tells the errors of one code apart. It never changes. docs/errors.md lists
+// all of them.
 //
 // retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
 // does not help, or that the caller ended the call.
@@ -42,26 +43,40 @@ var codes = []struct {
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is unavailable: call again later", retryLater},
 	{ticket.ErrNotFound, connect.CodeNotFound, "TICKET_NOT_FOUND", "no event of the ticket is recorded, or it was erased", 0},
 	{ticket.ErrHeld, connect.CodeAborted, "TICKET_LOCKED", "another writer holds the ticket: call again later", retrySoon},
-	{ticket.ErrNewer, connect.CodeAborted, "TICKET_OF_NEWER_VERSION", "the ticket was written by a newer version of ticketsvc: call one of that version", 0},
+	{ticket.ErrNewer, connect.CodeAborted, "TICKET_OF_NEWER_VERSION",
+		"the ticket was written by a newer version of ticketsvc: call one of that version", 0},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "TICKET_UNREADABLE", "what is stored of the ticket can't be read", 0},
-	{errOtherDatabase, connect.CodeOutOfRange, "TOKEN_OF_ANOTHER_DATABASE", "the resume token is one of another database: start again without one", 0},
-	{feed.ErrAhead, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG", "the event log ends before the resume token: start again without one", 0},
+	{errOtherDatabase, connect.CodeOutOfRange, "TOKEN_OF_ANOTHER_DATABASE",
+		"the resume token is one of another database: start again without one", 0},
+	{feed.ErrAhead, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
+		"the event log ends before the resume token: start again without one", 0},
 	{feed.ErrPlace, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
-	{errErasurePosition, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG", "the log does not hold the position: list from the beginning, without one", 0},
-	{feed.ErrReplaced, connect.CodeUnavailable, "DATABASE_REPLACED", "the database was replaced by another: resume with the last token", retrySoon},
-	{feed.ErrFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS", "too many watchers: watch elsewhere, or try again later", retryLater},
-	{feed.ErrCallerFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER", "the token has too many watchers: end some, or try again later", retryLater},
-	{feed.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING", "too many watchers begin at once: watch elsewhere, or try again later", retryLater},
-	{feed.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING", "the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
+	{errErasurePosition, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG",
+		"the log does not hold the position: list from the beginning, without one", 0},
+	{feed.ErrReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
+		"the database was replaced by another: resume with the last token", retrySoon},
+	{feed.ErrFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
+		"too many watchers: watch elsewhere, or try again later", retryLater},
+	{feed.ErrCallerFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
+		"the token has too many watchers: end some, or try again later", retryLater},
+	{feed.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
+		"too many watchers begin at once: watch elsewhere, or try again later", retryLater},
+	{feed.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING",
+		"the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "TICKET_LARGER_THAN_ANSWER", "", 0},
-	{errTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_EXPENSIVE_READS", "too many expensive reads at once: call again later", retrySoon},
+	{errTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_EXPENSIVE_READS",
+		"too many expensive reads at once: call again later", retrySoon},
 	{errTooManyCalls, connect.CodeResourceExhausted, "TOO_MANY_CALLS", "too many calls of one token at once: call again later", retrySoon},
-	{errTooManyReflections, connect.CodeResourceExhausted, "TOO_MANY_REFLECTION_STREAMS", "too many streams of reflection: end some, or try again later", retryLater},
+	{errTooManyReflections, connect.CodeResourceExhausted, "TOO_MANY_REFLECTION_STREAMS",
+		"too many streams of reflection: end some, or try again later", retryLater},
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: call again later", retrySoon},
-	{limits.ErrNeverFits, connect.CodeResourceExhausted, "CALL_TOO_LARGE", "the call needs more memory than one caller may have: ask for less", 0},
-	{ticket.ErrFull, connect.CodeResourceExhausted, "TICKET_TOO_LARGE", fmt.Sprintf("the ticket would be larger with the event than the %d MiB that a ticket"+
-		" may have: call again once later events have made it smaller", ticket.MaxBytes>>20), 0},
-	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "ANSWER_TOO_LARGE", "the tickets are together larger than a response: ask for fewer at once", 0},
+	{limits.ErrNeverFits, connect.CodeResourceExhausted, "CALL_TOO_LARGE",
+		"the call needs more memory than one caller may have: ask for less", 0},
+	{ticket.ErrFull, connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
+		fmt.Sprintf("the ticket would be larger with the event than the %d MiB that a ticket"+
+			" may have: call again once later events have made it smaller", ticket.MaxBytes>>20), 0},
+	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "ANSWER_TOO_LARGE",
+		"the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted, "SLOW_READER",
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},
 }

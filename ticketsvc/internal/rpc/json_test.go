@@ -49,7 +49,8 @@ func TestAConditionThatIsNotKnownSelectsNothing(t *testing.T) {
 		`{"ticket": {"commentCount": "private"}}`:                                      "ticket.commentCount takes a whole number",
 		`{"ticket": {"private": `:                                                      "the request is not JSON: see line 1, character 24",
 	} {
-		if answer := expectInvalidJSON(t, s, ticketv1connect.TicketEventServiceTicketCreatedProcedure, body, want); strings.Contains(answer, "private") {
+		answer := expectInvalidJSON(t, s, ticketv1connect.TicketEventServiceTicketCreatedProcedure, body, want)
+		if strings.Contains(answer, "private") {
 			t.Errorf("%s: %q quotes the request", body, answer)
 		}
 	}
