@@ -35,6 +35,7 @@ func TestEventTranslatesTheCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Event: %v", err)
 			}
+			want.Elements = elementsOf(t, want)
 			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 				t.Errorf("Event (-want +got):\n%s", diff)
 			}

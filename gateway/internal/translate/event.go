@@ -17,6 +17,8 @@ type Result struct {
 	Created *ticketv1.TicketCreatedRequest
 	// Updated is the request for a ticket.updated event.
 	Updated *ticketv1.TicketUpdatedRequest
+	// Elements is how many elements the request has, as the contract counts them.
+	Elements int
 	// Forms are the values that came in another form than the documented one, in the order in which they were read.
 	Forms []Finding
 }
@@ -73,7 +75,7 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 		OccurTime:   occurTime,
 		ReceiveTime: timestamppb.New(receiveTime),
 	}
-	result := Result{Forms: t.forms}
+	result := Result{Elements: t.elements(), Forms: t.forms}
 	if isUpdate {
 		result.Updated = &ticketv1.TicketUpdatedRequest{
 			Event:             metadata,

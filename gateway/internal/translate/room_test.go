@@ -71,7 +71,7 @@ func TestEvent_movesAListWithTooManyElements(t *testing.T) {
 			if !maps.Equal(ticket.GetAttributes(), want) || ticket.GetTitle() != "a" {
 				t.Errorf("attributes %.200v, title %q", ticket.GetAttributes(), ticket.GetTitle())
 			}
-			if n := elementsOf(t, result); n > 10 {
+			if n := elementsOf(t, result); n > 10 || result.Elements != n {
 				t.Errorf("%d elements are left", n)
 			}
 			if found := finding("data.delta."+test.field, "too many elements", true); !containsFinding(result, found[0]) {
@@ -107,7 +107,7 @@ func TestEvent_keepsAsManyElementsAsThereIsRoomFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := elementsOf(t, result); n != want {
+		if n := elementsOf(t, result); n != want || result.Elements != n {
 			t.Errorf("%d tags: %d elements, want %d", tags, n, want)
 		}
 	}
@@ -176,7 +176,7 @@ func TestEvent_fitsAndLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := elementsOf(t, result); n > elements.Max {
+		if n := elementsOf(t, result); n > elements.Max || result.Elements != n {
 			t.Fatalf("%v: more than %d elements", want, elements.Max)
 		}
 		ticket := result.Updated.GetTicket()
