@@ -25,7 +25,7 @@ func TestReplicasLoseNothingAcrossCrashes(t *testing.T) {
 	t.Parallel()
 	const events = 20_000
 	server := postgresql.Server(t, nil)
-	// What a killed gateway was forwarding waits until its leases run out: as long as five calls may take, and some seconds.
+	// What a killed gateway was forwarding waits until its leases run out: as long as a call may take, and some seconds.
 	replicated := newReplicatedSystem(t, server.URL("postgres"), "GATEWAY_FORWARD_TIMEOUT=1s")
 	send := func(s *system) *sending {
 		generated := simulator.Generate(3, events, simulator.GenerateOptions{})
@@ -120,7 +120,7 @@ func TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	const events, rounds = 2000, 5
 	url := postgresql.Database(t)
-	// A lease is as long as five calls may take, and some seconds.
+	// A lease is as long as a call may take, and some seconds.
 	s := newReplicatedSystem(t, url, "GATEWAY_FORWARD_TIMEOUT=500ms")
 	conn := postgresql.Connect(t, url)
 	want := map[string][]string{}

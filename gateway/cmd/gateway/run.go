@@ -88,7 +88,6 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	go func() {
 		defer close(forwarded)
 		client := forwarder.NewClient(c.TicketsvcURL, forwarder.ClientOptions{
-			Concurrency: c.ForwardConcurrency,
 			Token:       c.token.Token,
 			Authorities: c.authorities,
 		})
@@ -178,7 +177,6 @@ func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 
 func forwarderOptions(c config, log *slog.Logger) forwarder.Options {
 	return forwarder.Options{
-		Concurrency:     c.ForwardConcurrency,
 		CallTimeout:     c.ForwardTimeout,
 		MaxAttempts:     c.MaxAttempts,
 		FutureTolerance: c.FutureTolerance,

@@ -130,8 +130,8 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 			[]string{"--future-tolerance / GATEWAY_FUTURE_TOLERANCE", "use 0"}},
 		"a body of nothing": {"GATEWAY_MAX_BODY_BYTES=0", []string{"--max-body-bytes / GATEWAY_MAX_BODY_BYTES", "use 1 to"}},
 		"an unknown word":   {"GATEWAY_UNSIGNED=ignore", []string{"--unsigned", "acknowledge", "reject"}},
-		"no calls at all": {"GATEWAY_FORWARD_CONCURRENCY=0",
-			[]string{"--forward-concurrency / GATEWAY_FORWARD_CONCURRENCY", "use 1 to"}},
+		"no attempts at all": {"GATEWAY_MAX_ATTEMPTS=0",
+			[]string{"--max-attempts / GATEWAY_MAX_ATTEMPTS", "use 1 to"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

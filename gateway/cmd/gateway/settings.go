@@ -75,9 +75,8 @@ type options struct {
 	MaxConnections int           `default:"0" placeholder:"N" help:"Maximum number of open connections to the public address. At the limit, a new connection replaces the one that has been idle for the longest time, or waits until one has been idle for a second. 0 means half of the files that the process may open (ulimit -n), at most 8192."`
 	IdleTimeout    time.Duration `default:"620s" placeholder:"DURATION" help:"How long a connection to the public address stays open between two requests. Make it longer than the idle timeout of the load balancer in front (often 600 s); otherwise the load balancer sends requests on connections that are being closed, and answers 502."`
 
-	ForwardConcurrency int           `default:"512" placeholder:"N" help:"How many calls of ticketsvc are in flight at most."`
-	ForwardTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
-	MaxAttempts        int           `default:"10" placeholder:"N" help:"How many calls may fail because of the event itself before its delivery is dead. Outages of ticketsvc use up no attempt."`
+	ForwardTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Deadline of one call of ticketsvc."`
+	MaxAttempts    int           `default:"10" placeholder:"N" help:"How many calls may fail because of the event itself before its delivery is dead. Outages of ticketsvc use up no attempt."`
 
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Time limit for a clean stop, at most 24h."`
 	settings.Log
@@ -177,7 +176,6 @@ func (o options) check(program settings.Program) (config, error) {
 		flag        string
 		value, most int64
 	}{
-		{"forward-concurrency", int64(c.ForwardConcurrency), 1024},
 		{"max-attempts", int64(c.MaxAttempts), 1000},
 		{"webhook-secret-min-length", int64(c.WebhookSecretMinLength), 4096},
 	} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
@@ -47,7 +48,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	for name, newClient := range map[string]func(*testing.B) ticketv1connect.TicketEventServiceClient{
 		"Connect over HTTP 1.1": func(b *testing.B) ticketv1connect.TicketEventServiceClient {
-			return forwarder.NewClient(newServer(b, false), forwarder.ClientOptions{Concurrency: inFlight})
+			return forwarder.NewClient(newServer(b, false), forwarder.ClientOptions{})
 		},
 		"Connect over HTTP 2": func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b) },
 		"gRPC over HTTP 2":    func(b *testing.B) ticketv1connect.TicketEventServiceClient { return overHTTP2(b, connect.WithGRPC()) },
@@ -74,15 +75,19 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkForwarder(b *testing.B) {
 	in := newMemoryInbox(b.N)
 	in.wake = make(chan struct{}, 1)
-	var calls atomic.Int64
+	var events atomic.Int64
 	done := make(chan struct{})
-	f := forwarder.New(in, client(func(context.Context) error {
-		if calls.Add(1) == int64(b.N) {
+	add := func(n int) error {
+		if events.Add(int64(n)) == int64(b.N) {
 			close(done)
 		}
 		return nil
-	}), forwarder.Options{Concurrency: 512, CallTimeout: 5 * time.Second, MaxAttempts: 10, Now: time.Now,
-		Random: func() float64 { return 0 }, Log: slog.New(slog.DiscardHandler)})
+	}
+	f := forwarder.New(in, &batchClient{
+		client: func(context.Context) error { return add(1) },
+		record: func(_ context.Context, r *ticketv1.RecordTicketEventsRequest) error { return add(len(r.GetEvents())) },
+	}, forwarder.Options{CallTimeout: 5 * time.Second, MaxAttempts: 10, Now: time.Now, Random: func() float64 { return 0 },
+		Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(b.Context())
 	b.ReportAllocs()
 	b.ResetTimer()

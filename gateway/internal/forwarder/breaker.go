@@ -1,12 +1,9 @@
 package forwarder
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 const (
-	// minFailures is how many calls must fail without a success in between before that is an outage.
+	// minFailures is how many events can't be recorded, without one that is recorded in between, before that is an outage.
 	minFailures = 20
 	// minOutage is for how long no call must succeed before that is an outage. It is longer than ticketsvc takes for nearly all calls: those
 	// of a replica that is away can fail in no time, and those of another one are still on their way.
@@ -27,14 +24,13 @@ const (
 
 // breaker is a circuit breaker: it distinguishes an outage of ticketsvc from single calls that fail, and paces the calls during an outage.
 //
-// It opens when many calls failed in a time without a success. So it stays closed when most calls fail and some succeed, as while a
-// replica is away, and those go on. While it is open a call goes out now and then as a probe (it is half-open then), and the first call
+// It opens when calls of many events failed in a time without a success. So it stays closed when most calls fail and some succeed, as while
+// a replica is away, and those go on. While it is open a call goes out now and then as a probe (it is half-open then), and the first call
 // that succeeds closes it. Probes do not wait for one another: one that hangs delays no other.
 type breaker struct {
-	mu          sync.Mutex
 	state       breakerState
 	succeededAt time.Time
-	// failures counts the calls that began after the last success and failed. failingSince is when the first of them began.
+	// failures counts the events of calls that began after the last success and failed. failingSince is when the first of them began.
 	failures     int
 	failingSince time.Time
 	// cause is why it is open. probes counts the probes since then, and probeAt is when the next is due.
@@ -43,41 +39,20 @@ type breaker struct {
 	probeAt time.Time
 }
 
-// isOpen reports whether only probes may be made.
-func (b *breaker) isOpen() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.state != breakerClosed
-}
-
-// status returns the state, and while it is not closed when the next probe is due, and the cause.
-func (b *breaker) status() (state breakerState, probeAt time.Time, cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.state, b.probeAt, b.cause
-}
-
 // probed notes that a probe is on its way, and so when the next is due. random is in [0, 1).
 func (b *breaker) probed(now time.Time, random float64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.probes++
 	b.probeAt = now.Add(probeBackoff.after(b.probes, random))
 }
 
-// succeeded notes a call that ticketsvc answered, whatever it said of the event. It returns whether that closes the breaker.
-func (b *breaker) succeeded(now time.Time) (closes bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	closes = b.state != breakerClosed
+// succeeded notes that ticketsvc answered for an event, whatever it said of the event.
+func (b *breaker) succeeded(now time.Time) {
 	b.state, b.cause, b.failures, b.succeededAt = breakerClosed, nil, 0, now
-	return closes
 }
 
-// failed notes a call that failed by no fault of its event. A call that began before the last success says nothing of the time since.
+// failed notes for one event that its call failed by no fault of the event's. A call that began before the last success says nothing of the
+// time since.
 func (b *breaker) failed(begun, now time.Time, misconfigured bool, cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if begun.Before(b.succeededAt) {
 		return
 	}

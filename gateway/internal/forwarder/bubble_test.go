@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/heap"
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -68,12 +69,14 @@ func newMemoryInbox(fresh int) *memoryInbox {
 	return &memoryInbox{fresh: fresh, rows: map[int64]*memoryRow{}}
 }
 
-var memoryBody = []byte(body("e"))
+// memoryClaim is how many deliveries a claim of a memoryInbox returns at most, as when their bodies are large.
+const memoryClaim = 128
 
 // Claim implements [forwarder.Inbox].
 func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	limit = min(limit, memoryClaim)
 	var claimed []inbox.Delivery
 	claim := func(row *memoryRow) {
 		row.delivery.Lease.Token++
@@ -83,8 +86,8 @@ func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duratio
 	}
 	for ; i.fresh > 0 && len(claimed) < limit; i.fresh-- {
 		i.lastID++
-		row := &memoryRow{state: inbox.Pending, delivery: inbox.Delivery{ID: i.lastID, Body: memoryBody, ReceiveTime: now,
-			Lease: inbox.Lease{DeliveryID: i.lastID}}}
+		row := &memoryRow{state: inbox.Pending, delivery: inbox.Delivery{ID: i.lastID, ReceiveTime: now,
+			Body: []byte(body(fmt.Sprint("e", i.lastID))), Lease: inbox.Lease{DeliveryID: i.lastID}}}
 		i.rows[i.lastID] = row
 		claim(row)
 	}
@@ -142,13 +145,24 @@ func (i *memoryInbox) NextDue(context.Context) (time.Time, bool, error) {
 // Wake implements [forwarder.Inbox].
 func (i *memoryInbox) Wake() <-chan struct{} { return i.wake }
 
+// add adds deliveries that are due at once.
+func (i *memoryInbox) add(n int) {
+	i.mu.Lock()
+	i.fresh += n
+	i.mu.Unlock()
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
+}
+
 func (i *memoryInbox) row(id int64) memoryRow {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return *i.rows[id]
 }
 
-// client is a ticketsvc whose answer to a call a test decides.
+// client is a ticketsvc whose answer to a call a test decides: the same for each of the call's events.
 type client func(context.Context) error
 
 // TicketCreated implements [forwarder.Client].
@@ -161,21 +175,38 @@ func (c client) TicketUpdated(ctx context.Context, _ *ticketv1.TicketUpdatedRequ
 	return &ticketv1.TicketUpdatedResponse{}, c(ctx)
 }
 
+// RecordTicketEvents implements [forwarder.Client].
+func (c client) RecordTicketEvents(ctx context.Context, r *ticketv1.RecordTicketEventsRequest,
+) (*ticketv1.RecordTicketEventsResponse, error) {
+	return recordedAll(r), c(ctx)
+}
+
+// recordedAll is the answer that all events of the request were recorded.
+func recordedAll(r *ticketv1.RecordTicketEventsRequest) *ticketv1.RecordTicketEventsResponse {
+	response := &ticketv1.RecordTicketEventsResponse{}
+	for range r.GetEvents() {
+		response.Results = append(response.Results, &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Created{
+			Created: &ticketv1.TicketCreatedResponse{}}})
+	}
+	return response
+}
+
 // inBubble runs a forwarder with simulated time, as it is by default, while f runs, and then what is to come after its end. It returns the
 // lines of its log.
 func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T), after ...func(t *testing.T)) []string {
+	t.Helper()
+	return inBubbleWith(t, in, call, f, after...)
+}
+
+// inBubbleWith is [inBubble] with any client.
+func inBubbleWith(t *testing.T, in *memoryInbox, ticketsvc forwarder.Client, f func(t *testing.T), after ...func(t *testing.T)) []string {
 	t.Helper()
 	var log bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		in.wake = make(chan struct{}, 1)
 		random := rand.New(rand.NewPCG(1, 2))
-		var mu sync.Mutex
-		forwarding := forwarder.New(in, call, forwarder.Options{Concurrency: 512, CallTimeout: 5 * time.Second, MaxAttempts: 10,
-			Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)), Random: func() float64 {
-				mu.Lock()
-				defer mu.Unlock()
-				return random.Float64()
-			}})
+		forwarding := forwarder.New(in, ticketsvc, forwarder.Options{CallTimeout: 5 * time.Second, MaxAttempts: 10,
+			Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)), Random: random.Float64})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { forwarding.Run(ctx) })

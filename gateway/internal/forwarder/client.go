@@ -19,13 +19,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// maxAnswerBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. Its answers are a few bytes; an error's details may be more.
-const maxAnswerBytes, maxAnswerHeaderBytes = 64 << 10, 16 << 10
+// maxAnswerBytes, maxErrorBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. The largest answers have the errors of 512 events.
+const maxAnswerBytes, maxErrorBytes, maxAnswerHeaderBytes = 1 << 20, 64 << 10, 16 << 10
 
 // ClientOptions are what a client of ticketsvc needs beside its URL.
 type ClientOptions struct {
-	// Concurrency is how many calls have a connection that is kept open.
-	Concurrency int
 	// Token returns the token to show, which may change from call to call, or an empty text for none. Nil means none.
 	Token func() string
 	// Authorities vouch for ticketsvc's certificate. Nil means the system's.
@@ -43,8 +41,8 @@ func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventSer
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: options.Authorities},
 		TLSHandshakeTimeout: 2 * time.Second,
-		MaxIdleConns:        options.Concurrency,
-		MaxIdleConnsPerHost: options.Concurrency,
+		MaxIdleConns:        maxEvents,
+		MaxIdleConnsPerHost: maxEvents,
 		// Shorter than ticketsvc's own two minutes, so that no call is sent on a connection that is just being closed there. One whose other
 		// end is gone is found by the deadline of the call that gets it, which closes it.
 		IdleConnTimeout:        90 * time.Second,
@@ -105,7 +103,7 @@ func (t ticketsvcOnly) RoundTrip(request *http.Request) (*http.Response, error) 
 	if response.StatusCode == http.StatusOK && contentType == "application/proto" {
 		return response, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
 	_ = response.Body.Close()
 	switch {
 	case err != nil:

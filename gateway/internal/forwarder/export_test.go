@@ -5,10 +5,19 @@ import (
 	"time"
 )
 
+// The bounds of calls.
+const (
+	MaxCalls, MaxEvents          = maxCalls, maxEvents
+	MaxRequestBytes, MaxElements = maxRequestBytes, maxElements
+)
+
+// SingleCallsPeriod is for how long every event is called alone.
+const SingleCallsPeriod = singleCallsPeriod
+
 // Classify returns the name of the outcome of a call that ended with err.
 func Classify(err error) string {
 	return map[outcome]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
-		retryable: "retryable", permanent: "permanent"}[classify(err)]
+		retryable: "retryable", permanent: "permanent", unknownBatch: "unknown batch"}[classify(err)]
 }
 
 // Breaker is the forwarder's circuit breaker.
@@ -27,8 +36,7 @@ func (b *Breaker) Succeeded(now time.Time) { b.breaker.succeeded(now) }
 
 // State returns the name of the state.
 func (b *Breaker) State() string {
-	state, _, _ := b.breaker.status()
-	return map[breakerState]string{breakerClosed: "closed", breakerOpen: "open", breakerMisconfigured: "misconfigured"}[state]
+	return map[breakerState]string{breakerClosed: "closed", breakerOpen: "open", breakerMisconfigured: "misconfigured"}[b.breaker.state]
 }
 
 // Check is a check of the reconciler.

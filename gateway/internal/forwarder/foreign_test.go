@@ -28,7 +28,7 @@ func foreignAnswers() map[string]foreignAnswer {
 		"a success without a content type":                {200, "", ""},
 		"a success that is HTML under our content type":   {200, "application/proto", "<html><body>Please log in</body></html>"},
 		"a success that is a list under our content type": {200, "application/proto", "[]"},
-		"a success that is larger than any of ours":       {200, "application/proto", fmt.Sprintf("%0100000d", 0)},
+		"a success that is larger than any of ours":       {200, "application/proto", fmt.Sprintf("%02000000d", 0)},
 		"no content": {204, "", ""},
 		"a redirect": {302, "text/html", ""},
 	}
@@ -72,7 +72,7 @@ func TestClassify_foreignAnswers(t *testing.T) {
 	t.Parallel()
 	for name, answer := range foreignAnswers() {
 		server := httptest.NewServer(answer)
-		client := forwarder.NewClient(server.URL, forwarder.ClientOptions{Concurrency: 1})
+		client := forwarder.NewClient(server.URL, forwarder.ClientOptions{})
 		_, err := client.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{})
 		if got := forwarder.Classify(err); got != "unreachable" && got != "deferred" && got != "misconfigured" {
 			t.Errorf("%s: the outcome is %s, want one that costs no attempt; %v", name, got, err)
@@ -92,7 +92,7 @@ func TestClassify_foreignStatus(t *testing.T) {
 	} {
 		for _, answer := range []foreignAnswer{{status, "text/html", "<html>"}, {status, "application/json", `{"message":"no"}`}} {
 			server := httptest.NewServer(answer)
-			client := forwarder.NewClient(server.URL, forwarder.ClientOptions{Concurrency: 1})
+			client := forwarder.NewClient(server.URL, forwarder.ClientOptions{})
 			_, err := client.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{})
 			if got := forwarder.Classify(err); got != want {
 				t.Errorf("%d as %s: the outcome is %s, want %s; %v", status, answer.contentType, got, want, err)
@@ -115,7 +115,7 @@ func TestClassify_truncatedAnswer(t *testing.T) {
 			_, _ = io.WriteString(w, answer.body)
 			panic(http.ErrAbortHandler)
 		}))
-		client := forwarder.NewClient(server.URL, forwarder.ClientOptions{Concurrency: 1})
+		client := forwarder.NewClient(server.URL, forwarder.ClientOptions{})
 		_, err := client.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{})
 		if got := forwarder.Classify(err); got != "unreachable" {
 			t.Errorf("%d, cut short: the outcome is %s, want unreachable; %v", answer.status, got, err)

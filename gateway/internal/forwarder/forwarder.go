@@ -1,8 +1,11 @@
-// Package forwarder brings pending deliveries from the inbox to ticketsvc.
+// Package forwarder brings pending deliveries from the inbox to ticketsvc: claim → map → call → finish.
 //
-// It claims deliveries in batches, has many calls in flight, and writes their outcomes in batches. What an outcome means stands in one
-// table (outcome.go): an outage of ticketsvc pauses everything and costs no delivery anything, while an event that fails by its own
-// fault is retried, and in the end dead, on its own. No order is kept and none is needed.
+// One goroutine claims, maps and finishes; a handful of calls are in flight beside it. A single event that is due is called at once, and
+// the events that become due meanwhile go together in the next call. An event that was deferred, or that failed, is called alone, so that
+// it neither holds up nor harms another.
+//
+// The table of what an outcome means is in outcome.go: an outage of ticketsvc pauses everything and costs no delivery anything, while an
+// event that fails by its own fault is retried, and in the end dead, on its own. No order is kept and none is needed.
 //
 // Beside it a [Reconciler] checks that ticketsvc's log still holds what was forwarded.
 package forwarder
@@ -11,9 +14,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/bits"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -36,12 +36,11 @@ type Inbox interface {
 type Client interface {
 	TicketCreated(context.Context, *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error)
 	TicketUpdated(context.Context, *ticketv1.TicketUpdatedRequest) (*ticketv1.TicketUpdatedResponse, error)
+	RecordTicketEvents(context.Context, *ticketv1.RecordTicketEventsRequest) (*ticketv1.RecordTicketEventsResponse, error)
 }
 
 // Options are the forwarder's bounds, and what it takes time and chance from.
 type Options struct {
-	// Concurrency is how many calls are in flight at most.
-	Concurrency int
 	// CallTimeout is the deadline of one call.
 	CallTimeout time.Duration
 	// MaxAttempts is how many calls may fail by the event's own fault before its delivery is dead.
@@ -56,15 +55,22 @@ type Options struct {
 }
 
 const (
-	// claimsPerCall is how many deliveries are claimed for each call that may be in flight, so that no call waits for the database.
-	claimsPerCall = 4
-	// leaseReserve is how long a claimed delivery may take to be settled, beyond the calls that it waits for and its own, before another
-	// may claim it. What a gateway had claimed when it died waits that much longer; what takes longer to be settled is forwarded once
-	// more, which does no harm.
-	leaseReserve = 5 * time.Second
+	// maxCalls is how many calls are in flight when nothing more is claimed, without those of events that are called alone.
+	maxCalls = 4
+	// maxEvents is how many events a claim, and so a call, takes at most, and how many are called alone at the same time. A claim takes fewer
+	// while some are, since each delivery that it finds may be one of that kind.
+	maxEvents = 256
+	// maxRequestBytes and maxElements bound a call of several events, which ticketsvc takes with 16 MiB and 20,000 elements: a smaller one is
+	// no burden to it, nor to a proxy.
+	maxRequestBytes, maxElements = 4 << 20, 16_000
+	// singleCallsPeriod is for how long every event is called alone after ticketsvc did not know RecordTicketEvents.
+	singleCallsPeriod = 5 * time.Minute
+	// leaseReserve is how long mapping a claimed delivery and writing its outcome may take before another may claim it. What a gateway had
+	// claimed when it died waits that much longer; what takes longer is forwarded once more, which does no harm.
+	leaseReserve = 10 * time.Second
 	// pollInterval is how long the forwarder sleeps at most: a missed wake-up costs no more than that.
 	pollInterval = time.Second
-	// maxOutcomes is how many outcomes are written in one transaction at most.
+	// maxOutcomes is how many outcomes make a transaction large enough to be written.
 	maxOutcomes = 512
 	// announceInterval is how often the same change of the circuit breaker is logged at most.
 	announceInterval = 10 * time.Second
@@ -83,21 +89,22 @@ var (
 	attemptBackoff = backoff{base: time.Second, limit: 10 * time.Minute}
 )
 
-// Forwarder forwards deliveries. Make one with [New].
+// Forwarder forwards deliveries. Make one with [New]. All of it except the calls runs in the goroutine of [Forwarder.Run].
 type Forwarder struct {
 	inbox   Inbox
 	client  Client
 	options Options
 	breaker breaker
-
-	work     chan call
-	outcomes chan inbox.Settlement
-	// held has the calls that may not be made now because the circuit breaker opened after they were handed out.
-	held chan call
-	// progress receives when there may be something to do for [Forwarder.dispatch].
-	progress chan struct{}
-	// claimed is how many deliveries are claimed and not yet finished. Only [Forwarder.dispatch] adds to it.
-	claimed atomic.Int64
+	// ended receives the calls that ended. calls and alone are how many did not: alone those of events that are called alone.
+	ended        chan call
+	calls, alone int
+	// singleUntil is until when every event is called alone, because ticketsvc did not know RecordTicketEvents.
+	singleUntil time.Time
+	// unreadable says that the last claim failed. announced is the state of the circuit breaker that was logged last, and pausedAt when it
+	// was logged that forwarding is paused.
+	unreadable bool
+	announced  breakerState
+	pausedAt   time.Time
 
 	// failureWarnings and deferralWarnings limit what an outage repeats.
 	failureWarnings, deferralWarnings *logthrottle.Throttle
@@ -105,24 +112,15 @@ type Forwarder struct {
 	announcements *logthrottle.PerKey[breakerState]
 	// formWarnings limit how often each form of a field is logged.
 	formWarnings *logthrottle.PerKey[translate.Finding]
-	// The rest is for [Forwarder.dispatch] only. unreadable says that the last claim failed. announced is the state that was logged last, and
-	// pausedAt when it was logged that forwarding is paused.
-	unreadable bool
-	announced  breakerState
-	pausedAt   time.Time
 }
 
 // New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
 func New(from Inbox, client Client, options Options) *Forwarder {
-	claims := claimsPerCall * options.Concurrency
 	return &Forwarder{
 		inbox:            from,
 		client:           client,
 		options:          options,
-		work:             make(chan call, claims),
-		outcomes:         make(chan inbox.Settlement, claims),
-		held:             make(chan call, claims),
-		progress:         make(chan struct{}, 1),
+		ended:            make(chan call, maxEvents),
 		failureWarnings:  logthrottle.New(failureWarnInterval),
 		deferralWarnings: logthrottle.New(deferralWarnInterval),
 		announcements:    logthrottle.NewPerKey[breakerState](announceInterval),
@@ -132,147 +130,119 @@ func New(from Inbox, client Client, options Options) *Forwarder {
 
 // Run forwards until ctx ends. Then it claims no more, lets the calls in flight end, writes their outcomes, and returns.
 func (f *Forwarder) Run(ctx context.Context) {
-	var callers, writer sync.WaitGroup
-	for range f.options.Concurrency {
-		callers.Go(func() {
-			for c := range f.work {
-				f.do(ctx, c)
-			}
-		})
+	for ctx.Err() == nil {
+		f.announce(false)
+		f.wait(ctx, f.forwardDue(ctx))
 	}
-	writer.Go(func() { f.writeOutcomes(ctx) })
-	f.dispatch(ctx)
-	close(f.work)
-	callers.Wait()
-	close(f.held)
-	for c := range f.held {
-		f.outcomes <- requeue(c.delivery, f.options.Now())
+	for f.calls+f.alone > 0 {
+		f.finish(ctx, <-f.ended)
 	}
-	close(f.outcomes)
-	writer.Wait()
 	f.announce(true)
 }
 
-// forward forwards a delivery and returns what became of it.
-func (f *Forwarder) forward(ctx context.Context, delivery inbox.Delivery) inbox.Settlement {
-	if len(delivery.Body) == 0 {
-		return markDead(delivery, "the body is gone")
+// forwardDue claims what is due and begins its calls. It returns when there is more to do, if no call ends before.
+//
+// While the circuit breaker is open it claims one delivery at a time, as a probe: the inbox prefers one that was never tried, so events
+// that always fail do not hide the end of the outage. Nothing else is claimed then, so an outage costs few writes.
+func (f *Forwarder) forwardDue(ctx context.Context) (next time.Time) {
+	open, now, limit := f.breaker.state != breakerClosed, f.options.Now(), maxEvents-f.alone
+	switch {
+	case open && now.Before(f.breaker.probeAt):
+		return f.breaker.probeAt
+	case open:
+		limit = 1
+	case f.calls >= maxCalls || limit <= 0:
+		return now.Add(pollInterval)
 	}
-	request, err := f.translateSafely(delivery)
-	if err != nil {
-		f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID, "reason",
-			err.Error())
-		return markDead(delivery, err.Error())
+	deliveries := f.claim(ctx, limit)
+	if len(deliveries) == 0 {
+		return f.nextDue(ctx)
 	}
-	// A call that was begun is let end, so that stopping does not leave its outcome open.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
-	defer cancel()
-	begun := f.options.Now()
-	position, err := f.record(ctx, delivery, request)
-	if err == nil {
-		f.noteForms(request.Forms)
+	if open {
+		f.breaker.probed(now, f.options.Random())
 	}
-	return f.finish(delivery, begun, position, err)
+	f.forward(ctx, deliveries, open || now.Before(f.singleUntil))
+	return now
 }
 
-// record makes the call, and returns the position that ticketsvc's answer names.
-func (f *Forwarder) record(ctx context.Context, delivery inbox.Delivery, request translate.Result) (*ticketv1.LogPosition, error) {
-	if delivery.TraceParent != "" {
-		var info connect.CallInfo
-		ctx, info = connect.NewClientContext(ctx)
-		info.RequestHeader().Set("Traceparent", delivery.TraceParent)
-	}
-	if request.Created != nil {
-		response, err := f.client.TicketCreated(ctx, request.Created)
-		return response.GetLogPosition(), err
-	}
-	response, err := f.client.TicketUpdated(ctx, request.Updated)
-	return response.GetLogPosition(), err
-}
-
-// translateSafely makes the RPC request of a delivery. A translator that panics must take down neither the gateway nor, after each
-// restart, the gateway again.
-func (f *Forwarder) translateSafely(delivery inbox.Delivery) (request translate.Result, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the translator panicked")
-		}
-	}()
-	return translate.Event(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
-}
-
-// finish returns what becomes of a delivery whose call began at that time and ended with that position of ticketsvc's log, or with err.
-func (f *Forwarder) finish(delivery inbox.Delivery, begun time.Time, position *ticketv1.LogPosition, err error) inbox.Settlement {
-	now := f.options.Now()
-	o := classify(err)
-	switch o {
-	case unreachable, misconfigured:
-		f.noteFailure(begun, now, o, err)
-	case deferred:
-		if delivery.Deferrals == 0 {
-			// That one event is put off repeatedly says nothing new of ticketsvc; that many are, does.
-			f.noteFailure(begun, now, o, err)
-		}
+// claim claims up to limit deliveries.
+func (f *Forwarder) claim(ctx context.Context, limit int) []inbox.Delivery {
+	// A claim that is cut off may have been made all the same, and then nobody would have those deliveries until the leases end.
+	deliveries, err := f.inbox.Claim(context.WithoutCancel(ctx), f.options.Now(), f.lease(), limit)
+	switch unreadable := err != nil; {
+	case unreadable == f.unreadable:
+	case unreadable:
+		f.options.Log.Error("pending deliveries can't be read: forwarding waits until they can", "error", err)
 	default:
-		if f.breaker.succeeded(now) {
-			f.noteProgress()
-		}
+		f.options.Log.Info("pending deliveries can be read again: forwarding goes on")
 	}
-	if o == done {
-		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded, Position: fromPosition(position)}
-	}
+	f.unreadable = err != nil
+	return deliveries
+}
 
-	reason, since := reasonOf(err), failingSince(delivery.Reason, now)
-	next := inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: reason + sinceMark + since,
-		Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
-	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "since", since, "reason", reason}
-	switch o {
-	case unreachable, misconfigured:
-		next.NextAttemptTime = now.Add(outageBackoff.after(1, f.options.Random()))
-	case deferred:
-		next.Deferrals++
-		// What ticketsvc asks for comes on top, so that those that it asked at the same time do not come back together.
-		asked, _ := retryDelay(err)
-		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
-		f.warnOfDeferral(now, next.Deferrals, attributes)
-	default:
-		next.Attempts++
-		next.Deferrals = 0
-		attributes = append(attributes, "attempts", next.Attempts)
-		if o == permanent || next.Attempts >= f.options.MaxAttempts {
-			f.options.Log.Error("event can't be forwarded and its delivery is dead", attributes...)
-			next.State, next.Reason = inbox.Dead, reason
-			break
+// lease is how long a claim holds.
+func (f *Forwarder) lease() time.Duration { return f.options.CallTimeout + leaseReserve }
+
+// forward maps the deliveries and begins their calls: one for each that is called alone, and one for as many of the others as a call takes.
+func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, allAlone bool) {
+	var together []event
+	var uncalled []inbox.Settlement
+	bytes, elements := 0, 0
+	for _, delivery := range deliveries {
+		e, err := f.mapEvent(delivery)
+		switch {
+		case err != nil:
+			uncalled = append(uncalled, markDead(delivery, err.Error()))
+		case ctx.Err() != nil:
+			uncalled = append(uncalled, requeue(delivery, f.options.Now()))
+		case allAlone || delivery.Attempts+delivery.Deferrals > 0:
+			f.begin(ctx, []event{e}, &f.alone)
+		default:
+			bytes, elements = bytes+e.bytes, elements+e.elements
+			if len(together) > 0 && (bytes > maxRequestBytes || elements > maxElements) {
+				f.begin(ctx, together, &f.calls)
+				together, bytes, elements = nil, e.bytes, e.elements
+			}
+			together = append(together, e)
 		}
-		next.NextAttemptTime = now.Add(attemptBackoff.after(next.Attempts, f.options.Random()))
-		f.options.Log.Warn("event failed and is retried", attributes...)
+	}
+	if len(together) > 0 {
+		f.begin(ctx, together, &f.calls)
+	}
+	if len(uncalled) > 0 {
+		f.write(ctx, uncalled)
+	}
+}
+
+// nextDue returns when there may be something to claim.
+func (f *Forwarder) nextDue(ctx context.Context) time.Time {
+	next := f.options.Now().Add(pollInterval)
+	// While claims fail, something that is due must not make them follow one another without a pause.
+	if !f.unreadable {
+		if due, pending, err := f.inbox.NextDue(ctx); err == nil && pending && due.Before(next) {
+			return due
+		}
 	}
 	return next
 }
 
-// warnOfDeferral warns at growing intervals: when an event was deferred 4, 8, 16, … times in a row.
-func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []any) {
-	if deferrals < 4 || bits.OnesCount(uint(deferrals)) != 1 {
-		return
-	}
-	if count, ok := f.deferralWarnings.Allow(now); ok {
-		f.options.Log.Warn("event can't be forwarded yet and is retried: look for the cause in ticketsvc's log",
-			append(attributes, "deferrals", deferrals, "count", count)...)
-	}
-}
-
-// noteFailure notes a call that failed by no fault of its event.
-func (f *Forwarder) noteFailure(begun, now time.Time, o outcome, err error) {
-	f.breaker.failed(begun, now, o == misconfigured, err)
-	if count, ok := f.failureWarnings.Allow(now); ok {
-		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)
+// wait waits until then, until there may be something new to claim, until ctx ends, or until a call ends, and finishes that.
+func (f *Forwarder) wait(ctx context.Context, until time.Time) {
+	timer := time.NewTimer(until.Sub(f.options.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.inbox.Wake():
+	case c := <-f.ended:
+		f.finish(ctx, c)
+	case <-ctx.Done():
 	}
 }
 
 // announce logs whether forwarding is paused when that differs from what was logged last. Changes that follow one another too quickly
 // are left out, except the last one, so that the last line is true a moment later, or when forwarding has ended.
 func (f *Forwarder) announce(ended bool) {
-	state, _, cause := f.breaker.status()
+	state, cause := f.breaker.state, f.breaker.cause
 	if state == f.announced {
 		return
 	}
@@ -296,59 +266,27 @@ func (f *Forwarder) announce(ended bool) {
 	}
 }
 
-// requeue returns what becomes of a delivery that was claimed and not tried.
-func requeue(delivery inbox.Delivery, now time.Time) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
-		Deferrals: delivery.Deferrals, NextAttemptTime: now}
-}
-
-// markDead returns what becomes of a delivery that can't be forwarded.
-func markDead(delivery inbox.Delivery, reason string) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
-		Reason: reason}
-}
-
-// writeOutcomes writes outcomes in batches, until there will be no more.
-func (f *Forwarder) writeOutcomes(ctx context.Context) {
-	batch := make([]inbox.Settlement, 0, maxOutcomes)
-	for first := range f.outcomes {
-		batch = append(batch[:0], first)
-		for len(batch) < maxOutcomes && len(f.outcomes) > 0 {
-			batch = append(batch, <-f.outcomes)
-		}
-		f.write(ctx, batch)
-		f.release(len(batch))
-	}
-}
-
 // write writes outcomes. While the database is away it tries again, for as long as a lease: there is nothing else that could be done
 // meanwhile, and what is not written is forwarded once more, when its lease has run out.
 func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
 	giveUp := f.options.Now().Add(f.lease())
-	for failures := 0; ; failures++ {
+	for tries := 1; ; tries++ {
 		lost, err := f.inbox.Settle(context.Background(), f.options.Now(), batch)
-		if err == nil {
-			if lost > 0 {
-				f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)
-			}
+		switch {
+		case err == nil && lost > 0:
+			f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)
 			return
-		}
-		if failures == 0 {
-			f.options.Log.Error("outcomes can't be written yet", "count", len(batch), "error", err)
-		}
-		if !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || !wait(ctx, pollInterval) {
+		case err == nil:
+			return
+		case !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || ctx.Err() != nil:
 			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
 			return
+		case tries == 1:
+			f.options.Log.Error("outcomes can't be written yet", "count", len(batch), "error", err)
 		}
-	}
-}
-
-// wait waits for a time, and returns false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
+		select {
+		case <-time.After(pollInterval):
+		case <-ctx.Done():
+		}
 	}
 }

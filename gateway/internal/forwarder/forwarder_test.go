@@ -1,6 +1,7 @@
 package forwarder_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,8 +20,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
@@ -36,15 +39,16 @@ type ticketsvc struct {
 
 	answer func(eventID string, call int) error
 
+	// answerBatch, where it is set, answers a call of RecordTicketEvents as a whole. It gets the answer for its events.
+	answerBatch func(ids []string, response *ticketv1.RecordTicketEventsResponse) error
+
 	mu    sync.Mutex
 	calls map[string]int
-	peak  atomic.Int64
-	now   atomic.Int64
+	// batches has the ids of the events of each call of RecordTicketEvents.
+	batches [][]string
 }
 
 func (s *ticketsvc) handle(eventID string) error {
-	s.peak.Store(max(s.peak.Load(), s.now.Add(1)))
-	defer s.now.Add(-1)
 	s.mu.Lock()
 	s.calls[eventID]++
 	call := s.calls[eventID]
@@ -63,10 +67,56 @@ func (s *ticketsvc) TicketUpdated(_ context.Context, r *ticketv1.TicketUpdatedRe
 	return &ticketv1.TicketUpdatedResponse{}, s.handle(r.GetEvent().GetEventId())
 }
 
+func (s *ticketsvc) RecordTicketEvents(_ context.Context, r *ticketv1.RecordTicketEventsRequest,
+) (*ticketv1.RecordTicketEventsResponse, error) {
+	response := recordedAll(r)
+	var ids []string
+	for i, e := range r.GetEvents() {
+		id := cmp.Or(e.GetCreated().GetEvent(), e.GetUpdated().GetEvent()).GetEventId()
+		ids = append(ids, id)
+		if err := s.handle(id); err != nil {
+			response.Results[i].Result = &ticketv1.TicketEventResult_Error{Error: eventError(err)}
+		}
+	}
+	s.mu.Lock()
+	s.batches = append(s.batches, ids)
+	s.mu.Unlock()
+	if s.answerBatch != nil {
+		return response, s.answerBatch(ids, response)
+	}
+	return response, nil
+}
+
+// eventError is an error as the result of one event of several.
+func eventError(err error) *ticketv1.TicketEventError {
+	var connectErr *connect.Error
+	errors.As(err, &connectErr)
+	result := &ticketv1.TicketEventError{Code: int32(connectErr.Code()), Message: connectErr.Message()}
+	for _, detail := range connectErr.Details() {
+		if value, err := detail.Value(); err == nil {
+			if info, ok := value.(*errdetails.RetryInfo); ok {
+				result.RetryDelay = info.GetRetryDelay()
+			}
+		}
+	}
+	return result
+}
+
 func (s *ticketsvc) callsOf(eventID string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[eventID]
+}
+
+// batchSizes returns how many events each call of RecordTicketEvents had.
+func (s *ticketsvc) batchSizes() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sizes []int
+	for _, ids := range s.batches {
+		sizes = append(sizes, len(ids))
+	}
+	return sizes
 }
 
 func newTicketsvc(answer func(eventID string, call int) error) *ticketsvc {
@@ -124,8 +174,13 @@ func body(eventID string) string {
 
 func (b *box) add(t *testing.T, eventID, body string) {
 	t.Helper()
+	b.addWith(t, eventID, body, inbox.Headers{})
+}
+
+func (b *box) addWith(t *testing.T, eventID, body string, headers inbox.Headers) {
+	t.Helper()
 	if _, err := b.Accept(t.Context(), inbox.Arrival{EventID: eventID, EventName: "ticket.created", TicketID: "t-" + eventID,
-		ReceiveTime: time.Now(), Body: []byte(body), BodyHash: sha256.Sum256([]byte(body))}); err != nil {
+		ReceiveTime: time.Now(), Headers: headers, Body: []byte(body), BodyHash: sha256.Sum256([]byte(body))}); err != nil {
 		t.Error(err)
 	}
 }
@@ -271,9 +326,8 @@ func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeo
 func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions,
 ) (stop func()) {
 	t.Helper()
-	options.Concurrency = 8
 	f := forwarder.New(b, forwarder.NewClient(url, options),
-		forwarder.Options{Concurrency: 8, CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: time.Now,
+		forwarder.Options{CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: time.Now,
 			Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -296,20 +350,50 @@ func startServer(t *testing.T, s *ticketsvc) string {
 	return server.URL
 }
 
-func TestEverythingPendingIsForwardedOnce(t *testing.T) {
+// TestForwarder_batches adds events while calls are in flight. Each is called at once, alone, until as many calls are in flight as may be.
+// What comes then goes together in the calls that follow, and everything is forwarded once.
+func TestForwarder_batches(t *testing.T) {
 	t.Parallel()
-	const before, after, concurrency = 300, 300, 8
-	// The first calls wait for one another, so that as many are in flight as may be.
-	var first atomic.Int64
-	var together sync.WaitGroup
-	together.Add(concurrency)
-	b, s := newBox(t), newTicketsvc(func(string, int) error {
-		if first.Add(1) <= concurrency {
-			together.Done()
-			together.Wait()
-		}
+	const many = 2*forwarder.MaxEvents - 1
+	called, goOn := make(chan string, many), make(chan struct{})
+	b, s := newBox(t), newTicketsvc(func(eventID string, _ int) error {
+		called <- eventID
+		<-goOn
 		return nil
 	})
+	start(t, b, startServer(t, s), io.Discard)
+	for i := range forwarder.MaxCalls {
+		id := fmt.Sprint("lone", i)
+		b.add(t, id, body(id))
+		if got := <-called; got != id {
+			t.Fatalf("event %s was called, want %s", got, id)
+		}
+	}
+	b.addMany(t, many)
+	if len(called) != 0 {
+		t.Errorf("event %s was called while %d calls were in flight", <-called, forwarder.MaxCalls)
+	}
+	close(goOn)
+	rows := b.waitUntil(t, allInState(inbox.Forwarded))
+	if len(rows) != forwarder.MaxCalls+many {
+		t.Errorf("%d deliveries, want %d", len(rows), forwarder.MaxCalls+many)
+	}
+	for id := range rows {
+		if calls := s.callsOf(id); calls != 1 {
+			t.Errorf("event %s was forwarded %d times", id, calls)
+		}
+	}
+	sizes := s.batchSizes()
+	slices.Sort(sizes)
+	if want := []int{forwarder.MaxEvents - 1, forwarder.MaxEvents}; !slices.Equal(sizes, want) {
+		t.Errorf("the calls of several events had %v events, want %v", sizes, want)
+	}
+}
+
+func TestForwarder_everythingPendingIsForwardedOnce(t *testing.T) {
+	t.Parallel()
+	const before, after = 300, 300
+	b, s := newBox(t), newTicketsvc(nil)
 	for i := range before {
 		b.add(t, fmt.Sprint("before", i), body(fmt.Sprint("before", i)))
 	}
@@ -323,9 +407,6 @@ func TestEverythingPendingIsForwardedOnce(t *testing.T) {
 		if calls := s.callsOf(id); calls != 1 {
 			t.Errorf("event %s was forwarded %d times", id, calls)
 		}
-	}
-	if peak := s.peak.Load(); peak != concurrency {
-		t.Errorf("%d calls in flight at the most, want %d", peak, concurrency)
 	}
 }
 
@@ -374,7 +455,7 @@ func TestWhatEachCodeMeans(t *testing.T) {
 			if want.State == inbox.Forwarded {
 				got.Deferrals = 0 // how often it was put off before is of no account
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -465,7 +546,7 @@ func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, b, startServer(t, newTicketsvc(nil)), io.Discard)
-	if diff := cmp.Diff(row{State: inbox.Dead, Reason: "the body is gone"}, b.waitUntil(t, nonePending)["e"]); diff != "" {
+	if diff := gocmp.Diff(row{State: inbox.Dead, Reason: "the body is gone"}, b.waitUntil(t, nonePending)["e"]); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -25,12 +25,12 @@ func (b *leaseBox) Claim(ctx context.Context, now time.Time, lease time.Duration
 	return b.box.Claim(ctx, now, lease, limit)
 }
 
-func TestALeaseCoversTheCallsThatADeliveryWaitsForAndLittleMore(t *testing.T) {
+func TestForwarder_aLeaseCoversACallAndLittleMore(t *testing.T) {
 	t.Parallel()
 	const callTimeout = 3 * time.Second
 	b := &leaseBox{box: newBox(t), leases: make(chan time.Duration, 1)}
-	client := forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{Concurrency: 1})
-	f := forwarder.New(b, client, forwarder.Options{Concurrency: 1, CallTimeout: callTimeout,
+	client := forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{})
+	f := forwarder.New(b, client, forwarder.Options{CallTimeout: callTimeout,
 		MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -41,9 +41,9 @@ func TestALeaseCoversTheCallsThatADeliveryWaitsForAndLittleMore(t *testing.T) {
 	lease := <-b.leases
 	cancel()
 	<-ended
-	// Four deliveries may be claimed for each call in flight: a delivery waits for three others and is then called itself.
-	if least, most := 4*callTimeout, 5*callTimeout+10*time.Second; lease <= least || lease > most {
-		t.Errorf("the lease is %v, want more than %v and no more than %v", lease, least, most)
+	// What is claimed is called at once.
+	if least, most := callTimeout, callTimeout+10*time.Second; lease <= least || lease > most {
+		t.Errorf("the lease is %v, want more than %v and at most %v", lease, least, most)
 	}
 }
 
@@ -65,8 +65,8 @@ func TestStoppingPutsBackWhatIsBeingClaimed(t *testing.T) {
 	t.Parallel()
 	b := &slowBox{box: newBox(t), claiming: make(chan struct{}), goOn: make(chan struct{})}
 	b.addMany(t, 10)
-	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{Concurrency: 20}),
-		forwarder.Options{Concurrency: 20, CallTimeout: time.Second, MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 },
+	f := forwarder.New(b, forwarder.NewClient("http://127.0.0.1:1", forwarder.ClientOptions{}),
+		forwarder.Options{CallTimeout: time.Second, MaxAttempts: maxAttempts, Now: time.Now, Random: func() float64 { return 0 },
 			Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -120,7 +120,7 @@ func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
 	t.Cleanup(func() { close(over) })
 	b.addMany(t, hanging)
 	var log logText
-	stop := startWithTimeout(t, b, url, &log, 100*time.Millisecond)
+	stop := startWithTimeout(t, b, url, &log, 300*time.Millisecond)
 	log.waitFor(t, "forwarding is paused")
 	b.add(t, "good", body("good"))
 	before := hung.Load()

@@ -12,6 +12,8 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
 // outcome is what the end of a call means for the delivery, and for all others.
@@ -30,6 +32,8 @@ const (
 	misconfigured
 	// permanent: the same call will never succeed.
 	permanent
+	// unknownBatch: ticketsvc does not know RecordTicketEvents. The events are called alone, as if they had not been tried.
+	unknownBatch
 )
 
 // outcomes is the one table of what each code of ticketsvc means.
@@ -63,6 +67,10 @@ func classify(err error) outcome {
 	if err == nil {
 		return done
 	}
+	var batch *batchError
+	if errors.As(err, &batch) {
+		return batch.classify()
+	}
 	if connect.IsWireError(err) {
 		code := connect.CodeOf(err)
 		if _, retry := retryDelay(err); code == connect.CodeResourceExhausted && !retry {
@@ -87,6 +95,36 @@ func classify(err error) outcome {
 		// The request could not be made, or the answer could not be read.
 		return deferred
 	}
+}
+
+// batchError is the error of a call with several events. It says nothing of each: the call may have failed because of one of them.
+type batchError struct{ error }
+
+func (e *batchError) Unwrap() error { return e.error }
+
+// classify returns what the error means for each of the events.
+func (e *batchError) classify() outcome {
+	var foreign *foreignAnswerError
+	// An older ticketsvc without tokens answers 404.
+	if connect.CodeOf(e) == connect.CodeUnimplemented || errors.As(e, &foreign) && foreign.status == http.StatusNotFound {
+		return unknownBatch
+	}
+	if o := classify(e.error); o == unreachable || o == misconfigured {
+		return o
+	}
+	return deferred
+}
+
+// errorOf returns the error that a call with only that event would have returned.
+func errorOf(e *ticketv1.TicketEventError) error {
+	err := connect.NewWireError(connect.Code(e.GetCode()), errors.New(e.GetMessage()))
+	if e.GetRetryDelay() != nil {
+		// The detail is made of a valid message, so this does not fail.
+		if detail, detailErr := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: e.GetRetryDelay()}); detailErr == nil {
+			err.AddDetail(detail)
+		}
+	}
+	return err
 }
 
 // classifyStatus returns what an answer means that is not ticketsvc's, by its HTTP status.

@@ -53,6 +53,20 @@ func (l *eventLog) TicketCreated(_ context.Context, r *ticketv1.TicketCreatedReq
 	return &ticketv1.TicketCreatedResponse{LogPosition: l.positionAt(len(l.events))}, nil
 }
 
+// RecordTicketEvents implements [ticketv1connect.TicketEventServiceClient].
+func (l *eventLog) RecordTicketEvents(ctx context.Context, r *ticketv1.RecordTicketEventsRequest,
+) (*ticketv1.RecordTicketEventsResponse, error) {
+	response := recordedAll(r)
+	for i, e := range r.GetEvents() {
+		created, err := l.TicketCreated(ctx, e.GetCreated())
+		if err != nil {
+			return nil, err
+		}
+		response.Results[i].Result = &ticketv1.TicketEventResult_Created{Created: created}
+	}
+	return response, nil
+}
+
 // CheckLogPositions implements [ticketv1connect.TicketEventServiceClient].
 func (l *eventLog) CheckLogPositions(_ context.Context, r *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error) {
 	l.mu.Lock()
@@ -151,7 +165,7 @@ func (r *reconciled) forward(t *testing.T, events int) {
 		r.add(t, id, body(id))
 		r.events++
 	}
-	f := forwarder.New(r, r.log, forwarder.Options{Concurrency: 8, CallTimeout: 5 * time.Second, MaxAttempts: maxAttempts, Now: r.time,
+	f := forwarder.New(r, r.log, forwarder.Options{CallTimeout: 5 * time.Second, MaxAttempts: maxAttempts, Now: r.time,
 		Random: func() float64 { return 0.01 }, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
