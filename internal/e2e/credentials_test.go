@@ -191,7 +191,7 @@ func TestAWrongTokenLosesNothing(t *testing.T) {
 	eventually(t, func(context.Context) (bool, error) { return g.gateways[0].logHas("ticketsvc refuses every event") })
 	mustReplace(t, g.token, newToken+"\n")
 	g.expectRecorded(t, acknowledged)
-	if goesOn, err := g.gateways[0].logHas("forwarding goes on"); !goesOn || err != nil {
+	if goesOn, err := g.gateways[0].logHas("forwarding resumed"); !goesOn || err != nil {
 		t.Errorf("the gateway's log does not say that it goes on: %v", err)
 	}
 }

@@ -174,7 +174,7 @@ func (f *Forwarder) claim(ctx context.Context, limit int) []inbox.Delivery {
 	case unreadable:
 		f.options.Log.Error("pending deliveries can't be read: forwarding waits until they can", "error", err)
 	default:
-		f.options.Log.Info("pending deliveries can be read again: forwarding goes on")
+		f.options.Log.Info("pending deliveries can be read again: forwarding resumed")
 	}
 	f.unreadable = err != nil
 	return deliveries
@@ -256,7 +256,7 @@ func (f *Forwarder) announce(ended bool) {
 	f.announced = state
 	switch state {
 	case breakerClosed:
-		f.options.Log.Info("ticketsvc answers again: forwarding goes on", "paused_for", now.Sub(f.pausedAt).Round(time.Millisecond))
+		f.options.Log.Info("ticketsvc answers again: forwarding resumed", "paused_for", now.Sub(f.pausedAt).Round(time.Millisecond))
 	case breakerMisconfigured:
 		f.options.Log.Error("ticketsvc refuses every event: forwarding is paused until the deployment is fixed (is the URL ticketsvc's, "+
 			"the token right and of the scope ingest, the certificate trusted, ticketsvc new enough?)",

@@ -45,7 +45,7 @@ func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
 	if pauses := strings.Count(log.String(), "forwarding is paused"); pauses != 1 {
 		t.Errorf("the pause was logged %d times, want once:\n%s", pauses, log.String())
 	}
-	if !strings.Contains(log.String(), "forwarding goes on") {
+	if !strings.Contains(log.String(), "forwarding resumed") {
 		t.Errorf("the end of the outage was not logged:\n%s", log.String())
 	}
 }

@@ -217,8 +217,8 @@ func TestForwarder_fullOutage(t *testing.T) {
 			text := strings.Join(log, "\n")
 			// There is a line once a minute that calls fail.
 			if len(log) > 3+int(test.outage.Minutes()) || !strings.Contains(text, test.want) ||
-				!strings.Contains(log[len(log)-1], "forwarding goes on") {
-				t.Errorf("log, want lines that calls fail, one with %q, and last that forwarding goes on:\n%s", test.want, text)
+				!strings.Contains(log[len(log)-1], "forwarding resumed") {
+				t.Errorf("log, want lines that calls fail, one with %q, and last that forwarding resumed:\n%s", test.want, text)
 			}
 			in.checkUnharmed(t)
 		})
@@ -228,7 +228,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 // TestForwarder_flapping has outages that follow one another. Few are logged, and the last line is true all the same.
 func TestForwarder_flapping(t *testing.T) {
 	t.Parallel()
-	for last, want := range map[bool]string{true: "forwarding is paused", false: "forwarding goes on"} {
+	for last, want := range map[bool]string{true: "forwarding is paused", false: "forwarding resumed"} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			in := newMemoryInbox(100 * fullRate)
@@ -253,7 +253,7 @@ func TestForwarder_flapping(t *testing.T) {
 			if len(log) > 11 || !strings.Contains(log[len(log)-1], want) {
 				t.Errorf("%d log lines, want at most 11 in 37 s, and last that %s:\n%s", len(log), want, text)
 			}
-			if len(log) < 3 || !strings.Contains(log[1], "forwarding is paused") || !strings.Contains(log[2], "forwarding goes on") {
+			if len(log) < 3 || !strings.Contains(log[1], "forwarding is paused") || !strings.Contains(log[2], "forwarding resumed") {
 				t.Errorf("log, want first that calls fail, then the first pause, then its end:\n%s", text)
 			}
 		})

@@ -69,7 +69,7 @@ func TestAWrongTokenPausesEverythingUntilItIsRight(t *testing.T) {
 	if loud := strings.Count(log.String(), "level=ERROR"); loud != 1 || !strings.Contains(log.String(), "code=unauthenticated") {
 		t.Errorf("%d errors logged, want one that says so:\n%s", loud, log.String())
 	}
-	if !strings.Contains(log.String(), "forwarding goes on") || strings.Contains(log.String(), "hush") {
+	if !strings.Contains(log.String(), "forwarding resumed") || strings.Contains(log.String(), "hush") {
 		t.Errorf("log, want one that says that it goes on, without tokens:\n%s", log.String())
 	}
 }

@@ -45,9 +45,9 @@ func resultUpdated(response *ticketv1.TicketUpdatedResponse) *ticketv1.TicketEve
 	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Updated{Updated: response}}
 }
 
-func resultError(code connect.Code, message string, retryDelay *durationpb.Duration) *ticketv1.TicketEventResult {
+func resultError(code connect.Code, reason, message string, retryDelay *durationpb.Duration) *ticketv1.TicketEventResult {
 	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Error{
-		Error: &ticketv1.TicketEventError{Code: int32(code), Message: message, RetryDelay: retryDelay}}}
+		Error: &ticketv1.TicketEventError{Code: int32(code), Reason: reason, Message: message, RetryDelay: retryDelay}}}
 }
 
 // recordEvents records events in one call, and returns their results.
@@ -122,18 +122,18 @@ func TestRecordTicketEvents_answersEachEvent(t *testing.T) {
 					want := []*ticketv1.TicketEventResult{
 						resultUpdated(&ticketv1.TicketUpdatedResponse{Duplicate: again}),
 						resultCreated(&ticketv1.TicketCreatedResponse{Duplicate: again}),
-						resultError(connect.CodeInvalidArgument, "event.event_id must have at most 256 bytes", nil),
-						resultError(connect.CodeDataLoss, fmt.Sprintf("event %q of ticket %q: what is stored of the ticket can't be read", id("e3"),
-							"unreadable"), nil),
+						resultError(connect.CodeInvalidArgument, "", "event.event_id must have at most 256 bytes", nil),
+						resultError(connect.CodeDataLoss, "TICKET_UNREADABLE",
+							fmt.Sprintf("event %q of ticket %q: what is stored of the ticket can't be read", id("e3"), "unreadable"), nil),
 						resultUpdated(&ticketv1.TicketUpdatedResponse{TicketErased: true}),
-						resultError(connect.CodeInvalidArgument, "request must be created or updated", nil),
+						resultError(connect.CodeInvalidArgument, "", "request must be created or updated", nil),
 						resultUpdated(&ticketv1.TicketUpdatedResponse{Duplicate: true}),
-						resultError(connect.CodeInvalidArgument, fmt.Sprintf("event %q of ticket %q: event.occur_time must be set", id("no time"),
+						resultError(connect.CodeInvalidArgument, "", fmt.Sprintf("event %q of ticket %q: event.occur_time must be set", id("no time"),
 							id("t1")), nil),
-						resultError(connect.CodeAborted, fmt.Sprintf("event %q of ticket %q: another writer holds the ticket: call again later",
-							id("e5"), "held"), &durationpb.Duration{Seconds: 1}),
-						resultError(connect.CodeResourceExhausted, fmt.Sprintf("event %q of ticket %q: %s", id("too much"), id("full"),
-							sentenceOfFull), nil),
+						resultError(connect.CodeAborted, "TICKET_LOCKED",
+							fmt.Sprintf("event %q of ticket %q: another writer holds the ticket: call again later", id("e5"), "held"), &durationpb.Duration{Seconds: 1}),
+						resultError(connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
+							fmt.Sprintf("event %q of ticket %q: %s", id("too much"), id("full"), sentenceOfFull), nil),
 						resultCreated(&ticketv1.TicketCreatedResponse{Duplicate: again}),
 					}
 					results, err := recordEvents(t, c, events...)

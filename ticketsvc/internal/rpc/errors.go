@@ -230,18 +230,6 @@ func addReason(wire *connect.Error, reason string) {
 	}
 }
 
-// retryDelay returns how long an error asks its caller to wait, nil where it does not say.
-func retryDelay(wire *connect.Error) *durationpb.Duration {
-	for _, detail := range wire.Details() {
-		if value, err := detail.Value(); err == nil {
-			if info, ok := value.(*errdetails.RetryInfo); ok {
-				return info.GetRetryDelay()
-			}
-		}
-	}
-	return nil
-}
-
 // addDetail adds to what a caller is told. It can't fail for a message of a known type; without the detail the sentence says the same.
 func addDetail(wire *connect.Error, message proto.Message) {
 	if detail, err := connect.NewErrorDetail(message); err == nil {

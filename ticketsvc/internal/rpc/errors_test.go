@@ -87,7 +87,8 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 					t.Fatal(err)
 				}
 				if failure := results[0].GetError(); failure.GetCode() != int32(test.want) || strings.Contains(failure.GetMessage(), personal) ||
-					(failure.GetRetryDelay().AsDuration() >= time.Second) != test.retried || failure.GetMessage() == "" {
+					(failure.GetRetryDelay().AsDuration() >= time.Second) != test.retried || failure.GetMessage() == "" ||
+					failure.GetReason() != reasonOf(t, recordErr) {
 					t.Errorf("the error of an event of several: %v, want %v as in a call of its own", failure, test.want)
 				}
 				for _, err := range []error{getErr, recordErr, statsErr} {

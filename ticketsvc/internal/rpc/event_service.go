@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
@@ -120,8 +121,17 @@ func (s *eventService) failure(ctx context.Context, event *ticketv1.TicketEventR
 	if eventID, ticketID := idsOf(event); eventID != "" && id.Valid(eventID) && ticketID != "" && id.Valid(ticketID) {
 		message = fmt.Sprintf("event %q of ticket %q: %s", eventID, ticketID, message)
 	}
-	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Error{
-		Error: &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: message, RetryDelay: retryDelay(wire)}}}
+	failure := &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: message}
+	for _, detail := range wire.Details() {
+		// The details are ours, so each has a value.
+		switch value, _ := detail.Value(); value := value.(type) {
+		case *errdetails.RetryInfo:
+			failure.RetryDelay = value.GetRetryDelay()
+		case *errdetails.ErrorInfo:
+			failure.Reason = value.GetReason()
+		}
+	}
+	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Error{Error: failure}}
 }
 
 // idsOf returns the ids of an event and its ticket.

@@ -678,7 +678,9 @@ type TicketEventError struct {
 	// The message for people. It names the event and the ticket by their ids, and holds nothing personal.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// How long to wait before the next try, as the google.rpc.RetryInfo of an error. Unset where an error would have no RetryInfo.
-	RetryDelay    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
+	RetryDelay *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
+	// The reason, for programs, as the google.rpc.ErrorInfo of an error, such as `TICKET_TOO_LARGE`. Empty where an error would have none.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -732,6 +734,13 @@ func (x *TicketEventError) GetRetryDelay() *durationpb.Duration {
 		return x.RetryDelay
 	}
 	return nil
+}
+
+func (x *TicketEventError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // LogPosition is a position of ticketsvc's event log, with what identifies the log up to there.
@@ -1197,12 +1206,13 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\acreated\x18\x01 \x01(\v2*.allthings.ticket.v1.TicketCreatedResponseH\x00R\acreated\x12F\n" +
 	"\aupdated\x18\x02 \x01(\v2*.allthings.ticket.v1.TicketUpdatedResponseH\x00R\aupdated\x12=\n" +
 	"\x05error\x18\x03 \x01(\v2%.allthings.ticket.v1.TicketEventErrorH\x00R\x05errorB\b\n" +
-	"\x06result\"|\n" +
+	"\x06result\"\x94\x01\n" +
 	"\x10TicketEventError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12:\n" +
 	"\vretry_delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryDelay\"l\n" +
+	"retryDelay\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"l\n" +
 	"\vLogPosition\x12\x1f\n" +
 	"\vdatabase_id\x18\x01 \x01(\fR\n" +
 	"databaseId\x12\x1a\n" +
