@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -29,7 +30,7 @@ var (
 type Options[T, R any] struct {
 	// MaxBatch is the most items that one commit gets. At least 1.
 	MaxBatch int
-	// MaxBytes is about how large the items of one commit are together at the most, by Size; a single one may be larger. 0 means that
+	// MaxBytes is about how large the items of one commit are together at most, by Size; a single one may be larger. 0 means that
 	// only their number counts.
 	MaxBytes int
 	// Size returns about how many bytes an item has.
@@ -187,38 +188,24 @@ func (c *Committer[T, R]) loop() {
 	maxBatch := max(1, c.options.MaxBatch)
 	batch := make([]*request[T, R], 0, maxBatch)
 	items := make([]T, 0, maxBatch)
-	// waiting were taken from the queue and are the first of the next batch: those that the commit left, and one that did not fit. A commit
-	// leaves fewer than its batch has, so a batch has room for them.
+	// waiting were taken from the queue and come before it: those that the commit left, and one that did not fit.
 	var waiting []*request[T, R]
 	for {
-		batch = append(batch[:0], waiting...)
-		waiting = waiting[:0]
-		if len(batch) == 0 {
-			first, ok := <-c.queue
-			if !ok {
-				return
-			}
-			batch = append(batch, first)
-		}
 		bytes := 0
-		for _, r := range batch {
-			bytes += c.size(r)
-		}
-	gather:
+		batch = batch[:0]
 		for len(batch) < maxBatch {
-			select {
-			case r, ok := <-c.queue:
-				if !ok {
-					break gather
-				}
-				if bytes += c.size(r); bytes > c.options.MaxBytes && c.options.MaxBytes > 0 {
-					waiting = append(waiting, r)
-					break gather
-				}
-				batch = append(batch, r)
-			default:
-				break gather
+			r, ok := c.next(&waiting, len(batch) == 0)
+			if !ok {
+				break
 			}
+			if bytes += c.size(r); len(batch) > 0 && bytes > c.options.MaxBytes && c.options.MaxBytes > 0 {
+				waiting = slices.Insert(waiting, 0, r)
+				break
+			}
+			batch = append(batch, r)
+		}
+		if len(batch) == 0 {
+			return
 		}
 		items = items[:0]
 		for _, r := range batch {
@@ -228,6 +215,25 @@ func (c *Committer[T, R]) loop() {
 		// Let go of what the items hold (bodies, contexts) until the next batch overwrites them.
 		clear(batch)
 		clear(items)
+	}
+}
+
+// next takes the next request, of those that wait or else of the queue. It returns false when there is none: with wait only at the end of a
+// closed queue.
+func (c *Committer[T, R]) next(waiting *[]*request[T, R], wait bool) (r *request[T, R], ok bool) {
+	if len(*waiting) > 0 {
+		r, *waiting = (*waiting)[0], (*waiting)[1:]
+		return r, true
+	}
+	if wait {
+		r, ok = <-c.queue
+		return r, ok
+	}
+	select {
+	case r, ok = <-c.queue:
+		return r, ok
+	default:
+		return nil, false
 	}
 }
 

@@ -315,7 +315,7 @@ func TestForwarder_batchIsBounded(t *testing.T) {
 	t.Parallel()
 	tags := `"` + strings.Repeat(`x","`, 7000) + `x"`
 	for name, field := range map[string]string{
-		"bytes":    `"title":"` + strings.Repeat("x", 900_000) + `"`,
+		"bytes":    `"title":"` + strings.Repeat("x", 300_000) + `"`,
 		"elements": `"tags":[` + tags + `]`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,8 +33,9 @@ type answer struct {
 
 // call is a call of ticketsvc, with an answer for each of its events.
 type call struct {
-	events       []event
-	inFlight     *int
+	events []event
+	// isAlone says that the one event of the call is called alone, because it was tried before.
+	isAlone      bool
 	begun, ended time.Time
 	answers      []answer
 }
@@ -69,9 +70,13 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e event, err error) {
 }
 
 // begin begins a call with the events, which is among those in flight until [Forwarder.finish] gets it.
-func (f *Forwarder) begin(ctx context.Context, events []event, inFlight *int) {
-	*inFlight++
-	c := call{events: events, inFlight: inFlight, begun: f.options.Now()}
+func (f *Forwarder) begin(ctx context.Context, events []event, isAlone bool) {
+	c := &call{events: events, isAlone: isAlone, begun: f.options.Now()}
+	if isAlone {
+		f.alone++
+	} else {
+		f.calls[c] = struct{}{}
+	}
 	go func() {
 		// A call that was begun is let end, so that stopping does not leave its outcome open.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
@@ -135,12 +140,16 @@ func answerOf(result *ticketv1.TicketEventResult) answer {
 }
 
 // finish writes what becomes of the deliveries of a call, and of other calls that ended meanwhile.
-func (f *Forwarder) finish(ctx context.Context, c call) {
+func (f *Forwarder) finish(ctx context.Context, c *call) {
 	var batch []inbox.Settlement
 	for {
-		*c.inFlight--
+		if c.isAlone {
+			f.alone--
+		} else {
+			delete(f.calls, c)
+		}
 		for i, e := range c.events {
-			batch = append(batch, f.settlement(e, c.begun, c.ended, c.answers[i]))
+			batch = append(batch, f.settlement(c, e, c.answers[i]))
 		}
 		if len(batch) >= maxOutcomes || len(f.ended) == 0 {
 			break
@@ -150,9 +159,9 @@ func (f *Forwarder) finish(ctx context.Context, c call) {
 	f.write(ctx, batch)
 }
 
-// settlement returns what becomes of the delivery of an event whose call began and ended at those times with that answer.
-func (f *Forwarder) settlement(e event, begun, now time.Time, a answer) inbox.Settlement {
-	delivery, err, o := e.delivery, a.err, classify(a.err)
+// settlement returns what becomes of the delivery of an event of a call, with the answer for that event.
+func (f *Forwarder) settlement(c *call, e event, a answer) inbox.Settlement {
+	delivery, now, err, o := e.delivery, c.ended, a.err, classify(a.err)
 	switch o {
 	case done:
 		f.breaker.succeeded(now)
@@ -166,7 +175,7 @@ func (f *Forwarder) settlement(e event, begun, now time.Time, a answer) inbox.Se
 	default:
 		// That one event is deferred repeatedly says nothing new of ticketsvc; that many are, does.
 		if o != deferred || delivery.Deferrals == 0 {
-			f.noteFailure(begun, now, o, err)
+			f.noteFailure(c.begun, now, o, err)
 		}
 	}
 
@@ -176,9 +185,8 @@ func (f *Forwarder) settlement(e event, begun, now time.Time, a answer) inbox.Se
 	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "since", since, "reason", reason}
 	asked, busy := retryDelay(err)
 	var batch *batchError
-	inBatch := errors.As(err, &batch)
 	switch {
-	case o == deferred && inBatch && busy:
+	case o == deferred && busy && len(c.events) > 1:
 		// The events stay together, since single calls would be more work for ticketsvc.
 		next.NextAttemptTime = now.Add(asked)
 	case o == deferred:
@@ -187,7 +195,7 @@ func (f *Forwarder) settlement(e event, begun, now time.Time, a answer) inbox.Se
 		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
 		f.warnOfDeferral(now, next.Deferrals, attributes)
 	case o == unreachable || o == misconfigured:
-		if inBatch {
+		if errors.As(err, &batch) {
 			// One of the events may have broken the connection: they are called alone from now on.
 			next.Deferrals++
 		}

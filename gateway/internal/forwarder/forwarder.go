@@ -55,14 +55,16 @@ type Options struct {
 }
 
 const (
-	// maxCalls is how many calls are in flight when nothing more is claimed, without those of events that are called alone.
-	maxCalls = 4
+	// maxCalls is how many calls are in flight when nothing more is claimed, without those of events that are called alone. A call that takes
+	// longer than slowCall does not count, so that calls that hang hold up no others, while there are at most maxSlowCalls of all.
+	maxCalls, maxSlowCalls = 4, 64
+	slowCall               = 250 * time.Millisecond
 	// maxEvents is how many events a claim, and so a call, takes at most, and how many are called alone at the same time. A claim takes fewer
 	// while some are, since each delivery that it finds may be one of that kind.
 	maxEvents = 256
-	// maxRequestBytes and maxElements bound a call of several events, which ticketsvc takes with 16 MiB and 20,000 elements: a smaller one is
-	// no burden to it, nor to a proxy.
-	maxRequestBytes, maxElements = 4 << 20, 16_000
+	// maxRequestBytes and maxElements bound a call of several events. ticketsvc takes 16 MiB and 20,000 elements, and a proxy in between 1 MiB
+	// where nobody configured it (nginx). A larger event is called alone.
+	maxRequestBytes, maxElements = 960 << 10, 16_000
 	// singleCallsPeriod is for how long every event is called alone after ticketsvc did not know RecordTicketEvents.
 	singleCallsPeriod = 5 * time.Minute
 	// leaseReserve is how long mapping a claimed delivery and writing its outcome may take before another may claim it. What a gateway had
@@ -95,9 +97,10 @@ type Forwarder struct {
 	client  Client
 	options Options
 	breaker breaker
-	// ended receives the calls that ended. calls and alone are how many did not: alone those of events that are called alone.
-	ended        chan call
-	calls, alone int
+	// ended receives the calls that ended. calls are those that did not, and alone is how many did not of events that are called alone.
+	ended chan *call
+	calls map[*call]struct{}
+	alone int
 	// singleUntil is until when every event is called alone, because ticketsvc did not know RecordTicketEvents.
 	singleUntil time.Time
 	// unreadable says that the last claim failed. announced is the state of the circuit breaker that was logged last, and pausedAt when it
@@ -120,7 +123,8 @@ func New(from Inbox, client Client, options Options) *Forwarder {
 		inbox:            from,
 		client:           client,
 		options:          options,
-		ended:            make(chan call, maxEvents),
+		ended:            make(chan *call, maxEvents),
+		calls:            map[*call]struct{}{},
 		failureWarnings:  logthrottle.New(failureWarnInterval),
 		deferralWarnings: logthrottle.New(deferralWarnInterval),
 		announcements:    logthrottle.NewPerKey[breakerState](announceInterval),
@@ -134,13 +138,13 @@ func (f *Forwarder) Run(ctx context.Context) {
 		f.announce(false)
 		f.wait(ctx, f.forwardDue(ctx))
 	}
-	for f.calls+f.alone > 0 {
+	for len(f.calls)+f.alone > 0 {
 		f.finish(ctx, <-f.ended)
 	}
 	f.announce(true)
 }
 
-// forwardDue claims what is due and begins its calls. It returns when there is more to do, if no call ends before.
+// forwardDue claims what is due and begins its calls. It returns the time at which there is more to do, if no call ends before.
 //
 // While the circuit breaker is open it claims one delivery at a time, as a probe: the inbox prefers one that was never tried, so events
 // that always fail do not hide the end of the outage. Nothing else is claimed then, so an outage costs few writes.
@@ -151,8 +155,12 @@ func (f *Forwarder) forwardDue(ctx context.Context) (next time.Time) {
 		return f.breaker.probeAt
 	case open:
 		limit = 1
-	case f.calls >= maxCalls || limit <= 0:
+	case limit <= 0 || len(f.calls) >= maxSlowCalls:
 		return now.Add(pollInterval)
+	default:
+		if full, until := f.isFull(now); full {
+			return until
+		}
 	}
 	deliveries := f.claim(ctx, limit)
 	if len(deliveries) == 0 {
@@ -163,6 +171,20 @@ func (f *Forwarder) forwardDue(ctx context.Context) (next time.Time) {
 	}
 	f.forward(ctx, deliveries, open || now.Before(f.singleUntil))
 	return now
+}
+
+// isFull reports whether maxCalls calls are in flight that are not slow, and until when that stays so if no call ends.
+func (f *Forwarder) isFull(now time.Time) (full bool, until time.Time) {
+	count, until := 0, now.Add(pollInterval)
+	for c := range f.calls {
+		if slowAt := c.begun.Add(slowCall); slowAt.After(now) {
+			count++
+			if slowAt.Before(until) {
+				until = slowAt
+			}
+		}
+	}
+	return count >= maxCalls, until
 }
 
 // claim claims up to limit deliveries.
@@ -196,18 +218,18 @@ func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, al
 		case ctx.Err() != nil:
 			uncalled = append(uncalled, requeue(delivery, f.options.Now()))
 		case allAlone || delivery.Attempts+delivery.Deferrals > 0:
-			f.begin(ctx, []event{e}, &f.alone)
+			f.begin(ctx, []event{e}, true)
 		default:
 			bytes, elements = bytes+e.bytes, elements+e.elements
 			if len(together) > 0 && (bytes > maxRequestBytes || elements > maxElements) {
-				f.begin(ctx, together, &f.calls)
+				f.begin(ctx, together, false)
 				together, bytes, elements = nil, e.bytes, e.elements
 			}
 			together = append(together, e)
 		}
 	}
 	if len(together) > 0 {
-		f.begin(ctx, together, &f.calls)
+		f.begin(ctx, together, false)
 	}
 	if len(uncalled) > 0 {
 		f.write(ctx, uncalled)

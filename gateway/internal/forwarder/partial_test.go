@@ -3,6 +3,7 @@ package forwarder_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -308,4 +309,37 @@ func (i *memoryInbox) countUntried() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.untried
+}
+
+// TestForwarder_callsThatHangHoldUpNoOthers has a balancer that picks one of two replicas for each call, and a replica that never answers.
+func TestForwarder_callsThatHangHoldUpNoOthers(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []int{20, 50} {
+		t.Run(fmt.Sprint(rate, " a second"), func(t *testing.T) {
+			t.Parallel()
+			in := newMemoryInbox(0)
+			var calls atomic.Int64
+			inBubble(t, in, func(ctx context.Context) error {
+				if calls.Add(1)%2 == 0 {
+					<-ctx.Done()
+					return connect.NewError(connect.CodeDeadlineExceeded, ctx.Err())
+				}
+				time.Sleep(5 * time.Millisecond)
+				return nil
+			}, func(t *testing.T) {
+				forwarded, since, longest := 0, time.Now(), time.Duration(0)
+				for range 60 * rate {
+					in.add(1)
+					time.Sleep(time.Second / time.Duration(rate))
+					if n := in.countForwarded(); n != forwarded {
+						forwarded, since = n, time.Now()
+					}
+					longest = max(longest, time.Since(since))
+				}
+				if longest > time.Second {
+					t.Errorf("no event was forwarded for %v, want at most 1 s", longest)
+				}
+			})
+		})
+	}
 }

@@ -13,3 +13,12 @@ func (f *Feed) Waiting() (watchers, waiting int) {
 	defer f.mu.Unlock()
 	return f.watchers, len(f.waiting)
 }
+
+// TryWaiting returns how many watchers there are, and false when the mutex is held.
+func (f *Feed) TryWaiting() (watchers int, ok bool) {
+	if !f.mu.TryLock() {
+		return 0, false
+	}
+	defer f.mu.Unlock()
+	return f.watchers, true
+}

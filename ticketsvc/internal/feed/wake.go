@@ -108,6 +108,11 @@ func (f *Feed) wakeWatcher(w *Watcher, r *round) bool {
 	if w.left {
 		return false
 	}
-	w.woken <- r
-	return true
+	select {
+	case w.woken <- r:
+		return true
+	default:
+		// The watcher was woken before, stopped waiting for another reason, and waits again: it looks at the window when it takes that wake-up.
+		return false
+	}
 }

@@ -237,3 +237,49 @@ func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
 		watching.Wait()
 	})
 }
+
+// TestFeed_wakeWatchers_wokenTwice has watchers that stop waiting for a heartbeat while a long round has not come to them, and wait again,
+// so that two rounds wake them, and whose callers then read nothing.
+func TestFeed_wakeWatchers_wokenTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemory()
+		f := newFeed(t, log, feed.DefaultLimits())
+		ctx, cancel := context.WithCancel(t.Context())
+		first := mustWatch(t, f, ticket.Filter{}, nil)
+		from := expect(t, first, "heartbeat").Place
+		first.Close()
+		for range 128 {
+			w := mustWatch(t, f, ticket.Filter{}, nil)
+			expect(t, w, "heartbeat")
+			go func() {
+				// It reads nothing after its first change, so a round waits for it.
+				for {
+					if m, err := w.Next(ctx); err != nil || m.Kind == feed.Change {
+						return
+					}
+				}
+			}()
+		}
+		time.Sleep(200 * time.Millisecond)
+		var quiet []*feed.Watcher
+		for range 20 {
+			w := mustWatch(t, f, ticket.Filter{PropertyIDs: []string{"p"}}, &from)
+			expect(t, w, "heartbeat")
+			quiet = append(quiet, w)
+		}
+		time.Sleep(14600 * time.Millisecond)
+		log.record(slices.Repeat([]ticket.Change{updated("e", "a", "open")}, 1024)...)
+		time.Sleep(100 * time.Millisecond)
+		for _, w := range quiet {
+			go func() { _, _ = w.Next(ctx) }()
+		}
+		time.Sleep(1500 * time.Millisecond)
+		log.record(updated("e2", "a", "open"))
+		time.Sleep(30 * time.Second)
+		if watchers, ok := f.TryWaiting(); !ok || watchers != 148 {
+			t.Errorf("%d watchers, %v; want that the feed's mutex is free", watchers, ok)
+		}
+		cancel()
+	})
+}

@@ -84,7 +84,7 @@ type Watcher struct {
 	// quiet fires at quietAt, when nothing was said for long.
 	quiet   *time.Timer
 	quietAt time.Time
-	// woken receives the round in which the watcher is woken, which is at most one until the watcher waits again. round is that round until
+	// woken receives the round in which the watcher is woken, of which it keeps the first. round is that round until
 	// the watcher has dealt with what is new. left tells whether the watcher was closed.
 	woken chan *round
 	round *round

@@ -138,8 +138,10 @@ var calls = map[string]struct {
 	gzip, limit bool
 	enough      int
 
-	want       connect.Code
-	says       string
+	want connect.Code
+	says string
+	// reason is that of the google.rpc.ErrorInfo, and wantDetail the other detail.
+	reason     string
 	wantDetail proto.Message
 	// check looks at the answers.
 	check func(t *testing.T, s *server, answers []json.RawMessage)
@@ -149,13 +151,14 @@ var calls = map[string]struct {
 		request: &ticketv1.ListTicketsRequest{OrderBy: "create_time",
 			Filter: &ticketv1.TicketFilter{CategoryIds: slices.Repeat([]string{strings.Repeat("x", 200)}, 100)}}},
 	"not found": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "nowhere"}, want: connect.CodeNotFound,
-		says: "no event of the ticket"},
+		says: "no event of the ticket", reason: "TICKET_NOT_FOUND"},
 	"an error with field violations": {method: "ListTickets", request: &ticketv1.ListTicketsRequest{PageSize: -1},
 		want: connect.CodeInvalidArgument, says: "page_size must not be negative",
 		wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: "page_size", Description: "must not be negative"}}}},
 	"an error that passes": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: unavailable}, want: connect.CodeUnavailable,
-		says: "call again later", wantDetail: &errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}},
+		says: "call again later", reason: "DATABASE_UNAVAILABLE",
+		wantDetail: &errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}},
 	"no token that counts": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "b"}, token: "hush-that-never-counted",
 		want: connect.CodeUnauthenticated, says: "a valid bearer token is needed"},
 	"a deadline": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: hangs}, deadline: impatient,
@@ -163,9 +166,11 @@ var calls = map[string]struct {
 		// The store ends its reading too.
 		check: func(_ *testing.T, s *server, _ []json.RawMessage) { <-s.store.abandoned }},
 	"a request that is too large": {method: "ListTickets",
-		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, want: connect.CodeResourceExhausted},
+		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, want: connect.CodeResourceExhausted,
+		reason: "REQUEST_TOO_LARGE"},
 	"a request that is too large, compressed": {method: "ListTickets",
-		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, gzip: true, want: connect.CodeResourceExhausted},
+		request: &ticketv1.ListTicketsRequest{PageToken: strings.Repeat("x", tooLargeBytes)}, gzip: true,
+		want: connect.CodeResourceExhausted, reason: "REQUEST_TOO_LARGE"},
 	"an answer that is too large": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}, limit: true,
 		want: connect.CodeResourceExhausted},
 	"a large answer": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "large"}},
@@ -257,8 +262,11 @@ func TestEveryClientIsToldTheSame(t *testing.T) {
 						t.Errorf("%v: %q, want %v: %q", connect.Code(o.Code), o.Message, test.want, test.says)
 					}
 					var want []proto.Message
+					if test.reason != "" {
+						want = append(want, &errdetails.ErrorInfo{Reason: test.reason, Domain: "ticketbridge"})
+					}
 					if test.wantDetail != nil {
-						want = []proto.Message{test.wantDetail}
+						want = append(want, test.wantDetail)
 					}
 					if diff := cmp.Diff(want, o.details(t), protocmp.Transform()); diff != "" {
 						t.Error(diff)

@@ -38,7 +38,7 @@ var codes = []struct {
 }{
 	{context.Canceled, connect.CodeCanceled, "", "the call was cancelled", 0},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "", "the call's deadline passed; what it asked for may still be done", 0},
-	{ticket.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_EVENTS", "too many calls wait: call again later", retrySoon},
+	{ticket.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_EVENTS", "too many events wait to be recorded: call again later", retrySoon},
 	{ticket.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING", "the service is stopping: call again", retrySoon},
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is unavailable: call again later", retryLater},
 	{ticket.ErrNotFound, connect.CodeNotFound, "TICKET_NOT_FOUND", "no event of the ticket is recorded, or it was erased", 0},
@@ -92,7 +92,7 @@ const (
 // callers are not told.
 type errorTranslator struct {
 	log *slog.Logger
-	// outages are the streams that ended because the database was away. Thousands do at once.
+	// outages are the streams, calls and events that failed because the database was away. Thousands do at once.
 	outages *logthrottle.Throttle
 	// refusals are the calls that were refused because there are too many, by the error. One caller can cause as many as it likes.
 	refusals *logthrottle.PerKey[error]
@@ -171,17 +171,16 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 	if errors.Is(err, errOversized) {
 		level = slog.LevelError // It does not pass by itself.
 	}
-	if spec.StreamType != connect.StreamTypeUnary {
-		switch {
-		case errors.Is(err, feed.ErrStopping), errors.Is(err, feed.ErrReplaced), code == connect.CodeDeadlineExceeded:
-			// A part of every stream's life, and there are thousands.
-			level = slog.LevelDebug
-		case errors.Is(err, ticket.ErrUnavailable):
-			var ok bool
-			if count, ok = e.outages.Allow(time.Now()); !ok {
-				return
-			}
+	switch {
+	case errors.Is(err, ticket.ErrUnavailable):
+		var ok bool
+		if count, ok = e.outages.Allow(time.Now()); !ok {
+			return
 		}
+	case spec.StreamType == connect.StreamTypeUnary:
+	case errors.Is(err, feed.ErrStopping), errors.Is(err, feed.ErrReplaced), code == connect.CodeDeadlineExceeded:
+		// A part of every stream's life, and there are thousands.
+		level = slog.LevelDebug
 	}
 	if !e.log.Enabled(ctx, level) {
 		return

@@ -13,7 +13,6 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/internal/id"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -86,7 +85,7 @@ func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1
 			change, err = ticketpb.ToChange(event)
 		}
 		if err != nil {
-			results[i] = s.failure(ctx, event, err)
+			results[i] = s.failure(ctx, err)
 			continue
 		}
 		changes, indexes = append(changes, change), append(indexes, i)
@@ -105,7 +104,7 @@ func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1
 func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRequest, r *ticket.Recorded) *ticketv1.TicketEventResult {
 	switch {
 	case r.Err != nil:
-		return s.failure(ctx, event, r.Err)
+		return s.failure(ctx, r.Err)
 	case event.GetCreated() != nil:
 		return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Created{Created: s.createdResponse(r)}}
 	default:
@@ -113,15 +112,10 @@ func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRe
 	}
 }
 
-// failure returns the result of an event that was not recorded. The error is the one that a call for this event alone would return. It
-// names the event and the ticket if both ids are valid: the caller may have put anything into an invalid id.
-func (s *eventService) failure(ctx context.Context, event *ticketv1.TicketEventRequest, err error) *ticketv1.TicketEventResult {
+// failure returns the result of an event that was not recorded. The error is the one that a call for this event alone would return.
+func (s *eventService) failure(ctx context.Context, err error) *ticketv1.TicketEventResult {
 	wire := s.errors.translate(ctx, connect.Spec{Procedure: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure}, err)
-	message := wire.Message()
-	if eventID, ticketID := idsOf(event); eventID != "" && id.Valid(eventID) && ticketID != "" && id.Valid(ticketID) {
-		message = fmt.Sprintf("event %q of ticket %q: %s", eventID, ticketID, message)
-	}
-	failure := &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: message}
+	failure := &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: wire.Message()}
 	for _, detail := range wire.Details() {
 		// The details are ours, so each has a value.
 		switch value, _ := detail.Value(); value := value.(type) {
@@ -132,14 +126,6 @@ func (s *eventService) failure(ctx context.Context, event *ticketv1.TicketEventR
 		}
 	}
 	return &ticketv1.TicketEventResult{Result: &ticketv1.TicketEventResult_Error{Error: failure}}
-}
-
-// idsOf returns the ids of an event and its ticket.
-func idsOf(event *ticketv1.TicketEventRequest) (eventID, ticketID string) {
-	if created := event.GetCreated(); created != nil {
-		return created.GetEvent().GetEventId(), created.GetTicket().GetTicketId()
-	}
-	return event.GetUpdated().GetEvent().GetEventId(), event.GetUpdated().GetTicket().GetTicketId()
 }
 
 // CheckLogPositions implements the RPC of that name.

@@ -16,7 +16,11 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-var errNotJSON = errors.New("the request is not JSON")
+var (
+	errNotJSON = errors.New("the request is not JSON")
+	errMisfit  = errors.New("the request in JSON does not fit its message: it has a field twice, two fields of which one is allowed, or a value" +
+		" out of range")
+)
 
 // jsonCodec reads and writes messages as JSON, as Connect's own codec does, except for the error of a request that can't be read: Connect's
 // quotes the part that it stumbled over, and that can be what a tenant wrote. An error like that ends up in callers' logs.
@@ -110,10 +114,14 @@ func notJSON(data []byte, message proto.Message, err error) error {
 		return syntaxError(data, syntactic.ByteOffset)
 	}
 	// A request without anything in it is io.EOF. Connect would take that for a stream without a message.
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
+		return errNotJSON
+	case err != nil:
 		return err
+	default:
+		return errMisfit
 	}
-	return errNotJSON
 }
 
 // syntaxError returns the error for data that is no JSON from that byte on.

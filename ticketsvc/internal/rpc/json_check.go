@@ -162,9 +162,9 @@ func (c *jsonChecker) enum(path string, enum protoreflect.EnumDescriptor) error 
 
 // number checks a whole number, which may be in a string.
 func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
-	bits, what := 64, "a whole number"
+	what := "a whole number"
 	if kind == protoreflect.Int32Kind {
-		bits, what = 32, fmt.Sprintf("a whole number from %d to %d", math.MinInt32, math.MaxInt32)
+		what = fmt.Sprintf("a whole number from %d to %d", math.MinInt32, math.MaxInt32)
 	}
 	if found := c.decoder.PeekKind(); found != '0' && found != '"' {
 		return c.mismatch(path, found, what)
@@ -173,10 +173,9 @@ func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
 	if err != nil {
 		return err
 	}
-	if _, err := strconv.ParseInt(token.String(), 10, bits); err != nil {
-		if _, err := strconv.ParseUint(token.String(), 10, bits); err != nil || kind == protoreflect.Int32Kind {
-			return fmt.Errorf("%s takes %s", path, what)
-		}
+	number, err := strconv.ParseFloat(token.String(), 64)
+	if err != nil || number != math.Trunc(number) || kind == protoreflect.Int32Kind && (number < math.MinInt32 || number > math.MaxInt32) {
+		return fmt.Errorf("%s takes %s", path, what)
 	}
 	return nil
 }

@@ -675,7 +675,7 @@ type TicketEventError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of the code, as in google.rpc.Code: 3 is INVALID_ARGUMENT, 14 is UNAVAILABLE.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The message for people. It names the event and the ticket by their ids, and holds nothing personal.
+	// The message for people. It holds nothing personal.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// How long to wait before the next try, as the google.rpc.RetryInfo of an error. Unset where an error would have no RetryInfo.
 	RetryDelay *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
