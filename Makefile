@@ -63,7 +63,7 @@ race_flags = -race -gcflags=modernc.org/...=-race=false
 # - The first two lines measure the memory of a process. The race detector keeps several bytes for each.
 # - The other lines start built services, which have no race detector, and take minutes. make race runs the short tests of that kind.
 race_skip = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
-	TestABombIsNotInflated|TestAPageTakesLittleMemory|$\
+	TestABombIsNotInflated|TestAPageTakesLittleMemory|TestStore_Record_loadsFewLargeTicketsAtOnce|$\
 	TestAttacks_othersAreServed|TestAFailoverLosesNothingThatWasAcknowledged|TestReplicasLoseNothingAcrossCrashes|$\
 	TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce|TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing|$\
 	TestNothingIsLostOrAppliedTwiceAcrossCrashes|TestStoppingUnderLoadLosesNothing)$$

@@ -29,6 +29,9 @@ type Program struct {
 	Description string
 	// EnvPrefix is what the names of its environment variables begin with, such as "GATEWAY".
 	EnvPrefix string
+	// IgnoredVariables are environment variables with that prefix that are no settings of this version, and no mistakes either: an earlier or
+	// a later version has them.
+	IgnoredVariables []string
 	// Args are the command line's, without the program's name.
 	Args []string
 	// Environ is the environment, as [os.Environ] returns it.
@@ -88,7 +91,7 @@ func (p Program) Parse(into any) (command string, err error) {
 		problems = append(problems, p.parseProblem(err, commands(parser.Model)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
-		if !known[name] && !isServiceLink(name, environ[name]) {
+		if !known[name] && !slices.Contains(p.IgnoredVariables, name) && !isServiceLink(name, environ[name]) {
 			problems = append(problems,
 				problem{fmt.Errorf("%s is not a setting: correct or unset this environment variable (%s)", name, seeHelp(p.Name))})
 		}

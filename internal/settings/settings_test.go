@@ -33,7 +33,7 @@ func parseInto(into any, env map[string]string, args ...string) (out, command st
 		environ = append(environ, name+"="+value)
 	}
 	command, err = settings.Program{Name: "example", Description: "An example.", EnvPrefix: "EXAMPLE", Args: args, Environ: environ,
-		Stdout: &stdout}.Parse(into)
+		IgnoredVariables: []string{"EXAMPLE_REMOVED"}, Stdout: &stdout}.Parse(into)
 	return stdout.String(), command, err
 }
 
@@ -123,7 +123,7 @@ func TestParse_unknownVariables(t *testing.T) {
 	var into exampleWithCommands
 	_, _, err := parseInto(&into, map[string]string{
 		"EXAMPLE_LISTEN": "x", "EXAMPLE_TIMEOUT": "soon", "EXAMPLE_LISSTEN": "secret", "EXAMPLE_JSON": "true", "EXAMPLE_PORT": "8080",
-		"EXAMPLES_LISTEN": "another program's", "OTHER": "x",
+		"EXAMPLES_LISTEN": "another program's", "OTHER": "x", "EXAMPLE_REMOVED": "x",
 		// What Kubernetes sets for the Services example and example-admin.
 		"EXAMPLE_SERVICE_HOST": "10.0.0.1", "EXAMPLE_SERVICE_PORT": "80", "EXAMPLE_SERVICE_PORT_HTTP": "80",
 		"EXAMPLE_ADMIN_PORT": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP_PROTO": "tcp",

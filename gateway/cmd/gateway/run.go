@@ -29,7 +29,8 @@ import (
 
 // run is the whole gateway: it serves until ctx ends, or does what a command says, and returns the process's exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", Args: args, Environ: environ, Stdout: stdout}
+	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", IgnoredVariables: ignoredVariables,
+		Args: args, Environ: environ, Stdout: stdout}
 	var line commandLine
 	command, err := program.Parse(&line)
 	switch {

@@ -51,6 +51,12 @@ type backupOptions struct {
 	File        string `arg:"" help:"The new file. Its folder must be there."`
 }
 
+// ignoredVariables are those of a setting that there was, and of settings that are planned: a deployment that has them starts.
+var ignoredVariables = []string{
+	"GATEWAY_FORWARD_CONCURRENCY",
+	"GATEWAY_WEBHOOKS_API_URL", "GATEWAY_WEBHOOKS_API_TOKEN", "GATEWAY_WEBHOOKS_API_TOKEN_FILE", "GATEWAY_WEBHOOK_ID",
+}
+
 // options are the settings of serving, as they are given.
 type options struct {
 	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address. It serves POST on the webhook path over HTTP/1.1, and nothing else. Put a proxy with TLS in front."`

@@ -19,7 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// maxAnswerBytes, maxErrorBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. The largest answers have the errors of 512 events.
+// maxAnswerBytes, maxErrorBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. The largest answers have the errors of 256 events.
 const maxAnswerBytes, maxErrorBytes, maxAnswerHeaderBytes = 1 << 20, 64 << 10, 16 << 10
 
 // ClientOptions are what a client of ticketsvc needs beside its URL.

@@ -9,9 +9,9 @@ const (
 	// maxAwake is how many watchers are awake at the same time. If thousands were woken at once, they would keep all processors from
 	// everything else until they are done, and from recording events too.
 	maxAwake = 16
-	// awakeTime, and messageTime for each message that a watcher may get, bound how long the tail waits until one of the watchers that are
-	// awake is done. maxAwakeTime bounds the sum. Only watchers whose callers read slowly, or not at all, take longer, and the tail no longer
-	// waits for these.
+	// awakeTime, and messageTime for each message that those may get which are awake, bound how long the tail waits until one of the watchers
+	// that are awake is done. maxAwakeTime bounds the sum. Only watchers whose callers read slowly, or not at all, take longer, and the tail
+	// no longer waits for these.
 	awakeTime    = 2 * time.Millisecond
 	messageTime  = 50 * time.Microsecond
 	maxAwakeTime = 100 * time.Millisecond

@@ -18,8 +18,8 @@ import (
 
 var (
 	errNotJSON = errors.New("the request is not JSON")
-	errMisfit  = errors.New("the request in JSON does not fit its message: it has a field twice, two fields of which one is allowed, or a value" +
-		" out of range")
+	errMisfit  = errors.New("the request in JSON does not fit its message: it has a field twice, two fields of which one is allowed," +
+		" or a value out of range")
 )
 
 // jsonCodec reads and writes messages as JSON, as Connect's own codec does, except for the error of a request that can't be read: Connect's
