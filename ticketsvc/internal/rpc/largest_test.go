@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
@@ -50,7 +52,9 @@ func TestLargestEvent_isAnswered(t *testing.T) {
 func TestLargestTicket_isAnswered(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
-	s := mustServe(t, store)
+	streams := patient
+	streams.Slow = time.Hour // The watcher reads nothing until everybody else has read.
+	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams)
 	changes := mustWatch(t, newClient(t, s, "gRPC", uncompressed), "", nil)
 	changes.expect(t, "heartbeat")
 	c := newClient(t, s, "gRPC")
