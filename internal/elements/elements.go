@@ -16,7 +16,7 @@ import (
 const (
 	// Max is how many elements a message of the contract has at most, and an event of a batch. The comments of the contract name it.
 	Max = 10_000
-	// MaxInBatch is how many elements the events of a batch have together at most.
+	// MaxInBatch is how many elements the events of a batch have together at most. The comments of the contract name it, too.
 	MaxInBatch = 20_000
 )
 

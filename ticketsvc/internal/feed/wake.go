@@ -101,7 +101,7 @@ func (f *Feed) wakeWatchers(ctx context.Context, entries int) time.Duration {
 	return time.Since(begin)
 }
 
-// wakeWatcher wakes a watcher, and returns false if it has left.
+// wakeWatcher wakes a watcher. It returns false if the watcher has left, or is woken by an earlier round.
 func (f *Feed) wakeWatcher(w *Watcher, r *round) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

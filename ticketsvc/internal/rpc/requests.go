@@ -28,10 +28,10 @@ const (
 	maxEventBytes = ticket.MaxBytes
 	// maxBatchBytes is the size of the largest RecordTicketEvents, and maxBatchEvents how many events one has at most.
 	maxBatchBytes, maxBatchEvents = 16 << 20, 512
-	// maxQueryBytes is the same of a request for tickets. A thousand ids of the greatest length, in JSON with an escape for every byte, have
-	// 1.5 MB.
+	// maxQueryBytes is the size of the largest request for tickets. A thousand ids of the greatest length, in JSON with an escape for every
+	// byte, have 1.5 MB.
 	maxQueryBytes = 2 << 20
-	// maxOtherBytes is the same of health checks, which strangers may call, and of reflection.
+	// maxOtherBytes is the size of the largest request of health checks, which strangers may call, and of reflection.
 	maxOtherBytes = 4 << 10
 
 	// maxRoomTime is how long a call waits for room at most.
