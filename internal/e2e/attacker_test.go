@@ -43,7 +43,8 @@ var attacks = map[string]func(a *attacker, ctx context.Context){
 	"idle connections":                         (*attacker).idle,
 }
 
-// attacker attacks from a process of its own, so that good calls do not wait behind its goroutines.
+// attacker attacks from a process of its own, so that good calls do not wait behind its goroutines. The process has the lowest priority:
+// an attacker has a machine of its own, so the services do not share their processors with it.
 type attacker struct {
 	gateway, ticketsvc string
 	// greedy reads with a token of its own over HTTP/2, and takes in no more of an answer than it is given with the first window.
@@ -53,7 +54,7 @@ type attacker struct {
 // startAttack begins an attack, which lasts until the function that it returns is called.
 func (a *attacked) startAttack(name string) (end func()) {
 	a.t.Helper()
-	command := exec.CommandContext(a.t.Context(), os.Args[0])
+	command := exec.CommandContext(a.t.Context(), "nice", "-n", "19", os.Args[0])
 	command.Env = append(os.Environ(), attackEnv+"="+name, attackGatewayEnv+"="+a.gateways[0].address,
 		attackTicketsvcEnv+"="+a.ticketsvcs[0].address)
 	var output bytes.Buffer
