@@ -141,13 +141,13 @@ func changed(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
 }
 
 func erased(token, id string) *ticketv1.WatchTicketsResponse {
-	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Left{
-		Left: &ticketv1.TicketLeft{TicketId: id, Reason: ticketv1.TicketLeft_REASON_ERASED}}}
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Removed{
+		Removed: &ticketv1.TicketRemoved{TicketId: id, Reason: ticketv1.TicketRemoved_REASON_ERASED}}}
 }
 
-func heartbeat(token string, walking bool) *ticketv1.WatchTicketsResponse {
+func heartbeat(token string, snapshot bool) *ticketv1.WatchTicketsResponse {
 	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Heartbeat{
-		Heartbeat: &ticketv1.Heartbeat{Walking: walking}}}
+		Heartbeat: &ticketv1.Heartbeat{Snapshot: snapshot}}}
 }
 
 // expectCopy waits until the copy has these tickets: their ids, each with its revision behind it.

@@ -190,10 +190,10 @@ func (w *world) create(t *testing.T, ids ...string) {
 		_, err := w.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
 			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
 			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA",
-				StatusText: "waiting-for-agent", Labels: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded),
+				StatusText: "waiting-for-agent", LabelIds: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded),
 				Attributes:     map[string]string{"large": "9007199254740993"},
-				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
-			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "labels", "comment_count",
+				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
+			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "label_ids", "comment_count",
 				"create_time", "attributes", "custom_settings"}},
 		})
 		if err != nil {
@@ -210,8 +210,8 @@ func (w *world) update(t *testing.T, ids ...string) {
 		_, err := w.events.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
 			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded),
 				ReceiveTime: at(w.recorded)},
-			Ticket:     &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", w.recorded)},
-			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "labels"}},
+			Ticket:    &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssigneeId: fmt.Sprintf("user-%d", w.recorded)},
+			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assignee_id", "label_ids"}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -87,18 +87,18 @@ INSERT INTO progress VALUES ('', 1);`
 // Apply takes in a message and its token: both or neither.
 func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse) error {
 	return c.inTransaction(ctx, func(tx *sql.Tx) error {
-		change, left := message.GetChange(), message.GetLeft()
+		change, removed := message.GetChange(), message.GetRemoved()
 		if change != nil {
 			if err := put(ctx, tx, change.GetTicket()); err != nil {
 				return err
 			}
 		}
-		if left != nil {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = $1", left.GetTicketId()); err != nil {
+		if removed != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = $1", removed.GetTicketId()); err != nil {
 				return err
 			}
 		}
-		if message.GetHeartbeat() != nil && !message.GetHeartbeat().GetWalking() {
+		if message.GetHeartbeat() != nil && !message.GetHeartbeat().GetSnapshot() {
 			// The walk is over: what is from an earlier one, and did not come in this one, is gone.
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE walk < (SELECT walk FROM progress)"); err != nil {
 				return err
@@ -200,9 +200,9 @@ func change(token, id string, revision int64, event *ticketv1.TicketEvent) *tick
 		Change: &ticketv1.TicketChange{Event: event, Ticket: &ticketv1.Ticket{TicketId: id, Revision: revision}}}}
 }
 
-func left(token, id string) *ticketv1.WatchTicketsResponse {
-	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Left{
-		Left: &ticketv1.TicketLeft{TicketId: id, Reason: ticketv1.TicketLeft_REASON_ERASED}}}
+func removed(token, id string) *ticketv1.WatchTicketsResponse {
+	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Removed{
+		Removed: &ticketv1.TicketRemoved{TicketId: id, Reason: ticketv1.TicketRemoved_REASON_ERASED}}}
 }
 
 func heartbeat(token string) *ticketv1.WatchTicketsResponse {
@@ -210,9 +210,9 @@ func heartbeat(token string) *ticketv1.WatchTicketsResponse {
 		Heartbeat: &ticketv1.Heartbeat{}}}
 }
 
-func walking(token string) *ticketv1.WatchTicketsResponse {
+func snapshot(token string) *ticketv1.WatchTicketsResponse {
 	message := heartbeat(token)
-	message.GetHeartbeat().Walking = true
+	message.GetHeartbeat().Snapshot = true
 	return message
 }
 
@@ -234,8 +234,8 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 		},
 		"changes, and an erasure": {
 			[]scripted{
-				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3"), change("4", "b", 2, event), left("5", "a"),
-					left("6", "never had")}, connect.CodeDeadlineExceeded},
+				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3"), change("4", "b", 2, event), removed("5", "a"),
+					removed("6", "never had")}, connect.CodeDeadlineExceeded},
 			},
 			"b2", " 6",
 		},
@@ -269,14 +269,14 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 		"nothing goes before the walk is over": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
-				{messages{change("w", "a", 1, nil), walking("x")}, connect.CodeUnavailable},
+				{messages{change("w", "a", 1, nil), snapshot("x")}, connect.CodeUnavailable},
 			},
 			"a1 b1", "  x",
 		},
 		"only a heartbeat says that the walk is over": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
-				{messages{change("x", "a", 1, event), left("y", "never had")}, connect.CodeUnavailable},
+				{messages{change("x", "a", 1, event), removed("y", "never had")}, connect.CodeUnavailable},
 			},
 			"a1 b1", "  y",
 		},

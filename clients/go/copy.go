@@ -97,13 +97,13 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 			if err != nil {
 				return err
 			}
-		case message.GetLeft() != nil:
-			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = ?", message.GetLeft().GetTicketId()); err != nil {
+		case message.GetRemoved() != nil:
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE ticket_id = ?", message.GetRemoved().GetTicketId()); err != nil {
 				return err
 			}
 		}
 		// A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
-		if heartbeat := message.GetHeartbeat(); heartbeat != nil && !heartbeat.GetWalking() {
+		if heartbeat := message.GetHeartbeat(); heartbeat != nil && !heartbeat.GetSnapshot() {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE stale"); err != nil {
 				return err
 			}
@@ -115,7 +115,7 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 		return err
 	}
 	// Wherever else you keep something of a ticket that was erased, remove it there too.
-	erased := message.GetLeft().GetReason() == ticketv1.TicketLeft_REASON_ERASED
+	erased := message.GetRemoved().GetReason() == ticketv1.TicketRemoved_REASON_ERASED
 	if message.GetHeartbeat() != nil || erased && !c.read {
 		return c.emptyLog(ctx)
 	}

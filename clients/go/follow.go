@@ -157,8 +157,8 @@ func (f *Follower) report(message *ticketv1.WatchTicketsResponse, came bool) {
 	switch {
 	case message.GetChange().GetEvent() != nil:
 		ticket, event := message.GetChange().GetTicket(), message.GetChange().GetEvent()
-		f.Log.Info("ticket changed", "ticket_id", ticket.GetTicketId(), "event", event.GetName(), "revision", ticket.GetRevision())
-	case message.GetLeft() != nil:
-		f.Log.Info("ticket removed", "ticket_id", message.GetLeft().GetTicketId(), "reason", message.GetLeft().GetReason())
+		f.Log.Info("ticket changed", "ticket_id", ticket.GetTicketId(), "event", event.GetEventName(), "revision", ticket.GetRevision())
+	case message.GetRemoved() != nil:
+		f.Log.Info("ticket removed", "ticket_id", message.GetRemoved().GetTicketId(), "reason", message.GetRemoved().GetReason())
 	}
 }

@@ -34,7 +34,7 @@ try:
     from google.protobuf.json_format import MessageToJson
 
     from allthings.ticket.v1.ticket_pb2 import Ticket
-    from allthings.ticket.v1.ticket_service_pb2 import TicketLeft, WatchTicketsRequest, WatchTicketsResponse
+    from allthings.ticket.v1.ticket_service_pb2 import TicketRemoved, WatchTicketsRequest, WatchTicketsResponse
     from allthings.ticket.v1.ticket_service_pb2_grpc import TicketServiceStub
 except ImportError as err:
     sys.exit(
@@ -114,14 +114,14 @@ class Copy:
             if kind == "change":
                 ticket = message.change.ticket
                 self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
-            elif kind == "left":
-                self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.left.ticket_id,))
+            elif kind == "removed":
+                self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.removed.ticket_id,))
             # A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
-            if kind == "heartbeat" and not message.heartbeat.walking:
+            if kind == "heartbeat" and not message.heartbeat.snapshot:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
         # Wherever else you keep something of a ticket that was erased, remove it there too.
-        erased = message.left.reason == TicketLeft.REASON_ERASED
+        erased = message.removed.reason == TicketRemoved.REASON_ERASED
         if kind == "heartbeat" or (erased and not self._read):
             self._empty_log()
 
@@ -247,9 +247,9 @@ def report(message: WatchTicketsResponse, came: bool) -> None:
     kind = message.WhichOneof("message")
     if kind == "change" and message.change.HasField("event"):
         ticket = message.change.ticket
-        log.info("ticket changed: %r, event %s, revision %d", ticket.ticket_id, message.change.event.name, ticket.revision)
-    elif kind == "left":
-        log.info("ticket removed: %r, %s", message.left.ticket_id, TicketLeft.Reason.Name(message.left.reason))
+        log.info("ticket changed: %r, event %s, revision %d", ticket.ticket_id, message.change.event.event_name, ticket.revision)
+    elif kind == "removed":
+        log.info("ticket removed: %r, %s", message.removed.ticket_id, TicketRemoved.Reason.Name(message.removed.reason))
 
 
 def look_up(copy: Copy, ticket_id: str) -> None:

@@ -133,7 +133,7 @@ func (a *attacked) prepare() {
 	record := func(event string, at int64, ticket *ticketv1.Ticket, fields ...string) {
 		_, err := client.TicketUpdated(a.t.Context(), &ticketv1.TicketUpdatedRequest{
 			Event:  &ticketv1.EventMetadata{EventId: event, OccurTime: &timestamppb.Timestamp{Seconds: at}},
-			Ticket: ticket, UpdateMask: &fieldmaskpb.FieldMask{Paths: fields},
+			Ticket: ticket, FieldMask: &fieldmaskpb.FieldMask{Paths: fields},
 		})
 		if err != nil {
 			a.t.Fatal(err)

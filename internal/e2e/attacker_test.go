@@ -169,8 +169,8 @@ func (a *attacker) sendManyElements(ctx context.Context) {
 		ticket = append(protowire.AppendTag(ticket, 18, protowire.BytesType), 0)
 	}
 	request := mustMarshal(&ticketv1.TicketUpdatedRequest{
-		Event:      &ticketv1.EventMetadata{EventId: "elements", OccurTime: &timestamppb.Timestamp{Seconds: 1}},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"custom_settings"}},
+		Event:     &ticketv1.EventMetadata{EventId: "elements", OccurTime: &timestamppb.Timestamp{Seconds: 1}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"custom_settings"}},
 	})
 	fields := (&ticketv1.TicketUpdatedRequest{}).ProtoReflect().Descriptor().Fields()
 	request = protowire.AppendBytes(protowire.AppendTag(request, fields.ByName("ticket").Number(), protowire.BytesType), ticket)

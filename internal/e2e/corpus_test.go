@@ -60,10 +60,10 @@ func fullTicket(t *testing.T) *ticketv1.Ticket {
 		TicketId: "5f0c1e2d3b4a596877660101", AppId: app, IncrementId: "10432", Title: "Heizung im Bad kalt",
 		Description: "Seit gestern Abend bleibt der Heizkörper kalt. 🥶 Bereits zweimal entlüftet.",
 		Status:      ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, StatusText: "waiting-for-agent",
-		CategoryId: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001", PropertyId: "5a00d001", UnitName: "3.02",
-		Channels: []string{"App-" + app, "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
-		Files: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
-		CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Type: "string", Kind: &ticketv1.CustomSetting_Value{Value: "bathroom"}}},
+		CategoryId: "5d1f2c3b4a59687766550001", CreatorId: "5b00c001", PropertyId: "5a00d001", UnitName: "3.02",
+		Channels: []string{"App-" + app, "Property-778"}, LabelIds: []string{"5e00aa01"}, Tags: []string{"heating"},
+		FileIds: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
+		CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Type: "string", SettingValue: &ticketv1.CustomSetting_Value{Value: "bathroom"}}},
 		CreateTime:     at(t, "2026-03-02T07:15:30Z"), UpdateTime: at(t, "2026-03-02T07:15:30Z"),
 		LastStatusUpdateTime: at(t, "2026-03-02T07:15:30Z"), Revision: 1, Complete: true,
 	}
@@ -115,13 +115,13 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 	s.expectTicket(t, want)
 
 	success("updated-old-new")
-	want.AssignedTo, want.Title, want.Revision = "5b00c0aa", "Heizung Bad und Küche kalt", 3
+	want.AssigneeId, want.Title, want.Revision = "5b00c0aa", "Heizung Bad und Küche kalt", 3
 	want.Status, want.StatusText = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL, "waiting-for-external"
 	want.UpdateTime = at(t, "2026-03-02T08:05:00Z")
 	s.expectTicket(t, want)
 
 	success("updated-clear")
-	want.AssignedTo, want.Labels, want.PhoneNumber, want.Revision = "", nil, "", 4
+	want.AssigneeId, want.LabelIds, want.PhoneNumber, want.Revision = "", nil, "", 4
 	want.UpdateTime = at(t, "2026-03-02T08:10:00Z")
 	s.expectTicket(t, want)
 
@@ -157,7 +157,7 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 	success("updated-snapshot")
 	snapshot := proto.CloneOf(fullTicket(t))
 	snapshot.TicketId, snapshot.CommentCount = "5f0c1e2d3b4a596877660106", 2
-	snapshot.CreatedBy, snapshot.PropertyId, snapshot.UnitName = "", "", ""
+	snapshot.CreatorId, snapshot.PropertyId, snapshot.UnitName = "", "", ""
 	s.expectTicket(t, snapshot)
 
 	success("created-live-forms")
@@ -167,17 +167,17 @@ func TestEachSampleDeliveryGivesItsAnswerAndTicket(t *testing.T) {
 		Status:     ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT,
 		CategoryId: "5d1f2c3b4a59687766550001", Channels: []string{"Region-Nord"}, PhoneNumber: "+41 00 000 00 11",
 		CustomSettings: []*ticketv1.CustomSetting{
-			{Key: "requesterEmail", Kind: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
-			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
+			{Key: "requesterEmail", SettingValue: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
+			{Key: "requesterName", SettingValue: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
 		},
 		CreateTime: at(t, "2026-06-18T13:51:52Z"), UpdateTime: at(t, "2026-06-18T13:51:52Z"), Revision: 1, Complete: true,
 	}
 	s.expectTicket(t, live)
 	success("updated-live-forms")
-	live.AssignedTo, live.Labels, live.Revision = "5f0c1e2d3b4a596877660901", []string{"5d1f2c3b4a59687766550801"}, 2
+	live.AssigneeId, live.LabelIds, live.Revision = "5f0c1e2d3b4a596877660901", []string{"5d1f2c3b4a59687766550801"}, 2
 	live.Status, live.StatusText = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_EXTERNAL, "waiting-for-external"
 	live.CustomSettings = []*ticketv1.CustomSetting{
-		{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
+		{Key: "requesterName", SettingValue: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
 	}
 	live.UpdateTime, live.LastStatusUpdateTime = at(t, "2026-06-18T14:10:00Z"), at(t, "2026-06-18T14:10:00Z")
 	s.expectTicket(t, live)

@@ -34,6 +34,9 @@ var keepDatabases = flag.String("keep-databases", "", "write the databases of th
 // earlierVersions are the folders in testdata with the databases of earlier versions of ticketsvc, and what they answered.
 var earlierVersions = []string{"2026-11"}
 
+// renamedFields are the fields of Ticket that had another name in an earlier version, before the contract was frozen.
+var renamedFields = map[string]string{"assigned_to": "assignee_id", "created_by": "creator_id", "labels": "label_ids", "files": "file_ids"}
+
 // earlierDatabase keeps a database of ticketsvc in a file, and opens it.
 type earlierDatabase struct {
 	file string
@@ -147,6 +150,13 @@ func testEarlierDatabase(t *testing.T, folder string, database earlierDatabase) 
 		"GATEWAY_DATABASE_URL=sqlite:" + t.TempDir() + "/gateway.db"})
 
 	tickets, events := unmarshalAnswers(t, mustReadFile(t, filepath.Join(folder, database.file+".answers")))
+	for _, event := range events.GetEvents() {
+		for i, path := range event.GetChangedFields().GetPaths() {
+			if name, ok := renamedFields[path]; ok {
+				event.ChangedFields.Paths[i] = name
+			}
+		}
+	}
 	nowTickets, nowEvents := unmarshalAnswers(t, mustMarshalAnswers(t, s))
 	if diff := cmp.Diff(tickets, nowTickets, protocmp.Transform()); diff != "" || len(tickets.GetTickets()) < 5 {
 		t.Errorf("the tickets: %s", diff)
@@ -165,9 +175,9 @@ func testEarlierDatabase(t *testing.T, folder string, database earlierDatabase) 
 		t.Error("events that are sent once more are recorded once more")
 	}
 	_, err = newRecorder(s).TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
-		Event:      &ticketv1.EventMetadata{EventId: "since", OccurTime: &timestamppb.Timestamp{Seconds: 1_780_000_035}},
-		Ticket:     &ticketv1.Ticket{TicketId: "full", Title: "later than created, earlier than title", Description: "the latest"},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description"}},
+		Event:     &ticketv1.EventMetadata{EventId: "since", OccurTime: &timestamppb.Timestamp{Seconds: 1_780_000_035}},
+		Ticket:    &ticketv1.Ticket{TicketId: "full", Title: "later than created, earlier than title", Description: "the latest"},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +211,7 @@ func earlierEvents(t *testing.T) []func(context.Context, ticketv1connect.TicketE
 		return func(ctx context.Context, client ticketv1connect.TicketEventServiceClient) error {
 			_, err := client.TicketUpdated(ctx, &ticketv1.TicketUpdatedRequest{
 				Event:  &ticketv1.EventMetadata{EventId: id, OccurTime: moment(at)},
-				Ticket: ticket, UpdateMask: &fieldmaskpb.FieldMask{Paths: fields}, FullSnapshot: snapshot,
+				Ticket: ticket, FieldMask: &fieldmaskpb.FieldMask{Paths: fields}, FullSnapshot: snapshot,
 				ElementChangeMask: &fieldmaskpb.FieldMask{Paths: elements}})
 			return err
 		}
@@ -211,12 +221,12 @@ func earlierEvents(t *testing.T) []func(context.Context, ticketv1connect.TicketE
 	full.CommentCount = 3
 	full.Attributes = map[string]string{"sortHash": `"x"`, "read": "true", "category": `{"odd":1}`}
 	full.CustomSettings = append(full.CustomSettings,
-		&ticketv1.CustomSetting{Key: "n", Type: "number", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "12345678901234567890.5"}},
+		&ticketv1.CustomSetting{Key: "n", Type: "number", SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: "12345678901234567890.5"}},
 		&ticketv1.CustomSetting{Key: "none", Attributes: map[string]string{"label": `"Lage"`, "order": "1"}},
-		&ticketv1.CustomSetting{Key: "empty", Kind: &ticketv1.CustomSetting_Value{}})
-	all := []string{"app_id", "increment_id", "title", "description", "status_text", "category_id", "assigned_to", "created_by", "property_id",
-		"unit_name", "channels", "labels", "tags", "files", "phone_number", "custom_settings", "comment_count", "create_time", "update_time",
-		"last_status_update_time", "attributes"}
+		&ticketv1.CustomSetting{Key: "empty", SettingValue: &ticketv1.CustomSetting_Value{}})
+	all := []string{"app_id", "increment_id", "title", "description", "status_text", "category_id", "assignee_id", "creator_id", "property_id",
+		"unit_name", "channels", "label_ids", "tags", "file_ids", "phone_number", "custom_settings", "comment_count", "create_time",
+		"update_time", "last_status_update_time", "attributes"}
 	renamed := func(id string, ticket *ticketv1.Ticket) *ticketv1.Ticket {
 		with := proto.CloneOf(ticket)
 		with.TicketId = id
@@ -232,10 +242,11 @@ func earlierEvents(t *testing.T) []func(context.Context, ticketv1connect.TicketE
 			nil, "title", "attributes"),
 
 		updated("elements", 20, &ticketv1.Ticket{TicketId: "elements", Attributes: map[string]string{"labels": `{"added":["a"]}`}}, false,
-			[]string{"labels", "files"}, "labels", "files", "attributes"),
-		created("elements created", 10, &ticketv1.Ticket{TicketId: "elements", Labels: []string{"l"}, Title: "of creation"}, "labels", "title"),
+			[]string{"label_ids", "file_ids"}, "label_ids", "file_ids", "attributes"),
+		created("elements created", 10, &ticketv1.Ticket{TicketId: "elements", LabelIds: []string{"l"}, Title: "of creation"},
+			"label_ids", "title"),
 
-		updated("fragment", 20, &ticketv1.Ticket{TicketId: "fragment", AssignedTo: "u1"}, false, nil, "assigned_to"),
+		updated("fragment", 20, &ticketv1.Ticket{TicketId: "fragment", AssigneeId: "u1"}, false, nil, "assignee_id"),
 		updated("snapshot", 20, renamed("snapshot", full), true, nil, all...),
 		updated("tie a", 20, &ticketv1.Ticket{TicketId: "tie", StatusText: "closed", UpdateTime: moment(9)}, false, nil, "status_text",
 			"update_time"),

@@ -97,8 +97,8 @@ func (s *system) expectErased(t *testing.T, id string) {
 		t.Errorf("ListTickets = %v, %v; want none", tickets, err)
 	}
 	want := &ticketv1.ListTicketEventsResponse{Events: []*ticketv1.TicketEvent{
-		{EventId: "0b6a4a0e-5b7e-4a5e-9c66-000000000001", Name: "ticket.created", OccurTime: at(t, "2026-03-02T07:15:30.123Z")},
-		{EventId: "0b6a4a0e-5b7e-4a5e-9c66-000000000002", Name: "ticket.updated", OccurTime: at(t, "2026-03-02T08:00:00Z")},
+		{EventId: "0b6a4a0e-5b7e-4a5e-9c66-000000000001", EventName: "ticket.created", OccurTime: at(t, "2026-03-02T07:15:30.123Z")},
+		{EventId: "0b6a4a0e-5b7e-4a5e-9c66-000000000002", EventName: "ticket.updated", OccurTime: at(t, "2026-03-02T08:00:00Z")},
 	}}
 	for _, event := range want.GetEvents() {
 		event.TicketId, event.ChangedFields = id, &fieldmaskpb.FieldMask{}

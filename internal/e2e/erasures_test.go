@@ -126,7 +126,7 @@ func TestErasures_restoredDatabase(t *testing.T) {
 				return message.GetChange().GetTicket().GetTicketId() == id && message.GetChange().GetTicket().GetRevision() == 2
 			})
 			restart(t, s.gateways)
-			receive(t, watch, func(message *ticketv1.WatchTicketsResponse) bool { return message.GetLeft().GetTicketId() == id })
+			receive(t, watch, func(message *ticketv1.WatchTicketsResponse) bool { return message.GetRemoved().GetTicketId() == id })
 			for _, body := range [][]byte{created, status, title, createdAnew} {
 				s.postToAll(t, client, body, http.StatusOK)
 			}

@@ -308,7 +308,7 @@ func (s *system) resumeToken(t *testing.T) string {
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
-		if beat := stream.Msg().GetHeartbeat(); beat != nil && !beat.GetWalking() {
+		if beat := stream.Msg().GetHeartbeat(); beat != nil && !beat.GetSnapshot() {
 			return stream.Msg().GetResumeToken()
 		}
 	}

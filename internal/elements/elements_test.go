@@ -56,15 +56,15 @@ var anyRequest = rapid.Custom(func(t *rapid.T) proto.Message {
 		}
 		return &ticketv1.ListTicketsRequest{Filter: filter, PageToken: "t"}
 	}
-	ticket := &ticketv1.Ticket{TicketId: "t", Title: `,",[`, Channels: texts("channels"), Labels: texts("labels"), Tags: texts("tags"),
-		Files: texts("files"), Attributes: attributes("attributes")}
+	ticket := &ticketv1.Ticket{TicketId: "t", Title: `,",[`, Channels: texts("channels"), LabelIds: texts("labels"), Tags: texts("tags"),
+		FileIds: texts("files"), Attributes: attributes("attributes")}
 	for i, key := range texts("settings") {
 		ticket.CustomSettings = append(ticket.CustomSettings, &ticketv1.CustomSetting{Key: key,
-			Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: "[1,2,3]"}, Attributes: attributes(fmt.Sprint("of setting ", i))})
+			SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: "[1,2,3]"}, Attributes: attributes(fmt.Sprint("of setting ", i))})
 	}
 	paths := []string{"custom_settings", "app_id", "tags"}
 	return &ticketv1.TicketUpdatedRequest{Ticket: ticket, Event: &ticketv1.EventMetadata{EventId: "e"},
-		UpdateMask:        &fieldmaskpb.FieldMask{Paths: paths[:rapid.IntRange(0, 3).Draw(t, "paths")]},
+		FieldMask:         &fieldmaskpb.FieldMask{Paths: paths[:rapid.IntRange(0, 3).Draw(t, "paths")]},
 		ElementChangeMask: &fieldmaskpb.FieldMask{Paths: paths[:rapid.IntRange(1, 2).Draw(t, "changed")]}}
 })
 
@@ -81,8 +81,8 @@ func TestElements_countsWhatIsUnpacked(t *testing.T) {
 			t.Fatalf("InProto: %d, %v; want %d", got, err, want)
 		}
 		// A mask without paths is "", which is one path as far as its commas show.
-		if mask := message.ProtoReflect().Descriptor().Fields().ByName("update_mask"); mask != nil &&
-			len(message.(*ticketv1.TicketUpdatedRequest).GetUpdateMask().GetPaths()) == 0 {
+		if mask := message.ProtoReflect().Descriptor().Fields().ByName("field_mask"); mask != nil &&
+			len(message.(*ticketv1.TicketUpdatedRequest).GetFieldMask().GetPaths()) == 0 {
 			message.ProtoReflect().Clear(mask)
 		}
 		for _, options := range []protojson.MarshalOptions{{}, {UseProtoNames: true, Multiline: true}} {
@@ -144,8 +144,8 @@ func TestEntries_areCountedEach(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "events") {
 			event := &ticketv1.TicketEventRequest{}
 			if update, ok := anyRequest.Draw(t, "event").(*ticketv1.TicketUpdatedRequest); ok {
-				if len(update.GetUpdateMask().GetPaths()) == 0 {
-					update.UpdateMask = nil // In JSON it would be "".
+				if len(update.GetFieldMask().GetPaths()) == 0 {
+					update.FieldMask = nil // In JSON it would be "".
 				}
 				event.Request = &ticketv1.TicketEventRequest_Updated{Updated: update}
 			}
@@ -284,8 +284,8 @@ func checkEntries(t *testing.T, batch *ticketv1.RecordTicketEventsRequest, entri
 // FuzzInJSON is as FuzzInProto, for texts.
 func FuzzInJSON(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"ticket":{"tags":["a","b"],"tags":[],"customSettings":[{},{"attributes":{"a":"b","c":"d"}}]}}`,
-		`{"update_mask":"title,tags"}`, `{"filter":{"app_ids":["\ud83e\udd76"],"statuses":[1,"TICKET_STATUS_CLOSED"]}}`, "{\"ticket\":null}",
-		`{"events":[{"created":{"ticket":{"tags":["a"]}}},{},{"updated":{"updateMask":"a,b"}}]}`,
+		`{"field_mask":"title,tags"}`, `{"filter":{"app_ids":["\ud83e\udd76"],"statuses":[1,"TICKET_STATUS_CLOSED"]}}`, "{\"ticket\":null}",
+		`{"events":[{"created":{"ticket":{"tags":["a"]}}},{},{"updated":{"fieldMask":"a,b"}}]}`,
 		`{"\u0074icket":{"tags":["\ud800"]}}`, "[]", `{"filter":{"appIds":[`, `{"ticket":{"attributes":{"a":1e5,"b":"x"}}} {}`} {
 		f.Add([]byte(seed))
 	}

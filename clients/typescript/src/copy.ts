@@ -75,13 +75,13 @@ export class Copy {
         }
         break;
       }
-      case "left":
+      case "removed":
         // When it was erased, remove what you keep of it elsewhere, too. From here it goes for good when the copy is saved.
         this.#tickets.delete(message.value.ticketId);
         this.#stale.delete(message.value.ticketId);
         break;
       case "heartbeat":
-        if (!message.value.walking) {
+        if (!message.value.snapshot) {
           this.#dropStale();
         }
         break;

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 
-import { TicketLeft_Reason, TicketService, type WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
+import { TicketRemoved_Reason, TicketService, type WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
 import type { Copy } from "./copy.js";
 
 /**
@@ -140,10 +140,10 @@ function report({ message }: WatchTicketsResponse, came: boolean): void {
   }
   if (message.case === "change" && message.value.event !== undefined) {
     const { event, ticket } = message.value;
-    console.error(`ticket changed: ${JSON.stringify(ticket?.ticketId)}, event ${event.name}, revision ${ticket?.revision}`);
-  } else if (message.case === "left") {
+    console.error(`ticket changed: ${JSON.stringify(ticket?.ticketId)}, event ${event.eventName}, revision ${ticket?.revision}`);
+  } else if (message.case === "removed") {
     // A newer ticketsvc may have reasons that have no name here.
-    const reason = TicketLeft_Reason[message.value.reason] ?? message.value.reason;
+    const reason = TicketRemoved_Reason[message.value.reason] ?? message.value.reason;
     console.error(`ticket removed: ${JSON.stringify(message.value.ticketId)}, ${reason}`);
   }
 }

@@ -116,7 +116,7 @@ func TestWriteJSON(t *testing.T) {
 			`"eventId":"0b5a1d6e-0000-4000-8000-000000000007","occurTime":"2026-06-18T13:51:53Z","receiveTime":"2026-06-19T12:00:00Z"},` +
 			`"ticket":{"ticketId":"5f0c1e2d3b4a596877660201","appId":"82662ee4-0080-4960-8b8f-d7693e6ff3e4","attributes":{` +
 			`"labels":"{\"added\":[\"5e00aa02\"],\"removed\":[\"5e00aa01\"]}","tags":"{\"removed\":[\"heating\"]}"}},` +
-			`"updateMask":"appId,attributes,labels,tags","elementChangeMask":"labels,tags"},` +
+			`"fieldMask":"appId,attributes,labelIds,tags","elementChangeMask":"labelIds,tags"},` +
 			`"forms":[{"field":"data.delta.labels","form":"element change","kept":true},` +
 			`{"field":"data.delta.tags","form":"element change","kept":true}]}`,
 		`{"file":"dead","outcome":"dead","reason":"no usable event time: event.createdDate: missing, and no updatedAt to take in its place",` +

@@ -67,6 +67,7 @@ type request interface {
 	proto.Message
 	GetEvent() *ticketv1.EventMetadata
 	GetTicket() *ticketv1.Ticket
+	GetFieldMask() *fieldmaskpb.FieldMask
 	GetElementChangeMask() *fieldmaskpb.FieldMask
 }
 

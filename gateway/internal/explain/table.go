@@ -62,7 +62,7 @@ func (r *Report) writeTo(out *strings.Builder) {
 	if r.message != nil {
 		row("time", moment(r.message.GetEvent().GetOccurTime()))
 		row("call", r.Procedure+": "+r.completeness())
-		writeFields(r.message.GetTicket(), r.named(), row)
+		writeFields(r.message.GetTicket(), r.message.GetFieldMask().GetPaths(), row)
 	}
 	if len(r.Forms) > 0 {
 		row()
@@ -101,14 +101,6 @@ func (r *Report) completeness() string {
 		return "changes only"
 	}
 	return "the whole ticket"
-}
-
-// named returns the names of the fields that the event names.
-func (r *Report) named() []string {
-	if created, ok := r.message.(*ticketv1.TicketCreatedRequest); ok {
-		return created.GetFieldMask().GetPaths()
-	}
-	return r.message.(*ticketv1.TicketUpdatedRequest).GetUpdateMask().GetPaths()
 }
 
 func (f Form) result() string {

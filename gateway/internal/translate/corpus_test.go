@@ -79,12 +79,12 @@ func corpusRequests() map[string]translate.Result {
 			StatusText:  "waiting-for-agent",
 			CategoryId:  corpusCategory,
 			Channels:    []string{"App-" + corpusApp, "Property-778"},
-			Labels:      []string{"5e00aa01"},
+			LabelIds:    []string{"5e00aa01"},
 			Tags:        []string{"heating"},
-			Files:       []string{"5e00ff01", "5e00ff02"},
+			FileIds:     []string{"5e00ff01", "5e00ff02"},
 			PhoneNumber: "+41790000001",
 			CustomSettings: []*ticketv1.CustomSetting{
-				{Key: "room", Type: "string", Kind: &ticketv1.CustomSetting_Value{Value: "bathroom"}},
+				{Key: "room", Type: "string", SettingValue: &ticketv1.CustomSetting_Value{Value: "bathroom"}},
 			},
 			CreateTime:           opened,
 			UpdateTime:           opened,
@@ -103,7 +103,7 @@ func corpusRequests() map[string]translate.Result {
 	}
 
 	full := wholeTicket()
-	full.CreatedBy = "5b00c001"
+	full.CreatorId = "5b00c001"
 	full.PropertyId = "5a00d001"
 	full.UnitName = "3.02"
 	full.Attributes["_embedded.category"] = "{\n     \"id\": \"" + corpusCategory + "\",\n     \"key\": \"damage-report\",\n     " +
@@ -128,8 +128,8 @@ func corpusRequests() map[string]translate.Result {
 		Channels:    []string{"Region-Nord"},
 		PhoneNumber: "+41 00 000 00 11",
 		CustomSettings: []*ticketv1.CustomSetting{
-			{Key: "requesterEmail", Kind: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
-			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
+			{Key: "requesterEmail", SettingValue: &ticketv1.CustomSetting_Value{Value: "erika.muster@example.test"}},
+			{Key: "requesterName", SettingValue: &ticketv1.CustomSetting_Value{Value: "Erika Muster"}},
 		},
 		CreateTime: date(2026, 6, 18, 13, 51, 52, 0),
 		UpdateTime: date(2026, 6, 18, 13, 51, 52, 0),
@@ -143,8 +143,8 @@ func corpusRequests() map[string]translate.Result {
 			"unreadAdminMessages":           "0",
 			"unreadUserMessages":            "0",
 		},
-	}, "app_id", "assigned_to", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings", "description",
-		"files", "increment_id", "labels", "last_status_update_time", "phone_number", "status_text", "tags", "title", "update_time")
+	}, "app_id", "assignee_id", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings", "description",
+		"file_ids", "increment_id", "label_ids", "last_status_update_time", "phone_number", "status_text", "tags", "title", "update_time")
 	liveCreated.Forms = []translate.Finding{
 		{Field: "data.labels", Form: "empty object"},
 		{Field: "data.lastStatusUpdate", Form: "zero date"},
@@ -153,23 +153,23 @@ func corpusRequests() map[string]translate.Result {
 	liveUpdated := updated("0b5a1d6e-7c1f-4a86-9d0e-5b2f6a1c0112", date(2026, 6, 18, 14, 10, 0, 0), &ticketv1.Ticket{
 		TicketId:   "5f0c1e2d3b4a596877660111",
 		AppId:      corpusApp,
-		AssignedTo: "5f0c1e2d3b4a596877660901",
+		AssigneeId: "5f0c1e2d3b4a596877660901",
 		StatusText: "waiting-for-external",
-		Labels:     []string{"5d1f2c3b4a59687766550801"},
+		LabelIds:   []string{"5d1f2c3b4a59687766550801"},
 		CustomSettings: []*ticketv1.CustomSetting{
-			{Key: "requesterName", Kind: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
+			{Key: "requesterName", SettingValue: &ticketv1.CustomSetting_Value{Value: "Erika Muster-Keller"}},
 		},
 		UpdateTime:           date(2026, 6, 18, 14, 10, 0, 0),
 		LastStatusUpdateTime: date(2026, 6, 18, 14, 10, 0, 0),
-	}, "app_id", "assigned_to", "custom_settings", "labels", "last_status_update_time", "status_text", "update_time")
+	}, "app_id", "assignee_id", "custom_settings", "label_ids", "last_status_update_time", "status_text", "update_time")
 	liveUpdated.Forms = []translate.Finding{{Field: "data.delta.lastStatusUpdate", Form: "object with a date"}}
 
 	return map[string]translate.Result{
 		"created-live-forms.json": liveCreated,
 		"updated-live-forms.json": liveUpdated,
 		"created-full.json": created("0b6a4a0e-5b7e-4a5e-9c66-000000000001", date(2026, 3, 2, 7, 15, 30, 123_000_000), full,
-			"app_id", "assigned_to", "attributes", "category_id", "channels", "comment_count", "create_time", "created_by",
-			"custom_settings", "description", "files", "increment_id", "labels", "last_status_update_time", "phone_number",
+			"app_id", "assignee_id", "attributes", "category_id", "channels", "comment_count", "create_time", "creator_id",
+			"custom_settings", "description", "file_ids", "increment_id", "label_ids", "last_status_update_time", "phone_number",
 			"property_id", "status_text", "tags", "title", "unit_name", "update_time"),
 		"created-minimal.json": created("0b6a4a0e-5b7e-4a5e-9c66-000000000006", date(2026, 3, 2, 9, 0, 0, 0), &ticketv1.Ticket{
 			TicketId:   "5f0c1e2d3b4a596877660102",
@@ -209,7 +209,7 @@ func corpusRequests() map[string]translate.Result {
 		"updated-clear.json": updated("0b6a4a0e-5b7e-4a5e-9c66-000000000004", date(2026, 3, 2, 8, 10, 0, 0), &ticketv1.Ticket{
 			TicketId: corpusTicket,
 			AppId:    corpusApp,
-		}, "app_id", "assigned_to", "labels", "phone_number"),
+		}, "app_id", "assignee_id", "label_ids", "phone_number"),
 		"updated-closed.json": updated("0b6a4a0e-5b7e-4a5e-9c66-000000000005", date(2026, 3, 3, 16, 20, 0, 500_000_000), &ticketv1.Ticket{
 			TicketId:     corpusTicket,
 			AppId:        corpusApp,
@@ -219,13 +219,13 @@ func corpusRequests() map[string]translate.Result {
 		"updated-old-new.json": updated("0b6a4a0e-5b7e-4a5e-9c66-000000000003", date(2026, 3, 2, 8, 5, 0, 0), &ticketv1.Ticket{
 			TicketId:   corpusTicket,
 			AppId:      corpusApp,
-			AssignedTo: "5b00c0aa",
+			AssigneeId: "5b00c0aa",
 			Title:      "Heizung Bad und Küche kalt",
 			StatusText: "waiting-for-external",
-		}, "app_id", "assigned_to", "status_text", "title"),
+		}, "app_id", "assignee_id", "status_text", "title"),
 		"updated-snapshot.json": wholeUpdate("0b6a4a0e-5b7e-4a5e-9c66-000000000010", date(2026, 3, 2, 10, 31, 0, 0), snapshot,
-			"app_id", "assigned_to", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings",
-			"description", "files", "increment_id", "labels", "last_status_update_time", "phone_number", "status_text", "tags",
+			"app_id", "assignee_id", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings",
+			"description", "file_ids", "increment_id", "label_ids", "last_status_update_time", "phone_number", "status_text", "tags",
 			"title", "update_time"),
 		"updated-status.json": updated("0b6a4a0e-5b7e-4a5e-9c66-000000000002", date(2026, 3, 2, 8, 0, 0, 0), &ticketv1.Ticket{
 			TicketId:             corpusTicket,
@@ -247,9 +247,9 @@ func created(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.
 
 func updated(eventID string, occurTime *timestamppb.Timestamp, ticket *ticketv1.Ticket, mask ...string) translate.Result {
 	return translate.Result{Updated: &ticketv1.TicketUpdatedRequest{
-		Event:      &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
-		Ticket:     ticket,
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: mask},
+		Event:     &ticketv1.EventMetadata{EventId: eventID, OccurTime: occurTime, ReceiveTime: timestamppb.New(receiveTime)},
+		Ticket:    ticket,
+		FieldMask: &fieldmaskpb.FieldMask{Paths: mask},
 	}}
 }
 

@@ -32,7 +32,7 @@ func TestEvent_elementChanges(t *testing.T) {
 	}{
 		"removed and added": {
 			`"delta":{"labels":{"removed": ["a"],"added":["b"]}}`, attributes("labels", `{"removed": ["a"],"added":["b"]}`),
-			"attributes,labels", "labels", finding("data.delta.labels", "element change", true)},
+			"attributes,label_ids", "label_ids", finding("data.delta.labels", "element change", true)},
 		"removed alone": {
 			`"delta":{"tags":{"removed":["a"]}}`, attributes("tags", `{"removed":["a"]}`),
 			"attributes,tags", "tags", finding("data.delta.tags", "element change", true)},
@@ -41,10 +41,10 @@ func TestEvent_elementChanges(t *testing.T) {
 			"attributes,channels", "channels", finding("data.delta.channels", "element change", true)},
 		"added to nothing": {
 			`"delta":{"files":{"removed":null,"added":[{"id":"f"}]}}`, attributes("files", `{"removed":null,"added":[{"id":"f"}]}`),
-			"attributes,files", "files", finding("data.delta.files", "element change", true)},
+			"attributes,file_ids", "file_ids", finding("data.delta.files", "element change", true)},
 		"lists in PHP's form": {
 			`"delta":{"files":{"removed":{},"added":{"3":"f"}}}`, attributes("files", `{"removed":{},"added":{"3":"f"}}`),
-			"attributes,files", "files", finding("data.delta.files", "element change", true)},
+			"attributes,file_ids", "file_ids", finding("data.delta.files", "element change", true)},
 		"settings": {
 			`"delta":{"customSettings":{"added":[{"key":"k"}]}}`, attributes("customSettings", `{"added":[{"key":"k"}]}`),
 			"attributes,custom_settings", "custom_settings", finding("data.delta.customSettings", "element change", true)},
@@ -56,20 +56,20 @@ func TestEvent_elementChanges(t *testing.T) {
 			"attributes", "", finding("data.delta.channelPaths", "element change", true)},
 		"in _embedded": {
 			`"delta":{"_embedded":{"labels":{"added":[{"id":"l"}]}}}`, attributes("labels", `{"added":[{"id":"l"}]}`),
-			"attributes,labels", "labels", finding("data.delta._embedded.labels", "element change", true)},
+			"attributes,label_ids", "label_ids", finding("data.delta._embedded.labels", "element change", true)},
 		"the full list beside it does not count": {
 			`"delta":{"labels":{"added":["b"]}},"labels":["a"]`, attributes("labels", `{"added":["b"]}`),
-			"attributes,labels", "labels", finding("data.delta.labels", "element change", true)},
+			"attributes,label_ids", "label_ids", finding("data.delta.labels", "element change", true)},
 		"two fields": {
 			`"delta":{"labels":{"added":["b"]},"tags":{"added":["b"]}}`, attributes("labels", `{"added":["b"]}`, "tags", `{"added":["b"]}`),
-			"attributes,labels,tags", "labels,tags", append(finding("data.delta.labels", "element change", true),
+			"attributes,label_ids,tags", "label_ids,tags", append(finding("data.delta.labels", "element change", true),
 				finding("data.delta.tags", "element change", true)...)},
 		"outside the delta it is no change": {
-			`"labels":{"added":["b"]}`, attributes("labels", `{"added":["b"]}`), "attributes,labels", "", finding("data.labels", "object", true)},
+			`"labels":{"added":["b"]}`, attributes("labels", `{"added":["b"]}`), "attributes,label_ids", "", finding("data.labels", "object", true)},
 
 		"in a list of changes": {
-			`"delta":[{"field":"labels","added":["b"]}]`, attributes("labels", `[{"field":"labels","added":["b"]}]`), "attributes,labels",
-			"labels", append(finding("data.delta", inList, false), finding("data.delta.labels", "element change", true)...)},
+			`"delta":[{"field":"labels","added":["b"]}]`, attributes("labels", `[{"field":"labels","added":["b"]}]`), "attributes,label_ids",
+			"label_ids", append(finding("data.delta", inList, false), finding("data.delta.labels", "element change", true)...)},
 		"patches of elements": {
 			`"delta":[{"op":"add","path":"/tags/-","value":"a"}, {"op":"remove","path":"\/tags\/0"}]`,
 			attributes("tags", `[{"op":"add","path":"/tags/-","value":"a"},{"op":"remove","path":"\/tags\/0"}]`), "attributes,tags", "tags",
@@ -98,7 +98,7 @@ func TestEvent_elementChanges(t *testing.T) {
 				ticket, elements := result.Updated.GetTicket(), result.Updated.GetElementChangeMask().GetPaths()
 				if eventName == "ticket.created" {
 					ticket, elements = result.Created.GetTicket(), result.Created.GetElementChangeMask().GetPaths()
-				} else if diff := cmp.Diff(splitMask(test.mask), result.Updated.GetUpdateMask().GetPaths()); diff != "" {
+				} else if diff := cmp.Diff(splitMask(test.mask), result.Updated.GetFieldMask().GetPaths()); diff != "" {
 					t.Errorf("mask (-want +got):\n%s", diff)
 				}
 				ticket.TicketId, ticket.CreateTime = "", nil

@@ -80,7 +80,7 @@ func Event(body []byte, receiveTime time.Time, futureTolerance time.Duration) (R
 		result.Updated = &ticketv1.TicketUpdatedRequest{
 			Event:             metadata,
 			Ticket:            t.ticket,
-			UpdateMask:        t.mask(),
+			FieldMask:         t.mask(),
 			FullSnapshot:      parts.holdWholeTicket(),
 			ElementChangeMask: t.elementChangeMask(),
 		}
@@ -178,18 +178,18 @@ const (
 // pathNames are the names of the paths in Ticket. `status` has none: ticketsvc derives it from `status_text`.
 var pathNames = [...]string{
 	appID:                "app_id",
-	assignedTo:           "assigned_to",
+	assignedTo:           "assignee_id",
 	attributes:           "attributes",
 	categoryID:           "category_id",
 	channels:             "channels",
 	commentCount:         "comment_count",
 	createTime:           "create_time",
-	createdBy:            "created_by",
+	createdBy:            "creator_id",
 	customSettings:       "custom_settings",
 	description:          "description",
-	files:                "files",
+	files:                "file_ids",
 	incrementID:          "increment_id",
-	labels:               "labels",
+	labels:               "label_ids",
 	lastStatusUpdateTime: "last_status_update_time",
 	phoneNumber:          "phone_number",
 	propertyID:           "property_id",

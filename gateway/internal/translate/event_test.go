@@ -30,7 +30,7 @@ func mustUpdate(tb testing.TB, data string) (*ticketv1.Ticket, []string) {
 		tb.Errorf("ticket_id = %q", ticket.GetTicketId())
 	}
 	ticket.TicketId = ""
-	return ticket, request.Updated.GetUpdateMask().GetPaths()
+	return ticket, request.Updated.GetFieldMask().GetPaths()
 }
 
 func reasonOf(tb testing.TB, err error) string {
@@ -74,15 +74,15 @@ func TestEventPutsEveryFieldInItsPlace(t *testing.T) {
 		"category as a number":     {`"category":12345678901234567890`, &ticketv1.Ticket{CategoryId: "12345678901234567890"}, "category_id"},
 		"channels":                 {`"channels":["a","b"]`, &ticketv1.Ticket{Channels: []string{"a", "b"}}, "channels"},
 		"channels, null":           {`"channels":null`, &ticketv1.Ticket{}, "channels"},
-		"labels": {`"labels":["l1",{"key":"k","id":"l2"},3]`, &ticketv1.Ticket{Labels: []string{"l1", "l2", "3"}},
-			"labels"},
-		"labels, empty":               {`"labels":[ ]`, &ticketv1.Ticket{}, "labels"},
+		"labels": {`"labels":["l1",{"key":"k","id":"l2"},3]`, &ticketv1.Ticket{LabelIds: []string{"l1", "l2", "3"}},
+			"label_ids"},
+		"labels, empty":               {`"labels":[ ]`, &ticketv1.Ticket{}, "label_ids"},
 		"tags":                        {`"tags":["",""]`, &ticketv1.Ticket{Tags: []string{"", ""}}, "tags"},
-		"files":                       {`"files":["f1"]`, &ticketv1.Ticket{Files: []string{"f1"}}, "files"},
+		"files":                       {`"files":["f1"]`, &ticketv1.Ticket{FileIds: []string{"f1"}}, "file_ids"},
 		"phoneNumber":                 {`"phoneNumber":"+41 79"`, &ticketv1.Ticket{PhoneNumber: "+41 79"}, "phone_number"},
-		"assignedTo":                  {`"assignedTo":"u1"`, &ticketv1.Ticket{AssignedTo: "u1"}, "assigned_to"},
-		"assignedTo as an object":     {`"assignedTo":{"email":"e","id":7}`, &ticketv1.Ticket{AssignedTo: "7"}, "assigned_to"},
-		"createdBy beside the others": {`"createdBy":{"email":"e","id":"u1"}`, &ticketv1.Ticket{CreatedBy: "u1"}, "created_by"},
+		"assignedTo":                  {`"assignedTo":"u1"`, &ticketv1.Ticket{AssigneeId: "u1"}, "assignee_id"},
+		"assignedTo as an object":     {`"assignedTo":{"email":"e","id":7}`, &ticketv1.Ticket{AssigneeId: "7"}, "assignee_id"},
+		"createdBy beside the others": {`"createdBy":{"email":"e","id":"u1"}`, &ticketv1.Ticket{CreatorId: "u1"}, "creator_id"},
 		"commentCount":                {`"commentCount":-3`, &ticketv1.Ticket{CommentCount: -3}, "comment_count"},
 		"commentCount in digits":      {`"commentCount":"2147483647"`, &ticketv1.Ticket{CommentCount: 2147483647}, "comment_count"},
 		"commentCount, zero":          {`"commentCount":0`, &ticketv1.Ticket{}, "comment_count"},
@@ -140,16 +140,16 @@ func TestEventKeepsTextThatUTF8CannotHold(t *testing.T) {
 				"incrementID":    `"\ud800"`,
 			},
 		},
-		"assigned_to", "attributes", "custom_settings", "files", "increment_id", "labels", "status_text", "tags", "title")
+		"assignee_id", "attributes", "custom_settings", "file_ids", "increment_id", "label_ids", "status_text", "tags", "title")
 }
 
 func TestEventReadsCustomSettings(t *testing.T) {
 	t.Parallel()
 	value := func(text string) *ticketv1.CustomSetting {
-		return &ticketv1.CustomSetting{Key: "k", Type: "t", Kind: &ticketv1.CustomSetting_Value{Value: text}}
+		return &ticketv1.CustomSetting{Key: "k", Type: "t", SettingValue: &ticketv1.CustomSetting_Value{Value: text}}
 	}
 	valueJSON := func(text string) *ticketv1.CustomSetting {
-		return &ticketv1.CustomSetting{Key: "k", Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: text}}
+		return &ticketv1.CustomSetting{Key: "k", SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: text}}
 	}
 	diffTicket(t, `"customSettings":[{"key":"k","type":"t","value":"v"},{"key":"k","type":"t","value":""},{"key":"k","value":1.0},`+
 		`{"key":"k","value":[ 1 ]},{"key":"k","value":{"a": {}}},{"key":"k","value":false},{"key":"k","value":null},{},`+
@@ -183,7 +183,7 @@ func TestEventMergesThePartsOfData(t *testing.T) {
 		},
 		"a cleared field in the delta wins too": {
 			`"title":"data","delta":{"title":null},"labels":["a"],"ticket":{"title":"ticket"}`,
-			&ticketv1.Ticket{Labels: []string{"a"}}, []string{"labels", "title"},
+			&ticketv1.Ticket{LabelIds: []string{"a"}}, []string{"label_ids", "title"},
 		},
 		"data wins over data.ticket": {
 			`"ticket":{"id":"t2","title":"ticket","status":"closed","x":1,"y":2},"title":"data","x":3`,
@@ -192,11 +192,11 @@ func TestEventMergesThePartsOfData(t *testing.T) {
 		},
 		"data wins over _embedded": {
 			`"_embedded":{"assignedTo":{"id":"u2"},"labels":[{"id":"l2"}]},"assignedTo":null,"labels":["l1"]`,
-			&ticketv1.Ticket{Labels: []string{"l1"}}, []string{"assigned_to", "labels"},
+			&ticketv1.Ticket{LabelIds: []string{"l1"}}, []string{"assignee_id", "label_ids"},
 		},
 		"_embedded wins over data.ticket": {
 			`"ticket":{"assignedTo":"u3","_embedded":{"createdBy":{"id":"u4"}}},"_embedded":{"assignedTo":{"id":"u2"}}`,
-			&ticketv1.Ticket{AssignedTo: "u2", CreatedBy: "u4"}, []string{"assigned_to", "created_by"},
+			&ticketv1.Ticket{AssigneeId: "u2", CreatorId: "u4"}, []string{"assignee_id", "creator_id"},
 		},
 		"the delta's _embedded wins over data's": {
 			`"_embedded":{"category":{"id":"c1"},"group":1},"delta":{"_embedded":{"category":{"id":"c2"}}}`,
@@ -210,34 +210,34 @@ func TestEventMergesThePartsOfData(t *testing.T) {
 			`"_embedded":{"assignedTo":{"id":"u1"},"createdBy":{"id":2},"category":{"id":"c1"},"property":{"id":"p1","name":"P"},` +
 				`"unit":{"name":"3.02"},"labels":[{"id":"l1","key":"k"}],"files":[{"id":"f1"}, "f2"],"comments":[ ]}`,
 			&ticketv1.Ticket{
-				AssignedTo: "u1", CreatedBy: "2", CategoryId: "c1", PropertyId: "p1", UnitName: "3.02",
-				Labels: []string{"l1"}, Files: []string{"f1", "f2"},
+				AssigneeId: "u1", CreatorId: "2", CategoryId: "c1", PropertyId: "p1", UnitName: "3.02",
+				LabelIds: []string{"l1"}, FileIds: []string{"f1", "f2"},
 				Attributes: map[string]string{
 					"_embedded.category": `{"id":"c1"}`,
 					"_embedded.files":    `[{"id":"f1"}, "f2"]`,
 					"_embedded.comments": `[ ]`,
 				},
 			},
-			[]string{"assigned_to", "attributes", "category_id", "created_by", "files", "labels", "property_id", "unit_name"},
+			[]string{"assignee_id", "attributes", "category_id", "creator_id", "file_ids", "label_ids", "property_id", "unit_name"},
 		},
 		"null in _embedded clears": {
 			`"_embedded":{"assignedTo":null,"unit":null,"labels":null}`,
-			&ticketv1.Ticket{}, []string{"assigned_to", "labels", "unit_name"},
+			&ticketv1.Ticket{}, []string{"assignee_id", "label_ids", "unit_name"},
 		},
 		"an embedded object without its id is kept": {
 			`"_embedded":{"assignedTo":{"email":"mara@example.test"},"unit":{"id": 7},"property":{"name":"P"},"createdBy":{"id":null}}`,
 			&ticketv1.Ticket{Attributes: map[string]string{"assignedTo": `{"email":"mara@example.test"}`, "_embedded.unit": `{"id": 7}`,
 				"_embedded.property": `{"name":"P"}`, "createdBy": `{"id":null}`}},
-			[]string{"assigned_to", "attributes", "created_by", "property_id", "unit_name"},
+			[]string{"assignee_id", "attributes", "creator_id", "property_id", "unit_name"},
 		},
 		"an empty embedded object clears": {
 			`"_embedded":{"assignedTo":[],"unit":{},"property":[ ],"createdBy":{ }}`,
-			&ticketv1.Ticket{}, []string{"assigned_to", "created_by", "property_id", "unit_name"},
+			&ticketv1.Ticket{}, []string{"assignee_id", "creator_id", "property_id", "unit_name"},
 		},
 		"of an embedded object no more than the id or name is kept": {
 			`"_embedded":{"assignedTo":{"id":true,"email":"e"},"unit":{"id":"x","name":[1]},"property":{"id":1.5,"name":"P"}}`,
 			&ticketv1.Ticket{Attributes: map[string]string{"assignedTo": "true", "_embedded.unit": "[1]", "_embedded.property": "1.5"}},
-			[]string{"assigned_to", "attributes", "property_id", "unit_name"},
+			[]string{"assignee_id", "attributes", "property_id", "unit_name"},
 		},
 		"an unreadable value in the delta wins over data, too": {
 			`"commentCount":1,"delta":{"commentCount":{"x":1}}`,

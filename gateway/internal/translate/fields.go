@@ -19,17 +19,17 @@ type field struct {
 // fields are the fields that the SDK's ticket has, by the provider's names, and createdBy: the SDK has that only in _embedded, but were
 // it to come beside the others, a user's data must not end up among the attributes.
 var fields = byName(
-	field{"assignedTo", assignedTo, idInto(func(t *ticketv1.Ticket) *string { return &t.AssignedTo }), scalar},
+	field{"assignedTo", assignedTo, idInto(func(t *ticketv1.Ticket) *string { return &t.AssigneeId }), scalar},
 	field{"category", categoryID, idInto(func(t *ticketv1.Ticket) *string { return &t.CategoryId }), scalar},
 	field{"channels", channels, stringsInto(func(t *ticketv1.Ticket) *[]string { return &t.Channels }), listOfTexts},
 	field{"commentCount", commentCount, readCount, scalar},
 	field{"createdAt", createTime, dateInto(func(t *ticketv1.Ticket) **timestamp { return &t.CreateTime }), scalar},
-	field{"createdBy", createdBy, idInto(func(t *ticketv1.Ticket) *string { return &t.CreatedBy }), scalar},
+	field{"createdBy", createdBy, idInto(func(t *ticketv1.Ticket) *string { return &t.CreatorId }), scalar},
 	field{"customSettings", customSettings, readCustomSettings, listOfSettings},
 	field{"description", description, stringInto(func(t *ticketv1.Ticket) *string { return &t.Description }), scalar},
-	field{"files", files, idsInto(func(t *ticketv1.Ticket) *[]string { return &t.Files }), listOfTexts},
+	field{"files", files, idsInto(func(t *ticketv1.Ticket) *[]string { return &t.FileIds }), listOfTexts},
 	field{"incrementID", incrementID, numberInto(func(t *ticketv1.Ticket) *string { return &t.IncrementId }), scalar},
-	field{"labels", labels, idsInto(func(t *ticketv1.Ticket) *[]string { return &t.Labels }), listOfTexts},
+	field{"labels", labels, idsInto(func(t *ticketv1.Ticket) *[]string { return &t.LabelIds }), listOfTexts},
 	field{"lastStatusUpdate", lastStatusUpdateTime, dateInto(func(t *ticketv1.Ticket) **timestamp { return &t.LastStatusUpdateTime }),
 		scalar},
 	field{"phoneNumber", phoneNumber, stringInto(func(t *ticketv1.Ticket) *string { return &t.PhoneNumber }), scalar},

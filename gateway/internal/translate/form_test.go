@@ -43,8 +43,8 @@ var fieldForms = []struct {
 	{"category", `{"id":{"$oid":"c1"}}`, &ticketv1.Ticket{CategoryId: "c1"}, "", ""},
 	{"category", `["c"]`, nil, "list", ""},
 	{"category", `1.5`, nil, "number", ""},
-	{"assignedTo", `{"$oid":"u1"}`, &ticketv1.Ticket{AssignedTo: "u1"}, "", ""},
-	{"assignedTo", `{"id":7}`, &ticketv1.Ticket{AssignedTo: "7"}, "number", ""},
+	{"assignedTo", `{"$oid":"u1"}`, &ticketv1.Ticket{AssigneeId: "u1"}, "", ""},
+	{"assignedTo", `{"id":7}`, &ticketv1.Ticket{AssigneeId: "7"}, "number", ""},
 	{"assignedTo", `false`, nil, "boolean", ""},
 	{"assignedTo", `{"id":false,"email":"e"}`, nil, "boolean", `false`},
 	{"assignedTo", `{"id":null,"email":"e"}`, nil, "object", ""},
@@ -52,7 +52,7 @@ var fieldForms = []struct {
 	{"assignedTo", `[ ]`, &ticketv1.Ticket{}, "empty list", ""},
 	{"assignedTo", `{}`, &ticketv1.Ticket{}, "empty object", ""},
 	{"assignedTo", `""`, &ticketv1.Ticket{}, "empty string", ""},
-	{"createdBy", `"u1"`, &ticketv1.Ticket{CreatedBy: "u1"}, "", ""},
+	{"createdBy", `"u1"`, &ticketv1.Ticket{CreatorId: "u1"}, "", ""},
 	{"createdBy", `{"id":"\ud800","email":"e"}`, nil, "value that is no id", `"\ud800"`},
 	{"createdBy", `{"$oid":"u\u200b1"}`, nil, "value that is no id", `"u\u200b1"`},
 	{"assignedTo", `"u1\u202e"`, nil, "value that is no id", ""},
@@ -77,10 +77,10 @@ var fieldForms = []struct {
 	{"tags", `["a", "\ud800"]`, &ticketv1.Ticket{Tags: []string{"a", "\ufffd"}}, "string that UTF-8 can't hold", `["a", "\ud800"]`},
 	{"channels", `"a"`, &ticketv1.Ticket{Channels: []string{"a"}}, "string", ""},
 	{"channels", `{"3":1}`, &ticketv1.Ticket{Channels: []string{"1"}}, "object with the keys of a list", ""},
-	{"labels", `{"id":"l1","key":"k"}`, &ticketv1.Ticket{Labels: []string{"l1"}}, "object", ""},
-	{"labels", `"l1"`, &ticketv1.Ticket{Labels: []string{"l1"}}, "string", ""},
-	{"labels", `[{"id":"l1"},{"$oid":"l2"}]`, &ticketv1.Ticket{Labels: []string{"l1", "l2"}}, "", ""},
-	{"labels", `[1,2,3]`, &ticketv1.Ticket{Labels: []string{"1", "2", "3"}}, "list with a number", ""},
+	{"labels", `{"id":"l1","key":"k"}`, &ticketv1.Ticket{LabelIds: []string{"l1"}}, "object", ""},
+	{"labels", `"l1"`, &ticketv1.Ticket{LabelIds: []string{"l1"}}, "string", ""},
+	{"labels", `[{"id":"l1"},{"$oid":"l2"}]`, &ticketv1.Ticket{LabelIds: []string{"l1", "l2"}}, "", ""},
+	{"labels", `[1,2,3]`, &ticketv1.Ticket{LabelIds: []string{"1", "2", "3"}}, "list with a number", ""},
 	{"labels", `["a",null]`, nil, "list with null", ""},
 	{"labels", `["a",{}]`, nil, "list with an object", ""},
 	{"labels", `["a",[]]`, nil, "list with a list", ""},
@@ -91,7 +91,7 @@ var fieldForms = []struct {
 	{"labels", `[null, "l\u00002"]`, nil, "list with null", ""},
 	{"files", `[{"id":"f1","name":"n"}, {"id":"f\u200b2","name":"n"}]`, nil, "value that is no id", `["f1","f\u200b2"]`},
 	{"files", `{"1":{"id":"f\u20662"}}`, nil, "value that is no id", `["f\u20662"]`},
-	{"files", `{"0":{"id":"f1"},"4":"f2"}`, &ticketv1.Ticket{Files: []string{"f1", "f2"}}, "object with the keys of a list", ""},
+	{"files", `{"0":{"id":"f1"},"4":"f2"}`, &ticketv1.Ticket{FileIds: []string{"f1", "f2"}}, "object with the keys of a list", ""},
 	{"files", `[{"name":"n"}]`, nil, "list with an object", ""},
 
 	{"commentCount", `"4"`, &ticketv1.Ticket{CommentCount: 4}, "string", ""},
@@ -117,7 +117,7 @@ var fieldForms = []struct {
 	{"customSettings", `{"requesterName":"N","n": 1.0,"list":[ 1 ],"none":null,"":"x","token":"s3cret"}`, settings(
 		text("requesterName", "N"), exactly("n", "1.0"), exactly("list", "[ 1 ]"), &ticketv1.CustomSetting{Key: "none"}, text("", "x")), "", ""},
 	{"customSettings", `{"key":"k","type":"t","value":"v","x":1}`, settings(&ticketv1.CustomSetting{Key: "k", Type: "t",
-		Kind: &ticketv1.CustomSetting_Value{Value: "v"}, Attributes: map[string]string{"x": "1"}}), "object", ""},
+		SettingValue: &ticketv1.CustomSetting_Value{Value: "v"}, Attributes: map[string]string{"x": "1"}}), "object", ""},
 	{"customSettings", `{"key":"k"}`, settings(text("key", "k")), "", ""},
 	{"customSettings", `{"key":"k","room":"r"}`, settings(text("key", "k"), text("room", "r")), "", ""},
 	{"customSettings", `{"key":{"a":1},"value":"v"}`, settings(exactly("key", `{"a":1}`), text("value", "v")), "", ""},
@@ -166,11 +166,11 @@ func settings(list ...*ticketv1.CustomSetting) *ticketv1.Ticket {
 }
 
 func text(key, value string) *ticketv1.CustomSetting {
-	return &ticketv1.CustomSetting{Key: key, Kind: &ticketv1.CustomSetting_Value{Value: value}}
+	return &ticketv1.CustomSetting{Key: key, SettingValue: &ticketv1.CustomSetting_Value{Value: value}}
 }
 
 func exactly(key, json string) *ticketv1.CustomSetting {
-	return &ticketv1.CustomSetting{Key: key, Kind: &ticketv1.CustomSetting_ValueJson{ValueJson: json}}
+	return &ticketv1.CustomSetting{Key: key, SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: json}}
 }
 
 // places are where a value of a field can stand in event.data, with the place that a finding names. FIELD and VALUE stand for themselves.
@@ -279,8 +279,8 @@ func checkForm(t *testing.T, place, field, value string, want *ticketv1.Ticket, 
 			result.Forms[len(result.Forms)-1].Field != "data.delta" {
 			t.Errorf("findings of %s: %v, want %v", data, result.Forms, found)
 		}
-		if len(result.Updated.GetUpdateMask().GetPaths()) == 0 || result.Updated.GetElementChangeMask() != nil {
-			t.Errorf("masks of %s: %v, %v", data, result.Updated.GetUpdateMask(), result.Updated.GetElementChangeMask())
+		if len(result.Updated.GetFieldMask().GetPaths()) == 0 || result.Updated.GetElementChangeMask() != nil {
+			t.Errorf("masks of %s: %v, %v", data, result.Updated.GetFieldMask(), result.Updated.GetElementChangeMask())
 		}
 	})
 }

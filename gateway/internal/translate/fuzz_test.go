@@ -66,7 +66,7 @@ func FuzzEvent(f *testing.F) {
 		if request.Created != nil {
 			checkRequest(t, request.Created.GetTicket(), request.Created.GetFieldMask(), request.Created.GetElementChangeMask())
 		} else {
-			checkRequest(t, request.Updated.GetTicket(), request.Updated.GetUpdateMask(), request.Updated.GetElementChangeMask())
+			checkRequest(t, request.Updated.GetTicket(), request.Updated.GetFieldMask(), request.Updated.GetElementChangeMask())
 		}
 	})
 }
@@ -76,7 +76,7 @@ func checkRequest(t *testing.T, ticket *ticketv1.Ticket, mask, elementChanges *f
 	t.Helper()
 	paths := mask.GetPaths()
 	for _, path := range elementChanges.GetPaths() {
-		key := map[string]string{"channels": "channels", "labels": "labels", "tags": "tags", "files": "files",
+		key := map[string]string{"channels": "channels", "label_ids": "labels", "tags": "tags", "file_ids": "files",
 			"custom_settings": "customSettings"}[path]
 		message := ticket.ProtoReflect()
 		if key == "" || ticket.GetAttributes()[key] == "" || !slices.Contains(paths, path) ||

@@ -32,14 +32,14 @@ type modelledField struct {
 }
 
 var modelledFields = []modelledField{
-	{name: "assignedTo", path: "assigned_to", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
-		return holdsID(t.GetAssignedTo(), n)
+	{name: "assignedTo", path: "assignee_id", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
+		return holdsID(t.GetAssigneeId(), n)
 	}},
 	{name: "category", path: "category_id", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
 		return holdsID(t.GetCategoryId(), n)
 	}},
-	{name: "createdBy", path: "created_by", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
-		return holdsID(t.GetCreatedBy(), n)
+	{name: "createdBy", path: "creator_id", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
+		return holdsID(t.GetCreatorId(), n)
 	}},
 	{name: "channels", path: "channels", holds: func(t *ticketv1.Ticket, n node) bool {
 		return holdsList(t.GetChannels(), n, holdsString)
@@ -47,11 +47,11 @@ var modelledFields = []modelledField{
 	{name: "tags", path: "tags", holds: func(t *ticketv1.Ticket, n node) bool {
 		return holdsList(t.GetTags(), n, holdsString)
 	}},
-	{name: "files", path: "files", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
-		return holdsList(t.GetFiles(), n, holdsID)
+	{name: "files", path: "file_ids", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
+		return holdsList(t.GetFileIds(), n, holdsID)
 	}},
-	{name: "labels", path: "labels", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
-		return holdsList(t.GetLabels(), n, holdsID)
+	{name: "labels", path: "label_ids", isEmbedded: true, holds: func(t *ticketv1.Ticket, n node) bool {
+		return holdsList(t.GetLabelIds(), n, holdsID)
 	}},
 	{name: "description", path: "description", holds: func(t *ticketv1.Ticket, n node) bool {
 		return holdsString(t.GetDescription(), n)
@@ -393,9 +393,9 @@ func holdsSetting(got *ticketv1.CustomSetting, n node) bool {
 func holdsValue(got *ticketv1.CustomSetting, n node) bool {
 	switch {
 	case n.isNull():
-		return got.GetKind() == nil
+		return got.GetSettingValue() == nil
 	case n.kind == '"':
-		_, isText := got.GetKind().(*ticketv1.CustomSetting_Value)
+		_, isText := got.GetSettingValue().(*ticketv1.CustomSetting_Value)
 		return isText && n.isExact() && got.GetValue() == n.text
 	default:
 		return got.GetValueJson() == n.raw
@@ -459,8 +459,8 @@ func checkPreserved(t interface {
 		t.Fatalf("%s: %v", data, err)
 	}
 	ticket := result.Updated.GetTicket()
-	if !slices.Contains(result.Updated.GetUpdateMask().GetPaths(), f.path) {
-		t.Fatalf("%s: the mask %v does not name the field", data, result.Updated.GetUpdateMask().GetPaths())
+	if !slices.Contains(result.Updated.GetFieldMask().GetPaths(), f.path) {
+		t.Fatalf("%s: the mask %v does not name the field", data, result.Updated.GetFieldMask().GetPaths())
 	}
 	n := parseNode(value)
 	candidates := []node{n}
@@ -488,7 +488,7 @@ func isEmptyOrInexact(ticket *ticketv1.Ticket, path string) bool {
 	message := ticket.ProtoReflect()
 	descriptor := message.Descriptor().Fields().ByName(protoreflect.Name(path))
 	return !message.Has(descriptor) || strings.Contains(fmt.Sprint(message.Get(descriptor).Interface(), ticket.GetCustomSettings(),
-		ticket.GetLabels(), ticket.GetTags(), ticket.GetChannels(), ticket.GetFiles()), "\ufffd")
+		ticket.GetLabelIds(), ticket.GetTags(), ticket.GetChannels(), ticket.GetFileIds()), "\ufffd")
 }
 
 // placesOf are the places in which a field can stand.

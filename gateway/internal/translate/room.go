@@ -63,9 +63,9 @@ func (l heldList) elements(ticket *ticketv1.Ticket) int {
 	case channels:
 		return len(ticket.Channels)
 	case files:
-		return len(ticket.Files)
+		return len(ticket.FileIds)
 	case labels:
-		return len(ticket.Labels)
+		return len(ticket.LabelIds)
 	case tags:
 		return len(ticket.Tags)
 	default:

@@ -90,9 +90,9 @@ func TestEvent_movesTheLargestListFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	ticket := result.Created.GetTicket()
-	if len(ticket.GetFiles()) != 0 || len(ticket.GetTags()) != 4000 || len(ticket.GetCustomSettings()) != 3000 ||
+	if len(ticket.GetFileIds()) != 0 || len(ticket.GetTags()) != 4000 || len(ticket.GetCustomSettings()) != 3000 ||
 		!strings.HasPrefix(ticket.GetAttributes()["files"], `["f0","f1"`) || len(ticket.GetAttributes()) != 1 {
-		t.Errorf("%d files, %d tags, %d settings, %d attributes; want the files among the attributes", len(ticket.GetFiles()),
+		t.Errorf("%d files, %d tags, %d settings, %d attributes; want the files among the attributes", len(ticket.GetFileIds()),
 			len(ticket.GetTags()), len(ticket.GetCustomSettings()), len(ticket.GetAttributes()))
 	}
 }
@@ -180,8 +180,8 @@ func TestEvent_fitsAndLosesNothing(t *testing.T) {
 			t.Fatalf("%v: more than %d elements", want, elements.Max)
 		}
 		ticket := result.Updated.GetTicket()
-		got := map[string]int{"tags": len(ticket.GetTags()), "channels": len(ticket.GetChannels()), "labels": len(ticket.GetLabels()),
-			"files": len(ticket.GetFiles()), "customSettings": len(ticket.GetCustomSettings()), "fields": 0}
+		got := map[string]int{"tags": len(ticket.GetTags()), "channels": len(ticket.GetChannels()), "labels": len(ticket.GetLabelIds()),
+			"files": len(ticket.GetFileIds()), "customSettings": len(ticket.GetCustomSettings()), "fields": 0}
 		for key, text := range ticket.GetAttributes() {
 			if _, isList := lists[key]; !isList && key != "_overflow" {
 				got["fields"]++

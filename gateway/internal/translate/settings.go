@@ -150,9 +150,9 @@ func (r *settingsReading) setValue(setting *ticketv1.CustomSetting, value []byte
 		if !ok {
 			r.noteInexact()
 		}
-		setting.Kind = &ticketv1.CustomSetting_Value{Value: text}
+		setting.SettingValue = &ticketv1.CustomSetting_Value{Value: text}
 	default:
-		setting.Kind = &ticketv1.CustomSetting_ValueJson{ValueJson: string(value)}
+		setting.SettingValue = &ticketv1.CustomSetting_ValueJson{ValueJson: string(value)}
 	}
 }
 

@@ -78,8 +78,8 @@ func Created(number int) *ticketv1.TicketCreatedRequest {
 		Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bereits zweimal entlüftet, es hilft nichts. Bitte um Rückruf.",
 		StatusText:  "closed",
 		CategoryId:  fmt.Sprintf("5d1f2c3b4a596877%08d", spread/3%categories),
-		AssignedTo:  fmt.Sprintf("user-%d", spread%users),
-		CreatedBy:   fmt.Sprintf("tenant-%d", number/3),
+		AssigneeId:  fmt.Sprintf("user-%d", spread%users),
+		CreatorId:   fmt.Sprintf("tenant-%d", number/3),
 		PropertyId:  property,
 		UnitName:    fmt.Sprintf("%d.%02d", number%7, number%31),
 		Channels:    []string{"P" + property[1:]},
@@ -88,13 +88,13 @@ func Created(number int) *ticketv1.TicketCreatedRequest {
 	if number%5 == 0 {
 		ticket.StatusText = [...]string{"waiting-for-agent", "waiting-for-customer", "waiting-for-external"}[spread%3]
 		if number%4 == 0 {
-			ticket.AssignedTo = ""
+			ticket.AssigneeId = ""
 		}
 	}
 	return &ticketv1.TicketCreatedRequest{
 		Event:  &ticketv1.EventMetadata{EventId: fmt.Sprintf("fill-%012d", number), OccurTime: updated},
 		Ticket: ticket,
 		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "increment_id", "title", "description", "status_text", "category_id",
-			"assigned_to", "created_by", "property_id", "unit_name", "channels", "create_time", "update_time", "last_status_update_time"}},
+			"assignee_id", "creator_id", "property_id", "unit_name", "channels", "create_time", "update_time", "last_status_update_time"}},
 	}
 }

@@ -117,7 +117,7 @@ func (s *source) record(ctx context.Context, event int) (err error) {
 	}
 	request.Ticket.CommentCount, request.Ticket.UpdateTime = int32(event), now
 	_, err = s.events.TicketUpdated(ctx, &ticketv1.TicketUpdatedRequest{Event: metadata, Ticket: request.GetTicket(),
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assigned_to", "comment_count", "update_time"}}})
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assignee_id", "comment_count", "update_time"}}})
 	return err
 }
 

@@ -250,7 +250,7 @@ func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
 
 var (
 	titleField, _  = ticket.ParseField("title")
-	labelsField, _ = ticket.ParseField("labels")
+	labelsField, _ = ticket.ParseField("label_ids")
 )
 
 func TestStopping(t *testing.T) {

@@ -38,7 +38,7 @@ func drawFilter(t *rapid.T) ticket.Filter {
 	case 0:
 		f.Unassigned = true
 	case 1:
-		f.AssignedTo = "b"
+		f.AssigneeID = "b"
 	}
 	if some("by text") {
 		f.Text = "a"
@@ -56,7 +56,7 @@ func drawChange(t *rapid.T, number int) ticket.Change {
 	value := rapid.SampledFrom([]string{"", "a", "b", "closed"})
 	c := ticket.Change{EventID: fmt.Sprintf("e%d", number), Name: ticket.Updated, TicketID: drawTicketID(t),
 		OccurTime: tickettest.At(rapid.Int64Range(1, 4).Draw(t, "time"))}
-	for _, name := range []string{"status_text", "app_id", "property_id", "assigned_to", "title", "update_time"} {
+	for _, name := range []string{"status_text", "app_id", "property_id", "assignee_id", "title", "update_time"} {
 		if rapid.IntRange(0, 2).Draw(t, name) != 0 {
 			continue
 		}

@@ -112,9 +112,9 @@ func created(id, description string) *ticketv1.TicketCreatedRequest {
 	return &ticketv1.TicketCreatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: "event of " + id, OccurTime: at(1)},
 		Ticket: &ticketv1.Ticket{TicketId: id, Title: "Tür \u0000 <klemmt> \U0001F6AA", Description: description, StatusText: "closed",
-			CommentCount: 3, Labels: []string{"a", "b"}, Attributes: map[string]string{"large": "9007199254740993"},
-			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_Value{Value: ""}}}},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description", "status_text", "comment_count", "labels", "attributes",
+			CommentCount: 3, LabelIds: []string{"a", "b"}, Attributes: map[string]string{"large": "9007199254740993"},
+			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", SettingValue: &ticketv1.CustomSetting_Value{Value: ""}}}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "description", "status_text", "comment_count", "label_ids", "attributes",
 			"custom_settings"}},
 	}
 }

@@ -58,8 +58,8 @@ func newConditions(f ticket.Filter) conditions {
 		// It follows from the ids, but PostgreSQL doesn't see it, and so not that the index has all such tickets.
 		c.texts = append(c.texts, "property_id <> ''")
 	}
-	if f.AssignedTo != "" {
-		c.add("assigned_to <> '' AND assigned_to = ", postgresdb.EscapeText(f.AssignedTo))
+	if f.AssigneeID != "" {
+		c.add("assigned_to <> '' AND assigned_to = ", postgresdb.EscapeText(f.AssigneeID))
 	}
 	if f.Unassigned {
 		c.texts = append(c.texts, "assigned_to = ''")

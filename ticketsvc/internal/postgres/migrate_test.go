@@ -70,7 +70,7 @@ func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 			content = []byte{0xff}
 		}
 		if _, err := conn.Exec(t.Context(), insert, r.Ticket.ID, false, int32(r.Ticket.Status), postgresdb.EscapeText(r.Ticket.AppID),
-			r.Ticket.CategoryID, r.Ticket.AssignedTo, r.Ticket.PropertyID, r.Ticket.CreateTime.SortableText(),
+			r.Ticket.CategoryID, r.Ticket.AssigneeID, r.Ticket.PropertyID, r.Ticket.CreateTime.SortableText(),
 			r.Ticket.UpdateTime.SortableText(), stamps, content); err != nil {
 			t.Fatal(err)
 		}

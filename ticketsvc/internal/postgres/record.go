@@ -215,7 +215,7 @@ func (c *ticketColumns) add(record *ticket.Record) {
 	c.statuses = append(c.statuses, int32(t.Status))
 	c.appIDs = append(c.appIDs, filterable(t.AppID))
 	c.categoryIDs = append(c.categoryIDs, filterable(t.CategoryID))
-	c.assignees = append(c.assignees, filterable(t.AssignedTo))
+	c.assignees = append(c.assignees, filterable(t.AssigneeID))
 	c.propertyIDs = append(c.propertyIDs, filterable(t.PropertyID))
 	c.createTimes = append(c.createTimes, t.CreateTime.SortableText())
 	c.updateTimes = append(c.updateTimes, t.UpdateTime.SortableText())

@@ -24,11 +24,11 @@ func TestJSONBytes_property(t *testing.T) {
 		}
 		texts := func(name string) map[string]string { return map[string]string{text(name): text(name), name: ""} }
 		one := &ticketv1.Ticket{TicketId: text("id"), Description: strings.Repeat(text("description"), 1000),
-			Status: ticketv1.TicketStatus(rapid.Int32Range(-1, 9).Draw(t, "status")), Labels: []string{text("label"), ""},
+			Status: ticketv1.TicketStatus(rapid.Int32Range(-1, 9).Draw(t, "status")), LabelIds: []string{text("label"), ""},
 			CommentCount: rapid.Int32().Draw(t, "comments"), Revision: rapid.Int64().Draw(t, "revision"), Complete: rapid.Bool().Draw(t, "complete"),
 			CreateTime: at(rapid.Int64Range(-1e9, 1e9).Draw(t, "time")), Attributes: texts("attributes"),
 			CustomSettings: []*ticketv1.CustomSetting{{}, {Key: text("key"), Attributes: texts("setting"),
-				Kind: &ticketv1.CustomSetting_Value{Value: text("value")}}}}
+				SettingValue: &ticketv1.CustomSetting_Value{Value: text("value")}}}}
 		for _, message := range []proto.Message{
 			&ticketv1.GetTicketResponse{Ticket: one},
 			&ticketv1.ListTicketsResponse{Tickets: []*ticketv1.Ticket{one, one}, NextPageToken: text("token")},

@@ -34,7 +34,7 @@ func eventCreated(request *ticketv1.TicketCreatedRequest) *ticketv1.TicketEventR
 func eventUpdated(eventID, ticketID string, seconds int64) *ticketv1.TicketEventRequest {
 	return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Updated{Updated: &ticketv1.TicketUpdatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds)}, Ticket: &ticketv1.Ticket{TicketId: ticketID,
-			StatusText: "closed"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text"}}}}}
+			StatusText: "closed"}, FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text"}}}}}
 }
 
 func resultCreated(response *ticketv1.TicketCreatedResponse) *ticketv1.TicketEventResult {

@@ -192,5 +192,5 @@ func eventOf(c ticket.Change) *ticketv1.TicketEventRequest {
 			Created: &ticketv1.TicketCreatedRequest{Event: event, Ticket: t, FieldMask: mask}}}
 	}
 	return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Updated{
-		Updated: &ticketv1.TicketUpdatedRequest{Event: event, Ticket: t, UpdateMask: mask}}}
+		Updated: &ticketv1.TicketUpdatedRequest{Event: event, Ticket: t, FieldMask: mask}}}
 }

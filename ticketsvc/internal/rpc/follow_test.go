@@ -99,7 +99,7 @@ func newFollower(seed uint64, filter *ticketv1.TicketFilter) *follower {
 
 func (f *follower) take(m *ticketv1.WatchTicketsResponse) error {
 	f.token = m.GetResumeToken()
-	if left := m.GetLeft(); left != nil {
+	if left := m.GetRemoved(); left != nil {
 		delete(f.tickets, left.GetTicketId())
 		return nil
 	}
@@ -228,7 +228,7 @@ func randomChange(random *rand.Rand, id string, tickets int) ticket.Change {
 	}{
 		{"status_text", &c.Values.StatusText, []string{"waiting-for-agent", "closed"}},
 		{"property_id", &c.Values.PropertyID, []string{"p1", "p2", "p3"}},
-		{"assigned_to", &c.Values.AssignedTo, []string{"", "u1"}},
+		{"assignee_id", &c.Values.AssigneeID, []string{"", "u1"}},
 	} {
 		if random.IntN(2) == 0 {
 			*field.value = pick(field.values...)
@@ -358,7 +358,7 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 		"closed":        {Statuses: []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_CLOSED}},
 		"property":      {PropertyIds: []string{"p1", "p2"}},
 		"unassigned":    {Unassigned: true},
-		"user":          {AssignedTo: "u1", PropertyIds: []string{"p3"}},
+		"user":          {AssigneeId: "u1", PropertyIds: []string{"p3"}},
 		"updated after": {UpdatedAfter: at(985)},
 		"updated in":    {UpdatedAfter: at(900), UpdatedBefore: at(980)},
 		"together": {UpdatedBefore: at(995), Statuses: []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT},
@@ -368,10 +368,10 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 	var last []ticket.Change
 	for i, seconds := range []int64{950, 990} {
 		for j, values := range []ticket.Ticket{{PropertyID: "p1", StatusText: "closed"}, {PropertyID: "p1", StatusText: "waiting-for-agent"},
-			{PropertyID: "p3", AssignedTo: "u1"}} {
+			{PropertyID: "p3", AssigneeID: "u1"}} {
 			id := fmt.Sprintf("last %d %d", i, j)
 			last = append(last, ticket.Change{EventID: id, Name: ticket.Created, TicketID: id, OccurTime: tickettest.At(seconds),
-				Named: tickettest.Named("status_text", "property_id", "assigned_to"), Values: values})
+				Named: tickettest.Named("status_text", "property_id", "assignee_id"), Values: values})
 		}
 	}
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {

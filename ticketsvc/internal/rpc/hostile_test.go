@@ -55,7 +55,7 @@ func newVictim(t testing.TB, store ticket.Store) *victim {
 				c.Named = c.Named.With(field)
 			}
 			if i%2 == 0 {
-				c.Values.AssignedTo, c.Values.StatusText = marker, marker
+				c.Values.AssigneeID, c.Values.StatusText = marker, marker
 			}
 			changes = append(changes, c)
 		}

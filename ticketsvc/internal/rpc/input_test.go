@@ -62,8 +62,8 @@ func TestBadInputGetsItsCode(t *testing.T) {
 		"a token of another filter": {list(&ticketv1.ListTicketsRequest{PageToken: first.GetNextPageToken(),
 			Filter: &ticketv1.TicketFilter{AppIds: []string{"app"}}}), connect.CodeInvalidArgument, "page_token"},
 		"a filter that contradicts itself": {
-			list(&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{AssignedTo: "u", Unassigned: true}}),
-			connect.CodeInvalidArgument, "filter.assigned_to"},
+			list(&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{AssigneeId: "u", Unassigned: true}}),
+			connect.CodeInvalidArgument, "filter.assignee_id"},
 		"too many ids": {func(ctx context.Context, c client) error {
 			ids := make([]string, 1001)
 			for i := range ids {

@@ -60,7 +60,7 @@ func TestLargestTicket_isAnswered(t *testing.T) {
 	c := newClient(t, s, "gRPC")
 	update := func(eventID string, seconds int64, field, text string) error {
 		request := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds)},
-			Ticket: &ticketv1.Ticket{TicketId: "large"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{field}}}
+			Ticket: &ticketv1.Ticket{TicketId: "large"}, FieldMask: &fieldmaskpb.FieldMask{Paths: []string{field}}}
 		message := request.Ticket.ProtoReflect()
 		message.Set(message.Descriptor().Fields().ByName(protoreflect.Name(field)), protoreflect.ValueOfString(text))
 		_, err := c.TicketUpdated(t.Context(), request)

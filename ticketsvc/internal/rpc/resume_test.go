@@ -170,7 +170,7 @@ func TestTokensStayGood(t *testing.T) {
 	later := ticket.Event{Sequence: 259, EventID: "later", TicketID: "ticket", Name: ticket.Updated}
 	event := ticket.Event{Sequence: 258, EventID: "event", TicketID: "ticket", Name: ticket.Updated}
 	all := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified, ticket.StatusClosed}, AppIDs: []string{"a", "b"},
-		CategoryIDs: []string{"c"}, PropertyIDs: []string{"p"}, AssignedTo: "u", UpdatedAfter: tickettest.At(1), UpdatedBefore: tickettest.At(2)}
+		CategoryIDs: []string{"c"}, PropertyIDs: []string{"p"}, AssigneeID: "u", UpdatedAfter: tickettest.At(1), UpdatedBefore: tickettest.At(2)}
 	database := ticket.DatabaseID{1, 2, 3}
 	for _, test := range []struct {
 		filter ticket.Filter

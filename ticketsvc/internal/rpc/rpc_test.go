@@ -154,10 +154,10 @@ func created(eventID, ticketID string, seconds int64) *ticketv1.TicketCreatedReq
 	return &ticketv1.TicketCreatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds), ReceiveTime: at(100)},
 		Ticket: &ticketv1.Ticket{TicketId: ticketID, Title: personal, StatusText: "waiting-for-agent", AppId: "app", CreateTime: at(seconds),
-			UpdateTime: at(seconds), Labels: []string{"a", "b"}, Attributes: map[string]string{"sortHash": `"zz"`},
-			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", Kind: &ticketv1.CustomSetting_Value{Value: ""}}}},
-		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "status_text", "app_id", "create_time", "update_time", "labels", "attributes",
-			"custom_settings"}},
+			UpdateTime: at(seconds), LabelIds: []string{"a", "b"}, Attributes: map[string]string{"sortHash": `"zz"`},
+			CustomSettings: []*ticketv1.CustomSetting{{Key: "room", SettingValue: &ticketv1.CustomSetting_Value{Value: ""}}}},
+		FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"title", "status_text", "app_id", "create_time", "update_time", "label_ids",
+			"attributes", "custom_settings"}},
 	}
 }
 
@@ -171,8 +171,8 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 			ctx := t.Context()
 
 			updated := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2", OccurTime: at(2)},
-				Ticket:     &ticketv1.Ticket{TicketId: "t1", StatusText: "closed"},
-				UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}}}
+				Ticket:    &ticketv1.Ticket{TicketId: "t1", StatusText: "closed"},
+				FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "label_ids"}}}
 			for _, duplicate := range []bool{false, true} {
 				update, err := c.TicketUpdated(ctx, updated)
 				if err != nil || update.GetDuplicate() != duplicate {
@@ -185,7 +185,7 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 			}
 
 			want := proto.CloneOf(created("e1", "t1", 1).GetTicket())
-			want.StatusText, want.Status, want.Labels = "closed", ticketv1.TicketStatus_TICKET_STATUS_CLOSED, nil
+			want.StatusText, want.Status, want.LabelIds = "closed", ticketv1.TicketStatus_TICKET_STATUS_CLOSED, nil
 			want.Revision, want.Complete, want.UpdateTime = 2, true, at(2)
 			got, err := c.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t1"})
 			if err != nil {
@@ -211,7 +211,7 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 			expect(t, &ticketv1.GetTicketStatsResponse{TotalCount: 5, UnassignedCount: 4,
 				StatusCounts: []*ticketv1.TicketStatusCount{{Status: ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, Count: 4},
 					{Status: ticketv1.TicketStatus_TICKET_STATUS_CLOSED, Count: 1}},
-				LongestWaiting: &ticketv1.LongestWaiting{TicketId: "t2", Since: at(2)}}, stats)
+				LongestWaiting: &ticketv1.LongestWaiting{TicketId: "t2", WaitingSinceTime: at(2)}}, stats)
 			stats, err = c.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{Filter: &ticketv1.TicketFilter{UpdatedBefore: at(2)}})
 			if err != nil {
 				t.Fatal(err)
@@ -248,17 +248,17 @@ func TestTicketUpdated_elementChange(t *testing.T) {
 	}
 	mask := func(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
 	change := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e2", OccurTime: at(2)},
-		Ticket:     &ticketv1.Ticket{TicketId: "t1", Attributes: map[string]string{"labels": `{"added":["c"]}`}},
-		UpdateMask: mask("labels", "attributes"), ElementChangeMask: mask("tags")}
+		Ticket:    &ticketv1.Ticket{TicketId: "t1", Attributes: map[string]string{"labels": `{"added":["c"]}`}},
+		FieldMask: mask("label_ids", "attributes"), ElementChangeMask: mask("tags")}
 	if _, err := c.TicketUpdated(ctx, change); connect.CodeOf(err) != connect.CodeInvalidArgument {
 		t.Errorf("an element change of a field that is not named: %v, want INVALID_ARGUMENT", err)
 	}
-	change.ElementChangeMask = mask("labels")
+	change.ElementChangeMask = mask("label_ids")
 	full := &ticketv1.TicketUpdatedRequest{Event: &ticketv1.EventMetadata{EventId: "e3", OccurTime: at(3)},
-		Ticket: &ticketv1.Ticket{TicketId: "t1", Labels: []string{"a", "b", "c"}}, UpdateMask: mask("labels")}
+		Ticket: &ticketv1.Ticket{TicketId: "t1", LabelIds: []string{"a", "b", "c"}}, FieldMask: mask("label_ids")}
 	want := proto.CloneOf(created("e1", "t1", 1).GetTicket())
 	want.Status, want.Revision, want.Complete, want.UpdateTime = ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT, 2, false, at(2)
-	want.Labels, want.Attributes["labels"] = nil, `{"added":["c"]}`
+	want.LabelIds, want.Attributes["labels"] = nil, `{"added":["c"]}`
 	for _, update := range []*ticketv1.TicketUpdatedRequest{change, full} {
 		if _, err := c.TicketUpdated(ctx, update); err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestTicketUpdated_elementChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(t, want, got.GetTicket())
-		want.Revision, want.Complete, want.UpdateTime, want.Labels = 3, true, at(3), full.GetTicket().GetLabels()
+		want.Revision, want.Complete, want.UpdateTime, want.LabelIds = 3, true, at(3), full.GetTicket().GetLabelIds()
 		delete(want.Attributes, "labels")
 	}
 }
@@ -301,11 +301,11 @@ func walkTickets(t *testing.T, c client, request *ticketv1.ListTicketsRequest) [
 func testEvents(t *testing.T, c client) {
 	t.Helper()
 	want := []*ticketv1.TicketEvent{
-		{EventId: "e2", Name: "ticket.updated", TicketId: "t1", OccurTime: at(2), Sequence: 1,
-			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "labels"}},
+		{EventId: "e2", EventName: "ticket.updated", TicketId: "t1", OccurTime: at(2), Sequence: 1,
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "label_ids"}},
 			Outcome:       ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_CURRENT},
-		{EventId: "e1", Name: "ticket.created", TicketId: "t1", OccurTime: at(1), ReceiveTime: at(100), Sequence: 2,
-			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "status_text", "labels", "custom_settings", "create_time",
+		{EventId: "e1", EventName: "ticket.created", TicketId: "t1", OccurTime: at(1), ReceiveTime: at(100), Sequence: 2,
+			ChangedFields: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "status_text", "label_ids", "custom_settings", "create_time",
 				"update_time", "attributes"}},
 			Outcome: ticketv1.TicketEventOutcome_TICKET_EVENT_OUTCOME_PARTLY_SUPERSEDED},
 	}

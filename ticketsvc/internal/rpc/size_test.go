@@ -126,7 +126,7 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 			expectTooLarge(t, s, "ListTickets", err)
 
 			// Once it is erased, and the feed has seen that, all go on from where they were.
-			other := mustWatch(t, c, "", &ticketv1.TicketFilter{AssignedTo: "nobody"})
+			other := mustWatch(t, c, "", &ticketv1.TicketFilter{AssigneeId: "nobody"})
 			other.expect(t, "heartbeat")
 			mustErase(t, store, "huge")
 			other.expect(t, "huge left: REASON_ERASED")

@@ -101,7 +101,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	names := slices.Sorted(maps.Keys(protocols))
 	for _, protocol := range names {
 		stuck = append(stuck, mustWatch(t, newClient(t, s, protocol, uncompressed), "", nil))
-		other := mustWatch(t, newClient(t, s, protocol), "", &ticketv1.TicketFilter{AssignedTo: "u"})
+		other := mustWatch(t, newClient(t, s, protocol), "", &ticketv1.TicketFilter{AssigneeId: "u"})
 		other.walk(t)
 		others = append(others, other)
 	}
@@ -123,7 +123,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	}
 	for i := range events {
 		c := titled(fmt.Sprint("e", i), "t", int64(i), "x")
-		c.Named, c.Values.AssignedTo = c.Named.With(assignedTo), "u"
+		c.Named, c.Values.AssigneeID = c.Named.With(assigneeID), "u"
 		mustRecord(t, store, c)
 	}
 	watching.Wait()
@@ -133,7 +133,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	// Their places are free once they are cut off, and not before: until then there would be one too many.
 	for free := 0; free < len(stuck); {
 		others[0].next(t)
-		extra := mustWatch(t, newClient(t, s, "gRPC"), "", &ticketv1.TicketFilter{AssignedTo: "nobody"})
+		extra := mustWatch(t, newClient(t, s, "gRPC"), "", &ticketv1.TicketFilter{AssigneeId: "nobody"})
 		if extra.Receive() {
 			free++
 		} else if connect.CodeOf(extra.Err()) != connect.CodeResourceExhausted {
@@ -155,7 +155,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	}
 }
 
-var assignedTo, _ = ticket.ParseField("assigned_to")
+var assigneeID, _ = ticket.ParseField("assignee_id")
 
 func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
 	t.Parallel()

@@ -70,8 +70,8 @@ func appendFilter(b []byte, f *ticket.Filter) []byte {
 			}
 		}
 	}
-	if f.AssignedTo != "" {
-		b = appendBytes(append(b, 5), []byte(f.AssignedTo))
+	if f.AssigneeID != "" {
+		b = appendBytes(append(b, 5), []byte(f.AssigneeID))
 	}
 	if f.Unassigned {
 		b = append(b, 6)

@@ -65,11 +65,11 @@ func draw(random *rand.Rand, id string, number int) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	change := ticket.Change{
 		EventID: fmt.Sprintf("%s-%d", id, number), Name: ticket.Updated, TicketID: id, OccurTime: tickettest.At(int64(number)),
-		Named: tickettest.Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time",
+		Named: tickettest.Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 			"title"),
 		Values: ticket.Ticket{
 			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-customer"), AppID: pick("a1", "a2"), CategoryID: pick("c1", "c2", "c3"),
-			AssignedTo: pick("", "u1", "u2"), PropertyID: pick("", "p1", "p2"), UpdateTime: tickettest.At(random.Int64N(8)),
+			AssigneeID: pick("", "u1", "u2"), PropertyID: pick("", "p1", "p2"), UpdateTime: tickettest.At(random.Int64N(8)),
 			Title: pick("", "Lift steht", "Tür am Lift klemmt", "Tür"),
 		},
 	}
@@ -158,7 +158,7 @@ func drawQuery(random *rand.Rand) *query {
 		f.PropertyIds = [][]string{{"p1"}, {"", "p2"}, {"p2", "p1"}}[random.IntN(3)]
 	}
 	if sometimes() {
-		f.AssignedTo = "u1"
+		f.AssigneeId = "u1"
 	} else if sometimes() {
 		f.Unassigned = true
 	}
@@ -174,7 +174,7 @@ func drawQuery(random *rand.Rand) *query {
 	if sometimes() {
 		f.Text = []string{"lift", "LIFT tur", "steh"}[random.IntN(3)]
 	}
-	q.filter.AssignedTo, q.filter.Unassigned, q.filter.Text = f.AssignedTo, f.Unassigned, f.Text
+	q.filter.AssigneeID, q.filter.Unassigned, q.filter.Text = f.AssigneeId, f.Unassigned, f.Text
 	orders := []string{"", "update_time", "update_time desc", "create_time", "create_time desc"}
 	q.request.OrderBy = orders[random.IntN(len(orders))]
 	q.order, _ = ticket.ParseOrder(q.request.OrderBy)

@@ -163,18 +163,20 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 	switch {
 	case m.Kind == feed.Heartbeat:
 		response.Message = &ticketv1.WatchTicketsResponse_Heartbeat{Heartbeat: &ticketv1.Heartbeat{
-			SendTime: timestamppb.Now(), Walking: m.Place.Walking,
+			SendTime: timestamppb.Now(), Snapshot: m.Place.Walking,
 		}}
 	case m.Kind == feed.Change && m.Entry != nil:
 		response.Message = m.Entry.Rendered(renderChange).(*ticketv1.WatchTicketsResponse_Change)
 	case m.Kind == feed.Change:
 		response.Message = &ticketv1.WatchTicketsResponse_Change{Change: &ticketv1.TicketChange{Ticket: ticketpb.FromTicket(m.Ticket)}}
 	default:
-		reason := ticketv1.TicketLeft_REASON_NO_LONGER_MATCHES
+		reason := ticketv1.TicketRemoved_REASON_NO_LONGER_MATCHES
 		if m.Kind == feed.Erased {
-			reason = ticketv1.TicketLeft_REASON_ERASED
+			reason = ticketv1.TicketRemoved_REASON_ERASED
 		}
-		response.Message = &ticketv1.WatchTicketsResponse_Left{Left: &ticketv1.TicketLeft{TicketId: m.Entry.Event.TicketID, Reason: reason}}
+		response.Message = &ticketv1.WatchTicketsResponse_Removed{
+			Removed: &ticketv1.TicketRemoved{TicketId: m.Entry.Event.TicketID, Reason: reason},
+		}
 	}
 	return response
 }

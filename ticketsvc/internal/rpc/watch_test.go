@@ -62,9 +62,9 @@ func said(m *ticketv1.WatchTicketsResponse) string {
 		return fmt.Sprintf("%d %s: %s %q", e.GetSequence(), e.GetEventId(), e.GetTicketId(), m.GetChange().GetTicket().GetTitle())
 	case m.GetChange() != nil:
 		return fmt.Sprintf("%s %q", m.GetChange().GetTicket().GetTicketId(), m.GetChange().GetTicket().GetTitle())
-	case m.GetLeft() != nil:
-		return fmt.Sprintf("%s left: %v", m.GetLeft().GetTicketId(), m.GetLeft().GetReason())
-	case m.GetHeartbeat().GetWalking():
+	case m.GetRemoved() != nil:
+		return fmt.Sprintf("%s left: %v", m.GetRemoved().GetTicketId(), m.GetRemoved().GetReason())
+	case m.GetHeartbeat().GetSnapshot():
 		return "heartbeat in the walk"
 	case m.GetHeartbeat() != nil && m.GetHeartbeat().GetSendTime().IsValid():
 		return "heartbeat"
@@ -164,7 +164,7 @@ func TestAHeartbeatSaysWhetherTheWalkIsOver(t *testing.T) {
 	t.Parallel()
 	for _, walking := range []bool{false, true} {
 		message := rpc.WatchResponse(&feed.Message{Kind: feed.Heartbeat, Place: feed.Place{Walking: walking}})
-		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetWalking() != walking {
+		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetSnapshot() != walking {
 			t.Errorf("in the walk %v: %v", walking, message)
 		}
 	}

@@ -92,7 +92,7 @@ func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
 			}
 			if _, err := tx.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
 				" create_time, update_time, stamps, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", r.Ticket.ID, int64(r.Ticket.Status),
-				r.Ticket.AppID, r.Ticket.CategoryID, r.Ticket.AssignedTo, r.Ticket.PropertyID, r.Ticket.CreateTime.SortableText(),
+				r.Ticket.AppID, r.Ticket.CategoryID, r.Ticket.AssigneeID, r.Ticket.PropertyID, r.Ticket.CreateTime.SortableText(),
 				r.Ticket.UpdateTime.SortableText(), stamps, content); err != nil {
 				return err
 			}
@@ -229,7 +229,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	const current, partly, superseded = ticket.OutcomeCurrent, ticket.OutcomePartlySuperseded, ticket.OutcomeSuperseded
 	check("waiting-for-customer", true, partly, current, superseded, current)
 	record(ticket.Change{EventID: "labels", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(5),
-		Named: tickettest.Named("labels"), ElementChanges: tickettest.Named("labels")})
+		Named: tickettest.Named("label_ids"), ElementChanges: tickettest.Named("label_ids")})
 	check("waiting-for-customer", false, partly, current, superseded, current, current)
 	// It has the same time as the two, and an update time.
 	record(ticket.Change{EventID: "00", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),

@@ -220,7 +220,7 @@ func indexFor(f ticket.Filter, orderColumn string) string {
 	switch {
 	case hasIDs(f.PropertyIDs):
 		return "tickets_by_property_id"
-	case f.AssignedTo != "":
+	case f.AssigneeID != "":
 		return "tickets_by_assigned_to"
 	default:
 		return indexOf(orderColumn)
@@ -284,8 +284,8 @@ func filterConditions(f ticket.Filter) conditions {
 	if hasIDs(f.PropertyIDs) {
 		c.add("property_id <> ''")
 	}
-	if f.AssignedTo != "" {
-		c.add("assigned_to = ? AND assigned_to <> ''", f.AssignedTo)
+	if f.AssigneeID != "" {
+		c.add("assigned_to = ? AND assigned_to <> ''", f.AssigneeID)
 	}
 	if f.Unassigned {
 		c.add("assigned_to = ''")

@@ -69,7 +69,7 @@ type indexed struct {
 }
 
 func indexedOf(t *ticket.Ticket) indexed {
-	return indexed{group: t.Group(), assignedTo: t.AssignedTo, waitingSince: t.WaitingSince(), propertyID: t.PropertyID,
+	return indexed{group: t.Group(), assignedTo: t.AssigneeID, waitingSince: t.WaitingSince(), propertyID: t.PropertyID,
 		createTime: t.CreateTime}
 }
 
@@ -211,15 +211,15 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 		case !stored:
 			last++
 			numbers[i] = last
-			added = append(added, last, t.ID, status, t.AppID, t.CategoryID, t.AssignedTo, t.PropertyID, t.CreateTime.SortableText(), updated,
+			added = append(added, last, t.ID, status, t.AppID, t.CategoryID, t.AssigneeID, t.PropertyID, t.CreateTime.SortableText(), updated,
 				waiting, stamps, content)
 		case row.before == after:
 			_, err = b.tx.StmtContext(ctx, b.store.touchTicket).ExecContext(ctx, updated, stamps, content, row.number)
 		case row.before.propertyID == after.propertyID && row.before.createTime == after.createTime:
-			_, err = b.tx.StmtContext(ctx, b.store.moveTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssignedTo, waiting, updated,
+			_, err = b.tx.StmtContext(ctx, b.store.moveTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssigneeID, waiting, updated,
 				stamps, content, row.number)
 		default:
-			_, err = b.tx.StmtContext(ctx, b.store.updateTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssignedTo, waiting, updated,
+			_, err = b.tx.StmtContext(ctx, b.store.updateTicket).ExecContext(ctx, status, t.AppID, t.CategoryID, t.AssigneeID, waiting, updated,
 				stamps, content, t.PropertyID, t.CreateTime.SortableText(), row.number)
 		}
 		if err != nil {

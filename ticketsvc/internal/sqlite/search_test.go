@@ -26,13 +26,13 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 			title = "all older"
 		}
 		changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d", i), Name: ticket.Created, TicketID: fmt.Sprintf("t%03d", i),
-			OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title", "assigned_to"),
-			Values: ticket.Ticket{Title: title, AssignedTo: fmt.Sprintf("u%d", i%3)}}
+			OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title", "assignee_id"),
+			Values: ticket.Ticket{Title: title, AssigneeID: fmt.Sprintf("u%d", i%3)}}
 	}
 	if _, err := store.Record(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	for _, filter := range []ticket.Filter{{Text: "older"}, {Text: "older", AssignedTo: "u1"}} {
+	for _, filter := range []ticket.Filter{{Text: "older"}, {Text: "older", AssigneeID: "u1"}} {
 		next := older - 1
 		var after *ticket.Cursor
 		for more := true; more; {

@@ -70,15 +70,15 @@ func (c *Change) CheckIDs(v *Violations) {
 	t := &c.Values
 	for _, given := range [...]struct{ field, id string }{
 		{"event.event_id", c.EventID}, {"ticket.ticket_id", c.TicketID}, {"ticket.app_id", t.AppID}, {"ticket.category_id", t.CategoryID},
-		{"ticket.assigned_to", t.AssignedTo}, {"ticket.created_by", t.CreatedBy}, {"ticket.property_id", t.PropertyID},
+		{"ticket.assignee_id", t.AssigneeID}, {"ticket.creator_id", t.CreatorID}, {"ticket.property_id", t.PropertyID},
 	} {
 		v.checkNewID(given.field, given.id)
 	}
-	for _, label := range t.Labels {
-		v.checkNewID("ticket.labels", label)
+	for _, label := range t.LabelIDs {
+		v.checkNewID("ticket.label_ids", label)
 	}
-	for _, file := range t.Files {
-		v.checkNewID("ticket.files", file)
+	for _, file := range t.FileIDs {
+		v.checkNewID("ticket.file_ids", file)
 	}
 }
 

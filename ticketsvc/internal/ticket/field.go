@@ -27,14 +27,14 @@ var fields = [...]struct {
 	{"description", "description", func(t *Ticket) any { return &t.Description }},
 	{"status_text", "status", func(t *Ticket) any { return &t.StatusText }},
 	{"category_id", "category", func(t *Ticket) any { return &t.CategoryID }},
-	{"assigned_to", "assignedTo", func(t *Ticket) any { return &t.AssignedTo }},
-	{"created_by", "createdBy", func(t *Ticket) any { return &t.CreatedBy }},
+	{"assignee_id", "assignedTo", func(t *Ticket) any { return &t.AssigneeID }},
+	{"creator_id", "createdBy", func(t *Ticket) any { return &t.CreatorID }},
 	{"property_id", "_embedded.property", func(t *Ticket) any { return &t.PropertyID }},
 	{"unit_name", "_embedded.unit", func(t *Ticket) any { return &t.UnitName }},
 	{"channels", "channels", func(t *Ticket) any { return &t.Channels }},
-	{"labels", "labels", func(t *Ticket) any { return &t.Labels }},
+	{"label_ids", "labels", func(t *Ticket) any { return &t.LabelIDs }},
 	{"tags", "tags", func(t *Ticket) any { return &t.Tags }},
-	{"files", "files", func(t *Ticket) any { return &t.Files }},
+	{"file_ids", "files", func(t *Ticket) any { return &t.FileIDs }},
 	{"phone_number", "phoneNumber", func(t *Ticket) any { return &t.PhoneNumber }},
 	{"custom_settings", "customSettings", func(t *Ticket) any { return &t.CustomSettings }},
 	{"comment_count", "commentCount", func(t *Ticket) any { return &t.CommentCount }},
@@ -62,7 +62,7 @@ var (
 	appIDField       = fieldsByName["app_id"]
 	categoryIDField  = fieldsByName["category_id"]
 	propertyIDField  = fieldsByName["property_id"]
-	assignedToField  = fieldsByName["assigned_to"]
+	assigneeIDField  = fieldsByName["assignee_id"]
 )
 
 func index(name func(Field) string) map[string]Field {
@@ -92,7 +92,7 @@ func Fields() iter.Seq[Field] {
 	}
 }
 
-// String returns the field's name in the contract, such as "assigned_to".
+// String returns the field's name in the contract, such as "assignee_id".
 func (f Field) String() string { return fields[f].name }
 
 // Ref returns a pointer to the field in t: a *string, *[]string, *[]CustomSetting, *int32 or *[Instant].

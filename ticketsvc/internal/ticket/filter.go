@@ -23,7 +23,7 @@ type Filter struct {
 	// PropertyIDs, if any: the ticket's property is one of these.
 	PropertyIDs []string
 	// AssignedTo, if not empty: the ticket is assigned to this user.
-	AssignedTo string
+	AssigneeID string
 	// Unassigned: the ticket is assigned to nobody.
 	Unassigned bool
 	// UpdatedAfter, if set: the ticket's update time is this or later.
@@ -60,9 +60,9 @@ func (f *Filter) Check(path string, violations *Violations) {
 			violations.checkIDSize(path+list.name, id)
 		}
 	}
-	violations.checkIDSize(path+".assigned_to", f.AssignedTo)
-	if f.AssignedTo != "" && f.Unassigned {
-		violations.Add(path+".assigned_to", "can't be set together with unassigned")
+	violations.checkIDSize(path+".assignee_id", f.AssigneeID)
+	if f.AssigneeID != "" && f.Unassigned {
+		violations.Add(path+".assignee_id", "can't be set together with unassigned")
 	}
 	for _, bound := range []struct {
 		name string
@@ -109,8 +109,8 @@ func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 		isOneOf(f.AppIDs, t.AppID) &&
 		isOneOf(f.CategoryIDs, t.CategoryID) &&
 		isOneOf(f.PropertyIDs, t.PropertyID) &&
-		(f.AssignedTo == "" || t.AssignedTo == f.AssignedTo) &&
-		(!f.Unassigned || t.AssignedTo == "") &&
+		(f.AssigneeID == "" || t.AssigneeID == f.AssigneeID) &&
+		(!f.Unassigned || t.AssigneeID == "") &&
 		(!f.UpdatedAfter.Set || t.UpdateTime.Compare(f.UpdatedAfter) >= 0) &&
 		(!f.UpdatedBefore.Set || t.UpdateTime.Compare(f.UpdatedBefore) < 0) &&
 		(len(m.words) == 0 || hasWords(words(), m.words))
@@ -118,7 +118,7 @@ func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 
 // Filtered returns the parts of the ticket that a [Matcher] looks at, beside its words.
 func (t *Ticket) Filtered() Ticket {
-	return Ticket{ID: t.ID, Status: t.Status, AppID: t.AppID, CategoryID: t.CategoryID, PropertyID: t.PropertyID, AssignedTo: t.AssignedTo,
+	return Ticket{ID: t.ID, Status: t.Status, AppID: t.AppID, CategoryID: t.CategoryID, PropertyID: t.PropertyID, AssigneeID: t.AssigneeID,
 		UpdateTime: t.UpdateTime}
 }
 
@@ -141,7 +141,7 @@ func (f *Filter) Concern() Concern {
 		{len(f.AppIDs) > 0, appIDField},
 		{len(f.CategoryIDs) > 0, categoryIDField},
 		{len(f.PropertyIDs) > 0, propertyIDField},
-		{f.AssignedTo != "" || f.Unassigned, assignedToField},
+		{f.AssigneeID != "" || f.Unassigned, assigneeIDField},
 		{f.Text != "", titleField},
 		{f.Text != "", descriptionField},
 	} {
@@ -157,7 +157,7 @@ func (c Concern) Has(content Content) bool { return c.Every || c.Fields&content.
 
 // SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
 func (f *Filter) SelectsGroups() bool {
-	return len(f.PropertyIDs) == 0 && f.AssignedTo == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set && f.Text == ""
+	return len(f.PropertyIDs) == 0 && f.AssigneeID == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set && f.Text == ""
 }
 
 // ScansToCount tells whether to count the tickets that the filter selects takes the longer, the more tickets there are.
@@ -169,7 +169,7 @@ func (f *Filter) ScansToList(order Order) bool {
 	switch {
 	case f.Text != "":
 		return true
-	case f.AssignedTo != "", len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, ""):
+	case f.AssigneeID != "", len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, ""):
 		return false
 	case f.UpdatedAfter.Set, f.UpdatedBefore.Set:
 		if order.Time != ByUpdateTime {

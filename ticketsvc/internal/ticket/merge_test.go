@@ -86,9 +86,9 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 
 // attributes holds the keys of the attributes that belong to the fields.
 var attributes = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber",
-	"increment_id": "incrementID", "status_text": "status", "category_id": "category", "assigned_to": "assignedTo", "channels": "channels",
-	"created_by": "createdBy", "property_id": "_embedded.property", "unit_name": "_embedded.unit",
-	"labels": "labels", "tags": "tags", "files": "files", "custom_settings": "customSettings", "comment_count": "commentCount",
+	"increment_id": "incrementID", "status_text": "status", "category_id": "category", "assignee_id": "assignedTo", "channels": "channels",
+	"creator_id": "createdBy", "property_id": "_embedded.property", "unit_name": "_embedded.unit",
+	"label_ids": "labels", "tags": "tags", "file_ids": "files", "custom_settings": "customSettings", "comment_count": "commentCount",
 	"create_time": "createdAt", "update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
 
 // fold is what the rules must come to, worked out another way: all events at once, sorted, each overwriting what the ones before said.
@@ -181,10 +181,10 @@ func update(eventID string, seconds int64, values ticket.Ticket, names ...string
 
 func TestNullIsAValueAndAbsentIsNot(t *testing.T) {
 	t.Parallel()
-	assigned := update("a", 1, ticket.Ticket{AssignedTo: "user", Title: "kept"}, "assigned_to", "title")
-	cleared := update("b", 2, ticket.Ticket{}, "assigned_to")
-	if got := apply(cleared, assigned); got.AssignedTo != "" || got.Title != "kept" {
-		t.Errorf("assigned to %q, title %q; want nobody, kept", got.AssignedTo, got.Title)
+	assigned := update("a", 1, ticket.Ticket{AssigneeID: "user", Title: "kept"}, "assignee_id", "title")
+	cleared := update("b", 2, ticket.Ticket{}, "assignee_id")
+	if got := apply(cleared, assigned); got.AssigneeID != "" || got.Title != "kept" {
+		t.Errorf("assigned to %q, title %q; want nobody, kept", got.AssigneeID, got.Title)
 	}
 }
 
@@ -328,19 +328,21 @@ func orders(changes []ticket.Change) [][]ticket.Change {
 
 func TestRecord_Apply_elementChanges(t *testing.T) {
 	t.Parallel()
-	created := update("created", 1, ticket.Ticket{Labels: []string{"a"}, Tags: []string{"x"}}, "labels", "tags")
+	created := update("created", 1, ticket.Ticket{LabelIDs: []string{"a"}, Tags: []string{"x"}}, "label_ids", "tags")
 	created.Name = ticket.Created
 	known := []string{"c"}
 	elements := func(id string, at int64, fields ...string) ticket.Change {
 		c := update(id, at, ticket.Ticket{Attributes: map[string]string{}}, fields...)
 		c.ElementChanges = c.Named
 		for _, f := range fields {
-			c.Values.Attributes[f] = `{"added":["b"]}`
+			c.Values.Attributes[map[string]string{"label_ids": "labels", "tags": "tags"}[f]] = `{"added":["b"]}`
 		}
 		return c
 	}
-	full := func(id string, at int64) ticket.Change { return update(id, at, ticket.Ticket{Labels: known}, "labels") }
-	cleared := func(id string, at int64) ticket.Change { return update(id, at, ticket.Ticket{}, "labels") }
+	full := func(id string, at int64) ticket.Change {
+		return update(id, at, ticket.Ticket{LabelIDs: known}, "label_ids")
+	}
+	cleared := func(id string, at int64) ticket.Change { return update(id, at, ticket.Ticket{}, "label_ids") }
 	snapshot := update("s", 9, ticket.Ticket{Title: "x"}, "title")
 	snapshot.FullSnapshot = true
 	for name, test := range map[string]struct {
@@ -349,23 +351,23 @@ func TestRecord_Apply_elementChanges(t *testing.T) {
 		complete bool
 		kept     bool
 	}{
-		"a change":                           {[]ticket.Change{created, elements("a", 2, "labels")}, nil, false, true},
-		"a later full value":                 {[]ticket.Change{created, elements("a", 2, "labels"), full("b", 3)}, known, true, false},
-		"a later empty value":                {[]ticket.Change{created, elements("a", 2, "labels"), cleared("b", 3)}, nil, true, false},
-		"an earlier full value":              {[]ticket.Change{created, elements("a", 3, "labels"), full("b", 2)}, nil, false, true},
-		"a change earlier than the creation": {[]ticket.Change{created, elements("a", 0, "labels")}, []string{"a"}, true, false},
-		"a later snapshot without the list":  {[]ticket.Change{created, elements("a", 2, "labels"), snapshot}, nil, false, true},
-		"two lists, and one is known again":  {[]ticket.Change{created, elements("a", 2, "labels", "tags"), full("b", 3)}, known, false, false},
-		"equal times, the full value later":  {[]ticket.Change{created, elements("a", 2, "labels"), full("b", 2)}, known, true, false},
-		"no creation":                        {[]ticket.Change{elements("a", 2, "labels"), full("b", 3)}, known, false, false},
+		"a change":                           {[]ticket.Change{created, elements("a", 2, "label_ids")}, nil, false, true},
+		"a later full value":                 {[]ticket.Change{created, elements("a", 2, "label_ids"), full("b", 3)}, known, true, false},
+		"a later empty value":                {[]ticket.Change{created, elements("a", 2, "label_ids"), cleared("b", 3)}, nil, true, false},
+		"an earlier full value":              {[]ticket.Change{created, elements("a", 3, "label_ids"), full("b", 2)}, nil, false, true},
+		"a change earlier than the creation": {[]ticket.Change{created, elements("a", 0, "label_ids")}, []string{"a"}, true, false},
+		"a later snapshot without the list":  {[]ticket.Change{created, elements("a", 2, "label_ids"), snapshot}, nil, false, true},
+		"two lists, one is known again":      {[]ticket.Change{created, elements("a", 2, "label_ids", "tags"), full("b", 3)}, known, false, false},
+		"equal times, the full value later":  {[]ticket.Change{created, elements("a", 2, "label_ids"), full("b", 2)}, known, true, false},
+		"no creation":                        {[]ticket.Change{elements("a", 2, "label_ids"), full("b", 3)}, known, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, changes := range orders(test.changes) {
 				got := apply(changes...)
 				_, kept := got.Attributes["labels"]
-				if !slices.Equal(got.Labels, test.labels) || got.Complete != test.complete || kept != test.kept {
-					t.Errorf("labels %q, complete %v, attribute kept %v; want %q, %v, %v", got.Labels, got.Complete, kept, test.labels,
+				if !slices.Equal(got.LabelIDs, test.labels) || got.Complete != test.complete || kept != test.kept {
+					t.Errorf("labels %q, complete %v, attribute kept %v; want %q, %v, %v", got.LabelIDs, got.Complete, kept, test.labels,
 						test.complete, test.kept)
 				}
 			}

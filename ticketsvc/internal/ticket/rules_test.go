@@ -123,12 +123,12 @@ func TestFilterCheck(t *testing.T) {
 		"too many Apps":         {ticket.Filter{AppIDs: make([]string, 101)}, "filter.app_ids"},
 		"too many categories":   {ticket.Filter{CategoryIDs: make([]string, 101)}, "filter.category_ids"},
 		"too many properties":   {ticket.Filter{PropertyIDs: make([]string, 101)}, "filter.property_ids"},
-		"ids as long as can be": {ticket.Filter{AppIDs: []string{strings.Repeat("x", 256), ""}, AssignedTo: strings.Repeat("x", 256)}, ""},
+		"ids as long as can be": {ticket.Filter{AppIDs: []string{strings.Repeat("x", 256), ""}, AssigneeID: strings.Repeat("x", 256)}, ""},
 		"a long App":            {ticket.Filter{AppIDs: []string{"app", strings.Repeat("x", 257)}}, "filter.app_ids"},
 		"a long category":       {ticket.Filter{CategoryIDs: []string{strings.Repeat("é", 129)}}, "filter.category_ids"},
 		"a long property":       {ticket.Filter{PropertyIDs: []string{strings.Repeat("x", 257)}}, "filter.property_ids"},
-		"a long user":           {ticket.Filter{AssignedTo: strings.Repeat("x", 257)}, "filter.assigned_to"},
-		"somebody and nobody":   {ticket.Filter{AssignedTo: "u", Unassigned: true}, "filter.assigned_to"},
+		"a long user":           {ticket.Filter{AssigneeID: strings.Repeat("x", 257)}, "filter.assignee_id"},
+		"somebody and nobody":   {ticket.Filter{AssigneeID: "u", Unassigned: true}, "filter.assignee_id"},
 		"a time out of range":   {ticket.Filter{UpdatedAfter: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_after"},
 		"a text":                {ticket.Filter{Text: "Heizung kalt"}, ""},
 		"as many words":         {ticket.Filter{Text: strings.Repeat("z ", 99) + "a b c d e f g h i j k l m n o"}, ""},
@@ -153,20 +153,20 @@ func TestFilterCheck(t *testing.T) {
 func TestFilterMatches(t *testing.T) {
 	t.Parallel()
 	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category",
-		PropertyID: "property", AssignedTo: "user", UpdateTime: tickettest.At(5)}
+		PropertyID: "property", AssigneeID: "user", UpdateTime: tickettest.At(5)}
 	for name, test := range map[string]struct {
 		filter ticket.Filter
 		want   bool
 	}{
 		"empty": {ticket.Filter{}, true},
 		"all conditions": {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"},
-			PropertyIDs: []string{"property"}, AssignedTo: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6),
+			PropertyIDs: []string{"property"}, AssigneeID: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6),
 			Text: "BÄD heiz"}, true},
 		"another status":   {ticket.Filter{Statuses: []ticket.Status{1, 2}}, false},
 		"another App":      {ticket.Filter{AppIDs: []string{"x"}}, false},
 		"another category": {ticket.Filter{CategoryIDs: []string{"x"}}, false},
 		"another property": {ticket.Filter{PropertyIDs: []string{"x"}}, false},
-		"another user":     {ticket.Filter{AssignedTo: "x"}, false},
+		"another user":     {ticket.Filter{AssigneeID: "x"}, false},
 		"nobody":           {ticket.Filter{Unassigned: true}, false},
 		"later":            {ticket.Filter{UpdatedAfter: tickettest.At(6)}, false},
 		"another word":     {ticket.Filter{Text: "heizung küche"}, false},

@@ -91,7 +91,7 @@ type Group struct {
 
 // Group returns the group that t is counted in.
 func (t *Ticket) Group() Group {
-	return Group{AppID: t.AppID, CategoryID: t.CategoryID, Status: t.Status, Unassigned: t.AssignedTo == ""}
+	return Group{AppID: t.AppID, CategoryID: t.CategoryID, Status: t.Status, Unassigned: t.AssigneeID == ""}
 }
 
 func (g Group) compare(h Group) int {

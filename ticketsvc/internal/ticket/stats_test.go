@@ -129,8 +129,8 @@ func TestGroupChanges(t *testing.T) {
 		status("6", "logged", "closed"), status("7", "failed", "closed"), status("8", "erased", "closed"), status("1", "new", "closed"),
 		status("9", "there and back", "closed"), status("a", "there and back", "waiting-for-agent"),
 		status("b", "opened", "waiting-for-external"),
-		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Named: tickettest.Named("assigned_to", "app_id"),
-			Values: ticket.Ticket{AssignedTo: "user", AppID: "app"}},
+		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Named: tickettest.Named("assignee_id", "app_id"),
+			Values: ticket.Ticket{AssigneeID: "user", AppID: "app"}},
 	})
 	for _, id := range []string{"moved", "as it was", "logged", "there and back"} {
 		r.Load(id, opened(id))

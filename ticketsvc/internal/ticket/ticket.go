@@ -26,14 +26,14 @@ type Ticket struct {
 	Status               Status // follows StatusText
 	StatusText           string
 	CategoryID           string
-	AssignedTo           string
-	CreatedBy            string
+	AssigneeID           string
+	CreatorID            string
 	PropertyID           string
 	UnitName             string
 	Channels             []string
-	Labels               []string
+	LabelIDs             []string
 	Tags                 []string
-	Files                []string
+	FileIDs              []string
 	PhoneNumber          string
 	CustomSettings       []CustomSetting
 	CommentCount         int32

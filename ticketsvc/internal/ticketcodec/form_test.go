@@ -86,9 +86,9 @@ func TestMarshalRecord_form2(t *testing.T) {
 	t.Parallel()
 	record := ticket.NewRecord("t")
 	record.Apply(&ticket.Change{EventID: "a", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("title", "labels"), Values: ticket.Ticket{Title: "x", Attributes: map[string]string{"read": "true"}}})
+		Named: tickettest.Named("title", "label_ids"), Values: ticket.Ticket{Title: "x", Attributes: map[string]string{"read": "true"}}})
 	change := ticket.Change{EventID: "b", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("labels", "update_time"), ElementChanges: tickettest.Named("labels"),
+		Named: tickettest.Named("label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{UpdateTime: tickettest.At(2), Attributes: map[string]string{"labels": "{}"}}}
 	record.Apply(&change)
 	content, versions := ticketcodec.MarshalRecord(record)

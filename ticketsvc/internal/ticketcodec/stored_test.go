@@ -117,7 +117,7 @@ func TestEveryFieldOfTheContractIsARegisterOrKnownNotToBe(t *testing.T) {
 func FuzzUnmarshalRecord(f *testing.F) {
 	record := ticket.NewRecord("ticket")
 	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("title", "custom_settings", "labels", "update_time"), ElementChanges: tickettest.Named("labels"),
+		Named: tickettest.Named("title", "custom_settings", "label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
 			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
 	content, stamps := ticketcodec.MarshalRecord(record)

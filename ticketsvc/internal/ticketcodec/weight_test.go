@@ -11,7 +11,7 @@ import (
 func TestWeighTicket(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewRecord("t")
-	r.Ticket.Title, r.Ticket.Channels, r.Ticket.Labels = "title", []string{"a", "b"}, []string{"c"}
+	r.Ticket.Title, r.Ticket.Channels, r.Ticket.LabelIDs = "title", []string{"a", "b"}, []string{"c"}
 	r.Ticket.CustomSettings = []ticket.CustomSetting{{}, {Key: "k", Attributes: map[string]string{"x": "1", "y": "2"}}}
 	r.Ticket.Attributes = map[string]string{"z": "3"}
 	content, _ := ticketcodec.MarshalRecord(r)

@@ -12,12 +12,12 @@ import (
 // ToCreated returns the change that a request says. The error is a [*ticket.InvalidError]. The change shares the request's lists and
 // maps.
 func ToCreated(request *ticketv1.TicketCreatedRequest) (ticket.Change, error) {
-	return toChange(ticket.Created, request, request.GetFieldMask(), "field_mask")
+	return toChange(ticket.Created, request)
 }
 
 // ToUpdated is as [ToCreated].
 func ToUpdated(request *ticketv1.TicketUpdatedRequest) (ticket.Change, error) {
-	change, err := toChange(ticket.Updated, request, request.GetUpdateMask(), "update_mask")
+	change, err := toChange(ticket.Updated, request)
 	change.FullSnapshot = request.GetFullSnapshot()
 	return change, err
 }
@@ -40,10 +40,11 @@ func ToChange(request *ticketv1.TicketEventRequest) (ticket.Change, error) {
 type eventRequest interface {
 	GetEvent() *ticketv1.EventMetadata
 	GetTicket() *ticketv1.Ticket
+	GetFieldMask() *fieldmaskpb.FieldMask
 	GetElementChangeMask() *fieldmaskpb.FieldMask
 }
 
-func toChange(name ticket.EventName, request eventRequest, mask *fieldmaskpb.FieldMask, maskName string) (ticket.Change, error) {
+func toChange(name ticket.EventName, request eventRequest) (ticket.Change, error) {
 	event, message := request.GetEvent(), request.GetTicket()
 	var violations ticket.Violations
 	violations.CheckID("event.event_id", event.GetEventId())
@@ -61,7 +62,7 @@ func toChange(name ticket.EventName, request eventRequest, mask *fieldmaskpb.Fie
 	checkInstant("event.occur_time", change.OccurTime, &violations)
 	checkInstant("event.receive_time", change.ReceiveTime, &violations)
 	attributesNamed := false
-	for _, path := range mask.GetPaths() {
+	for _, path := range request.GetFieldMask().GetPaths() {
 		field, ok := ticket.ParseField(path)
 		switch {
 		case ok:
@@ -69,13 +70,13 @@ func toChange(name ticket.EventName, request eventRequest, mask *fieldmaskpb.Fie
 		case path == ticket.AttributesName:
 			attributesNamed = true
 		default:
-			violations.Add(maskName, "must name nothing but fields of Ticket that events can set")
+			violations.Add("field_mask", "must name nothing but fields of Ticket that events can set")
 		}
 	}
 	for _, path := range request.GetElementChangeMask().GetPaths() {
 		field, ok := ticket.ParseField(path)
 		if !ok || !field.IsList() || !change.Named.Has(field) {
-			violations.Add("element_change_mask", "must name nothing but repeated fields that "+maskName+" names too")
+			violations.Add("element_change_mask", "must name nothing but repeated fields that field_mask names too")
 			continue
 		}
 		change.ElementChanges = change.ElementChanges.With(field)
@@ -134,7 +135,7 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 		AppIDs:        message.GetAppIds(),
 		CategoryIDs:   message.GetCategoryIds(),
 		PropertyIDs:   message.GetPropertyIds(),
-		AssignedTo:    message.GetAssignedTo(),
+		AssigneeID:    message.GetAssigneeId(),
 		Unassigned:    message.GetUnassigned(),
 		UpdatedAfter:  toInstant(message.GetUpdatedAfter()),
 		UpdatedBefore: toInstant(message.GetUpdatedBefore()),

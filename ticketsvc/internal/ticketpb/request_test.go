@@ -45,7 +45,7 @@ func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
 		Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1), ReceiveTime: at(2)},
 		Ticket: &ticketv1.Ticket{TicketId: "t", Title: "named", Description: "not named", Status: ticketv1.TicketStatus_TICKET_STATUS_CLOSED,
 			CreateTime: &timestamppb.Timestamp{Nanos: -1}, Revision: 7, Complete: true, Attributes: map[string]string{"read": "true"}},
-		UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"title", "labels", "attributes", "title"}},
+		FieldMask:    &fieldmaskpb.FieldMask{Paths: []string{"title", "label_ids", "attributes", "title"}},
 		FullSnapshot: true,
 	}
 	got, err := ticketpb.ToUpdated(request)
@@ -53,12 +53,12 @@ func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1), ReceiveTime: tickettest.At(2),
-		FullSnapshot: true, Named: tickettest.Named("title", "labels"),
+		FullSnapshot: true, Named: tickettest.Named("title", "label_ids"),
 		Values: ticket.Ticket{Title: "named", Attributes: map[string]string{"read": "true"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	request.UpdateMask.Paths = []string{"title"}
+	request.FieldMask.Paths = []string{"title"}
 	if got, err = ticketpb.ToUpdated(request); err != nil || got.Values.Attributes != nil {
 		t.Errorf("attributes that are not named: %v, %v", got.Values.Attributes, err)
 	}
@@ -69,23 +69,23 @@ func TestToUpdated_elementChanges(t *testing.T) {
 	settings := []*ticketv1.CustomSetting{{Key: "ignored"}}
 	request := &ticketv1.TicketUpdatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1)},
-		Ticket: &ticketv1.Ticket{TicketId: "t", Labels: []string{"ignored"}, CustomSettings: settings, Tags: []string{"x"},
+		Ticket: &ticketv1.Ticket{TicketId: "t", LabelIds: []string{"ignored"}, CustomSettings: settings, Tags: []string{"x"},
 			Attributes: map[string]string{"labels": `{"added":["a"]}`}},
-		UpdateMask:        &fieldmaskpb.FieldMask{Paths: []string{"labels", "custom_settings", "tags", "attributes"}},
-		ElementChangeMask: &fieldmaskpb.FieldMask{Paths: []string{"labels", "custom_settings", "labels"}},
+		FieldMask:         &fieldmaskpb.FieldMask{Paths: []string{"label_ids", "custom_settings", "tags", "attributes"}},
+		ElementChangeMask: &fieldmaskpb.FieldMask{Paths: []string{"label_ids", "custom_settings", "label_ids"}},
 	}
 	got, err := ticketpb.ToUpdated(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("labels", "custom_settings", "tags"), ElementChanges: tickettest.Named("labels", "custom_settings"),
+		Named: tickettest.Named("label_ids", "custom_settings", "tags"), ElementChanges: tickettest.Named("label_ids", "custom_settings"),
 		Values: ticket.Ticket{Tags: []string{"x"}, Attributes: map[string]string{"labels": `{"added":["a"]}`}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	created, err := ticketpb.ToCreated(&ticketv1.TicketCreatedRequest{Event: request.Event, Ticket: request.Ticket,
-		FieldMask: request.UpdateMask, ElementChangeMask: request.ElementChangeMask})
+		FieldMask: request.FieldMask, ElementChangeMask: request.ElementChangeMask})
 	want.Name = ticket.Created
 	if diff := cmp.Diff(want, created); diff != "" || err != nil {
 		t.Error(diff, err)
@@ -111,11 +111,11 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 			r.Event.EventId, r.Ticket.TicketId = "e\u200b", "t\u202e"
 		}, []string{"event.event_id", "ticket.ticket_id"}},
 		"other ids that are none": {func(r *ticketv1.TicketCreatedRequest) {
-			r.FieldMask.Paths = []string{"app_id", "category_id", "assigned_to", "created_by", "property_id", "labels", "files"}
-			r.Ticket = &ticketv1.Ticket{TicketId: "t", AppId: strings.Repeat("a", 257), CategoryId: "c\x00", AssignedTo: "u\u2066",
-				CreatedBy: "u\ufeff", PropertyId: strings.Repeat("p", 300), Labels: []string{"", "l", "l\n"}, Files: []string{"f\u009b"}}
-		}, []string{"ticket.app_id", "ticket.category_id", "ticket.assigned_to", "ticket.created_by", "ticket.property_id", "ticket.labels",
-			"ticket.files"}},
+			r.FieldMask.Paths = []string{"app_id", "category_id", "assignee_id", "creator_id", "property_id", "label_ids", "file_ids"}
+			r.Ticket = &ticketv1.Ticket{TicketId: "t", AppId: strings.Repeat("a", 257), CategoryId: "c\x00", AssigneeId: "u\u2066",
+				CreatorId: "u\ufeff", PropertyId: strings.Repeat("p", 300), LabelIds: []string{"", "l", "l\n"}, FileIds: []string{"f\u009b"}}
+		}, []string{"ticket.app_id", "ticket.category_id", "ticket.assignee_id", "ticket.creator_id", "ticket.property_id", "ticket.label_ids",
+			"ticket.file_ids"}},
 		"a time before year 1": {func(r *ticketv1.TicketCreatedRequest) {
 			r.Event.OccurTime.Seconds = -62135596801
 		}, []string{"event.occur_time"}},
@@ -138,14 +138,14 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"title"}}
 		}, []string{"element_change_mask"}},
 		"an element change of a list that is not named": {func(r *ticketv1.TicketCreatedRequest) {
-			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"labels"}}
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"label_ids"}}
 		}, []string{"element_change_mask"}},
 		"an element change of attributes": {func(r *ticketv1.TicketCreatedRequest) {
 			r.FieldMask.Paths = []string{"attributes"}
 			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"attributes"}}
 		}, []string{"element_change_mask"}},
 		"an element change of an unknown field": {func(r *ticketv1.TicketCreatedRequest) {
-			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"", "ticket.labels"}}
+			r.ElementChangeMask = &fieldmaskpb.FieldMask{Paths: []string{"", "ticket.label_ids"}}
 		}, []string{"element_change_mask"}},
 		"an unknown field": {func(r *ticketv1.TicketCreatedRequest) {
 			r.FieldMask.Paths = []string{"ticket.title"}

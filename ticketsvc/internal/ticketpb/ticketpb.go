@@ -23,14 +23,14 @@ func FromTicket(t *ticket.Ticket) *ticketv1.Ticket {
 		Status:               ticketv1.TicketStatus(t.Status),
 		StatusText:           t.StatusText,
 		CategoryId:           t.CategoryID,
-		AssignedTo:           t.AssignedTo,
-		CreatedBy:            t.CreatedBy,
+		AssigneeId:           t.AssigneeID,
+		CreatorId:            t.CreatorID,
 		PropertyId:           t.PropertyID,
 		UnitName:             t.UnitName,
 		Channels:             t.Channels,
-		Labels:               t.Labels,
+		LabelIds:             t.LabelIDs,
 		Tags:                 t.Tags,
-		Files:                t.Files,
+		FileIds:              t.FileIDs,
 		PhoneNumber:          t.PhoneNumber,
 		CustomSettings:       fromCustomSettings(t.CustomSettings),
 		CommentCount:         t.CommentCount,
@@ -52,14 +52,14 @@ func toTicket(m *ticketv1.Ticket) ticket.Ticket {
 		Description:          m.GetDescription(),
 		StatusText:           m.GetStatusText(),
 		CategoryID:           m.GetCategoryId(),
-		AssignedTo:           m.GetAssignedTo(),
-		CreatedBy:            m.GetCreatedBy(),
+		AssigneeID:           m.GetAssigneeId(),
+		CreatorID:            m.GetCreatorId(),
 		PropertyID:           m.GetPropertyId(),
 		UnitName:             m.GetUnitName(),
 		Channels:             m.GetChannels(),
-		Labels:               m.GetLabels(),
+		LabelIDs:             m.GetLabelIds(),
 		Tags:                 m.GetTags(),
-		Files:                m.GetFiles(),
+		FileIDs:              m.GetFileIds(),
 		PhoneNumber:          m.GetPhoneNumber(),
 		CustomSettings:       toCustomSettings(m.GetCustomSettings()),
 		CommentCount:         m.GetCommentCount(),
@@ -78,9 +78,9 @@ func fromCustomSettings(settings []ticket.CustomSetting) []*ticketv1.CustomSetti
 		messages[i] = &ticketv1.CustomSetting{Key: s.Key, Type: s.Type, Attributes: s.Attributes}
 		switch s.Kind {
 		case ticket.TextValue:
-			messages[i].Kind = &ticketv1.CustomSetting_Value{Value: s.Value}
+			messages[i].SettingValue = &ticketv1.CustomSetting_Value{Value: s.Value}
 		case ticket.JSONValue:
-			messages[i].Kind = &ticketv1.CustomSetting_ValueJson{ValueJson: s.Value}
+			messages[i].SettingValue = &ticketv1.CustomSetting_ValueJson{ValueJson: s.Value}
 		case ticket.NoValue:
 		}
 	}
@@ -94,7 +94,7 @@ func toCustomSettings(messages []*ticketv1.CustomSetting) []ticket.CustomSetting
 	settings := make([]ticket.CustomSetting, len(messages))
 	for i, m := range messages {
 		settings[i] = ticket.CustomSetting{Key: m.GetKey(), Type: m.GetType(), Attributes: m.GetAttributes()}
-		switch kind := m.GetKind().(type) {
+		switch kind := m.GetSettingValue().(type) {
 		case *ticketv1.CustomSetting_Value:
 			settings[i].Kind, settings[i].Value = ticket.TextValue, kind.Value
 		case *ticketv1.CustomSetting_ValueJson:
@@ -108,7 +108,7 @@ func toCustomSettings(messages []*ticketv1.CustomSetting) []ticket.CustomSetting
 func FromEvent(e *ticket.Event) *ticketv1.TicketEvent {
 	return &ticketv1.TicketEvent{
 		EventId:       e.EventID,
-		Name:          string(e.Name),
+		EventName:     string(e.Name),
 		TicketId:      e.TicketID,
 		OccurTime:     fromInstant(e.OccurTime),
 		ReceiveTime:   fromInstant(e.ReceiveTime),
@@ -126,7 +126,7 @@ func FromStats(s *ticket.Stats) *ticketv1.GetTicketStatsResponse {
 			&ticketv1.TicketStatusCount{Status: ticketv1.TicketStatus(status), Count: s.ByStatus[status]})
 	}
 	if w := s.LongestWaiting; w != nil {
-		response.LongestWaiting = &ticketv1.LongestWaiting{TicketId: w.TicketID, Since: fromInstant(w.Since)}
+		response.LongestWaiting = &ticketv1.LongestWaiting{TicketId: w.TicketID, WaitingSinceTime: fromInstant(w.Since)}
 	}
 	return response
 }

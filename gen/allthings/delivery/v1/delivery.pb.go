@@ -103,7 +103,7 @@ type Delivery struct {
 	// Why the delivery is in its state, for people. Holds no personal data.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How many calls of ticketsvc failed in a way that is the event's own fault, and so count towards giving up.
-	Attempts int32 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	AttemptCount int32 `protobuf:"varint,7,opt,name=attempt_count,json=attemptCount,proto3" json:"attempt_count,omitempty"`
 	// When the delivery came in.
 	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
 	// When it will be forwarded at the earliest. Only while it is pending.
@@ -190,9 +190,9 @@ func (x *Delivery) GetReason() string {
 	return ""
 }
 
-func (x *Delivery) GetAttempts() int32 {
+func (x *Delivery) GetAttemptCount() int32 {
 	if x != nil {
-		return x.Attempts
+		return x.AttemptCount
 	}
 	return 0
 }
@@ -229,7 +229,7 @@ var File_allthings_delivery_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_allthings_delivery_v1_delivery_proto_rawDesc = "" +
 	"\n" +
-	"$allthings/delivery/v1/delivery.proto\x12\x15allthings.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x03\n" +
+	"$allthings/delivery/v1/delivery.proto\x12\x15allthings.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x03\n" +
 	"\bDelivery\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12\x19\n" +
@@ -238,8 +238,8 @@ const file_allthings_delivery_v1_delivery_proto_rawDesc = "" +
 	"event_name\x18\x03 \x01(\tR\teventName\x12\x1b\n" +
 	"\tticket_id\x18\x04 \x01(\tR\bticketId\x12:\n" +
 	"\x05state\x18\x05 \x01(\x0e2$.allthings.delivery.v1.DeliveryStateR\x05state\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1a\n" +
-	"\battempts\x18\a \x01(\x05R\battempts\x12=\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12#\n" +
+	"\rattempt_count\x18\a \x01(\x05R\fattemptCount\x12=\n" +
 	"\freceive_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12F\n" +
 	"\x11next_attempt_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x12=\n" +
 	"\fforward_time\x18\n" +

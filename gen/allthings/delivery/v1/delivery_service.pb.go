@@ -394,7 +394,7 @@ func (x *RetryDeliveriesRequest) GetDryRun() bool {
 type RetryDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many deliveries are pending again, or would be.
-	RetriedCount  int32 `protobuf:"varint,1,opt,name=retried_count,json=retriedCount,proto3" json:"retried_count,omitempty"`
+	RetriedCount  int64 `protobuf:"varint,1,opt,name=retried_count,json=retriedCount,proto3" json:"retried_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,7 +429,7 @@ func (*RetryDeliveriesResponse) Descriptor() ([]byte, []int) {
 	return file_allthings_delivery_v1_delivery_service_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *RetryDeliveriesResponse) GetRetriedCount() int32 {
+func (x *RetryDeliveriesResponse) GetRetriedCount() int64 {
 	if x != nil {
 		return x.RetriedCount
 	}
@@ -616,7 +616,7 @@ const file_allthings_delivery_v1_delivery_service_proto_rawDesc = "" +
 	"\x06filter\x18\x02 \x01(\v2%.allthings.delivery.v1.DeliveryFilterR\x06filter\x12\x17\n" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\">\n" +
 	"\x17RetryDeliveriesResponse\x12#\n" +
-	"\rretried_count\x18\x01 \x01(\x05R\fretriedCount\"\x19\n" +
+	"\rretried_count\x18\x01 \x01(\x03R\fretriedCount\"\x19\n" +
 	"\x17GetDeliveryStatsRequest\"\xc3\x01\n" +
 	"\x18GetDeliveryStatsResponse\x12L\n" +
 	"\fstate_counts\x18\x01 \x03(\v2).allthings.delivery.v1.DeliveryStateCountR\vstateCounts\x12Y\n" +

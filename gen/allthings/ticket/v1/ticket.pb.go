@@ -125,9 +125,9 @@ type Ticket struct {
 	// The id of the user who works on the ticket.
 	//
 	// Empty when nobody is assigned.
-	AssignedTo string `protobuf:"bytes,9,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	AssigneeId string `protobuf:"bytes,9,opt,name=assignee_id,json=assigneeId,proto3" json:"assignee_id,omitempty"`
 	// The id of the user who opened the ticket.
-	CreatedBy string `protobuf:"bytes,10,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatorId string `protobuf:"bytes,10,opt,name=creator_id,json=creatorId,proto3" json:"creator_id,omitempty"`
 	// The id of the property that the ticket is about.
 	PropertyId string `protobuf:"bytes,11,opt,name=property_id,json=propertyId,proto3" json:"property_id,omitempty"`
 	// The name of the unit (the flat) that the ticket is about, such as "3.02".
@@ -135,11 +135,11 @@ type Ticket struct {
 	// The channels in which the ticket is visible.
 	Channels []string `protobuf:"bytes,13,rep,name=channels,proto3" json:"channels,omitempty"`
 	// The ids of the ticket's labels.
-	Labels []string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty"`
+	LabelIds []string `protobuf:"bytes,14,rep,name=label_ids,json=labelIds,proto3" json:"label_ids,omitempty"`
 	// The ticket's tags.
 	Tags []string `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The ids of the files attached to the ticket.
-	Files []string `protobuf:"bytes,16,rep,name=files,proto3" json:"files,omitempty"`
+	FileIds []string `protobuf:"bytes,16,rep,name=file_ids,json=fileIds,proto3" json:"file_ids,omitempty"`
 	// The number at which the tenant can be called.
 	//
 	// Personal data; free text, not normalised.
@@ -169,7 +169,7 @@ type Ticket struct {
 	// then. (7) As `_overflow`, a JSON object from name to value: all fields together that Allthings does not document, of an event that
 	// has too many of them. It says nothing about the fields of other events, which are attributes of their own.
 	//
-	// An attribute of the kinds 3 to 6 is under the modelled field's name at the provider, which is `createdBy` for created_by,
+	// An attribute of the kinds 3 to 6 is under the modelled field's name at the provider, which is `createdBy` for creator_id,
 	// `_embedded.property` for property_id and `_embedded.unit` for unit_name. A later event that names the modelled field removes or
 	// replaces the attribute. May hold personal data.
 	Attributes map[string]string `protobuf:"bytes,23,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -271,16 +271,16 @@ func (x *Ticket) GetCategoryId() string {
 	return ""
 }
 
-func (x *Ticket) GetAssignedTo() string {
+func (x *Ticket) GetAssigneeId() string {
 	if x != nil {
-		return x.AssignedTo
+		return x.AssigneeId
 	}
 	return ""
 }
 
-func (x *Ticket) GetCreatedBy() string {
+func (x *Ticket) GetCreatorId() string {
 	if x != nil {
-		return x.CreatedBy
+		return x.CreatorId
 	}
 	return ""
 }
@@ -306,9 +306,9 @@ func (x *Ticket) GetChannels() []string {
 	return nil
 }
 
-func (x *Ticket) GetLabels() []string {
+func (x *Ticket) GetLabelIds() []string {
 	if x != nil {
-		return x.Labels
+		return x.LabelIds
 	}
 	return nil
 }
@@ -320,9 +320,9 @@ func (x *Ticket) GetTags() []string {
 	return nil
 }
 
-func (x *Ticket) GetFiles() []string {
+func (x *Ticket) GetFileIds() []string {
 	if x != nil {
-		return x.Files
+		return x.FileIds
 	}
 	return nil
 }
@@ -399,11 +399,11 @@ type CustomSetting struct {
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The setting's value. Not set where the provider sent none, or null.
 	//
-	// Types that are valid to be assigned to Kind:
+	// Types that are valid to be assigned to SettingValue:
 	//
 	//	*CustomSetting_Value
 	//	*CustomSetting_ValueJson
-	Kind isCustomSetting_Kind `protobuf_oneof:"kind"`
+	SettingValue isCustomSetting_SettingValue `protobuf_oneof:"setting_value"`
 	// Every other field of the setting, as its JSON text, exact to the byte.
 	Attributes    map[string]string `protobuf:"bytes,5,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
@@ -454,16 +454,16 @@ func (x *CustomSetting) GetType() string {
 	return ""
 }
 
-func (x *CustomSetting) GetKind() isCustomSetting_Kind {
+func (x *CustomSetting) GetSettingValue() isCustomSetting_SettingValue {
 	if x != nil {
-		return x.Kind
+		return x.SettingValue
 	}
 	return nil
 }
 
 func (x *CustomSetting) GetValue() string {
 	if x != nil {
-		if x, ok := x.Kind.(*CustomSetting_Value); ok {
+		if x, ok := x.SettingValue.(*CustomSetting_Value); ok {
 			return x.Value
 		}
 	}
@@ -472,7 +472,7 @@ func (x *CustomSetting) GetValue() string {
 
 func (x *CustomSetting) GetValueJson() string {
 	if x != nil {
-		if x, ok := x.Kind.(*CustomSetting_ValueJson); ok {
+		if x, ok := x.SettingValue.(*CustomSetting_ValueJson); ok {
 			return x.ValueJson
 		}
 	}
@@ -486,8 +486,8 @@ func (x *CustomSetting) GetAttributes() map[string]string {
 	return nil
 }
 
-type isCustomSetting_Kind interface {
-	isCustomSetting_Kind()
+type isCustomSetting_SettingValue interface {
+	isCustomSetting_SettingValue()
 }
 
 type CustomSetting_Value struct {
@@ -500,15 +500,15 @@ type CustomSetting_ValueJson struct {
 	ValueJson string `protobuf:"bytes,4,opt,name=value_json,json=valueJson,proto3,oneof"`
 }
 
-func (*CustomSetting_Value) isCustomSetting_Kind() {}
+func (*CustomSetting_Value) isCustomSetting_SettingValue() {}
 
-func (*CustomSetting_ValueJson) isCustomSetting_Kind() {}
+func (*CustomSetting_ValueJson) isCustomSetting_SettingValue() {}
 
 var File_allthings_ticket_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"\n" +
-	" allthings/ticket/v1/ticket.proto\x12\x13allthings.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\b\n" +
+	" allthings/ticket/v1/ticket.proto\x12\x13allthings.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\b\n" +
 	"\x06Ticket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x15\n" +
 	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12!\n" +
@@ -520,18 +520,18 @@ const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"statusText\x12\x1f\n" +
 	"\vcategory_id\x18\b \x01(\tR\n" +
 	"categoryId\x12\x1f\n" +
-	"\vassigned_to\x18\t \x01(\tR\n" +
-	"assignedTo\x12\x1d\n" +
+	"\vassignee_id\x18\t \x01(\tR\n" +
+	"assigneeId\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\n" +
-	" \x01(\tR\tcreatedBy\x12\x1f\n" +
+	"creator_id\x18\n" +
+	" \x01(\tR\tcreatorId\x12\x1f\n" +
 	"\vproperty_id\x18\v \x01(\tR\n" +
 	"propertyId\x12\x1b\n" +
 	"\tunit_name\x18\f \x01(\tR\bunitName\x12\x1a\n" +
-	"\bchannels\x18\r \x03(\tR\bchannels\x12\x16\n" +
-	"\x06labels\x18\x0e \x03(\tR\x06labels\x12\x12\n" +
-	"\x04tags\x18\x0f \x03(\tR\x04tags\x12\x14\n" +
-	"\x05files\x18\x10 \x03(\tR\x05files\x12!\n" +
+	"\bchannels\x18\r \x03(\tR\bchannels\x12\x1b\n" +
+	"\tlabel_ids\x18\x0e \x03(\tR\blabelIds\x12\x12\n" +
+	"\x04tags\x18\x0f \x03(\tR\x04tags\x12\x19\n" +
+	"\bfile_ids\x18\x10 \x03(\tR\afileIds\x12!\n" +
 	"\fphone_number\x18\x11 \x01(\tR\vphoneNumber\x12K\n" +
 	"\x0fcustom_settings\x18\x12 \x03(\v2\".allthings.ticket.v1.CustomSettingR\x0ecustomSettings\x12#\n" +
 	"\rcomment_count\x18\x13 \x01(\x05R\fcommentCount\x12;\n" +
@@ -547,7 +547,7 @@ const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"\bcomplete\x18\x19 \x01(\bR\bcomplete\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x02\n" +
 	"\rCustomSetting\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -559,8 +559,8 @@ const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"attributes\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
-	"\x04kind*\xbc\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x0f\n" +
+	"\rsetting_value*\xbc\x01\n" +
 	"\fTicketStatus\x12\x1d\n" +
 	"\x19TICKET_STATUS_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fTICKET_STATUS_WAITING_FOR_AGENT\x10\x01\x12&\n" +

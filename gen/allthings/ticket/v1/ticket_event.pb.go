@@ -96,7 +96,7 @@ type TicketEvent struct {
 	// The id that Allthings gave the event. It is recorded at most once, for ever.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// The event's kind: "ticket.created" or "ticket.updated".
-	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	EventName string `protobuf:"bytes,2,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
 	// The ticket that the event is about.
 	TicketId string `protobuf:"bytes,3,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// When the event occurred at Allthings.
@@ -152,9 +152,9 @@ func (x *TicketEvent) GetEventId() string {
 	return ""
 }
 
-func (x *TicketEvent) GetName() string {
+func (x *TicketEvent) GetEventName() string {
 	if x != nil {
-		return x.Name
+		return x.EventName
 	}
 	return ""
 }
@@ -205,10 +205,11 @@ var File_allthings_ticket_v1_ticket_event_proto protoreflect.FileDescriptor
 
 const file_allthings_ticket_v1_ticket_event_proto_rawDesc = "" +
 	"\n" +
-	"&allthings/ticket/v1/ticket_event.proto\x12\x13allthings.ticket.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n" +
+	"&allthings/ticket/v1/ticket_event.proto\x12\x13allthings.ticket.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x03\n" +
 	"\vTicketEvent\x12\x19\n" +
-	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
+	"\n" +
+	"event_name\x18\x02 \x01(\tR\teventName\x12\x1b\n" +
 	"\tticket_id\x18\x03 \x01(\tR\bticketId\x129\n" +
 	"\n" +
 	"occur_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\toccurTime\x12=\n" +

@@ -248,10 +248,10 @@ type TicketUpdatedRequest struct {
 	// The values that the event gave. Required, with its ticket_id.
 	Ticket *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// The fields of `ticket` that the event named; as TicketCreatedRequest.field_mask.
-	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	FieldMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=field_mask,json=fieldMask,proto3" json:"field_mask,omitempty"`
 	// Whether the event carried the whole ticket, not just the changes. The ticket is complete from then on.
 	FullSnapshot bool `protobuf:"varint,4,opt,name=full_snapshot,json=fullSnapshot,proto3" json:"full_snapshot,omitempty"`
-	// The fields of `update_mask` whose new value is not known; as TicketCreatedRequest.element_change_mask.
+	// The fields of `field_mask` whose new value is not known; as TicketCreatedRequest.element_change_mask.
 	ElementChangeMask *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=element_change_mask,json=elementChangeMask,proto3" json:"element_change_mask,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -301,9 +301,9 @@ func (x *TicketUpdatedRequest) GetTicket() *Ticket {
 	return nil
 }
 
-func (x *TicketUpdatedRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+func (x *TicketUpdatedRequest) GetFieldMask() *fieldmaskpb.FieldMask {
 	if x != nil {
-		return x.UpdateMask
+		return x.FieldMask
 	}
 	return nil
 }
@@ -1182,12 +1182,12 @@ const file_allthings_ticket_v1_ticket_event_service_proto_rawDesc = "" +
 	"\x15TicketCreatedResponse\x12\x1c\n" +
 	"\tduplicate\x18\x01 \x01(\bR\tduplicate\x12#\n" +
 	"\rticket_erased\x18\x02 \x01(\bR\fticketErased\x12C\n" +
-	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"\xb3\x02\n" +
+	"\flog_position\x18\x03 \x01(\v2 .allthings.ticket.v1.LogPositionR\vlogPosition\"\xb1\x02\n" +
 	"\x14TicketUpdatedRequest\x128\n" +
 	"\x05event\x18\x01 \x01(\v2\".allthings.ticket.v1.EventMetadataR\x05event\x123\n" +
-	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x12;\n" +
-	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
-	"updateMask\x12#\n" +
+	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\x129\n" +
+	"\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\x12#\n" +
 	"\rfull_snapshot\x18\x04 \x01(\bR\ffullSnapshot\x12J\n" +
 	"\x13element_change_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\x11elementChangeMask\"\x9f\x01\n" +
 	"\x15TicketUpdatedResponse\x12\x1c\n" +
@@ -1291,7 +1291,7 @@ var file_allthings_ticket_v1_ticket_event_service_proto_depIdxs = []int32{
 	10, // 6: allthings.ticket.v1.TicketCreatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
 	0,  // 7: allthings.ticket.v1.TicketUpdatedRequest.event:type_name -> allthings.ticket.v1.EventMetadata
 	19, // 8: allthings.ticket.v1.TicketUpdatedRequest.ticket:type_name -> allthings.ticket.v1.Ticket
-	20, // 9: allthings.ticket.v1.TicketUpdatedRequest.update_mask:type_name -> google.protobuf.FieldMask
+	20, // 9: allthings.ticket.v1.TicketUpdatedRequest.field_mask:type_name -> google.protobuf.FieldMask
 	20, // 10: allthings.ticket.v1.TicketUpdatedRequest.element_change_mask:type_name -> google.protobuf.FieldMask
 	10, // 11: allthings.ticket.v1.TicketUpdatedResponse.log_position:type_name -> allthings.ticket.v1.LogPosition
 	6,  // 12: allthings.ticket.v1.RecordTicketEventsRequest.events:type_name -> allthings.ticket.v1.TicketEventRequest

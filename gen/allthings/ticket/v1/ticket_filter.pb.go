@@ -36,7 +36,7 @@ type TicketFilter struct {
 	// The ticket is assigned to this user. At most 256 bytes.
 	//
 	// Can't be set together with `unassigned`.
-	AssignedTo string `protobuf:"bytes,4,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	AssigneeId string `protobuf:"bytes,4,opt,name=assignee_id,json=assigneeId,proto3" json:"assignee_id,omitempty"`
 	// The ticket is assigned to nobody.
 	Unassigned bool `protobuf:"varint,5,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
 	// The ticket's property is one of these. At most 100, each of at most 256 bytes.
@@ -109,9 +109,9 @@ func (x *TicketFilter) GetCategoryIds() []string {
 	return nil
 }
 
-func (x *TicketFilter) GetAssignedTo() string {
+func (x *TicketFilter) GetAssigneeId() string {
 	if x != nil {
-		return x.AssignedTo
+		return x.AssigneeId
 	}
 	return ""
 }
@@ -160,8 +160,8 @@ const file_allthings_ticket_v1_ticket_filter_proto_rawDesc = "" +
 	"\bstatuses\x18\x01 \x03(\x0e2!.allthings.ticket.v1.TicketStatusR\bstatuses\x12\x17\n" +
 	"\aapp_ids\x18\x02 \x03(\tR\x06appIds\x12!\n" +
 	"\fcategory_ids\x18\x03 \x03(\tR\vcategoryIds\x12\x1f\n" +
-	"\vassigned_to\x18\x04 \x01(\tR\n" +
-	"assignedTo\x12\x1e\n" +
+	"\vassignee_id\x18\x04 \x01(\tR\n" +
+	"assigneeId\x12\x1e\n" +
 	"\n" +
 	"unassigned\x18\x05 \x01(\bR\n" +
 	"unassigned\x12!\n" +

@@ -23,55 +23,55 @@ const (
 )
 
 // Reason says why a ticket left.
-type TicketLeft_Reason int32
+type TicketRemoved_Reason int32
 
 const (
 	// Not known.
-	TicketLeft_REASON_UNSPECIFIED TicketLeft_Reason = 0
+	TicketRemoved_REASON_UNSPECIFIED TicketRemoved_Reason = 0
 	// The ticket no longer matches the filter.
-	TicketLeft_REASON_NO_LONGER_MATCHES TicketLeft_Reason = 1
+	TicketRemoved_REASON_NO_LONGER_MATCHES TicketRemoved_Reason = 1
 	// The ticket was erased.
-	TicketLeft_REASON_ERASED TicketLeft_Reason = 2
+	TicketRemoved_REASON_ERASED TicketRemoved_Reason = 2
 )
 
-// Enum value maps for TicketLeft_Reason.
+// Enum value maps for TicketRemoved_Reason.
 var (
-	TicketLeft_Reason_name = map[int32]string{
+	TicketRemoved_Reason_name = map[int32]string{
 		0: "REASON_UNSPECIFIED",
 		1: "REASON_NO_LONGER_MATCHES",
 		2: "REASON_ERASED",
 	}
-	TicketLeft_Reason_value = map[string]int32{
+	TicketRemoved_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
 		"REASON_NO_LONGER_MATCHES": 1,
 		"REASON_ERASED":            2,
 	}
 )
 
-func (x TicketLeft_Reason) Enum() *TicketLeft_Reason {
-	p := new(TicketLeft_Reason)
+func (x TicketRemoved_Reason) Enum() *TicketRemoved_Reason {
+	p := new(TicketRemoved_Reason)
 	*p = x
 	return p
 }
 
-func (x TicketLeft_Reason) String() string {
+func (x TicketRemoved_Reason) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (TicketLeft_Reason) Descriptor() protoreflect.EnumDescriptor {
+func (TicketRemoved_Reason) Descriptor() protoreflect.EnumDescriptor {
 	return file_allthings_ticket_v1_ticket_service_proto_enumTypes[0].Descriptor()
 }
 
-func (TicketLeft_Reason) Type() protoreflect.EnumType {
+func (TicketRemoved_Reason) Type() protoreflect.EnumType {
 	return &file_allthings_ticket_v1_ticket_service_proto_enumTypes[0]
 }
 
-func (x TicketLeft_Reason) Number() protoreflect.EnumNumber {
+func (x TicketRemoved_Reason) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use TicketLeft_Reason.Descriptor instead.
-func (TicketLeft_Reason) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use TicketRemoved_Reason.Descriptor instead.
+func (TicketRemoved_Reason) EnumDescriptor() ([]byte, []int) {
 	return file_allthings_ticket_v1_ticket_service_proto_rawDescGZIP(), []int{11, 0}
 }
 
@@ -592,7 +592,7 @@ type WatchTicketsResponse struct {
 	// Types that are valid to be assigned to Message:
 	//
 	//	*WatchTicketsResponse_Change
-	//	*WatchTicketsResponse_Left
+	//	*WatchTicketsResponse_Removed
 	//	*WatchTicketsResponse_Heartbeat
 	Message       isWatchTicketsResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -652,10 +652,10 @@ func (x *WatchTicketsResponse) GetChange() *TicketChange {
 	return nil
 }
 
-func (x *WatchTicketsResponse) GetLeft() *TicketLeft {
+func (x *WatchTicketsResponse) GetRemoved() *TicketRemoved {
 	if x != nil {
-		if x, ok := x.Message.(*WatchTicketsResponse_Left); ok {
-			return x.Left
+		if x, ok := x.Message.(*WatchTicketsResponse_Removed); ok {
+			return x.Removed
 		}
 	}
 	return nil
@@ -679,9 +679,9 @@ type WatchTicketsResponse_Change struct {
 	Change *TicketChange `protobuf:"bytes,2,opt,name=change,proto3,oneof"`
 }
 
-type WatchTicketsResponse_Left struct {
+type WatchTicketsResponse_Removed struct {
 	// A ticket that the caller should forget.
-	Left *TicketLeft `protobuf:"bytes,3,opt,name=left,proto3,oneof"`
+	Removed *TicketRemoved `protobuf:"bytes,3,opt,name=removed,proto3,oneof"`
 }
 
 type WatchTicketsResponse_Heartbeat struct {
@@ -691,7 +691,7 @@ type WatchTicketsResponse_Heartbeat struct {
 
 func (*WatchTicketsResponse_Change) isWatchTicketsResponse_Message() {}
 
-func (*WatchTicketsResponse_Left) isWatchTicketsResponse_Message() {}
+func (*WatchTicketsResponse_Removed) isWatchTicketsResponse_Message() {}
 
 func (*WatchTicketsResponse_Heartbeat) isWatchTicketsResponse_Message() {}
 
@@ -755,34 +755,34 @@ func (x *TicketChange) GetTicket() *Ticket {
 	return nil
 }
 
-// TicketLeft says that a ticket is to be forgotten.
+// TicketRemoved says that a ticket is to be forgotten.
 //
 // It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, one that matched for a
 // moment, or one that has so many or so large events that it takes too long to find out whether it did.
-type TicketLeft struct {
+type TicketRemoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// Why it left.
-	Reason        TicketLeft_Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=allthings.ticket.v1.TicketLeft_Reason" json:"reason,omitempty"`
+	Reason        TicketRemoved_Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=allthings.ticket.v1.TicketRemoved_Reason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TicketLeft) Reset() {
-	*x = TicketLeft{}
+func (x *TicketRemoved) Reset() {
+	*x = TicketRemoved{}
 	mi := &file_allthings_ticket_v1_ticket_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TicketLeft) String() string {
+func (x *TicketRemoved) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TicketLeft) ProtoMessage() {}
+func (*TicketRemoved) ProtoMessage() {}
 
-func (x *TicketLeft) ProtoReflect() protoreflect.Message {
+func (x *TicketRemoved) ProtoReflect() protoreflect.Message {
 	mi := &file_allthings_ticket_v1_ticket_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -794,23 +794,23 @@ func (x *TicketLeft) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TicketLeft.ProtoReflect.Descriptor instead.
-func (*TicketLeft) Descriptor() ([]byte, []int) {
+// Deprecated: Use TicketRemoved.ProtoReflect.Descriptor instead.
+func (*TicketRemoved) Descriptor() ([]byte, []int) {
 	return file_allthings_ticket_v1_ticket_service_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *TicketLeft) GetTicketId() string {
+func (x *TicketRemoved) GetTicketId() string {
 	if x != nil {
 		return x.TicketId
 	}
 	return ""
 }
 
-func (x *TicketLeft) GetReason() TicketLeft_Reason {
+func (x *TicketRemoved) GetReason() TicketRemoved_Reason {
 	if x != nil {
 		return x.Reason
 	}
-	return TicketLeft_REASON_UNSPECIFIED
+	return TicketRemoved_REASON_UNSPECIFIED
 }
 
 // Heartbeat keeps a quiet stream, and its token, alive.
@@ -825,7 +825,7 @@ type Heartbeat struct {
 	// Whether the walk is not over yet: a stream that is quiet, or about to end, can have a heartbeat in the middle of it.
 	//
 	// Whoever starts again drops what the walk did not bring with the first heartbeat in which this is false.
-	Walking       bool `protobuf:"varint,2,opt,name=walking,proto3" json:"walking,omitempty"`
+	Snapshot      bool `protobuf:"varint,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,9 +867,9 @@ func (x *Heartbeat) GetSendTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Heartbeat) GetWalking() bool {
+func (x *Heartbeat) GetSnapshot() bool {
 	if x != nil {
-		return x.Walking
+		return x.Snapshot
 	}
 	return false
 }
@@ -1058,9 +1058,9 @@ type LongestWaiting struct {
 	// Since when it has been in its status.
 	//
 	// The ticket's last_status_update_time, or else its create_time, or else its update_time.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	WaitingSinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=waiting_since_time,json=waitingSinceTime,proto3" json:"waiting_since_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LongestWaiting) Reset() {
@@ -1100,9 +1100,9 @@ func (x *LongestWaiting) GetTicketId() string {
 	return ""
 }
 
-func (x *LongestWaiting) GetSince() *timestamppb.Timestamp {
+func (x *LongestWaiting) GetWaitingSinceTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Since
+		return x.WaitingSinceTime
 	}
 	return nil
 }
@@ -1233,27 +1233,26 @@ const file_allthings_ticket_v1_ticket_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"s\n" +
 	"\x13WatchTicketsRequest\x12!\n" +
 	"\fresume_token\x18\x01 \x01(\tR\vresumeToken\x129\n" +
-	"\x06filter\x18\x02 \x01(\v2!.allthings.ticket.v1.TicketFilterR\x06filter\"\xf8\x01\n" +
+	"\x06filter\x18\x02 \x01(\v2!.allthings.ticket.v1.TicketFilterR\x06filter\"\x81\x02\n" +
 	"\x14WatchTicketsResponse\x12!\n" +
 	"\fresume_token\x18\x01 \x01(\tR\vresumeToken\x12;\n" +
-	"\x06change\x18\x02 \x01(\v2!.allthings.ticket.v1.TicketChangeH\x00R\x06change\x125\n" +
-	"\x04left\x18\x03 \x01(\v2\x1f.allthings.ticket.v1.TicketLeftH\x00R\x04left\x12>\n" +
+	"\x06change\x18\x02 \x01(\v2!.allthings.ticket.v1.TicketChangeH\x00R\x06change\x12>\n" +
+	"\aremoved\x18\x03 \x01(\v2\".allthings.ticket.v1.TicketRemovedH\x00R\aremoved\x12>\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x1e.allthings.ticket.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"{\n" +
 	"\fTicketChange\x126\n" +
 	"\x05event\x18\x01 \x01(\v2 .allthings.ticket.v1.TicketEventR\x05event\x123\n" +
-	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\"\xbc\x01\n" +
-	"\n" +
-	"TicketLeft\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12>\n" +
-	"\x06reason\x18\x02 \x01(\x0e2&.allthings.ticket.v1.TicketLeft.ReasonR\x06reason\"Q\n" +
+	"\x06ticket\x18\x02 \x01(\v2\x1b.allthings.ticket.v1.TicketR\x06ticket\"\xc2\x01\n" +
+	"\rTicketRemoved\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12A\n" +
+	"\x06reason\x18\x02 \x01(\x0e2).allthings.ticket.v1.TicketRemoved.ReasonR\x06reason\"Q\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REASON_NO_LONGER_MATCHES\x10\x01\x12\x11\n" +
-	"\rREASON_ERASED\x10\x02\"^\n" +
+	"\rREASON_ERASED\x10\x02\"`\n" +
 	"\tHeartbeat\x127\n" +
-	"\tsend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\x12\x18\n" +
-	"\awalking\x18\x02 \x01(\bR\awalking\"R\n" +
+	"\tsend_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bsendTime\x12\x1a\n" +
+	"\bsnapshot\x18\x02 \x01(\bR\bsnapshot\"R\n" +
 	"\x15GetTicketStatsRequest\x129\n" +
 	"\x06filter\x18\x01 \x01(\v2!.allthings.ticket.v1.TicketFilterR\x06filter\"\xff\x01\n" +
 	"\x16GetTicketStatsResponse\x12\x1f\n" +
@@ -1264,10 +1263,10 @@ const file_allthings_ticket_v1_ticket_service_proto_rawDesc = "" +
 	"\x0flongest_waiting\x18\x04 \x01(\v2#.allthings.ticket.v1.LongestWaitingR\x0elongestWaiting\"d\n" +
 	"\x11TicketStatusCount\x129\n" +
 	"\x06status\x18\x01 \x01(\x0e2!.allthings.ticket.v1.TicketStatusR\x06status\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"_\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"w\n" +
 	"\x0eLongestWaiting\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId\x120\n" +
-	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"1\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12H\n" +
+	"\x12waiting_since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x10waitingSinceTime\"1\n" +
 	"\x12EraseTicketRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"C\n" +
 	"\x13EraseTicketResponse\x12,\n" +
@@ -1297,7 +1296,7 @@ func file_allthings_ticket_v1_ticket_service_proto_rawDescGZIP() []byte {
 var file_allthings_ticket_v1_ticket_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_allthings_ticket_v1_ticket_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_allthings_ticket_v1_ticket_service_proto_goTypes = []any{
-	(TicketLeft_Reason)(0),           // 0: allthings.ticket.v1.TicketLeft.Reason
+	(TicketRemoved_Reason)(0),        // 0: allthings.ticket.v1.TicketRemoved.Reason
 	(*GetTicketRequest)(nil),         // 1: allthings.ticket.v1.GetTicketRequest
 	(*GetTicketResponse)(nil),        // 2: allthings.ticket.v1.GetTicketResponse
 	(*BatchGetTicketsRequest)(nil),   // 3: allthings.ticket.v1.BatchGetTicketsRequest
@@ -1309,7 +1308,7 @@ var file_allthings_ticket_v1_ticket_service_proto_goTypes = []any{
 	(*WatchTicketsRequest)(nil),      // 9: allthings.ticket.v1.WatchTicketsRequest
 	(*WatchTicketsResponse)(nil),     // 10: allthings.ticket.v1.WatchTicketsResponse
 	(*TicketChange)(nil),             // 11: allthings.ticket.v1.TicketChange
-	(*TicketLeft)(nil),               // 12: allthings.ticket.v1.TicketLeft
+	(*TicketRemoved)(nil),            // 12: allthings.ticket.v1.TicketRemoved
 	(*Heartbeat)(nil),                // 13: allthings.ticket.v1.Heartbeat
 	(*GetTicketStatsRequest)(nil),    // 14: allthings.ticket.v1.GetTicketStatsRequest
 	(*GetTicketStatsResponse)(nil),   // 15: allthings.ticket.v1.GetTicketStatsResponse
@@ -1331,17 +1330,17 @@ var file_allthings_ticket_v1_ticket_service_proto_depIdxs = []int32{
 	22, // 4: allthings.ticket.v1.ListTicketEventsResponse.events:type_name -> allthings.ticket.v1.TicketEvent
 	21, // 5: allthings.ticket.v1.WatchTicketsRequest.filter:type_name -> allthings.ticket.v1.TicketFilter
 	11, // 6: allthings.ticket.v1.WatchTicketsResponse.change:type_name -> allthings.ticket.v1.TicketChange
-	12, // 7: allthings.ticket.v1.WatchTicketsResponse.left:type_name -> allthings.ticket.v1.TicketLeft
+	12, // 7: allthings.ticket.v1.WatchTicketsResponse.removed:type_name -> allthings.ticket.v1.TicketRemoved
 	13, // 8: allthings.ticket.v1.WatchTicketsResponse.heartbeat:type_name -> allthings.ticket.v1.Heartbeat
 	22, // 9: allthings.ticket.v1.TicketChange.event:type_name -> allthings.ticket.v1.TicketEvent
 	20, // 10: allthings.ticket.v1.TicketChange.ticket:type_name -> allthings.ticket.v1.Ticket
-	0,  // 11: allthings.ticket.v1.TicketLeft.reason:type_name -> allthings.ticket.v1.TicketLeft.Reason
+	0,  // 11: allthings.ticket.v1.TicketRemoved.reason:type_name -> allthings.ticket.v1.TicketRemoved.Reason
 	23, // 12: allthings.ticket.v1.Heartbeat.send_time:type_name -> google.protobuf.Timestamp
 	21, // 13: allthings.ticket.v1.GetTicketStatsRequest.filter:type_name -> allthings.ticket.v1.TicketFilter
 	16, // 14: allthings.ticket.v1.GetTicketStatsResponse.status_counts:type_name -> allthings.ticket.v1.TicketStatusCount
 	17, // 15: allthings.ticket.v1.GetTicketStatsResponse.longest_waiting:type_name -> allthings.ticket.v1.LongestWaiting
 	24, // 16: allthings.ticket.v1.TicketStatusCount.status:type_name -> allthings.ticket.v1.TicketStatus
-	23, // 17: allthings.ticket.v1.LongestWaiting.since:type_name -> google.protobuf.Timestamp
+	23, // 17: allthings.ticket.v1.LongestWaiting.waiting_since_time:type_name -> google.protobuf.Timestamp
 	1,  // 18: allthings.ticket.v1.TicketService.GetTicket:input_type -> allthings.ticket.v1.GetTicketRequest
 	3,  // 19: allthings.ticket.v1.TicketService.BatchGetTickets:input_type -> allthings.ticket.v1.BatchGetTicketsRequest
 	5,  // 20: allthings.ticket.v1.TicketService.ListTickets:input_type -> allthings.ticket.v1.ListTicketsRequest
@@ -1373,7 +1372,7 @@ func file_allthings_ticket_v1_ticket_service_proto_init() {
 	file_allthings_ticket_v1_ticket_filter_proto_init()
 	file_allthings_ticket_v1_ticket_service_proto_msgTypes[9].OneofWrappers = []any{
 		(*WatchTicketsResponse_Change)(nil),
-		(*WatchTicketsResponse_Left)(nil),
+		(*WatchTicketsResponse_Removed)(nil),
 		(*WatchTicketsResponse_Heartbeat)(nil),
 	}
 	type x struct{}

@@ -108,7 +108,7 @@ func LargeChange(stream, number int) ticket.Change {
 	} else {
 		created -= number * 7919 % min(openTickets, created+1)
 		c.Name, c.Named = ticket.Updated, closingFields
-		c.Values = ticket.Ticket{StatusText: "closed", AssignedTo: "user-1", UpdateTime: at}
+		c.Values = ticket.Ticket{StatusText: "closed", AssigneeID: "user-1", UpdateTime: at}
 	}
 	c.TicketID = fmt.Sprintf("%08x1e2d%04x%08x", 0x6a000000+created, stream, created)
 	return c
@@ -120,10 +120,10 @@ var largeTicket = func() ticket.Ticket {
 		AppID:       "82662ee4-0080-4960-8b8f-000000000001",
 		IncrementID: "10432",
 		Title:       "Heizung im Bad kalt",
-		StatusText:  "waiting-for-agent", CategoryID: "5d1f2c3b4a59687766550001", CreatedBy: "5b00c001",
+		StatusText:  "waiting-for-agent", CategoryID: "5d1f2c3b4a59687766550001", CreatorID: "5b00c001",
 		PropertyID: "property-2", UnitName: "3.02",
-		Channels: []string{"App-82662ee4-0080-4960-8b8f-d7693e6ff3e4", "Property-778"}, Labels: []string{"5e00aa01"}, Tags: []string{"heating"},
-		Files: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
+		Channels: []string{"App-82662ee4-0080-4960-8b8f-d7693e6ff3e4", "Property-778"}, LabelIDs: []string{"5e00aa01"}, Tags: []string{"heating"},
+		FileIDs: []string{"5e00ff01", "5e00ff02"}, PhoneNumber: "+41790000001",
 		CustomSettings: []ticket.CustomSetting{{Key: "room", Type: "string", Kind: ticket.TextValue, Value: "bathroom"}},
 		CreateTime:     At(0), UpdateTime: At(0), LastStatusUpdateTime: At(0),
 		Attributes: map[string]string{},
@@ -162,7 +162,7 @@ var (
 		}
 		return all
 	}()
-	closingFields = Named("status_text", "assigned_to", "update_time")
+	closingFields = Named("status_text", "assignee_id", "update_time")
 )
 
 // processorTime returns the time that this process has had on all processors: the wait for the disk is not in it.

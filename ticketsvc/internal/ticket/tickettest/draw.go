@@ -30,7 +30,7 @@ func Named(names ...string) ticket.FieldSet {
 
 var (
 	titleField, _      = ticket.ParseField("title")
-	labelsField, _     = ticket.ParseField("labels")
+	labelsField, _     = ticket.ParseField("label_ids")
 	updateTimeField, _ = ticket.ParseField("update_time")
 )
 
@@ -97,7 +97,7 @@ func varied(random *rand.Rand, c *ticket.Change) {
 		c.Values.Title, c.Values.Attributes = "", map[string]string{"title": "[" + c.EventID + "]"}
 	case 1:
 		c.Named, c.ElementChanges = c.Named.With(labelsField), c.ElementChanges.With(labelsField)
-		c.Values.Labels, c.Values.Attributes = nil, map[string]string{"labels": `{"added":["` + c.EventID + `"]}`}
+		c.Values.LabelIDs, c.Values.Attributes = nil, map[string]string{"labels": `{"added":["` + c.EventID + `"]}`}
 	}
 }
 

@@ -202,10 +202,10 @@ func testWalk(t *testing.T, place Place) {
 	}
 	for i, id := range ids {
 		c := ticket.Change{EventID: "e" + id, Name: ticket.Updated, TicketID: id, OccurTime: At(int64(i)),
-			Named:  Named("status_text", "property_id", "assigned_to", "title"),
+			Named:  Named("status_text", "property_id", "assignee_id", "title"),
 			Values: ticket.Ticket{StatusText: "waiting-for-agent", Title: "Heizung"}}
 		if random.IntN(2000) == 0 || i < 8 {
-			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssignedTo: "u", Title: "Heizkörper kalt"}
+			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssigneeID: "u", Title: "Heizkörper kalt"}
 		}
 		changes = append(changes, c)
 		all = append(all, merged(c))
@@ -221,12 +221,12 @@ func testWalk(t *testing.T, place Place) {
 		"most":     {Statuses: []ticket.Status{ticket.StatusWaitingForAgent}},
 		"few":      {Statuses: []ticket.Status{ticket.StatusClosed}},
 		"property": {PropertyIDs: []string{"p"}},
-		"user":     {AssignedTo: "u"},
+		"user":     {AssigneeID: "u"},
 		"none":     {AppIDs: []string{"nowhere"}},
 
 		"words of all":             {Text: "heiz"},
 		"words of few":             {Text: "kalt heizko"},
-		"words of few with a user": {Text: "heiz", AssignedTo: "u"},
+		"words of few with a user": {Text: "heiz", AssigneeID: "u"},
 		"words of none":            {Text: "heizung kalt"},
 	} {
 		want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
@@ -268,7 +268,7 @@ func testTicketBefore(t *testing.T, place Place) {
 		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(10)), fmt.Sprint(i))
 		switch random.IntN(4) {
 		case 0:
-			c.Named, c.Values = Named("labels", "status_text"), ticket.Ticket{Labels: []string{"x", ""}, StatusText: "closed"}
+			c.Named, c.Values = Named("label_ids", "status_text"), ticket.Ticket{LabelIDs: []string{"x", ""}, StatusText: "closed"}
 		case 1:
 			c.Values.Attributes = map[string]string{"read": "true", "title": `"\ud800"`}
 		case 2:

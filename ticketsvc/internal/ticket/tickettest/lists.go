@@ -52,11 +52,11 @@ func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
 	for i := range 2 * tickets {
 		c := ticket.Change{
 			EventID: fmt.Sprintf("e%03d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%x", i%tickets*7919%4096), OccurTime: At(0),
-			Named: Named("status_text", "app_id", "category_id", "assigned_to", "property_id", "create_time", "update_time",
+			Named: Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 				"last_status_update_time"),
 			Values: ticket.Ticket{
 				StatusText: pick("", "closed", "waiting-for-agent", "something new"), AppID: pick("", "app1", "app2"),
-				CategoryID: pick("", "c1", "c2"), AssignedTo: pick("", "", "u1", "u2"), PropertyID: pick("", "p1", "p2", "p\x00"),
+				CategoryID: pick("", "c1", "c2"), AssigneeID: pick("", "", "u1", "u2"), PropertyID: pick("", "p1", "p2", "p\x00"),
 				UpdateTime: At(int64(random.IntN(3))),
 			},
 		}
@@ -89,7 +89,7 @@ var mixedFilters = map[string]ticket.Filter{
 	"categories":          {CategoryIDs: []string{"c1", "nowhere"}},
 	"properties":          {PropertyIDs: []string{"p1", "p\x00"}},
 	"no property or one":  {PropertyIDs: []string{"", "p2"}},
-	"a user":              {AssignedTo: "u1"},
+	"a user":              {AssigneeID: "u1"},
 	"nobody":              {Unassigned: true},
 	"from a time":         {UpdatedAfter: At(1)},
 	"before a time":       {UpdatedBefore: At(1)},
@@ -97,7 +97,7 @@ var mixedFilters = map[string]ticket.Filter{
 	"an empty range":      {UpdatedAfter: At(1), UpdatedBefore: At(1)},
 	"everything at once": {Statuses: []ticket.Status{ticket.StatusClosed}, AppIDs: []string{"app1"}, CategoryIDs: []string{"c1", "c2"},
 		PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0)},
-	"nothing has this":         {AssignedTo: "nobody"},
+	"nothing has this":         {AssigneeID: "nobody"},
 	"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
 }
 
@@ -189,9 +189,9 @@ func testLongIDs(t *testing.T, place Place) {
 	for _, size := range sizes {
 		id := fmt.Sprint(size)
 		c := titled("e"+id, id, 1, "title")
-		c.Named = Named("title", "app_id", "category_id", "assigned_to", "property_id")
+		c.Named = Named("title", "app_id", "category_id", "assignee_id", "property_id")
 		value := strings.ToValidUTF8(long[:size], "")
-		c.Values.AppID, c.Values.CategoryID, c.Values.AssignedTo, c.Values.PropertyID = value, value, value, value
+		c.Values.AppID, c.Values.CategoryID, c.Values.AssigneeID, c.Values.PropertyID = value, value, value, value
 		mustRecord(t, store, c)
 		if diff := cmp.Diff(merged(c), mustGet(t, store, id)); diff != "" {
 			t.Error(diff)
@@ -200,7 +200,7 @@ func testLongIDs(t *testing.T, place Place) {
 	for _, length := range []int{ticket.MaxIDBytes - 1, ticket.MaxIDBytes} {
 		prefix := strings.ToValidUTF8(long[:length], "")
 		for _, filter := range []ticket.Filter{{AppIDs: []string{prefix}}, {CategoryIDs: []string{prefix}}, {PropertyIDs: []string{prefix}},
-			{AssignedTo: prefix}, {Unassigned: true}} {
+			{AssigneeID: prefix}, {Unassigned: true}} {
 			if got := walk(t, store, filter, orders[0], 10); len(got) != 0 {
 				t.Errorf("filter %+v lists %d tickets", filter, len(got))
 			}

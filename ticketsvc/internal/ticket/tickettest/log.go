@@ -190,11 +190,11 @@ func testTail(t *testing.T, place Place) {
 func testEventPages(t *testing.T, place Place) {
 	store := mustOpen(t, place)
 	changes := []ticket.Change{
-		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Named: Named("title", "labels"),
-			Values: ticket.Ticket{Title: "old", Labels: []string{"x"}, Attributes: map[string]string{"read": "true"}}},
+		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Named: Named("title", "label_ids"),
+			Values: ticket.Ticket{Title: "old", LabelIDs: []string{"x"}, Attributes: map[string]string{"read": "true"}}},
 		{EventID: "current", Name: ticket.Updated, TicketID: "t1", OccurTime: At(3), Named: Named("title"),
 			Values: ticket.Ticket{Title: "new", Attributes: map[string]string{"title": `"\ud800"`, "read": "null"}}},
-		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Named: Named("title", "labels"),
+		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Named: Named("title", "label_ids"),
 			Values: ticket.Ticket{Title: "between", Attributes: map[string]string{"title": `"\udfff"`}}},
 		{EventID: "empty", Name: ticket.Updated, TicketID: "t1", OccurTime: At(4)},
 	}

@@ -28,13 +28,13 @@ func ManyTicket(number int) ticket.Change {
 	c := ticket.Change{
 		EventID: fmt.Sprintf("%08x-many-%012d", uint32(number)*2654435761, number), Name: ticket.Created, OccurTime: opened,
 		TicketID: fmt.Sprintf("%08x1e2dffff%08x", 0x6a000000+number, number),
-		Named: Named("app_id", "title", "description", "status_text", "category_id", "assigned_to", "property_id", "create_time", "update_time",
+		Named: Named("app_id", "title", "description", "status_text", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 			"last_status_update_time"),
 		Values: ticket.Ticket{
 			AppID:      fmt.Sprintf("82662ee4-0080-4960-8b8f-%012d", spread/7%manyApps),
 			CategoryID: fmt.Sprintf("5d1f2c3b4a596877%08d", spread/3%manyCategories),
 			Title:      "Heizung im Bad kalt", Description: "Seit gestern Abend bleibt der Heizkörper kalt. Bitte um Rückruf am Nachmittag.",
-			StatusText: "closed", AssignedTo: fmt.Sprintf("user-%d", spread%manyUsers),
+			StatusText: "closed", AssigneeID: fmt.Sprintf("user-%d", spread%manyUsers),
 			PropertyID: fmt.Sprintf("property-%d", number/ticketsOfProperty),
 			CreateTime: opened, UpdateTime: opened, LastStatusUpdateTime: opened,
 		},
@@ -42,7 +42,7 @@ func ManyTicket(number int) ticket.Change {
 	if number%5 == 0 {
 		c.Values.StatusText = [...]string{"waiting-for-agent", "waiting-for-customer", "waiting-for-external"}[spread%3]
 		if number%4 == 0 {
-			c.Values.AssignedTo = ""
+			c.Values.AssigneeID = ""
 		}
 	}
 	return c
@@ -100,7 +100,7 @@ func BenchmarkStats(b *testing.B, open func(b *testing.B) (store ticket.Store, l
 		{"property_ids", ticket.Filter{PropertyIDs: []string{"property-0"}}},
 		{"a range of 1,000", ticket.Filter{UpdatedBefore: At(1000)}},
 		// Those have more tickets where there are more.
-		{"assigned_to", ticket.Filter{AssignedTo: "user-1"}},
+		{"assignee_id", ticket.Filter{AssigneeID: "user-1"}},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			read := func(store ticket.Store) float64 {

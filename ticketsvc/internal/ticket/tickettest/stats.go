@@ -29,7 +29,7 @@ func counted(tickets []ticket.Ticket, filter ticket.Filter) (stats ticket.Stats)
 		stats.ByStatus[one.Status]++
 		if one.Status != ticket.StatusClosed {
 			waiting = append(waiting, one)
-			if one.AssignedTo == "" {
+			if one.AssigneeID == "" {
 				stats.Unassigned++
 			}
 		}
@@ -106,9 +106,9 @@ func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
 	c := ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(random.Int64N(50)),
 		Values: ticket.Ticket{
 			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-external"), AppID: pick("", "app1", "a\x00"),
-			CategoryID: pick("c1", "c2"), AssignedTo: pick("", "u1"), LastStatusUpdateTime: At(random.Int64N(9)), CreateTime: At(random.Int64N(9)),
+			CategoryID: pick("c1", "c2"), AssigneeID: pick("", "u1"), LastStatusUpdateTime: At(random.Int64N(9)), CreateTime: At(random.Int64N(9)),
 		}}
-	for _, name := range []string{"status_text", "app_id", "category_id", "assigned_to", "last_status_update_time", "create_time"} {
+	for _, name := range []string{"status_text", "app_id", "category_id", "assignee_id", "last_status_update_time", "create_time"} {
 		if random.IntN(2) == 0 {
 			c.Named = c.Named | Named(name)
 		}

@@ -87,8 +87,8 @@ type TicketServiceClient interface {
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
 	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
-	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `snapshot`, with a token that
+	// has moved on. A heartbeat that is not `snapshot` says that the walk is over. Then comes every change since it began, each once, in the
 	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
 	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
 	// up.
@@ -106,7 +106,7 @@ type TicketServiceClient interface {
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
 	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids, assigned_to or text the time grows with the number of tickets that have these, and with updated_after
+	// thousand. With property_ids, assignee_id or text the time grows with the number of tickets that have these, and with updated_after
 	// and updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
@@ -286,8 +286,8 @@ type TicketServiceHandler interface {
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
 	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `walking`, with a token that
-	// has moved on. A heartbeat that is not `walking` says that the walk is over. Then comes every change since it began, each once, in the
+	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `snapshot`, with a token that
+	// has moved on. A heartbeat that is not `snapshot` says that the walk is over. Then comes every change since it began, each once, in the
 	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
 	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
 	// up.
@@ -305,7 +305,7 @@ type TicketServiceHandler interface {
 	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
 	//
 	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids, assigned_to or text the time grows with the number of tickets that have these, and with updated_after
+	// thousand. With property_ids, assignee_id or text the time grows with the number of tickets that have these, and with updated_after
 	// and updated_before alone with the number of tickets in the range.
 	//
 	// Errors: INVALID_ARGUMENT when the filter is not valid.
