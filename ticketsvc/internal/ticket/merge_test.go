@@ -357,9 +357,10 @@ func TestRecord_Apply_elementChanges(t *testing.T) {
 		"an earlier full value":              {[]ticket.Change{created, elements("a", 3, "label_ids"), full("b", 2)}, nil, false, true},
 		"a change earlier than the creation": {[]ticket.Change{created, elements("a", 0, "label_ids")}, []string{"a"}, true, false},
 		"a later snapshot without the list":  {[]ticket.Change{created, elements("a", 2, "label_ids"), snapshot}, nil, false, true},
-		"two lists, one is known again":      {[]ticket.Change{created, elements("a", 2, "label_ids", "tags"), full("b", 3)}, known, false, false},
-		"equal times, the full value later":  {[]ticket.Change{created, elements("a", 2, "label_ids"), full("b", 2)}, known, true, false},
-		"no creation":                        {[]ticket.Change{elements("a", 2, "label_ids"), full("b", 3)}, known, false, false},
+		"two lists, one is known again": {[]ticket.Change{created, elements("a", 2, "label_ids", "tags"), full("b", 3)}, known, false,
+			false},
+		"equal times, the full value later": {[]ticket.Change{created, elements("a", 2, "label_ids"), full("b", 2)}, known, true, false},
+		"no creation":                       {[]ticket.Change{elements("a", 2, "label_ids"), full("b", 3)}, known, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
