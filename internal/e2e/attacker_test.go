@@ -43,7 +43,7 @@ var attacks = map[string]func(a *attacker, ctx context.Context){
 	"idle connections":                         (*attacker).idle,
 }
 
-// attacker attacks from a process of its own, so that good calls do not wait behind its goroutines. The process has the lowest priority:
+// attacker attacks from a process of its own, so that good calls do not wait for its goroutines. The process has the lowest priority:
 // an attacker has a machine of its own, so the services do not share their processors with it.
 type attacker struct {
 	gateway, ticketsvc string

@@ -22,7 +22,7 @@ type Filter struct {
 	CategoryIDs []string
 	// PropertyIDs, if any: the ticket's property is one of these.
 	PropertyIDs []string
-	// AssignedTo, if not empty: the ticket is assigned to this user.
+	// AssigneeID, if not empty: the ticket is assigned to this user.
 	AssigneeID string
 	// Unassigned: the ticket is assigned to nobody.
 	Unassigned bool
