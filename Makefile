@@ -49,32 +49,40 @@ build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
 	@echo "building bin/gateway, bin/ticketsvc and bin/simulator (the first time takes some minutes)"
 	@go build -o bin/ ./gateway/cmd/gateway ./ticketsvc/cmd/ticketsvc ./internal/cmd/simulator
 
+# Most tests wait most of the time: for servers, leases, and others. So more of them run at once than there are processors.
+processors := $(shell getconf _NPROCESSORS_ONLN)
+test_flags = -timeout 20m -p $$((2 * $(processors))) -parallel $$((4 * $(processors)))
+
 .PHONY: test
 test: ## Run all tests; those with PostgreSQL where that is installed, or on TEST_POSTGRES_URL
 	@$(say_skipped)
 	@echo "running all tests (the first time, building them takes some minutes)"
-	@trap '$(say_skipped)' EXIT; status=0; go test -timeout 20m ./... || status=$$?; \
-		go -C internal/tools test -timeout 20m ./... || status=$$?; exit $$status
+	@trap '$(say_skipped)' EXIT; status=0; go test $(test_flags) ./... || status=$$?; \
+		go -C internal/tools test $(test_flags) ./... || status=$$?; exit $$status
 
 # SQLite is C that was translated to Go, by modernc.org, with locks of its own. The race detector does not check it: with the check it takes
 # three to five times as long.
 race_flags = -race -gcflags=modernc.org/...=-race=false
-# make race leaves these tests to make test:
-# - The first two lines measure the memory of a process. The race detector keeps several bytes for each.
-# - The other lines start built services, which have no race detector, and take minutes. make race runs the short tests of that kind.
-race_skip = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
-	TestABombIsNotInflated|TestAPageTakesLittleMemory|TestStore_Record_loadsFewLargeTicketsAtOnce|$\
-	TestAttacks_othersAreServed|TestAFailoverLosesNothingThatWasAcknowledged|TestReplicasLoseNothingAcrossCrashes|$\
-	TestTheSameEventAtAllReplicasAtOnceIsAppliedOnce|TestAWorkerThatWakesBeyondItsLeaseOverwritesNothing|$\
-	TestNothingIsLostOrAppliedTwiceAcrossCrashes|TestStoppingUnderLoadLosesNothing)$$
+# make race leaves these tests to make unraced. The first measure the memory of a process: the race detector keeps several bytes for each.
+# The others start built programs, which have no race detector.
+memory_tests = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
+	TestABombIsNotInflated|TestAPageTakesLittleMemory|TestStore_Record_loadsFewLargeTicketsAtOnce)$$
+memory_packages = ./ticketsvc/internal/rpc ./ticketsvc/internal/sqlite ./ticketsvc/internal/postgres
+program_packages = ./internal/e2e ./clients
 
 .PHONY: race
-race: ## Run the tests under the race detector, except those of memory and the long ones of built services; needs a C compiler
+race: ## Run the tests under the race detector, except those of make unraced; needs a C compiler
 	@command -v "$$(go env CC)" >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	@$(say_skipped)
 	@trap '$(say_skipped)' EXIT; export CGO_ENABLED=1; status=0; \
-		go test $(race_flags) -timeout 20m -skip '$(race_skip)' ./... || status=$$?; \
-		go -C internal/tools test $(race_flags) -timeout 20m ./... || status=$$?; exit $$status
+		go test $(race_flags) $(test_flags) -skip '$(memory_tests)' $$(go list ./... | grep -v -E '/(internal/e2e|clients)$$') || status=$$?; \
+		go -C internal/tools test $(race_flags) $(test_flags) ./... || status=$$?; exit $$status
+
+.PHONY: unraced
+unraced: ## Run the tests that gain nothing from the race detector: of memory, and of built programs
+	@$(say_skipped)
+	@trap '$(say_skipped)' EXIT; status=0; go test $(test_flags) $(program_packages) || status=$$?; \
+		go test $(test_flags) -run '$(memory_tests)' $(memory_packages) || status=$$?; exit $$status
 
 # With TEST_POSTGRES_REQUIRED the benchmark fails where there is no PostgreSQL, as the tests do; otherwise it says what it leaves out.
 build_bench = go -C internal/tools build -o "$(CURDIR)/bin/bench" ./bench
@@ -184,7 +192,7 @@ lint: ## Check the contract, the code's form, and what the analysers find
 		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py clients/python/test/call.py; }
 
 .PHONY: check
-check: lint check-generated test race bench-quick ## Run what CI checks, except the short fuzzing (make fuzz)
+check: lint check-generated race unraced bench-quick ## Run what CI checks, except the short fuzzing (make fuzz)
 
 .PHONY: clean
 clean: ## Remove bin/ and data/

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,7 @@ const (
 	idleGrace = time.Second
 )
 
-// listener accepts connections up to a limit, and knows which of them are idle and which are stuck.
+// listener accepts connections up to a limit, and knows which of them are idle.
 //
 // A connection is idle while no handler runs for it. So a sender of half a header is idle, too. At the limit, the connection that has been
 // idle for the longest time is closed to make room for a new one. While none has been idle for idleGrace, new ones wait in the queue of the
@@ -34,6 +35,8 @@ type listener struct {
 	// closed is closed with the listener.
 	closed  chan struct{}
 	closing sync.Once
+	// stopping says that each write has a deadline, see [listener.endStuck].
+	stopping atomic.Bool
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
@@ -131,19 +134,11 @@ func (l *listener) closeUnused() {
 	}
 }
 
-// closeStuck closes, until ended is closed, the connections that are stuck.
-func (l *listener) closeStuck(ended <-chan struct{}) {
-	ticker := time.NewTicker(stuckGrace / 4)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-ticker.C:
-		}
-		for _, c := range l.connections((*conn).isStuck) {
-			_ = c.Close()
-		}
+// endStuck makes the write of a connection fail once its other end has taken nothing for stuckGrace. So the connection ends.
+func (l *listener) endStuck() {
+	l.stopping.Store(true)
+	for _, c := range l.connections(func(*conn) bool { return true }) {
+		c.limitWrite()
 	}
 }
 
@@ -159,7 +154,7 @@ func (l *listener) connections(is func(*conn) bool) (found []*conn) {
 	return found
 }
 
-// conn is a connection that knows since when it has been idle, and since when a write has been waiting for its other end.
+// conn is a connection that knows since when it has been idle.
 type conn struct {
 	net.Conn
 	listener *listener
@@ -172,10 +167,6 @@ type conn struct {
 	// place is in listener.idle. It is nil while a handler runs, and after the end.
 	place     *list.Element
 	idleSince time.Time
-
-	mu sync.Mutex
-	// waiting is when the write at hand began. Zero without one.
-	waiting time.Time
 }
 
 // connKey is the key of a connection's [*conn] in the context of its requests.
@@ -221,9 +212,10 @@ func (c *conn) end() {
 
 // Write implements [net.Conn].
 func (c *conn) Write(p []byte) (n int, err error) {
-	defer c.wait(time.Time{})
 	for {
-		c.wait(time.Now())
+		if c.listener.stopping.Load() {
+			c.limitWrite()
+		}
 		written, err := c.Conn.Write(p[n:min(n+writeChunk, len(p))])
 		n += written
 		if err != nil || n == len(p) {
@@ -232,17 +224,8 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-func (c *conn) wait(since time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting = since
-}
-
-func (c *conn) isStuck() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.waiting.IsZero() && time.Since(c.waiting) > stuckGrace
-}
+// limitWrite gives a write stuckGrace from now. A connection that is closed can't take a deadline, and needs none.
+func (c *conn) limitWrite() { _ = c.SetWriteDeadline(time.Now().Add(stuckGrace)) }
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {

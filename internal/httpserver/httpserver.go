@@ -1,5 +1,10 @@
 // Package httpserver holds what the HTTP servers of both services share: how they begin and end, how many connections they have, whom an
 // address without credentials lets in, and what an admin address shows.
+//
+// A stop of net/http waits for a write whose other end takes nothing. It has one deadline for a whole answer, which large answers and
+// streams outlive, and its pings do not help: a caller that reads no answer can still answer pings. So while a server stops, each piece of
+// an answer has a deadline here. While it serves, ticketsvc gives each piece of an answer a deadline of its own (rpc.pacedWriter), because
+// answers take memory; the gateway's answers are small, or for operators.
 package httpserver
 
 import (
@@ -11,7 +16,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
@@ -107,12 +111,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
 	unused := time.AfterFunc(unusedGrace, s.listener.closeUnused)
 	defer unused.Stop()
-	ended := make(chan struct{})
-	var closing sync.WaitGroup
-	closing.Go(func() { s.listener.closeStuck(ended) })
+	s.listener.endStuck()
 	err := s.server.Shutdown(ctx)
-	close(ended)
-	closing.Wait()
 	if err != nil {
 		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
@@ -55,12 +56,15 @@ func mustOpenURL(t *testing.T, url string) ticket.Store {
 	return store
 }
 
-// serveAlone serves a database with tokens until its standard input ends, and then says how much memory the process had at the most.
+// serveAlone serves a database with tokens until its standard input ends, and then prints the most memory that the process had. A caller
+// that does not read loses its call after 2.5 s: then the next of the calls that wait for memory gets it.
 func serveAlone(t *testing.T, url string) {
 	goruntime.Tune(os.LookupEnv)
 	store := mustOpenURL(t, url)
 	log := slog.New(slog.DiscardHandler)
-	service := rpc.New(store, func(context.Context) error { return nil }, log)
+	limits := patient
+	limits.Stall = 2 * time.Second
+	service := rpc.NewLimited(store, log, feed.DefaultLimits(), limits)
 	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(rpc.Security{Tokens: mustCredentials(t)}, log))
 	if err != nil {
 		t.Fatal(err)
@@ -257,13 +261,15 @@ func TestAnswers_thatNobodyReads(t *testing.T) {
 					}()
 					c := newClient(t, &server{url: "http://" + s.address}, "gRPC", connect.WithInterceptors(shows(tokens["admin"])))
 					good, slowest, begin := 0, time.Duration(0), time.Now()
+					pace := time.NewTicker(10 * time.Millisecond)
+					defer pace.Stop()
 					for attacked := false; !attacked; {
 						select {
 						case err := <-attacking:
 							if attacked = true; err != nil {
 								t.Error(err)
 							}
-						default:
+						case <-pace.C:
 							begin := time.Now()
 							if _, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "small"}); err != nil {
 								t.Errorf("another caller, after %d good answers: %v", good, err)

@@ -26,8 +26,8 @@ const maxHealthTime = 3 * time.Second
 // counts.
 //
 // inTime also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
-// nothing of it for maxStallTime. A caller of WatchTickets has no limit for the whole answer, and stuck instead of maxStallTime.
-func inTime(next http.Handler, limit, stuck time.Duration) http.Handler {
+// nothing of it for streams.stall. A caller of WatchTickets has no limit for the whole answer, and streams.stuck instead of streams.stall.
+func inTime(next http.Handler, limit time.Duration, streams streamLimits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {
@@ -35,10 +35,10 @@ func inTime(next http.Handler, limit, stuck time.Duration) http.Handler {
 			w.Header().Set("X-Accel-Buffering", "no")
 		}
 		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
-			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: stuck}
+			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: streams.stuck}
 			w, request = paced, request.WithContext(context.WithValue(request.Context(), pacedKey{}, paced))
 		} else {
-			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: maxStallTime, most: maxWriteTime}
+			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: streams.stall, most: maxWriteTime}
 			// What net/http has yet to send has its deadline too.
 			defer paced.renew()
 			w = paced

@@ -21,14 +21,14 @@ func ErrorTranslator(log *slog.Logger) connect.Interceptor { return newErrorTran
 // ErrSlow says that a watcher did not read for too long.
 var ErrSlow = errSlow
 
-// StreamLimits bound what a watcher that does not read can hold.
-type StreamLimits struct{ Slow, Stuck, Stopping, Admission, Refusal time.Duration }
+// StreamLimits bound what a caller that does not read can hold.
+type StreamLimits struct{ Stall, Slow, Stuck, Stopping, Admission, Refusal time.Duration }
 
 // NewLimited is as [New], with other limits.
 func NewLimited(store ticket.Store, log *slog.Logger, limits feed.Limits, streams StreamLimits) *Service {
 	return newService(store, func(context.Context) error { return nil }, log, limits,
-		streamLimits{slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping, admission: streams.Admission,
-			refusal: streams.Refusal})
+		streamLimits{stall: streams.Stall, slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping,
+			admission: streams.Admission, refusal: streams.Refusal})
 }
 
 // MaxCallTime is how long a unary call may take.

@@ -41,6 +41,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 		serveUntilEOF(t, path)
 		return
 	}
+	t.Parallel()
 	// An empty element has three bytes.
 	binary := func(settings int) []byte {
 		ticket := &ticketv1.Ticket{TicketId: "t", CustomSettings: make([]*ticketv1.CustomSetting, settings)}

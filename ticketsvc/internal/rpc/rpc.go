@@ -150,7 +150,7 @@ type Security struct {
 // The server itself has no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from,
 // when the server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
-	handler := inTime(s.handler, maxBodyTime, s.streams.stuck)
+	handler := inTime(s.handler, maxBodyTime, s.streams)
 	if security.Tokens != nil {
 		handler = guard(handler, security.Tokens, log)
 	} else {

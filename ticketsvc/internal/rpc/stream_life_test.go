@@ -26,7 +26,7 @@ import (
 )
 
 // limits of streams that no test meets unless it wants to.
-var patient = rpc.StreamLimits{Slow: time.Minute, Stuck: time.Hour, Stopping: time.Minute}
+var patient = rpc.StreamLimits{Stall: rpc.MaxStallTime, Slow: time.Minute, Stuck: time.Hour, Stopping: time.Minute}
 
 // mustServeLimited is as [mustServeSecurely], with limits.
 func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, limits feed.Limits, streams rpc.StreamLimits) *server {

@@ -41,10 +41,8 @@ const (
 	walkers         = 4
 	changingTickets = 120 // as many again never change
 	walkWriters     = 2
+	walks           = 300
 )
-
-// walks returns how many walks there are.
-func walks() int { return tickettest.Share(1000) }
 
 // kept is what a test knows of a ticket.
 type kept struct {
@@ -250,7 +248,7 @@ func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
 			for number := range walkers {
 				random := rand.New(rand.NewPCG(4, uint64(number)))
 				readers.Go(func() {
-					for range walks() / walkers {
+					for range walks / walkers {
 						q := drawQuery(random)
 						quiet := k.quiet()
 						var all []listed
@@ -287,8 +285,8 @@ func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
 			stop()
 			writers.Wait()
 			t.Logf("%d walks over %d pages: %d tickets that did not change came once each; %.0f others changed during a walk, on average",
-				walks(), pages, seen, float64(moved)/float64(walks()))
-			if pages < 3*walks() || moved < walks() {
+				walks, pages, seen, float64(moved)/float64(walks))
+			if pages < 3*walks || moved < walks {
 				t.Errorf("the walks had %d pages, during which tickets changed %d times: too little to find anything", pages, moved)
 			}
 		})

@@ -22,8 +22,10 @@ var errSlow = errors.New("the watcher did not read for too long")
 // errOtherDatabase says that a resume token is one of another database.
 var errOtherDatabase = errors.New("the resume token is one of another database")
 
-// streamLimits bound what a watcher that does not read can hold.
+// streamLimits bound what a caller that does not read can hold.
 type streamLimits struct {
+	// stall is how long a caller of a unary RPC may read nothing of its answer.
+	stall time.Duration
 	// slow is how long the sending of one message may take: when it is over the stream ends. Callers are told of it.
 	slow time.Duration
 	// stuck is for how long the caller may read nothing of a message: when it is over the stream is cut off. It is much longer than the time
@@ -40,8 +42,8 @@ type streamLimits struct {
 // smallMessageBytes is up to which size messages are not counted: the number of watchers limits theirs.
 const smallMessageBytes = 4 << 10
 
-var defaultStreamLimits = streamLimits{slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second, admission: time.Second,
-	refusal: 15 * time.Second}
+var defaultStreamLimits = streamLimits{stall: maxStallTime, slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second,
+	admission: time.Second, refusal: 15 * time.Second}
 
 // WatchTickets implements the RPC of that name.
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
