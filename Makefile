@@ -124,9 +124,10 @@ attack: ## Attack both services for ATTACK_TIME each in every known way, beside 
 	@go test -timeout 60m -count 1 -v -run '^TestAttacks_othersAreServed$$' ./internal/e2e -attack.time=$(ATTACK_TIME)
 
 .PHONY: generate
-generate: ## Generate gen/ from proto/, and docs/configuration.md from --help
-	@echo "generating gen/ and docs/configuration.md (the first time, building buf takes a minute or two)"
+generate: ## Generate gen/ and ticketsvc's code for each field from proto/, and docs/configuration.md from --help
+	@echo "generating gen/, *_generated.go and docs/configuration.md (the first time, building buf takes a minute or two)"
 	@go tool buf generate
+	@go tool buf build -o - --as-file-descriptor-set | go -C internal/tools run ./ticketgen "$(CURDIR)"
 	@$(MAKE) build
 	@docs/generate-configuration.sh bin
 
@@ -165,11 +166,11 @@ clients/python/allthings: clients/python/buf.gen.yaml buf.yaml $(tickets_proto)
 
 .PHONY: check-generated
 check-generated: generate ## Fail when a generated file is not up to date
-	@git status --porcelain -- gen docs/configuration.md | { ! grep .; } || \
+	@git status --porcelain -- gen '*_generated.go' docs/configuration.md | { ! grep .; } || \
 		{ echo "these generated files are not up to date: run make generate and commit them"; exit 1; }
 
 # What is generated, or never changed, may have longer lines; so may tables of Markdown and tags of struct fields, which can't be wrapped.
-long_lines = LC_ALL=C.UTF-8 git grep -InE '^.{141}' -- ':!gen' ':!*go.sum' ':!*package-lock.json' ':!*testdata*' \
+long_lines = LC_ALL=C.UTF-8 git grep -InE '^.{141}' -- ':!gen' ':!*_generated.go' ':!*go.sum' ':!*package-lock.json' ':!*testdata*' \
 	':!internal/testkit/samples' ':!ticketsvc/internal/postgres/schema.sql' | grep -vE '^[^:]+\.md:[0-9]+:\||`\w+:"'
 
 .PHONY: lint

@@ -60,6 +60,7 @@ var rules = map[string][]string{
 	module + "internal/credentials":          nil,
 	module + "internal/logthrottle":          nil,
 	module + "internal/id":                   nil,
+	module + "internal/ticketfields":         nil,
 }
 
 var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}

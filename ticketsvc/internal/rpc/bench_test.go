@@ -22,7 +22,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages
@@ -184,7 +184,7 @@ func benchmarkRecordEvents(b *testing.B, store ticket.Store, callers, size int,
 // eventOf returns the event of a change.
 func eventOf(c ticket.Change) *ticketv1.TicketEventRequest {
 	event := &ticketv1.EventMetadata{EventId: c.EventID, OccurTime: &timestamppb.Timestamp{Seconds: c.OccurTime.Seconds}}
-	t := ticketpb.FromTicket(&c.Values)
+	t := ticketcodec.FromTicket(&c.Values)
 	t.TicketId = c.TicketID
 	mask := &fieldmaskpb.FieldMask{Paths: c.Content().FieldNames()}
 	if c.Name == ticket.Created {

@@ -7,6 +7,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
@@ -31,7 +32,7 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 	}); err != nil {
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
-	response := &ticketv1.GetTicketResponse{Ticket: ticketpb.FromTicket(&t)}
+	response := &ticketv1.GetTicketResponse{Ticket: ticketcodec.FromTicket(&t)}
 	return response, a.check(ctx, response, response.Ticket)
 }
 
@@ -53,7 +54,7 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 	response := &ticketv1.BatchGetTicketsResponse{}
 	for _, id := range ids {
 		if t, ok := tickets[id]; ok {
-			response.Tickets = append(response.Tickets, ticketpb.FromTicket(&t))
+			response.Tickets = append(response.Tickets, ticketcodec.FromTicket(&t))
 		} else {
 			response.MissingTicketIds = append(response.MissingTicketIds, id)
 		}
@@ -84,7 +85,7 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	}
 	response := &ticketv1.ListTicketsResponse{Tickets: make([]*ticketv1.Ticket, len(tickets))}
 	for i := range tickets {
-		response.Tickets[i] = ticketpb.FromTicket(&tickets[i])
+		response.Tickets[i] = ticketcodec.FromTicket(&tickets[i])
 	}
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))

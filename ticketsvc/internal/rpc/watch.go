@@ -13,6 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
@@ -170,7 +171,7 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 	case m.Kind == feed.Change && m.Entry != nil:
 		response.Message = m.Entry.Rendered(renderChange).(*ticketv1.WatchTicketsResponse_Change)
 	case m.Kind == feed.Change:
-		response.Message = &ticketv1.WatchTicketsResponse_Change{Change: &ticketv1.TicketChange{Ticket: ticketpb.FromTicket(m.Ticket)}}
+		response.Message = &ticketv1.WatchTicketsResponse_Change{Change: &ticketv1.TicketChange{Ticket: ticketcodec.FromTicket(m.Ticket)}}
 	default:
 		reason := ticketv1.TicketRemoved_REASON_NO_LONGER_MATCHES
 		if m.Kind == feed.Erased {
@@ -185,6 +186,6 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 
 func renderChange(e *feed.Entry) any {
 	return &ticketv1.WatchTicketsResponse_Change{
-		Change: &ticketv1.TicketChange{Event: ticketpb.FromEvent(&e.Event), Ticket: ticketpb.FromTicket(e.Ticket)},
+		Change: &ticketv1.TicketChange{Event: ticketpb.FromEvent(&e.Event), Ticket: ticketcodec.FromTicket(e.Ticket)},
 	}
 }

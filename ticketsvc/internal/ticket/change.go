@@ -67,18 +67,20 @@ func (c *Change) size() int { return c.Values.weight().Bytes }
 
 // CheckIDs notes which ids in the event are none, by the rule of package id. An empty one passes.
 func (c *Change) CheckIDs(v *Violations) {
-	t := &c.Values
-	for _, given := range [...]struct{ field, id string }{
-		{"event.event_id", c.EventID}, {"ticket.ticket_id", c.TicketID}, {"ticket.app_id", t.AppID}, {"ticket.category_id", t.CategoryID},
-		{"ticket.assignee_id", t.AssigneeID}, {"ticket.creator_id", t.CreatorID}, {"ticket.property_id", t.PropertyID},
-	} {
-		v.checkNewID(given.field, given.id)
-	}
-	for _, label := range t.LabelIDs {
-		v.checkNewID("ticket.label_ids", label)
-	}
-	for _, file := range t.FileIDs {
-		v.checkNewID("ticket.file_ids", file)
+	v.checkNewID("event.event_id", c.EventID)
+	v.checkNewID("ticket.ticket_id", c.TicketID)
+	for f := range c.Named.All() {
+		if !fields[f].holdsIDs {
+			continue
+		}
+		switch value := f.Ref(&c.Values).(type) {
+		case *string:
+			v.checkNewID("ticket."+f.String(), *value)
+		case *[]string:
+			for _, id := range *value {
+				v.checkNewID("ticket."+f.String(), id)
+			}
+		}
 	}
 }
 

@@ -10,59 +10,25 @@ import (
 // Field names a field of [Ticket] that an event can name, and so a register.
 type Field uint8
 
-// fields are the registers beside the attributes: adding a field is adding a line. The order is the contract's, and may change: it is
-// stored nowhere.
-var fields = [...]struct {
+// register says what a field is called and where it is. The table of them is generated; see CONTRIBUTING.md.
+type register struct {
 	// name is the field's in the contract.
 	name string
-	// attribute is the key of the attribute that belongs to the field, and holds what the field can't: the field's name at Allthings. None
+	// attribute is the key of the attribute that belongs to the field, and holds what the field can't: the field's name at Allthings. Empty
 	// for a field that is read from the event instead of from the ticket.
 	attribute string
+	// holdsIDs is set if the field is an id, or a list of ids.
+	holdsIDs bool
 	// ref returns where a ticket holds the field.
 	ref func(*Ticket) any
-}{
-	{"app_id", "", func(t *Ticket) any { return &t.AppID }},
-	{"increment_id", "incrementID", func(t *Ticket) any { return &t.IncrementID }},
-	{"title", "title", func(t *Ticket) any { return &t.Title }},
-	{"description", "description", func(t *Ticket) any { return &t.Description }},
-	{"status_text", "status", func(t *Ticket) any { return &t.StatusText }},
-	{"category_id", "category", func(t *Ticket) any { return &t.CategoryID }},
-	{"assignee_id", "assignedTo", func(t *Ticket) any { return &t.AssigneeID }},
-	{"creator_id", "createdBy", func(t *Ticket) any { return &t.CreatorID }},
-	{"property_id", "_embedded.property", func(t *Ticket) any { return &t.PropertyID }},
-	{"unit_name", "_embedded.unit", func(t *Ticket) any { return &t.UnitName }},
-	{"channels", "channels", func(t *Ticket) any { return &t.Channels }},
-	{"label_ids", "labels", func(t *Ticket) any { return &t.LabelIDs }},
-	{"tags", "tags", func(t *Ticket) any { return &t.Tags }},
-	{"file_ids", "files", func(t *Ticket) any { return &t.FileIDs }},
-	{"phone_number", "phoneNumber", func(t *Ticket) any { return &t.PhoneNumber }},
-	{"custom_settings", "customSettings", func(t *Ticket) any { return &t.CustomSettings }},
-	{"comment_count", "commentCount", func(t *Ticket) any { return &t.CommentCount }},
-	{"create_time", "createdAt", func(t *Ticket) any { return &t.CreateTime }},
-	{updateTimeName, "updatedAt", func(t *Ticket) any { return &t.UpdateTime }},
-	{"last_status_update_time", "lastStatusUpdate", func(t *Ticket) any { return &t.LastStatusUpdateTime }},
 }
 
-const (
-	fieldCount     = len(fields)
-	updateTimeName = "update_time"
-	// AttributesName is what names attributes in a list of fields, beside the names of the [Field]s.
-	AttributesName = "attributes"
-)
+// AttributesName is what names attributes in a list of fields, beside the names of the [Field]s.
+const AttributesName = "attributes"
 
 var (
 	fieldsByName      = index(func(f Field) string { return fields[f].name })
 	fieldsByAttribute = index(func(f Field) string { return fields[f].attribute })
-	updateTimeField   = fieldsByName[updateTimeName]
-
-	// Those that filters look at, beside the update time.
-	titleField       = fieldsByName["title"]
-	descriptionField = fieldsByName["description"]
-	statusTextField  = fieldsByName["status_text"]
-	appIDField       = fieldsByName["app_id"]
-	categoryIDField  = fieldsByName["category_id"]
-	propertyIDField  = fieldsByName["property_id"]
-	assigneeIDField  = fieldsByName["assignee_id"]
 )
 
 func index(name func(Field) string) map[string]Field {

@@ -46,7 +46,7 @@ func ParseOrder(text string) (order Order, ok bool) {
 	switch name {
 	case "":
 		return Order{Time: ByUpdateTime, Descending: true}, text == ""
-	case updateTimeName:
+	case "update_time":
 		return Order{Time: ByUpdateTime, Descending: descending}, true
 	case "create_time":
 		return Order{Time: ByCreateTime, Descending: descending}, true

@@ -15,41 +15,6 @@ const (
 	maxBatchIDs = 1000
 )
 
-// Ticket is a tenant's request, as far as the recorded events tell. Its fields mean what those of the contract's message
-// allthings.ticket.v1.Ticket do; the zero value of each is that no event has named it, or that it was cleared.
-type Ticket struct {
-	ID                   string
-	AppID                string
-	IncrementID          string
-	Title                string
-	Description          string
-	Status               Status // follows StatusText
-	StatusText           string
-	CategoryID           string
-	AssigneeID           string
-	CreatorID            string
-	PropertyID           string
-	UnitName             string
-	Channels             []string
-	LabelIDs             []string
-	Tags                 []string
-	FileIDs              []string
-	PhoneNumber          string
-	CustomSettings       []CustomSetting
-	CommentCount         int32
-	CreateTime           Instant
-	UpdateTime           Instant // always set in a ticket that a [Record] made
-	LastStatusUpdateTime Instant
-
-	// Attributes holds the JSON text of what the fields above do not model, by the provider's names.
-	Attributes map[string]string
-	// Revision is how many events are recorded for the ticket.
-	Revision int64
-	// Complete reports whether the value of every field is known: the ticket's creation, or a snapshot of the whole ticket, is recorded, and
-	// no list's latest event reports only which elements were removed or added.
-	Complete bool
-}
-
 // CustomSetting is one setting that a ticket's category adds.
 type CustomSetting struct {
 	Key  string

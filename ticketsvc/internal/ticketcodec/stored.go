@@ -1,17 +1,34 @@
-// Package ticketcodec is the bytes in which databases keep tickets and events, the same in every engine.
+// Package ticketcodec is the form of tickets and events outside the rules: a ticket as a message of the contract, and the bytes in which
+// databases keep tickets and events, the same in every engine.
 package ticketcodec
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
+var ticketDescriptor = (&ticketv1.Ticket{}).ProtoReflect().Descriptor()
+
+// numbers holds the number in the contract of each field. fieldsByNumber is its inverse.
+var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uint64]ticket.Field) {
+	fields = map[uint64]ticket.Field{}
+	for f := range ticket.Fields() {
+		number := ticketDescriptor.Fields().ByName(protoreflect.Name(f.String())).Number()
+		numbers = append(numbers, number)
+		fields[uint64(number)] = f
+	}
+	return numbers, fields
+}()
+
 // MarshalRecord returns a record as databases keep it: the ticket as a message of the contract, and the versions in a form of their own,
-// which the databases' column calls stamps. Equal records have equal bytes.
+// which the databases' column calls stamps. Equal records have equal bytes within one build of the service.
 //
 // The versions begin with the number of the form, 2. The rest are varints, and strings after their lengths. A moment is seconds (zigzag)
 // and nanoseconds. An optional moment is 1 and a moment, or 0 for none.
@@ -67,12 +84,10 @@ func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
 			b = append(b, 0)
 		}
 	}
-	return appendTicket(make([]byte, 0, usualContent), &r.Ticket, keys), b
+	return marshalTicket(&r.Ticket), b
 }
 
 const (
-	// usualContent is a size, in bytes, that most tickets do not exceed.
-	usualContent = 3072
 	// usualEvents is how many events the values of most tickets come from, at most.
 	usualEvents = 10
 	// versionsForm is the number of the form in which versions are kept. Forms are numbered from 1 on.
@@ -115,8 +130,7 @@ func appendOptionalMoment(b []byte, i ticket.Instant) []byte {
 // UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them; or it
 // is [ticket.ErrNewer], since a record that is written again without what is not known of it would lose that.
 func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
-	var values ticketParser
-	t, attributeKeys, err := values.ticket(content)
+	t, isNewer, err := unmarshalTicket(content)
 	if err != nil {
 		return nil, err
 	}
@@ -125,10 +139,10 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		return nil, errMalformed
 	}
 	form := stamps[0]
-	if values.skipped || form > versionsForm {
+	if isNewer || form > versionsForm {
 		return nil, ticket.ErrNewer
 	}
-	p := parser{rest: message(stamps[1:])}
+	p := parser{rest: stamps[1:]}
 	events := make([]ticket.Version, 0, usualEvents)
 	for range p.count() {
 		version := ticket.Version{Time: p.moment()}
@@ -159,7 +173,7 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 		f := p.field()
 		r.Versions.Fields[f] = event(p.number())
 	}
-	for _, key := range attributeKeys {
+	for _, key := range sortedKeys(t.Attributes) {
 		place := p.number()
 		if place == 0 {
 			continue
@@ -178,8 +192,7 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 // UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. The error is that of
 // [ticket.Unreadable] for the ticket, and holds nothing of the content.
 func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
-	var p ticketParser
-	t, _, err := p.ticket(content)
+	t, _, err := unmarshalTicket(content)
 	if err != nil {
 		return t, ticket.Unreadable(ticketID, err)
 	}
@@ -201,7 +214,7 @@ func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []by
 
 // MarshalValues returns the values of a change as a message Ticket of the contract, with nothing in it but what the event named.
 func MarshalValues(c *ticket.Change) []byte {
-	return appendTicket(make([]byte, 0, 256), &c.Values, sortedKeys(c.Values.Attributes))
+	return marshalTicket(&c.Values)
 }
 
 // Beside the numbers of fields, a content has numbers that no field can have, since protobuf reserves them. A reader that does not know one
@@ -240,13 +253,13 @@ func MarshalContent(c ticket.Content) []byte {
 // it is [ticket.ErrNewer], when the event named a field that is not known, and then the content is what is known of it.
 func UnmarshalContent(b []byte) (ticket.Content, error) {
 	var c ticket.Content
-	p := parser{rest: message(b)}
+	p := parser{rest: b}
 	newer := false
 	for range p.count() {
 		number := p.number()
-		if f, known := fieldOf(number); known {
+		if f, known := fieldsByNumber[number]; known {
 			c.Named = c.Named.With(f)
-		} else if f, known := fieldOf(number - uint64(elementChange)); known {
+		} else if f, known := fieldsByNumber[number-uint64(elementChange)]; known {
 			c.ElementChanges = c.ElementChanges.With(f)
 		} else if number == uint64(versionHasUpdateTime) {
 			c.VersionHasUpdateTime = true
@@ -254,7 +267,7 @@ func UnmarshalContent(b []byte) (ticket.Content, error) {
 			newer = true
 		}
 	}
-	for p.err == nil && p.rest != "" {
+	for p.err == nil && len(p.rest) > 0 {
 		c.AttributeKeys = append(c.AttributeKeys, p.text())
 	}
 	if err := p.end(); err != nil || !newer {
@@ -263,9 +276,11 @@ func UnmarshalContent(b []byte) (ticket.Content, error) {
 	return c, ticket.ErrNewer
 }
 
-// parser reads varints and texts one after the other. After an error it returns zeros.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// parser reads varints and strings one after the other. After an error it returns zeros.
 type parser struct {
-	rest message
+	rest []byte
 	err  error
 }
 
@@ -276,13 +291,24 @@ func (p *parser) fail(err error) {
 	}
 }
 
-func (p *parser) number() uint64 {
+// take removes the n bytes of a value. It fails if n is negative, which means that there is no value.
+func (p *parser) take(n int) bool {
+	if n < 0 {
+		p.fail(errMalformed)
+	}
 	if p.err != nil {
+		return false
+	}
+	p.rest = p.rest[n:]
+	return true
+}
+
+func (p *parser) number() uint64 {
+	number, n := protowire.ConsumeVarint(p.rest)
+	if !p.take(n) {
 		return 0
 	}
-	var n uint64
-	n, p.err = p.rest.varint()
-	return n
+	return number
 }
 
 // count reads how many items follow. Each takes a byte at least, so a number that can't be right takes no memory.
@@ -295,9 +321,9 @@ func (p *parser) count() uint64 {
 	return n
 }
 
-// field reads the number of a register's field in the contract.
+// field reads the number of a field in the contract.
 func (p *parser) field() ticket.Field {
-	f, known := fieldOf(p.number())
+	f, known := fieldsByNumber[p.number()]
 	if !known {
 		p.fail(ticket.ErrNewer)
 	}
@@ -305,11 +331,10 @@ func (p *parser) field() ticket.Field {
 }
 
 func (p *parser) text() string {
-	if p.err != nil {
+	text, n := protowire.ConsumeBytes(p.rest)
+	if !p.take(n) {
 		return ""
 	}
-	var text message
-	text, p.err = p.rest.bytes()
 	return string(text)
 }
 
@@ -329,8 +354,8 @@ func (p *parser) optionalMoment() ticket.Instant {
 }
 
 func (p *parser) end() error {
-	if p.err == nil && p.rest != "" {
-		return errMalformed
+	if len(p.rest) > 0 {
+		p.fail(errMalformed)
 	}
 	return p.err
 }

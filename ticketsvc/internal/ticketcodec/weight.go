@@ -2,42 +2,31 @@ package ticketcodec
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// repeated are the contract's numbers of the fields of Ticket that hold elements.
-var repeated = func() map[protowire.Number]bool {
-	numbers := map[protowire.Number]bool{numberAttributes: true}
-	for f := range ticket.Fields() {
-		switch f.Ref(&ticket.Ticket{}).(type) {
-		case *[]string, *[]ticket.CustomSetting:
-			numbers[numberOf(f.String())] = true
-		}
-	}
-	return numbers
-}()
-
-var numberCustomSettings = numberOf("custom_settings")
-
 // WeighTicket returns the weight of the ticket of a record's content, without unmarshalling it. Of content that is not what was written it
 // may be anything.
 func WeighTicket(content []byte) ticket.Weight {
-	w := ticket.Weight{Bytes: len(content)}
-	for number, value := range fields(content) {
-		if !repeated[number] {
+	return ticket.Weight{Bytes: len(content), Elements: countElements(content, ticketDescriptor)}
+}
+
+// countElements returns how many entries the lists and maps of a message have, and the messages in them.
+func countElements(message []byte, descriptor protoreflect.MessageDescriptor) int {
+	count := 0
+	for number, value := range fields(message) {
+		f := descriptor.Fields().ByNumber(number)
+		if f == nil || !f.IsList() && !f.IsMap() {
 			continue
 		}
-		w.Elements++
-		if number == numberCustomSettings {
-			for number := range fields(value) {
-				if number == numberSettingAttributes {
-					w.Elements++
-				}
-			}
+		count++
+		if f.IsList() && f.Message() != nil {
+			count += countElements(value, f.Message())
 		}
 	}
-	return w
+	return count
 }
 
 // RecordMemory returns how many bytes a record takes in memory, without unmarshalling it.

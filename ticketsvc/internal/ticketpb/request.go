@@ -7,6 +7,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
 // ToCreated returns the change that a request says. The error is a [*ticket.InvalidError]. The change shares the request's lists and
@@ -53,8 +54,8 @@ func toChange(name ticket.EventName, request eventRequest) (ticket.Change, error
 		EventID:     event.GetEventId(),
 		Name:        name,
 		TicketID:    message.GetTicketId(),
-		OccurTime:   toInstant(event.GetOccurTime()),
-		ReceiveTime: toInstant(event.GetReceiveTime()),
+		OccurTime:   ticketcodec.ToInstant(event.GetOccurTime()),
+		ReceiveTime: ticketcodec.ToInstant(event.GetReceiveTime()),
 	}
 	if !change.OccurTime.Set {
 		violations.Add("event.occur_time", "must be set")
@@ -81,7 +82,7 @@ func toChange(name ticket.EventName, request eventRequest) (ticket.Change, error
 		}
 		change.ElementChanges = change.ElementChanges.With(field)
 	}
-	values := toTicket(message)
+	values := ticketcodec.ToTicket(message)
 	change.Values = values.Only(change.Named &^ change.ElementChanges)
 	if attributesNamed && len(message.GetAttributes()) > 0 {
 		change.Values.Attributes = message.GetAttributes()
@@ -137,8 +138,8 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 		PropertyIDs:   message.GetPropertyIds(),
 		AssigneeID:    message.GetAssigneeId(),
 		Unassigned:    message.GetUnassigned(),
-		UpdatedAfter:  toInstant(message.GetUpdatedAfter()),
-		UpdatedBefore: toInstant(message.GetUpdatedBefore()),
+		UpdatedAfter:  ticketcodec.ToInstant(message.GetUpdatedAfter()),
+		UpdatedBefore: ticketcodec.ToInstant(message.GetUpdatedBefore()),
 		Text:          message.GetText(),
 	}
 	for _, status := range message.GetStatuses() {

@@ -1,0 +1,106 @@
+// Package ticketfields is the table of the provider's fields: what each is called, of what kind it is, and which field of the contract's
+// message Ticket holds it. A new field of a known kind is one line of the contract and one row here; see CONTRIBUTING.md.
+package ticketfields
+
+import "slices"
+
+// Kind is the kind of a field's values.
+type Kind uint8
+
+// The lists are the last kinds.
+const (
+	// Unknown is the kind of a field that the table does not have: its values may be of any type.
+	Unknown Kind = iota
+	// Scalar is any value that is not a list, of a field that Ticket does not model.
+	Scalar
+	// Text is a string.
+	Text
+	// IntegerText is an integer in older payloads and a string in newer ones. Ticket has the string.
+	IntegerText
+	// ID is an id.
+	ID
+	// ObjectName is a string, or an object that has the string as its name.
+	ObjectName
+	// Count is an integer of 32 bits.
+	Count
+	// Date is a date.
+	Date
+	// Texts is a list of strings.
+	Texts
+	// IDs is a list of ids.
+	IDs
+	// Settings is a list of custom settings.
+	Settings
+	// Paths is a list of lists, of a field that Ticket does not model.
+	Paths
+)
+
+// IsList reports whether values of the kind are lists.
+func (k Kind) IsList() bool { return k >= Texts }
+
+// Field is a field of the provider.
+type Field struct {
+	// Name is the name of the field in the provider's ticket. Empty if the ticket itself does not have the field.
+	Name string
+	// Contract is the name of the field in the contract's message Ticket. Empty if Ticket does not model the field, which is an attribute.
+	Contract string
+	Kind     Kind
+	// Embedded is the name of the member of the provider's _embedded object that stands in for the field. Empty if there is none.
+	Embedded string
+	// KeepEmbedded is set if that member is an attribute as well. The other members are users, or no more than the id and names of something.
+	KeepEmbedded bool
+}
+
+// Attribute returns the key of the attribute that belongs to the field, and holds the value that the field can't. Empty for a field that is
+// read from the event instead of from the ticket.
+func (f Field) Attribute() string {
+	switch {
+	case f.Name != "":
+		return f.Name
+	case f.Embedded != "":
+		return "_embedded." + f.Embedded
+	default:
+		return ""
+	}
+}
+
+// table has first the fields that Ticket models, in the order of the contract. Source: the SDK's ticket. The SDK has createdBy only in
+// _embedded; if it came beside the other fields, a user's data must not end up among the attributes.
+var table = [...]Field{
+	{"", "app_id", ID, "", false}, // from the event's URN
+	{"incrementID", "increment_id", IntegerText, "", false},
+	{"title", "title", Text, "", false},
+	{"description", "description", Text, "", false},
+	{"status", "status_text", Text, "", false},
+	{"category", "category_id", ID, "category", true},
+	{"assignedTo", "assignee_id", ID, "assignedTo", false},
+	{"createdBy", "creator_id", ID, "createdBy", false},
+	{"", "property_id", ID, "property", false},
+	{"", "unit_name", ObjectName, "unit", false},
+	{"channels", "channels", Texts, "", false},
+	{"labels", "label_ids", IDs, "labels", false},
+	{"tags", "tags", Texts, "", false},
+	{"files", "file_ids", IDs, "files", true},
+	{"phoneNumber", "phone_number", Text, "", false},
+	{"customSettings", "custom_settings", Settings, "", false},
+	{"commentCount", "comment_count", Count, "", false},
+	{"createdAt", "create_time", Date, "", false},
+	{"updatedAt", "update_time", Date, "", false},
+	{"lastStatusUpdate", "last_status_update_time", Date, "", false},
+
+	{"channelPaths", "", Paths, "", false},
+	{"customerWaitingSince", "", Scalar, "", false},
+	{"customerWaitingSinceIndicator", "", Scalar, "", false},
+	{"read", "", Scalar, "", false},
+	{"sortHash", "", Scalar, "", false},
+	{"unreadAdminMessages", "", Scalar, "", false},
+	{"unreadUserMessages", "", Scalar, "", false},
+}
+
+// All returns the fields of the provider in the order of the table: first those that Ticket models, in the order of the contract.
+func All() []Field { return slices.Clone(table[:]) }
+
+// Modelled returns the fields that Ticket models, in the order of the contract.
+func Modelled() []Field {
+	return slices.DeleteFunc(All(), func(f Field) bool { return f.Contract == "" })
+}
