@@ -8,10 +8,10 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // readOnly are the ways in which a server comes to be read-only. Each ends all connections.
@@ -91,7 +91,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if _, err := store.Record(t.Context(), changes); err != nil {
 				t.Fatal(err)
 			}
-			tickets := feed.New(store, feed.DefaultLimits(), feed.Notices{
+			tickets := watch.New(store, watch.DefaultLimits(), watch.Notices{
 				Failed: func(error) {}, Recovered: func() {}, Late: func(int64) {}, CaughtUp: func() {}})
 			t.Cleanup(tickets.Close)
 			makeReadOnly(t, server)
@@ -107,7 +107,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer watcher.Close()
-			if message, err := watcher.Next(t.Context()); err != nil || message.Kind != feed.Change {
+			if message, err := watcher.Next(t.Context()); err != nil || message.Kind != watch.Change {
 				t.Errorf("the first message of a watcher: %+v, %v; want a ticket", message, err)
 			}
 			// A standby may not have reached a position yet that a watcher has from its primary.

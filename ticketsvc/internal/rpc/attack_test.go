@@ -29,12 +29,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // servedDatabase is the environment variable that names the database that a process of its own serves.
@@ -64,7 +64,7 @@ func serveAlone(t *testing.T, url string) {
 	log := slog.New(slog.DiscardHandler)
 	limits := patient
 	limits.Stall = 2 * time.Second
-	service := rpc.NewLimited(store, log, feed.DefaultLimits(), limits)
+	service := rpc.NewLimited(store, log, watch.DefaultLimits(), limits)
 	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(rpc.Security{Tokens: mustCredentials(t)}, log))
 	if err != nil {
 		t.Fatal(err)

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
@@ -48,20 +48,20 @@ var codes = []struct {
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "TICKET_UNREADABLE", "what is stored of the ticket can't be read", 0},
 	{errOtherDatabase, connect.CodeOutOfRange, "TOKEN_OF_ANOTHER_DATABASE",
 		"the resume token is one of another database: start again without one", 0},
-	{feed.ErrAhead, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
+	{watch.ErrAhead, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
 		"the event log ends before the resume token: start again without one", 0},
-	{feed.ErrPlace, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
+	{watch.ErrPlace, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
 	{errErasurePosition, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG",
 		"the log does not hold the position: list from the beginning, without one", 0},
-	{feed.ErrReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
+	{watch.ErrReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
 		"the database was replaced by another: resume with the last token", retrySoon},
-	{feed.ErrFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
+	{watch.ErrFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
 		"too many watchers: watch elsewhere, or try again later", retryLater},
-	{feed.ErrCallerFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
+	{watch.ErrCallerFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
 		"the token has too many watchers: end some, or try again later", retryLater},
-	{feed.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
+	{watch.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
 		"too many watchers begin at once: watch elsewhere, or try again later", retryLater},
-	{feed.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING",
+	{watch.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING",
 		"the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "TICKET_LARGER_THAN_ANSWER", "", 0},
 	{errTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_EXPENSIVE_READS",
@@ -178,7 +178,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 			return
 		}
 	case spec.StreamType == connect.StreamTypeUnary:
-	case errors.Is(err, feed.ErrStopping), errors.Is(err, feed.ErrReplaced), code == connect.CodeDeadlineExceeded:
+	case errors.Is(err, watch.ErrStopping), errors.Is(err, watch.ErrReplaced), code == connect.CodeDeadlineExceeded:
 		// A part of every stream's life, and there are thousands.
 		level = slog.LevelDebug
 	}

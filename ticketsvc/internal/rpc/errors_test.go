@@ -20,9 +20,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // wireCodes says what each error is over the wire, and for which a caller is told how long to wait.
@@ -40,11 +40,11 @@ var wireCodes = []struct {
 	{ticket.ErrHeld, connect.CodeAborted, true},
 	{ticket.ErrNewer, connect.CodeAborted, false},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, false},
-	{feed.ErrPlace, connect.CodeOutOfRange, false},
-	{feed.ErrReplaced, connect.CodeUnavailable, true},
-	{feed.ErrFull, connect.CodeResourceExhausted, true},
-	{feed.ErrBusy, connect.CodeResourceExhausted, true},
-	{feed.ErrStopping, connect.CodeUnavailable, true},
+	{watch.ErrPlace, connect.CodeOutOfRange, false},
+	{watch.ErrReplaced, connect.CodeUnavailable, true},
+	{watch.ErrFull, connect.CodeResourceExhausted, true},
+	{watch.ErrBusy, connect.CodeResourceExhausted, true},
+	{watch.ErrStopping, connect.CodeUnavailable, true},
 	{rpc.ErrSlow, connect.CodeResourceExhausted, true},
 	{&ticket.InvalidError{Violations: []ticket.Violation{{Field: "f", Description: "d"}}}, connect.CodeInvalidArgument, false},
 	{errors.New("anything else"), connect.CodeInternal, false},

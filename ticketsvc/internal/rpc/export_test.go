@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // ErrorTranslator returns the service's interceptor, for a test of streams that fail in every way.
@@ -25,7 +25,7 @@ var ErrSlow = errSlow
 type StreamLimits struct{ Stall, Slow, Stuck, Stopping, Admission, Refusal time.Duration }
 
 // NewLimited is as [New], with other limits.
-func NewLimited(store ticket.Store, log *slog.Logger, limits feed.Limits, streams StreamLimits) *Service {
+func NewLimited(store ticket.Store, log *slog.Logger, limits watch.Limits, streams StreamLimits) *Service {
 	return newService(store, func(context.Context) error { return nil }, log, limits,
 		streamLimits{stall: streams.Stall, slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping,
 			admission: streams.Admission, refusal: streams.Refusal})
@@ -69,7 +69,7 @@ const PingAfter = pingAfter
 var WatchResponse = watchResponse
 
 // ResumeToken returns the token of a place under a filter.
-func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place feed.Place) string {
+func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place watch.Place) string {
 	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
 }
 

@@ -14,11 +14,11 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // TestLargestEvent_isAnswered records the largest event that there may be, and reads its ticket. In JSON, where a byte can become six, the
@@ -54,7 +54,7 @@ func TestLargestTicket_isAnswered(t *testing.T) {
 	store := mustOpenStore(t)
 	streams := patient
 	streams.Slow = time.Hour // The watcher reads nothing until everybody else has read.
-	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams)
+	s := mustServeLimited(t, store, rpc.Security{}, watch.DefaultLimits(), streams)
 	changes := mustWatch(t, newClient(t, s, "gRPC", uncompressed), "", nil)
 	changes.expect(t, "heartbeat")
 	c := newClient(t, s, "gRPC")

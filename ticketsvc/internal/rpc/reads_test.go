@@ -15,11 +15,11 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // slowStats is a store whose stats do not end before they are let go.
@@ -197,7 +197,7 @@ func TestLargeAnswers_areWhole(t *testing.T) {
 // TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.
 func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	t.Parallel()
-	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3}, feed.DefaultLimits(), patient)
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3}, watch.DefaultLimits(), patient)
 	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
 	var first *stream
 	for range 3 {
@@ -230,7 +230,7 @@ func TestWatchers_refusalWaits(t *testing.T) {
 	t.Parallel()
 	streams := patient
 	streams.Refusal = time.Hour
-	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, feed.DefaultLimits(), streams)
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, watch.DefaultLimits(), streams)
 	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
 	mustWatch(t, greedy, "", nil).expect(t, "heartbeat")
 	refused := make(chan error, rpc.MaxCallsAtWork())
@@ -260,7 +260,7 @@ func TestWatchers_refusalsAreCounted(t *testing.T) {
 	t.Parallel()
 	streams := patient
 	streams.Refusal = 10 * time.Minute
-	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, feed.DefaultLimits(), streams)
+	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, watch.DefaultLimits(), streams)
 	const connections, calls = 7, 220
 	ended := make(chan error, connections*calls)
 	for i := range connections {

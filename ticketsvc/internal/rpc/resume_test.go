@@ -19,11 +19,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // expectRefused fails unless a token is refused with a code.
@@ -92,7 +92,7 @@ func TestPlacesThatNoTokenCanHave(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
-	for what, place := range map[string]feed.Place{
+	for what, place := range map[string]watch.Place{
 		"of a negative place":         {Mark: ticket.Mark{Sequence: -1}},
 		"with an id behind the walk":  {TicketID: "a"},
 		"with an id that is too long": {Walking: true, TicketID: strings.Repeat("x", ticket.MaxIDBytes+1)},
@@ -174,16 +174,16 @@ func TestTokensStayGood(t *testing.T) {
 	database := ticket.DatabaseID{1, 2, 3}
 	for _, test := range []struct {
 		filter ticket.Filter
-		place  feed.Place
+		place  watch.Place
 		want   string
 	}{
-		{ticket.Filter{}, feed.Place{}, "AeO8lAa_5fiYMgSKigECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		{ticket.Filter{}, feed.Place{Mark: event.Mark(7)}, "AcbFFvTlvEfE2b6wnAECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
-		{ticket.Filter{Unassigned: true}, feed.Place{Mark: event.Mark(7), Walking: true, TicketID: "5f0c1e2d3b4a596877660101"},
+		{ticket.Filter{}, watch.Place{}, "AeO8lAa_5fiYMgSKigECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		{ticket.Filter{}, watch.Place{Mark: event.Mark(7)}, "AcbFFvTlvEfE2b6wnAECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
+		{ticket.Filter{Unassigned: true}, watch.Place{Mark: event.Mark(7), Walking: true, TicketID: "5f0c1e2d3b4a596877660101"},
 			"AVuBnpYvrVqTDelxtAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjjVmMGMxZTJkM2I0YTU5Njg3NzY2MDEwMQ"},
-		{ticket.Filter{}, feed.Place{Mark: event.Mark(7), Seen: later.Mark(7)},
+		{ticket.Filter{}, watch.Place{Mark: event.Mark(7), Seen: later.Mark(7)},
 			"AS8qj5B_oGwyW1McMwECAwAAAAAAAAAAAAAAAAACAAAAAAAAAQL2T6_9KpNtjgAAAAAAAAEDaxE2ypKGmXw"},
-		{all, feed.Place{Mark: event.Mark(7), Walking: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
+		{all, watch.Place{Mark: event.Mark(7), Walking: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
 	} {
 		if got := rpc.ResumeToken(test.filter, database, test.place); got != test.want {
 			t.Errorf("filter %+v, place %+v: %s, want %s", test.filter, test.place, got, test.want)
@@ -199,8 +199,8 @@ func FuzzResumeToken(f *testing.F) {
 	handler := service.NewServer(rpc.Security{}, log).Handler
 	f.Add("AQ")
 	f.Add(base64.RawURLEncoding.EncodeToString(append([]byte{1}, make([]byte, 45)...)))
-	f.Add(rpc.ResumeToken(ticket.Filter{}, ticket.DatabaseID{2}, feed.Place{}))
-	f.Add(rpc.ResumeToken(ticket.Filter{}, stub.DatabaseID(), feed.Place{Mark: ticket.Mark{Sequence: -1}}))
+	f.Add(rpc.ResumeToken(ticket.Filter{}, ticket.DatabaseID{2}, watch.Place{}))
+	f.Add(rpc.ResumeToken(ticket.Filter{}, stub.DatabaseID(), watch.Place{Mark: ticket.Mark{Sequence: -1}}))
 	f.Fuzz(func(t *testing.T, token string) {
 		message, err := protojson.Marshal(&ticketv1.WatchTicketsRequest{ResumeToken: token})
 		if err != nil || token == "" {

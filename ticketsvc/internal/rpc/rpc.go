@@ -21,8 +21,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 const (
@@ -63,7 +63,7 @@ var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1conn
 // Service serves the RPCs. It is to be closed.
 type Service struct {
 	recorder *ticket.Recorder
-	feed     *feed.Feed
+	feed     *watch.Feed
 	streams  streamLimits
 	handler  http.Handler
 }
@@ -71,14 +71,14 @@ type Service struct {
 // New returns a service that keeps what it is told in store. ready returns nil while the service should get calls; health checks show
 // it.
 func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger) *Service {
-	return newService(store, ready, log, feed.DefaultLimits(), defaultStreamLimits)
+	return newService(store, ready, log, watch.DefaultLimits(), defaultStreamLimits)
 }
 
-func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits feed.Limits, streams streamLimits,
+func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits watch.Limits, streams streamLimits,
 ) *Service {
 	recorder := ticket.NewRecorder(store)
 	limits.Tail.Room, limits.Page.Room = roomForAnswer, roomForAnswer
-	tickets := feed.New(store, limits, feed.Notices{
+	tickets := watch.New(store, limits, watch.Notices{
 		Failed:    func(err error) { log.Warn("the feed can't read the event log: watchers are late", "error", err) },
 		Recovered: func() { log.Info("the feed reads the event log again") },
 		Late: func(events int64) {

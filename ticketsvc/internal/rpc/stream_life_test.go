@@ -19,17 +19,17 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // limits of streams that no test meets unless it wants to.
 var patient = rpc.StreamLimits{Stall: rpc.MaxStallTime, Slow: time.Minute, Stuck: time.Hour, Stopping: time.Minute}
 
 // mustServeLimited is as [mustServeSecurely], with limits.
-func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, limits feed.Limits, streams rpc.StreamLimits) *server {
+func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, limits watch.Limits, streams rpc.StreamLimits) *server {
 	t.Helper()
 	s := &server{log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -76,7 +76,7 @@ func TestACallerThatReadsTooSlowlyIsToldSo(t *testing.T) {
 			mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "b", 2, "two"))
 			streams := patient
 			streams.Slow = time.Nanosecond
-			c := newClient(t, mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams), protocol)
+			c := newClient(t, mustServeLimited(t, store, rpc.Security{}, watch.DefaultLimits(), streams), protocol)
 			s := mustWatch(t, c, "", nil)
 			s.expect(t, `a "one"`)
 			s.expectEnd(t, connect.CodeResourceExhausted)
@@ -92,7 +92,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	fill(t, store)
-	limits, streams := feed.DefaultLimits(), patient
+	limits, streams := watch.DefaultLimits(), patient
 	// A machine that is busy must have time, too, for those that read: they have to begin within the time between two heartbeats, and are cut
 	// off as well when they do not get a message in time.
 	limits.Watchers, limits.Heartbeat, streams.Stuck = 2*len(protocols), 2*time.Second, 6*time.Second
@@ -163,7 +163,7 @@ func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
 	fill(t, store)
 	streams := patient
 	streams.Stopping = 100 * time.Millisecond
-	s := mustServeLimited(t, store, rpc.Security{}, feed.DefaultLimits(), streams)
+	s := mustServeLimited(t, store, rpc.Security{}, watch.DefaultLimits(), streams)
 	for protocol := range protocols {
 		mustWatch(t, newClient(t, s, protocol, uncompressed), "", nil).next(t)
 	}
@@ -182,7 +182,7 @@ func TestAStopEndsEachStreamWithATokenToGoOnFrom(t *testing.T) {
 	const watchers = 1000
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "a", 1, "one"))
-	s := mustServeLimited(t, store, rpc.Security{WatchersPerToken: watchers}, feed.DefaultLimits(), patient)
+	s := mustServeLimited(t, store, rpc.Security{WatchersPerToken: watchers}, watch.DefaultLimits(), patient)
 	c := newClient(t, s, "gRPC")
 	streams := make([]*stream, watchers)
 	var beginning sync.WaitGroup
@@ -248,7 +248,7 @@ func TestAStreamEndsWithItsCallersToken(t *testing.T) {
 			store := mustOpenStore(t)
 			current := &credentials.Current{}
 			set(current, "read="+tokens["read"], "read=another-token-of-a-service", "admin="+tokens["admin"])
-			limits := feed.DefaultLimits()
+			limits := watch.DefaultLimits()
 			limits.Heartbeat = 10 * time.Millisecond
 			s := mustServeLimited(t, store, rpc.Security{Tokens: current}, limits, patient)
 			streams := map[string]*stream{}
@@ -301,7 +301,7 @@ func TestAStreamEndsAtItsDeadline(t *testing.T) {
 
 func TestTooManyWatchersAreRefused(t *testing.T) {
 	t.Parallel()
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.Watchers = 1
 	c := newClient(t, mustServeLimited(t, mustOpenStore(t), rpc.Security{}, limits, patient), "gRPC")
 	mustWatch(t, c, "", nil).expect(t, "heartbeat")
@@ -355,7 +355,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 		return store
 	}
 	direct := open(url)
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.Heartbeat, limits.Poll = 50*time.Millisecond, 50*time.Millisecond
 	s := mustServeLimited(t, open(through), rpc.Security{}, limits, patient)
 	c := newClient(t, s, "gRPC")

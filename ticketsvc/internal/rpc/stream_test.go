@@ -16,9 +16,9 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // failingStream sends one message, then fails.
@@ -84,7 +84,7 @@ func (endedStream) Spec() connect.Spec {
 // TestWhatEndsStreamsIsLoggedOnceInAWhile ends as many streams as a service has.
 func TestWhatEndsStreamsIsLoggedOnceInAWhile(t *testing.T) {
 	t.Parallel()
-	for err, want := range map[error]int{ticket.ErrUnavailable: 2, feed.ErrStopping: 0, feed.ErrReplaced: 0, context.DeadlineExceeded: 0} {
+	for err, want := range map[error]int{ticket.ErrUnavailable: 2, watch.ErrStopping: 0, watch.ErrReplaced: 0, context.DeadlineExceeded: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			log := &logBuffer{}
 			end := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, nil))).WrapStreamingHandler(

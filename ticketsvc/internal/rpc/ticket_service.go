@@ -5,16 +5,16 @@ import (
 	"fmt"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // ticketService implements TicketService.
 type ticketService struct {
 	store   ticket.Store
-	feed    *feed.Feed
+	feed    *watch.Feed
 	streams streamLimits
 }
 

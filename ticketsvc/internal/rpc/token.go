@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 	"unicode/utf8"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // A token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the place where the next page begins, or where a
@@ -142,7 +142,7 @@ const markSize = 16
 // A watcher's place is: the id of the database (16 bytes), what the token says of it (1), its mark, with hasSeen the mark of that later
 // place, and in the walk the id of the last ticket, which is empty at its beginning.
 
-func encodePlace(database ticket.DatabaseID, p *feed.Place) []byte {
+func encodePlace(database ticket.DatabaseID, p *watch.Place) []byte {
 	var says byte
 	if p.Walking {
 		says |= inWalk
@@ -159,7 +159,7 @@ func encodePlace(database ticket.DatabaseID, p *feed.Place) []byte {
 	return append(b, p.TicketID...)
 }
 
-func decodePlace(place []byte) (database ticket.DatabaseID, p feed.Place, ok bool) {
+func decodePlace(place []byte) (database ticket.DatabaseID, p watch.Place, ok bool) {
 	rest := place[copy(database[:], place):]
 	if len(rest) < 1+markSize {
 		return database, p, false

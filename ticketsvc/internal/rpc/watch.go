@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // errSlow says that a watcher did not read for too long.
@@ -63,7 +63,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	endWork(ctx)
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
-		if errors.Is(err, feed.ErrCallerFull) {
+		if errors.Is(err, watch.ErrCallerFull) {
 			s.waitToRefuse(ctx)
 		}
 		return err
@@ -109,7 +109,7 @@ func (s *ticketService) waitToRefuse(ctx context.Context) {
 }
 
 // send sends a message once there is room for it: watchers share what they are told, and each has what is sent to itself.
-func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[ticketv1.WatchTicketsResponse], m *feed.Message,
+func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[ticketv1.WatchTicketsResponse], m *watch.Message,
 	response *ticketv1.WatchTicketsResponse,
 ) error {
 	size := 0
@@ -143,7 +143,7 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 
 // resumePlace returns the place that a resume token stands for, nil for an empty one. The error is a [*ticket.InvalidError], or
 // [errOtherDatabase].
-func resumePlace(query []byte, database ticket.DatabaseID, token string) (*feed.Place, error) {
+func resumePlace(query []byte, database ticket.DatabaseID, token string) (*watch.Place, error) {
 	if token == "" {
 		return nil, nil
 	}
@@ -161,20 +161,20 @@ func resumePlace(query []byte, database ticket.DatabaseID, token string) (*feed.
 }
 
 // watchResponse returns the contract's message for m, without its token. What all watchers are told of an entry they share.
-func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
+func watchResponse(m *watch.Message) *ticketv1.WatchTicketsResponse {
 	response := &ticketv1.WatchTicketsResponse{}
 	switch {
-	case m.Kind == feed.Heartbeat:
+	case m.Kind == watch.Heartbeat:
 		response.Message = &ticketv1.WatchTicketsResponse_Heartbeat{Heartbeat: &ticketv1.Heartbeat{
 			SendTime: timestamppb.Now(), Snapshot: m.Place.Walking,
 		}}
-	case m.Kind == feed.Change && m.Entry != nil:
+	case m.Kind == watch.Change && m.Entry != nil:
 		response.Message = m.Entry.Rendered(renderChange).(*ticketv1.WatchTicketsResponse_Change)
-	case m.Kind == feed.Change:
+	case m.Kind == watch.Change:
 		response.Message = &ticketv1.WatchTicketsResponse_Change{Change: &ticketv1.TicketChange{Ticket: ticketcodec.FromTicket(m.Ticket)}}
 	default:
 		reason := ticketv1.TicketRemoved_REASON_NO_LONGER_MATCHES
-		if m.Kind == feed.Erased {
+		if m.Kind == watch.Erased {
 			reason = ticketv1.TicketRemoved_REASON_ERASED
 		}
 		response.Message = &ticketv1.WatchTicketsResponse_Removed{
@@ -184,7 +184,7 @@ func watchResponse(m *feed.Message) *ticketv1.WatchTicketsResponse {
 	return response
 }
 
-func renderChange(e *feed.Entry) any {
+func renderChange(e *watch.Entry) any {
 	return &ticketv1.WatchTicketsResponse_Change{
 		Change: &ticketv1.TicketChange{Event: ticketpb.FromEvent(&e.Event), Ticket: ticketcodec.FromTicket(e.Ticket)},
 	}

@@ -10,10 +10,10 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // stream is a stream of WatchTickets.
@@ -163,7 +163,7 @@ func TestAChangeIsTheEventAndTheTicketAsTheyAreShownElsewhere(t *testing.T) {
 func TestAHeartbeatSaysWhetherTheWalkIsOver(t *testing.T) {
 	t.Parallel()
 	for _, walking := range []bool{false, true} {
-		message := rpc.WatchResponse(&feed.Message{Kind: feed.Heartbeat, Place: feed.Place{Walking: walking}})
+		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, Place: watch.Place{Walking: walking}})
 		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetSnapshot() != walking {
 			t.Errorf("in the walk %v: %v", walking, message)
 		}

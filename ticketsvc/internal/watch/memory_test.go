@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"cmp"
@@ -14,9 +14,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // Properties are checked this many times, unless the command line says otherwise: it is parsed later.
@@ -276,19 +276,19 @@ func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events 
 func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell.Listen(ctx, wake) }
 
 // notices returns notices of which only those of errors mean something.
-func notices(failed func(error), recovered func()) feed.Notices {
-	return feed.Notices{Failed: failed, Recovered: recovered, Late: func(int64) {}, CaughtUp: func() {}}
+func notices(failed func(error), recovered func()) watch.Notices {
+	return watch.Notices{Failed: failed, Recovered: recovered, Late: func(int64) {}, CaughtUp: func() {}}
 }
 
 // newFeed returns a feed of a log that has no errors. It ends with the test.
-func newFeed(t *testing.T, log ticket.Log, limits feed.Limits) *feed.Feed {
+func newFeed(t *testing.T, log ticket.Log, limits watch.Limits) *watch.Feed {
 	t.Helper()
-	f := feed.New(log, limits, notices(func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {}))
+	f := watch.New(log, limits, notices(func(err error) { t.Errorf("the feed has an error: %v", err) }, func() {}))
 	t.Cleanup(f.Close)
 	return f
 }
 
-func mustWatch(t *testing.T, f *feed.Feed, filter ticket.Filter, from *feed.Place) *feed.Watcher {
+func mustWatch(t *testing.T, f *watch.Feed, filter ticket.Filter, from *watch.Place) *watch.Watcher {
 	t.Helper()
 	w, err := f.Watch(t.Context(), "caller", filter, from)
 	if err != nil {
@@ -305,22 +305,22 @@ func updated(eventID, ticketID, status string) ticket.Change {
 }
 
 // said returns what a message says, in short.
-func said(m feed.Message) string {
+func said(m watch.Message) string {
 	switch {
-	case m.Kind == feed.Change && m.Entry == nil:
+	case m.Kind == watch.Change && m.Entry == nil:
 		return fmt.Sprintf("%s is %s", m.Ticket.ID, m.Ticket.StatusText)
-	case m.Kind == feed.Change:
+	case m.Kind == watch.Change:
 		return fmt.Sprintf("%s by %s is %s", m.Ticket.ID, m.Entry.Event.EventID, m.Ticket.StatusText)
-	case m.Kind == feed.NoLongerMatches:
+	case m.Kind == watch.NoLongerMatches:
 		return m.Entry.Event.TicketID + " leaves by " + m.Entry.Event.EventID
-	case m.Kind == feed.Erased:
+	case m.Kind == watch.Erased:
 		return m.Entry.Event.TicketID + " is erased"
 	}
 	return "heartbeat"
 }
 
 // expectEnd fails unless the watcher ends with an error now.
-func expectEnd(t *testing.T, w *feed.Watcher, want error) {
+func expectEnd(t *testing.T, w *watch.Watcher, want error) {
 	t.Helper()
 	if m, err := w.Next(t.Context()); !errors.Is(err, want) {
 		t.Fatalf("the watcher is told %q, %v; want the end %v", said(m), err, want)
@@ -328,7 +328,7 @@ func expectEnd(t *testing.T, w *feed.Watcher, want error) {
 }
 
 // expect reads messages, and fails unless they say what is wanted. It returns the last.
-func expect(t *testing.T, w *feed.Watcher, want ...string) (m feed.Message) {
+func expect(t *testing.T, w *watch.Watcher, want ...string) (m watch.Message) {
 	t.Helper()
 	for _, say := range want {
 		var err error

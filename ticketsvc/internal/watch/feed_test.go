@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 var closed = ticket.Filter{Statuses: []ticket.Status{ticket.StatusClosed}}
@@ -43,7 +43,7 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 		}
 		return nil
 	}
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.Page.Items = 2
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat")
@@ -63,7 +63,7 @@ func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
 			Values: both.Only(tickettest.Named(field))}
 	}
 	log.record(says("a1", "a", "title", "Heizkörper kalt"), says("b1", "b", "title", "Lift steht"))
-	w := mustWatch(t, newFeed(t, log, feed.DefaultLimits()), ticket.Filter{Text: "kalt heizkorp"}, nil)
+	w := mustWatch(t, newFeed(t, log, watch.DefaultLimits()), ticket.Filter{Text: "kalt heizkorp"}, nil)
 	expect(t, w, "a is ", "heartbeat")
 	log.record(says("b2", "b", "title", "HEIZKÖRPER"), says("b3", "b", "description", "bleibt kalt"))
 	expect(t, w, "b by b2 is ", "b by b3 is ")
@@ -84,7 +84,7 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "open"))
-				limits := feed.DefaultLimits()
+				limits := watch.DefaultLimits()
 				if !inWindow {
 					limits.WindowEntries = 1
 				}
@@ -92,7 +92,7 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 				first := mustWatch(t, f, closed, nil)
 				// The tail notes where it begins.
 				synctest.Wait()
-				var places []feed.Place
+				var places []watch.Place
 				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
 					places = append(places, expect(t, first, say).Place)
 					if i == 2 {
@@ -131,7 +131,7 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.WindowEntries = 4
 		f := newFeed(t, log, limits)
 		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
@@ -179,7 +179,7 @@ func TestHeartbeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		w := mustWatch(t, f, closed, nil)
 		inStep := expect(t, w, "heartbeat")
 		begin := time.Now()
@@ -231,7 +231,7 @@ func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
 			}
 			return nil
 		}
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.Page.Items = 1
 		w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 		var places []string
@@ -257,7 +257,7 @@ func TestStopping(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
-	f := newFeed(t, log, feed.DefaultLimits())
+	f := newFeed(t, log, watch.DefaultLimits())
 	waiting, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
 	expect(t, waiting, "a is open", "b is open", "heartbeat")
 	walked := expect(t, walking, "a is open").Place
@@ -270,9 +270,9 @@ func TestStopping(t *testing.T) {
 	if got := expect(t, walking, "heartbeat").Place; got != walked {
 		t.Errorf("the last place is %+v, want %+v", got, walked)
 	}
-	expectEnd(t, waiting, feed.ErrStopping)
-	expectEnd(t, walking, feed.ErrStopping)
-	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrStopping) {
+	expectEnd(t, waiting, watch.ErrStopping)
+	expectEnd(t, walking, watch.ErrStopping)
+	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrStopping) {
 		t.Errorf("a watcher that comes later: %v, want ErrStopping", err)
 	}
 }
@@ -280,7 +280,7 @@ func TestStopping(t *testing.T) {
 func TestAWatcherEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFeed(t, newMemory(), feed.DefaultLimits())
+		f := newFeed(t, newMemory(), watch.DefaultLimits())
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, w, "heartbeat")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

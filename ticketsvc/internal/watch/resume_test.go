@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 func TestPlacesThatAreNotOfThisLog(t *testing.T) {
@@ -16,30 +16,30 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 	log, other := newMemory(), newMemory()
 	log.record(updated("a1", "a", "open"))
 	other.record(updated("b1", "a", "open"), updated("b2", "a", "open"))
-	f := newFeed(t, log, feed.DefaultLimits())
-	otherFeed := newFeed(t, other, feed.DefaultLimits())
+	f := newFeed(t, log, watch.DefaultLimits())
+	otherFeed := newFeed(t, other, watch.DefaultLimits())
 	for sequence := int64(1); sequence <= 2; sequence++ {
 		mark, err := other.MarkAt(t.Context(), sequence)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, place := range []feed.Place{{Mark: mark}, {Mark: mark, Walking: true, TicketID: "a"}} {
-			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, feed.ErrPlace) {
+		for _, place := range []watch.Place{{Mark: mark}, {Mark: mark, Walking: true, TicketID: "a"}} {
+			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, watch.ErrPlace) {
 				t.Errorf("from place %d of another log: %v, want ErrPlace", sequence, err)
 			}
 			mustWatch(t, otherFeed, ticket.Filter{}, &place)
 		}
 	}
 	// The one that failed does not count.
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.Watchers = 1
 	one := newFeed(t, log, limits)
-	lost := feed.Place{Mark: ticket.Mark{Sequence: 9}}
-	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
+	lost := watch.Place{Mark: ticket.Mark{Sequence: 9}}
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrPlace) {
 		t.Error(err)
 	}
 	w := mustWatch(t, one, ticket.Filter{}, nil)
-	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrFull) {
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrFull) {
 		t.Errorf("one watcher too many: %v, want ErrFull", err)
 	}
 	expect(t, w, "a is open", "heartbeat")
@@ -55,7 +55,7 @@ func TestTheLogIsReplaced(t *testing.T) {
 				log := newMemory()
 				log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 				var errs []error
-				f := feed.New(log, feed.DefaultLimits(), notices(func(err error) { errs = append(errs, err) }, func() {}))
+				f := watch.New(log, watch.DefaultLimits(), notices(func(err error) { errs = append(errs, err) }, func() {}))
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
 				kept := expect(t, old, "a is open", "heartbeat").Place
@@ -67,12 +67,12 @@ func TestTheLogIsReplaced(t *testing.T) {
 				for i := range instead {
 					log.record(updated(fmt.Sprint("b", i), "b", "open"))
 				}
-				expectEnd(t, old, feed.ErrReplaced)
+				expectEnd(t, old, watch.ErrReplaced)
 				synctest.Wait()
-				if len(errs) != 1 || !errors.Is(errs[0], feed.ErrPlace) {
+				if len(errs) != 1 || !errors.Is(errs[0], watch.ErrPlace) {
 					t.Errorf("the feed has the errors %v, want one ErrPlace", errs)
 				}
-				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, feed.ErrPlace) {
+				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrPlace) {
 					t.Errorf("from a place that is lost: %v, want ErrPlace", err)
 				}
 				w := mustWatch(t, f, ticket.Filter{}, &kept)
@@ -91,7 +91,7 @@ func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
 		log.deaf = true
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat")
 		synctest.Wait()
 		log.record(updated("a1", "a", "open"))
@@ -99,12 +99,12 @@ func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ahead := mustWatch(t, f, ticket.Filter{}, &feed.Place{Mark: mark})
+		ahead := mustWatch(t, f, ticket.Filter{}, &watch.Place{Mark: mark})
 		log.mu.Lock()
 		log.changes = nil
 		log.mu.Unlock()
 		log.record(updated("b1", "a", "open"), updated("b2", "a", "open"))
-		expectEnd(t, ahead, feed.ErrPlace)
+		expectEnd(t, ahead, watch.ErrPlace)
 	})
 }
 
@@ -112,8 +112,8 @@ func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
-	f := newFeed(t, gap{log}, feed.DefaultLimits())
-	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &feed.Place{}), feed.ErrPlace)
+	f := newFeed(t, gap{log}, watch.DefaultLimits())
+	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &watch.Place{}), watch.ErrPlace)
 	// It is behind whoever starts again.
 	again := mustWatch(t, f, ticket.Filter{}, nil)
 	expect(t, again, "a is open", "heartbeat")

@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // toldAt has 40 watchers that each take a millisecond for a message, of which some stop reading, and returns when each of the others was
@@ -23,8 +23,8 @@ func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 	told = map[time.Duration]int{}
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		f := newFeed(t, log, feed.DefaultLimits())
-		var all []*feed.Watcher
+		f := newFeed(t, log, watch.DefaultLimits())
+		var all []*watch.Watcher
 		for range 40 {
 			w := mustWatch(t, f, ticket.Filter{}, nil)
 			expect(t, w, "heartbeat")
@@ -39,7 +39,7 @@ func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 			watching.Go(func() {
 				for range 2 {
 					m, err := w.Next(ctx)
-					if err != nil || m.Kind != feed.Change {
+					if err != nil || m.Kind != watch.Change {
 						t.Errorf("%q, %v", said(m), err)
 						return
 					}
@@ -52,7 +52,7 @@ func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 					time.Sleep(time.Millisecond)
 				}
 				// It waits for more, and so says that it has dealt with this.
-				if m, err := w.Next(ctx); err != nil || m.Kind != feed.Heartbeat {
+				if m, err := w.Next(ctx); err != nil || m.Kind != watch.Heartbeat {
 					t.Errorf("%q, %v; want a heartbeat", said(m), err)
 				}
 			})
@@ -108,7 +108,7 @@ func TestFeed_restsAfterARound(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				log := newMemory()
-				limits := feed.DefaultLimits()
+				limits := watch.DefaultLimits()
 				limits.Tail.Items = 100
 				f := newFeed(t, log, limits)
 				var mu sync.Mutex
@@ -153,13 +153,13 @@ func TestFeed_saysThatItIsLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.Tail.Items, limits.Pause = 10, 200*time.Millisecond
 		var said []string
 		notices := notices(func(err error) { t.Error(err) }, func() {})
 		notices.Late = func(events int64) { said = append(said, fmt.Sprint("late by ", events)) }
 		notices.CaughtUp = func() { said = append(said, "caught up") }
-		f := feed.New(log, limits, notices)
+		f := watch.New(log, limits, notices)
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, w, "heartbeat")
@@ -189,7 +189,7 @@ func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.WatchersPerCaller = limits.Watchers
 		f := newFeed(t, log, limits)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -226,7 +226,7 @@ func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Kind == feed.Erased {
+			if m.Kind == watch.Erased {
 				break
 			}
 		}
@@ -244,7 +244,7 @@ func TestFeed_wakeWatchers_wokenTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		ctx, cancel := context.WithCancel(t.Context())
 		first := mustWatch(t, f, ticket.Filter{}, nil)
 		from := expect(t, first, "heartbeat").Place
@@ -255,14 +255,14 @@ func TestFeed_wakeWatchers_wokenTwice(t *testing.T) {
 			go func() {
 				// It reads nothing after its first change, so a round waits for it.
 				for {
-					if m, err := w.Next(ctx); err != nil || m.Kind == feed.Change {
+					if m, err := w.Next(ctx); err != nil || m.Kind == watch.Change {
 						return
 					}
 				}
 			}()
 		}
 		time.Sleep(200 * time.Millisecond)
-		var quiet []*feed.Watcher
+		var quiet []*watch.Watcher
 		for range 20 {
 			w := mustWatch(t, f, ticket.Filter{PropertyIDs: []string{"p"}}, &from)
 			expect(t, w, "heartbeat")

@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -11,14 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 func TestATicketThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
-	f := newFeed(t, log, feed.DefaultLimits())
+	f := newFeed(t, log, watch.DefaultLimits())
 	w := mustWatch(t, f, closed, nil)
 	expect(t, w, "heartbeat")
 	log.corrupt["b"] = true
@@ -34,7 +34,7 @@ func TestATicketThatCannotBeRead(t *testing.T) {
 	log.corrupt["b"] = false
 	log.mu.Unlock()
 	log.erase("b")
-	expect(t, mustWatch(t, newFeed(t, log, feed.DefaultLimits()), closed, &before), "c by c1 is closed", "b is erased")
+	expect(t, mustWatch(t, newFeed(t, log, watch.DefaultLimits()), closed, &before), "c by c1 is closed", "b is erased")
 }
 
 func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
@@ -53,8 +53,8 @@ func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
 			}
 			return nil
 		}
-		f := newFeed(t, log, feed.DefaultLimits())
-		var all []*feed.Watcher
+		f := newFeed(t, log, watch.DefaultLimits())
+		var all []*watch.Watcher
 		for range 20 {
 			w := mustWatch(t, f, closed, nil)
 			expect(t, w, "a is closed", "heartbeat")
@@ -94,7 +94,7 @@ func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
 			}
 			return nil
 		}
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 		expect(t, w, "heartbeat")
 		synctest.Wait()
@@ -123,7 +123,7 @@ func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
 			}
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
+		f := watch.New(log, watch.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, closed, nil)
 		expect(t, w, "heartbeat")
@@ -140,7 +140,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.WindowBytes = 100_000
 		f := newFeed(t, log, limits)
 		w := mustWatch(t, f, ticket.Filter{Text: "none"}, nil)
@@ -166,7 +166,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.Before.Items = 3
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 	expect(t, w, "heartbeat")

@@ -1,11 +1,11 @@
-package feed_test
+package watch_test
 
 import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // TestWindow_weighsElements has tickets that are small as they are stored, and large in memory.
@@ -14,7 +14,7 @@ func TestWindow_weighsElements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
 		log.elements = 10_000
-		limits := feed.DefaultLimits()
+		limits := watch.DefaultLimits()
 		limits.WindowBytes = 2*(ticket.Weight{Elements: log.elements}).Memory() + 1000
 		f := newFeed(t, log, limits)
 		w := mustWatch(t, f, ticket.Filter{}, nil)

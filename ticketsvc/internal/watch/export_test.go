@@ -1,4 +1,4 @@
-package feed
+package watch
 
 // WindowSize returns how many entries the window has, and how large they are.
 func (f *Feed) WindowSize() (entries, bytes int) {

@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // small are limits that are met with few events.
-func small() feed.Limits {
-	limits := feed.DefaultLimits()
+func small() watch.Limits {
+	limits := watch.DefaultLimits()
 	limits.WindowEntries, limits.Tail.Items, limits.Page.Items, limits.Before.Items = 4, 3, 2, 6
 	return limits
 }
@@ -89,7 +89,7 @@ type copier struct {
 	log    *memory
 	filter ticket.Filter
 	// place is that of the last message. Nil at the beginning.
-	place    *feed.Place
+	place    *watch.Place
 	tickets  map[string]ticket.Ticket
 	sequence int64
 	told     map[int64]bool
@@ -101,9 +101,9 @@ func (c *copier) startAgain() {
 }
 
 // take takes a message over into the copy, and returns what is wrong with it.
-func (c *copier) take(m feed.Message) error {
+func (c *copier) take(m watch.Message) error {
 	c.place = &m.Place
-	if m.Kind == feed.Heartbeat {
+	if m.Kind == watch.Heartbeat {
 		return nil
 	}
 	if m.Entry == nil {
@@ -120,13 +120,13 @@ func (c *copier) take(m feed.Message) error {
 	c.sequence = e.Sequence
 	c.told[e.Sequence] = true
 	switch {
-	case m.Kind == feed.Change:
+	case m.Kind == watch.Change:
 		if !c.filter.Matches(m.Ticket) || m.Ticket.ID != e.TicketID {
 			return fmt.Errorf("the change at %d has a ticket that does not match", e.Sequence)
 		}
 		c.tickets[e.TicketID] = *m.Ticket
 		return nil
-	case m.Kind == feed.NoLongerMatches:
+	case m.Kind == watch.NoLongerMatches:
 		c.log.mu.Lock()
 		before, events := c.log.fold(e.TicketID, e.Sequence)
 		c.log.mu.Unlock()
@@ -174,16 +174,16 @@ func TestACopyFollows(t *testing.T) {
 			log := newMemory()
 			log.deaf = rapid.Bool().Draw(t, "no hints")
 			backup := log.backup()
-			var feeds [2]*feed.Feed
+			var feeds [2]*watch.Feed
 			open := func() {
 				for i := range feeds {
-					feeds[i] = feed.New(log, small(), notices(func(err error) { t.Error(err) }, func() {}))
+					feeds[i] = watch.New(log, small(), notices(func(err error) { t.Error(err) }, func() {}))
 				}
 			}
 			open()
 			c := &copier{log: log, filter: drawFilter(t)}
 			c.startAgain()
-			var w *feed.Watcher
+			var w *watch.Watcher
 			restored := false
 			cutOff := func() {
 				if w != nil {
@@ -206,7 +206,7 @@ func TestACopyFollows(t *testing.T) {
 					var err error
 					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), "caller", c.filter, c.place)
 					switch {
-					case errors.Is(err, feed.ErrPlace) && restored:
+					case errors.Is(err, watch.ErrPlace) && restored:
 						c.startAgain()
 					case err != nil:
 						t.Fatal(err)

@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
-	limits := feed.DefaultLimits()
+	limits := watch.DefaultLimits()
 	limits.WindowEntries, limits.WindowBytes, limits.Pause = 50, 1000, 0
 	f := newFeed(t, log, limits)
 	stuck := mustWatch(t, f, ticket.Filter{}, nil)
@@ -32,7 +32,7 @@ func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
 		others.Go(func() {
 			for place := int64(1); place <= events; place++ {
 				m, err := w.Next(t.Context())
-				if err == nil && m.Place.Mark.Sequence != place && m.Kind != feed.Heartbeat {
+				if err == nil && m.Place.Mark.Sequence != place && m.Kind != watch.Heartbeat {
 					err = fmt.Errorf("%d where %d is due", m.Place.Mark.Sequence, place)
 				}
 				if err != nil {
@@ -65,7 +65,7 @@ func TestWithoutWatchersNothingIsReadOrKept(t *testing.T) {
 		log := newMemory()
 		var calls atomic.Int64
 		log.before = func(context.Context, string) error { calls.Add(1); return nil }
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		log.record(updated("a1", "a", "open"))
 		time.Sleep(time.Minute)
 		if calls.Load() != 0 {
@@ -101,7 +101,7 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
+		f := watch.New(log, watch.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		var watching sync.WaitGroup
 		for i := range 20 {
@@ -131,7 +131,7 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 			}
 			return nil
 		}
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		var watching sync.WaitGroup
 		var begun, busy atomic.Int64
 		for i := range 20 {
@@ -141,7 +141,7 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 				case err == nil:
 					w.Close()
 					begun.Add(1)
-				case errors.Is(err, feed.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
+				case errors.Is(err, watch.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
 					busy.Add(1)
 				default:
 					t.Error(err)
@@ -167,7 +167,7 @@ func TestABusyLogWakesWatchersInSteps(t *testing.T) {
 			}
 			return nil
 		}
-		f := newFeed(t, log, feed.DefaultLimits())
+		f := newFeed(t, log, watch.DefaultLimits())
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, w, "heartbeat")
 		begin := time.Now()
@@ -207,7 +207,7 @@ func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
 			}
 			return nil
 		}
-		bounds := feed.DefaultLimits()
+		bounds := watch.DefaultLimits()
 		bounds.ReadTimeout = time.Hour
 		f := newFeed(t, log, bounds)
 		var watching sync.WaitGroup
@@ -225,7 +225,7 @@ func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					said = m.Kind == feed.Change
+					said = m.Kind == watch.Change
 				}
 			})
 		}
@@ -249,12 +249,12 @@ func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
 
 func TestFeed_Watch_oneCallerLeavesRoom(t *testing.T) {
 	t.Parallel()
-	bounds := feed.DefaultLimits()
+	bounds := watch.DefaultLimits()
 	bounds.WatchersPerCaller = 2
 	f := newFeed(t, newMemory(), bounds)
 	first := mustWatch(t, f, ticket.Filter{}, nil)
 	mustWatch(t, f, ticket.Filter{}, nil)
-	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, feed.ErrCallerFull) {
+	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrCallerFull) {
 		t.Errorf("a third watcher = %v, want ErrCallerFull", err)
 	}
 	other, err := f.Watch(t.Context(), "other", ticket.Filter{}, nil)

@@ -1,19 +1,19 @@
-package feed_test
+package watch_test
 
 import (
 	"errors"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // last returns the place of the last of so many messages to a watcher that begins behind from.
-func last(t *testing.T, f *feed.Feed, from *feed.Place, messages int) feed.Place {
+func last(t *testing.T, f *watch.Feed, from *watch.Place, messages int) watch.Place {
 	t.Helper()
 	w := mustWatch(t, f, ticket.Filter{}, from)
 	defer w.Close()
-	var place feed.Place
+	var place watch.Place
 	for range messages {
 		m, err := w.Next(t.Context())
 		if err != nil {
@@ -24,13 +24,13 @@ func last(t *testing.T, f *feed.Feed, from *feed.Place, messages int) feed.Place
 	return place
 }
 
-func expectNoPlace(t *testing.T, log *memory, place feed.Place) {
+func expectNoPlace(t *testing.T, log *memory, place watch.Place) {
 	t.Helper()
-	w, err := newFeed(t, log, feed.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &place)
+	w, err := newFeed(t, log, watch.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &place)
 	if err == nil {
 		w.Close()
 	}
-	if !errors.Is(err, feed.ErrPlace) {
+	if !errors.Is(err, watch.ErrPlace) {
 		t.Errorf("Watch = %v, want ErrPlace", err)
 	}
 }
@@ -42,7 +42,7 @@ func TestARestoredLogWithTheSameEventAtThePlaceIsAnotherLog(t *testing.T) {
 	log.record(updated("a", "t", "open"))
 	restored := log.backup()
 	log.record(updated("b", "t", "open"), updated("c", "t", "open"))
-	place := last(t, newFeed(t, log, feed.DefaultLimits()), &feed.Place{}, 3)
+	place := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.Place{}, 3)
 	if place.Mark.Sequence != 3 {
 		t.Fatalf("the watcher is at %+v", place)
 	}
@@ -61,13 +61,13 @@ func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
 	restoredInWalk := inWalk.backup()
 
 	log.record(updated("c", "t", "closed"))
-	change := last(t, newFeed(t, log, feed.DefaultLimits()), &feed.Place{}, 2)
+	change := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.Place{}, 2)
 	if change.Mark.Sequence != 2 || change.Seen.Sequence != 3 {
 		t.Fatalf("the watcher is at %+v", change)
 	}
 	expectNoPlace(t, restored, change)
 
-	w := mustWatch(t, newFeed(t, inWalk, feed.DefaultLimits()), ticket.Filter{}, nil)
+	w := mustWatch(t, newFeed(t, inWalk, watch.DefaultLimits()), ticket.Filter{}, nil)
 	inWalk.record(updated("c", "t", "closed"))
 	m, err := w.Next(t.Context())
 	if err != nil || !m.Place.Walking || m.Place.Mark.Sequence != 1 || m.Place.Seen.Sequence != 2 {
@@ -84,16 +84,16 @@ func TestALogThatLacksWhyATicketWasPassedOverIsAnotherLog(t *testing.T) {
 	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
 	restored := log.backup()
 	log.record(updated("c", "t", "closed"))
-	behind := mustWatch(t, newFeed(t, log, feed.DefaultLimits()), notClosed, &feed.Place{})
+	behind := mustWatch(t, newFeed(t, log, watch.DefaultLimits()), notClosed, &watch.Place{})
 	expectNoPlace(t, restored, expect(t, behind, "t leaves by b").Place)
 
 	inWalk := newMemory()
 	inWalk.record(updated("a", "t", "open"))
 	restored = inWalk.backup()
-	walking := mustWatch(t, newFeed(t, inWalk, feed.DefaultLimits()), notClosed, nil)
+	walking := mustWatch(t, newFeed(t, inWalk, watch.DefaultLimits()), notClosed, nil)
 	inWalk.record(updated("b", "t", "closed"))
 	m, err := walking.Next(t.Context())
-	if err != nil || m.Kind != feed.Heartbeat || m.Place.Mark.Sequence != 1 {
+	if err != nil || m.Kind != watch.Heartbeat || m.Place.Mark.Sequence != 1 {
 		t.Fatalf("%q at %+v, %v; want that the walk is over", said(m), m.Place, err)
 	}
 	expectNoPlace(t, restored, m.Place)

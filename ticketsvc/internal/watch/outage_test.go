@@ -1,4 +1,4 @@
-package feed_test
+package watch_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/feed"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
 // TestStoppingWaitsForNoDatabase stops while a watcher reads, and others wait for their turn.
@@ -25,8 +25,8 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 			}
 			return ctx.Err()
 		}
-		f := newFeed(t, log, feed.DefaultLimits())
-		var all []*feed.Watcher
+		f := newFeed(t, log, watch.DefaultLimits())
+		var all []*watch.Watcher
 		for range 20 {
 			all = append(all, mustWatch(t, f, ticket.Filter{}, nil))
 		}
@@ -35,10 +35,10 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 		for _, w := range all {
 			watching.Go(func() {
 				m, err := w.Next(t.Context())
-				if err != nil || m.Kind != feed.Heartbeat {
+				if err != nil || m.Kind != watch.Heartbeat {
 					t.Errorf("%q, %v; want a heartbeat", said(m), err)
 				}
-				if _, err := w.Next(t.Context()); !errors.Is(err, feed.ErrStopping) {
+				if _, err := w.Next(t.Context()); !errors.Is(err, watch.ErrStopping) {
 					t.Errorf("%v, want ErrStopping", err)
 				}
 			})
@@ -71,18 +71,18 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					return nil
 				}
 				var errs, recoveries atomic.Int64
-				limits := feed.DefaultLimits()
+				limits := watch.DefaultLimits()
 				limits.Page.Items = 1
-				f := feed.New(log, limits, notices(func(error) { errs.Add(1) }, func() { recoveries.Add(1) }))
+				f := watch.New(log, limits, notices(func(error) { errs.Add(1) }, func() { recoveries.Add(1) }))
 				t.Cleanup(f.Close)
-				watch := func() *feed.Watcher {
+				follow := func() *watch.Watcher {
 					w, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
 					return w
 				}
-				w, walking := watch(), watch()
+				w, walking := follow(), follow()
 				expect(t, w, "heartbeat")
 				synctest.Wait() // The tail has begun.
 				away.Store(true)
@@ -116,8 +116,8 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					}
 				})
 				var end error
-				for m := (feed.Message{}); end == nil; m, end = w.Next(t.Context()) {
-					if m.Kind != feed.Heartbeat {
+				for m := (watch.Message{}); end == nil; m, end = w.Next(t.Context()) {
+					if m.Kind != watch.Heartbeat {
 						t.Errorf("it is told %q", said(m))
 					}
 				}
@@ -152,7 +152,7 @@ func TestTheTailAloneFails(t *testing.T) {
 			}
 			return nil
 		}
-		f := feed.New(log, feed.DefaultLimits(), notices(func(error) {}, func() {}))
+		f := watch.New(log, watch.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place

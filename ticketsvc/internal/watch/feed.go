@@ -1,9 +1,9 @@
-// Package feed lets watchers follow the tickets that match their filters: first every ticket as it is, then each change, in the order of
+// Package watch lets watchers follow the tickets that match their filters: first every ticket as it is, then each change, in the order of
 // the log, from any place on and without gaps.
 //
 // One tail of the log feeds all watchers of a replica. It keeps what it has read last in a [window], which they share; a watcher that is
 // further behind reads the log by itself. docs/feed.md tells why it is done so.
-package feed
+package watch
 
 import (
 	"context"
