@@ -79,9 +79,9 @@ func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient,
 type Copy struct{ db *sql.DB }
 
 const schema = `
-CREATE TABLE tickets  (ticket_id text PRIMARY KEY, revision bigint NOT NULL, walk bigint NOT NULL, ticket blob NOT NULL);
-CREATE INDEX tickets_by_walk ON tickets (walk);
-CREATE TABLE progress (token text NOT NULL, walk bigint NOT NULL);
+CREATE TABLE tickets  (ticket_id text PRIMARY KEY, revision bigint NOT NULL, snapshot bigint NOT NULL, ticket blob NOT NULL);
+CREATE INDEX tickets_by_snapshot ON tickets (snapshot);
+CREATE TABLE progress (token text NOT NULL, snapshot bigint NOT NULL);
 INSERT INTO progress VALUES ('', 1);`
 
 // Apply takes in a message and its token: both or neither.
@@ -99,8 +99,8 @@ func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse)
 			}
 		}
 		if message.GetHeartbeat() != nil && !message.GetHeartbeat().GetSnapshot() {
-			// The walk is over: what is from an earlier one, and did not come in this one, is gone.
-			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE walk < (SELECT walk FROM progress)"); err != nil {
+			// The snapshot is over. Tickets that were not in it are gone.
+			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE snapshot < (SELECT snapshot FROM progress)"); err != nil {
 				return err
 			}
 		}
@@ -116,17 +116,17 @@ func put(ctx context.Context, tx *sql.Tx, ticket *ticketv1.Ticket) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-INSERT INTO tickets (ticket_id, revision, walk, ticket) VALUES ($1, $2, (SELECT walk FROM progress), $3)
-ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, walk = excluded.walk, ticket = excluded.ticket
-WHERE excluded.walk > tickets.walk OR excluded.revision >= tickets.revision`,
+INSERT INTO tickets (ticket_id, revision, snapshot, ticket) VALUES ($1, $2, (SELECT snapshot FROM progress), $3)
+ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, snapshot = excluded.snapshot, ticket = excluded.ticket
+WHERE excluded.snapshot > tickets.snapshot OR excluded.revision >= tickets.revision`,
 		ticket.GetTicketId(), ticket.GetRevision(), content)
 	return err
 }
 
-// StartAgain drops the token. The tickets stay until the new walk is over.
+// StartAgain drops the token. The tickets stay until the new snapshot is over.
 func (c Copy) StartAgain(ctx context.Context) error {
 	return c.inTransaction(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = '', walk = walk + 1")
+		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = '', snapshot = snapshot + 1")
 		return err
 	})
 }
@@ -225,7 +225,7 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 		want    string
 		tokens  string
 	}{
-		"the walk is cut off and goes on": {
+		"the snapshot is cut off and goes on": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil)}, connect.CodeUnavailable},
 				{messages{change("2", "b", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
@@ -246,7 +246,7 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			},
 			"a4", " 3 4",
 		},
-		"a walk brings what is newer than the changes behind it": {
+		"a snapshot brings what is newer than the changes behind it": {
 			[]scripted{
 				{messages{change("1", "a", 2, nil), heartbeat("2"), change("3", "a", 1, event)}, connect.CodeUnavailable},
 				{messages{change("4", "b", 1, event)}, connect.CodeUnavailable},
@@ -266,14 +266,14 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			[]scripted{{nil, silent}, {messages{change("1", "a", 1, nil)}, connect.CodeUnavailable}},
 			"a1", "  1",
 		},
-		"nothing goes before the walk is over": {
+		"nothing goes before the snapshot is over": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
 				{messages{change("w", "a", 1, nil), snapshot("x")}, connect.CodeUnavailable},
 			},
 			"a1 b1", "  x",
 		},
-		"only a heartbeat says that the walk is over": {
+		"only a heartbeat says that the snapshot is over": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
 				{messages{change("x", "a", 1, event), removed("y", "never had")}, connect.CodeUnavailable},

@@ -88,8 +88,8 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 			if err != nil {
 				return err
 			}
-			// A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the
-			// walk began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+			// A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
+			// follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
 			_, err = tx.ExecContext(ctx, `
 INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
 ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
@@ -102,7 +102,7 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 				return err
 			}
 		}
-		// A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
+		// This heartbeat ends the snapshot. Tickets that were not in it are gone.
 		if heartbeat := message.GetHeartbeat(); heartbeat != nil && !heartbeat.GetSnapshot() {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE stale"); err != nil {
 				return err

@@ -149,7 +149,7 @@ func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
 	return came, stream.Err()
 }
 
-// report logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million.
+// report logs the ids in a message, except those of the snapshot: there can be a million.
 func (f *Follower) report(message *ticketv1.WatchTicketsResponse, came bool) {
 	if !came {
 		f.Log.Info("following: the next lines name the tickets that change")

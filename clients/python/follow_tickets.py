@@ -72,8 +72,8 @@ CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), toke
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');
 """
 
-# A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
-# began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+# A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
+# follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
 PUT = """
 INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
 ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
@@ -116,7 +116,7 @@ class Copy:
                 self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
             elif kind == "removed":
                 self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.removed.ticket_id,))
-            # A heartbeat says when the first walk over all tickets is over. What has not come by then is gone.
+            # This heartbeat ends the snapshot. Tickets that were not in it are gone.
             if kind == "heartbeat" and not message.heartbeat.snapshot:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
@@ -241,7 +241,7 @@ def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy:
 
 
 def report(message: WatchTicketsResponse, came: bool) -> None:
-    """Logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million."""
+    """Logs the ids in a message, except those of the snapshot: there can be a million."""
     if not came:
         log.info("following: the next lines name the tickets that change")
     kind = message.WhichOneof("message")

@@ -52,7 +52,7 @@ func packages(t *testing.T) []goPackage {
 // they may not import is in machinery.
 var rules = map[string][]string{
 	module + "ticketsvc/internal/ticket":     {module + "internal/groupcommit", module + "internal/id", "golang.org/x/text/unicode/norm"},
-	module + "ticketsvc/internal/watch":       {module + "ticketsvc/internal/rpc/limits", module + "ticketsvc/internal/ticket"},
+	module + "ticketsvc/internal/watch":      {module + "ticketsvc/internal/rpc/limits", module + "ticketsvc/internal/ticket"},
 	module + "ticketsvc/internal/rpc/limits": nil,
 	module + "gateway/internal/inbox":        {module + "internal/groupcommit"},
 	module + "gateway/internal/envelope":     {module + "internal/id", "github.com/go-json-experiment/json/jsontext"},

@@ -91,8 +91,8 @@ export class Copy {
   }
 
   /**
-   * A ticket may come again, and for a moment older than it is here: a walk brings it as it is, and then come the changes since the walk
-   * began. So the greater revision counts, but for what a new walk brings: a database that was restored can be behind.
+   * A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
+   * follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
    */
   #put(ticket: Ticket): void {
     const known = this.#tickets.get(ticket.ticketId);
@@ -103,7 +103,7 @@ export class Copy {
   }
 
   /**
-   * Drops what has not come again. A heartbeat says when the first walk over all tickets is over; what has not come by then is gone.
+   * Removes the tickets that were not in the snapshot, after the heartbeat that ends it.
    */
   #dropStale(): void {
     for (const id of this.#stale) {

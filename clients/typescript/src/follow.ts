@@ -133,7 +133,7 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
   }
 }
 
-/** Logs what a message brings, by ids alone. Tickets of the first walk have no line each: there can be a million. */
+/** Logs the ids in a message, except those of the snapshot: there can be a million. */
 function report({ message }: WatchTicketsResponse, came: boolean): void {
   if (!came) {
     console.error("following: the next lines name the tickets that change");

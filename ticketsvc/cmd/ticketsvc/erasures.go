@@ -105,7 +105,7 @@ func exportPostgres(ctx context.Context, url string, log *slog.Logger, write fun
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	for after := (ticket.Mark{}); ; {
+	for after := (ticket.LogPosition{}); ; {
 		page, err := store.Erasures(ctx, after, exportPage)
 		if err != nil || len(page) == 0 {
 			return err
@@ -115,7 +115,7 @@ func exportPostgres(ctx context.Context, url string, log *slog.Logger, write fun
 				return err
 			}
 		}
-		after = page[len(page)-1].Mark
+		after = page[len(page)-1].Position
 	}
 }
 

@@ -121,11 +121,11 @@ func (w *logWriters) record(b *testing.B) (rate float64) {
 					batch[i] = tickettest.LargeChange(writer, w.next[writer])
 					w.next[writer]++
 				}
-				recorded, err := w.replicas[writer%len(w.replicas)].Record(ctx, batch)
+				recorded, err := w.replicas[writer%len(w.replicas)].Append(ctx, batch)
 				if err != nil {
 					return err
 				}
-				if recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
+				if recorded[0] != (ticket.AppendResult{LogEnd: recorded[0].LogEnd}) {
 					return fmt.Errorf("event %s: %+v", batch[0].EventID, recorded[0])
 				}
 			}

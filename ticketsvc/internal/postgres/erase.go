@@ -36,10 +36,10 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 
 // erase erases a ticket.
 //
-// It locks as [Store.Record] does: the ticket first, and the log last. What another replica records for the ticket is either there before
+// It locks as [Store.Append] does: the ticket first, and the log last. What another replica records for the ticket is either there before
 // the ticket is locked, and erased with it, or comes after, and is dropped.
 func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err error) {
-	id, nothing := postgresdb.EscapeText(ticketID), ticketcodec.MarshalContent(ticket.Content{})
+	id, nothing := postgresdb.EscapeText(ticketID), ticketcodec.MarshalChangedFields(ticket.ChangedFields{})
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		events = 0
 		var added, erased bool

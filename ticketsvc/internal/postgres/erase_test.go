@@ -16,9 +16,9 @@ func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
 	c := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
-		Named:  tickettest.Named("title", "assignee_id", "app_id", "category_id", "property_id"),
+		Fields: tickettest.Named("title", "assignee_id", "app_id", "category_id", "property_id"),
 		Values: ticket.Ticket{Title: personal, AssigneeID: personal, AppID: personal, CategoryID: personal, PropertyID: personal}}
-	if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+	if _, err := store.Append(t.Context(), []ticket.Change{c}); err != nil {
 		t.Fatal(err)
 	}
 	conn := postgresql.Connect(t, url)

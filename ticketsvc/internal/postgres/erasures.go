@@ -25,7 +25,7 @@ func makeErasureKey(ctx context.Context, tx pgx.Tx) error {
 func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
 
 // Erasures implements [ticket.Store].
-func (s *Store) Erasures(ctx context.Context, after ticket.Mark, limit int) (erasures []ticket.Erasure, err error) {
+func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		rows, err := q.Query(ctx, readErasures, after.Sequence, limit+1)
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Erasures(ctx context.Context, after ticket.Mark, limit int) (era
 		var nonce int64
 		if _, err := pgx.ForEachRow(rows, []any{&e.Sequence, &e.TicketID, &name, &nonce}, func() error {
 			e.TicketID, e.Name = postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
-			read = append(read, ticket.Erasure{TicketID: e.TicketID, Mark: e.Mark(nonce)})
+			read = append(read, ticket.Erasure{TicketID: e.TicketID, Position: e.Position(nonce)})
 			return nil
 		}); err != nil {
 			return err

@@ -37,14 +37,14 @@ var LockLog = inCommitOrder.lock
 
 // The statements of the feed, and how many tickets a part of a walk looks at.
 const (
-	LastMark      = lastMark
-	MarkAt        = markAt
-	MarksAt       = marksAt
-	MeasureBefore = measureBefore
-	ReadBefore    = readBefore
-	ReadErasures  = readErasures
-	WalkBound     = walkBound
-	WalkStride    = walkStride
+	LastPosition   = lastPosition
+	PositionAt     = positionAt
+	PositionsAt    = positionsAt
+	MeasureBefore  = measureBefore
+	ReadBefore     = readBefore
+	ReadErasures   = readErasures
+	SnapshotBound  = snapshotBound
+	SnapshotStride = snapshotStride
 )
 
 var ReadLog = readLog

@@ -19,10 +19,10 @@ const (
 	// channel is where ticketsvcs tell each other that the log has grown.
 	channel = "ticketbridge_events"
 
-	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM ticketsvc.events"
-	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
-	markAt     = selectMark + " WHERE sequence = $1"
-	marksAt    = selectMark + " WHERE sequence = ANY($1)"
+	selectPosition = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM ticketsvc.events"
+	lastPosition   = selectPosition + " ORDER BY sequence DESC LIMIT 1"
+	positionAt     = selectPosition + " WHERE sequence = $1"
+	positionsAt    = selectPosition + " WHERE sequence = ANY($1)"
 
 	// readLogOf reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
 	// that it is asked for, read or not, so it leaves out what comes after more than a page can hold.
@@ -56,9 +56,9 @@ const (
 	readBefore = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM ticketsvc.events
  WHERE ticket_id = $1 AND sequence < $2 ORDER BY sequence`
 
-	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
-	walkStride = 2000
-	walkBound  = "SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT 1 OFFSET $2 - 1"
+	// snapshotStride is how many tickets a part of a snapshot looks at. That takes some milliseconds.
+	snapshotStride = 2000
+	snapshotBound  = "SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT 1 OFFSET $2 - 1"
 )
 
 // DatabaseID implements [ticket.Log].
@@ -75,41 +75,41 @@ func (s *Store) readIdentity(ctx context.Context) error {
 	})
 }
 
-// LastMark implements [ticket.Log].
-func (s *Store) LastMark(ctx context.Context) (ticket.Mark, error) {
-	mark, err := s.mark(ctx, lastMark)
+// LastPosition implements [ticket.Log].
+func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
+	position, err := s.position(ctx, lastPosition)
 	if errors.Is(err, ticket.ErrNotFound) {
-		return ticket.Mark{}, nil
+		return ticket.LogPosition{}, nil
 	}
-	return mark, err
+	return position, err
 }
 
-// MarkAt implements [ticket.Log].
-func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error) {
+// PositionAt implements [ticket.Log].
+func (s *Store) PositionAt(ctx context.Context, sequence int64) (ticket.LogPosition, error) {
 	if sequence == 0 {
-		return ticket.Mark{}, translate(ctx.Err())
+		return ticket.LogPosition{}, translate(ctx.Err())
 	}
-	return s.mark(ctx, markAt, sequence)
+	return s.position(ctx, positionAt, sequence)
 }
 
-// MarksAt implements [ticket.Store].
-func (s *Store) MarksAt(ctx context.Context, sequences []int64) (marks map[int64]ticket.Mark, err error) {
+// PositionsAt implements [ticket.Store].
+func (s *Store) PositionsAt(ctx context.Context, sequences []int64) (positions map[int64]ticket.LogPosition, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
-		marks = make(map[int64]ticket.Mark, len(sequences))
-		rows, err := q.Query(ctx, marksAt, sequences)
+		positions = make(map[int64]ticket.LogPosition, len(sequences))
+		rows, err := q.Query(ctx, positionsAt, sequences)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			mark, err := scanMark(rows)
+			position, err := scanPosition(rows)
 			if err != nil {
 				return err
 			}
-			marks[mark.Sequence] = mark
+			positions[position.Sequence] = position
 		}
 		if err := rows.Err(); err != nil || !slices.ContainsFunc(sequences, func(sequence int64) bool {
-			_, found := marks[sequence]
+			_, found := positions[sequence]
 			return sequence > 0 && !found
 		}) {
 			return err
@@ -119,30 +119,30 @@ func (s *Store) MarksAt(ctx context.Context, sequences []int64) (marks map[int64
 		}
 		return nil
 	})
-	return marks, err
+	return positions, err
 }
 
-func (s *Store) mark(ctx context.Context, query string, arguments ...any) (mark ticket.Mark, err error) {
+func (s *Store) position(ctx context.Context, query string, arguments ...any) (position ticket.LogPosition, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
-		mark, err = scanMark(q.QueryRow(ctx, query, arguments...))
+		position, err = scanPosition(q.QueryRow(ctx, query, arguments...))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return notFound(ctx, q)
 		}
 		return err
 	})
-	return mark, err
+	return position, err
 }
 
-// scanMark reads the mark of a row of selectMark.
-func scanMark(row pgx.Row) (ticket.Mark, error) {
+// scanPosition reads a row of selectPosition.
+func scanPosition(row pgx.Row) (ticket.LogPosition, error) {
 	var e ticket.Event
 	var name string
 	var nonce int64
 	if err := row.Scan(&e.Sequence, &e.EventID, &e.TicketID, &name, &nonce); err != nil {
-		return ticket.Mark{}, err
+		return ticket.LogPosition{}, err
 	}
 	e.EventID, e.TicketID, e.Name = postgresdb.UnescapeText(e.EventID), postgresdb.UnescapeText(e.TicketID), ticket.EventName(name)
-	return e.Mark(nonce), nil
+	return e.Position(nonce), nil
 }
 
 // notFound returns [ticket.ErrNotFound] for an event that the log does not have. A server that can't be written to can be a standby, which
@@ -210,15 +210,15 @@ func (r *logRow) unescaped() ticketcodec.LogRow {
 		Content: r.content}
 }
 
-// WalkTickets implements [ticket.Log].
-func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
+// ReadSnapshot implements [ticket.Log].
+func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.SnapshotPage, error) {
 	page := ticket.NewPageBuilder(limit)
 	var last string
 	err := s.readLong(ctx, func(tx pgx.Tx) error {
 		where := newConditions(filter)
 		where.add("ticket_id > ", postgresdb.EscapeText(after))
 		var bound string
-		err := tx.QueryRow(ctx, walkBound, postgresdb.EscapeText(after), walkStride).Scan(&bound)
+		err := tx.QueryRow(ctx, snapshotBound, postgresdb.EscapeText(after), snapshotStride).Scan(&bound)
 		switch {
 		case err == nil:
 			where.add("ticket_id <= ", bound)
@@ -228,20 +228,20 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		}
 		l := list{filter: filter, plan: inOrder}
 		if words := filter.Words(); len(words) > 0 {
-			// To look for them among all tickets in each part would make a walk of many parts take that many searches.
+			// A search through the index of words in each part would take as long as one through all tickets, each time.
 			where.texts = append(where.texts, rowHas("tickets", where.bindWords(words)))
 		}
 		return l.readRows(ctx, tx, page, where, " ORDER BY ticket_id")
 	})
 	if err != nil {
-		return ticket.WalkPage{}, err
+		return ticket.SnapshotPage{}, err
 	}
-	return ticket.NewWalkPage(filter, page, last), nil
+	return ticket.NewSnapshotPage(filter, page, last), nil
 }
 
 // TicketBefore implements [ticket.Log].
 func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
-	var record *ticket.Record
+	var record *ticket.State
 	err := s.readLong(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
 		var events, bytes int
@@ -254,7 +254,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 		case events > limit.Items, bytes > limit.Bytes:
 			return ticket.ErrTooManyEvents
 		}
-		record = ticket.NewRecord(ticketID)
+		record = ticket.NewState(ticketID)
 		rows, err := tx.Query(ctx, readBefore, id, sequence)
 		if err != nil {
 			return err
@@ -278,16 +278,16 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	return record.Ticket, nil
 }
 
-// Watch implements [ticket.Log].
-func (s *Store) Watch(ctx context.Context, wake func(), onError func(error)) {
+// Subscribe implements [ticket.Log].
+func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
-	both.Go(func() { s.recorded.Listen(ctx, wake) })
+	both.Go(func() { s.recorded.Subscribe(ctx, wake) })
 	both.Go(func() { s.others.Watch(ctx, wake, onError) })
 	both.Wait()
 }
 
-// noteRecorded tells whoever follows the log, here and elsewhere, that it has grown.
+// noteRecorded notifies those who follow the log, in this process and in others, that it has grown.
 func (s *Store) noteRecorded() {
-	s.recorded.Ring()
+	s.recorded.Notify()
 	s.others.Note()
 }

@@ -14,7 +14,7 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
-	if _, err := store.Record(t.Context(), []ticket.Change{change("e1", "held"), change("e2", "free")}); err != nil {
+	if _, err := store.Append(t.Context(), []ticket.Change{change("e1", "held"), change("e2", "free")}); err != nil {
 		t.Fatal(err)
 	}
 	// As with psql, by another role's default settings.
@@ -25,19 +25,19 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 		}
 	}
 	changes := []ticket.Change{change("e3", "held"), change("e4", "free"), change("e5", "new"), change("e1", "held")}
-	recorded, err := store.Record(t.Context(), changes)
+	recorded, err := store.Append(t.Context(), changes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(recorded[0].Err, ticket.ErrHeld) || recorded[1] != (ticket.Recorded{LogEnd: recorded[1].LogEnd}) ||
-		recorded[2] != (ticket.Recorded{LogEnd: recorded[2].LogEnd}) ||
-		recorded[3] != (ticket.Recorded{Duplicate: true, LogEnd: recorded[3].LogEnd}) {
+	if !errors.Is(recorded[0].Err, ticket.ErrLocked) || recorded[1] != (ticket.AppendResult{LogEnd: recorded[1].LogEnd}) ||
+		recorded[2] != (ticket.AppendResult{LogEnd: recorded[2].LogEnd}) ||
+		recorded[3] != (ticket.AppendResult{Duplicate: true, LogEnd: recorded[3].LogEnd}) {
 		t.Errorf("recorded %+v; want the first one held, the others done, the last a duplicate", recorded)
 	}
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	if recorded, err = store.Record(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
+	if recorded, err = store.Append(t.Context(), changes[:1]); err != nil || recorded[0] != (ticket.AppendResult{LogEnd: recorded[0].LogEnd}) {
 		t.Errorf("once it is free: %+v, %v", recorded, err)
 	}
 	for id, want := range map[string]int64{"held": 2, "free": 2, "new": 1} {

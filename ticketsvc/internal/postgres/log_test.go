@@ -41,7 +41,7 @@ func tail(t *testing.T, events int, prepare func(url string, store *postgres.Sto
 					changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d-%d", writer, done+i), Name: ticket.Updated,
 						TicketID: fmt.Sprintf("t%d", (writer*events+done+i)%5000), OccurTime: tickettest.At(int64(done + i))}
 				}
-				if _, err := replicas[writer%2].Record(ctx, changes); err != nil {
+				if _, err := replicas[writer%2].Append(ctx, changes); err != nil {
 					return err
 				}
 			}
@@ -95,8 +95,8 @@ func change(eventID, ticketID string) ticket.Change {
 func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		recorded, err := store.Record(ctx, []ticket.Change{c})
-		if err == nil && recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
+		recorded, err := store.Append(ctx, []ticket.Change{c})
+		if err == nil && recorded[0] != (ticket.AppendResult{LogEnd: recorded[0].LogEnd}) {
 			err = fmt.Errorf("recorded %+v: %w", recorded[0], recorded[0].Err)
 		}
 		done <- err

@@ -24,15 +24,16 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Close()
-	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1),
+		Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: "kept"}}
-	record := ticket.NewRecord("t1")
+	record := ticket.NewState("t1")
 	record.Apply(&change)
-	content, stamps := ticketcodec.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalState(record)
 	at := change.OccurTime.SortableText()
 	postgresql.Execute(t, url, "INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time,"+
 		" content, payload) VALUES (1, 'e1', 't1', 'ticket.created', false, $1, '', $2, $3)", at,
-		ticketcodec.MarshalContent(change.Content()), ticketcodec.MarshalValues(&change))
+		ticketcodec.MarshalChangedFields(change.ChangedFields()), ticketcodec.MarshalValues(&change))
 	postgresql.Execute(t, url, "INSERT INTO ticketsvc.tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
 		" create_time, update_time, stamps, content) VALUES ('t1', 0, '', '', '', '', '', $1, $2, $3)", at, stamps, content)
 
@@ -65,8 +66,8 @@ func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	}
 	records := tickettest.KeptBefore()
 	for _, r := range records {
-		content, stamps := ticketcodec.MarshalRecord(r)
-		if r.Ticket.ID == tickettest.Unreadable {
+		content, stamps := ticketcodec.MarshalState(r)
+		if r.Ticket.ID == tickettest.DecodeError {
 			content = []byte{0xff}
 		}
 		if _, err := conn.Exec(t.Context(), insert, r.Ticket.ID, false, int32(r.Ticket.Status), postgresdb.EscapeText(r.Ticket.AppID),
@@ -124,7 +125,7 @@ func TestADatabaseFromBetweenTwoReleasesIsOpened(t *testing.T) {
 	postgresql.Execute(t, url, "ALTER TABLE ticketsvc.events ADD COLUMN nonce bigint NOT NULL DEFAULT 0")
 	store := mustOpen(t, url)
 	t.Cleanup(func() { _ = store.Close() })
-	if _, err := store.LastMark(t.Context()); err != nil {
+	if _, err := store.LastPosition(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

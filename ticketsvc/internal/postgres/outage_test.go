@@ -19,11 +19,11 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
 		changes := []ticket.Change{change("1 "+name, name), change("2 "+name, name)}
 		proxy.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
-		_, err := store.Record(t.Context(), changes)
+		_, err := store.Append(t.Context(), changes)
 		if !proxy.Restore() || refuse != errors.Is(err, ticket.ErrUnavailable) || !refuse && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		recorded, err := store.Record(t.Context(), changes)
+		recorded, err := store.Append(t.Context(), changes)
 		if err != nil || !recorded[0].Duplicate || !recorded[1].Duplicate {
 			t.Errorf("%s: recorded again: %v, %v; want duplicates", name, recorded, err)
 		}
@@ -45,7 +45,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		changes := []ticket.Change{change("1 "+name, "shared"), change("2 "+name, name)}
 		left := moment
 		proxy.Cut(postgresql.Cut{Times: 1, Before: func([]byte) bool { left--; return left == 0 }, Refuse: true})
-		_, err := store.Record(t.Context(), changes)
+		_, err := store.Append(t.Context(), changes)
 		if cut := proxy.Restore(); !cut {
 			if err != nil {
 				t.Fatal(err)
@@ -56,7 +56,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 			t.Fatalf("cut at message %d: %v", moment, err)
 		}
 		// Both events are recorded by now or neither is.
-		recorded, err := store.Record(t.Context(), changes)
+		recorded, err := store.Append(t.Context(), changes)
 		if err != nil || recorded[0] != recorded[1] {
 			t.Fatalf("cut at message %d, recorded again: %v, %v", moment, recorded, err)
 		}
@@ -91,10 +91,10 @@ func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 			_, _, err := store.ListEvents(ctx, "t", 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes})
 			return err
 		},
-		"ReadLog":  func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, pageLimit); return err },
-		"LastMark": func(ctx context.Context) error { _, err := store.LastMark(ctx); return err },
-		"WalkTickets": func(ctx context.Context) error {
-			_, err := store.WalkTickets(ctx, ticket.Filter{}, "", pageLimit)
+		"ReadLog":      func(ctx context.Context) error { _, err := store.ReadLog(ctx, 0, pageLimit); return err },
+		"LastPosition": func(ctx context.Context) error { _, err := store.LastPosition(ctx); return err },
+		"ReadSnapshot": func(ctx context.Context) error {
+			_, err := store.ReadSnapshot(ctx, ticket.Filter{}, "", pageLimit)
 			return err
 		},
 	} {

@@ -49,16 +49,16 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 				arguments []any
 				most      int
 			}{
-				"LastMark":                {postgres.LastMark, nil, 1},
-				"MarkAt":                  {postgres.MarkAt, []any{25000}, 1},
-				"MarksAt":                 {postgres.MarksAt, []any{[]int64{1, 25000, 49999}}, 3},
+				"LastPosition":            {postgres.LastPosition, nil, 1},
+				"PositionAt":              {postgres.PositionAt, []any{25000}, 1},
+				"PositionsAt":             {postgres.PositionsAt, []any{[]int64{1, 25000, 49999}}, 3},
 				"ReadLog":                 {postgres.ReadLog(64), []any{25000, 1 << 20}, 64},
 				"TicketBefore, measuring": {postgres.MeasureBefore, []any{"t1", 50500, 1001}, 501},
 				"TicketBefore":            {postgres.ReadBefore, []any{"t1", 50500}, 501},
 				"Erasures":                {postgres.ReadErasures, []any{51900, 101}, 101},
-				"WalkTickets":             {postgres.WalkBound, []any{"t25", postgres.WalkStride}, postgres.WalkStride},
+				"ReadSnapshot":            {postgres.SnapshotBound, []any{"t25", postgres.SnapshotStride}, postgres.SnapshotStride},
 			} {
-				if name == "WalkTickets" && analyse != "ANALYZE" {
+				if name == "ReadSnapshot" && analyse != "ANALYZE" {
 					continue // It reads and sorts all ids then, once for each part: it does harm only where there are many.
 				}
 				plan, most := explain(t, conn, s.statement, s.arguments)

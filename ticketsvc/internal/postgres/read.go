@@ -50,7 +50,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 		var content pgtype.DriverBytes
 		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
 			if content == nil {
-				return ticket.ErrTooLarge
+				return ticket.ErrTooLargeTogether
 			}
 			id := postgresdb.UnescapeText(id)
 			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
@@ -195,7 +195,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		var record *ticket.Record
+		var record *ticket.State
 		if !erased {
 			// A ticket as large as one may be is read beside versions of any size.
 			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
@@ -203,8 +203,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 					return err
 				}
 			}
-			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
-				return ticket.Unreadable(ticketID, err)
+			if record, err = ticketcodec.UnmarshalState(content, stamps); err != nil {
+				return ticket.DecodeError(ticketID, err)
 			}
 		}
 		rows, err := tx.Query(ctx, listEvents, id, after, limit.Items+1, limit.Bytes)
@@ -229,7 +229,7 @@ const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, rece
 
 // readEvents reads rows of [listEvents] up to the end of a page. record is that of their ticket, nil where it was erased: what can't be
 // read of its events they have not.
-func readEvents(rows pgx.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+func readEvents(rows pgx.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	var sequence int64
 	var size int

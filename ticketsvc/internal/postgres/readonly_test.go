@@ -63,17 +63,17 @@ func checkReads(t *testing.T, store *postgres.Store, last ticket.Change) {
 		check("List", len(page), 2, err)
 		stats, err := store.Stats(ctx, filter)
 		check("Stats", int(stats.Total), 2, err)
-		walk, err := store.WalkTickets(ctx, filter, "", ticket.PageLimit{Items: 10, Bytes: 1 << 20})
-		check("WalkTickets", len(walk.Tickets), 2, err)
+		walk, err := store.ReadSnapshot(ctx, filter, "", ticket.PageLimit{Items: 10, Bytes: 1 << 20})
+		check("ReadSnapshot", len(walk.Tickets), 2, err)
 	}
 	events, _, err := store.ListEvents(ctx, id, 0, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
 	check("ListEvents", len(events), 1, err)
 	entries, err := store.ReadLog(ctx, 0, ticket.PageLimit{Items: 10, Bytes: 1 << 20})
 	check("ReadLog", len(entries), 2, err)
-	mark, err := store.LastMark(ctx)
-	check("LastMark", int(mark.Sequence), 2, err)
-	at, err := store.MarkAt(ctx, mark.Sequence)
-	check("MarkAt", int(at.Sequence), 2, err)
+	mark, err := store.LastPosition(ctx)
+	check("LastPosition", int(mark.Sequence), 2, err)
+	at, err := store.PositionAt(ctx, mark.Sequence)
+	check("PositionAt", int(at.Sequence), 2, err)
 }
 
 func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
@@ -86,9 +86,9 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			t.Cleanup(func() { _ = store.Close() })
 			changes := []ticket.Change{change("1", "a"), change("2", "b")}
 			for i := range changes {
-				changes[i].Named, changes[i].Values.Title = tickettest.Named("title"), "Heizung"
+				changes[i].Fields, changes[i].Values.Title = tickettest.Named("title"), "Heizung"
 			}
-			if _, err := store.Record(t.Context(), changes); err != nil {
+			if _, err := store.Append(t.Context(), changes); err != nil {
 				t.Fatal(err)
 			}
 			tickets := watch.New(store, watch.DefaultLimits(), watch.Notices{
@@ -96,7 +96,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			t.Cleanup(tickets.Close)
 			makeReadOnly(t, server)
 			checkReads(t, store, changes[1])
-			if _, err := store.Record(t.Context(), []ticket.Change{change("3", "a")}); !errors.Is(err, ticket.ErrUnavailable) {
+			if _, err := store.Append(t.Context(), []ticket.Change{change("3", "a")}); !errors.Is(err, ticket.ErrUnavailable) {
 				t.Errorf("Record = %v, want ErrUnavailable", err)
 			}
 			if err := store.Ping(t.Context()); !errors.Is(err, ticket.ErrReadOnly) {
@@ -111,14 +111,14 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 				t.Errorf("the first message of a watcher: %+v, %v; want a ticket", message, err)
 			}
 			// A standby may not have reached a position yet that a watcher has from its primary.
-			if _, err := store.MarkAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
-				t.Errorf("MarkAt after the end of the log = %v, want ErrUnavailable", err)
+			if _, err := store.PositionAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
+				t.Errorf("PositionAt after the end of the log = %v, want ErrUnavailable", err)
 			}
-			if _, err := store.MarksAt(t.Context(), []int64{1, 3}); !errors.Is(err, ticket.ErrUnavailable) {
-				t.Errorf("MarksAt after the end of the log = %v, want ErrUnavailable", err)
+			if _, err := store.PositionsAt(t.Context(), []int64{1, 3}); !errors.Is(err, ticket.ErrUnavailable) {
+				t.Errorf("PositionsAt after the end of the log = %v, want ErrUnavailable", err)
 			}
-			if marks, err := store.MarksAt(t.Context(), []int64{0, 1, 2, 2}); len(marks) != 2 || err != nil {
-				t.Errorf("MarksAt of what is there = %v, %v, want two marks", marks, err)
+			if marks, err := store.PositionsAt(t.Context(), []int64{0, 1, 2, 2}); len(marks) != 2 || err != nil {
+				t.Errorf("PositionsAt of what is there = %v, %v, want two marks", marks, err)
 			}
 		})
 	}

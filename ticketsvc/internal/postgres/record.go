@@ -43,7 +43,7 @@ const (
  content = n.content, waiting_since = n.waiting_since FROM ` + ticketRows + ` WHERE t.ticket_id = n.ticket_id COLLATE "C"`
 )
 
-// Record implements [ticket.Store].
+// Append implements [ticket.Store].
 //
 // It makes two trips to the server. The first locks the tickets that are there; the second adds those that are not, writes the others,
 // numbers and adds the events, and commits. The lock of the log is taken as late as can be, and nothing is waited for behind it but
@@ -52,7 +52,7 @@ const (
 // Nobody waits in a circle: tickets that are there are locked in the order of their ids, then those that are new are added in that
 // order, then the log is locked. What another transaction adds in between (one of the tickets, or one of the events) makes a unique
 // violation, and the whole is done again.
-func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
+func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
 	recorded, err := s.record(ctx, changes, false)
 	if postgresdb.IsLockTimeout(err) {
 		// Whoever holds a ticket for so long, a person with psql perhaps, holds up the events of that one alone.
@@ -65,18 +65,18 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 	return recorded, nil
 }
 
-// record is Record. With skipHeld the changes of tickets that somebody holds fail, each with [ticket.ErrHeld], instead of all together.
-func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.Recorded, err error) {
+// record is Record. With skipHeld the changes of tickets that somebody holds fail, each with [ticket.ErrLocked], instead of all together.
+func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.AppendResult, err error) {
 	// The first batch folds too: otherwise a replica that never lasts long never would.
 	fold := s.batches.Add(1)%foldEvery == 1
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		recording := ticket.NewRecording(changes)
+		recording := ticket.NewMergeBatch(changes)
 		kept, err := prepare(ctx, conn, recording, skipHeld)
 		if err != nil {
 			return err
 		}
 		err = s.write(ctx, conn, kept, recording, fold)
-		recorded = recording.Recorded()
+		recorded = recording.Results()
 		return err
 	})
 	return recorded, err
@@ -84,7 +84,7 @@ func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bo
 
 // prepare begins the transaction, locks the tickets that the changes are about, and loads those that are needed. It returns the ids of
 // the tickets that are there.
-func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, skipHeld bool) (kept map[string]bool, err error) {
+func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, skipHeld bool) (kept map[string]bool, err error) {
 	type row struct {
 		id              string
 		erased, fits    bool
@@ -137,17 +137,17 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 			recording.Erased(id)
 		case !row.fits:
 			recording.Defer(id)
-		case recording.TakeRoom(id, ticketcodec.RecordMemory(row.content, row.stamps)):
-			if record, err := ticketcodec.UnmarshalRecord(row.content, row.stamps); err == nil {
+		case recording.TakeRoom(id, ticketcodec.StateMemory(row.content, row.stamps)):
+			if record, err := ticketcodec.UnmarshalState(row.content, row.stamps); err == nil {
 				recording.Load(id, record)
 			} else {
-				recording.Fail(id, ticket.Unreadable(id, err))
+				recording.Fail(id, ticket.DecodeError(id, err))
 			}
 		}
 	}
 	for _, column := range there {
 		if id := postgresdb.UnescapeText(column); !kept[id] {
-			recording.Fail(id, fmt.Errorf("%w: %q", ticket.ErrHeld, id))
+			recording.Fail(id, fmt.Errorf("%w: %q", ticket.ErrLocked, id))
 		}
 	}
 	return kept, nil
@@ -155,7 +155,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.Recording, s
 
 // write adds and changes the tickets and the words of some, adds the events to the log, and commits. Where no event is new the commit waits
 // for the standbys as well: the events that are logged may not have reached them yet.
-func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.Recording, fold bool) error {
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.MergeBatch, fold bool) error {
 	events, records := recording.Merge()
 	var added, changed ticketColumns
 	var words wordColumns
@@ -187,8 +187,8 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
 	}
 	// The log is locked when it got events. A batch of duplicates alone sees at least what it found recorded.
-	batch.Queue(lastMark).QueryRow(func(row pgx.Row) error {
-		last, err := scanMark(row)
+	batch.Queue(lastPosition).QueryRow(func(row pgx.Row) error {
+		last, err := scanPosition(row)
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = nil
 		}
@@ -208,9 +208,9 @@ type ticketColumns struct {
 	waits                                                                 []string
 }
 
-func (c *ticketColumns) add(record *ticket.Record) {
+func (c *ticketColumns) add(record *ticket.State) {
 	t := &record.Ticket
-	content, stamps := ticketcodec.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalState(record)
 	c.ids = append(c.ids, postgresdb.EscapeText(t.ID))
 	c.statuses = append(c.statuses, int32(t.Status))
 	c.appIDs = append(c.appIDs, filterable(t.AppID))
@@ -240,7 +240,7 @@ func eventArguments(events []*ticket.Change) []any {
 		eventIDs[i], ticketIDs[i] = postgresdb.EscapeText(c.EventID), postgresdb.EscapeText(c.TicketID)
 		names[i], fullSnapshots[i] = string(c.Name), c.FullSnapshot
 		occurTimes[i], receiveTimes[i] = c.OccurTime.SortableText(), c.ReceiveTime.SortableText()
-		contents[i], payloads[i] = ticketcodec.MarshalContent(c.Content()), ticketcodec.MarshalValues(c)
+		contents[i], payloads[i] = ticketcodec.MarshalChangedFields(c.ChangedFields()), ticketcodec.MarshalValues(c)
 	}
 	return []any{eventIDs, ticketIDs, names, fullSnapshots, occurTimes, receiveTimes, contents, payloads}
 }

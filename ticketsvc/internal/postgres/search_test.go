@@ -32,10 +32,10 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	const tickets = 500
 	rows := &pgx.Batch{}
 	for i := range tickets {
-		record := ticket.NewRecord(fmt.Sprintf("t%d\x00", i))
-		record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title"),
+		record := ticket.NewState(fmt.Sprintf("t%d\x00", i))
+		record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Fields: tickettest.Named("title"),
 			Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", i)}})
-		content, stamps := ticketcodec.MarshalRecord(record)
+		content, stamps := ticketcodec.MarshalState(record)
 		switch i {
 		case 7:
 			content = []byte{0xff}
@@ -90,10 +90,10 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 		for i := range changes {
 			c := ticket.Change{EventID: fmt.Sprintf("e%d-%d", round, i), Name: ticket.Updated,
 				TicketID: fmt.Sprintf("t%d", random.IntN(tickets)), OccurTime: tickettest.At(int64(round*batch + i)),
-				Named: tickettest.Named("title"), Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", random.IntN(10))}}
+				Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", random.IntN(10))}}
 			changes[i], last[c.TicketID] = c, c.Values.Title
 		}
-		_, err := writer.Record(t.Context(), changes)
+		_, err := writer.Append(t.Context(), changes)
 		return err
 	}
 	for round := range rounds {

@@ -16,9 +16,9 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 	server := postgresql.Server(t, nil)
 	store := mustOpen(t, server.URL("postgres"))
 	t.Cleanup(func() { _ = store.Close() })
-	record := func(eventID, ticketID string, want ticket.Recorded) func(context.Context) error {
+	record := func(eventID, ticketID string, want ticket.AppendResult) func(context.Context) error {
 		return func(ctx context.Context) error {
-			recorded, err := store.Record(ctx, []ticket.Change{change(eventID, ticketID)})
+			recorded, err := store.Append(ctx, []ticket.Change{change(eventID, ticketID)})
 			if err == nil {
 				want.LogEnd = recorded[0].LogEnd
 				if recorded[0] != want {
@@ -35,7 +35,7 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 		inLog    = "SELECT count(*) FROM ticketsvc.events WHERE event_id = $1"
 		isErased = "SELECT count(*) FROM ticketsvc.tickets WHERE ticket_id = $1 AND erased"
 	)
-	var added, duplicate, erased = ticket.Recorded{}, ticket.Recorded{Duplicate: true}, ticket.Recorded{Erased: true}
+	var added, duplicate, erased = ticket.AppendResult{}, ticket.AppendResult{Duplicate: true}, ticket.AppendResult{Erased: true}
 	for name, test := range map[string]struct {
 		before, first, again func(context.Context) error
 		// shown is positive once the primary shows what the first call did to id.
@@ -88,7 +88,7 @@ func TestStore_failsWithoutTheStandby(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	standby := postgresql.LoseStandby(t, server)
 	record := func() error {
-		_, err := store.Record(t.Context(), []ticket.Change{change("1", "1"), change("2", "2")})
+		_, err := store.Append(t.Context(), []ticket.Change{change("1", "1"), change("2", "2")})
 		return err
 	}
 	erase := func() error { _, err := store.Erase(t.Context(), "1"); return err }

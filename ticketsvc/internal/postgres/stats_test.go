@@ -28,7 +28,7 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 		t.Helper()
 		for range batches {
 			id := fmt.Sprint(recorded)
-			if _, err := replicas[recorded%2].Record(t.Context(), []ticket.Change{change("e"+id, "t"+id)}); err != nil {
+			if _, err := replicas[recorded%2].Append(t.Context(), []ticket.Change{change("e"+id, "t"+id)}); err != nil {
 				t.Fatal(err)
 			}
 			recorded++

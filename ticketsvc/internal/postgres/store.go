@@ -47,7 +47,7 @@ type Store struct {
 	databaseID ticket.DatabaseID
 	erasureKey ticket.ErasureKey
 	// recorded rings when the log has grown, and others tells that to the other replicas.
-	recorded ticket.Bell
+	recorded ticket.Notifier
 	others   *postgresdb.Channel
 	// batches is how many were recorded.
 	batches atomic.Uint64

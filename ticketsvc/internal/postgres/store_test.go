@@ -15,24 +15,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	tickettest.TestStore(t, func(t *testing.T) tickettest.Place {
+	tickettest.TestStore(t, func(t *testing.T) tickettest.Env {
 		url := postgresql.Database(t)
-		return tickettest.Place{
+		return tickettest.Env{
 			Open: func(t *testing.T) ticket.Store {
 				t.Helper()
 				return mustOpen(t, url)
 			},
 			Shared: true,
-			Plant: func(t *testing.T, ticketID string, content, stamps []byte) {
+			CorruptStored: func(t *testing.T, ticketID string, content, stamps []byte) {
 				t.Helper()
 				postgresql.Execute(t, url, "UPDATE ticketsvc.tickets SET content = $2, stamps = $3 WHERE ticket_id = $1", ticketID, content, stamps)
 			},
-			PlantWords: func(t *testing.T, word string) {
+			CorruptWords: func(t *testing.T, word string) {
 				t.Helper()
 				postgresql.Execute(t, url, "UPDATE ticketsvc.ticket_words SET words = array_to_tsvector(ARRAY[$1])", word)
 				postgresql.Execute(t, url, "UPDATE ticketsvc.words_version SET version = $1", tickettest.FormerWordsVersion)
 			},
-			PlantTime: func(t *testing.T, ticketID, text string) {
+			CorruptTime: func(t *testing.T, ticketID, text string) {
 				t.Helper()
 				postgresql.Execute(t, url, "UPDATE ticketsvc.events SET occur_time = $2, receive_time = $2 WHERE ticket_id = $1", ticketID, text)
 			},

@@ -64,7 +64,7 @@ func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
 				if err == nil {
 					break
 				}
-				if !errors.Is(err, ticket.ErrHeld) && !errors.Is(err, ticket.ErrUnavailable) || time.Since(begin) > 30*time.Second {
+				if !errors.Is(err, ticket.ErrLocked) && !errors.Is(err, ticket.ErrUnavailable) || time.Since(begin) > 30*time.Second {
 					t.Fatal(err)
 				}
 			}

@@ -212,9 +212,9 @@ func recordLarge(t *testing.T, store ticket.Store) {
 			OccurTime: tickettest.At(int64(i)), Values: ticket.Ticket{Attributes: attributes}})
 	}
 	mustRecord(t, store, ticket.Change{EventID: "events", Name: ticket.Updated, TicketID: "events", OccurTime: tickettest.At(100),
-		Named: tickettest.Named("title"), FullSnapshot: true, Values: ticket.Ticket{Title: "events"}})
+		Fields: tickettest.Named("title"), FullSnapshot: true, Values: ticket.Ticket{Title: "events"}})
 	mustRecord(t, store, ticket.Change{EventID: "elements", Name: ticket.Updated, TicketID: "elements", OccurTime: tickettest.At(0),
-		Named: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
+		Fields: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
 }
 
 // maxPeak is how much memory the service may take, in MiB: a little more than that up to which the garbage collector lets the heap grow.

@@ -66,8 +66,8 @@ type failingTickets struct {
 	errs map[string]error
 }
 
-func (s failingTickets) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
-	all := make([]ticket.Recorded, len(changes))
+func (s failingTickets) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
+	all := make([]ticket.AppendResult, len(changes))
 	var good []ticket.Change
 	var places []int
 	for i, c := range changes {
@@ -75,7 +75,7 @@ func (s failingTickets) Record(ctx context.Context, changes []ticket.Change) ([]
 			good, places = append(good, c), append(places, i)
 		}
 	}
-	recorded, err := s.Store.Record(ctx, good)
+	recorded, err := s.Store.Append(ctx, good)
 	for i, r := range recorded {
 		all[places[i]] = r
 	}
@@ -90,7 +90,7 @@ func TestRecordTicketEvents_answersEachEvent(t *testing.T) {
 			t.Parallel()
 			store := open(t)[0]
 			mustErase(t, store, "erased")
-			s := mustServe(t, failingTickets{store, map[string]error{"unreadable": ticket.ErrCorrupt, "held": ticket.ErrHeld}})
+			s := mustServe(t, failingTickets{store, map[string]error{"unreadable": ticket.ErrCorrupt, "held": ticket.ErrLocked}})
 			for protocol := range protocols {
 				c := newClient(t, s, protocol)
 				id := func(name string) string { return protocol + " " + name }

@@ -92,12 +92,12 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 		for j := range changes {
 			n := i*batch + j
 			changes[j] = ticket.Change{EventID: fmt.Sprint("e", n), Name: ticket.Created, TicketID: fmt.Sprint("t", n%1000),
-				OccurTime: tickettest.At(int64(n)), Named: tickettest.Named("title", "description", "status_text"),
+				OccurTime: tickettest.At(int64(n)), Fields: tickettest.Named("title", "description", "status_text"),
 				Values: ticket.Ticket{Title: "Heizung im Bad kalt",
 					Description: fmt.Sprintf("%01000d", n), StatusText: "waiting-for-agent", Attributes: map[string]string{"sortHash": `"x"`}}}
 			committed[n] = time.Now()
 		}
-		if _, err := store.Record(b.Context(), changes); err != nil {
+		if _, err := store.Append(b.Context(), changes); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func eventOf(c ticket.Change) *ticketv1.TicketEventRequest {
 	event := &ticketv1.EventMetadata{EventId: c.EventID, OccurTime: &timestamppb.Timestamp{Seconds: c.OccurTime.Seconds}}
 	t := ticketcodec.FromTicket(&c.Values)
 	t.TicketId = c.TicketID
-	mask := &fieldmaskpb.FieldMask{Paths: c.Content().FieldNames()}
+	mask := &fieldmaskpb.FieldMask{Paths: c.ChangedFields().FieldNames()}
 	if c.Name == ticket.Created {
 		return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Created{
 			Created: &ticketv1.TicketCreatedRequest{Event: event, Ticket: t, FieldMask: mask}}}

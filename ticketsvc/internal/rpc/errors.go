@@ -38,28 +38,29 @@ var codes = []struct {
 }{
 	{context.Canceled, connect.CodeCanceled, "", "the call was cancelled", 0},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "", "the call's deadline passed; what it asked for may still be done", 0},
-	{ticket.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_EVENTS", "too many events wait to be recorded: call again later", retrySoon},
+	{ticket.ErrTooManyWaiting, connect.CodeResourceExhausted, "TOO_MANY_EVENTS",
+		"too many events wait to be recorded: call again later", retrySoon},
 	{ticket.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING", "the service is stopping: call again", retrySoon},
 	{ticket.ErrUnavailable, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is unavailable: call again later", retryLater},
 	{ticket.ErrNotFound, connect.CodeNotFound, "TICKET_NOT_FOUND", "no event of the ticket is recorded, or it was erased", 0},
-	{ticket.ErrHeld, connect.CodeAborted, "TICKET_LOCKED", "another writer holds the ticket: call again later", retrySoon},
-	{ticket.ErrNewer, connect.CodeAborted, "TICKET_OF_NEWER_VERSION",
+	{ticket.ErrLocked, connect.CodeAborted, "TICKET_LOCKED", "another writer holds the ticket: call again later", retrySoon},
+	{ticket.ErrNewerVersion, connect.CodeAborted, "TICKET_OF_NEWER_VERSION",
 		"the ticket was written by a newer version of ticketsvc: call one of that version", 0},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "TICKET_UNREADABLE", "what is stored of the ticket can't be read", 0},
 	{errOtherDatabase, connect.CodeOutOfRange, "TOKEN_OF_ANOTHER_DATABASE",
 		"the resume token is one of another database: start again without one", 0},
-	{watch.ErrAhead, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
+	{watch.ErrAheadOfLog, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
 		"the event log ends before the resume token: start again without one", 0},
-	{watch.ErrPlace, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
+	{watch.ErrNotInLog, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
 	{errErasurePosition, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG",
 		"the log does not hold the position: list from the beginning, without one", 0},
-	{watch.ErrReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
+	{watch.ErrLogReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
 		"the database was replaced by another: resume with the last token", retrySoon},
-	{watch.ErrFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
+	{watch.ErrTooManyWatchers, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
 		"too many watchers: watch elsewhere, or try again later", retryLater},
-	{watch.ErrCallerFull, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
+	{watch.ErrTooManyOfCaller, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
 		"the token has too many watchers: end some, or try again later", retryLater},
-	{watch.ErrBusy, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
+	{watch.ErrTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
 		"too many watchers begin at once: watch elsewhere, or try again later", retryLater},
 	{watch.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING",
 		"the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
@@ -72,10 +73,10 @@ var codes = []struct {
 	{limits.ErrNoRoom, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "CALL_TOO_LARGE",
 		"the call needs more memory than one caller may have: ask for less", 0},
-	{ticket.ErrFull, connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
+	{ticket.ErrTicketTooLarge, connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
 		fmt.Sprintf("the ticket would be larger with the event than the %d MiB that a ticket"+
 			" may have: call again once later events have made it smaller", ticket.MaxBytes>>20), 0},
-	{ticket.ErrTooLarge, connect.CodeResourceExhausted, "ANSWER_TOO_LARGE",
+	{ticket.ErrTooLargeTogether, connect.CodeResourceExhausted, "ANSWER_TOO_LARGE",
 		"the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted, "SLOW_READER",
 		fmt.Sprintf("the watcher did not read for %v: resume with the last token", defaultStreamLimits.slow), retrySoon},
@@ -178,7 +179,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 			return
 		}
 	case spec.StreamType == connect.StreamTypeUnary:
-	case errors.Is(err, watch.ErrStopping), errors.Is(err, watch.ErrReplaced), code == connect.CodeDeadlineExceeded:
+	case errors.Is(err, watch.ErrStopping), errors.Is(err, watch.ErrLogReplaced), code == connect.CodeDeadlineExceeded:
 		// A part of every stream's life, and there are thousands.
 		level = slog.LevelDebug
 	}

@@ -19,7 +19,7 @@ import (
 
 // eventService implements TicketEventService.
 type eventService struct {
-	recorder *ticket.Recorder
+	ingester *ticket.Ingester
 	store    ticket.Store
 	errors   errorTranslator
 }
@@ -33,7 +33,7 @@ func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := s.recorder.Record(ctx, change)
+	recorded, err := s.ingester.Append(ctx, change)
 	if err != nil {
 		return nil, err
 	}
@@ -46,21 +46,21 @@ func (s *eventService) TicketUpdated(ctx context.Context, request *ticketv1.Tick
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := s.recorder.Record(ctx, change)
+	recorded, err := s.ingester.Append(ctx, change)
 	if err != nil {
 		return nil, err
 	}
 	return s.updatedResponse(&recorded), nil
 }
 
-func (s *eventService) createdResponse(r *ticket.Recorded) *ticketv1.TicketCreatedResponse {
+func (s *eventService) createdResponse(r *ticket.AppendResult) *ticketv1.TicketCreatedResponse {
 	return &ticketv1.TicketCreatedResponse{Duplicate: r.Duplicate, TicketErased: r.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), r.LogEnd)}
+		LogPosition: fromLogPosition(s.store.DatabaseID(), r.LogEnd)}
 }
 
-func (s *eventService) updatedResponse(r *ticket.Recorded) *ticketv1.TicketUpdatedResponse {
+func (s *eventService) updatedResponse(r *ticket.AppendResult) *ticketv1.TicketUpdatedResponse {
 	return &ticketv1.TicketUpdatedResponse{Duplicate: r.Duplicate, TicketErased: r.Erased,
-		LogPosition: fromMark(s.store.DatabaseID(), r.LogEnd)}
+		LogPosition: fromLogPosition(s.store.DatabaseID(), r.LogEnd)}
 }
 
 // maxResultBytes is about how much the result of an event takes at most, in memory and as it is sent together. An error has the ids of the
@@ -90,7 +90,7 @@ func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1
 		}
 		changes, indexes = append(changes, change), append(indexes, i)
 	}
-	recorded, err := s.recorder.RecordAll(ctx, changes)
+	recorded, err := s.ingester.AppendAll(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1
 	return &ticketv1.RecordTicketEventsResponse{Results: results}, nil
 }
 
-// result returns the result of an event that was handed to the recorder.
-func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRequest, r *ticket.Recorded) *ticketv1.TicketEventResult {
+// result returns the result of an event that was handed to the ingester.
+func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRequest, r *ticket.AppendResult) *ticketv1.TicketEventResult {
 	switch {
 	case r.Err != nil:
 		return s.failure(ctx, r.Err)
@@ -141,7 +141,7 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 		violations.Add("positions", fmt.Sprintf("must be at most %d", maxPositions))
 		return nil, violations.Err()
 	}
-	last, err := s.store.LastMark(ctx)
+	last, err := s.store.LastPosition(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -149,20 +149,20 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 	for i, position := range positions {
 		sequences[i] = position.GetSequence()
 	}
-	marks, err := s.store.MarksAt(ctx, sequences)
+	held, err := s.store.PositionsAt(ctx, sequences)
 	if err != nil {
 		return nil, err
 	}
 	database := s.store.DatabaseID()
-	response := &ticketv1.CheckLogPositionsResponse{Last: fromMark(database, last)}
+	response := &ticketv1.CheckLogPositionsResponse{Last: fromLogPosition(database, last)}
 	for _, position := range positions {
-		// Each database holds the beginning of its log, which no mark is stored for.
-		held := fromMark(database, marks[position.GetSequence()])
+		// Each log holds the zero position, its beginning, which is stored nowhere.
+		here := fromLogPosition(database, held[position.GetSequence()])
 		switch {
-		case !proto.Equal(position, held):
+		case !proto.Equal(position, here):
 			response.Missing = append(response.Missing, position)
-		case held.GetSequence() > response.GetLast().GetSequence():
-			response.Last = held
+		case here.GetSequence() > response.GetLast().GetSequence():
+			response.Last = here
 		}
 	}
 	return response, nil
@@ -177,12 +177,12 @@ var errErasurePosition = errors.New("the log does not hold the position of the e
 // ListErasures implements the RPC of that name.
 func (s *eventService) ListErasures(ctx context.Context, request *ticketv1.ListErasuresRequest) (*ticketv1.ListErasuresResponse, error) {
 	database := s.store.DatabaseID()
-	var after ticket.Mark
+	var after ticket.LogPosition
 	if position := request.GetPosition(); position != nil {
 		if !bytes.Equal(position.GetDatabaseId(), database[:]) {
 			return nil, errErasurePosition
 		}
-		after = toMark(position)
+		after = toLogPosition(position)
 	}
 	erasures, err := s.store.Erasures(ctx, after, erasurePage)
 	if errors.Is(err, ticket.ErrNotFound) {
@@ -193,7 +193,7 @@ func (s *eventService) ListErasures(ctx context.Context, request *ticketv1.ListE
 	}
 	response := &ticketv1.ListErasuresResponse{Position: request.GetPosition()}
 	if len(erasures) > 0 {
-		response.Position = fromMark(database, erasures[len(erasures)-1].Mark)
+		response.Position = fromLogPosition(database, erasures[len(erasures)-1].Position)
 	}
 	key := s.store.ErasureKey()
 	for _, e := range erasures {
@@ -225,12 +225,12 @@ func (s *eventService) RepeatErasures(ctx context.Context, request *ticketv1.Rep
 	return response, err
 }
 
-func fromMark(database ticket.DatabaseID, m ticket.Mark) *ticketv1.LogPosition {
-	return &ticketv1.LogPosition{DatabaseId: database[:], Sequence: m.Sequence, Fingerprint: binary.BigEndian.Uint64(m.Fingerprint[:])}
+func fromLogPosition(database ticket.DatabaseID, p ticket.LogPosition) *ticketv1.LogPosition {
+	return &ticketv1.LogPosition{DatabaseId: database[:], Sequence: p.Sequence, Fingerprint: binary.BigEndian.Uint64(p.Fingerprint[:])}
 }
 
-func toMark(position *ticketv1.LogPosition) ticket.Mark {
-	m := ticket.Mark{Sequence: position.GetSequence()}
-	binary.BigEndian.PutUint64(m.Fingerprint[:], position.GetFingerprint())
-	return m
+func toLogPosition(message *ticketv1.LogPosition) ticket.LogPosition {
+	p := ticket.LogPosition{Sequence: message.GetSequence()}
+	binary.BigEndian.PutUint64(p.Fingerprint[:], message.GetFingerprint())
+	return p
 }

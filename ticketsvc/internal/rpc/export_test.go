@@ -69,8 +69,8 @@ const PingAfter = pingAfter
 var WatchResponse = watchResponse
 
 // ResumeToken returns the token of a place under a filter.
-func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place watch.Place) string {
-	return encodeToken(watchQuery(&filter), encodePlace(database, &place))
+func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place watch.ResumePoint) string {
+	return encodeToken(watchQuery(&filter), encodeResumePoint(database, &place))
 }
 
 // MaxReadBytes is the size of the largest event, MaxBatchBytes that of the largest batch of events, and MaxQueryBytes that of the largest

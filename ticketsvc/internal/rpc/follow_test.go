@@ -220,7 +220,7 @@ func (f *follower) expectCopy(t *testing.T, c client) {
 func randomChange(random *rand.Rand, id string, tickets int) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	c := ticket.Change{EventID: id, Name: ticket.Updated, TicketID: fmt.Sprintf("t%05d", random.IntN(tickets)),
-		OccurTime: tickettest.At(random.Int64N(1000)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: id}}
+		OccurTime: tickettest.At(random.Int64N(1000)), Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: id}}
 	for _, field := range []struct {
 		name   string
 		value  *string
@@ -232,7 +232,7 @@ func randomChange(random *rand.Rand, id string, tickets int) ticket.Change {
 	} {
 		if random.IntN(2) == 0 {
 			*field.value = pick(field.values...)
-			c.Named |= tickettest.Named(field.name)
+			c.Fields |= tickettest.Named(field.name)
 		}
 	}
 	return c
@@ -252,7 +252,7 @@ func write(ctx context.Context, stores []ticket.Store, name string, events, tick
 				for i := range changes {
 					changes[i] = randomChange(random, fmt.Sprintf("%s-%d-%d", name, writer, done+i), tickets)
 				}
-				_, errs[writer] = store.Record(ctx, changes)
+				_, errs[writer] = store.Append(ctx, changes)
 				if erase && random.IntN(2) == 0 {
 					_, err := store.Erase(ctx, fmt.Sprintf("t%05d", random.IntN(tickets)))
 					errs[writer] = errors.Join(errs[writer], err)
@@ -370,7 +370,7 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 			{PropertyID: "p3", AssigneeID: "u1"}} {
 			id := fmt.Sprintf("last %d %d", i, j)
 			last = append(last, ticket.Change{EventID: id, Name: ticket.Created, TicketID: id, OccurTime: tickettest.At(seconds),
-				Named: tickettest.Named("status_text", "property_id", "assignee_id"), Values: values})
+				Fields: tickettest.Named("status_text", "property_id", "assignee_id"), Values: values})
 		}
 	}
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
@@ -387,7 +387,7 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 			}
 			var wanted []string
 			for _, c := range last {
-				record := ticket.NewRecord(c.TicketID)
+				record := ticket.NewState(c.TicketID)
 				if record.Apply(&c); filter.Matches(&record.Ticket) {
 					wanted = append(wanted, c.TicketID)
 				}

@@ -52,7 +52,7 @@ func newVictim(t testing.TB, store ticket.Store) *victim {
 				},
 			}
 			for field := range ticket.Fields() {
-				c.Named = c.Named.With(field)
+				c.Fields = c.Fields.With(field)
 			}
 			if i%2 == 0 {
 				c.Values.AssigneeID, c.Values.StatusText = marker, marker
@@ -60,7 +60,7 @@ func newVictim(t testing.TB, store ticket.Store) *victim {
 			changes = append(changes, c)
 		}
 	}
-	if _, err := store.Record(t.Context(), changes); err != nil {
+	if _, err := store.Append(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
 	v := &victim{log: &logBuffer{}, database: store.DatabaseID()}

@@ -158,14 +158,14 @@ func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
 			t.Parallel()
 			for _, elements := range []int{0, 5000, 10_000, 20_000, 50_000} {
 				c := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1), Values: values(elements),
-					Named: tickettest.Named("title", "custom_settings", "tags")}
+					Fields: tickettest.Named("title", "custom_settings", "tags")}
 				// The texts of an element have at most 5 bytes.
 				c.Values.Title = strings.Repeat("x", ticket.MaxBytes-5*elements-1-256*max(0, elements-10_000))
-				r := ticket.NewRecord("t")
+				r := ticket.NewState("t")
 				if err := r.TryApply(&c); err != nil {
 					t.Fatalf("%d elements: %v", elements, err)
 				}
-				content, _ := ticketcodec.MarshalRecord(r)
+				content, _ := ticketcodec.MarshalState(r)
 				w := ticketcodec.WeighTicket(content)
 				if err := rpc.RoomForAnswer("t", w); err != nil {
 					t.Errorf("%+v is not answered: %v", w, err)
@@ -174,7 +174,7 @@ func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
 					t.Errorf("%+v takes %d bytes, more than one caller may hold", w, inJSON)
 				}
 				c.Values.Title += strings.Repeat("x", 5*elements+1)
-				if err := ticket.NewRecord("t").TryApply(&c); !errors.Is(err, ticket.ErrFull) {
+				if err := ticket.NewState("t").TryApply(&c); !errors.Is(err, ticket.ErrTicketTooLarge) {
 					t.Errorf("%d elements, and more text: %v, want ErrFull", elements, err)
 				}
 			}

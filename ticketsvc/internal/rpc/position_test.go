@@ -72,11 +72,11 @@ func TestCheckLogPositions_namesThoseThatTheLogLacks(t *testing.T) {
 // laggingStore is a standby that gets entries of the log after its last mark was read.
 type laggingStore struct {
 	ticket.Store
-	last ticket.Mark
+	last ticket.LogPosition
 }
 
-// LastMark implements [ticket.Log].
-func (s laggingStore) LastMark(context.Context) (ticket.Mark, error) { return s.last, nil }
+// LastPosition implements [ticket.Log].
+func (s laggingStore) LastPosition(context.Context) (ticket.LogPosition, error) { return s.last, nil }
 
 // TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld: the caller takes the last position for one that a log has only together with
 // all positions that it asked for.
@@ -85,13 +85,13 @@ func TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld(t *testing.T) {
 	store := mustOpenStore(t)
 	primary := newClient(t, mustServe(t, store), "Connect")
 	var positions []*ticketv1.LogPosition
-	var marks []ticket.Mark
+	var marks []ticket.LogPosition
 	for _, id := range []string{"e1", "e2", "e3"} {
 		response, err := primary.TicketCreated(t.Context(), created(id, id, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		mark, err := store.LastMark(t.Context())
+		mark, err := store.LastPosition(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,11 +53,11 @@ func TestResumeTokensAreGoodForTheirFilterOnly(t *testing.T) {
 	filter := &ticketv1.TicketFilter{AppIds: []string{"", "x"}}
 	s := mustWatch(t, c, "", filter)
 	s.expect(t, `a "one"`)
-	inWalk := s.token
+	inSnapshot := s.token
 	s.expect(t, `b "two"`, "heartbeat")
 	inLog := s.token
 	same := &ticketv1.TicketFilter{AppIds: []string{"x", "", "x"}}
-	mustWatch(t, c, inWalk, same).expect(t, `b "two"`)
+	mustWatch(t, c, inSnapshot, same).expect(t, `b "two"`)
 	mustWatch(t, c, inLog, same).expect(t, "heartbeat")
 	page, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{PageSize: 1, Filter: filter})
 	if err != nil {
@@ -68,7 +68,7 @@ func TestResumeTokensAreGoodForTheirFilterOnly(t *testing.T) {
 		expectRefused(t, c, what, token, filter, connect.CodeInvalidArgument)
 	}
 	invalid("of a page", page.GetNextPageToken(), filter)
-	for _, token := range []string{inWalk, inLog} {
+	for _, token := range []string{inSnapshot, inLog} {
 		invalid("of another filter", token, nil)
 		invalid("of a filter with the ids elsewhere", token, &ticketv1.TicketFilter{CategoryIds: []string{"", "x"}})
 		invalid("with something added", token+"AA", filter)
@@ -92,10 +92,10 @@ func TestPlacesThatNoTokenCanHave(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
-	for what, place := range map[string]watch.Place{
-		"of a negative place":         {Mark: ticket.Mark{Sequence: -1}},
+	for what, place := range map[string]watch.ResumePoint{
+		"of a negative place":         {Position: ticket.LogPosition{Sequence: -1}},
 		"with an id behind the walk":  {TicketID: "a"},
-		"with an id that is too long": {Walking: true, TicketID: strings.Repeat("x", ticket.MaxIDBytes+1)},
+		"with an id that is too long": {Snapshot: true, TicketID: strings.Repeat("x", ticket.MaxIDBytes+1)},
 	} {
 		expectRefused(t, c, what, rpc.ResumeToken(ticket.Filter{}, store.DatabaseID(), place), nil, connect.CodeInvalidArgument)
 	}
@@ -174,16 +174,16 @@ func TestTokensStayGood(t *testing.T) {
 	database := ticket.DatabaseID{1, 2, 3}
 	for _, test := range []struct {
 		filter ticket.Filter
-		place  watch.Place
+		place  watch.ResumePoint
 		want   string
 	}{
-		{ticket.Filter{}, watch.Place{}, "AeO8lAa_5fiYMgSKigECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
-		{ticket.Filter{}, watch.Place{Mark: event.Mark(7)}, "AcbFFvTlvEfE2b6wnAECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
-		{ticket.Filter{Unassigned: true}, watch.Place{Mark: event.Mark(7), Walking: true, TicketID: "5f0c1e2d3b4a596877660101"},
+		{ticket.Filter{}, watch.ResumePoint{}, "AeO8lAa_5fiYMgSKigECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		{ticket.Filter{}, watch.ResumePoint{Position: event.Position(7)}, "AcbFFvTlvEfE2b6wnAECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
+		{ticket.Filter{Unassigned: true}, watch.ResumePoint{Position: event.Position(7), Snapshot: true, TicketID: "5f0c1e2d3b4a596877660101"},
 			"AVuBnpYvrVqTDelxtAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjjVmMGMxZTJkM2I0YTU5Njg3NzY2MDEwMQ"},
-		{ticket.Filter{}, watch.Place{Mark: event.Mark(7), Seen: later.Mark(7)},
+		{ticket.Filter{}, watch.ResumePoint{Position: event.Position(7), Seen: later.Position(7)},
 			"AS8qj5B_oGwyW1McMwECAwAAAAAAAAAAAAAAAAACAAAAAAAAAQL2T6_9KpNtjgAAAAAAAAEDaxE2ypKGmXw"},
-		{all, watch.Place{Mark: event.Mark(7), Walking: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
+		{all, watch.ResumePoint{Position: event.Position(7), Snapshot: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
 	} {
 		if got := rpc.ResumeToken(test.filter, database, test.place); got != test.want {
 			t.Errorf("filter %+v, place %+v: %s, want %s", test.filter, test.place, got, test.want)
@@ -199,8 +199,8 @@ func FuzzResumeToken(f *testing.F) {
 	handler := service.NewServer(rpc.Security{}, log).Handler
 	f.Add("AQ")
 	f.Add(base64.RawURLEncoding.EncodeToString(append([]byte{1}, make([]byte, 45)...)))
-	f.Add(rpc.ResumeToken(ticket.Filter{}, ticket.DatabaseID{2}, watch.Place{}))
-	f.Add(rpc.ResumeToken(ticket.Filter{}, stub.DatabaseID(), watch.Place{Mark: ticket.Mark{Sequence: -1}}))
+	f.Add(rpc.ResumeToken(ticket.Filter{}, ticket.DatabaseID{2}, watch.ResumePoint{}))
+	f.Add(rpc.ResumeToken(ticket.Filter{}, stub.DatabaseID(), watch.ResumePoint{Position: ticket.LogPosition{Sequence: -1}}))
 	f.Fuzz(func(t *testing.T, token string) {
 		message, err := protojson.Marshal(&ticketv1.WatchTicketsRequest{ResumeToken: token})
 		if err != nil || token == "" {

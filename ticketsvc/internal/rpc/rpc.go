@@ -62,7 +62,7 @@ var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1conn
 
 // Service serves the RPCs. It is to be closed.
 type Service struct {
-	recorder *ticket.Recorder
+	ingester *ticket.Ingester
 	feed     *watch.Feed
 	streams  streamLimits
 	handler  http.Handler
@@ -76,7 +76,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 
 func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits watch.Limits, streams streamLimits,
 ) *Service {
-	recorder := ticket.NewRecorder(store)
+	ingester := ticket.NewIngester(store)
 	limits.Tail.Room, limits.Page.Room = roomForAnswer, roomForAnswer
 	tickets := watch.New(store, limits, watch.Notices{
 		Failed:    func(err error) { log.Warn("the feed can't read the event log: watchers are late", "error", err) },
@@ -100,7 +100,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
 	path, handler := ticketv1connect.NewTicketEventServiceHandler(
-		&eventService{recorder: recorder, store: store, errors: translator}, options)
+		&eventService{ingester: ingester, store: store, errors: translator}, options)
 	events := newEventLimits()
 	mux.Handle(path, events.read(handler))
 	mux.Handle(ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, events.forBatches().read(handler))
@@ -110,7 +110,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{recorder: recorder, feed: tickets, streams: streams, handler: newAnswers(translator).count(framed(mux))}
+	return &Service{ingester: ingester, feed: tickets, streams: streams, handler: newAnswers(translator).count(framed(mux))}
 }
 
 // bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
@@ -130,7 +130,7 @@ func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
 // and before the store is closed.
 func (s *Service) Close(ctx context.Context) error {
 	s.feed.Close()
-	return s.recorder.Stop(ctx)
+	return s.ingester.Stop(ctx)
 }
 
 // Security says who may call the service, and how it is sure that nobody else listens.

@@ -45,8 +45,8 @@ func (e *oversizedError) Error() string {
 // Is implements what [errors.Is] asks for.
 func (e *oversizedError) Is(target error) bool { return target == errOversized }
 
-// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLarge] when the
-// tickets are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
+// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLargeTogether]
+// when the tickets are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
 func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	total := 0
 	for _, t := range tickets {
@@ -57,7 +57,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 		total += size
 	}
 	if total > maxTicketBytes {
-		return ticket.ErrTooLarge
+		return ticket.ErrTooLargeTogether
 	}
 	if total <= surelySentBytes || !isAnsweredInJSON(ctx) {
 		return nil
@@ -71,7 +71,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 		total += size
 	}
 	if total > maxTicketBytes {
-		return ticket.ErrTooLarge
+		return ticket.ErrTooLargeTogether
 	}
 	return nil
 }

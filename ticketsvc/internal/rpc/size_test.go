@@ -79,8 +79,9 @@ func (s swollen) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 	return entries, err
 }
 
-func (s swollen) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
-	page, err := s.Store.WalkTickets(ctx, filter, after, limit)
+func (s swollen) ReadSnapshot(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit,
+) (ticket.SnapshotPage, error) {
+	page, err := s.Store.ReadSnapshot(ctx, filter, after, limit)
 	for i := range page.Tickets {
 		swell(&page.Tickets[i])
 	}

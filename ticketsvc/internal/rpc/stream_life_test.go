@@ -123,7 +123,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	}
 	for i := range events {
 		c := titled(fmt.Sprint("e", i), "t", int64(i), "x")
-		c.Named, c.Values.AssigneeID = c.Named.With(assigneeID), "u"
+		c.Fields, c.Values.AssigneeID = c.Fields.With(assigneeID), "u"
 		mustRecord(t, store, c)
 	}
 	watching.Wait()
@@ -321,7 +321,7 @@ func (s spoilt) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 	entries, err := s.Store.ReadLog(ctx, after, limit)
 	for i := range entries {
 		if id := entries[i].Event.TicketID; id == "spoilt" {
-			entries[i].Ticket, entries[i].Err = nil, ticket.Unreadable(id, fmt.Errorf("stored bytes are malformed"))
+			entries[i].Ticket, entries[i].Err = nil, ticket.DecodeError(id, fmt.Errorf("stored bytes are malformed"))
 		}
 	}
 	return entries, err

@@ -84,7 +84,9 @@ func (endedStream) Spec() connect.Spec {
 // TestWhatEndsStreamsIsLoggedOnceInAWhile ends as many streams as a service has.
 func TestWhatEndsStreamsIsLoggedOnceInAWhile(t *testing.T) {
 	t.Parallel()
-	for err, want := range map[error]int{ticket.ErrUnavailable: 2, watch.ErrStopping: 0, watch.ErrReplaced: 0, context.DeadlineExceeded: 0} {
+	for err, want := range map[error]int{
+		ticket.ErrUnavailable: 2, watch.ErrStopping: 0, watch.ErrLogReplaced: 0, context.DeadlineExceeded: 0,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			log := &logBuffer{}
 			end := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, nil))).WrapStreamingHandler(

@@ -12,15 +12,15 @@ type stubStore struct {
 	call func(context.Context) error
 }
 
-func (s stubStore) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
-	return make([]ticket.Recorded, len(changes)), s.call(ctx)
+func (s stubStore) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
+	return make([]ticket.AppendResult, len(changes)), s.call(ctx)
 }
 
-func (s stubStore) LastMark(ctx context.Context) (ticket.Mark, error) {
-	return ticket.Mark{}, s.call(ctx)
+func (s stubStore) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
+	return ticket.LogPosition{}, s.call(ctx)
 }
 
-func (s stubStore) MarksAt(ctx context.Context, _ []int64) (map[int64]ticket.Mark, error) {
+func (s stubStore) PositionsAt(ctx context.Context, _ []int64) (map[int64]ticket.LogPosition, error) {
 	return nil, s.call(ctx)
 }
 
@@ -45,10 +45,10 @@ type failingStore struct{ stubStore }
 
 func (stubStore) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{1} }
 
-func (stubStore) Watch(ctx context.Context, _ func(), _ func(error)) { <-ctx.Done() }
+func (stubStore) Subscribe(ctx context.Context, _ func(), _ func(error)) { <-ctx.Done() }
 
-func (failingStore) Record(_ context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
-	recorded := make([]ticket.Recorded, len(changes))
+func (failingStore) Append(_ context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
+	recorded := make([]ticket.AppendResult, len(changes))
 	for i := range recorded {
 		recorded[i].Err = ticket.ErrCorrupt
 	}

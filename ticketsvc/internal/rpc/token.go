@@ -11,9 +11,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// A token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the place where the next page begins, or where a
-// watcher goes on. The checksum is over the place and the query that the token belongs to, so a token that was changed, or is used for
-// another query, is found out. It is no protection: whoever may ask with a token may ask for any other place as well.
+// A token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the start of the next page, or the resume point
+// of a watcher. The checksum covers the start and the query that the token belongs to, so it detects a token that was changed or is used
+// for another query. It is no protection: a caller that may use a token may start anywhere.
 
 const (
 	tokenForm    = 1
@@ -22,26 +22,26 @@ const (
 
 var tokenEncoding = base64.RawURLEncoding.Strict()
 
-func encodeToken(query, place []byte) string {
-	token := append(append([]byte{tokenForm}, checksum(query, place)...), place...)
+func encodeToken(query, start []byte) string {
+	token := append(append([]byte{tokenForm}, checksum(query, start)...), start...)
 	return tokenEncoding.EncodeToString(token)
 }
 
-// decodeToken returns the place of a token of this query.
-func decodeToken(query []byte, token string) (place []byte, ok bool) {
+// decodeToken returns the start of a token of this query.
+func decodeToken(query []byte, token string) (start []byte, ok bool) {
 	raw, err := tokenEncoding.DecodeString(token)
 	// The decoder passes over line breaks, so that it alone would take several texts for one token.
 	if err != nil || tokenEncoding.EncodeToString(raw) != token || len(raw) < 1+checksumSize || raw[0] != tokenForm {
 		return nil, false
 	}
-	place = raw[1+checksumSize:]
-	return place, bytes.Equal(raw[1:1+checksumSize], checksum(query, place))
+	start = raw[1+checksumSize:]
+	return start, bytes.Equal(raw[1:1+checksumSize], checksum(query, start))
 }
 
-func checksum(query, place []byte) []byte {
+func checksum(query, start []byte) []byte {
 	hash := sha256.New()
 	hash.Write(appendBytes(nil, query))
-	hash.Write(place)
+	hash.Write(start)
 	return hash.Sum(nil)[:checksumSize]
 }
 
@@ -93,11 +93,11 @@ func encodeCursor(c ticket.Cursor) []byte {
 	return append(appendInstant(nil, c.Time), c.TicketID...)
 }
 
-func decodeCursor(place []byte) (c ticket.Cursor, ok bool) {
-	if len(place) == 0 {
+func decodeCursor(start []byte) (c ticket.Cursor, ok bool) {
+	if len(start) == 0 {
 		return c, false
 	}
-	isSet, rest := place[0], place[1:]
+	isSet, rest := start[0], start[1:]
 	if isSet != 0 {
 		if isSet != 1 || len(rest) < 12 {
 			return c, false
@@ -120,74 +120,74 @@ func encodeSequence(sequence int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(sequence))
 }
 
-func decodeSequence(place []byte) (sequence int64, ok bool) {
-	if len(place) != 8 {
+func decodeSequence(start []byte) (sequence int64, ok bool) {
+	if len(start) != 8 {
 		return 0, false
 	}
-	sequence = int64(binary.BigEndian.Uint64(place))
+	sequence = int64(binary.BigEndian.Uint64(start))
 	return sequence, sequence > 0
 }
 
-// What a watcher's token says of its place.
+// The flags of a resume point.
 const (
-	// inWalk says that the watcher is in the walk.
-	inWalk = 1
-	// hasSeen says that tickets were told as they were at a later place of the log than the watcher's.
+	// inSnapshot is set while the snapshot is in progress.
+	inSnapshot = 1
+	// hasSeen is set if Seen is after Position, and so a part of the token.
 	hasSeen = 2
 )
 
-// markSize is how many bytes a mark takes: its place (8), and the fingerprint of what stands there (8).
-const markSize = 16
+// positionSize is the size of a position in bytes: its number (8) and its fingerprint (8).
+const positionSize = 16
 
-// A watcher's place is: the id of the database (16 bytes), what the token says of it (1), its mark, with hasSeen the mark of that later
-// place, and in the walk the id of the last ticket, which is empty at its beginning.
+// A resume point is: the id of the database (16 bytes), the flags (1), Position, Seen if hasSeen is set, and in the snapshot the id of the
+// last ticket, which is empty at the beginning.
 
-func encodePlace(database ticket.DatabaseID, p *watch.Place) []byte {
-	var says byte
-	if p.Walking {
-		says |= inWalk
+func encodeResumePoint(database ticket.DatabaseID, p *watch.ResumePoint) []byte {
+	var flags byte
+	if p.Snapshot {
+		flags |= inSnapshot
 	}
-	seen := p.Seen.Sequence > p.Mark.Sequence
+	seen := p.Seen.Sequence > p.Position.Sequence
 	if seen {
-		says |= hasSeen
+		flags |= hasSeen
 	}
-	b := append(append(make([]byte, 0, 96), database[:]...), says)
-	b = appendMark(b, p.Mark)
+	b := append(append(make([]byte, 0, 96), database[:]...), flags)
+	b = appendPosition(b, p.Position)
 	if seen {
-		b = appendMark(b, p.Seen)
+		b = appendPosition(b, p.Seen)
 	}
 	return append(b, p.TicketID...)
 }
 
-func decodePlace(place []byte) (database ticket.DatabaseID, p watch.Place, ok bool) {
-	rest := place[copy(database[:], place):]
-	if len(rest) < 1+markSize {
+func decodeResumePoint(start []byte) (database ticket.DatabaseID, p watch.ResumePoint, ok bool) {
+	rest := start[copy(database[:], start):]
+	if len(rest) < 1+positionSize {
 		return database, p, false
 	}
-	says := rest[0]
-	p.Walking = says&inWalk != 0
-	p.Mark, rest = cutMark(rest[1:])
-	p.Seen = p.Mark
-	if says&hasSeen != 0 {
-		if len(rest) < markSize {
+	flags := rest[0]
+	p.Snapshot = flags&inSnapshot != 0
+	p.Position, rest = cutPosition(rest[1:])
+	p.Seen = p.Position
+	if flags&hasSeen != 0 {
+		if len(rest) < positionSize {
 			return database, p, false
 		}
-		p.Seen, rest = cutMark(rest)
+		p.Seen, rest = cutPosition(rest)
 	}
 	p.TicketID = string(rest)
-	return database, p, says <= inWalk|hasSeen && p.Mark.Sequence >= 0 && p.Seen.Sequence >= p.Mark.Sequence &&
-		(p.Walking || p.TicketID == "") && validID(p.TicketID)
+	return database, p, flags <= inSnapshot|hasSeen && p.Position.Sequence >= 0 && p.Seen.Sequence >= p.Position.Sequence &&
+		(p.Snapshot || p.TicketID == "") && validID(p.TicketID)
 }
 
-func appendMark(b []byte, m ticket.Mark) []byte {
-	return append(binary.BigEndian.AppendUint64(b, uint64(m.Sequence)), m.Fingerprint[:]...)
+func appendPosition(b []byte, p ticket.LogPosition) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(p.Sequence)), p.Fingerprint[:]...)
 }
 
-// cutMark returns the mark at the beginning of b, which has one, and what is behind it.
-func cutMark(b []byte) (m ticket.Mark, rest []byte) {
-	m.Sequence = int64(binary.BigEndian.Uint64(b))
-	copy(m.Fingerprint[:], b[8:markSize])
-	return m, b[markSize:]
+// cutPosition returns the position at the beginning of b, and the rest.
+func cutPosition(b []byte) (p ticket.LogPosition, rest []byte) {
+	p.Sequence = int64(binary.BigEndian.Uint64(b))
+	copy(p.Fingerprint[:], b[8:positionSize])
+	return p, b[positionSize:]
 }
 
 func appendInstant(b []byte, i ticket.Instant) []byte {

@@ -46,7 +46,7 @@ const (
 
 // kept is what a test knows of a ticket.
 type kept struct {
-	record *ticket.Record
+	record *ticket.State
 	// begun and done count the changes that were started and those that are recorded.
 	begun, done int
 }
@@ -63,7 +63,7 @@ func draw(random *rand.Rand, id string, number int) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	change := ticket.Change{
 		EventID: fmt.Sprintf("%s-%d", id, number), Name: ticket.Updated, TicketID: id, OccurTime: tickettest.At(int64(number)),
-		Named: tickettest.Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
+		Fields: tickettest.Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 			"title"),
 		Values: ticket.Ticket{
 			StatusText: pick("", "closed", "waiting-for-agent", "waiting-for-customer"), AppID: pick("a1", "a2"), CategoryID: pick("c1", "c2", "c3"),
@@ -87,14 +87,14 @@ func (k *keeper) write(ctx context.Context, store ticket.Store, random *rand.Ran
 		one.begun++
 	}
 	k.mu.Unlock()
-	recorded, err := store.Record(ctx, changes)
+	recorded, err := store.Append(ctx, changes)
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, id := range ids {
-		if recorded[i] != (ticket.Recorded{LogEnd: recorded[i].LogEnd}) {
+		if recorded[i] != (ticket.AppendResult{LogEnd: recorded[i].LogEnd}) {
 			return fmt.Errorf("ticket %s: %+v", id, recorded[i])
 		}
 		k.tickets[id].record.Apply(&changes[i])
@@ -218,7 +218,7 @@ func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
 			for i := range 2 * changingTickets {
 				id := fmt.Sprintf("t%x", i*7919%4096) // Their order is not that in which they are made.
 				ids = append(ids, id)
-				k.tickets[id] = &kept{record: ticket.NewRecord(id)}
+				k.tickets[id] = &kept{record: ticket.NewState(id)}
 			}
 			if err := k.write(t.Context(), stores[0], rand.New(rand.NewPCG(1, 2)), ids); err != nil {
 				t.Fatal(err)

@@ -55,7 +55,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	query, database := watchQuery(&filter), s.store.DatabaseID()
-	from, err := resumePlace(query, database, request.GetResumeToken())
+	from, err := resumePoint(query, database, request.GetResumeToken())
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	endWork(ctx)
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
-		if errors.Is(err, watch.ErrCallerFull) {
+		if errors.Is(err, watch.ErrTooManyOfCaller) {
 			s.waitToRefuse(ctx)
 		}
 		return err
@@ -87,7 +87,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 			checked = begin
 		}
 		response := watchResponse(&message)
-		response.ResumeToken = encodeToken(query, encodePlace(database, &message.Place))
+		response.ResumeToken = encodeToken(query, encodeResumePoint(database, &message.ResumePoint))
 		if err := s.send(ctx, stream, &message, response); err != nil {
 			return err
 		}
@@ -141,18 +141,18 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 	return stream.Send(response)
 }
 
-// resumePlace returns the place that a resume token stands for, nil for an empty one. The error is a [*ticket.InvalidError], or
+// resumePoint returns the resume point of a token, nil for an empty one. The error is a [*ticket.InvalidError], or
 // [errOtherDatabase].
-func resumePlace(query []byte, database ticket.DatabaseID, token string) (*watch.Place, error) {
+func resumePoint(query []byte, database ticket.DatabaseID, token string) (*watch.ResumePoint, error) {
 	if token == "" {
 		return nil, nil
 	}
 	if raw, ok := decodeToken(query, token); ok {
-		if of, place, ok := decodePlace(raw); ok {
+		if of, point, ok := decodeResumePoint(raw); ok {
 			if of != database {
 				return nil, errOtherDatabase
 			}
-			return &place, nil
+			return &point, nil
 		}
 	}
 	var violations ticket.Violations
@@ -166,7 +166,7 @@ func watchResponse(m *watch.Message) *ticketv1.WatchTicketsResponse {
 	switch {
 	case m.Kind == watch.Heartbeat:
 		response.Message = &ticketv1.WatchTicketsResponse_Heartbeat{Heartbeat: &ticketv1.Heartbeat{
-			SendTime: timestamppb.Now(), Snapshot: m.Place.Walking,
+			SendTime: timestamppb.Now(), Snapshot: m.ResumePoint.Snapshot,
 		}}
 	case m.Kind == watch.Change && m.Entry != nil:
 		response.Message = m.Entry.Rendered(renderChange).(*ticketv1.WatchTicketsResponse_Change)

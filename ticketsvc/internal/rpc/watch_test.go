@@ -94,12 +94,12 @@ func (s *stream) expectEnd(t *testing.T, want connect.Code) {
 
 func titled(eventID, ticketID string, seconds int64, title string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(seconds),
-		Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+		Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
 }
 
 func mustRecord(t testing.TB, store ticket.Store, changes ...ticket.Change) {
 	t.Helper()
-	if _, err := store.Record(t.Context(), changes); err != nil {
+	if _, err := store.Append(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -121,13 +121,13 @@ func TestWatching(t *testing.T) {
 			mustRecord(t, store, titled("e1", "b", 1, "one"), titled("e2", "a", 2, "two"))
 			s := mustWatch(t, c, "", nil)
 			s.expect(t, `a "two"`)
-			inWalk := s.token
+			inSnapshot := s.token
 			s.expect(t, `b "one"`, "heartbeat")
 			afterWalk := s.token
 			mustRecord(t, store, titled("e3", "c", 3, "three"))
 			mustErase(t, store, "a")
 			s.expect(t, `3 e3: c "three"`, "a left: REASON_ERASED")
-			mustWatch(t, c, inWalk, nil).expect(t, `b "one"`, `c "three"`, "heartbeat", `3 e3: c "three"`, "a left: REASON_ERASED")
+			mustWatch(t, c, inSnapshot, nil).expect(t, `b "one"`, `c "three"`, "heartbeat", `3 e3: c "three"`, "a left: REASON_ERASED")
 			mustWatch(t, c, afterWalk, &ticketv1.TicketFilter{}).expect(t, `3 e3: c "three"`, "a left: REASON_ERASED", "heartbeat")
 			mustWatch(t, c, s.token, nil).expect(t, "heartbeat")
 		})
@@ -163,7 +163,7 @@ func TestAChangeIsTheEventAndTheTicketAsTheyAreShownElsewhere(t *testing.T) {
 func TestAHeartbeatSaysWhetherTheWalkIsOver(t *testing.T) {
 	t.Parallel()
 	for _, walking := range []bool{false, true} {
-		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, Place: watch.Place{Walking: walking}})
+		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, ResumePoint: watch.ResumePoint{Snapshot: walking}})
 		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetSnapshot() != walking {
 			t.Errorf("in the walk %v: %v", walking, message)
 		}

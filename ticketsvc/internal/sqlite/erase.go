@@ -54,13 +54,13 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 	if changed {
 		s.db.PurgeWAL()
 	}
-	s.recorded.Ring()
+	s.recorded.Notify()
 	return events, nil
 }
 
 // eraseOne erases a ticket, except its words. It returns how many events lost what they said, and false when the ticket was erased before.
 func eraseOne(tx *sql.Tx, ticketID string) (events int64, erased bool, err error) {
-	nothing := ticketcodec.MarshalContent(ticket.Content{})
+	nothing := ticketcodec.MarshalChangedFields(ticket.ChangedFields{})
 	// Before the ticket's row is a bare one, which has no group.
 	if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
 		return 0, false, err

@@ -26,12 +26,12 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	const personal, also = "the tenant's name", "the tenant's number"
 	changes := []ticket.Change{
 		{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
-			Named:  tickettest.Named("title", "description", "app_id", "category_id"),
+			Fields: tickettest.Named("title", "description", "app_id", "category_id"),
 			Values: ticket.Ticket{Title: also, AppID: also, CategoryID: also, Description: strings.Repeat(personal, 2000)}},
-		{EventID: "e2", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(2), Named: tickettest.Named("phone_number"),
+		{EventID: "e2", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(2), Fields: tickettest.Named("phone_number"),
 			Values: ticket.Ticket{PhoneNumber: also}},
 	}
-	if _, err := store.Record(t.Context(), changes); err != nil {
+	if _, err := store.Append(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
 	if events, err := store.Erase(t.Context(), "t"); err != nil || events != 2 {
@@ -51,8 +51,8 @@ func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 		t.Helper()
 		commits++
 		c := ticket.Change{EventID: fmt.Sprintf("e%d", commits), Name: ticket.Updated, TicketID: ticketID,
-			OccurTime: tickettest.At(int64(commits)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
-		if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+			OccurTime: tickettest.At(int64(commits)), Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+		if _, err := store.Append(t.Context(), []ticket.Change{c}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,9 +90,9 @@ func TestNoWordIsLeftHoweverTheIndexLiesInTheFile(t *testing.T) {
 		for i := range changes {
 			events++
 			changes[i] = ticket.Change{EventID: fmt.Sprint("e", events), Name: ticket.Updated, TicketID: fmt.Sprint(ids, i),
-				OccurTime: tickettest.At(int64(events)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title(i)}}
+				OccurTime: tickettest.At(int64(events)), Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title(i)}}
 		}
-		if _, err := store.Record(t.Context(), changes); err != nil {
+		if _, err := store.Append(t.Context(), changes); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,8 +125,8 @@ func TestNoWordOfAnUnreadableTicketIsLeftInTheIndex(t *testing.T) {
 	store := mustOpen(t, path)
 	for i, title := range []string{"shared first", "shared second shared", "shared secondary"} {
 		c := ticket.Change{EventID: fmt.Sprint(i), Name: ticket.Created, TicketID: title, OccurTime: tickettest.At(1),
-			Named: tickettest.Named("title", "description"), Values: ticket.Ticket{Title: title, Description: "both " + title}}
-		if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+			Fields: tickettest.Named("title", "description"), Values: ticket.Ticket{Title: title, Description: "both " + title}}
+		if _, err := store.Append(t.Context(), []ticket.Change{c}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -267,8 +267,8 @@ func TestErase_alreadyErased(t *testing.T) {
 
 func recordTitle(t *testing.T, store *sqlite.Store, ticketID, title string) {
 	t.Helper()
-	if _, err := store.Record(t.Context(), []ticket.Change{{EventID: ticketID, Name: ticket.Created, TicketID: ticketID,
-		OccurTime: tickettest.At(1), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}}); err != nil {
+	if _, err := store.Append(t.Context(), []ticket.Change{{EventID: ticketID, Name: ticket.Created, TicketID: ticketID,
+		OccurTime: tickettest.At(1), Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -28,7 +28,7 @@ func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
 func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
 
 // Erasures implements [ticket.Store].
-func (s *Store) Erasures(ctx context.Context, after ticket.Mark, limit int) (erasures []ticket.Erasure, err error) {
+func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
 	rows, err := s.readErasures.QueryContext(ctx, after.Sequence, limit+1)
 	if err != nil {
 		return nil, translate(ctx, err)
@@ -53,7 +53,7 @@ func scanErasures(rows *sql.Rows) (erasures []ticket.Erasure, err error) {
 		if err := rows.Scan(&e.Sequence, &e.TicketID, &e.Name, &nonce); err != nil {
 			return nil, err
 		}
-		erasures = append(erasures, ticket.Erasure{TicketID: e.TicketID, Mark: e.Mark(nonce)})
+		erasures = append(erasures, ticket.Erasure{TicketID: e.TicketID, Position: e.Position(nonce)})
 	}
 	return erasures, rows.Err()
 }

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	selectMark = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM events"
-	lastMark   = selectMark + " ORDER BY sequence DESC LIMIT 1"
-	markAt     = selectMark + " WHERE sequence = ?"
+	selectPosition = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM events"
+	lastPosition   = selectPosition + " ORDER BY sequence DESC LIMIT 1"
+	positionAt     = selectPosition + " WHERE sequence = ?"
 
 	// Entries are read in the order of the log, each with its ticket, for as long as there is room for them.
 	readLog = "SELECT e.sequence, coalesce(e.event_id, ''), e.ticket_id, e.name, e.occur_time, e.receive_time, e.content, e.nonce, t.erased," +
@@ -26,11 +26,11 @@ const (
 		" LIMIT ?3)"
 	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload" + selectBefore
 
-	// walkStride is how many tickets a part of a walk looks at: some milliseconds' worth.
-	walkStride = 2000
+	// snapshotStride is how many tickets a part of a snapshot looks at. That takes some milliseconds.
+	snapshotStride = 2000
 	// ticketIDIndex is the index that SQLite makes for the uniqueness of ids.
 	ticketIDIndex = "sqlite_autoindex_tickets_1"
-	walkBound     = "SELECT ticket_id FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT 1 OFFSET ?"
+	snapshotBound = "SELECT ticket_id FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT 1 OFFSET ?"
 )
 
 // DatabaseID implements [ticket.Log].
@@ -46,57 +46,57 @@ func (s *Store) readIdentity(ctx context.Context) error {
 	return nil
 }
 
-// LastMark implements [ticket.Log].
-func (s *Store) LastMark(ctx context.Context) (ticket.Mark, error) {
-	mark, err := s.mark(ctx, lastMark)
+// LastPosition implements [ticket.Log].
+func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
+	position, err := s.position(ctx, lastPosition)
 	if errors.Is(err, ticket.ErrNotFound) {
-		return ticket.Mark{}, nil
+		return ticket.LogPosition{}, nil
 	}
-	return mark, err
+	return position, err
 }
 
-// MarkAt implements [ticket.Log].
-func (s *Store) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error) {
+// PositionAt implements [ticket.Log].
+func (s *Store) PositionAt(ctx context.Context, sequence int64) (ticket.LogPosition, error) {
 	if sequence == 0 {
-		return ticket.Mark{}, translate(ctx, ctx.Err())
+		return ticket.LogPosition{}, translate(ctx, ctx.Err())
 	}
-	return s.mark(ctx, markAt, sequence)
+	return s.position(ctx, positionAt, sequence)
 }
 
-// MarksAt implements [ticket.Store].
-func (s *Store) MarksAt(ctx context.Context, sequences []int64) (map[int64]ticket.Mark, error) {
+// PositionsAt implements [ticket.Store].
+func (s *Store) PositionsAt(ctx context.Context, sequences []int64) (map[int64]ticket.LogPosition, error) {
 	args := make([]any, len(sequences))
 	for i, sequence := range sequences {
 		args[i] = sequence
 	}
-	marks := make(map[int64]ticket.Mark, len(sequences))
-	err := s.findMarks.Query(ctx, nil, args, 1, func(rows *sql.Rows) error {
-		mark, err := scanMark(rows)
-		marks[mark.Sequence] = mark
+	positions := make(map[int64]ticket.LogPosition, len(sequences))
+	err := s.findPositions.Query(ctx, nil, args, 1, func(rows *sql.Rows) error {
+		position, err := scanPosition(rows)
+		positions[position.Sequence] = position
 		return err
 	})
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
-	return marks, nil
+	return positions, nil
 }
 
-func (s *Store) mark(ctx context.Context, query string, args ...any) (ticket.Mark, error) {
-	mark, err := scanMark(s.db.QuickReader.QueryRowContext(ctx, query, args...))
+func (s *Store) position(ctx context.Context, query string, args ...any) (ticket.LogPosition, error) {
+	position, err := scanPosition(s.db.QuickReader.QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
-		return ticket.Mark{}, ticket.ErrNotFound
+		return ticket.LogPosition{}, ticket.ErrNotFound
 	}
-	return mark, translate(ctx, err)
+	return position, translate(ctx, err)
 }
 
-// scanMark reads the mark of a row of selectMark.
-func scanMark(row interface{ Scan(into ...any) error }) (ticket.Mark, error) {
+// scanPosition reads a row of selectPosition.
+func scanPosition(row interface{ Scan(into ...any) error }) (ticket.LogPosition, error) {
 	var e ticket.Event
 	var nonce int64
 	if err := row.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &nonce); err != nil {
-		return ticket.Mark{}, err
+		return ticket.LogPosition{}, err
 	}
-	return e.Mark(nonce), nil
+	return e.Position(nonce), nil
 }
 
 // ReadLog implements [ticket.Log].
@@ -132,14 +132,14 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 	return page.Entries(), nil
 }
 
-// WalkTickets implements [ticket.Log].
-func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
+// ReadSnapshot implements [ticket.Log].
+func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.SnapshotPage, error) {
 	page := ticket.NewPageBuilder(limit)
 	var last string
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		where := filterConditions(filter)
 		where.add("ticket_id > ?", after)
-		err := tx.QueryRowContext(ctx, walkBound, after, walkStride-1).Scan(&last)
+		err := tx.QueryRowContext(ctx, snapshotBound, after, snapshotStride-1).Scan(&last)
 		switch {
 		case err == nil:
 			where.add("ticket_id <= ?", last)
@@ -151,8 +151,8 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		if filter.Text == "" {
 			return l.readRows(ctx, page, nil, where, " ORDER BY ticket_id")
 		}
-		// The index of words would be read as a whole in each part.
-		skim := &skim{matcher: filter.Matcher(), worthWhile: walkStride}
+		// The index of words would be read as a whole for each part.
+		skim := &skim{matcher: filter.Matcher(), worthWhile: snapshotStride}
 		err = l.readRows(ctx, page, skim, where, " ORDER BY ticket_id")
 		if skim.ended {
 			last = skim.last
@@ -160,9 +160,9 @@ func (s *Store) WalkTickets(ctx context.Context, filter ticket.Filter, after str
 		return err
 	})
 	if err != nil {
-		return ticket.WalkPage{}, err
+		return ticket.SnapshotPage{}, err
 	}
-	return ticket.NewWalkPage(filter, page, last), nil
+	return ticket.NewSnapshotPage(filter, page, last), nil
 }
 
 // TicketBefore implements [ticket.Log].
@@ -175,7 +175,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	case events > limit.Items, bytes > limit.Bytes:
 		return ticket.Ticket{}, ticket.ErrTooManyEvents
 	}
-	record, read := ticket.NewRecord(ticketID), 0
+	record, read := ticket.NewState(ticketID), 0
 	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence)
 	if err != nil {
 		return ticket.Ticket{}, translate(ctx, err)
@@ -210,5 +210,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	return record.Ticket, nil
 }
 
-// Watch implements [ticket.Log]. No other process has the file.
-func (s *Store) Watch(ctx context.Context, wake func(), _ func(error)) { s.recorded.Listen(ctx, wake) }
+// Subscribe implements [ticket.Log]. No other process has the file.
+func (s *Store) Subscribe(ctx context.Context, wake func(), _ func(error)) {
+	s.recorded.Subscribe(ctx, wake)
+}

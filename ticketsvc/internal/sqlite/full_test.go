@@ -19,9 +19,10 @@ func TestStore_Ping_fullDisk(t *testing.T) {
 	if _, err := store.Writer().ExecContext(t.Context(), "PRAGMA max_page_count = 40"); err != nil {
 		t.Fatal(err)
 	}
-	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1),
+		Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: strings.Repeat("x", 200000)}}
-	if _, err := store.Record(t.Context(), []ticket.Change{change}); !errors.Is(err, ticket.ErrUnavailable) {
+	if _, err := store.Append(t.Context(), []ticket.Change{change}); !errors.Is(err, ticket.ErrUnavailable) {
 		t.Errorf("Record beyond the space = %v, want ErrUnavailable", err)
 	}
 	if err := store.Ping(t.Context()); !errors.Is(err, ticket.ErrUnavailable) || !strings.Contains(err.Error(), "full") {

@@ -26,7 +26,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		var record *ticket.Record
+		var record *ticket.State
 		if !erased {
 			// A ticket as large as one may be is read beside versions of any size.
 			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
@@ -34,8 +34,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 					return err
 				}
 			}
-			if record, err = ticketcodec.UnmarshalRecord(content, stamps); err != nil {
-				return ticket.Unreadable(ticketID, err)
+			if record, err = ticketcodec.UnmarshalState(content, stamps); err != nil {
+				return ticket.DecodeError(ticketID, err)
 			}
 		}
 		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND event_id IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?",
@@ -54,7 +54,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 
 // scanEvents reads rows of [selectEvents] up to the end of a page, and closes them. record is that of their ticket, nil where it was
 // erased: what can't be read of its events they have not.
-func scanEvents(rows *sql.Rows, record *ticket.Record, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+func scanEvents(rows *sql.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {

@@ -32,9 +32,9 @@ func TestAPageTakesLittleMemory(t *testing.T) {
 	store := mustOpen(t, path)
 	for i := range tickets {
 		c := ticket.Change{EventID: fmt.Sprint("e", i), Name: ticket.Updated, TicketID: fmt.Sprint("t", i), OccurTime: tickettest.At(int64(i)),
-			Named:  tickettest.Named("title", "description", "property_id"),
+			Fields: tickettest.Named("title", "description", "property_id"),
 			Values: ticket.Ticket{Title: "Lift", PropertyID: "p", Description: strings.Repeat("x", bytes)}}
-		if _, err := store.Record(t.Context(), []ticket.Change{c}); err != nil {
+		if _, err := store.Append(t.Context(), []ticket.Change{c}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -27,15 +27,16 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1),
+		Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: "kept"}}
-	record := ticket.NewRecord("t1")
+	record := ticket.NewState("t1")
 	record.Apply(&change)
-	content, stamps := ticketcodec.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalState(record)
 	at := change.OccurTime.SortableText()
 	if _, err := old.Writer.ExecContext(t.Context(), "INSERT INTO events (sequence, event_id, ticket_id, name, full_snapshot, occur_time,"+
 		" receive_time, content, payload) VALUES (1, 'e1', 't1', 'ticket.created', 0, ?, '', ?, ?)", at,
-		ticketcodec.MarshalContent(change.Content()), ticketcodec.MarshalValues(&change)); err != nil {
+		ticketcodec.MarshalChangedFields(change.ChangedFields()), ticketcodec.MarshalValues(&change)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := old.Writer.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
@@ -62,7 +63,7 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Errorf("List by its words = %+v, %v", got, err)
 	}
-	recorded, err := store.Record(t.Context(), []ticket.Change{change})
+	recorded, err := store.Append(t.Context(), []ticket.Change{change})
 	if err != nil || len(recorded) != 1 || !recorded[0].Duplicate {
 		t.Errorf("its event once more: %+v, %v; want a duplicate", recorded, err)
 	}
@@ -86,8 +87,8 @@ func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
 	records := tickettest.KeptBefore()
 	if err := old.Write(t.Context(), func(tx *sql.Tx) error {
 		for _, r := range records {
-			content, stamps := ticketcodec.MarshalRecord(r)
-			if r.Ticket.ID == tickettest.Unreadable {
+			content, stamps := ticketcodec.MarshalState(r)
+			if r.Ticket.ID == tickettest.DecodeError {
 				content = []byte{0xff}
 			}
 			if _, err := tx.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
@@ -124,10 +125,10 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	const tickets = 1200
 	if err := old.Write(t.Context(), func(tx *sql.Tx) error {
 		for i := range tickets {
-			record := ticket.NewRecord(fmt.Sprintf("t%d", i))
-			record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title"),
+			record := ticket.NewState(fmt.Sprintf("t%d", i))
+			record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(int64(i)), Fields: tickettest.Named("title"),
 				Values: ticket.Ticket{Title: fmt.Sprintf("common word%d", i)}})
-			content, stamps := ticketcodec.MarshalRecord(record)
+			content, stamps := ticketcodec.MarshalState(record)
 			erased := i == 8
 			switch i {
 			case 7:
@@ -221,19 +222,19 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	}
 	record := func(c ticket.Change) {
 		t.Helper()
-		recorded, err := store.Record(t.Context(), []ticket.Change{c})
-		if err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
+		recorded, err := store.Append(t.Context(), []ticket.Change{c})
+		if err != nil || recorded[0] != (ticket.AppendResult{LogEnd: recorded[0].LogEnd}) {
 			t.Fatalf("Record = %+v, %v", recorded, err)
 		}
 	}
 	const current, partly, superseded = ticket.OutcomeCurrent, ticket.OutcomePartlySuperseded, ticket.OutcomeSuperseded
 	check("waiting-for-customer", true, partly, current, superseded, current)
 	record(ticket.Change{EventID: "labels", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(5),
-		Named: tickettest.Named("label_ids"), ElementChanges: tickettest.Named("label_ids")})
+		Fields: tickettest.Named("label_ids"), ElementChanges: tickettest.Named("label_ids")})
 	check("waiting-for-customer", false, partly, current, superseded, current, current)
 	// It has the same time as the two, and an update time.
 	record(ticket.Change{EventID: "00", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
-		Named:  tickettest.Named("status_text", "update_time"),
+		Fields: tickettest.Named("status_text", "update_time"),
 		Values: ticket.Ticket{StatusText: "waiting-for-external", UpdateTime: tickettest.At(1)}})
 	check("waiting-for-external", false, partly, superseded, superseded, current, current, current)
 
@@ -276,7 +277,7 @@ func TestAFileFromBetweenTwoReleasesIsOpened(t *testing.T) {
 	}
 	store := mustOpen(t, path)
 	t.Cleanup(func() { _ = store.Close() })
-	if _, err := store.LastMark(t.Context()); err != nil {
+	if _, err := store.LastPosition(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

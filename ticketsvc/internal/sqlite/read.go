@@ -41,7 +41,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 				return err
 			}
 			if bytes += len(content); bytes > maxBytes {
-				return ticket.ErrTooLarge
+				return ticket.ErrTooLargeTogether
 			}
 			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
 				noRoom = err

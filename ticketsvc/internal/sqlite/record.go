@@ -28,9 +28,9 @@ var findRecords = fmt.Sprintf(`SELECT number, ticket_id, erased, length(stamps) 
  CASE WHEN length(stamps) + length(content) <= %[1]d THEN stamps END, CASE WHEN length(stamps) + length(content) <= %[1]d THEN content END
  FROM tickets WHERE ticket_id IN (`, largeRecordBytes)
 
-// Record implements [ticket.Store].
-func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
-	recording := ticket.NewRecording(changes)
+// Append implements [ticket.Store].
+func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
+	recording := ticket.NewMergeBatch(changes)
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		b := batch{store: s, tx: tx, recording: recording}
 		return b.record(context.WithoutCancel(ctx))
@@ -38,17 +38,17 @@ func (s *Store) Record(ctx context.Context, changes []ticket.Change) ([]ticket.R
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
-	s.recorded.Ring()
-	return recording.Recorded(), nil
+	s.recorded.Notify()
+	return recording.Results(), nil
 }
 
 // batch is the recording of some changes in one transaction.
 type batch struct {
 	store     *Store
 	tx        *sql.Tx
-	recording *ticket.Recording
+	recording *ticket.MergeBatch
 	// rows are those of the tickets that have one.
-	rows map[*ticket.Record]row
+	rows map[*ticket.State]row
 }
 
 // row is a ticket's row as it was read.
@@ -105,7 +105,7 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 // changes alone. The large ones are read one by one, once their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
 	ids := b.recording.TicketIDs()
-	b.rows = make(map[*ticket.Record]row, len(ids))
+	b.rows = make(map[*ticket.State]row, len(ids))
 	var number int64
 	var id string
 	var erased bool
@@ -150,12 +150,12 @@ func (b *batch) readTickets(ctx context.Context) error {
 
 // load hands a stored ticket to the recording if that has room for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
-	if !b.recording.TakeRoom(id, ticketcodec.RecordMemory(content, stamps)) {
+	if !b.recording.TakeRoom(id, ticketcodec.StateMemory(content, stamps)) {
 		return
 	}
-	record, err := ticketcodec.UnmarshalRecord(content, stamps)
+	record, err := ticketcodec.UnmarshalState(content, stamps)
 	if err != nil {
-		b.recording.Fail(id, ticket.Unreadable(id, err))
+		b.recording.Fail(id, ticket.DecodeError(id, err))
 		return
 	}
 	b.recording.Load(id, record)
@@ -164,7 +164,7 @@ func (b *batch) load(number int64, id string, content, stamps []byte) {
 
 func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error {
 	if len(events) == 0 {
-		last, err := scanMark(b.tx.StmtContext(ctx, b.store.lastMark).QueryRowContext(ctx))
+		last, err := scanPosition(b.tx.StmtContext(ctx, b.store.lastPosition).QueryRowContext(ctx))
 		if err == nil || errors.Is(err, sql.ErrNoRows) {
 			b.recording.SetLogEnd(last)
 			return nil
@@ -180,11 +180,11 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 		sequence++
 		nonce = int64(rand.Uint64())
 		rows = append(rows, sequence, c.EventID, c.TicketID, string(c.Name), c.FullSnapshot, c.OccurTime.SortableText(),
-			c.ReceiveTime.SortableText(), ticketcodec.MarshalContent(c.Content()), ticketcodec.MarshalValues(c),
+			c.ReceiveTime.SortableText(), ticketcodec.MarshalChangedFields(c.ChangedFields()), ticketcodec.MarshalValues(c),
 			nonce)
 	}
 	last := events[len(events)-1]
-	b.recording.SetLogEnd((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Mark(nonce))
+	b.recording.SetLogEnd((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Position(nonce))
 	_, err := b.store.insertEvents.Exec(ctx, b.tx, nil, rows, eventParameters)
 	return err
 }
@@ -192,7 +192,7 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 // writeTickets stores the tickets that changed. New ones share statements. The others have one each: by the number of its row it finds
 // that at once, it leaves alone the indexes whose values are the same, and SQLite needs no copy of the pages that it changes, as it
 // does for a statement that can fail half-way.
-func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) error {
+func (b *batch) writeTickets(ctx context.Context, records []*ticket.State) error {
 	var last int64
 	if err := b.tx.StmtContext(ctx, b.store.lastNumber).QueryRowContext(ctx).Scan(&last); err != nil {
 		return err
@@ -201,7 +201,7 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 	numbers := make([]int64, len(records))
 	for i, record := range records {
 		t := &record.Ticket
-		content, stamps := ticketcodec.MarshalRecord(record)
+		content, stamps := ticketcodec.MarshalState(record)
 		row, stored := b.rows[record]
 		numbers[i] = row.number
 		after := indexedOf(t)
@@ -234,7 +234,7 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.Record) erro
 
 // writeWords brings the index of words up to date with tickets, which have those numbers. It goes by the numbers: FTS5 collects what it is
 // told as long as these rise, and otherwise writes out a part of the index each time, which then is to be merged.
-func (b *batch) writeWords(ctx context.Context, records []*ticket.Record, numbers []int64) error {
+func (b *batch) writeWords(ctx context.Context, records []*ticket.State, numbers []int64) error {
 	order := make([]int, len(records))
 	for i := range order {
 		order[i] = i

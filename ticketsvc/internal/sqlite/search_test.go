@@ -26,10 +26,10 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 			title = "all older"
 		}
 		changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d", i), Name: ticket.Created, TicketID: fmt.Sprintf("t%03d", i),
-			OccurTime: tickettest.At(int64(i)), Named: tickettest.Named("title", "assignee_id"),
+			OccurTime: tickettest.At(int64(i)), Fields: tickettest.Named("title", "assignee_id"),
 			Values: ticket.Ticket{Title: title, AssigneeID: fmt.Sprintf("u%d", i%3)}}
 	}
-	if _, err := store.Record(t.Context(), changes); err != nil {
+	if _, err := store.Append(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
 	for _, filter := range []ticket.Filter{{Text: "older"}, {Text: "older", AssigneeID: "u1"}} {
@@ -68,16 +68,16 @@ func TestAPartOfAWalkByWordsEndsAtItsBytes(t *testing.T) {
 	changes := make([]ticket.Change, 100)
 	for i := range changes {
 		changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d", i), Name: ticket.Created, TicketID: fmt.Sprintf("t%03d", i),
-			OccurTime: tickettest.At(1), Named: tickettest.Named("title", "description"),
+			OccurTime: tickettest.At(1), Fields: tickettest.Named("title", "description"),
 			Values: ticket.Ticket{Title: fmt.Sprintf("word%d", i), Description: strings.Repeat("x", 128<<10)}}
 	}
-	if _, err := store.Record(t.Context(), changes); err != nil {
+	if _, err := store.Append(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
 	var found []string
 	parts := 0
 	for after := ""; parts == 0 || after != ""; parts++ {
-		page, err := store.WalkTickets(t.Context(), ticket.Filter{Text: "word9"}, after,
+		page, err := store.ReadSnapshot(t.Context(), ticket.Filter{Text: "word9"}, after,
 			ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes})
 		if err != nil {
 			t.Fatal(err)
@@ -110,9 +110,9 @@ func FuzzText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, title, text string) {
 		events++
 		c := ticket.Change{EventID: fmt.Sprintf("e%d", events), Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(int64(events)),
-			Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
-		recorded, err := store.Record(t.Context(), []ticket.Change{c})
-		if err != nil || recorded[0] != (ticket.Recorded{LogEnd: recorded[0].LogEnd}) {
+			Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+		recorded, err := store.Append(t.Context(), []ticket.Change{c})
+		if err != nil || recorded[0] != (ticket.AppendResult{LogEnd: recorded[0].LogEnd}) {
 			t.Fatal(recorded, err)
 		}
 		filter := ticket.Filter{Text: text}

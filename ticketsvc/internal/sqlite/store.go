@@ -41,7 +41,7 @@ var (
 const applicationID = 0x54427473
 
 const (
-	// readers is how many calls that may take long read at the same time: the four expensive ones that the RPCs let in, two walks of the
+	// readers is how many calls that may take long read at the same time: the four expensive ones that the RPCs let in, two snapshots of the
 	// feed, and one call that is neither.
 	readers = 7
 	// quickReaders is the same of single tickets and the log: three readings of the feed, and one call.
@@ -56,12 +56,12 @@ type Store struct {
 	// maxSorted is the constant, but for tests.
 	maxSorted int
 	// recorded rings when the log has grown.
-	recorded ticket.Bell
+	recorded ticket.Notifier
 
 	// Of the writer.
 	lastSequence    *sql.Stmt
 	lastNumber      *sql.Stmt
-	lastMark        *sql.Stmt
+	lastPosition    *sql.Stmt
 	findEvents      *sqlitedb.RowsStatement
 	findRecords     *sqlitedb.RowsStatement
 	readRecord      *sqlitedb.RowsStatement
@@ -77,7 +77,7 @@ type Store struct {
 	// Of the readers.
 	findContent   *sql.Stmt
 	findContents  *sqlitedb.RowsStatement
-	findMarks     *sqlitedb.RowsStatement
+	findPositions *sqlitedb.RowsStatement
 	readLog       *sql.Stmt
 	readBefore    *sql.Stmt
 	readErasures  *sql.Stmt
@@ -114,7 +114,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		text     string
 	}{
 		{&s.lastSequence, s.db.Writer, "SELECT coalesce(max(sequence), 0) FROM events"},
-		{&s.lastMark, s.db.Writer, lastMark},
+		{&s.lastPosition, s.db.Writer, lastPosition},
 		{&s.lastNumber, s.db.Writer, "SELECT coalesce(max(number), 0) FROM tickets"},
 		{&s.updateTicket, s.db.Writer, "UPDATE tickets SET status = ?, app_id = ?, category_id = ?, assigned_to = ?, waiting_since = ?," +
 			" update_time = ?, stamps = ?, content = ?, property_id = ?, create_time = ? WHERE number = ?"},
@@ -148,7 +148,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 			" property_id, create_time, update_time, waiting_since, stamps, content) VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?)", ""},
 		{&s.addCounts, s.db.Writer, "INSERT INTO ticket_counts (app_id, category_id, status, unassigned, tickets) VALUES ", "(?,?,?,?,?)",
 			" ON CONFLICT DO UPDATE SET tickets = tickets + excluded.tickets"},
-		{&s.findMarks, s.db.QuickReader, selectMark + " WHERE sequence IN (", "?", ")"},
+		{&s.findPositions, s.db.QuickReader, selectPosition + " WHERE sequence IN (", "?", ")"},
 		{&s.findContents, s.db.Reader, "SELECT ticket_id, content FROM tickets WHERE erased = 0 AND ticket_id IN (", "?", ")"},
 	} {
 		*statement.prepared, err = sqlitedb.PrepareRows(ctx, statement.pool, statement.prefix, statement.row, statement.suffix)
@@ -186,8 +186,8 @@ func translate(ctx context.Context, err error) error {
 	}
 	var statement *sqlite.Error
 	switch err = sqlitedb.Translate(err); {
-	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewer),
-		errors.Is(err, ticket.ErrTooLarge), errors.Is(err, ticket.ErrNoRoom), errors.Is(err, ticket.ErrTooManyEvents):
+	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewerVersion),
+		errors.Is(err, ticket.ErrTooLargeTogether), errors.Is(err, ticket.ErrNoRoom), errors.Is(err, ticket.ErrTooManyEvents):
 		return err
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)

@@ -18,19 +18,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	tickettest.TestStore(t, func(t *testing.T) tickettest.Place {
+	tickettest.TestStore(t, func(t *testing.T) tickettest.Env {
 		path := filepath.Join(t.TempDir(), "tickets.db")
-		return tickettest.Place{
+		return tickettest.Env{
 			Open: func(t *testing.T) ticket.Store { return mustOpen(t, path) },
-			Plant: func(t *testing.T, ticketID string, content, stamps []byte) {
+			CorruptStored: func(t *testing.T, ticketID string, content, stamps []byte) {
 				mustExec(t, path, "UPDATE tickets SET content = ?, stamps = ? WHERE ticket_id = ?", content, stamps, ticketID)
 			},
-			PlantWords: func(t *testing.T, word string) {
+			CorruptWords: func(t *testing.T, word string) {
 				mustExec(t, path, "INSERT INTO ticket_words (ticket_words) VALUES ('delete-all');"+
 					" INSERT INTO ticket_words (rowid, words) SELECT number, ? FROM tickets; UPDATE words_version SET version = ?",
 					word, tickettest.FormerWordsVersion)
 			},
-			PlantTime: func(t *testing.T, ticketID, text string) {
+			CorruptTime: func(t *testing.T, ticketID, text string) {
 				mustExec(t, path, "UPDATE events SET occur_time = ?, receive_time = ? WHERE ticket_id = ?", text, text, ticketID)
 			},
 		}

@@ -22,11 +22,11 @@ func TestAWordThatManyTicketsHaveIsNoDearer(t *testing.T) {
 		for i := range changes {
 			events++
 			changes[i] = ticket.Change{EventID: fmt.Sprint("e", events), Name: ticket.Updated, TicketID: fmt.Sprint("t", first+i),
-				OccurTime: tickettest.At(int64(events)), Named: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
+				OccurTime: tickettest.At(int64(events)), Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: title}}
 		}
 		begin := time.Now()
 		for batch := range slices.Chunk(changes, 250) {
-			if _, err := store.Record(t.Context(), batch); err != nil {
+			if _, err := store.Append(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
 		}

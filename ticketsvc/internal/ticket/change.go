@@ -6,11 +6,11 @@ import "cmp"
 type EventName string
 
 const (
-	// Created: a ticket was opened.
+	// Created is the event of a ticket that was opened.
 	Created EventName = "ticket.created"
-	// Updated: fields of a ticket changed.
+	// Updated is the event of a ticket whose fields changed.
 	Updated EventName = "ticket.updated"
-	// Erased is no event of the provider's: it stands at the place of the log where a ticket was erased, without an event id.
+	// Erased is not an event of the provider: it is the log entry of an erasure, and has no event id.
 	Erased EventName = "ticket.erased"
 )
 
@@ -18,12 +18,12 @@ const (
 type Version struct {
 	// Time is when the event occurred.
 	Time Instant
-	// UpdateTime is the ticket's update time as the event itself gives it. None where the event gives none, which comes before any other.
+	// UpdateTime is the update time of the ticket that the event gave. Unset, if the event gave none, is before any other.
 	UpdateTime Instant
 	EventID    string
 }
 
-// Compare returns -1, 0 or 1 as v is earlier than, the same as or later than w. The zero version is earlier than that of any event.
+// Compare returns -1 if v is earlier than w, 0 if they are the same, and 1 if v is later. The zero version is earlier than any other.
 func (v Version) Compare(w Version) int {
 	if byTime := v.Time.Compare(w.Time); byTime != 0 {
 		return byTime
@@ -31,29 +31,29 @@ func (v Version) Compare(w Version) int {
 	return cmp.Or(v.UpdateTime.Compare(w.UpdateTime), cmp.Compare(v.EventID, w.EventID))
 }
 
-// Change is what an event says of its ticket.
+// Change is what an event changes in its ticket.
 type Change struct {
 	EventID  string
 	Name     EventName
 	TicketID string
 	// OccurTime is when the event occurred at Allthings. Always set.
 	OccurTime Instant
-	// ReceiveTime is when the gateway received the event. None when it didn't say.
+	// ReceiveTime is when the gateway received the event. Unset if unknown.
 	ReceiveTime Instant
-	// FullSnapshot tells whether an update carried the whole ticket.
+	// FullSnapshot is set if an update has the whole ticket.
 	FullSnapshot bool
-	// Named are the fields that the event named.
-	Named FieldSet
+	// Fields are the fields that the event named.
+	Fields FieldSet
 	// ElementChanges are the named lists whose new value is not known, because the event reports only which elements were removed or added.
 	ElementChanges FieldSet
 	// VersionWithoutUpdateTime reports that an earlier version of this service recorded the event, which ordered events by time and id alone.
 	VersionWithoutUpdateTime bool
-	// Values holds the values of the named fields except those of ElementChanges, and the attributes that the event named. Its other fields
-	// are zero. A record that took the change shares its lists: they are not to be changed afterwards.
+	// Values holds the values of the named fields except ElementChanges, and the attributes that the event named. Its other fields are zero. A
+	// state that the change was merged into shares its lists: they must not be modified afterwards.
 	Values Ticket
 }
 
-// Version returns the event's place in the order of all events.
+// Version returns the version of the event, which orders events.
 func (c *Change) Version() Version {
 	v := Version{Time: c.OccurTime, EventID: c.EventID}
 	if !c.VersionWithoutUpdateTime {
@@ -62,14 +62,14 @@ func (c *Change) Version() Version {
 	return v
 }
 
-// size returns about how many bytes the change has.
+// size returns the approximate size of the change in bytes.
 func (c *Change) size() int { return c.Values.weight().Bytes }
 
-// CheckIDs notes which ids in the event are none, by the rule of package id. An empty one passes.
+// CheckIDs adds a violation for each id in the event that is not valid by the rule of package id. An empty id is valid.
 func (c *Change) CheckIDs(v *Violations) {
 	v.checkNewID("event.event_id", c.EventID)
 	v.checkNewID("ticket.ticket_id", c.TicketID)
-	for f := range c.Named.All() {
+	for f := range c.Fields.All() {
 		if !fields[f].holdsIDs {
 			continue
 		}
@@ -84,13 +84,13 @@ func (c *Change) CheckIDs(v *Violations) {
 	}
 }
 
-// Content returns what the event named, without the values.
-func (c *Change) Content() Content {
-	return Content{Named: c.Named, ElementChanges: c.ElementChanges, VersionHasUpdateTime: c.Version().UpdateTime.Set,
+// ChangedFields returns the registers that the event named.
+func (c *Change) ChangedFields() ChangedFields {
+	return ChangedFields{Fields: c.Fields, ElementChanges: c.ElementChanges, VersionHasUpdateTime: c.Version().UpdateTime.Set,
 		AttributeKeys: sortedKeys(c.Values.Attributes)}
 }
 
-// Only returns a ticket with nothing but the named fields of t. Lists are shared.
+// Only returns a ticket with the named fields of t only. It shares t's lists.
 func (t *Ticket) Only(named FieldSet) Ticket {
 	var only Ticket
 	for f := range named.All() {
@@ -99,11 +99,11 @@ func (t *Ticket) Only(named FieldSet) Ticket {
 	return only
 }
 
-// Content says which registers an event named.
-type Content struct {
-	// Named are the fields.
-	Named FieldSet
-	// ElementChanges are those of the fields whose new value is not known.
+// ChangedFields are the registers that an event named.
+type ChangedFields struct {
+	// Fields are the fields.
+	Fields FieldSet
+	// ElementChanges are the fields whose new value is not known.
 	ElementChanges FieldSet
 	// VersionHasUpdateTime reports that the event's [Version] has an update time.
 	VersionHasUpdateTime bool
@@ -111,11 +111,11 @@ type Content struct {
 	AttributeKeys []string
 }
 
-// FieldNames returns the contract's names of what the event named, in the order of the contract; [AttributesName] stands for any
-// number of attributes.
-func (c Content) FieldNames() []string {
+// FieldNames returns the names of the fields in the contract, in the order of the contract. [AttributesName] stands for all attributes
+// together.
+func (c ChangedFields) FieldNames() []string {
 	var names []string
-	for f := range c.Named.All() {
+	for f := range c.Fields.All() {
 		names = append(names, f.String())
 	}
 	if len(c.AttributeKeys) > 0 {

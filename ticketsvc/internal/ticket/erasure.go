@@ -5,19 +5,18 @@ import (
 	"crypto/sha256"
 )
 
-// Erasure is the erasure of a ticket, with its place in the log.
+// Erasure is the erasure of a ticket.
 type Erasure struct {
-	// TicketID is the ticket's id.
 	TicketID string
-	// Mark is the mark of the erasure's place.
-	Mark Mark
+	// Position is the position of the erasure in the log.
+	Position LogPosition
 }
 
-// ErasuresAfter returns the erasures after the mark, at most limit, from those that a store has read from the mark's place on, that one
-// included. It returns false when the log does not hold the mark.
-func ErasuresAfter(after Mark, limit int, read []Erasure) (erasures []Erasure, held bool) {
-	if after != (Mark{}) {
-		if len(read) == 0 || read[0].Mark != after {
+// ErasuresAfter returns the erasures after a position, at most limit of them. read are those that a store has read from the position on,
+// including it. held is false if the log does not hold the position.
+func ErasuresAfter(after LogPosition, limit int, read []Erasure) (erasures []Erasure, held bool) {
+	if after != (LogPosition{}) {
+		if len(read) == 0 || read[0].Position != after {
 			return nil, false
 		}
 		read = read[1:]

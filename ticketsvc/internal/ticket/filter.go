@@ -153,7 +153,7 @@ func (f *Filter) Concern() Concern {
 }
 
 // Has tells whether an event that named content is one of them.
-func (c Concern) Has(content Content) bool { return c.Every || c.Fields&content.Named != 0 }
+func (c Concern) Has(content ChangedFields) bool { return c.Every || c.Fields&content.Fields != 0 }
 
 // SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
 func (f *Filter) SelectsGroups() bool {

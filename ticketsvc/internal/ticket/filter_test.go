@@ -33,7 +33,7 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 		}
 		concerned, passed := 0, 0
 		rapid.Check(t, func(t *rapid.T) {
-			record := ticket.NewRecord("t")
+			record := ticket.NewState("t")
 			for _, c := range tickettest.Changes(t, "t") {
 				before := filter.Matches(&record.Ticket)
 				record.Apply(&c)
@@ -41,9 +41,9 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 					filter.Matches(&record.Ticket) {
 					t.Fatalf("%s: what a filter looks at is matched otherwise than the whole ticket %+v", field.Name, record.Ticket)
 				}
-				concerns := filter.Concern().Has(c.Content())
+				concerns := filter.Concern().Has(c.ChangedFields())
 				if filter.Matches(&record.Ticket) != before && !concerns && record.Ticket.Revision > 1 {
-					t.Fatalf("the filter's %s does not concern an event that named %v", field.Name, c.Content())
+					t.Fatalf("the filter's %s does not concern an event that named %v", field.Name, c.ChangedFields())
 				}
 				if concerns {
 					concerned++
@@ -56,7 +56,7 @@ func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 			t.Errorf("%s concerned %d events, and %d not", field.Name, concerned, passed)
 		}
 	}
-	if all := (ticket.Filter{}); all.Concern().Has(ticket.Content{Named: tickettest.Named("title", "status_text")}) {
+	if all := (ticket.Filter{}); all.Concern().Has(ticket.ChangedFields{Fields: tickettest.Named("title", "status_text")}) {
 		t.Error("an event concerns the filter that matches all tickets")
 	}
 }

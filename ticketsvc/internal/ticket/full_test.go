@@ -14,16 +14,16 @@ func TestRecord_TryApply_ofATicketThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	described := func(eventID string, seconds int64, size int) *ticket.Change {
 		return &ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(seconds),
-			Named: tickettest.Named("description"), Values: ticket.Ticket{Description: strings.Repeat("d", size)}}
+			Fields: tickettest.Named("description"), Values: ticket.Ticket{Description: strings.Repeat("d", size)}}
 	}
-	record := ticket.NewRecord("t")
+	record := ticket.NewState("t")
 	record.Apply(described("a", 1, ticket.MaxBytes+1000))
 	for i, test := range []struct {
 		size int
 		want error
 	}{
-		{ticket.MaxBytes + 1001, ticket.ErrFull}, {ticket.MaxBytes + 1000, nil}, {ticket.MaxBytes + 10, nil},
-		{ticket.MaxBytes + 11, ticket.ErrFull},
+		{ticket.MaxBytes + 1001, ticket.ErrTicketTooLarge}, {ticket.MaxBytes + 1000, nil}, {ticket.MaxBytes + 10, nil},
+		{ticket.MaxBytes + 11, ticket.ErrTicketTooLarge},
 	} {
 		if err := record.TryApply(described("b", int64(2+i), test.size)); !errors.Is(err, test.want) {
 			t.Errorf("%d bytes more than fit: %v, want %v", test.size-ticket.MaxBytes, err, test.want)

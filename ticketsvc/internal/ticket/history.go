@@ -1,46 +1,45 @@
 package ticket
 
-// Outcome says what an event still means for its ticket. Its numbers are those of the contract's enum TicketEventOutcome.
+// Outcome is the effect that an event has on its ticket. Its numbers are those of the contract's enum TicketEventOutcome.
 type Outcome int32
 
 const (
-	// OutcomeCurrent: everything that the event named still has the value that it gave.
+	// OutcomeCurrent is that all registers still have the value of the event.
 	OutcomeCurrent Outcome = 1
-	// OutcomePartlySuperseded: some of it has a newer value.
+	// OutcomePartlySuperseded is that some registers have a newer value.
 	OutcomePartlySuperseded Outcome = 2
-	// OutcomeSuperseded: all of it has a newer value.
+	// OutcomeSuperseded is that all registers have a newer value.
 	OutcomeSuperseded Outcome = 3
-	// OutcomeNoFields: the event named nothing.
+	// OutcomeNoFields is that the event named no register.
 	OutcomeNoFields Outcome = 4
-	// OutcomeErased: the ticket was erased, and with it what the event said.
+	// OutcomeErased is that the ticket and the content of the event were erased.
 	OutcomeErased Outcome = 5
 )
 
-// Event is a recorded event, without the values that it gave.
+// Event is a recorded event, without its values.
 type Event struct {
-	// Sequence is the event's place in the log of all events: from 1 on, in commit order, without gaps.
-	Sequence    int64
-	EventID     string
-	Name        EventName
-	TicketID    string
-	OccurTime   Instant
-	ReceiveTime Instant
-	// Content is what the event named.
-	Content Content
-	// Outcome is what that still means, given the ticket as it was when the event was read.
+	// Sequence is the number of the event in the log: from 1 on, in commit order, without gaps.
+	Sequence      int64
+	EventID       string
+	Name          EventName
+	TicketID      string
+	OccurTime     Instant
+	ReceiveTime   Instant
+	ChangedFields ChangedFields
+	// Outcome is its effect on the ticket as the ticket was when the event was read.
 	Outcome Outcome
 }
 
-// OutcomeOf returns what an event of the record's ticket still means. r is nil for a ticket that was erased.
-func (r *Record) OutcomeOf(e *Event) Outcome {
+// OutcomeOf returns the outcome of an event of the ticket. r is nil if the ticket was erased.
+func (r *State) OutcomeOf(e *Event) Outcome {
 	if r == nil {
 		return OutcomeErased
 	}
-	return r.Outcome(e.EventID, e.Content)
+	return r.Outcome(e.EventID, e.ChangedFields)
 }
 
-// Outcome returns what the event with this id, which named content, still means for the ticket. The event is one of the record's.
-func (r *Record) Outcome(eventID string, content Content) Outcome {
+// Outcome returns the outcome of the event with this id and these fields, which is one of the ticket.
+func (r *State) Outcome(eventID string, content ChangedFields) Outcome {
 	named, current := 0, 0
 	count := func(register Version) {
 		named++
@@ -48,7 +47,7 @@ func (r *Record) Outcome(eventID string, content Content) Outcome {
 			current++
 		}
 	}
-	for f := range content.Named.All() {
+	for f := range content.Fields.All() {
 		count(r.Versions.Fields[f])
 	}
 	for _, key := range content.AttributeKeys {

@@ -9,80 +9,81 @@ import (
 )
 
 var (
-	// ErrBusy says that the change was not taken, because as many as may wait are waiting. Try again later.
-	ErrBusy = errors.New("too many events wait to be recorded")
-	// ErrStopping says that the change was not taken, because the recorder is stopping.
-	ErrStopping = errors.New("the recorder is stopping")
+	// ErrTooManyWaiting is returned for a change beyond the queue's limit. The caller retries later.
+	ErrTooManyWaiting = errors.New("too many events wait to be recorded")
+	// ErrStopping is returned when the ingester stops.
+	ErrStopping = errors.New("the ingester is stopping")
 )
 
 const (
-	// maxBatch is how many events share a commit at most. There a commit's fixed cost is about a microsecond per event, and in
-	// a larger batch the first would wait longer for the last.
+	// maxBatch is the maximum number of events in one commit. With so many, the fixed cost of a commit is about a microsecond an event. In a
+	// larger batch the first event would wait longer for the last.
 	maxBatch = 256
-	// maxBatchBytes is about how large the events of one commit are together at most.
+	// maxBatchBytes is the approximate maximum size of the events of one commit.
 	maxBatchBytes = 8 << 20
-	// maxQueue is how many events wait at most: what is recorded in about a second, before callers give up.
+	// maxQueue is the maximum number of waiting events: about a second's work.
 	maxQueue = 4096
 )
 
-// Recorder is the front of a store: it lets concurrent events share a commit.
-type Recorder struct {
-	committer *groupcommit.Committer[Change, Recorded]
+// Ingester appends events to a store. Concurrent events share a commit.
+type Ingester struct {
+	committer *groupcommit.Committer[Change, AppendResult]
 }
 
-// NewRecorder returns a recorder in front of store. End it with [Recorder.Stop], then close the store.
-func NewRecorder(store Store) *Recorder {
-	return &Recorder{committer: groupcommit.New(store.Record, groupcommit.Options[Change, Recorded]{
+// NewIngester returns an ingester of store. The caller stops it with [Ingester.Stop] before it closes the store.
+func NewIngester(store Store) *Ingester {
+	return &Ingester{committer: groupcommit.New(store.Append, groupcommit.Options[Change, AppendResult]{
 		MaxBatch: maxBatch,
 		MaxBytes: maxBatchBytes,
 		Size:     (*Change).size,
 		MaxQueue: maxQueue,
-		// When the database is away it is so for all of them.
+		// If the database can't be reached, no single change is at fault.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
-		Deferred:        func(r *Recorded) bool { return r.Deferred },
+		Deferred:        func(r *AppendResult) bool { return r.Deferred },
 	})}
 }
 
-// Record records an event, and returns once it is durable. What is returned says when it had no effect.
+// Append records an event, and returns when it is durable. The result reports whether the event had an effect.
 //
-// It returns [ErrBusy] or [ErrStopping] when the change was not taken, the errors of [Store.Record] and of [Recorded] when it was not
-// recorded, and ctx's error when ctx ended first; in that last case it may be recorded all the same. The change's lists and maps must not
-// be changed afterwards. The text names the event and the ticket.
-func (r *Recorder) Record(ctx context.Context, change Change) (Recorded, error) {
+// Errors: [ErrTooManyWaiting] and [ErrStopping] if the change was not taken; those of [Store.Append] and [AppendResult] if it was not
+// recorded; ctx's error if ctx ended first, and then the event may still be recorded. The error names the event and the ticket. The caller
+// must not modify the change's lists and maps afterwards.
+func (r *Ingester) Append(ctx context.Context, change Change) (AppendResult, error) {
 	recorded, err := r.committer.Do(ctx, change)
 	recorded = outcome(&change, recorded, err)
 	return recorded, recorded.Err
 }
 
-// RecordAll is as [Recorder.Record] for several changes, each of which has its own result: [Recorded.Err] is the error that Record would
-// return. The error of the call is ctx's: some of the changes may be recorded then. The changes must not be changed afterwards.
-func (r *Recorder) RecordAll(ctx context.Context, changes []Change) ([]Recorded, error) {
+// AppendAll is like [Ingester.Append] for several changes. Each has its own result, with the error that Append would return in
+// [AppendResult.Err]. AppendAll itself returns ctx's error: some of the changes may then be recorded. The caller must not modify the
+// changes afterwards.
+func (r *Ingester) AppendAll(ctx context.Context, changes []Change) ([]AppendResult, error) {
 	results, err := r.committer.DoAll(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Recorded, len(changes))
+	all := make([]AppendResult, len(changes))
 	for i, result := range results {
 		all[i] = outcome(&changes[i], result.Value, result.Err)
 	}
 	return all, nil
 }
 
-// outcome returns what became of a change from what the committer returned for it.
-func outcome(change *Change, recorded Recorded, err error) Recorded {
+// outcome returns the result of a change from the committer's.
+func outcome(change *Change, recorded AppendResult, err error) AppendResult {
 	switch {
 	case err == nil:
 		err = recorded.Err
 	case errors.Is(err, groupcommit.ErrQueueFull):
-		err = ErrBusy
+		err = ErrTooManyWaiting
 	case errors.Is(err, groupcommit.ErrClosed):
 		err = ErrStopping
 	}
 	if err != nil {
-		return Recorded{Err: fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)}
+		return AppendResult{Err: fmt.Errorf("event %q of ticket %q: %w", change.EventID, change.TicketID, err)}
 	}
 	return recorded
 }
 
-// Stop takes no more events, and returns once those taken are recorded or ctx ends.
-func (r *Recorder) Stop(ctx context.Context) error { return r.committer.Close(ctx) }
+// Stop takes no more events. It waits until those taken are recorded or ctx ends.
+func (r *Ingester) Stop(ctx context.Context) error { return r.committer.Close(ctx) }

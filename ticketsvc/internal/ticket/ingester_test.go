@@ -16,18 +16,18 @@ import (
 type recordingStore struct {
 	ticket.Store
 	begun, release chan struct{}
-	recorded       func(ticket.Change) ticket.Recorded
+	recorded       func(ticket.Change) ticket.AppendResult
 	err            error
 	batches        int
 }
 
-func (s *recordingStore) Record(_ context.Context, changes []ticket.Change) ([]ticket.Recorded, error) {
+func (s *recordingStore) Append(_ context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
 	if s.begun != nil {
 		s.begun <- struct{}{}
 		<-s.release
 	}
 	s.batches++
-	recorded := make([]ticket.Recorded, len(changes))
+	recorded := make([]ticket.AppendResult, len(changes))
 	for i := range changes {
 		if s.recorded != nil {
 			recorded[i] = s.recorded(changes[i])
@@ -36,7 +36,7 @@ func (s *recordingStore) Record(_ context.Context, changes []ticket.Change) ([]t
 	return recorded, s.err
 }
 
-func mustStop(t *testing.T, r *ticket.Recorder) {
+func mustStop(t *testing.T, r *ticket.Ingester) {
 	t.Helper()
 	if err := r.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -45,19 +45,19 @@ func mustStop(t *testing.T, r *ticket.Recorder) {
 
 func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
 	t.Parallel()
-	store := &recordingStore{recorded: func(c ticket.Change) ticket.Recorded {
+	store := &recordingStore{recorded: func(c ticket.Change) ticket.AppendResult {
 		switch c.EventID {
 		case "again":
-			return ticket.Recorded{Duplicate: true}
+			return ticket.AppendResult{Duplicate: true}
 		case "bad":
-			return ticket.Recorded{Err: ticket.ErrCorrupt}
+			return ticket.AppendResult{Err: ticket.ErrCorrupt}
 		default:
-			return ticket.Recorded{}
+			return ticket.AppendResult{}
 		}
 	}}
-	recorder := ticket.NewRecorder(store)
-	for eventID, want := range map[string]ticket.Recorded{"new": {}, "again": {Duplicate: true}, "bad": {Err: ticket.ErrCorrupt}} {
-		recorded, err := recorder.Record(t.Context(), ticket.Change{EventID: eventID, TicketID: "t"})
+	ingester := ticket.NewIngester(store)
+	for eventID, want := range map[string]ticket.AppendResult{"new": {}, "again": {Duplicate: true}, "bad": {Err: ticket.ErrCorrupt}} {
+		recorded, err := ingester.Append(t.Context(), ticket.Change{EventID: eventID, TicketID: "t"})
 		if recorded.Duplicate != want.Duplicate || !errors.Is(err, want.Err) {
 			t.Errorf("Record(%s) = %v, %v; want %+v", eventID, recorded, err, want)
 		}
@@ -65,8 +65,8 @@ func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
 			t.Errorf("error %v, want one that names the event and the ticket", err)
 		}
 	}
-	mustStop(t, recorder)
-	if _, err := recorder.Record(t.Context(), ticket.Change{EventID: "late"}); !errors.Is(err, ticket.ErrStopping) {
+	mustStop(t, ingester)
+	if _, err := ingester.Append(t.Context(), ticket.Change{EventID: "late"}); !errors.Is(err, ticket.ErrStopping) {
 		t.Errorf("Record after Stop: %v, want ErrStopping", err)
 	}
 }
@@ -75,11 +75,11 @@ func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxBatch, maxQueue = 256, 4096
 		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
-		recorder := ticket.NewRecorder(store)
+		ingester := ticket.NewIngester(store)
 		var callers sync.WaitGroup
 		record := func(i int) {
 			callers.Go(func() {
-				if _, err := recorder.Record(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); err != nil {
+				if _, err := ingester.Append(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -90,7 +90,7 @@ func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
 			record(i + 1)
 		}
 		synctest.Wait()
-		if _, err := recorder.Record(t.Context(), ticket.Change{EventID: "one too many"}); !errors.Is(err, ticket.ErrBusy) {
+		if _, err := ingester.Append(t.Context(), ticket.Change{EventID: "one too many"}); !errors.Is(err, ticket.ErrTooManyWaiting) {
 			t.Errorf("Record with a full queue: %v, want ErrBusy", err)
 		}
 		close(store.release)
@@ -100,7 +100,7 @@ func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
 		}()
 		callers.Wait()
 		close(store.begun)
-		mustStop(t, recorder)
+		mustStop(t, ingester)
 		if want := 1 + maxQueue/maxBatch; store.batches != want {
 			t.Errorf("%d commits, want %d: one that was at hand, and full ones", store.batches, want)
 		}
@@ -114,11 +114,11 @@ func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
 			want int
 		}{{ticket.ErrUnavailable, 2}, {errors.New("of one of them, perhaps"), 5}} {
 			store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{}), err: test.err}
-			recorder := ticket.NewRecorder(store)
+			ingester := ticket.NewIngester(store)
 			var callers sync.WaitGroup
 			for i := range 4 {
 				callers.Go(func() {
-					if _, err := recorder.Record(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); !errors.Is(err, test.err) {
+					if _, err := ingester.Append(t.Context(), ticket.Change{EventID: fmt.Sprint(i)}); !errors.Is(err, test.err) {
 						t.Errorf("Record = %v, want %v", err, test.err)
 					}
 				})
@@ -134,7 +134,7 @@ func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
 			}()
 			callers.Wait()
 			close(store.begun)
-			mustStop(t, recorder)
+			mustStop(t, ingester)
 			if store.batches != test.want {
 				t.Errorf("%d batches after %v, want %d", store.batches, test.err, test.want)
 			}
@@ -144,31 +144,31 @@ func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
 
 func TestRecorder_RecordAll_reportsWhatBecameOfEachEvent(t *testing.T) {
 	t.Parallel()
-	store := &recordingStore{recorded: func(c ticket.Change) ticket.Recorded {
+	store := &recordingStore{recorded: func(c ticket.Change) ticket.AppendResult {
 		switch c.EventID {
 		case "again":
-			return ticket.Recorded{Duplicate: true}
+			return ticket.AppendResult{Duplicate: true}
 		case "bad":
-			return ticket.Recorded{Err: ticket.ErrCorrupt}
+			return ticket.AppendResult{Err: ticket.ErrCorrupt}
 		default:
-			return ticket.Recorded{}
+			return ticket.AppendResult{}
 		}
 	}}
-	recorder := ticket.NewRecorder(store)
+	ingester := ticket.NewIngester(store)
 	changes := []ticket.Change{{EventID: "new", TicketID: "t"}, {EventID: "again", TicketID: "t"}, {EventID: "bad", TicketID: "t"},
 		{EventID: "newer", TicketID: "t"}}
-	recorded, err := recorder.RecordAll(t.Context(), changes)
+	recorded, err := ingester.AppendAll(t.Context(), changes)
 	if err != nil || len(recorded) != len(changes) {
 		t.Fatalf("%d results, %v", len(recorded), err)
 	}
-	if recorded[0] != (ticket.Recorded{}) || recorded[1] != (ticket.Recorded{Duplicate: true}) || recorded[3] != (ticket.Recorded{}) {
+	if none := (ticket.AppendResult{}); recorded[0] != none || recorded[1] != (ticket.AppendResult{Duplicate: true}) || recorded[3] != none {
 		t.Errorf("results %+v", recorded)
 	}
 	if err := recorded[2].Err; !errors.Is(err, ticket.ErrCorrupt) || !strings.Contains(err.Error(), `event "bad" of ticket "t"`) {
 		t.Errorf("the bad one: %v, want ErrCorrupt with the event and the ticket", err)
 	}
-	mustStop(t, recorder)
-	if recorded, err = recorder.RecordAll(t.Context(), changes[:1]); err != nil || !errors.Is(recorded[0].Err, ticket.ErrStopping) {
+	mustStop(t, ingester)
+	if recorded, err = ingester.AppendAll(t.Context(), changes[:1]); err != nil || !errors.Is(recorded[0].Err, ticket.ErrStopping) {
 		t.Errorf("after Stop: %+v, %v; want ErrStopping", recorded, err)
 	}
 }
@@ -178,14 +178,14 @@ func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxQueue = 4096
 		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
-		recorder := ticket.NewRecorder(store)
+		ingester := ticket.NewIngester(store)
 		var callers sync.WaitGroup
-		callers.Go(func() { _, _ = recorder.Record(t.Context(), ticket.Change{}) })
+		callers.Go(func() { _, _ = ingester.Append(t.Context(), ticket.Change{}) })
 		<-store.begun
-		var recorded []ticket.Recorded
+		var recorded []ticket.AppendResult
 		callers.Go(func() {
 			var err error
-			if recorded, err = recorder.RecordAll(t.Context(), make([]ticket.Change, maxQueue+1)); err != nil {
+			if recorded, err = ingester.AppendAll(t.Context(), make([]ticket.Change, maxQueue+1)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -197,9 +197,9 @@ func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 		}()
 		callers.Wait()
 		close(store.begun)
-		mustStop(t, recorder)
+		mustStop(t, ingester)
 		for i, r := range recorded {
-			if errors.Is(r.Err, ticket.ErrBusy) != (i == maxQueue) {
+			if errors.Is(r.Err, ticket.ErrTooManyWaiting) != (i == maxQueue) {
 				t.Fatalf("event %d: %+v, want that the last one alone is refused", i, r)
 			}
 		}
@@ -210,22 +210,22 @@ func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 func TestRecorder_RecordAll_recordsDeferredEvents(t *testing.T) {
 	t.Parallel()
 	batch, store := -1, &recordingStore{}
-	store.recorded = func(ticket.Change) ticket.Recorded {
+	store.recorded = func(ticket.Change) ticket.AppendResult {
 		isFirst := batch != store.batches
 		batch = store.batches
-		return ticket.Recorded{Deferred: !isFirst}
+		return ticket.AppendResult{Deferred: !isFirst}
 	}
-	recorder := ticket.NewRecorder(store)
-	recorded, err := recorder.RecordAll(t.Context(), make([]ticket.Change, 9))
+	ingester := ticket.NewIngester(store)
+	recorded, err := ingester.AppendAll(t.Context(), make([]ticket.Change, 9))
 	if err != nil || len(recorded) != 9 {
 		t.Fatalf("%d results, %v", len(recorded), err)
 	}
 	for i, r := range recorded {
-		if r != (ticket.Recorded{}) {
+		if r != (ticket.AppendResult{}) {
 			t.Errorf("event %d: %+v", i, r)
 		}
 	}
-	mustStop(t, recorder)
+	mustStop(t, ingester)
 	if store.batches != 9 {
 		t.Errorf("%d batches", store.batches)
 	}

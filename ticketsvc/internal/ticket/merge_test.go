@@ -39,10 +39,10 @@ func shuffled(t *rapid.T, changes []ticket.Change) []ticket.Change {
 }
 
 // record merges changes as a store does: an event counts once, and the record is written and read between some of them.
-func record(t *rapid.T, changes []ticket.Change) *ticket.Record {
+func record(t *rapid.T, changes []ticket.Change) *ticket.State {
 	pauses := rapid.Uint32().Draw(t, "pauses")
 	seen := map[string]bool{}
-	r := ticket.NewRecord(changes[0].TicketID)
+	r := ticket.NewState(changes[0].TicketID)
 	for i, c := range changes {
 		if seen[c.EventID] {
 			continue
@@ -51,7 +51,7 @@ func record(t *rapid.T, changes []ticket.Change) *ticket.Record {
 		r.Apply(&c)
 		if pauses&(1<<i) != 0 {
 			var err error
-			if r, err = ticketcodec.UnmarshalRecord(ticketcodec.MarshalRecord(r)); err != nil {
+			if r, err = ticketcodec.UnmarshalState(ticketcodec.MarshalState(r)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -67,8 +67,8 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 		if diff := cmp.Diff(one, other); diff != "" {
 			t.Fatal(diff)
 		}
-		content, stamps := ticketcodec.MarshalRecord(one)
-		otherContent, otherStamps := ticketcodec.MarshalRecord(other)
+		content, stamps := ticketcodec.MarshalState(one)
+		otherContent, otherStamps := ticketcodec.MarshalState(other)
 		if !bytes.Equal(content, otherContent) || !bytes.Equal(stamps, otherStamps) {
 			t.Fatal("equal records have different bytes")
 		}
@@ -77,7 +77,7 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 			t.Fatal(diff)
 		}
 		for i := range changes {
-			if got := one.Outcome(changes[i].EventID, changes[i].Content()); got != wantOutcomes[changes[i].EventID] {
+			if got := one.Outcome(changes[i].EventID, changes[i].ChangedFields()); got != wantOutcomes[changes[i].EventID] {
 				t.Fatalf("outcome of %s is %d, want %d", changes[i].EventID, got, wantOutcomes[changes[i].EventID])
 			}
 		}
@@ -111,7 +111,7 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 	whole, notKnown := false, map[string]bool{}
 	for _, c := range changes {
 		whole = whole || c.Name == ticket.Created || c.FullSnapshot
-		for f := range c.Named.All() {
+		for f := range c.Fields.All() {
 			delete(notKnown, f.String())
 			if c.ElementChanges.Has(f) {
 				notKnown[f.String()] = true
@@ -144,7 +144,7 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 	outcomes := map[string]ticket.Outcome{}
 	for _, c := range changes {
 		var names []string
-		for f := range c.Named.All() {
+		for f := range c.Fields.All() {
 			names = append(names, f.String())
 		}
 		for key := range c.Values.Attributes {
@@ -167,7 +167,7 @@ func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 
 // apply merges changes of one ticket.
 func apply(changes ...ticket.Change) ticket.Ticket {
-	r := ticket.NewRecord("t")
+	r := ticket.NewState("t")
 	for i := range changes {
 		r.Apply(&changes[i])
 	}
@@ -176,7 +176,7 @@ func apply(changes ...ticket.Change) ticket.Ticket {
 
 func update(eventID string, seconds int64, values ticket.Ticket, names ...string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(seconds), Values: values,
-		Named: tickettest.Named(names...)}
+		Fields: tickettest.Named(names...)}
 }
 
 func TestNullIsAValueAndAbsentIsNot(t *testing.T) {
@@ -333,7 +333,7 @@ func TestRecord_Apply_elementChanges(t *testing.T) {
 	known := []string{"c"}
 	elements := func(id string, at int64, fields ...string) ticket.Change {
 		c := update(id, at, ticket.Ticket{Attributes: map[string]string{}}, fields...)
-		c.ElementChanges = c.Named
+		c.ElementChanges = c.Fields
 		for _, f := range fields {
 			c.Values.Attributes[map[string]string{"label_ids": "labels", "tags": "tags"}[f]] = `{"added":["b"]}`
 		}

@@ -15,7 +15,7 @@ import (
 
 func titled(eventID, ticketID string, seconds int64) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(seconds),
-		Named: tickettest.Named("title"), Values: ticket.Ticket{Title: eventID}}
+		Fields: tickettest.Named("title"), Values: ticket.Ticket{Title: eventID}}
 }
 
 func eventIDs(events []*ticket.Change) []string {
@@ -26,7 +26,7 @@ func eventIDs(events []*ticket.Change) []string {
 	return ids
 }
 
-func ticketIDs(records []*ticket.Record) []string {
+func ticketIDs(records []*ticket.State) []string {
 	var ids []string
 	for _, r := range records {
 		ids = append(ids, r.Ticket.ID)
@@ -36,7 +36,7 @@ func ticketIDs(records []*ticket.Record) []string {
 
 func TestARecording(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewRecording([]ticket.Change{
+	r := ticket.NewMergeBatch([]ticket.Change{
 		titled("new", "t\xff", 1),
 		titled("logged", "t2", 1),
 		titled("new", "of a duplicate alone", 1),
@@ -66,12 +66,12 @@ func TestARecording(t *testing.T) {
 			t.Errorf("Needs(%q) = %v", id, got)
 		}
 	}
-	kept := ticket.NewRecord("t1")
+	kept := ticket.NewState("t1")
 	before := titled("before", "t1", 3)
 	kept.Apply(&before)
 	r.Load("t1", kept)
-	r.Load("t2", ticket.NewRecord("t2"))
-	r.Load("elsewhere", ticket.NewRecord("elsewhere"))
+	r.Load("t2", ticket.NewState("t2"))
+	r.Load("elsewhere", ticket.NewState("elsewhere"))
 	errBad := errors.New("bad")
 	r.Fail("bad", errBad)
 	r.Fail("elsewhere", errBad)
@@ -86,18 +86,18 @@ func TestARecording(t *testing.T) {
 	if records[0] != kept || kept.Ticket.Title != "before" || kept.Ticket.Revision != 3 {
 		t.Errorf("the loaded ticket is %+v, want it with what came to it", records[0].Ticket)
 	}
-	duplicate, failed := ticket.Recorded{Duplicate: true}, ticket.Recorded{Err: errBad}
-	want := []ticket.Recorded{{}, duplicate, duplicate, failed, duplicate, {}, failed, duplicate, {}}
-	if diff := cmp.Diff(want, r.Recorded(), cmpopts.EquateErrors()); diff != "" {
+	duplicate, failed := ticket.AppendResult{Duplicate: true}, ticket.AppendResult{Err: errBad}
+	want := []ticket.AppendResult{{}, duplicate, duplicate, failed, duplicate, {}, failed, duplicate, {}}
+	if diff := cmp.Diff(want, r.Results(), cmpopts.EquateErrors()); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestTheRecordingOfNothing(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewRecording(nil)
+	r := ticket.NewMergeBatch(nil)
 	events, records := r.Merge()
-	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(records) + len(r.Recorded()); n != 0 {
+	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(records) + len(r.Results()); n != 0 {
 		t.Errorf("%d things", n)
 	}
 	if id := r.FirstTicketID(); id != "" {
@@ -110,7 +110,7 @@ func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		changes := shuffled(t, slices.Concat(tickettest.Changes(t, "t1"), inAnotherTicket(tickettest.Changes(t, "t2"))))
-		want := map[string]*ticket.Record{}
+		want := map[string]*ticket.State{}
 		seen := map[string]bool{}
 		var wantLog []string
 		for _, c := range changes {
@@ -120,15 +120,15 @@ func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 			seen[c.EventID] = true
 			wantLog = append(wantLog, c.EventID)
 			if want[c.TicketID] == nil {
-				want[c.TicketID] = ticket.NewRecord(c.TicketID)
+				want[c.TicketID] = ticket.NewState(c.TicketID)
 			}
 			want[c.TicketID].Apply(&c)
 		}
 
-		got := map[string]*ticket.Record{}
+		got := map[string]*ticket.State{}
 		var log []string
 		for batch := range slices.Chunk(changes, rapid.IntRange(1, 20).Draw(t, "batch")) {
-			r := ticket.NewRecording(batch)
+			r := ticket.NewMergeBatch(batch)
 			for _, id := range r.EventIDs() {
 				if slices.Contains(log, id) {
 					r.Logged(id)
@@ -141,7 +141,7 @@ func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 			}
 			events, records := r.Merge()
 			effects := 0
-			for _, recorded := range r.Recorded() {
+			for _, recorded := range r.Results() {
 				if !recorded.Duplicate {
 					effects++
 				}
@@ -173,7 +173,7 @@ func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 
 func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewRecording([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
+	r := ticket.NewMergeBatch([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
 		titled("e4", "new", 1), titled("e5", "c", 1), titled("e6", "d", 1)})
 	if got := r.FirstTicketID(); got != "z" {
 		t.Errorf("the first change's ticket is %q", got)
@@ -196,7 +196,7 @@ func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
 			t.Errorf("TakeRoom(%q, %d) = %v", test.id, test.bytes, got)
 		}
 		if test.want {
-			r.Load(test.id, ticket.NewRecord(test.id))
+			r.Load(test.id, ticket.NewState(test.id))
 		}
 	}
 	events, records := r.Merge()
@@ -206,8 +206,8 @@ func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
 	if diff := cmp.Diff([]string{"c", "new", "z"}, ticketIDs(records)); diff != "" {
 		t.Error(diff)
 	}
-	deferred := ticket.Recorded{Deferred: true}
-	if diff := cmp.Diff([]ticket.Recorded{{}, deferred, deferred, deferred, {}, {}, deferred}, r.Recorded()); diff != "" {
+	deferred := ticket.AppendResult{Deferred: true}
+	if diff := cmp.Diff([]ticket.AppendResult{{}, deferred, deferred, deferred, {}, {}, deferred}, r.Results()); diff != "" {
 		t.Error(diff)
 	}
 }

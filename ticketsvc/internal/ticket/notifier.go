@@ -5,31 +5,31 @@ import (
 	"sync"
 )
 
-// Bell tells those who follow the log that it has grown. The zero value is ready; it is safe for concurrent use.
-type Bell struct {
-	mu        sync.Mutex
-	listeners map[*func()]struct{}
+// Notifier notifies those who follow the log that it has grown. The zero value is ready. It is safe for concurrent use.
+type Notifier struct {
+	mu          sync.Mutex
+	subscribers map[*func()]struct{}
 }
 
-// Ring calls all listeners.
-func (b *Bell) Ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for wake := range b.listeners {
+// Notify calls all subscribers.
+func (n *Notifier) Notify() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for wake := range n.subscribers {
 		(*wake)()
 	}
 }
 
-// Listen has wake called whenever the bell rings, until ctx ends. wake must return at once.
-func (b *Bell) Listen(ctx context.Context, wake func()) {
-	b.mu.Lock()
-	if b.listeners == nil {
-		b.listeners = map[*func()]struct{}{}
+// Subscribe has each Notify call wake, until ctx ends. wake must return at once.
+func (n *Notifier) Subscribe(ctx context.Context, wake func()) {
+	n.mu.Lock()
+	if n.subscribers == nil {
+		n.subscribers = map[*func()]struct{}{}
 	}
-	b.listeners[&wake] = struct{}{}
-	b.mu.Unlock()
+	n.subscribers[&wake] = struct{}{}
+	n.mu.Unlock()
 	<-ctx.Done()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.listeners, &wake)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.subscribers, &wake)
 }

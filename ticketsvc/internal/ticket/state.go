@@ -2,21 +2,19 @@ package ticket
 
 import "maps"
 
-// Record is a ticket together with what it takes to merge further events into it.
+// State is the state of a ticket: the ticket itself, and the versions that are needed to merge further events.
 //
-// Records that took the same changes are equal, whatever the order: the same ticket, the same versions.
-type Record struct {
-	// Ticket is the ticket as it is to be shown.
-	Ticket Ticket
-	// Versions says which event each register's value comes from.
+// The same changes make equal states, in any order.
+type State struct {
+	Ticket   Ticket
 	Versions Versions
 }
 
-// Versions says which event each register of a ticket had its value from.
+// Versions holds the version of each register of a ticket: that of the event which set the register.
 type Versions struct {
-	// Latest is the latest of all events recorded for the ticket, whether or not any register has its value from it.
+	// Latest is the latest version of all recorded events of the ticket, even if it set no register.
 	Latest Version
-	// Fields holds the version of each field: zero for one that no event has named.
+	// Fields holds the version of each field. Zero if no event has named the field.
 	Fields [fieldCount]Version
 	// Attributes holds the version of each attribute. An attribute that belongs to a field is here only if its version is later than the
 	// field's: otherwise it has the field's version.
@@ -25,20 +23,19 @@ type Versions struct {
 	ElementChanges FieldSet
 	// Whole reports whether the ticket's creation, or a snapshot of the whole ticket, is recorded.
 	Whole bool
-	// ProviderUpdateTime is what the events say of update_time, which the ticket itself may show later.
+	// ProviderUpdateTime is the update_time that the events gave. The update time of the ticket can be later.
 	ProviderUpdateTime Instant
 }
 
-// NewRecord returns the record of a ticket of which no event has come yet.
-func NewRecord(ticketID string) *Record {
-	return &Record{Ticket: Ticket{ID: ticketID}}
+// NewState returns the state of a ticket without events.
+func NewState(ticketID string) *State {
+	return &State{Ticket: Ticket{ID: ticketID}}
 }
 
-// Apply merges a change into the record.
+// Apply merges a change into the state.
 //
-// Changes may be applied in any order, and in any grouping, with the same result. Each is to be applied once: it is for the store to
-// tell that an event is recorded already.
-func (r *Record) Apply(c *Change) {
+// The order of changes makes no difference to the result. Each change must be applied once: the store knows which events are recorded.
+func (r *State) Apply(c *Change) {
 	version := c.Version()
 	r.Ticket.Revision++
 	r.Versions.Whole = r.Versions.Whole || c.Name == Created || c.FullSnapshot
@@ -50,28 +47,28 @@ func (r *Record) Apply(c *Change) {
 			r.setAttribute(key, text, version)
 		}
 	}
-	for f := range c.Named.All() {
+	for f := range c.Fields.All() {
 		r.applyField(f, c, version)
 	}
 	r.derive()
 }
 
-// TryApply merges a change into the record, unless that makes the ticket larger than one may be. The error is [ErrFull]; the record is as
-// before then. A ticket that older versions let grow takes changes that do not make it larger still.
+// TryApply is like [State.Apply], but returns [ErrTicketTooLarge] and leaves the state as it is if the ticket would become too large. A
+// ticket that is already too large, because older versions of the service had no limit, takes changes that do not make it larger.
 //
-// So which events are recorded for a ticket that becomes too large depends on their order. What the recorded ones make does not.
-func (r *Record) TryApply(c *Change) error {
+// So the order decides which events of such a ticket are recorded. It makes no difference to what the recorded events make.
+func (r *State) TryApply(c *Change) error {
 	with := *r
 	with.Ticket.Attributes, with.Versions.Attributes = maps.Clone(r.Ticket.Attributes), maps.Clone(r.Versions.Attributes)
 	with.Apply(c)
 	if weight := with.Ticket.weight(); !weight.fits() && !weight.within(r.Ticket.weight()) {
-		return ErrFull
+		return ErrTicketTooLarge
 	}
 	*r = with
 	return nil
 }
 
-func (r *Record) applyField(f Field, c *Change, version Version) {
+func (r *State) applyField(f Field, c *Change, version Version) {
 	if version.Compare(r.Versions.Fields[f]) <= 0 {
 		return
 	}
@@ -89,8 +86,8 @@ func (r *Record) applyField(f Field, c *Change, version Version) {
 	r.settleAttribute(f)
 }
 
-// SettleAttributes applies the rule of [Versions.Attributes] to a record from before some attributes belonged to their fields.
-func (r *Record) SettleAttributes() {
+// SettleAttributes applies the rule of [Versions.Attributes] to a state that was stored before attributes belonged to fields.
+func (r *State) SettleAttributes() {
 	for f := range Field(fieldCount) {
 		if _, ok := r.Versions.Attributes[fields[f].attribute]; ok {
 			r.settleAttribute(f)
@@ -100,7 +97,7 @@ func (r *Record) SettleAttributes() {
 
 // settleAttribute compares a field with the attribute that belongs to it. An earlier attribute is removed: the event that named the field
 // without the attribute says that there is no such text any more.
-func (r *Record) settleAttribute(f Field) {
+func (r *State) settleAttribute(f Field) {
 	key := fields[f].attribute
 	if key == "" {
 		return
@@ -122,7 +119,7 @@ func (r *Record) settleAttribute(f Field) {
 	}
 }
 
-func (r *Record) setAttribute(key, text string, version Version) {
+func (r *State) setAttribute(key, text string, version Version) {
 	if r.Ticket.Attributes == nil {
 		r.Ticket.Attributes = map[string]string{}
 	}
@@ -134,7 +131,7 @@ func (r *Record) setAttribute(key, text string, version Version) {
 }
 
 // attributeVersion returns the version of the attribute's register. If the attribute belongs to a field, that is the later version of both.
-func (r *Record) attributeVersion(key string) Version {
+func (r *State) attributeVersion(key string) Version {
 	version := r.Versions.Attributes[key]
 	if f, ok := fieldsByAttribute[key]; ok && r.Versions.Fields[f].Compare(version) > 0 {
 		return r.Versions.Fields[f]
@@ -142,11 +139,11 @@ func (r *Record) attributeVersion(key string) Version {
 	return version
 }
 
-// derive works out the fields that follow from others.
-func (r *Record) derive() {
+// derive computes the fields that follow from others.
+func (r *State) derive() {
 	r.Ticket.Status = ParseStatus(r.Ticket.StatusText)
 	r.Ticket.Complete = r.Versions.Whole && r.Versions.ElementChanges == 0
-	// The provider's date stands where the latest event named it. Otherwise something changed that the date does not know of.
+	// The provider's date counts if the latest event named it. Otherwise something changed after that date.
 	update := r.Versions.ProviderUpdateTime
 	datedByLatest := update.Set && r.Versions.Fields[updateTimeField] == r.Versions.Latest
 	if latest := r.Versions.Latest.Time; !datedByLatest && latest.Compare(update) > 0 {

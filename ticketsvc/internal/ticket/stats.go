@@ -47,7 +47,7 @@ func (w Waiting) Compare(v Waiting) int {
 }
 
 // ParseWaiting returns the ticket that text stands for: the sortable text of the moment since when it waits, with its id right behind. Such
-// texts sort as [Waiting.Compare] does. The empty text stands for none. The error is that of [Unreadable] for the ticket.
+// texts sort as [Waiting.Compare] does. The empty text stands for none. The error is that of [DecodeError] for the ticket.
 func ParseWaiting(text string) (*Waiting, error) {
 	if text == "" {
 		return nil, nil
@@ -56,7 +56,7 @@ func ParseWaiting(text string) (*Waiting, error) {
 	w := &Waiting{TicketID: text[end:]}
 	var err error
 	if w.Since, err = ParseSortableText(text[:end]); err != nil {
-		return nil, Unreadable(w.TicketID, err)
+		return nil, DecodeError(w.TicketID, err)
 	}
 	return w, nil
 }
@@ -113,15 +113,15 @@ type GroupChange struct {
 }
 
 // GroupChanges returns by how much the numbers of tickets changed with the batch, in the order of the groups, each once. It is to be called
-// after [Recording.Merge].
-func (r *Recording) GroupChanges() []GroupChange {
+// after [MergeBatch.Merge].
+func (r *MergeBatch) GroupChanges() []GroupChange {
 	sums := map[Group]int64{}
 	for i := range r.tickets {
 		t := &r.tickets[i]
 		if !t.written() {
 			continue
 		}
-		after := t.record.Ticket.Group()
+		after := t.state.Ticket.Group()
 		if t.kept && t.before == after {
 			continue
 		}

@@ -115,21 +115,21 @@ func TestGroupChanges(t *testing.T) {
 	t.Parallel()
 	status := func(eventID, ticketID, text string) ticket.Change {
 		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(5),
-			Named: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: text}}
+			Fields: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: text}}
 	}
-	kept := func(id string, c ticket.Change) *ticket.Record {
-		record := ticket.NewRecord(id)
+	kept := func(id string, c ticket.Change) *ticket.State {
+		record := ticket.NewState(id)
 		record.Apply(&c)
 		return record
 	}
-	opened := func(id string) *ticket.Record { return kept(id, status("0", id, "waiting-for-agent")) }
-	r := ticket.NewRecording([]ticket.Change{
+	opened := func(id string) *ticket.State { return kept(id, status("0", id, "waiting-for-agent")) }
+	r := ticket.NewMergeBatch([]ticket.Change{
 		status("1", "new", "waiting-for-agent"), status("2", "new, and closed", "waiting-for-agent"), status("3", "new, and closed", "closed"),
 		status("4", "moved", "closed"), status("5", "as it was", "waiting-for-agent"),
 		status("6", "logged", "closed"), status("7", "failed", "closed"), status("8", "erased", "closed"), status("1", "new", "closed"),
 		status("9", "there and back", "closed"), status("a", "there and back", "waiting-for-agent"),
 		status("b", "opened", "waiting-for-external"),
-		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Named: tickettest.Named("assignee_id", "app_id"),
+		{EventID: "c", Name: ticket.Updated, TicketID: "opened", OccurTime: tickettest.At(6), Fields: tickettest.Named("assignee_id", "app_id"),
 			Values: ticket.Ticket{AssigneeID: "user", AppID: "app"}},
 	})
 	for _, id := range []string{"moved", "as it was", "logged", "there and back"} {
@@ -137,7 +137,7 @@ func TestGroupChanges(t *testing.T) {
 	}
 	r.Load("opened", kept("opened", status("0", "opened", "closed")))
 	r.Logged("6")
-	r.Fail("failed", ticket.ErrHeld)
+	r.Fail("failed", ticket.ErrLocked)
 	r.Erased("erased")
 	r.Merge()
 	want := []ticket.GroupChange{

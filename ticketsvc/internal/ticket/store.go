@@ -7,107 +7,103 @@ import (
 )
 
 var (
-	// ErrNotFound says that no event of the ticket is recorded.
+	// ErrNotFound is returned if no event of the ticket is recorded.
 	ErrNotFound = errors.New("no event of the ticket is recorded")
-	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
-	// succeed later.
+	// ErrUnavailable is returned if the database can't be used at the moment, or if it is unknown whether a write succeeded. A retry may
+	// succeed.
 	ErrUnavailable = errors.New("the database is unavailable")
-	// ErrReadOnly says that the database can be read, and can't be written to at the moment. It is an [ErrUnavailable].
+	// ErrReadOnly is the [ErrUnavailable] of a database that can be read but not written to.
 	ErrReadOnly = fmt.Errorf("%w: it is read-only", ErrUnavailable)
-	// ErrCorrupt says that what the database holds of a ticket can't be read. The text names the ticket.
+	// ErrCorrupt is returned if the stored data of a ticket can't be read. The text names the ticket.
 	ErrCorrupt = errors.New("the stored ticket can't be read")
-	// ErrHeld says that another writer has held the ticket for too long. The same call may succeed later; those for other tickets do now.
-	ErrHeld = errors.New("another writer holds the ticket")
-	// ErrNewer says that a newer version of the service wrote what the database holds of a ticket, with something in it that this version
-	// does not know, and would lose. The text names the ticket. The same call succeeds where that version runs.
-	ErrNewer = errors.New("the ticket was written by a newer version")
-	// ErrFull says that the ticket would be larger with an event than a ticket may be. The same call succeeds once later events have made
-	// the ticket smaller.
-	ErrFull = errors.New("the ticket would be too large with the event")
-	// ErrTooLarge says that tickets are together larger than what was to be read.
-	ErrTooLarge = errors.New("the tickets are together larger than what is read at once")
+	// ErrLocked is returned if another writer has held the lock of the ticket for too long. A retry may succeed.
+	ErrLocked = errors.New("another writer holds the ticket")
+	// ErrNewerVersion is returned if a newer version of the service stored the ticket, with data that this version would lose. The text names
+	// the ticket. The same call succeeds on a replica of that version.
+	ErrNewerVersion = errors.New("the ticket was written by a newer version")
+	// ErrTicketTooLarge is returned if an event would make the ticket too large. The same call succeeds after later events have made the
+	// ticket smaller.
+	ErrTicketTooLarge = errors.New("the ticket would be too large with the event")
+	// ErrTooLargeTogether is returned if tickets are together larger than the caller's limit.
+	ErrTooLargeTogether = errors.New("the tickets are together larger than what is read at once")
 )
 
-// Unreadable returns the error of a ticket whose stored form can't be used, for the reason err: it is [ErrNewer] where err is, and else
+// DecodeError returns the error for a ticket whose stored data can't be decoded because of err: [ErrNewerVersion] if err is one, otherwise
 // [ErrCorrupt].
-func Unreadable(ticketID string, err error) error {
-	if errors.Is(err, ErrNewer) {
+func DecodeError(ticketID string, err error) error {
+	if errors.Is(err, ErrNewerVersion) {
 		return fmt.Errorf("ticket %q: %w", ticketID, err)
 	}
 	return fmt.Errorf("%w: ticket %q: %w", ErrCorrupt, ticketID, err)
 }
 
-// Recorded is what became of one change.
-type Recorded struct {
-	// Duplicate tells that the event was recorded before, so that the change had no effect.
+// AppendResult is the result of one change.
+type AppendResult struct {
+	// Duplicate is set if the event was recorded before. The change has no effect.
 	Duplicate bool
-	// Erased tells that the ticket was erased before, so that the change is dropped, and nothing of it kept.
+	// Erased is set if the ticket was erased before. The change is dropped.
 	Erased bool
-	// Err is not nil when just this change failed, with nothing of it recorded: [ErrCorrupt], [ErrNewer], [ErrHeld], [ErrFull].
+	// Err is set if this change failed, and is not recorded: [ErrCorrupt], [ErrNewerVersion], [ErrLocked], [ErrTicketTooLarge].
 	Err error
-	// Deferred tells that the change is left for the next batch, with nothing of it recorded, because the tickets of this one take too much
-	// memory together. The first change of a batch never is.
+	// Deferred is set if the change is left for the next batch, and not recorded, because the tickets of this batch take too much memory. It
+	// is never set for the first change of a batch.
 	Deferred bool
-	// LogEnd is the mark of the log's last place in the transaction that recorded the change, or that found it recorded or its ticket erased.
-	// So a log that holds it holds the event, or the erasure, too. It is the zero mark after an Err, and
-	// says nothing of a deferred change.
-	LogEnd Mark
+	// LogEnd is the last position of the log in the transaction that recorded the change, or that found it recorded or its ticket erased. A
+	// log that holds LogEnd holds the event, or the erasure. It is zero after an Err, and undefined for a deferred change.
+	LogEnd LogPosition
 }
 
-// Store keeps the log of events and the tickets that they make. It is safe for concurrent use.
+// Store holds the event log and the tickets. It is safe for concurrent use.
 //
-// Every method returns the error of its context when that ends first, and [ErrUnavailable] when the database is at fault.
+// Every method returns the error of its context if that ends first, and [ErrUnavailable] if the database fails.
 type Store interface {
 	Log
 
-	// Record adds the events of changes that are not in the log yet to it, and merges them into their tickets, in one durable
-	// transaction. It returns what became of each change, in their order. An event that is there twice is recorded once; it is the
-	// first one that counts, and where that could not be recorded the others fail as it does. After an error nothing of the batch is
-	// recorded, as far as is known.
-	Record(ctx context.Context, changes []Change) ([]Recorded, error)
+	// Append adds the events of changes that are not in the log yet to the log, and merges them into their tickets, in one durable
+	// transaction. It returns the result of each change, in their order. Of an event that is there twice the first change counts, and the
+	// second gets the same result. After an error nothing of the batch is recorded, as far as is known.
+	Append(ctx context.Context, changes []Change) ([]AppendResult, error)
 
-	// MarksAt returns the marks of those places, by place, that the log has. Nothing is said of places that are not positive. A database that
-	// can't be written to, and so may lag behind, is [ErrReadOnly] where one is missing.
-	MarksAt(ctx context.Context, sequences []int64) (map[int64]Mark, error)
+	// PositionsAt returns the positions with these sequence numbers that the log has, by number. Numbers that are not positive are left out.
+	// Errors: [ErrReadOnly] if one is missing and the database can't be written to: it may lag behind.
+	PositionsAt(ctx context.Context, sequences []int64) (map[int64]LogPosition, error)
 
-	// Erase removes tickets and what their events said, for ever: later changes of them are dropped. The ids of their events stay, so that
-	// they are still known. Each is one durable transaction, or several share one. Each erasure takes a place in the log: [Erased]. It returns
-	// how many events lost what they said. A ticket that was erased before is left as it is, with 0; one that is not known is erased ahead of
-	// its events. After an error some of several tickets may be erased.
+	// Erase removes tickets and the content of their events permanently: later changes of them are dropped. The ids of the events stay, so
+	// that the events are still recognised. Each erasure is an entry of the log ([Erased]). Erase returns the number of events whose content
+	// was removed. A ticket that was erased before counts 0; an unknown ticket is erased ahead of its events. Tickets are erased in one or
+	// several durable transactions, so after an error some of them may be erased.
 	Erase(ctx context.Context, ticketIDs ...string) (events int64, err error)
 
-	// Erasures returns, in the order of the log, the first erasures after the mark, at most limit, which is at least 1. after is the mark of
-	// an erasure, or the zero mark. Errors: [ErrNotFound] when the log does not hold it.
-	Erasures(ctx context.Context, after Mark, limit int) ([]Erasure, error)
+	// Erasures returns the next erasures after a position, in the order of the log, at most limit, which is at least 1. The position is that
+	// of an erasure, or zero. Errors: [ErrNotFound] if the log does not hold the position.
+	Erasures(ctx context.Context, after LogPosition, limit int) ([]Erasure, error)
 
 	// ErasureKey returns the database's secret for its erasures.
 	ErasureKey() ErasureKey
 
-	// Get returns a ticket, without what only a newer version knows of it. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoRoom].
+	// Get returns a ticket, without data that only a newer version of the service knows. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoRoom].
 	Get(ctx context.Context, ticketID string, room Room) (Ticket, error)
 
-	// BatchGet returns those of the tickets that are known, by their ids, as they were at one moment. After an error of room the others are
-	// weighed too, so that room knows of all of them. Errors: [ErrCorrupt], [ErrNoRoom], and [ErrTooLarge] when they are together larger
-	// than maxBytes, as they are stored.
+	// BatchGet returns the known tickets of a list by their ids, all as they were at one moment. It asks room for all of them, even after an
+	// error of room. Errors: [ErrCorrupt]; [ErrNoRoom]; [ErrTooLargeTogether] if their stored size is above maxBytes.
 	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room Room) (map[string]Ticket, error)
 
-	// List returns, in that order, the first tickets that match the filter and come behind after; from the beginning where that is nil. more
-	// tells whether others follow. Errors: [ErrCorrupt], and [ErrNoRoom] for the first ticket.
+	// List returns the next matching tickets in an order, after a cursor, or from the beginning if after is nil. more reports whether others
+	// follow. Errors: [ErrCorrupt]; [ErrNoRoom] for the first ticket.
 	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit PageLimit) (tickets []Ticket, more bool, err error)
 
-	// Stats counts the tickets that match the filter, as they are at one moment. Where [Filter.SelectsGroups] its time grows with the number
-	// of groups, and otherwise with the number of tickets that an index leaves: those of the properties, of the user, of the words, or of
-	// the range of update times. Errors: [ErrCorrupt].
+	// Stats counts the matching tickets, all at one moment. If [Filter.SelectsGroups], its time grows with the number of groups. Otherwise it
+	// grows with the number of tickets that an index selects: by property, by assignee, by words, or by update time. Errors: [ErrCorrupt].
 	Stats(ctx context.Context, filter Filter) (Stats, error)
 
-	// ListEvents returns, in the order of the log, the first events of a ticket behind the place after. more tells whether others follow.
-	// Those of an erased ticket have their ids, their times where these can be read, and [OutcomeErased]. Errors: [ErrNotFound],
-	// [ErrCorrupt], [ErrNewer], and [ErrNoRoom] for the ticket, which is read too, or for the first event.
+	// ListEvents returns the next events of a ticket after a sequence number, in the order of the log. more reports whether others follow. The
+	// events of an erased ticket have their ids, their times if these can be read, and [OutcomeErased]. Errors: [ErrNotFound]; [ErrCorrupt];
+	// [ErrNewerVersion]; [ErrNoRoom] for the ticket, which is read too, or for the first event.
 	ListEvents(ctx context.Context, ticketID string, after int64, limit PageLimit) (events []Event, more bool, err error)
 
-	// Ping returns nil when the database answers and can be written to. Errors: [ErrReadOnly].
+	// Ping returns nil if the database answers and can be written to. Errors: [ErrReadOnly].
 	Ping(ctx context.Context) error
 
-	// Close lets go of the database. Calls that come later get [ErrUnavailable].
+	// Close closes the database. Later calls get [ErrUnavailable].
 	Close() error
 }

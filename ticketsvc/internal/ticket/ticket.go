@@ -3,7 +3,7 @@
 //
 // A ticket is a map of last-writer-wins registers, one for each top-level field and one for each attribute. What an event says of a
 // register stands until an event with a later [Version] says something else of it. The rules know of no machinery: a database keeps what
-// they make behind the interface [Store]. [Recording] and [PageBuilder] are what all stores do alike, [Recorder] is the front of a store.
+// they make behind the interface [Store]. [MergeBatch] and [PageBuilder] are what all stores do alike, [Ingester] is the front of a store.
 package ticket
 
 import "github.com/ticketbridge/ticketbridge/internal/id"

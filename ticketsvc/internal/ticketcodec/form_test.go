@@ -56,11 +56,11 @@ func mustHex(t *testing.T, text string) []byte {
 func TestUnmarshalRecord_form1(t *testing.T) {
 	t.Parallel()
 	for _, kept := range form1 {
-		got, err := ticketcodec.UnmarshalRecord(mustHex(t, kept.content), mustHex(t, kept.versions))
+		got, err := ticketcodec.UnmarshalState(mustHex(t, kept.content), mustHex(t, kept.versions))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := ticket.NewRecord(kept.id)
+		want := ticket.NewState(kept.id)
 		for _, e := range kept.events {
 			row := ticketcodec.LogRow{Event: ticket.Event{EventID: e.id, Name: e.name, TicketID: kept.id},
 				OccurTime: tickettest.At(e.at).SortableText(), Content: mustHex(t, e.content)}
@@ -73,8 +73,8 @@ func TestUnmarshalRecord_form1(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		content, versions := ticketcodec.MarshalRecord(got)
-		wantContent, wantVersions := ticketcodec.MarshalRecord(want)
+		content, versions := ticketcodec.MarshalState(got)
+		wantContent, wantVersions := ticketcodec.MarshalState(want)
 		if !bytes.Equal(content, wantContent) || !bytes.Equal(versions, wantVersions) || versions[0] != 2 {
 			t.Errorf("%s is written as %x %x, want %x %x", kept.id, content, versions, wantContent, wantVersions)
 		}
@@ -84,19 +84,19 @@ func TestUnmarshalRecord_form1(t *testing.T) {
 // TestMarshalRecord_form2 holds the form to what databases hold of it.
 func TestMarshalRecord_form2(t *testing.T) {
 	t.Parallel()
-	record := ticket.NewRecord("t")
+	record := ticket.NewState("t")
 	record.Apply(&ticket.Change{EventID: "a", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("title", "label_ids"), Values: ticket.Ticket{Title: "x", Attributes: map[string]string{"read": "true"}}})
+		Fields: tickettest.Named("title", "label_ids"), Values: ticket.Ticket{Title: "x", Attributes: map[string]string{"read": "true"}}})
 	change := ticket.Change{EventID: "b", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
+		Fields: tickettest.Named("label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{UpdateTime: tickettest.At(2), Attributes: map[string]string{"labels": "{}"}}}
 	record.Apply(&change)
-	content, versions := ticketcodec.MarshalRecord(record)
+	content, versions := ticketcodec.MarshalState(record)
 	for _, test := range []struct{ name, got, want string }{
 		{"content", hex.EncodeToString(content),
 			"0a0174220178aa01060882cae2d006ba010c0a066c6162656c7312027b7dba010c0a0472656164120474727565c00102"},
 		{"versions", hex.EncodeToString(versions), "02028294c5a10d000001618294c5a10d00018494c5a10d000162018494c5a10d0001010e0304000e0115010001"},
-		{"content of an event", hex.EncodeToString(ticketcodec.MarshalContent(change.Content())), "040e15c69401b89401066c6162656c73"},
+		{"content of an event", hex.EncodeToString(ticketcodec.MarshalChangedFields(change.ChangedFields())), "040e15c69401b89401066c6162656c73"},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, test.got, test.want)
@@ -108,7 +108,7 @@ func TestMarshalRecord_form2(t *testing.T) {
 func TestUnmarshalRecord_form1_equalTimes(t *testing.T) {
 	t.Parallel()
 	tie := form1[0]
-	record, err := ticketcodec.UnmarshalRecord(mustHex(t, tie.content), mustHex(t, tie.versions))
+	record, err := ticketcodec.UnmarshalState(mustHex(t, tie.content), mustHex(t, tie.versions))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestUnmarshalRecord_form1_equalTimes(t *testing.T) {
 		t.Errorf("the ticket is %+v", got)
 	}
 	record.Apply(&ticket.Change{EventID: "0", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
-		Named: tickettest.Named("status_text", "update_time"), Values: ticket.Ticket{StatusText: "closed", UpdateTime: tickettest.At(0)}})
+		Fields: tickettest.Named("status_text", "update_time"), Values: ticket.Ticket{StatusText: "closed", UpdateTime: tickettest.At(0)}})
 	if got := record.Ticket.StatusText; got != "closed" {
 		t.Errorf("status %q, want closed", got)
 	}

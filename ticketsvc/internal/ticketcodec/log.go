@@ -36,7 +36,7 @@ type LogPage struct {
 type loggedTicket struct {
 	weight ticket.Weight
 	ticket *ticket.Ticket
-	record *ticket.Record
+	record *ticket.State
 	err    error
 }
 
@@ -82,32 +82,32 @@ func (p *LogPage) Add(row *LogRow) bool {
 func (p *LogPage) Entries() []ticket.Entry { return p.entries }
 
 func unmarshalLogged(row *LogRow, weight ticket.Weight) loggedTicket {
-	record, err := UnmarshalRecord(row.Ticket, row.Stamps)
+	record, err := UnmarshalState(row.Ticket, row.Stamps)
 	switch {
 	case err == nil:
 		return loggedTicket{weight: weight, ticket: &record.Ticket, record: record}
-	case !errors.Is(err, ticket.ErrNewer):
-		return loggedTicket{err: ticket.Unreadable(row.Event.TicketID, err)}
+	case !errors.Is(err, ticket.ErrNewerVersion):
+		return loggedTicket{err: ticket.DecodeError(row.Event.TicketID, err)}
 	}
 	shown, err := UnmarshalTicket(row.Event.TicketID, row.Ticket)
 	return loggedTicket{weight: weight, ticket: &shown, err: err}
 }
 
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
-	e := ticket.Entry{Event: row.Event, Mark: row.Event.Mark(row.Nonce)}
+	e := ticket.Entry{Event: row.Event, Position: row.Event.Position(row.Nonce)}
 	if errors.Is(t.err, ticket.ErrNoRoom) {
 		e.Err = t.err
 		return e
 	}
 	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
-	if errors.Is(err, ticket.ErrNewer) || row.Erased {
+	if errors.Is(err, ticket.ErrNewerVersion) || row.Erased {
 		err = nil // What is left of an erased ticket must keep nobody from what follows.
 	}
 	switch {
 	case row.Erased:
 		e.Event.Outcome = ticket.OutcomeErased
 	case t.record != nil:
-		e.Event.Outcome = t.record.Outcome(e.Event.EventID, e.Event.Content)
+		e.Event.Outcome = t.record.Outcome(e.Event.EventID, e.Event.ChangedFields)
 	}
 	if err == nil {
 		err = t.err
@@ -121,10 +121,10 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 }
 
 // UnmarshalChange returns the change that a row of the log and its payload say, without what only a newer version knows of it. The error
-// is that of [ticket.Unreadable].
+// is that of [ticket.DecodeError].
 func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Change, error) {
 	e := row.Event
-	if err := UnmarshalEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewer) {
+	if err := UnmarshalEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewerVersion) {
 		return ticket.Change{}, err
 	}
 	values, err := UnmarshalTicket(e.TicketID, payload)
@@ -132,6 +132,6 @@ func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Cha
 		return ticket.Change{}, err
 	}
 	return ticket.Change{EventID: e.EventID, Name: e.Name, TicketID: e.TicketID, OccurTime: e.OccurTime, ReceiveTime: e.ReceiveTime,
-		FullSnapshot: fullSnapshot, Named: e.Content.Named, ElementChanges: e.Content.ElementChanges,
-		VersionWithoutUpdateTime: !e.Content.VersionHasUpdateTime, Values: values}, nil
+		FullSnapshot: fullSnapshot, Fields: e.ChangedFields.Fields, ElementChanges: e.ChangedFields.ElementChanges,
+		VersionWithoutUpdateTime: !e.ChangedFields.VersionHasUpdateTime, Values: values}, nil
 }

@@ -22,10 +22,10 @@ const unknown = 99
 // titled is the stored form of a record that took one event, which named the title. The last bytes of its stamps are how many fields have
 // one, the number of the title, and the place of its event.
 func titled() (content, stamps []byte) {
-	record := ticket.NewRecord("ticket")
-	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Named: tickettest.Named("title"),
+	record := ticket.NewState("ticket")
+	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: "title"}})
-	return ticketcodec.MarshalRecord(record)
+	return ticketcodec.MarshalState(record)
 }
 
 func mustMarshal(t *testing.T, m proto.Message) []byte {
@@ -69,12 +69,12 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if _, err := ticketcodec.UnmarshalRecord(content, stamps); !errors.Is(err, ticket.ErrNewer) {
-				t.Errorf("UnmarshalRecord = %v, want ErrNewer", err)
+			if _, err := ticketcodec.UnmarshalState(content, stamps); !errors.Is(err, ticket.ErrNewerVersion) {
+				t.Errorf("UnmarshalState = %v, want ErrNewerVersion", err)
 			}
 			for length := 1; length < len(test.content); length++ {
-				if _, err := ticketcodec.UnmarshalRecord(content[:length], stamps); err == nil || errors.Is(err, ticket.ErrNewer) {
-					t.Errorf("UnmarshalRecord of the first %d bytes = %v, want one that says that they are malformed", length, err)
+				if _, err := ticketcodec.UnmarshalState(content[:length], stamps); err == nil || errors.Is(err, ticket.ErrNewerVersion) {
+					t.Errorf("UnmarshalState of the first %d bytes = %v, want one that says that they are malformed", length, err)
 				}
 			}
 		})
@@ -112,8 +112,8 @@ func TestStampsOfANewerVersionAreNotWrittenAgain(t *testing.T) {
 			t.Parallel()
 			stamps := slices.Clone(stamps)
 			test.change(stamps)
-			if _, err := ticketcodec.UnmarshalRecord(content, stamps); err == nil || errors.Is(err, ticket.ErrNewer) != test.newer {
-				t.Errorf("UnmarshalRecord = %v; that it is ErrNewer is to be %v", err, test.newer)
+			if _, err := ticketcodec.UnmarshalState(content, stamps); err == nil || errors.Is(err, ticket.ErrNewerVersion) != test.newer {
+				t.Errorf("UnmarshalState = %v; that it is ErrNewerVersion is to be %v", err, test.newer)
 			}
 		})
 	}
@@ -121,21 +121,21 @@ func TestStampsOfANewerVersionAreNotWrittenAgain(t *testing.T) {
 
 func TestEventsOfANewerVersion(t *testing.T) {
 	t.Parallel()
-	b := ticketcodec.MarshalContent(ticket.Content{Named: tickettest.Named("title"), AttributeKeys: []string{"read"}})
+	b := ticketcodec.MarshalChangedFields(ticket.ChangedFields{Fields: tickettest.Named("title"), AttributeKeys: []string{"read"}})
 	b[1] = unknown
-	want := ticket.Content{AttributeKeys: []string{"read"}}
-	if got, err := ticketcodec.UnmarshalContent(b); !errors.Is(err, ticket.ErrNewer) || !cmp.Equal(got, want) {
-		t.Errorf("UnmarshalContent = %+v, %v; want what is known of it, and ErrNewer", got, err)
+	want := ticket.ChangedFields{AttributeKeys: []string{"read"}}
+	if got, err := ticketcodec.UnmarshalChangedFields(b); !errors.Is(err, ticket.ErrNewerVersion) || !cmp.Equal(got, want) {
+		t.Errorf("UnmarshalContent = %+v, %v; want what is known of it, and ErrNewerVersion", got, err)
 	}
 	// The feed tells of such an event, without what is not known of it.
 	content, stamps := titled()
 	page := ticketcodec.NewLogPage(ticket.PageLimit{Items: 1})
 	page.Add(&ticketcodec.LogRow{Event: ticket.Event{EventID: "e", TicketID: "ticket"}, Content: b, Ticket: content, Stamps: stamps})
-	if got := page.Entries()[0]; got.Err != nil || got.Ticket.Title != "title" || !cmp.Equal(got.Event.Content, want) {
+	if got := page.Entries()[0]; got.Err != nil || got.Ticket.Title != "title" || !cmp.Equal(got.Event.ChangedFields, want) {
 		t.Errorf("the entry is %+v", got)
 	}
 	for length := range 2 {
-		if _, err := ticketcodec.UnmarshalContent(b[:length]); err == nil || errors.Is(err, ticket.ErrNewer) {
+		if _, err := ticketcodec.UnmarshalChangedFields(b[:length]); err == nil || errors.Is(err, ticket.ErrNewerVersion) {
 			t.Errorf("UnmarshalContent of the first %d bytes = %v, want one that says that they are malformed", length, err)
 		}
 	}

@@ -27,7 +27,7 @@ var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uin
 	return numbers, fields
 }()
 
-// MarshalRecord returns a record as databases keep it: the ticket as a message of the contract, and the versions in a form of their own,
+// MarshalState returns a record as databases keep it: the ticket as a message of the contract, and the versions in a form of their own,
 // which the databases' column calls stamps. Equal records have equal bytes within one build of the service.
 //
 // The versions begin with the number of the form, 2. The rest are varints, and strings after their lengths. A moment is seconds (zigzag)
@@ -43,7 +43,7 @@ var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uin
 //	field
 //
 // Form 1 had no update times of events, no element changes, and not whether the creation is recorded: the ticket was complete then.
-func MarshalRecord(r *ticket.Record) (content, stamps []byte) {
+func MarshalState(r *ticket.State) (content, stamps []byte) {
 	keys := sortedKeys(r.Ticket.Attributes)
 	events := eventsOf(&r.Versions, keys)
 	place := func(v ticket.Version) uint64 {
@@ -127,20 +127,20 @@ func appendOptionalMoment(b []byte, i ticket.Instant) []byte {
 	return appendMoment(append(b, 1), i)
 }
 
-// UnmarshalRecord is the inverse of [MarshalRecord]. An error says that the bytes are not what was written, and holds none of them; or it
-// is [ticket.ErrNewer], since a record that is written again without what is not known of it would lose that.
-func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
+// UnmarshalState is the inverse of [MarshalState]. An error says that the bytes are not what was written, and holds none of them; or it
+// is [ticket.ErrNewerVersion], since a record that is written again without what is not known of it would lose that.
+func UnmarshalState(content, stamps []byte) (*ticket.State, error) {
 	t, isNewer, err := unmarshalTicket(content)
 	if err != nil {
 		return nil, err
 	}
-	r := &ticket.Record{Ticket: t}
+	r := &ticket.State{Ticket: t}
 	if len(stamps) == 0 || stamps[0] == 0 {
 		return nil, errMalformed
 	}
 	form := stamps[0]
 	if isNewer || form > versionsForm {
-		return nil, ticket.ErrNewer
+		return nil, ticket.ErrNewerVersion
 	}
 	p := parser{rest: stamps[1:]}
 	events := make([]ticket.Version, 0, usualEvents)
@@ -190,24 +190,24 @@ func UnmarshalRecord(content, stamps []byte) (*ticket.Record, error) {
 }
 
 // UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. The error is that of
-// [ticket.Unreadable] for the ticket, and holds nothing of the content.
+// [ticket.DecodeError] for the ticket, and holds nothing of the content.
 func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
 	t, _, err := unmarshalTicket(content)
 	if err != nil {
-		return t, ticket.Unreadable(ticketID, err)
+		return t, ticket.DecodeError(ticketID, err)
 	}
 	return t, nil
 }
 
 // UnmarshalEvent completes an event of which the ids, the name and the place are known with what databases keep beside them. The error is
-// that of [ticket.Unreadable] for its ticket. With [ticket.ErrNewer] the event has all that is known of it.
+// that of [ticket.DecodeError] for its ticket. With [ticket.ErrNewerVersion] the event has all that is known of it.
 func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []byte) error {
 	var errs [3]error
 	e.OccurTime, errs[0] = ticket.ParseSortableText(occurTime)
 	e.ReceiveTime, errs[1] = ticket.ParseSortableText(receiveTime)
-	e.Content, errs[2] = UnmarshalContent(content)
+	e.ChangedFields, errs[2] = UnmarshalChangedFields(content)
 	if err := errors.Join(errs[:]...); err != nil {
-		return ticket.Unreadable(e.TicketID, err)
+		return ticket.DecodeError(e.TicketID, err)
 	}
 	return nil
 }
@@ -226,15 +226,16 @@ const (
 	elementChange protowire.Number = 19000
 )
 
-// MarshalContent returns what an event named, as databases keep it: how many numbers follow, the numbers in the contract of the fields, of
-// the element changes with [elementChange] added, and [versionHasUpdateTime]; then the attributes' keys, each after its length.
-func MarshalContent(c ticket.Content) []byte {
-	count := c.Named.Len() + c.ElementChanges.Len()
+// MarshalChangedFields returns the registers that an event named, as databases keep them: the number of the following numbers; the numbers
+// in the contract of the fields, of the element changes with [elementChange] added, and [versionHasUpdateTime]; then the attributes' keys,
+// each after its length.
+func MarshalChangedFields(c ticket.ChangedFields) []byte {
+	count := c.Fields.Len() + c.ElementChanges.Len()
 	if c.VersionHasUpdateTime {
 		count++
 	}
 	b := protowire.AppendVarint(make([]byte, 0, 64), uint64(count))
-	for f := range c.Named.All() {
+	for f := range c.Fields.All() {
 		b = protowire.AppendVarint(b, uint64(numbers[f]))
 	}
 	for f := range c.ElementChanges.All() {
@@ -249,16 +250,16 @@ func MarshalContent(c ticket.Content) []byte {
 	return b
 }
 
-// UnmarshalContent is the inverse of [MarshalContent]. An error says that the bytes are not what was written, and holds none of them; or
-// it is [ticket.ErrNewer], when the event named a field that is not known, and then the content is what is known of it.
-func UnmarshalContent(b []byte) (ticket.Content, error) {
-	var c ticket.Content
+// UnmarshalChangedFields is the inverse of [MarshalChangedFields]. An error means that the bytes are malformed, and holds none of them.
+// With [ticket.ErrNewerVersion] the event named a field that only a newer version of the service knows, and the result has the others.
+func UnmarshalChangedFields(b []byte) (ticket.ChangedFields, error) {
+	var c ticket.ChangedFields
 	p := parser{rest: b}
 	newer := false
 	for range p.count() {
 		number := p.number()
 		if f, known := fieldsByNumber[number]; known {
-			c.Named = c.Named.With(f)
+			c.Fields = c.Fields.With(f)
 		} else if f, known := fieldsByNumber[number-uint64(elementChange)]; known {
 			c.ElementChanges = c.ElementChanges.With(f)
 		} else if number == uint64(versionHasUpdateTime) {
@@ -273,7 +274,7 @@ func UnmarshalContent(b []byte) (ticket.Content, error) {
 	if err := p.end(); err != nil || !newer {
 		return c, err
 	}
-	return c, ticket.ErrNewer
+	return c, ticket.ErrNewerVersion
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
@@ -325,7 +326,7 @@ func (p *parser) count() uint64 {
 func (p *parser) field() ticket.Field {
 	f, known := fieldsByNumber[p.number()]
 	if !known {
-		p.fail(ticket.ErrNewer)
+		p.fail(ticket.ErrNewerVersion)
 	}
 	return f
 }

@@ -21,8 +21,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // drawRecord draws a record of some events.
-func drawRecord(t *rapid.T) *ticket.Record {
-	record := ticket.NewRecord("ticket")
+func drawRecord(t *rapid.T) *ticket.State {
+	record := ticket.NewState("ticket")
 	for _, c := range tickettest.Changes(t, "ticket") {
 		record.Apply(&c)
 	}
@@ -33,7 +33,7 @@ func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		record := drawRecord(t)
-		content, _ := ticketcodec.MarshalRecord(record)
+		content, _ := ticketcodec.MarshalState(record)
 		want := ticketcodec.FromTicket(&record.Ticket)
 		got := &ticketv1.Ticket{}
 		if err := proto.Unmarshal(content, got); err != nil {
@@ -60,8 +60,8 @@ func TestRecordsComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawRecord(t)
-		content, stamps := ticketcodec.MarshalRecord(want)
-		got, err := ticketcodec.UnmarshalRecord(content, stamps)
+		content, stamps := ticketcodec.MarshalState(want)
+		got, err := ticketcodec.UnmarshalState(content, stamps)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestRecordsComeBack(t *testing.T) {
 			t.Fatal(diff)
 		}
 		for length := range stamps {
-			if _, err := ticketcodec.UnmarshalRecord(content, stamps[:length]); err == nil {
+			if _, err := ticketcodec.UnmarshalState(content, stamps[:length]); err == nil {
 				t.Fatalf("the first %d of %d bytes are taken for stamps", length, len(stamps))
 			}
 		}
@@ -80,11 +80,11 @@ func TestContentsComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		for _, c := range tickettest.Changes(t, "ticket") {
-			got, err := ticketcodec.UnmarshalContent(ticketcodec.MarshalContent(c.Content()))
+			got, err := ticketcodec.UnmarshalChangedFields(ticketcodec.MarshalChangedFields(c.ChangedFields()))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.Content(), got, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(c.ChangedFields(), got, cmpopts.EquateEmpty()); diff != "" {
 				t.Fatal(diff)
 			}
 		}
@@ -92,12 +92,12 @@ func TestContentsComeBack(t *testing.T) {
 }
 
 func FuzzUnmarshalRecord(f *testing.F) {
-	record := ticket.NewRecord("ticket")
+	record := ticket.NewState("ticket")
 	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("title", "custom_settings", "label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
+		Fields: tickettest.Named("title", "custom_settings", "label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
 			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
-	content, stamps := ticketcodec.MarshalRecord(record)
+	content, stamps := ticketcodec.MarshalState(record)
 	f.Add(content, stamps)
 	for _, kept := range form1 {
 		content, err := hex.DecodeString(kept.content)
@@ -111,17 +111,17 @@ func FuzzUnmarshalRecord(f *testing.F) {
 		f.Add(content, versions)
 	}
 	f.Fuzz(func(t *testing.T, content, stamps []byte) {
-		record, err := ticketcodec.UnmarshalRecord(content, stamps)
+		record, err := ticketcodec.UnmarshalState(content, stamps)
 		if err != nil {
 			return
 		}
 		// What is read is whole: it is written, and read again, as the same.
-		again, err := ticketcodec.UnmarshalRecord(ticketcodec.MarshalRecord(record))
+		again, err := ticketcodec.UnmarshalState(ticketcodec.MarshalState(record))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, stamps = ticketcodec.MarshalRecord(record)
-		againContent, againStamps := ticketcodec.MarshalRecord(again)
+		content, stamps = ticketcodec.MarshalState(record)
+		againContent, againStamps := ticketcodec.MarshalState(again)
 		if !bytes.Equal(content, againContent) || !bytes.Equal(stamps, againStamps) {
 			t.Errorf("bytes %x %x become %x %x", content, stamps, againContent, againStamps)
 		}

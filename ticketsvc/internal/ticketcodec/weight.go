@@ -29,8 +29,8 @@ func countElements(message []byte, descriptor protoreflect.MessageDescriptor) in
 	return count
 }
 
-// RecordMemory returns how many bytes a record takes in memory, without unmarshalling it.
-func RecordMemory(content, stamps []byte) int { return WeighTicket(content).Memory() + len(stamps) }
+// StateMemory returns how many bytes a record takes in memory, without unmarshalling it.
+func StateMemory(content, stamps []byte) int { return WeighTicket(content).Memory() + len(stamps) }
 
 // fields returns the fields of a message that have bytes, up to the first that is malformed.
 func fields(message []byte) func(yield func(protowire.Number, []byte) bool) {

@@ -10,11 +10,11 @@ import (
 
 func TestWeighTicket(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewRecord("t")
+	r := ticket.NewState("t")
 	r.Ticket.Title, r.Ticket.Channels, r.Ticket.LabelIDs = "title", []string{"a", "b"}, []string{"c"}
 	r.Ticket.CustomSettings = []ticket.CustomSetting{{}, {Key: "k", Attributes: map[string]string{"x": "1", "y": "2"}}}
 	r.Ticket.Attributes = map[string]string{"z": "3"}
-	content, _ := ticketcodec.MarshalRecord(r)
+	content, _ := ticketcodec.MarshalState(r)
 	if got, want := ticketcodec.WeighTicket(content), (ticket.Weight{Bytes: len(content), Elements: 3 + 2 + 2 + 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -23,7 +23,7 @@ func TestWeighTicket(t *testing.T) {
 func TestWeighEvent(t *testing.T) {
 	t.Parallel()
 	title, _ := ticket.ParseField("title")
-	content := ticketcodec.MarshalContent(ticket.Content{Named: ticket.FieldSet(0).With(title), VersionHasUpdateTime: true,
+	content := ticketcodec.MarshalChangedFields(ticket.ChangedFields{Fields: ticket.FieldSet(0).With(title), VersionHasUpdateTime: true,
 		AttributeKeys: []string{"a", strings.Repeat("b", 1000), ""}})
 	if got, want := ticketcodec.WeighEvent(content), (ticket.Weight{Bytes: len(content), Elements: 3}); got != want {
 		t.Errorf("%+v, want %+v", got, want)

@@ -67,7 +67,7 @@ func toChange(name ticket.EventName, request eventRequest) (ticket.Change, error
 		field, ok := ticket.ParseField(path)
 		switch {
 		case ok:
-			change.Named = change.Named.With(field)
+			change.Fields = change.Fields.With(field)
 		case path == ticket.AttributesName:
 			attributesNamed = true
 		default:
@@ -76,19 +76,19 @@ func toChange(name ticket.EventName, request eventRequest) (ticket.Change, error
 	}
 	for _, path := range request.GetElementChangeMask().GetPaths() {
 		field, ok := ticket.ParseField(path)
-		if !ok || !field.IsList() || !change.Named.Has(field) {
+		if !ok || !field.IsList() || !change.Fields.Has(field) {
 			violations.Add("element_change_mask", "must name nothing but repeated fields that field_mask names too")
 			continue
 		}
 		change.ElementChanges = change.ElementChanges.With(field)
 	}
 	values := ticketcodec.ToTicket(message)
-	change.Values = values.Only(change.Named &^ change.ElementChanges)
+	change.Values = values.Only(change.Fields &^ change.ElementChanges)
 	if attributesNamed && len(message.GetAttributes()) > 0 {
 		change.Values.Attributes = message.GetAttributes()
 	}
 	change.CheckIDs(&violations)
-	for field := range change.Named.All() {
+	for field := range change.Fields.All() {
 		if instant, ok := field.Ref(&change.Values).(*ticket.Instant); ok {
 			checkInstant("ticket."+field.String(), *instant, &violations)
 		}

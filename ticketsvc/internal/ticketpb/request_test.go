@@ -53,7 +53,7 @@ func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1), ReceiveTime: tickettest.At(2),
-		FullSnapshot: true, Named: tickettest.Named("title", "label_ids"),
+		FullSnapshot: true, Fields: tickettest.Named("title", "label_ids"),
 		Values: ticket.Ticket{Title: "named", Attributes: map[string]string{"read": "true"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -79,7 +79,7 @@ func TestToUpdated_elementChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := ticket.Change{EventID: "e", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
-		Named: tickettest.Named("label_ids", "custom_settings", "tags"), ElementChanges: tickettest.Named("label_ids", "custom_settings"),
+		Fields: tickettest.Named("label_ids", "custom_settings", "tags"), ElementChanges: tickettest.Named("label_ids", "custom_settings"),
 		Values: ticket.Ticket{Tags: []string{"x"}, Attributes: map[string]string{"labels": `{"added":["a"]}`}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -20,7 +20,7 @@ func FromEvent(e *ticket.Event) *ticketv1.TicketEvent {
 		TicketId:      e.TicketID,
 		OccurTime:     ticketcodec.FromInstant(e.OccurTime),
 		ReceiveTime:   ticketcodec.FromInstant(e.ReceiveTime),
-		ChangedFields: &fieldmaskpb.FieldMask{Paths: e.Content.FieldNames()},
+		ChangedFields: &fieldmaskpb.FieldMask{Paths: e.ChangedFields.FieldNames()},
 		Outcome:       ticketv1.TicketEventOutcome(e.Outcome),
 		Sequence:      e.Sequence,
 	}

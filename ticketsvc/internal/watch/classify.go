@@ -7,45 +7,45 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// deal deals with the next entries, up to one that is to be told.
-func (w *Watcher) deal(ctx context.Context) (message Message, said bool, err error) {
+// nextOfEntries processes entries up to the first one that the watcher is told of. ok is false if there is none.
+func (w *Watcher) nextOfEntries(ctx context.Context) (message Message, ok bool, err error) {
 	for ; len(w.entries) > 0; w.forgetErased() {
 		e := w.entries[0]
-		kind, err := w.judge(ctx, e)
+		kind, err := w.classify(ctx, e)
 		if err != nil {
 			return Message{}, false, err
 		}
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
-		w.place.Mark, w.place.Seen = e.Mark, later(w.place.Seen, e.Seen)
-		if kind != Heartbeat {
-			return Message{Kind: kind, Place: w.place, Ticket: e.Ticket, Entry: e}, true, nil
+		w.at.Position, w.at.Seen = e.Position, later(w.at.Seen, e.Seen)
+		if kind != None {
+			return Message{Kind: kind, ResumePoint: w.at, Ticket: e.Ticket, Entry: e}, true, nil
 		}
 	}
 	return Message{}, false, nil
 }
 
-// judge says what an entry means to the watcher: [Heartbeat] for nothing.
+// classify returns the kind of message that an entry is for the watcher.
 //
-// A ticket is said to leave by an event after which it does not match, and before which it did. Of the last such event that is so for
-// certain, since no later one made it match again; by an earlier one the ticket, which is read as it is now, may come and go unseen.
-func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
+// An entry is [NoLongerMatches] if the ticket matched before the event and does not match now. Tickets are read as they are now, so an
+// entry may be classified by a later version of the ticket. The last event of the ticket is always classified right.
+func (w *Watcher) classify(ctx context.Context, e *Entry) (Kind, error) {
 	switch {
 	case e.Err != nil:
 		return 0, e.Err
 	case e.Event.Name == ticket.Erased:
 		return Erased, nil
 	case e.Ticket == nil:
-		return Heartbeat, nil // Its erasure comes later.
+		return None, nil // The erasure comes later.
 	case w.matcher.Matches(e.Ticket, e.words):
 		return Change, nil
-	case !w.concern.Has(e.Event.Content), e.Ticket.Revision == 1:
-		return Heartbeat, nil
+	case !w.concern.Has(e.Event.ChangedFields), e.Ticket.Revision == 1:
+		return None, nil
 	}
-	before, err := e.ticketBefore(ctx, w.quiet.C, func() (*before, error) { return w.lookBack(ctx, e) })
+	before, err := w.ticketBefore(ctx, e)
 	switch {
 	case errors.Is(err, ticket.ErrNotFound):
-		return Heartbeat, nil
+		return None, nil
 	case errors.Is(err, ticket.ErrTooManyEvents):
 		return NoLongerMatches, nil
 	case err != nil:
@@ -53,36 +53,44 @@ func (w *Watcher) judge(ctx context.Context, e *Entry) (Kind, error) {
 	case w.matcher.Matches(&before.ticket, func() string { return before.words }):
 		return NoLongerMatches, nil
 	default:
-		return Heartbeat, nil
+		return None, nil
 	}
 }
 
-// lookBack reads what the ticket of an entry was like before the event.
-func (w *Watcher) lookBack(ctx context.Context, e *Entry) (*before, error) {
-	// It can take long, for each of many entries.
-	if err := w.checkOn(ctx); err != nil {
+// ticketBefore returns what the ticket of an entry was like before the event. It is found out once for all watchers. Errors:
+// [ticket.ErrNotFound] if there was no ticket, [ticket.ErrTooManyEvents] if it takes too long to find out, and those of read.
+func (w *Watcher) ticketBefore(ctx context.Context, e *Entry) (*before, error) {
+	if known := e.before.Load(); known != nil {
+		return known, known.err
+	}
+	if err := w.interruption(ctx); err != nil {
 		return nil, err
 	}
-	var t ticket.Ticket
-	err := w.read(ctx, func(ctx context.Context) (err error) {
-		t, err = w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
+	var found *before
+	err := w.read(ctx, func(ctx context.Context) error {
+		// Another watcher may have found it out while this one waited for its slot.
+		if found = e.before.Load(); found != nil {
+			return nil
+		}
+		t, err := w.feed.log.TicketBefore(ctx, e.Event.TicketID, e.Event.Sequence, w.feed.limits.Before)
+		if err == nil || errors.Is(err, ticket.ErrNotFound) || errors.Is(err, ticket.ErrTooManyEvents) {
+			found, err = newBefore(&t, err), nil
+		}
 		return err
 	})
-	switch {
-	case err == nil:
-		found := &before{ticket: t.Filtered(), words: t.Words()}
+	if errors.Is(err, errSlow) {
+		err = w.read(ctx, func(ctx context.Context) error {
+			_, err := w.feed.log.LastPosition(ctx)
+			return err
+		})
+		// The database answers, so only this read is slow. It would be as slow the next time, and no watcher would get past the entry.
+		found = newBefore(nil, ticket.ErrTooManyEvents)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.before.CompareAndSwap(nil, found) {
 		w.feed.charge(e, len(found.words))
-		return found, nil
-	case !errors.Is(err, errSlow):
-		return nil, err
 	}
-	if err := w.read(ctx, func(ctx context.Context) error {
-		_, err := w.feed.log.LastMark(ctx)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	// It is not the database that is slow. So it would take as long the next time: the watcher, or the one that goes on in its place, would
-	// never come past this entry.
-	return nil, ticket.ErrTooManyEvents
+	return found, found.err
 }

@@ -23,7 +23,7 @@ func TestATicketThatCannotBeRead(t *testing.T) {
 	expect(t, w, "heartbeat")
 	log.corrupt["b"] = true
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "open"), updated("c1", "c", "closed"))
-	before := expect(t, w, "a by a1 is closed").Place
+	before := expect(t, w, "a by a1 is closed").ResumePoint
 	expectEnd(t, w, ticket.ErrCorrupt)
 	// It is the same for whoever comes later, until the ticket is mended, or erased.
 	again := mustWatch(t, f, closed, &before)
@@ -149,7 +149,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 		const tickets = 20
 		for i := range tickets {
 			large, small := updated(fmt.Sprint("a", i), fmt.Sprint("t", i), "open"), updated(fmt.Sprint("b", i), fmt.Sprint("t", i), "open")
-			large.Named, small.Named = large.Named.With(titleField), small.Named.With(titleField)
+			large.Fields, small.Fields = large.Fields.With(titleField), small.Fields.With(titleField)
 			large.Values.Title = strings.Repeat("x ", 10_000)
 			if i == tickets-1 {
 				large.Values.Title += "none"

@@ -1,8 +1,8 @@
-// Package watch lets watchers follow the tickets that match their filters: first every ticket as it is, then each change, in the order of
-// the log, from any place on and without gaps.
+// Package watch is the live feed: it lets watchers follow the tickets that match their filters. A watcher gets a snapshot of all matching
+// tickets first, then each change in the order of the event log, without gaps, from any position on.
 //
-// One tail of the log feeds all watchers of a replica. It keeps what it has read last in a [window], which they share; a watcher that is
-// further behind reads the log by itself. docs/feed.md tells why it is done so.
+// One tail of the log serves all watchers of a replica. It keeps the last entries in a [window], which the watchers share. A watcher that
+// is further behind reads the log itself. docs/feed.md gives the reasons.
 package watch
 
 import (
@@ -18,44 +18,45 @@ import (
 )
 
 var (
-	// ErrPlace says that the log has no such place as the watcher wants to go on from, or lacks one behind it. The watcher has to start
-	// again, with a walk.
-	ErrPlace = errors.New("the log has no such place")
-	// ErrAhead is the [ErrPlace] of a place after the end of the log.
-	ErrAhead = fmt.Errorf("%w: it ends before", ErrPlace)
-	// ErrReplaced says that another log has taken the place of the one that was followed. Going on shows whether that has the same place.
-	ErrReplaced = errors.New("the log was replaced by another")
-	// ErrFull says that there are as many watchers as there may be.
-	ErrFull = errors.New("there are too many watchers")
-	// ErrCallerFull says that the caller has as many watchers as one caller may have.
-	ErrCallerFull = errors.New("the caller has too many watchers")
-	// ErrBusy says that the watcher could not begin, because too many others read the database.
-	ErrBusy = errors.New("too many watchers read the database")
-	// ErrStopping says that the feed is stopping.
+	// ErrNotInLog is returned if the log does not hold the watcher's position, or an entry after it. The watcher has to start again with a
+	// snapshot.
+	ErrNotInLog = errors.New("the log does not hold the position")
+	// ErrAheadOfLog is the [ErrNotInLog] of a position after the end of the log.
+	ErrAheadOfLog = fmt.Errorf("%w: it ends before", ErrNotInLog)
+	// ErrLogReplaced is returned if another log was put in place of the one that was followed. A watcher that resumes finds out whether the
+	// new log holds its position.
+	ErrLogReplaced = errors.New("the log was replaced by another")
+	// ErrTooManyWatchers is returned for a watcher beyond [Limits.Watchers].
+	ErrTooManyWatchers = errors.New("there are too many watchers")
+	// ErrTooManyOfCaller is returned for a watcher beyond [Limits.WatchersPerCaller].
+	ErrTooManyOfCaller = errors.New("the caller has too many watchers")
+	// ErrTooManyReads is returned if a watcher could not begin, because too many others read the database.
+	ErrTooManyReads = errors.New("too many watchers read the database")
+	// ErrStopping is returned when the feed stops.
 	ErrStopping = errors.New("the feed is stopping")
 )
 
-// Limits bound what a feed takes, and say when it does things.
+// Limits are the limits and intervals of a feed.
 type Limits struct {
-	// Watchers is how many there are at the same time at most, and WatchersPerCaller how many of them one caller has.
+	// Watchers is the maximum number of watchers, and WatchersPerCaller that of one caller.
 	Watchers, WatchersPerCaller int
-	// WindowEntries and WindowBytes are how many entries of the log are kept for all watchers at most, and how large these are together in
-	// memory, with the words of what their tickets were before.
+	// WindowEntries is the maximum number of entries in the window. WindowBytes is their maximum size in memory, including the words of their
+	// tickets' earlier versions.
 	WindowEntries, WindowBytes int
-	// Tail bounds what the tail reads at once, and Page what one watcher does. A watcher that is stuck holds as much as that.
+	// Tail bounds one read of the tail, and Page one read of a watcher. A stuck watcher holds at most one Page.
 	Tail, Page ticket.PageLimit
-	// Reads is how many watchers read the log at the same time, beside the tail, and Walks how many others go on with their walks. One caller
-	// has a half of each.
-	Reads, Walks int
-	// ReadTimeout bounds one reading of the database.
+	// Reads is how many watchers may read the log at the same time, beside the tail. Snapshots is how many others may read their snapshots.
+	// One caller may have half of each.
+	Reads, Snapshots int
+	// ReadTimeout bounds one read of the database.
 	ReadTimeout time.Duration
-	// Heartbeat is the longest time for which a watcher hears nothing.
+	// Heartbeat is the maximum time between two messages to a watcher.
 	Heartbeat time.Duration
-	// Poll is how long the tail waits for a hint that the log has grown before it looks by itself, and before it tries again after an error.
+	// Poll is how long the tail waits for a notification before it reads the log anyway. It is also the delay after an error.
 	Poll time.Duration
-	// Pause is the least time between two publications: all watchers wake at each.
+	// Pause is the minimum time between two publications: each wakes all watchers.
 	Pause time.Duration
-	// Before bounds the events of which is worked out what a ticket was like before.
+	// Before bounds the events from which an earlier version of a ticket is merged.
 	Before ticket.PageLimit
 }
 
@@ -68,60 +69,60 @@ func DefaultLimits() Limits {
 		WindowBytes:       32 << 20,
 		Tail:              ticket.PageLimit{Items: 1024, Bytes: ticket.MaxPageBytes},
 		Page:              ticket.PageLimit{Items: 50, Bytes: 64 << 10},
-		Reads:             2, // With the tail, one less than the connections that read the log of an SQLite file: other calls have that.
-		Walks:             2,
+		Reads:             2, // With the tail, one connection less than SQLite has for the log: other calls need that one.
+		Snapshots:         2,
 		ReadTimeout:       10 * time.Second,
 		Heartbeat:         15 * time.Second,
 		Poll:              time.Second,
 		Pause:             10 * time.Millisecond,
-		Before:            ticket.PageLimit{Items: 1000, Bytes: 16 << 20}, // Some tenths of a second's work.
+		Before:            ticket.PageLimit{Items: 1000, Bytes: 16 << 20}, // takes some tenths of a second
 	}
 }
 
-// Feed feeds watchers. It is safe for concurrent use.
+// Feed follows the event log for all watchers of a replica. It is safe for concurrent use.
 type Feed struct {
 	log     ticket.Log
 	limits  Limits
 	notices Notices
 
-	// woken receives when the log may have grown, or the first watcher has come.
+	// woken receives when the log may have grown, and when the first watcher has come.
 	woken chan struct{}
-	// reads has room for as many watchers as may read the log, and walks for as many as may go on with their walks.
-	reads, walks *limits.Budget
-	cancel       context.CancelFunc
-	running      sync.WaitGroup
-	// stopping ends when no more is to be fed.
+	// reads and snapshots have a slot for each watcher that may read the log, or its snapshot.
+	reads, snapshots *limits.Budget
+	cancel           context.CancelFunc
+	running          sync.WaitGroup
+	// stopping ends when the watchers have to end.
 	stopping context.Context
 	stop     context.CancelFunc
 
 	mu       sync.Mutex
 	watchers int
-	// watchersOf is how many watchers each caller has that has any.
+	// watchersOf has the number of watchers of each caller that has any.
 	watchersOf map[limits.Caller]int
 	window     window
 	// waiting are the watchers that the next publication wakes.
 	waiting map[*Watcher]struct{}
-	// erasures is that of the window.
+	// erasures is a copy of window.erasures, to be read without mu.
 	erasures atomic.Int64
-	// lost is closed while the tail has not been able to read the log for so long that watchers are better off elsewhere.
+	// lost is closed while the tail has not been able to read the log for [Limits.Heartbeat]: another replica may be able to.
 	lost chan struct{}
-	// replaced is closed, and replaced by another, when the log was.
+	// replaced is closed when the log was replaced. New watchers get a new channel.
 	replaced chan struct{}
 }
 
-// Notices are what operators should know of a feed. None is nil, and all return at once.
+// Notices are called with what operators should know about a feed. None is nil, and each returns at once.
 type Notices struct {
-	// Failed is called with errors of the database that keep the feed from reading or from hearing of other replicas, once for each outage;
-	// Recovered once the feed reads again.
+	// Failed is called once for each outage of the database, with the error that keeps the feed from reading the log or from being notified
+	// by other replicas. Recovered is called when the feed reads the log again.
 	Failed    func(error)
 	Recovered func()
-	// Late is called when the feed has been late for a while, with the number of events that watchers are not told of yet; CaughtUp once it
-	// is not late any more.
+	// Late is called when the feed has been behind the log for [lateAfter], with the number of events that are not published yet. CaughtUp is
+	// called when it is no longer behind.
 	Late     func(events int64)
 	CaughtUp func()
 }
 
-// New returns a feed of log, to be closed.
+// New returns a feed of log. The caller closes it.
 func New(log ticket.Log, bounds Limits, notices Notices) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(ctx)
@@ -132,35 +133,35 @@ func New(log ticket.Log, bounds Limits, notices Notices) *Feed {
 		waiting:    map[*Watcher]struct{}{},
 		notices:    notices,
 		woken:      make(chan struct{}, 1),
-		// A watcher waits until its heartbeat is due.
-		reads:    limits.NewPlaces(bounds.Reads, 2*bounds.Heartbeat),
-		walks:    limits.NewPlaces(bounds.Walks, 2*bounds.Heartbeat),
-		cancel:   cancel,
-		stopping: stopping,
-		stop:     stop,
-		window:   window{maxEntries: bounds.WindowEntries, maxBytes: bounds.WindowBytes},
-		lost:     make(chan struct{}),
-		replaced: make(chan struct{}),
+		// A watcher waits for a slot until its heartbeat is due, which is earlier.
+		reads:     limits.NewPlaces(bounds.Reads, 2*bounds.Heartbeat),
+		snapshots: limits.NewPlaces(bounds.Snapshots, 2*bounds.Heartbeat),
+		cancel:    cancel,
+		stopping:  stopping,
+		stop:      stop,
+		window:    window{maxEntries: bounds.WindowEntries, maxBytes: bounds.WindowBytes},
+		lost:      make(chan struct{}),
+		replaced:  make(chan struct{}),
 	}
-	f.running.Go(func() { log.Watch(ctx, f.wake, notices.Failed) })
+	f.running.Go(func() { log.Subscribe(ctx, f.wake, notices.Failed) })
 	f.running.Go(func() { f.tail(ctx) })
 	return f
 }
 
-// LimitCallers changes [Limits.WatchersPerCaller]. Watchers that are there stay.
+// LimitCallers changes [Limits.WatchersPerCaller] for new watchers.
 func (f *Feed) LimitCallers(watchers int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.limits.WatchersPerCaller = watchers
 }
 
-// Stop ends all watchers, those that come later too: each gets a heartbeat with the place that it has come to, and then [ErrStopping].
+// Stop ends all watchers, new ones too: each gets a last heartbeat with its resume point, and then [ErrStopping].
 func (f *Feed) Stop() { f.stop() }
 
 // Stopping returns a context that ends when the feed stops.
 func (f *Feed) Stopping() context.Context { return f.stopping }
 
-// Close stops the feed, and returns once it does not use the log any more. Its watchers are to be closed before.
+// Close stops the feed and waits until it no longer uses the log. The caller closes its watchers before.
 func (f *Feed) Close() {
 	f.cancel()
 	f.running.Wait()
@@ -173,11 +174,11 @@ func (f *Feed) wake() {
 	}
 }
 
-// tail reads the log, as long as there are watchers.
+// tail reads the log while there are watchers.
 func (f *Feed) tail(ctx context.Context) {
-	// told says that Failed was called, and Recovered is to be.
-	told := false
-	// readable is when the log could be read last, while there were watchers.
+	// failed is set after a call of Failed, until Recovered is called.
+	failed := false
+	// readable is the time of the last successful read.
 	readable := time.Now()
 	var late lateness
 	for {
@@ -191,16 +192,16 @@ func (f *Feed) tail(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !told:
+		case err != nil && !failed:
 			f.notices.Failed(fmt.Errorf("reading the log: %w", err))
-			told = true
-		case err == nil && told && watched:
+			failed = true
+		case err == nil && failed && watched:
 			f.notices.Recovered()
-			told = false
+			failed = false
 		}
 		if err == nil {
 			readable = time.Now()
-			late.note(p.behind, &f.notices)
+			late.update(p.behind, &f.notices)
 		}
 		f.setLost(err != nil && time.Since(readable) >= f.limits.Heartbeat)
 		if p.published || err != nil {
@@ -221,33 +222,34 @@ func (f *Feed) tail(ctx context.Context) {
 	}
 }
 
-// progress is what one reading of the tail has come to.
+// progress is the result of one read of the tail.
 type progress struct {
 	published bool
-	// behind is how many entries the log had beyond what was published.
+	// behind is the number of entries that were in the log and are not published yet.
 	behind int64
-	// rest is how long the feed is to rest.
+	// rest is how long the tail waits before the next read.
 	rest time.Duration
 }
 
-// advance reads what has come to the log after the last position, and publishes it; without that it publishes where the log ends.
-func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (progress, error) {
+// advance reads the entries after the last published position, and publishes them. If nothing is published yet (last is nil), it publishes
+// the end of the log.
+func (f *Feed) advance(ctx context.Context, last *ticket.LogPosition) (progress, error) {
 	tail := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.limits.ReadTimeout)
 	defer cancel()
 	if last == nil {
-		mark, err := f.log.LastMark(ctx)
+		end, err := f.log.LastPosition(ctx)
 		if err != nil {
 			return progress{}, err
 		}
-		f.publish(func(w *window) { w.start(mark) })
+		f.publish(func(w *window) { w.start(end) })
 		f.wakeWatchers(tail, 0)
 		return progress{}, nil
 	}
-	entries, err := f.readBehind(ctx, *last, f.limits.Tail)
-	if errors.Is(err, ErrPlace) {
-		// Whoever goes on learns what is wrong with its own place.
-		f.forget()
+	entries, err := f.readAfter(ctx, *last, f.limits.Tail)
+	if errors.Is(err, ErrNotInLog) {
+		// A watcher that resumes finds out whether the log holds its position.
+		f.forgetLog()
 	}
 	if err != nil || len(entries) == 0 {
 		return progress{}, err
@@ -258,33 +260,33 @@ func (f *Feed) advance(ctx context.Context, last *ticket.Mark) (progress, error)
 	return progress{published: true, behind: newest.Seen.Sequence - newest.Event.Sequence, rest: min(restShare*took, maxRest)}, nil
 }
 
-// lateAfter is for how long the feed is behind the log until that is told.
+// lateAfter is how long the feed is behind the log before it calls [Notices.Late].
 const lateAfter = 5 * time.Second
 
-// lateness is since when the feed has been behind the log. Zero means that it is not.
+// lateness is since when the feed has been behind the log. Zero if it is not.
 type lateness struct {
-	since time.Time
-	told  bool
+	since    time.Time
+	reported bool
 }
 
-// note notes how many entries the feed is behind the log.
-func (l *lateness) note(behind int64, notices *Notices) {
+// update is called after each read with the number of entries that are not published yet.
+func (l *lateness) update(behind int64, notices *Notices) {
 	switch {
 	case behind == 0:
-		if l.told {
+		if l.reported {
 			notices.CaughtUp()
 		}
 		*l = lateness{}
 	case l.since.IsZero():
 		l.since = time.Now()
-	case !l.told && time.Since(l.since) >= lateAfter:
+	case !l.reported && time.Since(l.since) >= lateAfter:
 		notices.Late(behind)
-		l.told = true
+		l.reported = true
 	}
 }
 
-// lastPublished returns the last place that was published, nil when none was. Without watchers it forgets everything.
-func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
+// lastPublished returns the last published position, or nil if nothing is published. Without watchers it clears the window.
+func (f *Feed) lastPublished() (last *ticket.LogPosition, watched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.watchers == 0 {
@@ -294,8 +296,8 @@ func (f *Feed) lastPublished() (last *ticket.Mark, watched bool) {
 	if !f.window.started {
 		return nil, true
 	}
-	mark := f.window.last()
-	return &mark, true
+	position := f.window.last()
+	return &position, true
 }
 
 // publish changes the window.
@@ -306,14 +308,14 @@ func (f *Feed) publish(change func(*window)) {
 	f.erasures.Store(f.window.erasures)
 }
 
-// charge counts more bytes for an entry that the window may have.
+// charge adds bytes to the size of an entry, if the window still has the entry.
 func (f *Feed) charge(e *Entry, bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.window.charge(e, bytes)
 }
 
-// setLost says whether the log is lost to watchers.
+// setLost opens or closes the channel lost.
 func (f *Feed) setLost(lost bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -334,8 +336,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// forget ends all watchers, because the log is another one.
-func (f *Feed) forget() {
+// forgetLog ends all watchers, because the log is another one.
+func (f *Feed) forgetLog() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.window.clear()
@@ -343,41 +345,41 @@ func (f *Feed) forget() {
 	f.replaced = make(chan struct{})
 }
 
-// readBehind reads entries behind a place. The error is [ErrPlace] when it is not one of the log any more, or an entry is missing, which
-// then is for ever: places are committed in their order. The place is checked after the entries were read, so that they are not used when
-// the log was replaced in between.
-func (f *Feed) readBehind(ctx context.Context, place ticket.Mark, limit ticket.PageLimit) ([]*Entry, error) {
-	read, err := f.log.ReadLog(ctx, place.Sequence, limit)
+// readAfter reads the entries after a position. The error is [ErrNotInLog] if the log does not hold the position, or if an entry is
+// missing: entries are committed in their order, so it can't come later. The position is checked after the read, in case the log was
+// replaced during the read.
+func (f *Feed) readAfter(ctx context.Context, after ticket.LogPosition, limit ticket.PageLimit) ([]*Entry, error) {
+	read, err := f.log.ReadLog(ctx, after.Sequence, limit)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := f.log.LastMark(ctx)
+	seen, err := f.log.LastPosition(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.checkPlace(ctx, place); err != nil {
+	if err := f.checkPosition(ctx, after); err != nil {
 		return nil, err
 	}
 	entries := make([]*Entry, len(read))
 	for i := range read {
-		if want := place.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
-			return nil, fmt.Errorf("%w: %d is missing before %d", ErrPlace, want, read[i].Event.Sequence)
+		if want := after.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
+			return nil, fmt.Errorf("%w: %d is missing before %d", ErrNotInLog, want, read[i].Event.Sequence)
 		}
 		entries[i] = newEntry(read[i], seen)
 	}
 	return entries, nil
 }
 
-// checkPlace returns [ErrPlace] unless the log has that place.
-func (f *Feed) checkPlace(ctx context.Context, place ticket.Mark) error {
-	mark, err := f.log.MarkAt(ctx, place.Sequence)
+// checkPosition returns [ErrNotInLog] if the log does not hold a position.
+func (f *Feed) checkPosition(ctx context.Context, position ticket.LogPosition) error {
+	held, err := f.log.PositionAt(ctx, position.Sequence)
 	switch {
 	case errors.Is(err, ticket.ErrNotFound):
-		return fmt.Errorf("%w %d", ErrAhead, place.Sequence)
+		return fmt.Errorf("%w %d", ErrAheadOfLog, position.Sequence)
 	case err != nil:
 		return err
-	case mark != place:
-		return fmt.Errorf("%w: another event is at %d", ErrPlace, place.Sequence)
+	case held != position:
+		return fmt.Errorf("%w: another event is at %d", ErrNotInLog, position.Sequence)
 	}
 	return nil
 }

@@ -23,12 +23,12 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "closed"), updated("d1", "d", "closed"),
 		updated("e1", "e", "closed"), updated("f1", "f", "closed"), updated("g1", "g", "open"))
-	pages, walked := 0, make(chan struct{})
+	pages, snapshotUpTo := 0, make(chan struct{})
 	log.before = func(_ context.Context, method string) error {
 		if method == "ReadLog" {
-			<-walked // So that all changes are read as they are at the end.
+			<-snapshotUpTo // So that all changes are read as they are at the end.
 		}
-		if method != "WalkTickets" {
+		if method != "ReadSnapshot" {
 			return nil
 		}
 		switch pages++; pages {
@@ -47,7 +47,7 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 	limits.Page.Items = 2
 	w := mustWatch(t, newFeed(t, log, limits), closed, nil)
 	expect(t, w, "a is closed", "c is closed", "e is closed", "h is closed", "heartbeat")
-	close(walked)
+	close(snapshotUpTo)
 	expect(t, w, // b changes before its page, and comes back behind it.
 		"b by b2 is closed", "c by c2 is closed", "f is erased", "a leaves by a2", "b by b3 is closed", "h by h1 is closed",
 		"d is erased", "g leaves by g3")
@@ -59,7 +59,7 @@ func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
 	log := newMemory()
 	says := func(eventID, ticketID, field, text string) ticket.Change {
 		both := ticket.Ticket{Title: text, Description: text}
-		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, Named: tickettest.Named(field),
+		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, Fields: tickettest.Named(field),
 			Values: both.Only(tickettest.Named(field))}
 	}
 	log.record(says("a1", "a", "title", "Heizkörper kalt"), says("b1", "b", "title", "Lift steht"))
@@ -92,9 +92,9 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 				first := mustWatch(t, f, closed, nil)
 				// The tail notes where it begins.
 				synctest.Wait()
-				var places []watch.Place
+				var places []watch.ResumePoint
 				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
-					places = append(places, expect(t, first, say).Place)
+					places = append(places, expect(t, first, say).ResumePoint)
 					if i == 2 {
 						log.record(updated("c2", "c", "closed"))
 					} else if i == 3 {
@@ -134,7 +134,7 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 		limits := watch.DefaultLimits()
 		limits.WindowEntries = 4
 		f := newFeed(t, log, limits)
-		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").Place
+		begin := expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat").ResumePoint
 		synctest.Wait()
 		log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
 		time.Sleep(limits.Poll)
@@ -185,8 +185,8 @@ func TestHeartbeats(t *testing.T) {
 		begin := time.Now()
 		beat := func(want time.Duration, place int64) {
 			t.Helper()
-			if m := expect(t, w, "heartbeat"); time.Since(begin) != want || m.Place.Mark.Sequence != place {
-				t.Errorf("a heartbeat after %v with place %d, want %v with %d", time.Since(begin), m.Place.Mark.Sequence, want, place)
+			if m := expect(t, w, "heartbeat"); time.Since(begin) != want || m.ResumePoint.Position.Sequence != place {
+				t.Errorf("a heartbeat after %v with place %d, want %v with %d", time.Since(begin), m.ResumePoint.Position.Sequence, want, place)
 			}
 			begin = time.Now()
 		}
@@ -208,7 +208,7 @@ func TestHeartbeats(t *testing.T) {
 		begin = time.Now()
 		beat(15*time.Second, 17)
 
-		resumed := mustWatch(t, f, closed, &inStep.Place)
+		resumed := mustWatch(t, f, closed, &inStep.ResumePoint)
 		begin = time.Now()
 		expect(t, resumed, "a by a2 is closed", "heartbeat")
 		if time.Since(begin) != 0 {
@@ -226,7 +226,7 @@ func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
 			log.record(updated(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), "open"))
 		}
 		log.before = func(_ context.Context, method string) error {
-			if method == "WalkTickets" {
+			if method == "ReadSnapshot" {
 				time.Sleep(4 * time.Second)
 			}
 			return nil
@@ -237,10 +237,10 @@ func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
 		var places []string
 		for {
 			m := expect(t, w, "heartbeat")
-			if !m.Place.Walking {
+			if !m.ResumePoint.Snapshot {
 				break
 			}
-			places = append(places, m.Place.TicketID)
+			places = append(places, m.ResumePoint.TicketID)
 		}
 		if got := strings.Join(places, " "); got != "t3 t7" {
 			t.Errorf("heartbeats behind %s, want t3 t7", got)
@@ -260,15 +260,15 @@ func TestStopping(t *testing.T) {
 	f := newFeed(t, log, watch.DefaultLimits())
 	waiting, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
 	expect(t, waiting, "a is open", "b is open", "heartbeat")
-	walked := expect(t, walking, "a is open").Place
+	snapshotUpTo := expect(t, walking, "a is open").ResumePoint
 	log.record(updated("a2", "a", "open"))
-	came := expect(t, waiting, "a by a2 is open").Place
+	came := expect(t, waiting, "a by a2 is open").ResumePoint
 	f.Stop()
-	if got := expect(t, waiting, "heartbeat").Place; got != came {
+	if got := expect(t, waiting, "heartbeat").ResumePoint; got != came {
 		t.Errorf("the last place is %+v, want %+v", got, came)
 	}
-	if got := expect(t, walking, "heartbeat").Place; got != walked {
-		t.Errorf("the last place is %+v, want %+v", got, walked)
+	if got := expect(t, walking, "heartbeat").ResumePoint; got != snapshotUpTo {
+		t.Errorf("the last place is %+v, want %+v", got, snapshotUpTo)
 	}
 	expectEnd(t, waiting, watch.ErrStopping)
 	expectEnd(t, walking, watch.ErrStopping)

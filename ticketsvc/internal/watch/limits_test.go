@@ -32,8 +32,8 @@ func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
 		others.Go(func() {
 			for place := int64(1); place <= events; place++ {
 				m, err := w.Next(t.Context())
-				if err == nil && m.Place.Mark.Sequence != place && m.Kind != watch.Heartbeat {
-					err = fmt.Errorf("%d where %d is due", m.Place.Mark.Sequence, place)
+				if err == nil && m.ResumePoint.Position.Sequence != place && m.Kind != watch.Heartbeat {
+					err = fmt.Errorf("%d where %d is due", m.ResumePoint.Position.Sequence, place)
 				}
 				if err != nil {
 					t.Error(err)
@@ -47,7 +47,7 @@ func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
 		if c.Values.Title = strings.Repeat("x", i%100); i == 1000 {
 			c.Values.Title = strings.Repeat("x", 5000)
 		}
-		c.Named = c.Named.With(titleField)
+		c.Fields = c.Fields.With(titleField)
 		log.record(c)
 		if entries, bytes := f.WindowSize(); entries > 50 || bytes > 1000 {
 			t.Fatalf("the window has %d entries with %d bytes", entries, bytes)
@@ -126,7 +126,7 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
 		log.before = func(_ context.Context, method string) error {
-			if method == "LastMark" {
+			if method == "LastPosition" {
 				time.Sleep(9 * time.Second)
 			}
 			return nil
@@ -141,7 +141,7 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 				case err == nil:
 					w.Close()
 					begun.Add(1)
-				case errors.Is(err, watch.ErrBusy) && !errors.Is(err, ticket.ErrUnavailable):
+				case errors.Is(err, watch.ErrTooManyReads) && !errors.Is(err, ticket.ErrUnavailable):
 					busy.Add(1)
 				default:
 					t.Error(err)
@@ -201,7 +201,7 @@ func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
 		var walking atomic.Int64
 		isBlocked := true
 		log.before = func(_ context.Context, method string) error {
-			if method == "WalkTickets" && isBlocked {
+			if method == "ReadSnapshot" && isBlocked {
 				walking.Add(1)
 				<-letGo
 			}
@@ -254,7 +254,7 @@ func TestFeed_Watch_oneCallerLeavesRoom(t *testing.T) {
 	f := newFeed(t, newMemory(), bounds)
 	first := mustWatch(t, f, ticket.Filter{}, nil)
 	mustWatch(t, f, ticket.Filter{}, nil)
-	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrCallerFull) {
+	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrTooManyOfCaller) {
 		t.Errorf("a third watcher = %v, want ErrCallerFull", err)
 	}
 	other, err := f.Watch(t.Context(), "other", ticket.Filter{}, nil)

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // memory is a log in memory.
 type memory struct {
-	bell ticket.Bell
+	notifier ticket.Notifier
 	// before, if not nil, is called with the name of each method before it does its work. Its error is the method's.
 	before func(ctx context.Context, method string) error
 
@@ -38,7 +38,7 @@ type memory struct {
 	changes []ticket.Change
 	// nonces are those of the changes. Each is new, also where a change comes again.
 	nonces  []int64
-	records map[string]*ticket.Record
+	records map[string]*ticket.State
 	erased  map[string]bool
 	corrupt map[string]bool
 	deaf    bool
@@ -47,7 +47,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{records: map[string]*ticket.Record{}, erased: map[string]bool{}, corrupt: map[string]bool{}}
+	return &memory{records: map[string]*ticket.State{}, erased: map[string]bool{}, corrupt: map[string]bool{}}
 }
 
 // record adds events. Their ids are theirs alone; those without a time get one that is later than those of the events before.
@@ -62,13 +62,13 @@ func (m *memory) record(changes ...ticket.Change) {
 			c.OccurTime = tickettest.At(int64(len(m.changes)))
 		}
 		if m.records[c.TicketID] == nil {
-			m.records[c.TicketID] = ticket.NewRecord(c.TicketID)
+			m.records[c.TicketID] = ticket.NewState(c.TicketID)
 		}
 		m.records[c.TicketID].Apply(c)
 		m.add(*c)
 	}
 	m.mu.Unlock()
-	m.ring()
+	m.notify()
 }
 
 var lastNonce atomic.Int64
@@ -103,12 +103,12 @@ func (m *memory) erase(ticketID string) {
 		m.add(ticket.Change{Name: ticket.Erased, TicketID: ticketID})
 	}
 	m.mu.Unlock()
-	m.ring()
+	m.notify()
 }
 
-func (m *memory) ring() {
+func (m *memory) notify() {
 	if !m.deaf {
-		m.bell.Ring()
+		m.notifier.Notify()
 	}
 }
 
@@ -126,7 +126,7 @@ func (m *memory) matching(filter ticket.Filter) map[string]ticket.Ticket {
 }
 
 // shown returns the ticket of a record that may go on to change: it shares no map with it.
-func shown(r *ticket.Record) ticket.Ticket {
+func shown(r *ticket.State) ticket.Ticket {
 	t := r.Ticket
 	t.Attributes = maps.Clone(t.Attributes)
 	return t
@@ -151,39 +151,39 @@ func (m *memory) begin(ctx context.Context, method string) error {
 func (m *memory) event(place int) ticket.Event {
 	c := &m.changes[place-1]
 	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
-		Content: c.Content()}
+		ChangedFields: c.ChangedFields()}
 }
 
 // mark returns the mark of a place. The caller holds mu.
-func (m *memory) mark(place int) ticket.Mark {
+func (m *memory) mark(place int) ticket.LogPosition {
 	e := m.event(place)
-	return e.Mark(m.nonces[place-1])
+	return e.Position(m.nonces[place-1])
 }
 
 func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }
 
-func (m *memory) LastMark(ctx context.Context) (ticket.Mark, error) {
-	if err := m.begin(ctx, "LastMark"); err != nil {
-		return ticket.Mark{}, err
+func (m *memory) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
+	if err := m.begin(ctx, "LastPosition"); err != nil {
+		return ticket.LogPosition{}, err
 	}
-	return m.markAt(m.length())
+	return m.positionAt(m.length())
 }
 
-func (m *memory) MarkAt(ctx context.Context, sequence int64) (ticket.Mark, error) {
-	if err := m.begin(ctx, "MarkAt"); err != nil {
-		return ticket.Mark{}, err
+func (m *memory) PositionAt(ctx context.Context, sequence int64) (ticket.LogPosition, error) {
+	if err := m.begin(ctx, "PositionAt"); err != nil {
+		return ticket.LogPosition{}, err
 	}
-	return m.markAt(sequence)
+	return m.positionAt(sequence)
 }
 
-func (m *memory) markAt(sequence int64) (ticket.Mark, error) {
+func (m *memory) positionAt(sequence int64) (ticket.LogPosition, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if sequence == 0 {
-		return ticket.Mark{}, nil
+		return ticket.LogPosition{}, nil
 	}
 	if sequence > int64(len(m.changes)) {
-		return ticket.Mark{}, ticket.ErrNotFound
+		return ticket.LogPosition{}, ticket.ErrNotFound
 	}
 	return m.mark(int(sequence)), nil
 }
@@ -197,7 +197,7 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 	var entries []ticket.Entry
 	bytes := 0
 	for place := int(after) + 1; place <= len(m.changes) && len(entries) < limit.Items; place++ {
-		e := ticket.Entry{Event: m.event(place), Mark: m.mark(place)}
+		e := ticket.Entry{Event: m.event(place), Position: m.mark(place)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			t := shown(record)
 			e.Ticket, e.Weight = &t, ticket.Weight{Bytes: len(t.Title) + len(t.StatusText), Elements: m.elements}
@@ -206,16 +206,17 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 			break
 		}
 		if m.corrupt[e.Event.TicketID] {
-			e.Ticket, e.Err = nil, ticket.Unreadable(e.Event.TicketID, fmt.Errorf("spoilt"))
+			e.Ticket, e.Err = nil, ticket.DecodeError(e.Event.TicketID, fmt.Errorf("spoilt"))
 		}
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-func (m *memory) WalkTickets(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit) (ticket.WalkPage, error) {
-	if err := m.begin(ctx, "WalkTickets"); err != nil {
-		return ticket.WalkPage{}, err
+func (m *memory) ReadSnapshot(ctx context.Context, filter ticket.Filter, after string, limit ticket.PageLimit,
+) (ticket.SnapshotPage, error) {
+	if err := m.begin(ctx, "ReadSnapshot"); err != nil {
+		return ticket.SnapshotPage{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -226,14 +227,14 @@ func (m *memory) WalkTickets(ctx context.Context, filter ticket.Filter, after st
 		}
 	}
 	slices.SortFunc(all, func(a, b ticket.Ticket) int { return cmp.Compare(a.ID, b.ID) })
-	var page ticket.WalkPage
+	var page ticket.SnapshotPage
 	if len(all) > limit.Items {
 		all = all[:limit.Items]
 		page.Last = all[len(all)-1].ID
 	}
 	for i := range all {
 		if m.corrupt[all[i].ID] {
-			return ticket.WalkPage{}, ticket.Unreadable(all[i].ID, fmt.Errorf("spoilt"))
+			return ticket.SnapshotPage{}, ticket.DecodeError(all[i].ID, fmt.Errorf("spoilt"))
 		}
 		if filter.Matches(&all[i]) {
 			page.Tickets = append(page.Tickets, all[i])
@@ -263,7 +264,7 @@ func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int
 
 // fold returns a ticket as it was before a place, and of how many events. The caller holds mu.
 func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events int) {
-	r := ticket.NewRecord(ticketID)
+	r := ticket.NewState(ticketID)
 	for i := range m.changes[:sequence-1] {
 		if c := &m.changes[i]; c.TicketID == ticketID && c.Name != ticket.Erased {
 			r.Apply(c)
@@ -273,7 +274,9 @@ func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events 
 	return r.Ticket, events
 }
 
-func (m *memory) Watch(ctx context.Context, wake func(), _ func(error)) { m.bell.Listen(ctx, wake) }
+func (m *memory) Subscribe(ctx context.Context, wake func(), _ func(error)) {
+	m.notifier.Subscribe(ctx, wake)
+}
 
 // notices returns notices of which only those of errors mean something.
 func notices(failed func(error), recovered func()) watch.Notices {
@@ -288,7 +291,7 @@ func newFeed(t *testing.T, log ticket.Log, limits watch.Limits) *watch.Feed {
 	return f
 }
 
-func mustWatch(t *testing.T, f *watch.Feed, filter ticket.Filter, from *watch.Place) *watch.Watcher {
+func mustWatch(t *testing.T, f *watch.Feed, filter ticket.Filter, from *watch.ResumePoint) *watch.Watcher {
 	t.Helper()
 	w, err := f.Watch(t.Context(), "caller", filter, from)
 	if err != nil {
@@ -301,7 +304,7 @@ func mustWatch(t *testing.T, f *watch.Feed, filter ticket.Filter, from *watch.Pl
 // updated is an event that names the status alone.
 func updated(eventID, ticketID, status string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID,
-		Named: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: status}}
+		Fields: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: status}}
 }
 
 // said returns what a message says, in short.

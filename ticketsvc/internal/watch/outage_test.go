@@ -20,7 +20,7 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 		log := newMemory()
 		log.record(updated("a1", "a", "open"))
 		log.before = func(ctx context.Context, method string) error {
-			if method == "WalkTickets" {
+			if method == "ReadSnapshot" {
 				<-ctx.Done()
 			}
 			return ctx.Err()
@@ -91,7 +91,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				time.Sleep(limits.Heartbeat / 3)
 				away.Store(false)
 				begin := time.Now()
-				place := expect(t, w, "a by a1 is open").Place
+				place := expect(t, w, "a by a1 is open").ResumePoint
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
@@ -116,7 +116,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 					}
 				})
 				var end error
-				for m := (watch.Message{}); end == nil; m, end = w.Next(t.Context()) {
+				for m := (watch.Message{Kind: watch.Heartbeat}); end == nil; m, end = w.Next(t.Context()) {
 					if m.Kind != watch.Heartbeat {
 						t.Errorf("it is told %q", said(m))
 					}
@@ -155,7 +155,7 @@ func TestTheTailAloneFails(t *testing.T) {
 		f := watch.New(log, watch.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
-		place := expect(t, w, "a is open", "heartbeat", "heartbeat").Place
+		place := expect(t, w, "a is open", "heartbeat", "heartbeat").ResumePoint
 		expectEnd(t, w, ticket.ErrUnavailable)
 		// Nobody is told that it is in step, and that all is well.
 		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &place), ticket.ErrUnavailable)

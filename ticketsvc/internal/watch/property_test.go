@@ -61,7 +61,7 @@ func drawChange(t *rapid.T, number int) ticket.Change {
 			continue
 		}
 		f, _ := ticket.ParseField(name)
-		c.Named = c.Named.With(f)
+		c.Fields = c.Fields.With(f)
 		switch field := f.Ref(&c.Values).(type) {
 		case *string:
 			*field = value.Draw(t, "value")
@@ -71,10 +71,10 @@ func drawChange(t *rapid.T, number int) ticket.Change {
 	}
 	switch rapid.IntRange(0, 7).Draw(t, "not typed") {
 	case 0:
-		c.Named = c.Named.With(titleField)
+		c.Fields = c.Fields.With(titleField)
 		c.Values.Title, c.Values.Attributes = "", map[string]string{"title": "{}"}
 	case 1:
-		c.Named, c.ElementChanges = c.Named.With(labelsField), c.ElementChanges.With(labelsField)
+		c.Fields, c.ElementChanges = c.Fields.With(labelsField), c.ElementChanges.With(labelsField)
 		c.Values.Attributes = map[string]string{"labels": `{"added":["a"]}`}
 	}
 	return c
@@ -89,7 +89,7 @@ type copier struct {
 	log    *memory
 	filter ticket.Filter
 	// place is that of the last message. Nil at the beginning.
-	place    *watch.Place
+	place    *watch.ResumePoint
 	tickets  map[string]ticket.Ticket
 	sequence int64
 	told     map[int64]bool
@@ -102,7 +102,7 @@ func (c *copier) startAgain() {
 
 // take takes a message over into the copy, and returns what is wrong with it.
 func (c *copier) take(m watch.Message) error {
-	c.place = &m.Place
+	c.place = &m.ResumePoint
 	if m.Kind == watch.Heartbeat {
 		return nil
 	}
@@ -114,8 +114,8 @@ func (c *copier) take(m watch.Message) error {
 		return nil
 	}
 	e := m.Entry.Event
-	if e.Sequence <= c.sequence || m.Place.Mark != m.Entry.Mark || m.Place.Walking {
-		return fmt.Errorf("behind place %d comes %d, and then %+v", c.sequence, e.Sequence, m.Place)
+	if e.Sequence <= c.sequence || m.ResumePoint.Position != m.Entry.Position || m.ResumePoint.Snapshot {
+		return fmt.Errorf("behind place %d comes %d, and then %+v", c.sequence, e.Sequence, m.ResumePoint)
 	}
 	c.sequence = e.Sequence
 	c.told[e.Sequence] = true
@@ -206,7 +206,7 @@ func TestACopyFollows(t *testing.T) {
 					var err error
 					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), "caller", c.filter, c.place)
 					switch {
-					case errors.Is(err, watch.ErrPlace) && restored:
+					case errors.Is(err, watch.ErrNotInLog) && restored:
 						c.startAgain()
 					case err != nil:
 						t.Fatal(err)
@@ -249,7 +249,7 @@ func TestACopyFollows(t *testing.T) {
 				}
 			}
 			// Once in any case: the place may be one of another log.
-			for next(); c.place.Walking || c.place.Mark.Sequence < log.length(); {
+			for next(); c.place.Snapshot || c.place.Position.Sequence < log.length(); {
 				next()
 			}
 			if err := c.check(); err != nil {

@@ -9,29 +9,29 @@ import (
 )
 
 // last returns the place of the last of so many messages to a watcher that begins behind from.
-func last(t *testing.T, f *watch.Feed, from *watch.Place, messages int) watch.Place {
+func last(t *testing.T, f *watch.Feed, from *watch.ResumePoint, messages int) watch.ResumePoint {
 	t.Helper()
 	w := mustWatch(t, f, ticket.Filter{}, from)
 	defer w.Close()
-	var place watch.Place
+	var place watch.ResumePoint
 	for range messages {
 		m, err := w.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		place = m.Place
+		place = m.ResumePoint
 	}
 	return place
 }
 
-func expectNoPlace(t *testing.T, log *memory, place watch.Place) {
+func expectNoPlace(t *testing.T, log *memory, place watch.ResumePoint) {
 	t.Helper()
 	w, err := newFeed(t, log, watch.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &place)
 	if err == nil {
 		w.Close()
 	}
-	if !errors.Is(err, watch.ErrPlace) {
-		t.Errorf("Watch = %v, want ErrPlace", err)
+	if !errors.Is(err, watch.ErrNotInLog) {
+		t.Errorf("Watch = %v, want ErrNotInLog", err)
 	}
 }
 
@@ -42,8 +42,8 @@ func TestARestoredLogWithTheSameEventAtThePlaceIsAnotherLog(t *testing.T) {
 	log.record(updated("a", "t", "open"))
 	restored := log.backup()
 	log.record(updated("b", "t", "open"), updated("c", "t", "open"))
-	place := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.Place{}, 3)
-	if place.Mark.Sequence != 3 {
+	place := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.ResumePoint{}, 3)
+	if place.Position.Sequence != 3 {
 		t.Fatalf("the watcher is at %+v", place)
 	}
 	restored.record(updated("new", "t", "open"), updated("c", "t", "open"))
@@ -56,24 +56,24 @@ func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
 	restored := log.backup()
-	inWalk := newMemory()
-	inWalk.record(updated("a", "t", "open"))
-	restoredInWalk := inWalk.backup()
+	inSnapshot := newMemory()
+	inSnapshot.record(updated("a", "t", "open"))
+	restoredInWalk := inSnapshot.backup()
 
 	log.record(updated("c", "t", "closed"))
-	change := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.Place{}, 2)
-	if change.Mark.Sequence != 2 || change.Seen.Sequence != 3 {
+	change := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.ResumePoint{}, 2)
+	if change.Position.Sequence != 2 || change.Seen.Sequence != 3 {
 		t.Fatalf("the watcher is at %+v", change)
 	}
 	expectNoPlace(t, restored, change)
 
-	w := mustWatch(t, newFeed(t, inWalk, watch.DefaultLimits()), ticket.Filter{}, nil)
-	inWalk.record(updated("c", "t", "closed"))
+	w := mustWatch(t, newFeed(t, inSnapshot, watch.DefaultLimits()), ticket.Filter{}, nil)
+	inSnapshot.record(updated("c", "t", "closed"))
 	m, err := w.Next(t.Context())
-	if err != nil || !m.Place.Walking || m.Place.Mark.Sequence != 1 || m.Place.Seen.Sequence != 2 {
-		t.Fatalf("the watcher is at %+v, %v", m.Place, err)
+	if err != nil || !m.ResumePoint.Snapshot || m.ResumePoint.Position.Sequence != 1 || m.ResumePoint.Seen.Sequence != 2 {
+		t.Fatalf("the watcher is at %+v, %v", m.ResumePoint, err)
 	}
-	expectNoPlace(t, restoredInWalk, m.Place)
+	expectNoPlace(t, restoredInWalk, m.ResumePoint)
 }
 
 // Nor is what a watcher was not told: its filter looks at a ticket as it is when it is read.
@@ -84,17 +84,17 @@ func TestALogThatLacksWhyATicketWasPassedOverIsAnotherLog(t *testing.T) {
 	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
 	restored := log.backup()
 	log.record(updated("c", "t", "closed"))
-	behind := mustWatch(t, newFeed(t, log, watch.DefaultLimits()), notClosed, &watch.Place{})
-	expectNoPlace(t, restored, expect(t, behind, "t leaves by b").Place)
+	behind := mustWatch(t, newFeed(t, log, watch.DefaultLimits()), notClosed, &watch.ResumePoint{})
+	expectNoPlace(t, restored, expect(t, behind, "t leaves by b").ResumePoint)
 
-	inWalk := newMemory()
-	inWalk.record(updated("a", "t", "open"))
-	restored = inWalk.backup()
-	walking := mustWatch(t, newFeed(t, inWalk, watch.DefaultLimits()), notClosed, nil)
-	inWalk.record(updated("b", "t", "closed"))
+	inSnapshot := newMemory()
+	inSnapshot.record(updated("a", "t", "open"))
+	restored = inSnapshot.backup()
+	walking := mustWatch(t, newFeed(t, inSnapshot, watch.DefaultLimits()), notClosed, nil)
+	inSnapshot.record(updated("b", "t", "closed"))
 	m, err := walking.Next(t.Context())
-	if err != nil || m.Kind != watch.Heartbeat || m.Place.Mark.Sequence != 1 {
-		t.Fatalf("%q at %+v, %v; want that the walk is over", said(m), m.Place, err)
+	if err != nil || m.Kind != watch.Heartbeat || m.ResumePoint.Position.Sequence != 1 {
+		t.Fatalf("%q at %+v, %v; want that the walk is over", said(m), m.ResumePoint, err)
 	}
-	expectNoPlace(t, restored, m.Place)
+	expectNoPlace(t, restored, m.ResumePoint)
 }

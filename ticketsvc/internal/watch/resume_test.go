@@ -19,13 +19,13 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 	f := newFeed(t, log, watch.DefaultLimits())
 	otherFeed := newFeed(t, other, watch.DefaultLimits())
 	for sequence := int64(1); sequence <= 2; sequence++ {
-		mark, err := other.MarkAt(t.Context(), sequence)
+		mark, err := other.PositionAt(t.Context(), sequence)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, place := range []watch.Place{{Mark: mark}, {Mark: mark, Walking: true, TicketID: "a"}} {
-			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, watch.ErrPlace) {
-				t.Errorf("from place %d of another log: %v, want ErrPlace", sequence, err)
+		for _, place := range []watch.ResumePoint{{Position: mark}, {Position: mark, Snapshot: true, TicketID: "a"}} {
+			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, watch.ErrNotInLog) {
+				t.Errorf("from place %d of another log: %v, want ErrNotInLog", sequence, err)
 			}
 			mustWatch(t, otherFeed, ticket.Filter{}, &place)
 		}
@@ -34,12 +34,12 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 	limits := watch.DefaultLimits()
 	limits.Watchers = 1
 	one := newFeed(t, log, limits)
-	lost := watch.Place{Mark: ticket.Mark{Sequence: 9}}
-	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrPlace) {
+	lost := watch.ResumePoint{Position: ticket.LogPosition{Sequence: 9}}
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrNotInLog) {
 		t.Error(err)
 	}
 	w := mustWatch(t, one, ticket.Filter{}, nil)
-	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrFull) {
+	if _, err := one.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrTooManyWatchers) {
 		t.Errorf("one watcher too many: %v, want ErrFull", err)
 	}
 	expect(t, w, "a is open", "heartbeat")
@@ -58,22 +58,22 @@ func TestTheLogIsReplaced(t *testing.T) {
 				f := watch.New(log, watch.DefaultLimits(), notices(func(err error) { errs = append(errs, err) }, func() {}))
 				t.Cleanup(f.Close)
 				old := mustWatch(t, f, ticket.Filter{}, nil)
-				kept := expect(t, old, "a is open", "heartbeat").Place
+				kept := expect(t, old, "a is open", "heartbeat").ResumePoint
 				log.record(updated("a3", "a", "open"), updated("a4", "a", "open"))
-				lost := expect(t, old, "a by a3 is open", "a by a4 is open").Place
+				lost := expect(t, old, "a by a3 is open", "a by a4 is open").ResumePoint
 				log.mu.Lock()
 				log.changes = log.changes[:2:2]
 				log.mu.Unlock()
 				for i := range instead {
 					log.record(updated(fmt.Sprint("b", i), "b", "open"))
 				}
-				expectEnd(t, old, watch.ErrReplaced)
+				expectEnd(t, old, watch.ErrLogReplaced)
 				synctest.Wait()
-				if len(errs) != 1 || !errors.Is(errs[0], watch.ErrPlace) {
-					t.Errorf("the feed has the errors %v, want one ErrPlace", errs)
+				if len(errs) != 1 || !errors.Is(errs[0], watch.ErrNotInLog) {
+					t.Errorf("the feed has the errors %v, want one ErrNotInLog", errs)
 				}
-				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrPlace) {
-					t.Errorf("from a place that is lost: %v, want ErrPlace", err)
+				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrNotInLog) {
+					t.Errorf("from a place that is lost: %v, want ErrNotInLog", err)
 				}
 				w := mustWatch(t, f, ticket.Filter{}, &kept)
 				for i := range instead {
@@ -95,16 +95,16 @@ func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
 		expect(t, mustWatch(t, f, ticket.Filter{}, nil), "heartbeat")
 		synctest.Wait()
 		log.record(updated("a1", "a", "open"))
-		mark, err := log.MarkAt(t.Context(), 1)
+		mark, err := log.PositionAt(t.Context(), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ahead := mustWatch(t, f, ticket.Filter{}, &watch.Place{Mark: mark})
+		ahead := mustWatch(t, f, ticket.Filter{}, &watch.ResumePoint{Position: mark})
 		log.mu.Lock()
 		log.changes = nil
 		log.mu.Unlock()
 		log.record(updated("b1", "a", "open"), updated("b2", "a", "open"))
-		expectEnd(t, ahead, watch.ErrPlace)
+		expectEnd(t, ahead, watch.ErrNotInLog)
 	})
 }
 
@@ -113,7 +113,7 @@ func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))
 	f := newFeed(t, gap{log}, watch.DefaultLimits())
-	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &watch.Place{}), watch.ErrPlace)
+	expectEnd(t, mustWatch(t, f, ticket.Filter{}, &watch.ResumePoint{}), watch.ErrNotInLog)
 	// It is behind whoever starts again.
 	again := mustWatch(t, f, ticket.Filter{}, nil)
 	expect(t, again, "a is open", "heartbeat")

@@ -6,36 +6,35 @@ import (
 )
 
 const (
-	// maxAwake is how many watchers are awake at the same time. If thousands were woken at once, they would keep all processors from
-	// everything else until they are done, and from recording events too.
+	// maxAwake is the maximum number of watchers that are awake at the same time. Thousands at once would keep all processors busy, and
+	// recording would have to wait for them.
 	maxAwake = 16
-	// awakeTime, and messageTime for each message that those may get which are awake, bound how long the tail waits until one of the watchers
-	// that are awake is done. maxAwakeTime bounds the sum. Only watchers whose callers read slowly, or not at all, take longer, and the tail
-	// no longer waits for these.
+	// The tail waits for one of the awake watchers for at most awakeTime, plus messageTime for each message that the awake watchers may get,
+	// and for at most maxAwakeTime. Only watchers whose callers read slowly take longer, and the tail no longer waits for those.
 	awakeTime    = 2 * time.Millisecond
 	messageTime  = 50 * time.Microsecond
 	maxAwakeTime = 100 * time.Millisecond
-	// maxRoundTime bounds a round: nothing is published during a round, and so no erasure either. The watchers that the round has not come to
-	// by then are woken at once.
+	// maxRoundTime bounds a round, because nothing is published during a round, not even an erasure. After it the remaining watchers are woken
+	// at once.
 	maxRoundTime = 2 * time.Second
-	// restShare is how much longer than a round the rest after it is, and maxRest bounds the rest. It leaves the processors to recording,
-	// and what is recorded meanwhile is published together. The bound keeps the feed from falling behind while a processor is free.
+	// The tail rests after a round for restShare times the round, and for at most maxRest. The rest leaves the processors to recording; what
+	// is recorded meanwhile is published together. The limit keeps the feed from falling behind while a processor is free.
 	restShare = 2
 	maxRest   = 100 * time.Millisecond
 )
 
-// round is what follows a publication: each watcher that waits is woken, and deals with what is new.
+// round follows a publication: it wakes each waiting watcher, which then processes what is new.
 type round struct {
-	// done receives each time that a watcher which was woken waits again, or leaves.
+	// done receives when a watcher that was woken waits again or is closed.
 	done chan struct{}
-	// patience is how long to wait for one of those that are awake, and end when nobody is waited for any longer.
-	patience time.Duration
-	end      time.Time
+	// maxWait is how long the tail waits for one of the awake watchers. It waits for none after end.
+	maxWait time.Duration
+	end     time.Time
 }
 
-// afterOne waits until one of the watchers that are awake is done. It returns how many are awake then, except those that take too long.
-func (r *round) afterOne(ctx context.Context, awake int) int {
-	timer := time.NewTimer(min(r.patience, time.Until(r.end)))
+// waitForOne waits until one of the awake watchers is done. It returns the number of those that the tail still waits for.
+func (r *round) waitForOne(ctx context.Context, awake int) int {
+	timer := time.NewTimer(min(r.maxWait, time.Until(r.end)))
 	defer timer.Stop()
 	select {
 	case <-r.done:
@@ -46,21 +45,21 @@ func (r *round) afterOne(ctx context.Context, awake int) int {
 	return 0
 }
 
-// waitLocked has the next publication wake the watcher. The caller holds the feed's mutex, and has found nothing new in the window.
+// waitLocked makes the next publication wake the watcher. The caller holds the feed's mutex, and has found nothing new in the window.
 func (w *Watcher) waitLocked() {
 	w.endRounds()
 	w.feed.waiting[w] = struct{}{}
 }
 
-// leaveLocked has the watcher woken no more. The caller holds the feed's mutex.
-func (w *Watcher) leaveLocked() {
-	w.left = true
+// unregisterLocked makes sure that the watcher is not woken again. The caller holds the feed's mutex.
+func (w *Watcher) unregisterLocked() {
+	w.closed = true
 	delete(w.feed.waiting, w)
 	w.endRounds()
 }
 
-// endRounds notes that the watcher has dealt with what it was woken for, or does not deal with it now. A watcher that stopped waiting for
-// another reason may have been woken since.
+// endRounds ends the watcher's part in its rounds. Besides the round that woke it, there may be one in woken: a watcher that stopped
+// waiting for another reason may have been woken since.
 func (w *Watcher) endRounds() {
 	select {
 	case r := <-w.woken:
@@ -73,8 +72,8 @@ func (w *Watcher) endRounds() {
 	}
 }
 
-// wakeWatchers has the watchers that wait deal with so many entries that were published. It wakes at most maxAwake at the same time, and
-// returns how long that took.
+// wakeWatchers wakes the waiting watchers after the publication of that many entries, and returns how long that took. At most maxAwake
+// watchers are awake at the same time.
 func (f *Feed) wakeWatchers(ctx context.Context, entries int) time.Duration {
 	f.mu.Lock()
 	waiting := f.waiting
@@ -82,37 +81,37 @@ func (f *Feed) wakeWatchers(ctx context.Context, entries int) time.Duration {
 	f.mu.Unlock()
 	begin := time.Now()
 	r := &round{
-		done:     make(chan struct{}, len(waiting)),
-		patience: min(awakeTime+time.Duration(maxAwake*entries)*messageTime, maxAwakeTime),
-		end:      begin.Add(maxRoundTime),
+		done:    make(chan struct{}, len(waiting)),
+		maxWait: min(awakeTime+time.Duration(maxAwake*entries)*messageTime, maxAwakeTime),
+		end:     begin.Add(maxRoundTime),
 	}
 	awake := 0
 	for w := range waiting {
 		if awake == maxAwake {
-			awake = r.afterOne(ctx, awake)
+			awake = r.waitForOne(ctx, awake)
 		}
 		if f.wakeWatcher(w, r) {
 			awake++
 		}
 	}
 	for awake > 0 {
-		awake = r.afterOne(ctx, awake)
+		awake = r.waitForOne(ctx, awake)
 	}
 	return time.Since(begin)
 }
 
-// wakeWatcher wakes a watcher. It returns false if the watcher has left, or is woken by an earlier round.
+// wakeWatcher wakes a watcher. It returns false if the watcher is closed, or was woken by an earlier round.
 func (f *Feed) wakeWatcher(w *Watcher, r *round) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if w.left {
+	if w.closed {
 		return false
 	}
 	select {
 	case w.woken <- r:
 		return true
 	default:
-		// The watcher was woken before, stopped waiting for another reason, and waits again: it looks at the window when it takes that wake-up.
+		// The watcher was woken before, stopped waiting for another reason, and waits again: it will take that round and look at the window.
 		return false
 	}
 }

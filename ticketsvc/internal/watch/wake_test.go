@@ -124,7 +124,7 @@ func TestFeed_restsAfterARound(t *testing.T) {
 								t.Error(err)
 								return
 							}
-							if n := m.Place.Mark.Sequence; n%100 == 1 {
+							if n := m.ResumePoint.Position.Sequence; n%100 == 1 {
 								mu.Lock()
 								if first[n/100].IsZero() {
 									first[n/100] = time.Now()
@@ -132,7 +132,7 @@ func TestFeed_restsAfterARound(t *testing.T) {
 								mu.Unlock()
 								time.Sleep(test.message)
 							}
-							if m.Place.Mark.Sequence == 300 {
+							if m.ResumePoint.Position.Sequence == 300 {
 								return
 							}
 						}
@@ -216,7 +216,7 @@ func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
 		}
 		synctest.Wait()
 		theirs := updated("e", "b", "open")
-		theirs.Values.PropertyID, theirs.Named = "p", theirs.Named.With(propertyIDField)
+		theirs.Values.PropertyID, theirs.Fields = "p", theirs.Fields.With(propertyIDField)
 		log.record(slices.Repeat([]ticket.Change{theirs}, 1024)...)
 		time.Sleep(100 * time.Millisecond)
 		log.erase("a")
@@ -247,7 +247,7 @@ func TestFeed_wakeWatchers_wokenTwice(t *testing.T) {
 		f := newFeed(t, log, watch.DefaultLimits())
 		ctx, cancel := context.WithCancel(t.Context())
 		first := mustWatch(t, f, ticket.Filter{}, nil)
-		from := expect(t, first, "heartbeat").Place
+		from := expect(t, first, "heartbeat").ResumePoint
 		first.Close()
 		for range 128 {
 			w := mustWatch(t, f, ticket.Filter{}, nil)

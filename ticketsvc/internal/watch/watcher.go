@@ -11,137 +11,140 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// handful is how many entries of the window a watcher takes at once. One that is stuck holds these, and not the window.
-const handful = 64
+// maxTake is the maximum number of entries that a watcher takes from the window at once. A stuck watcher holds these, and not the window.
+const maxTake = 64
 
-// Place is where a watcher is: what it has been told, and what it is to be told next.
-type Place struct {
-	// Mark is the last place of the log that the watcher has dealt with; in the walk, the last one when the walk began.
-	Mark ticket.Mark
-	// Seen is the last place of the log that can have had a part in what the watcher was told and in what it was not told, since tickets are
-	// told and passed over as they are when they are read. It is not before Mark.
-	Seen ticket.Mark
-	// Walking tells whether the watcher is in the walk over all tickets.
-	Walking bool
-	// TicketID is, in the walk, that of the last ticket.
+// ResumePoint is how far a watcher has come. A later watcher can resume from there.
+type ResumePoint struct {
+	// Position is the position of the last entry that the watcher has processed. In the snapshot it is the end of the log when the snapshot
+	// began.
+	Position ticket.LogPosition
+	// Seen is the last position of the log that can have affected what the watcher was told: tickets are read as they are, not as they were at
+	// Position. It is not before Position. A log that does not hold Seen has lost something that the watcher was told.
+	Seen ticket.LogPosition
+	// Snapshot reports whether the snapshot is in progress.
+	Snapshot bool
+	// TicketID is the id of the last ticket in the snapshot. Empty after the snapshot.
 	TicketID string
 }
 
-// later returns the later one of two marks of the same log.
-func later(a, b ticket.Mark) ticket.Mark {
+// later returns the later of two positions of the same log.
+func later(a, b ticket.LogPosition) ticket.LogPosition {
 	if a.Sequence > b.Sequence {
 		return a
 	}
 	return b
 }
 
-// Kind says what a message is.
+// Kind is the kind of a message.
 type Kind uint8
 
 const (
-	// Heartbeat says that nothing else is to be said.
-	Heartbeat Kind = iota
-	// Change says that a ticket matches the filter, and what it is like.
+	// None is the kind of an entry that a watcher is not told of. No message has it.
+	None Kind = iota
+	// Heartbeat is a sign of life.
+	Heartbeat
+	// Change is a ticket that matches the filter.
 	Change
-	// NoLongerMatches says that a ticket does not match the filter any more.
+	// NoLongerMatches is a ticket that matched the filter before.
 	NoLongerMatches
-	// Erased says that a ticket was erased.
+	// Erased is an erased ticket.
 	Erased
 )
 
-// Message is what a watcher is told.
+// Message is a message to a watcher.
 type Message struct {
 	Kind Kind
-	// Place is where to go on after the message.
-	Place Place
-	// Ticket is, of a change, the ticket. It is shared, and not to be changed.
+	// ResumePoint is where a watcher resumes after the message.
+	ResumePoint ResumePoint
+	// Ticket is the ticket of a change. It is shared and must not be modified.
 	Ticket *ticket.Ticket
-	// Entry is the entry of the log that the message is about. Nil in the walk, and of a heartbeat.
+	// Entry is the log entry that the message is about. Nil in the snapshot and for a heartbeat.
 	Entry *Entry
 }
 
-// Watcher is told of the tickets that match a filter. It is for one goroutine at a time.
+// Watcher follows the tickets that match a filter. It is for one goroutine at a time.
 type Watcher struct {
 	feed     *Feed
 	caller   limits.Caller
 	filter   ticket.Filter
 	matcher  ticket.Matcher
 	concern  ticket.Concern
-	place    Place
+	at       ResumePoint
 	replaced <-chan struct{}
 
-	// tickets and entries are what was read and not dealt with yet.
+	// tickets and entries were read and are not processed yet.
 	tickets []ticket.Ticket
 	entries []*Entry
-	// erasures is the number of the last erasure that is left out of them.
+	// erasures is the number of the last erasure that tickets and entries take into account.
 	erasures int64
-	// buffer is what entries of the window are taken into.
-	buffer [handful]*Entry
-	// walked is how far the walk has been read: up to this ticket, or to its end.
-	walked   string
-	walkRead bool
+	// buffer is the memory of entries that are taken from the window.
+	buffer [maxTake]*Entry
+	// snapshotUpTo is the id up to which the snapshot was read. snapshotRead is set if all of it was read.
+	snapshotUpTo string
+	snapshotRead bool
 
-	// quiet fires at quietAt, when nothing was said for long.
-	quiet   *time.Timer
-	quietAt time.Time
-	// woken receives the round in which the watcher is woken, of which it keeps the first. round is that round until
-	// the watcher has dealt with what is new. left tells whether the watcher was closed.
-	woken chan *round
-	round *round
-	left  bool
-	// greeted tells whether it was said that the watcher is in step.
-	greeted bool
-	// ended tells whether the last heartbeat was sent.
+	// heartbeat fires at heartbeatAt, when a heartbeat is due.
+	heartbeat   *time.Timer
+	heartbeatAt time.Time
+	// woken receives the round that wakes the watcher. round is that round until the watcher has processed what is new. closed is set when the
+	// watcher was closed.
+	woken  chan *round
+	round  *round
+	closed bool
+	// caughtUpSent is set after the heartbeat that reports that the watcher has caught up.
+	caughtUpSent bool
+	// ended is set after the last heartbeat.
 	ended bool
 }
 
 var (
-	// errQuiet says that a heartbeat is due before what was waited for came.
-	errQuiet = errors.New("nothing was said for long")
-	// errSlow says that a reading of the database took too long. It comes with [ticket.ErrUnavailable].
+	// errHeartbeatDue interrupts a wait because a heartbeat is due.
+	errHeartbeatDue = errors.New("a heartbeat is due")
+	// errSlow is the reason of a [ticket.ErrUnavailable]: a read of the database took too long.
 	errSlow = errors.New("reading took too long")
 )
 
-// Watch returns a watcher, for caller, of the tickets that match filter, which is valid. It begins with a walk over all of them when from
-// is nil, and otherwise goes on from there. It is to be closed.
+// Watch returns a watcher of the tickets that match filter, which is valid. It resumes at from, or begins with a snapshot if from is nil.
+// The caller of Watch closes the watcher.
 //
-// Errors: [ErrPlace], [ErrFull], [ErrCallerFull], [ErrBusy], [ErrStopping], those of [ticket.Log], and ctx's.
-func (f *Feed) Watch(ctx context.Context, caller limits.Caller, filter ticket.Filter, from *Place) (*Watcher, error) {
+// Errors: [ErrNotInLog], [ErrTooManyWatchers], [ErrTooManyOfCaller], [ErrTooManyReads], [ErrStopping], those of [ticket.Log], and ctx's.
+func (f *Feed) Watch(ctx context.Context, caller limits.Caller, filter ticket.Filter, from *ResumePoint) (*Watcher, error) {
 	w := &Watcher{
 		feed: f, caller: caller, filter: filter, matcher: filter.Matcher(), concern: filter.Concern(),
-		quiet: time.NewTimer(f.limits.Heartbeat), quietAt: time.Now().Add(f.limits.Heartbeat), woken: make(chan *round, 1),
+		heartbeat: time.NewTimer(f.limits.Heartbeat), heartbeatAt: time.Now().Add(f.limits.Heartbeat), woken: make(chan *round, 1),
 	}
-	if err := w.enter(); err != nil {
-		w.quiet.Stop()
+	if err := w.register(); err != nil {
+		w.heartbeat.Stop()
 		return nil, err
 	}
 	err := w.read(ctx, func(ctx context.Context) (err error) {
 		if from != nil {
-			w.place = *from
-			w.place.Seen = later(from.Seen, from.Mark)
-			if err := f.checkPlace(ctx, w.place.Mark); err != nil || w.place.Seen == w.place.Mark {
+			w.at = *from
+			w.at.Seen = later(from.Seen, from.Position)
+			if err := f.checkPosition(ctx, w.at.Position); err != nil || w.at.Seen == w.at.Position {
 				return err
 			}
-			return f.checkPlace(ctx, w.place.Seen)
+			return f.checkPosition(ctx, w.at.Seen)
 		}
-		w.place.Walking = true
-		w.place.Mark, err = f.log.LastMark(ctx)
-		w.place.Seen = w.place.Mark
+		w.at.Snapshot = true
+		w.at.Position, err = f.log.LastPosition(ctx)
+		w.at.Seen = w.at.Position
 		return err
 	})
-	if errors.Is(err, errQuiet) {
-		err = ErrBusy
+	if errors.Is(err, errHeartbeatDue) {
+		err = ErrTooManyReads
 	}
 	if err != nil {
 		w.Close()
 		return nil, err
 	}
-	w.walked = w.place.TicketID
+	w.snapshotUpTo = w.at.TicketID
 	return w, nil
 }
 
-// enter counts the watcher.
-func (w *Watcher) enter() error {
+// register counts the watcher.
+func (w *Watcher) register() error {
 	f := w.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,9 +153,9 @@ func (w *Watcher) enter() error {
 	}
 	switch {
 	case f.watchers >= f.limits.Watchers:
-		return ErrFull
+		return ErrTooManyWatchers
 	case f.watchersOf[w.caller] >= f.limits.WatchersPerCaller:
-		return ErrCallerFull
+		return ErrTooManyOfCaller
 	}
 	f.watchers++
 	f.watchersOf[w.caller]++
@@ -165,7 +168,7 @@ func (w *Watcher) enter() error {
 
 // Close ends the watcher.
 func (w *Watcher) Close() {
-	w.quiet.Stop()
+	w.heartbeat.Stop()
 	f := w.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,67 +176,68 @@ func (w *Watcher) Close() {
 	if f.watchersOf[w.caller]--; f.watchersOf[w.caller] == 0 {
 		delete(f.watchersOf, w.caller)
 	}
-	w.leaveLocked()
+	w.unregisterLocked()
 }
 
-// Next returns the next message, once there is one.
+// Next waits for the next message and returns it.
 //
-// A heartbeat comes when the walk is over; otherwise when the watcher has, for the first time, been told of everything that there is; and
-// whenever nothing was said for a while. Errors, after which Next is not to be called again: [ErrStopping], [ErrReplaced], [ErrPlace],
-// [ticket.ErrCorrupt] when the next ticket can't be read, [ticket.ErrUnavailable] when the watcher needs the database and that is away, or
-// the log could not be read for [Limits.Heartbeat], and another replica may be able to; and ctx's.
+// A heartbeat comes at the end of the snapshot, when a resumed watcher has caught up, and after [Limits.Heartbeat] without a message.
+//
+// Errors, after which Next must not be called again: [ErrStopping]; [ErrLogReplaced]; [ErrNotInLog]; [ticket.ErrCorrupt] if the next ticket
+// can't be read; [ticket.ErrUnavailable] if the watcher needs the database and can't reach it, or if the tail could not read the log for
+// [Limits.Heartbeat] (another replica may be able to); and ctx's.
 func (w *Watcher) Next(ctx context.Context) (Message, error) {
 	message, err := w.next(ctx)
-	if errors.Is(err, errQuiet) {
-		message, err = w.heartbeat(), nil
+	if errors.Is(err, errHeartbeatDue) {
+		message, err = w.heartbeatMessage(), nil
 	}
 	if err == nil {
-		w.quiet.Reset(w.feed.limits.Heartbeat)
-		w.quietAt = time.Now().Add(w.feed.limits.Heartbeat)
+		w.heartbeat.Reset(w.feed.limits.Heartbeat)
+		w.heartbeatAt = time.Now().Add(w.feed.limits.Heartbeat)
 	}
 	return message, err
 }
 
 func (w *Watcher) next(ctx context.Context) (Message, error) {
 	for {
-		if err := w.checkOn(ctx); err != nil {
+		if err := w.interruption(ctx); err != nil {
 			return Message{}, err
 		}
 		w.forgetErased()
 		var message Message
-		var said bool
+		var ok bool
 		var err error
 		switch {
 		case w.ended:
 			return Message{}, ErrStopping
 		case w.isStopping():
 			w.ended = true
-			return w.heartbeat(), nil
-		case w.place.Walking:
-			message, said, err = w.walk(ctx)
+			return w.heartbeatMessage(), nil
+		case w.at.Snapshot:
+			message, ok, err = w.nextOfSnapshot(ctx)
 		case len(w.entries) > 0:
-			message, said, err = w.deal(ctx)
+			message, ok, err = w.nextOfEntries(ctx)
 		default:
-			message, said, err = w.fetch(ctx)
+			message, ok, err = w.fetch(ctx)
 		}
 		if err != nil && w.isStopping() {
-			continue // What is read now is not told any more.
+			continue // with the last heartbeat
 		}
-		if err != nil || said {
+		if err != nil || ok {
 			return message, err
 		}
 	}
 }
 
-// checkOn returns why the watcher can't go on, or has something else to say first.
-func (w *Watcher) checkOn(ctx context.Context) error {
+// interruption returns why the watcher has to stop or to send a heartbeat now, or nil.
+func (w *Watcher) interruption(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-w.replaced:
-		return ErrReplaced
-	case <-w.quiet.C:
-		return errQuiet
+		return ErrLogReplaced
+	case <-w.heartbeat.C:
+		return errHeartbeatDue
 	default:
 		return nil
 	}
@@ -241,10 +245,10 @@ func (w *Watcher) checkOn(ctx context.Context) error {
 
 func (w *Watcher) isStopping() bool { return w.feed.stopping.Err() != nil }
 
-func (w *Watcher) heartbeat() Message { return Message{Kind: Heartbeat, Place: w.place} }
+func (w *Watcher) heartbeatMessage() Message { return Message{Kind: Heartbeat, ResumePoint: w.at} }
 
-// forgetErased drops what was read of tickets that were erased since, or all that was read when it is not known which were: the watcher
-// may take long over what it has read.
+// forgetErased drops what was read of tickets that were erased since: a watcher may process what it has read much later. If it is not known
+// which tickets were erased, forgetErased drops everything.
 func (w *Watcher) forgetErased() {
 	f := w.feed
 	if f.erasures.Load() == w.erasures {
@@ -257,61 +261,61 @@ func (w *Watcher) forgetErased() {
 	f.mu.Unlock()
 	if !known {
 		w.tickets, w.entries = nil, nil
-		w.walked, w.walkRead = w.place.TicketID, false
+		w.snapshotUpTo, w.snapshotRead = w.at.TicketID, false
 		return
 	}
 	w.tickets = slices.DeleteFunc(w.tickets, func(t ticket.Ticket) bool {
 		if erased[t.ID] {
-			w.place.Seen = later(w.place.Seen, seen)
+			w.at.Seen = later(w.at.Seen, seen)
 		}
 		return erased[t.ID]
 	})
 	dropErased(w.entries, erased, seen)
 }
 
-// walk goes on with the walk.
-func (w *Watcher) walk(ctx context.Context) (message Message, said bool, err error) {
+// nextOfSnapshot returns the next ticket of the snapshot. If none is read yet, it reads some instead, and ok is false.
+func (w *Watcher) nextOfSnapshot(ctx context.Context) (message Message, ok bool, err error) {
 	switch {
 	case len(w.tickets) > 0:
 		t := &w.tickets[0]
 		w.tickets = w.tickets[1:]
-		w.place.TicketID = t.ID
-		return Message{Kind: Change, Place: w.place, Ticket: t}, true, nil
-	case w.walkRead:
-		w.place = Place{Mark: w.place.Mark, Seen: w.place.Seen}
-		w.tickets, w.greeted = nil, true
-		return w.heartbeat(), true, nil
+		w.at.TicketID = t.ID
+		return Message{Kind: Change, ResumePoint: w.at, Ticket: t}, true, nil
+	case w.snapshotRead:
+		w.at = ResumePoint{Position: w.at.Position, Seen: w.at.Seen}
+		w.tickets, w.caughtUpSent = nil, true
+		return w.heartbeatMessage(), true, nil
 	}
-	place, err := w.take(ctx, w.feed.walks)
+	slot, err := w.takeSlot(ctx, w.feed.snapshots)
 	if err != nil {
 		return Message{}, false, err
 	}
-	defer place.Release()
+	defer slot.Release()
 	err = w.readWithin(ctx, func(ctx context.Context) error {
-		page, err := w.feed.log.WalkTickets(ctx, w.filter, w.walked, w.feed.limits.Page)
+		page, err := w.feed.log.ReadSnapshot(ctx, w.filter, w.snapshotUpTo, w.feed.limits.Page)
 		if err != nil {
 			return err
 		}
-		seen, err := w.feed.log.LastMark(ctx)
+		seen, err := w.feed.log.LastPosition(ctx)
 		if err != nil {
 			return err
 		}
-		w.place.Seen = later(w.place.Seen, seen)
-		w.tickets, w.walked, w.walkRead = page.Tickets, page.Last, page.Last == ""
-		if len(w.tickets) == 0 && !w.walkRead {
-			w.place.TicketID = w.walked
+		w.at.Seen = later(w.at.Seen, seen)
+		w.tickets, w.snapshotUpTo, w.snapshotRead = page.Tickets, page.Last, page.Last == ""
+		if len(w.tickets) == 0 && !w.snapshotRead {
+			w.at.TicketID = w.snapshotUpTo
 		}
 		return nil
 	})
 	return Message{}, false, err
 }
 
-// fetch gets the next entries, from the window or from the log itself, and waits when there are none.
-func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err error) {
+// fetch takes the next entries from the window, or reads them from the log. If there are none, fetch waits. ok is true for a heartbeat.
+func (w *Watcher) fetch(ctx context.Context) (message Message, ok bool, err error) {
 	f := w.feed
 	f.mu.Lock()
 	lost := f.lost
-	entries, atEnd, beforeStart, err := f.window.behind(w.place.Mark, w.buffer[:0])
+	entries, atEnd, beforeStart, err := f.window.after(w.at.Position, w.buffer[:0])
 	switch {
 	case err != nil || len(entries) > 0:
 	case beforeStart:
@@ -325,7 +329,7 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		return Message{}, false, err
 	case beforeStart:
 		err := w.read(ctx, func(ctx context.Context) (err error) {
-			w.entries, err = f.readBehind(ctx, w.place.Mark, f.limits.Page)
+			w.entries, err = f.readAfter(ctx, w.at.Position, f.limits.Page)
 			return err
 		})
 		return Message{}, false, err
@@ -334,9 +338,9 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 		return Message{}, false, nil
 	case isClosed(lost):
 		return Message{}, false, fmt.Errorf("%w: the log can't be read", ticket.ErrUnavailable)
-	case atEnd && !w.greeted:
-		w.greeted = true
-		return w.heartbeat(), true, nil
+	case atEnd && !w.caughtUpSent:
+		w.caughtUpSent = true
+		return w.heartbeatMessage(), true, nil
 	}
 	select {
 	case w.round = <-w.woken:
@@ -346,45 +350,44 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, said bool, err er
 	case <-f.stopping.Done():
 		return Message{}, false, nil
 	case <-w.replaced:
-		return Message{}, false, ErrReplaced
-	case <-w.quiet.C:
-		return Message{}, false, errQuiet
+		return Message{}, false, ErrLogReplaced
+	case <-w.heartbeat.C:
+		return Message{}, false, errHeartbeatDue
 	case <-ctx.Done():
 		return Message{}, false, ctx.Err()
 	}
 }
 
-// take waits for one of the places at which watchers read the database. The error is [errQuiet] when a heartbeat is due before, and
-// [ErrStopping] when the feed stops.
-func (w *Watcher) take(ctx context.Context, places *limits.Budget) (*limits.Grant, error) {
+// takeSlot waits for a slot in which the watcher may read the database. The error is [errHeartbeatDue] if a heartbeat is due before, and
+// [ErrStopping] if the feed stops.
+func (w *Watcher) takeSlot(ctx context.Context, slots *limits.Budget) (*limits.Grant, error) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.feed.stopping, func() { cancel(ErrStopping) })()
-	defer time.AfterFunc(time.Until(w.quietAt), func() { cancel(errQuiet) }).Stop()
-	place, err := places.Take(waiting, w.caller, 1)
+	defer time.AfterFunc(time.Until(w.heartbeatAt), func() { cancel(errHeartbeatDue) }).Stop()
+	slot, err := slots.Take(waiting, w.caller, 1)
 	switch {
 	case err == nil:
-		return place, nil
+		return slot, nil
 	case errors.Is(err, limits.ErrNoRoom):
-		return nil, errQuiet
+		return nil, errHeartbeatDue
 	default:
 		return nil, context.Cause(waiting)
 	}
 }
 
-// read runs f, which reads the log, once the database has time for one more watcher. Errors: [errQuiet] when a heartbeat is due before, and
-// those of readWithin.
+// read waits for a slot and runs f, which reads the log. Errors: those of takeSlot and readWithin.
 func (w *Watcher) read(ctx context.Context, f func(context.Context) error) error {
-	place, err := w.take(ctx, w.feed.reads)
+	slot, err := w.takeSlot(ctx, w.feed.reads)
 	if err != nil {
 		return err
 	}
-	defer place.Release()
+	defer slot.Release()
 	return w.readWithin(ctx, f)
 }
 
-// readWithin runs f, which reads the database. The error is [ErrStopping] when the feed stops, and [ticket.ErrUnavailable] when f takes too
-// long.
+// readWithin runs f, which reads the database. The error is [ErrStopping] if the feed stops, and [ticket.ErrUnavailable] if f takes longer
+// than [Limits.ReadTimeout].
 func (w *Watcher) readWithin(ctx context.Context, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, w.feed.limits.ReadTimeout)
 	defer cancel()
@@ -396,7 +399,7 @@ func (w *Watcher) readWithin(ctx context.Context, f func(context.Context) error)
 	case w.isStopping():
 		return ErrStopping
 	default:
-		// Not as the error of a context, which would look like the caller's own.
+		// The error of the context would look like the caller's own deadline.
 		return fmt.Errorf("%w: %w: longer than %v", ticket.ErrUnavailable, errSlow, w.feed.limits.ReadTimeout)
 	}
 }

@@ -6,44 +6,44 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// window is the last entries of the log, one for each place, as many as its bounds allow.
+// window is the last entries of the log, without gaps, as many as its limits allow.
 type window struct {
 	maxEntries, maxBytes int
 
 	started bool
-	// base is the place before the first entry.
-	base    ticket.Mark
+	// base is the position before the first entry.
+	base    ticket.LogPosition
 	entries []*Entry
 	bytes   int
 
-	// erasures numbers the erasures that were added. A start is one of a ticket that is not known: of what was erased before, nothing is.
+	// erasures is the number of erasures so far. A start counts as one, because erasures before it are not known.
 	erasures int64
-	// erased are the tickets of the last ones, since the window has started and at most maxEntries.
+	// erased are the tickets of the last erasures since the start, at most maxEntries.
 	erased []string
 }
 
-// start makes the window begin, empty, behind a place.
-func (w *window) start(base ticket.Mark) {
+// start makes the window empty, to begin after a position.
+func (w *window) start(base ticket.LogPosition) {
 	w.clear()
 	w.base, w.started = base, true
 	w.erasures++
 }
 
-// clear drops everything.
+// clear removes everything.
 func (w *window) clear() {
 	*w = window{maxEntries: w.maxEntries, maxBytes: w.maxBytes, erasures: w.erasures}
 }
 
-// last returns the last place.
-func (w *window) last() ticket.Mark {
+// last returns the last position.
+func (w *window) last() ticket.LogPosition {
 	if n := len(w.entries); n > 0 {
-		return w.entries[n-1].Mark
+		return w.entries[n-1].Position
 	}
 	return w.base
 }
 
-// add adds the entries that follow the last place, and drops the first ones that there is no room for any more. Of tickets that they erase
-// nothing is kept: what was read of one before must not be told any more.
+// add adds the entries that follow the last position, and removes the oldest ones beyond the limits. It removes the content of entries
+// whose ticket an added entry erases.
 func (w *window) add(entries []*Entry) {
 	erased := map[string]bool{}
 	for _, e := range entries {
@@ -59,7 +59,7 @@ func (w *window) add(entries []*Entry) {
 				w.bytes -= e.Weight.Memory() + e.charged - (ticket.Weight{}).Memory()
 			}
 		}
-		dropErased(w.entries, erased, entries[len(entries)-1].Mark)
+		dropErased(w.entries, erased, entries[len(entries)-1].Position)
 		w.erased = w.erased[max(0, len(w.erased)-w.maxEntries):]
 	}
 	for _, e := range entries {
@@ -69,10 +69,10 @@ func (w *window) add(entries []*Entry) {
 	w.shrink()
 }
 
-// charge counts more bytes for an entry, if the window has it.
+// charge adds bytes to the size of an entry, if the window has the entry.
 func (w *window) charge(e *Entry, bytes int) {
-	place := e.Mark.Sequence - w.base.Sequence - 1
-	if !w.started || place < 0 || place >= int64(len(w.entries)) || w.entries[place] != e {
+	i := e.Position.Sequence - w.base.Sequence - 1
+	if !w.started || i < 0 || i >= int64(len(w.entries)) || w.entries[i] != e {
 		return
 	}
 	e.charged += bytes
@@ -80,18 +80,18 @@ func (w *window) charge(e *Entry, bytes int) {
 	w.shrink()
 }
 
-// shrink drops the first entries until the others are within the bounds.
+// shrink removes the oldest entries beyond the limits.
 func (w *window) shrink() {
 	for len(w.entries) > w.maxEntries || w.bytes > w.maxBytes {
 		first := w.entries[0]
-		w.base = first.Mark
+		w.base = first.Position
 		w.bytes -= first.Weight.Memory() + first.charged
 		w.entries[0] = nil
 		w.entries = w.entries[1:]
 	}
 }
 
-// erasedSince returns the tickets of the erasures behind that number. known is false when these are not known any more.
+// erasedSince returns the tickets of the erasures after a number. known is false if they are no longer known.
 func (w *window) erasedSince(number int64) (tickets map[string]bool, known bool) {
 	first := w.erasures - int64(len(w.erased))
 	if number < first {
@@ -104,11 +104,11 @@ func (w *window) erasedSince(number int64) (tickets map[string]bool, known bool)
 	return tickets, true
 }
 
-// behind appends entries that follow a place to list, up to its capacity. atEnd tells that there are none: it is the last place.
-// beforeStart tells that the place is before the window. Otherwise, without entries, the tail has yet to come to the place. The error is
-// [ErrPlace] when the window has another event there.
-func (w *window) behind(place ticket.Mark, list []*Entry) (got []*Entry, atEnd, beforeStart bool, err error) {
-	offset := place.Sequence - w.base.Sequence
+// after appends the entries after a position to list, up to its capacity. If it appends none: atEnd reports that the position is the last
+// one, beforeStart that the position is before the window, and neither that the tail has not reached the position yet. The error is
+// [ErrNotInLog] if the window has another event there.
+func (w *window) after(position ticket.LogPosition, list []*Entry) (got []*Entry, atEnd, beforeStart bool, err error) {
+	offset := position.Sequence - w.base.Sequence
 	switch {
 	case !w.started || offset > int64(len(w.entries)):
 		return nil, false, false, nil
@@ -117,10 +117,10 @@ func (w *window) behind(place ticket.Mark, list []*Entry) (got []*Entry, atEnd, 
 	}
 	known := w.base
 	if offset > 0 {
-		known = w.entries[offset-1].Mark
+		known = w.entries[offset-1].Position
 	}
-	if known != place {
-		return nil, false, false, fmt.Errorf("%w: another event is at %d", ErrPlace, place.Sequence)
+	if known != position {
+		return nil, false, false, fmt.Errorf("%w: another event is at %d", ErrNotInLog, position.Sequence)
 	}
 	next := w.entries[offset:]
 	return append(list, next[:min(len(next), cap(list)-len(list))]...), len(next) == 0, false, nil

@@ -22,21 +22,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// DeliveryState says how far a delivery has come.
+// DeliveryState is the state of a delivery.
 type DeliveryState int32
 
 const (
-	// Not known.
+	// Unknown.
 	DeliveryState_DELIVERY_STATE_UNSPECIFIED DeliveryState = 0
-	// Accepted, and to be forwarded to ticketsvc.
+	// Accepted, and not yet recorded by ticketsvc.
 	DeliveryState_DELIVERY_STATE_PENDING DeliveryState = 1
 	// Recorded by ticketsvc. Final.
 	DeliveryState_DELIVERY_STATE_FORWARDED DeliveryState = 2
-	// Signed, but refused at the door, or set aside; Delivery.reason says why. Can be retried.
+	// Signed correctly, but refused, or in conflict with another delivery of the event; see Delivery.reason. Can be retried.
 	//
-	// A good delivery of the same event that comes later takes its place.
+	// A later, good delivery of the same event replaces it.
 	DeliveryState_DELIVERY_STATE_REJECTED DeliveryState = 3
-	// Accepted, but it can't be forwarded; Delivery.reason says why. Can be retried.
+	// Accepted, but it can't be recorded; see Delivery.reason. Can be retried.
 	DeliveryState_DELIVERY_STATE_DEAD DeliveryState = 4
 )
 
@@ -92,27 +92,27 @@ type Delivery struct {
 	//
 	// Opaque.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
-	// The id of the event that it brought. Empty where the body had none that could be read.
+	// The id of the event in the body. Empty if the body has no readable id.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// The event's kind, such as "ticket.created". Empty where the body had none that could be read.
+	// The event's kind, such as "ticket.created". Empty if the body has no readable kind.
 	EventName string `protobuf:"bytes,3,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
-	// The ticket that the event is about. Empty where the body named none that could be found.
+	// The ticket that the event is about. Empty if the body does not name one.
 	TicketId string `protobuf:"bytes,4,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// How far the delivery has come.
+	// The state of the delivery.
 	State DeliveryState `protobuf:"varint,5,opt,name=state,proto3,enum=allthings.delivery.v1.DeliveryState" json:"state,omitempty"`
 	// Why the delivery is in its state, for people. Holds no personal data.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How many calls of ticketsvc failed in a way that is the event's own fault, and so count towards giving up.
+	// The number of calls of ticketsvc that failed because of the event itself. After too many the delivery is dead.
 	AttemptCount int32 `protobuf:"varint,7,opt,name=attempt_count,json=attemptCount,proto3" json:"attempt_count,omitempty"`
-	// When the delivery came in.
+	// When the delivery arrived.
 	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
-	// When it will be forwarded at the earliest. Only while it is pending.
+	// The earliest time of the next attempt to forward the delivery. Unset unless it is pending.
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
-	// When ticketsvc recorded the event. Only once it is forwarded.
+	// When ticketsvc recorded the event. Unset unless the delivery is forwarded.
 	ForwardTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=forward_time,json=forwardTime,proto3" json:"forward_time,omitempty"`
-	// The body, to the byte, but for the values of members named `token`, which are never stored. Only from GetDelivery.
+	// The exact bytes of the body, except the values of members named `token`, which are never stored. Only from GetDelivery.
 	//
-	// Personal data. Empty once its retention is over.
+	// Personal data. Empty after the retention of bodies is over.
 	Body          []byte `protobuf:"bytes,11,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -22,20 +22,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// DeliveryFilter selects deliveries. A delivery matches when it meets every condition that is set; an empty filter matches all.
+// DeliveryFilter selects deliveries. A delivery matches if it meets every condition that is set. An empty filter matches all deliveries.
 type DeliveryFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The delivery is in one of these states. At most 16.
 	States []DeliveryState `protobuf:"varint,1,rep,packed,name=states,proto3,enum=allthings.delivery.v1.DeliveryState" json:"states,omitempty"`
-	// The delivery brought this event.
+	// The delivery has this event.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// The event is of this kind.
 	EventName string `protobuf:"bytes,3,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
 	// The event is about this ticket.
 	TicketId string `protobuf:"bytes,4,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// The delivery came in at this time or later.
+	// The delivery arrived at this time or later.
 	ReceivedAfter *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=received_after,json=receivedAfter,proto3" json:"received_after,omitempty"`
-	// The delivery came in before this time.
+	// The delivery arrived before this time.
 	ReceivedBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_before,json=receivedBefore,proto3" json:"received_before,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -116,13 +116,13 @@ func (x *DeliveryFilter) GetReceivedBefore() *timestamppb.Timestamp {
 // ListDeliveriesRequest is the request of ListDeliveries.
 type ListDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many deliveries a page has at the most.
+	// The maximum number of deliveries on a page.
 	//
-	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT.
+	// Default 50. A number above 1000 means 1000; a negative one is INVALID_ARGUMENT.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before, with the same filter. Empty for the first page.
+	// The next_page_token of the previous page, with the same filter. Empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Which deliveries. Unset means all.
+	// Which deliveries to list. Unset means all.
 	Filter        *DeliveryFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -184,7 +184,7 @@ type ListDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The page's deliveries, without their bodies.
 	Deliveries []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// What to ask for the next page with. Empty when this is the last one.
+	// The token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -326,14 +326,14 @@ func (x *GetDeliveryResponse) GetDelivery() *Delivery {
 	return nil
 }
 
-// RetryDeliveriesRequest is the request of RetryDeliveries. Either ids or a filter.
+// RetryDeliveriesRequest is the request of RetryDeliveries. Either delivery_ids or filter is set.
 type RetryDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries to retry. At most 1000.
 	DeliveryIds []string `protobuf:"bytes,1,rep,name=delivery_ids,json=deliveryIds,proto3" json:"delivery_ids,omitempty"`
 	// Which deliveries to retry.
 	Filter *DeliveryFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Only count; change nothing.
+	// If true, the deliveries are counted, and none is changed.
 	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -393,7 +393,7 @@ func (x *RetryDeliveriesRequest) GetDryRun() bool {
 // RetryDeliveriesResponse is the response of RetryDeliveries.
 type RetryDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many deliveries are pending again, or would be.
+	// The number of deliveries that are pending again, or would be.
 	RetriedCount  int64 `protobuf:"varint,1,opt,name=retried_count,json=retriedCount,proto3" json:"retried_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -476,9 +476,9 @@ func (*GetDeliveryStatsRequest) Descriptor() ([]byte, []int) {
 // GetDeliveryStatsResponse is the response of GetDeliveryStats.
 type GetDeliveryStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many deliveries are in each state; states without any are left out.
+	// The number of deliveries in each state. A state without deliveries is left out.
 	StateCounts []*DeliveryStateCount `protobuf:"bytes,1,rep,name=state_counts,json=stateCounts,proto3" json:"state_counts,omitempty"`
-	// When the oldest pending delivery came in. Unset when none is pending.
+	// When the oldest pending delivery arrived. Unset if no delivery is pending.
 	OldestPendingReceiveTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=oldest_pending_receive_time,json=oldestPendingReceiveTime,proto3" json:"oldest_pending_receive_time,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -533,7 +533,7 @@ type DeliveryStateCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The state.
 	State DeliveryState `protobuf:"varint,1,opt,name=state,proto3,enum=allthings.delivery.v1.DeliveryState" json:"state,omitempty"`
-	// How many deliveries are in it.
+	// The number of deliveries in this state.
 	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TicketStatus says whom a ticket waits for.
+// TicketStatus is whom a ticket waits for.
 type TicketStatus int32
 
 const (
@@ -85,7 +85,7 @@ func (TicketStatus) EnumDescriptor() ([]byte, []int) {
 	return file_allthings_ticket_v1_ticket_proto_rawDescGZIP(), []int{0}
 }
 
-// Ticket is a tenant's request, as far as the events that have come so far tell.
+// Ticket is a tenant's request, as far as the events that have arrived tell.
 //
 // Each field holds the value of the latest event that named it. Events are ordered by the time at which they occurred at Allthings, then
 // by the event's own `updatedAt` (an event without one comes first), then by event id. The order in which events arrive makes no

@@ -23,13 +23,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TicketEventOutcome says what an event still means for its ticket, given every other event recorded until now.
+// TicketEventOutcome is the effect that an event has on its ticket, given all events recorded so far.
 //
-// It is worked out when it is read, so it does not depend on the order in which events came.
+// It is computed when it is read, so it does not depend on the order in which events arrived.
 type TicketEventOutcome int32
 
 const (
-	// Not known.
+	// Unknown.
 	TicketEventOutcome_TICKET_EVENT_OUTCOME_UNSPECIFIED TicketEventOutcome = 0
 	// Every field that the event named still has the value that the event gave it.
 	TicketEventOutcome_TICKET_EVENT_OUTCOME_CURRENT TicketEventOutcome = 1
@@ -39,7 +39,7 @@ const (
 	TicketEventOutcome_TICKET_EVENT_OUTCOME_SUPERSEDED TicketEventOutcome = 3
 	// The event named no field.
 	TicketEventOutcome_TICKET_EVENT_OUTCOME_NO_FIELDS TicketEventOutcome = 4
-	// The ticket was erased, and with it what the event said.
+	// The ticket and the content of the event were erased.
 	TicketEventOutcome_TICKET_EVENT_OUTCOME_ERASED TicketEventOutcome = 5
 )
 
@@ -90,10 +90,10 @@ func (TicketEventOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_allthings_ticket_v1_ticket_event_proto_rawDescGZIP(), []int{0}
 }
 
-// TicketEvent is one event that is recorded for a ticket.
+// TicketEvent is one recorded event of a ticket.
 type TicketEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that Allthings gave the event. It is recorded at most once, for ever.
+	// The id that Allthings gave the event. No two recorded events have the same id.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// The event's kind: "ticket.created" or "ticket.updated".
 	EventName string `protobuf:"bytes,2,opt,name=event_name,json=eventName,proto3" json:"event_name,omitempty"`
@@ -107,9 +107,9 @@ type TicketEvent struct {
 	//
 	// `attributes` stands for any number of fields that Ticket does not model.
 	ChangedFields *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=changed_fields,json=changedFields,proto3" json:"changed_fields,omitempty"`
-	// What the event still means for its ticket.
+	// The effect that the event has on its ticket.
 	Outcome TicketEventOutcome `protobuf:"varint,7,opt,name=outcome,proto3,enum=allthings.ticket.v1.TicketEventOutcome" json:"outcome,omitempty"`
-	// The event's place in the log. Places grow in commit order; not every place need be an event's.
+	// The event's position in the event log. Positions increase in commit order; not every position is an event.
 	Sequence      int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -22,9 +22,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TicketFilter selects tickets. A ticket matches when it meets every condition that is set; an empty filter matches all.
+// TicketFilter selects tickets. A ticket matches if it meets every condition that is set. An empty filter matches all tickets.
 //
-// A condition that ticketsvc does not know, because it is newer or its name in JSON is mistyped, is INVALID_ARGUMENT.
+// A condition that ticketsvc does not know is INVALID_ARGUMENT: its name in JSON is mistyped, or the client is newer than ticketsvc.
 type TicketFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's status is one of these. At most 16.

@@ -22,11 +22,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Reason says why a ticket left.
+// Reason is why a ticket was removed.
 type TicketRemoved_Reason int32
 
 const (
-	// Not known.
+	// Unknown.
 	TicketRemoved_REASON_UNSPECIFIED TicketRemoved_Reason = 0
 	// The ticket no longer matches the filter.
 	TicketRemoved_REASON_NO_LONGER_MATCHES TicketRemoved_Reason = 1
@@ -170,7 +170,7 @@ func (x *GetTicketResponse) GetTicket() *Ticket {
 // BatchGetTicketsRequest is the request of BatchGetTickets.
 type BatchGetTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tickets' ids. At most 1000, each at most 256 bytes; repeats are answered once.
+	// The tickets' ids. At most 1000, each at most 256 bytes. An id that is there twice counts once.
 	TicketIds     []string `protobuf:"bytes,1,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -216,9 +216,9 @@ func (x *BatchGetTicketsRequest) GetTicketIds() []string {
 // BatchGetTicketsResponse is the response of BatchGetTickets.
 type BatchGetTicketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tickets that are known, in the order in which the request first names them.
+	// The known tickets, in the order in which the request first names them.
 	Tickets []*Ticket `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
-	// The ids of those that are not, in the same order.
+	// The unknown ids, in the same order.
 	MissingTicketIds []string `protobuf:"bytes,2,rep,name=missing_ticket_ids,json=missingTicketIds,proto3" json:"missing_ticket_ids,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -271,19 +271,19 @@ func (x *BatchGetTicketsResponse) GetMissingTicketIds() []string {
 // ListTicketsRequest is the request of ListTickets.
 type ListTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many tickets a page has at the most.
+	// The maximum number of tickets on a page.
 	//
-	// Default 50; above 1000 means 1000; negative is INVALID_ARGUMENT. A page ends earlier when its tickets are together larger than 3 MiB or
-	// have very many elements, or when the service has no memory for more of them.
+	// Default 50. A number above 1000 means 1000; a negative one is INVALID_ARGUMENT. A page has fewer tickets if they would be larger than
+	// 3 MiB together, would have very many elements, or if the service is short of memory.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before, with the same filter and order_by. Empty for the first page.
+	// The next_page_token of the previous page, with the same filter and order_by. Empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Which tickets. Unset means all.
+	// Which tickets to list. Unset means all.
 	Filter *TicketFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// `update_time` or `create_time`, oldest first, or newest first with ` desc` behind it.
+	// `update_time` or `create_time` for oldest first, `update_time desc` or `create_time desc` for newest first.
 	//
-	// Default `update_time desc`. Tickets with equal times follow one another by ticket_id; one without a create_time counts as older
-	// than all others.
+	// Default `update_time desc`. Tickets with equal times are in the order of their ticket_id. A ticket without a create_time counts as
+	// older than all others.
 	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -350,11 +350,11 @@ func (x *ListTicketsRequest) GetOrderBy() string {
 // ListTicketsResponse is the response of ListTickets.
 type ListTicketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The page's tickets. Only next_page_token tells whether others follow.
+	// The page's tickets. A short or empty page is not always the last one: see next_page_token.
 	Tickets []*Ticket `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
-	// What to ask for the next page with. Empty when this is the last one.
+	// The token for the next page. Empty on the last page.
 	//
-	// Opaque; good for the same filter and order only.
+	// Opaque, and valid for the same filter and order only.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -409,9 +409,9 @@ type ListTicketEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id. Required; at most 256 bytes.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// How many events a page has at the most. As ListTicketsRequest.page_size, and a page ends earlier for the same reasons.
+	// The maximum number of events on a page, with the same default and limits as ListTicketsRequest.page_size.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before, for the same ticket. Empty for the first page.
+	// The next_page_token of the previous page, for the same ticket. Empty for the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -473,9 +473,9 @@ type ListTicketEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The page's events, in the order in which they were recorded.
 	Events []*TicketEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// What to ask for the next page with. Empty when this is the last one.
+	// The token for the next page. Empty on the last page.
 	//
-	// Opaque; good for the same ticket only.
+	// Opaque, and valid for the same ticket only.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -528,9 +528,9 @@ func (x *ListTicketEventsResponse) GetNextPageToken() string {
 // WatchTicketsRequest is the request of WatchTickets.
 type WatchTicketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The resume_token of the last message that the caller has dealt with. Empty to start with every matching ticket as it is.
+	// The resume_token of the last message that the caller has processed. Empty to begin with a snapshot.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// Which tickets. Unset means all. The same as before where there is a token.
+	// Which tickets to watch. Unset means all. With a resume token, the filter of the stream that the token is from.
 	Filter        *TicketFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -583,11 +583,11 @@ func (x *WatchTicketsRequest) GetFilter() *TicketFilter {
 // WatchTicketsResponse is one message of the stream of WatchTickets.
 type WatchTicketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What to resume with after this message. Always set.
+	// The token to resume with after this message. Always set.
 	//
-	// Opaque, at most 512 bytes; good for the same filter and database only.
+	// Opaque, at most 512 bytes, and valid for the same filter and database only.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// What the message says.
+	// Always set.
 	//
 	// Types that are valid to be assigned to Message:
 	//
@@ -675,17 +675,17 @@ type isWatchTicketsResponse_Message interface {
 }
 
 type WatchTicketsResponse_Change struct {
-	// A matching ticket, as it is.
+	// A ticket that matches the filter.
 	Change *TicketChange `protobuf:"bytes,2,opt,name=change,proto3,oneof"`
 }
 
 type WatchTicketsResponse_Removed struct {
-	// A ticket that the caller should forget.
+	// A ticket that the caller has to remove from its copy.
 	Removed *TicketRemoved `protobuf:"bytes,3,opt,name=removed,proto3,oneof"`
 }
 
 type WatchTicketsResponse_Heartbeat struct {
-	// There is nothing else to say, and the token may have moved on.
+	// No ticket, only a sign of life and a token.
 	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -695,17 +695,17 @@ func (*WatchTicketsResponse_Removed) isWatchTicketsResponse_Message() {}
 
 func (*WatchTicketsResponse_Heartbeat) isWatchTicketsResponse_Message() {}
 
-// TicketChange says that a ticket matches, and what it is like.
+// TicketChange is a ticket that matches the filter.
 type TicketChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event that changed it. Unset in the first walk over all tickets.
+	// The event that changed the ticket. Unset in the snapshot.
 	//
-	// Its sequence grows from change to change. Events of tickets that do not match are left out.
+	// Its sequence increases from change to change, with gaps: events of tickets that do not match are left out.
 	Event *TicketEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// The ticket as it is after that event, or newer: then the events that made it so follow.
+	// The ticket after that event, or after later events, which then follow.
 	//
-	// It can be older than the same ticket in a message before, in the walk or from another replica: the one with the greater revision is
-	// the newer one.
+	// The ticket can be older than the same ticket in an earlier message of the snapshot or of another replica. The ticket with the greater
+	// revision is the newer one.
 	Ticket        *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -755,15 +755,15 @@ func (x *TicketChange) GetTicket() *Ticket {
 	return nil
 }
 
-// TicketRemoved says that a ticket is to be forgotten.
+// TicketRemoved tells the caller to remove a ticket from its copy.
 //
-// It may be said of a ticket that the caller was never told of: one that was erased, whether or not it matched, one that matched for a
-// moment, or one that has so many or so large events that it takes too long to find out whether it did.
+// The caller may not have the ticket: an erased ticket is reported whether or not it matched, a ticket may have matched for a moment only,
+// and for a ticket with very many or very large events the service does not find out whether it matched before.
 type TicketRemoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// Why it left.
+	// Why the ticket was removed.
 	Reason        TicketRemoved_Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=allthings.ticket.v1.TicketRemoved_Reason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -813,18 +813,18 @@ func (x *TicketRemoved) GetReason() TicketRemoved_Reason {
 	return TicketRemoved_REASON_UNSPECIFIED
 }
 
-// Heartbeat keeps a quiet stream, and its token, alive.
+// Heartbeat is a sign of life with a token.
 //
-// It comes when the walk is over, when a resumed stream has caught up, and whenever nothing was sent for 15 seconds. A stream that is
-// silent for much longer is dead. Heartbeats stop where a replica can't follow the log any more: the stream ends instead, within half a
-// minute.
+// The stream has one at the end of the snapshot, when a resumed stream has caught up, and after 15 s without another message. A stream that
+// is silent for much longer is dead. A replica that can no longer read the event log sends no heartbeats, and ends the stream within 30 s.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's time.
 	SendTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=send_time,json=sendTime,proto3" json:"send_time,omitempty"`
-	// Whether the walk is not over yet: a stream that is quiet, or about to end, can have a heartbeat in the middle of it.
+	// Whether the snapshot is still in progress.
 	//
-	// Whoever starts again drops what the walk did not bring with the first heartbeat in which this is false.
+	// A caller that started again removes from its copy, at the first heartbeat in which this is false, the tickets that were not in the
+	// snapshot.
 	Snapshot      bool `protobuf:"varint,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -877,7 +877,7 @@ func (x *Heartbeat) GetSnapshot() bool {
 // GetTicketStatsRequest is the request of GetTicketStats.
 type GetTicketStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which tickets. Unset means all.
+	// Which tickets to count. Unset means all.
 	Filter        *TicketFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -923,15 +923,15 @@ func (x *GetTicketStatsRequest) GetFilter() *TicketFilter {
 // GetTicketStatsResponse is the response of GetTicketStats.
 type GetTicketStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many tickets match.
+	// The number of matching tickets.
 	TotalCount int64 `protobuf:"varint,1,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
-	// How many of them are in each status, in the order of the statuses' numbers; statuses without any are left out.
+	// The number of matching tickets in each status, in the order of the statuses' numbers. A status without tickets is left out.
 	StatusCounts []*TicketStatusCount `protobuf:"bytes,2,rep,name=status_counts,json=statusCounts,proto3" json:"status_counts,omitempty"`
-	// How many of them are not closed and assigned to nobody.
+	// The number of matching tickets that are open and assigned to nobody.
 	UnassignedCount int64 `protobuf:"varint,3,opt,name=unassigned_count,json=unassignedCount,proto3" json:"unassigned_count,omitempty"`
-	// The one that is not closed and has been in its status for the longest time. Unset when there is none.
+	// The matching open ticket that has been in its status for the longest time. Unset if no open ticket matches.
 	//
-	// Of several that have been so since the same moment it is the one with the lowest ticket_id.
+	// Of tickets with equal times it is the one with the lowest ticket_id. A ticket is open unless its status is TICKET_STATUS_CLOSED.
 	LongestWaiting *LongestWaiting `protobuf:"bytes,4,opt,name=longest_waiting,json=longestWaiting,proto3" json:"longest_waiting,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1000,7 +1000,7 @@ type TicketStatusCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The status.
 	Status TicketStatus `protobuf:"varint,1,opt,name=status,proto3,enum=allthings.ticket.v1.TicketStatus" json:"status,omitempty"`
-	// How many tickets are in it.
+	// The number of tickets in this status.
 	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1050,14 +1050,12 @@ func (x *TicketStatusCount) GetCount() int64 {
 	return 0
 }
 
-// LongestWaiting names the ticket that has waited longest.
+// LongestWaiting is the ticket that has waited longest.
 type LongestWaiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ticket's id.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// Since when it has been in its status.
-	//
-	// The ticket's last_status_update_time, or else its create_time, or else its update_time.
+	// Since when the ticket has been in its status: its last_status_update_time, otherwise its create_time, otherwise its update_time.
 	WaitingSinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=waiting_since_time,json=waitingSinceTime,proto3" json:"waiting_since_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1156,7 +1154,7 @@ func (x *EraseTicketRequest) GetTicketId() string {
 // EraseTicketResponse is the response of EraseTicket.
 type EraseTicketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of how many recorded events the content was removed. 0 when it was done before.
+	// The number of recorded events whose content was removed. 0 if the ticket was erased before.
 	ErasedEventCount int64 `protobuf:"varint,1,opt,name=erased_event_count,json=erasedEventCount,proto3" json:"erased_event_count,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -29,7 +29,7 @@ func BenchmarkRecord(b *testing.B, open func(b *testing.B) ticket.Store) {
 					batch[place] = LargeChange(0, i)
 					i++
 				}
-				recorded, err := store.Record(b.Context(), batch)
+				recorded, err := store.Append(b.Context(), batch)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -70,7 +70,7 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 			c.Values.Title += " older"
 		}
 		if batch = append(batch, c); len(batch) == cap(batch) {
-			if _, err := store.Record(b.Context(), batch); err != nil {
+			if _, err := store.Append(b.Context(), batch); err != nil {
 				b.Fatal(err)
 			}
 			batch = batch[:0]
@@ -103,11 +103,11 @@ func LargeChange(stream, number int) ticket.Change {
 		EventID: fmt.Sprintf("%08x-5b7e-4a5e-%04x-%012d", uint32(number)*2654435761, stream, number), OccurTime: at, ReceiveTime: at,
 	}
 	if number%3 == 0 {
-		c.Name, c.Named, c.Values = ticket.Created, allFields, largeTicket
+		c.Name, c.Fields, c.Values = ticket.Created, allFields, largeTicket
 		c.Values.Description = describe(number)
 	} else {
 		created -= number * 7919 % min(openTickets, created+1)
-		c.Name, c.Named = ticket.Updated, closingFields
+		c.Name, c.Fields = ticket.Updated, closingFields
 		c.Values = ticket.Ticket{StatusText: "closed", AssigneeID: "user-1", UpdateTime: at}
 	}
 	c.TicketID = fmt.Sprintf("%08x1e2d%04x%08x", 0x6a000000+created, stream, created)

@@ -76,8 +76,8 @@ func cancelEverywhere(t *testing.T, call func(ctx context.Context, n int) error)
 	t.Fatalf("the call asks more than %d times", maxQuestions)
 }
 
-func testCancelledRecord(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testCancelledRecord(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	changes := map[string][]ticket.Change{}
 	var last int64
 	cancelEverywhere(t, func(ctx context.Context, n int) error {
@@ -87,23 +87,23 @@ func testCancelledRecord(t *testing.T, place Place) {
 			batch = append(batch, c)
 			changes[id] = append(changes[id], c)
 		}
-		recorded, err := store.Record(ctx, batch)
+		recorded, err := store.Append(ctx, batch)
 		if err == nil {
-			expectAll(t, ticket.Recorded{}, recorded)
+			expectAll(t, ticket.AppendResult{}, recorded)
 		}
 		log := mustReadLog(t, store, last)
 		if len(log) != len(batch) && (err == nil || len(log) != 0) {
 			t.Errorf("%d events of the batch are recorded after %v, want all or none", len(log), err)
 		}
 		// An error leaves open what became of the batch. The store says so when it is asked again.
-		again, againErr := store.Record(t.Context(), batch)
+		again, againErr := store.Append(t.Context(), batch)
 		if againErr != nil {
 			t.Fatalf("the store after %v: %v", err, againErr)
 		}
 		if len(log) != 0 || again[0].Duplicate {
-			expectAll(t, ticket.Recorded{Duplicate: true}, again)
+			expectAll(t, ticket.AppendResult{Duplicate: true}, again)
 		} else {
-			expectAll(t, ticket.Recorded{}, again)
+			expectAll(t, ticket.AppendResult{}, again)
 		}
 		if diff := cmp.Diff(numbers(last+1, last+int64(len(batch))), sequences(mustReadLog(t, store, last))); diff != "" {
 			t.Error(diff)
@@ -122,7 +122,7 @@ func testCancelledRecord(t *testing.T, place Place) {
 	})
 }
 
-func expectAll(t *testing.T, want ticket.Recorded, recorded []ticket.Recorded) {
+func expectAll(t *testing.T, want ticket.AppendResult, recorded []ticket.AppendResult) {
 	t.Helper()
 	for i := range recorded {
 		if !cmp.Equal(recorded[i], want, ignoreLogEnd) {
@@ -140,8 +140,8 @@ func mustReadLog(t *testing.T, store ticket.Store, after int64) []ticket.Event {
 	return Events(t, page)
 }
 
-func testCancelledReads(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testCancelledReads(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	var ids []string
 	for i := range 40 {
 		id := fmt.Sprintf("t%d", i%20)
@@ -166,15 +166,15 @@ func testCancelledReads(t *testing.T, place Place) {
 			events, more, err := store.ListEvents(ctx, "t1", 0, entries(1))
 			return page{Events: events, More: more}, err
 		},
-		"ReadLog":  func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, entries(20)) },
-		"LastMark": func(ctx context.Context) (any, error) { return store.LastMark(ctx) },
-		"MarkAt":   func(ctx context.Context) (any, error) { return store.MarkAt(ctx, 3) },
-		"MarksAt":  func(ctx context.Context) (any, error) { return store.MarksAt(ctx, []int64{1, 2, 3}) },
-		"WalkTickets": func(ctx context.Context) (any, error) {
-			return store.WalkTickets(ctx, ticket.Filter{}, "t1", entries(5))
+		"ReadLog":      func(ctx context.Context) (any, error) { return store.ReadLog(ctx, 10, entries(20)) },
+		"LastPosition": func(ctx context.Context) (any, error) { return store.LastPosition(ctx) },
+		"PositionAt":   func(ctx context.Context) (any, error) { return store.PositionAt(ctx, 3) },
+		"PositionsAt":  func(ctx context.Context) (any, error) { return store.PositionsAt(ctx, []int64{1, 2, 3}) },
+		"ReadSnapshot": func(ctx context.Context) (any, error) {
+			return store.ReadSnapshot(ctx, ticket.Filter{}, "t1", entries(5))
 		},
 		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, entries(10)) },
-		"Erasures":     func(ctx context.Context) (any, error) { return store.Erasures(ctx, ticket.Mark{}, 10) },
+		"Erasures":     func(ctx context.Context) (any, error) { return store.Erasures(ctx, ticket.LogPosition{}, 10) },
 		"Stats":        func(ctx context.Context) (any, error) { return store.Stats(ctx, ticket.Filter{}) },
 	} {
 		want, err := read(t.Context())

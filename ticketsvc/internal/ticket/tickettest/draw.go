@@ -65,7 +65,7 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 			if mask&(1<<f) == 0 {
 				continue
 			}
-			c.Named = c.Named.With(f)
+			c.Fields = c.Fields.With(f)
 			if f.IsList() && changed&(1<<f) != 0 {
 				c.ElementChanges = c.ElementChanges.With(f)
 			} else {
@@ -88,15 +88,15 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 // varied gives most changes one of few update times, and some of them a title that is not typed, or an element change of the labels.
 func varied(random *rand.Rand, c *ticket.Change) {
 	if random.IntN(3) > 0 {
-		c.Named = c.Named.With(updateTimeField)
+		c.Fields = c.Fields.With(updateTimeField)
 		c.Values.UpdateTime = At(int64(random.IntN(3)))
 	}
 	switch random.IntN(4) {
 	case 0:
-		c.Named = c.Named.With(titleField)
+		c.Fields = c.Fields.With(titleField)
 		c.Values.Title, c.Values.Attributes = "", map[string]string{"title": "[" + c.EventID + "]"}
 	case 1:
-		c.Named, c.ElementChanges = c.Named.With(labelsField), c.ElementChanges.With(labelsField)
+		c.Fields, c.ElementChanges = c.Fields.With(labelsField), c.ElementChanges.With(labelsField)
 		c.Values.LabelIDs, c.Values.Attributes = nil, map[string]string{"labels": `{"added":["` + c.EventID + `"]}`}
 	}
 }

@@ -39,7 +39,7 @@ func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string)
 	var got []string
 	for _, e := range allEvents(t, store, id, 10) {
 		got = append(got, e.EventID)
-		if e.Outcome != ticket.OutcomeErased || len(e.Content.FieldNames()) != 0 {
+		if e.Outcome != ticket.OutcomeErased || len(e.ChangedFields.FieldNames()) != 0 {
 			t.Errorf("event %s of an erased ticket: %+v", e.EventID, e)
 		}
 	}
@@ -48,8 +48,8 @@ func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string)
 	}
 }
 
-func testErase(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testErase(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	first, other := titled("e1", "t1", 1, "personal"), titled("e2", "t2", 2, "of another ticket")
 	first.Values.Attributes = map[string]string{"phone": `"+41"`}
 	mustRecord(t, store, first, other, titled("e3", "t1", 3, "also personal"))
@@ -65,11 +65,11 @@ func testErase(t *testing.T, place Place) {
 	}
 	// A late event, twice, and one that was recorded before.
 	late := titled("late", "t1", 9, "back again")
-	recorded, err := store.Record(t.Context(), []ticket.Change{late, late, first, titled("e4", "t2", 4, "x")})
+	recorded, err := store.Append(t.Context(), []ticket.Change{late, late, first, titled("e4", "t2", 4, "x")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]ticket.Recorded{{Erased: true}, {Erased: true}, {Duplicate: true}, {}}, recorded, ignoreLogEnd); diff != "" {
+	if diff := cmp.Diff([]ticket.AppendResult{{Erased: true}, {Erased: true}, {Duplicate: true}, {}}, recorded, ignoreLogEnd); diff != "" {
 		t.Error(diff)
 	}
 	wantErased(t, store, "t1", "e1", "e3")
@@ -81,14 +81,14 @@ func testErase(t *testing.T, place Place) {
 }
 
 // testErasedUnreadable has a ticket with an event whose time is spoilt, which erasing leaves as it is.
-func testErasedUnreadable(t *testing.T, place Place) {
-	store := place.Open(t)
+func testErasedUnreadable(t *testing.T, env Env) {
+	store := env.Open(t)
 	mustRecord(t, store, titled("e1", "t1", 1, "x"), titled("e2", "t1", 2, "y"))
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	place.PlantTime(t, "t1", "spoilt")
-	store = mustOpen(t, place)
+	env.CorruptTime(t, "t1", "spoilt")
+	store = mustOpen(t, env)
 	if _, _, err := store.ListEvents(t.Context(), "t1", 0, entries(10)); !isJust(err, ticket.ErrCorrupt) {
 		t.Errorf("ListEvents = %v, want ErrCorrupt", err)
 	}
@@ -101,12 +101,12 @@ func testErasedUnreadable(t *testing.T, place Place) {
 	}
 }
 
-func testEraseAhead(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testEraseAhead(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	if events := mustErase(t, store, "t1"); events != 0 {
 		t.Errorf("%d events, want 0", events)
 	}
-	recorded, err := store.Record(t.Context(), []ticket.Change{titled("e1", "t1", 1, "x")})
+	recorded, err := store.Append(t.Context(), []ticket.Change{titled("e1", "t1", 1, "x")})
 	if err != nil || len(recorded) != 1 || !recorded[0].Erased {
 		t.Errorf("its first event: %+v, %v; want it dropped", recorded, err)
 	}
@@ -114,9 +114,9 @@ func testEraseAhead(t *testing.T, place Place) {
 }
 
 // testEraseAmongWriters erases tickets while others write them: whatever comes first, in the end they are erased.
-func testEraseAmongWriters(t *testing.T, place Place) {
+func testEraseAmongWriters(t *testing.T, env Env) {
 	const writers, rounds, tickets = 4, 40, 8
-	all := stores(t, place, writers+1)
+	all := stores(t, env, writers+1)
 	var running sync.WaitGroup
 	for writer := range writers {
 		running.Go(func() {
@@ -126,7 +126,7 @@ func testEraseAmongWriters(t *testing.T, place Place) {
 					id := (i*(writer+1) + round) % tickets
 					batch = append(batch, titled(fmt.Sprintf("e%d-%d-%d", writer, round, i), fmt.Sprintf("t%d", id), int64(round), "personal"))
 				}
-				if _, err := all[writer].Record(t.Context(), batch); err != nil {
+				if _, err := all[writer].Append(t.Context(), batch); err != nil {
 					t.Error(err)
 				}
 			}
@@ -162,8 +162,8 @@ func testEraseAmongWriters(t *testing.T, place Place) {
 	}
 }
 
-func testEraseSeveral(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testEraseSeveral(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	mustRecord(t, store, titled("e1", "t1", 1, "personal"), titled("e2", "t2", 2, "personal"), titled("e3", "t3", 3, "kept"))
 	mustErase(t, store, "t2")
 	events, err := store.Erase(t.Context(), "t1", "t2", "ahead", "t1")
@@ -193,7 +193,7 @@ func testEraseSeveral(t *testing.T, place Place) {
 // erasedIDs returns the ids of all erasures, read in pages.
 func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
 	t.Helper()
-	var after ticket.Mark
+	var after ticket.LogPosition
 	for {
 		page, err := store.Erasures(t.Context(), after, pageSize)
 		if err != nil || len(page) > pageSize {
@@ -205,13 +205,13 @@ func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
 		for _, e := range page {
 			ids = append(ids, e.TicketID)
 		}
-		after = page[len(page)-1].Mark
+		after = page[len(page)-1].Position
 	}
 }
 
-func testErasures(t *testing.T, place Place) {
-	store := mustOpen(t, place)
-	if got, err := store.Erasures(t.Context(), ticket.Mark{}, 10); err != nil || len(got) != 0 {
+func testErasures(t *testing.T, env Env) {
+	store := mustOpen(t, env)
+	if got, err := store.Erasures(t.Context(), ticket.LogPosition{}, 10); err != nil || len(got) != 0 {
 		t.Errorf("Erasures of an empty store = %v, %v", got, err)
 	}
 	// An id with what PostgreSQL takes for no text.
@@ -229,37 +229,37 @@ func testErasures(t *testing.T, place Place) {
 			t.Errorf("in pages of %d: want (-), got (+):\n%s", pageSize, diff)
 		}
 	}
-	all, err := store.Erasures(t.Context(), ticket.Mark{}, 100)
+	all, err := store.Erasures(t.Context(), ticket.LogPosition{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := all[len(all)-1].Mark
-	if mark, err := store.MarkAt(t.Context(), last.Sequence); err != nil || mark != last {
-		t.Errorf("MarkAt = %v, %v; want the erasure's %v", mark, err, last)
+	last := all[len(all)-1].Position
+	if position, err := store.PositionAt(t.Context(), last.Sequence); err != nil || position != last {
+		t.Errorf("PositionAt = %v, %v; want the erasure's %v", position, err, last)
 	}
-	end, err := store.LastMark(t.Context())
+	end, err := store.LastPosition(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := last
 	other.Fingerprint[0]++
-	for name, mark := range map[string]ticket.Mark{"another fingerprint": other, "an event's place": end,
+	for name, position := range map[string]ticket.LogPosition{"another fingerprint": other, "an event's place": end,
 		"a place after the end": {Sequence: end.Sequence + 1}} {
-		if got, err := store.Erasures(t.Context(), mark, 10); !errors.Is(err, ticket.ErrNotFound) {
+		if got, err := store.Erasures(t.Context(), position, 10); !errors.Is(err, ticket.ErrNotFound) {
 			t.Errorf("Erasures after %s = %v, %v; want ErrNotFound", name, got, err)
 		}
 	}
 }
 
 // testErasureKey has two databases. One is opened twice.
-func testErasureKey(t *testing.T, place, other Place) {
-	store := place.Open(t)
+func testErasureKey(t *testing.T, env, other Env) {
+	store := env.Open(t)
 	key := store.ErasureKey()
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	receipt := key.Receipt("t1")
-	if key := mustOpen(t, place).ErasureKey(); !key.Verify("t1", receipt) || key.Verify("t2", receipt) || key.Verify("t1", nil) {
+	if key := mustOpen(t, env).ErasureKey(); !key.Verify("t1", receipt) || key.Verify("t2", receipt) || key.Verify("t1", nil) {
 		t.Error("the database does not know the receipt of its erasure, or takes it for another one's")
 	}
 	if mustOpen(t, other).ErasureKey().Verify("t1", receipt) || (ticket.ErasureKey{}).Verify("t1", receipt) {

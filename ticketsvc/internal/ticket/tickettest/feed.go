@@ -27,8 +27,8 @@ func mustReadEntries(t *testing.T, store ticket.Store, after int64, limit ticket
 }
 
 // testEntries reads the log while tickets have changed since, and been erased.
-func testEntries(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testEntries(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	first, second := titled("e1", "t\x00", 1, "old"), titled("e2", "t\x00", 2, "new")
 	first.Values.Attributes = map[string]string{"read": "true"}
 	gone := titled("e3", "gone", 3, "personal")
@@ -53,7 +53,7 @@ func testEntries(t *testing.T, place Place) {
 		}
 		want[i].Event = events[i]
 	}
-	if diff := gocmp.Diff(want, entries, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Entry{}, "Weight", "Mark")); diff != "" {
+	if diff := gocmp.Diff(want, entries, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Entry{}, "Weight", "Position")); diff != "" {
 		t.Error(diff)
 	}
 	if entries[0].Ticket != entries[1].Ticket || entries[0].Weight.Bytes == 0 || entries[1].Weight.Bytes == 0 {
@@ -62,8 +62,8 @@ func testEntries(t *testing.T, place Place) {
 }
 
 // testLargeEntries has tickets of which few fit into a page, and one that is larger than any page.
-func testLargeEntries(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLargeEntries(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const tickets, size = 7, 10_000
 	for i := range tickets {
 		length := size
@@ -94,7 +94,7 @@ func testLargeEntries(t *testing.T, place Place) {
 	var ids []string
 	sizes = nil
 	for after := ""; ; {
-		page, err := store.WalkTickets(t.Context(), ticket.Filter{}, after, ticket.PageLimit{Items: 100, Bytes: 5 * size / 2})
+		page, err := store.ReadSnapshot(t.Context(), ticket.Filter{}, after, ticket.PageLimit{Items: 100, Bytes: 5 * size / 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,48 +111,48 @@ func testLargeEntries(t *testing.T, place Place) {
 	}
 }
 
-func testMarks(t *testing.T, place Place) {
-	store := mustOpen(t, place)
-	if mark, err := store.LastMark(t.Context()); err != nil || mark != (ticket.Mark{}) {
-		t.Errorf("the last place of an empty log is %v, %v", mark, err)
+func testPositions(t *testing.T, env Env) {
+	store := mustOpen(t, env)
+	if position, err := store.LastPosition(t.Context()); err != nil || position != (ticket.LogPosition{}) {
+		t.Errorf("the last place of an empty log is %v, %v", position, err)
 	}
 	mustRecord(t, store, titled("e1\x00", "t\x01", 1, "x"))
 	mustErase(t, store, "t\x01")
 	mustRecord(t, store, titled("e2", "other", 1, "x"))
-	want := []ticket.Mark{{}}
+	want := []ticket.LogPosition{{}}
 	for _, e := range mustReadEntries(t, store, 0, entries(10)) {
-		want = append(want, e.Mark)
+		want = append(want, e.Position)
 	}
 	if len(want) != 4 || want[1].Fingerprint == want[2].Fingerprint {
-		t.Fatalf("the marks are %v", want)
+		t.Fatalf("the positions are %v", want)
 	}
-	for sequence, mark := range want {
-		if got, err := store.MarkAt(t.Context(), int64(sequence)); err != nil || got != mark || got.Sequence != int64(sequence) {
-			t.Errorf("MarkAt(%d) = %v, %v; want %v", sequence, got, err, mark)
+	for sequence, position := range want {
+		if got, err := store.PositionAt(t.Context(), int64(sequence)); err != nil || got != position || got.Sequence != int64(sequence) {
+			t.Errorf("PositionAt(%d) = %v, %v; want %v", sequence, got, err, position)
 		}
 	}
-	if got, err := store.LastMark(t.Context()); err != nil || got != want[3] {
-		t.Errorf("LastMark = %v, %v; want %v", got, err, want[3])
+	if got, err := store.LastPosition(t.Context()); err != nil || got != want[3] {
+		t.Errorf("LastPosition = %v, %v; want %v", got, err, want[3])
 	}
-	marks, err := store.MarksAt(t.Context(), []int64{3, 1, 1 << 62, 4, 3})
-	if diff := gocmp.Diff(map[int64]ticket.Mark{1: want[1], 3: want[3]}, marks); diff != "" || err != nil {
+	positions, err := store.PositionsAt(t.Context(), []int64{3, 1, 1 << 62, 4, 3})
+	if diff := gocmp.Diff(map[int64]ticket.LogPosition{1: want[1], 3: want[3]}, positions); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	for _, sequence := range []int64{4, 1 << 62} {
-		if got, err := store.MarkAt(t.Context(), sequence); !errors.Is(err, ticket.ErrNotFound) {
-			t.Errorf("MarkAt(%d) = %v, %v; want ErrNotFound", sequence, got, err)
+		if got, err := store.PositionAt(t.Context(), sequence); !errors.Is(err, ticket.ErrNotFound) {
+			t.Errorf("PositionAt(%d) = %v, %v; want ErrNotFound", sequence, got, err)
 		}
 	}
 }
 
-func testLogEndOfRecorded(t *testing.T, place Place) {
-	store := mustOpen(t, place)
-	record := func(changes ...ticket.Change) []ticket.Recorded {
-		recorded, err := store.Record(t.Context(), changes)
+func testLogEndOfRecorded(t *testing.T, env Env) {
+	store := mustOpen(t, env)
+	record := func(changes ...ticket.Change) []ticket.AppendResult {
+		recorded, err := store.Append(t.Context(), changes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		last, err := store.LastMark(t.Context())
+		last, err := store.LastPosition(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,13 +176,13 @@ func testLogEndOfRecorded(t *testing.T, place Place) {
 	}
 }
 
-func testDatabaseID(t *testing.T, place Place, other Place) {
-	store := place.Open(t)
+func testDatabaseID(t *testing.T, env Env, other Env) {
+	store := env.Open(t)
 	id := store.DatabaseID()
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if again := mustOpen(t, place).DatabaseID(); again != id || id == (ticket.DatabaseID{}) {
+	if again := mustOpen(t, env).DatabaseID(); again != id || id == (ticket.DatabaseID{}) {
 		t.Errorf("the id is %x and then %x", id, again)
 	}
 	if mustOpen(t, other).DatabaseID() == id {
@@ -190,9 +190,9 @@ func testDatabaseID(t *testing.T, place Place, other Place) {
 	}
 }
 
-// testWalk compares walks with what the rules say of the tickets. There are more of them than a part of a walk looks at.
-func testWalk(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+// testSnapshot compares snapshots with what the rules make of the tickets. There are more tickets than a part of a snapshot looks at.
+func testSnapshot(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(5, 6))
 	var all []ticket.Ticket
 	var changes []ticket.Change
@@ -202,7 +202,7 @@ func testWalk(t *testing.T, place Place) {
 	}
 	for i, id := range ids {
 		c := ticket.Change{EventID: "e" + id, Name: ticket.Updated, TicketID: id, OccurTime: At(int64(i)),
-			Named:  Named("status_text", "property_id", "assignee_id", "title"),
+			Fields: Named("status_text", "property_id", "assignee_id", "title"),
 			Values: ticket.Ticket{StatusText: "waiting-for-agent", Title: "Heizung"}}
 		if random.IntN(2000) == 0 || i < 8 {
 			c.Values = ticket.Ticket{StatusText: "closed", PropertyID: "p", AssigneeID: "u", Title: "Heizkörper kalt"}
@@ -234,7 +234,7 @@ func testWalk(t *testing.T, place Place) {
 			var got []ticket.Ticket
 			parts := 0
 			for after := ""; ; parts++ {
-				page, err := store.WalkTickets(t.Context(), filter, after, entries(items))
+				page, err := store.ReadSnapshot(t.Context(), filter, after, entries(items))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -258,8 +258,8 @@ func testWalk(t *testing.T, place Place) {
 }
 
 // testTicketBefore looks back from each event of some tickets.
-func testTicketBefore(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testTicketBefore(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(7, 8))
 	changes := map[string][]ticket.Change{}
 	places := map[string][]int64{}
@@ -268,7 +268,7 @@ func testTicketBefore(t *testing.T, place Place) {
 		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(10)), fmt.Sprint(i))
 		switch random.IntN(4) {
 		case 0:
-			c.Named, c.Values = Named("label_ids", "status_text"), ticket.Ticket{LabelIDs: []string{"x", ""}, StatusText: "closed"}
+			c.Fields, c.Values = Named("label_ids", "status_text"), ticket.Ticket{LabelIDs: []string{"x", ""}, StatusText: "closed"}
 		case 1:
 			c.Values.Attributes = map[string]string{"read": "true", "title": `"\ud800"`}
 		case 2:
@@ -310,8 +310,8 @@ func testTicketBefore(t *testing.T, place Place) {
 }
 
 // testTicketBeforeLargeEvents looks back over events that are few, and large.
-func testTicketBeforeLargeEvents(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testTicketBeforeLargeEvents(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const size = 100_000
 	limit := ticket.PageLimit{Items: 10, Bytes: 5 * size / 2}
 	for i := range 4 {
@@ -327,8 +327,8 @@ func testTicketBeforeLargeEvents(t *testing.T, place Place) {
 }
 
 // testWatch waits for hints: each commit of any store is followed by one for each.
-func testWatch(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testWatch(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	var woken []chan struct{}
@@ -336,7 +336,7 @@ func testWatch(t *testing.T, place Place) {
 		wakes := make(chan struct{}, 1)
 		woken = append(woken, wakes)
 		watching.Go(func() {
-			store.Watch(ctx, func() {
+			store.Subscribe(ctx, func() {
 				select {
 				case wakes <- struct{}{}:
 				default:
@@ -374,20 +374,20 @@ func testWatch(t *testing.T, place Place) {
 	wait("erasing")
 }
 
-// CheckNonces fails unless the same event has different marks in two databases, which are empty.
+// CheckNonces fails unless the same event has different positions in two databases, which are empty.
 func CheckNonces(t *testing.T, databases [2]ticket.Store) {
 	t.Helper()
-	var marks [2]ticket.Mark
+	var positions [2]ticket.LogPosition
 	for i, store := range databases {
 		mustRecord(t, store, titled("e", "t", 1, "x"))
 		mustErase(t, store, "t")
 		log := mustReadEntries(t, store, 0, entries(10))
-		if len(log) != 2 || log[0].Mark.Fingerprint == log[1].Mark.Fingerprint {
+		if len(log) != 2 || log[0].Position.Fingerprint == log[1].Position.Fingerprint {
 			t.Fatalf("the log is %+v", log)
 		}
-		marks[i] = log[0].Mark
-		if i == 1 && marks[0].Fingerprint == marks[1].Fingerprint {
-			t.Error("an event has the same mark in two databases")
+		positions[i] = log[0].Position
+		if i == 1 && positions[0].Fingerprint == positions[1].Fingerprint {
+			t.Error("an event has the same position in two databases")
 		}
 	}
 }

@@ -34,9 +34,9 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 		// The last ticket by its id has the first event.
 		id := fmt.Sprintf("%s %02d", prefix, count-i)
 		mustRecord(t, store, ticket.Change{EventID: "large " + id, Name: ticket.Created, TicketID: id, OccurTime: At(1),
-			Named: Named("title", "tags"), Values: values})
+			Fields: Named("title", "tags"), Values: values})
 		all = append(all, ticket.Change{EventID: "small " + id, Name: ticket.Updated, TicketID: id, OccurTime: At(2),
-			Named: Named("unit_name"), Values: ticket.Ticket{UnitName: "3. OG links"}})
+			Fields: Named("unit_name"), Values: ticket.Ticket{UnitName: "3. OG links"}})
 	}
 	erased := titled("of an erased ticket "+prefix, "erased "+prefix, 1, "")
 	if _, err := store.Erase(t.Context(), erased.TicketID); err != nil {
@@ -44,11 +44,11 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 	}
 	all = append(all, all[1], titled("of a new ticket "+prefix, "new "+prefix, 1, ""), erased)
 
-	outcomes := map[string]ticket.Recorded{}
+	outcomes := map[string]ticket.AppendResult{}
 	batches := 0
 	for left := all; len(left) > 0; batches++ {
 		allocated := totalAllocated()
-		recorded, err := store.Record(t.Context(), left)
+		recorded, err := store.Append(t.Context(), left)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,10 +68,10 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 			if i > 0 && strings.HasPrefix(left[i].EventID, "small") && !r.Duplicate {
 				loaded += memory
 			}
-			r.LogEnd = ticket.Mark{}
+			r.LogEnd = ticket.LogPosition{}
 			if former, ok := outcomes[left[i].EventID]; !ok {
 				outcomes[left[i].EventID] = r
-			} else if former != (ticket.Recorded{}) || r != (ticket.Recorded{Duplicate: true}) {
+			} else if former != (ticket.AppendResult{}) || r != (ticket.AppendResult{Duplicate: true}) {
 				t.Errorf("the event that is there twice: %+v, then %+v", former, r)
 			}
 		}
@@ -84,7 +84,7 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 		t.Errorf("it takes %d batches, want that each has room for about %d tickets", batches, usual)
 	}
 	for _, c := range all {
-		want := ticket.Recorded{Erased: c.TicketID == erased.TicketID}
+		want := ticket.AppendResult{Erased: c.TicketID == erased.TicketID}
 		if got := outcomes[c.EventID]; got != want {
 			t.Errorf("%s: %+v, want %+v", c.EventID, got, want)
 		}

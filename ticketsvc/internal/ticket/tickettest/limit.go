@@ -12,23 +12,23 @@ import (
 )
 
 // testLargestTicket has events that fit, each alone, and not together.
-func testLargestTicket(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLargestTicket(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const size = ticket.MaxBytes * 2 / 3
 	described := func(eventID string, seconds int64, size int) ticket.Change {
-		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: At(seconds), Named: Named("description"),
+		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: At(seconds), Fields: Named("description"),
 			Values: ticket.Ticket{Description: strings.Repeat("d", size)}}
 	}
 	large := titled("title", "t", 1, strings.Repeat("t", size))
 	mustRecord(t, store, described("description", 1, size))
 
 	// The ticket would be too large, and nothing of the event is recorded. The other tickets of the batch, and a smaller event, go on.
-	recorded, err := store.Record(t.Context(), []ticket.Change{large, titled("other", "other", 1, "other"), large,
+	recorded, err := store.Append(t.Context(), []ticket.Change{large, titled("other", "other", 1, "other"), large,
 		titled("small", "t", 2, "small"), described("description", 1, size)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []ticket.Recorded{{Err: ticket.ErrFull}, {}, {Err: ticket.ErrFull}, {}, {Duplicate: true}}
+	want := []ticket.AppendResult{{Err: ticket.ErrTicketTooLarge}, {}, {Err: ticket.ErrTicketTooLarge}, {}, {Duplicate: true}}
 	if diff := cmp.Diff(want, recorded, ignoreLogEnd, cmpopts.EquateErrors()); diff != "" {
 		t.Fatal(diff)
 	}
@@ -38,7 +38,7 @@ func testLargestTicket(t *testing.T, place Place) {
 
 	// A ticket of which no event fits is not there.
 	huge := titled("huge", "huge", 1, strings.Repeat("x", ticket.MaxBytes+1))
-	if recorded, err = store.Record(t.Context(), []ticket.Change{huge}); err != nil || !errors.Is(recorded[0].Err, ticket.ErrFull) {
+	if recorded, err = store.Append(t.Context(), []ticket.Change{huge}); err != nil || !errors.Is(recorded[0].Err, ticket.ErrTicketTooLarge) {
 		t.Errorf("%v, %v; want ErrFull", recorded[0].Err, err)
 	}
 	if _, err := store.Get(t.Context(), "huge", nil); !errors.Is(err, ticket.ErrNotFound) {

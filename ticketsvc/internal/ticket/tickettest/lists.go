@@ -52,7 +52,7 @@ func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
 	for i := range 2 * tickets {
 		c := ticket.Change{
 			EventID: fmt.Sprintf("e%03d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%x", i%tickets*7919%4096), OccurTime: At(0),
-			Named: Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
+			Fields: Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 				"last_status_update_time"),
 			Values: ticket.Ticket{
 				StatusText: pick("", "closed", "waiting-for-agent", "something new"), AppID: pick("", "app1", "app2"),
@@ -102,8 +102,8 @@ var mixedFilters = map[string]ticket.Filter{
 }
 
 // testLists compares lists with filters and orders as the rules have them.
-func testLists(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLists(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	all := recordMixed(t, store)
 	for name, filter := range mixedFilters {
 		for _, order := range orders {
@@ -119,8 +119,8 @@ func testLists(t *testing.T, place Place) {
 }
 
 // testPagesUnderWrites walks while other tickets change: those that don't are to come exactly once.
-func testPagesUnderWrites(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testPagesUnderWrites(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	store := open[0]
 	var changes []ticket.Change
 	for i := range 200 {
@@ -132,7 +132,7 @@ func testPagesUnderWrites(t *testing.T, place Place) {
 	writer.Go(func() {
 		for i := 0; ; i++ {
 			c := titled(fmt.Sprintf("later%d", i), fmt.Sprintf("t%03d", i*2%200), int64(i%15), "")
-			if _, err := open[1].Record(t.Context(), []ticket.Change{c}); err != nil {
+			if _, err := open[1].Append(t.Context(), []ticket.Change{c}); err != nil {
 				t.Error(err)
 				return
 			}
@@ -158,8 +158,8 @@ func testPagesUnderWrites(t *testing.T, place Place) {
 	writer.Wait()
 }
 
-func testLargePages(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLargePages(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const tickets = 7
 	for i := range tickets {
 		size := ticket.MaxPageBytes / 3
@@ -180,8 +180,8 @@ func testLargePages(t *testing.T, place Place) {
 }
 
 // testLongIDs has ids in filtered fields that are longer than any filter can ask for, and than an index may hold.
-func testLongIDs(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLongIDs(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(7, 8))
 	// Nothing that compresses, in characters of two bytes that no bound falls between.
 	long := "x" + strings.Map(func(rune) rune { return rune(0x100 + random.IntN(0x600)) }, strings.Repeat(" ", 5000))
@@ -189,7 +189,7 @@ func testLongIDs(t *testing.T, place Place) {
 	for _, size := range sizes {
 		id := fmt.Sprint(size)
 		c := titled("e"+id, id, 1, "title")
-		c.Named = Named("title", "app_id", "category_id", "assignee_id", "property_id")
+		c.Fields = Named("title", "app_id", "category_id", "assignee_id", "property_id")
 		value := strings.ToValidUTF8(long[:size], "")
 		c.Values.AppID, c.Values.CategoryID, c.Values.AssigneeID, c.Values.PropertyID = value, value, value, value
 		mustRecord(t, store, c)

@@ -90,8 +90,8 @@ func readLog(t *testing.T, store ticket.Store, pageSize int) []ticket.Event {
 }
 
 // testLog records in batches with duplicates among them, from several writers.
-func testLog(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testLog(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	var writers sync.WaitGroup
 	for writer := range 4 {
 		writers.Go(func() {
@@ -99,7 +99,7 @@ func testLog(t *testing.T, place Place) {
 				event := func(n int) ticket.Change {
 					return titled(fmt.Sprintf("e%d-%d", writer, i+n), fmt.Sprintf("t%d", (i+n)%2), 1, "")
 				}
-				if _, err := open[writer%2].Record(t.Context(), []ticket.Change{event(0), event(0), event(1)}); err != nil {
+				if _, err := open[writer%2].Append(t.Context(), []ticket.Change{event(0), event(0), event(1)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -113,19 +113,19 @@ func testLog(t *testing.T, place Place) {
 	}
 }
 
-func testLogPages(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLogPages(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	var want []ticket.Event
 	for i := range int64(7) {
 		c := titled(fmt.Sprintf("e%d", 9-i), fmt.Sprintf("t\x00%d", i%3), 9-i, "")
 		c.ReceiveTime = At(20)
 		c.Values.Attributes = map[string]string{"read": "true", "": "null"}
 		if i == 4 {
-			c.Name, c.ReceiveTime, c.Named, c.Values = ticket.Created, ticket.Instant{}, 0, ticket.Ticket{}
+			c.Name, c.ReceiveTime, c.Fields, c.Values = ticket.Created, ticket.Instant{}, 0, ticket.Ticket{}
 		}
 		mustRecord(t, store, c)
 		want = append(want, ticket.Event{Sequence: i + 1, EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
-			ReceiveTime: c.ReceiveTime, Content: c.Content()})
+			ReceiveTime: c.ReceiveTime, ChangedFields: c.ChangedFields()})
 	}
 	for _, pageSize := range []int{1, 2, 6, 7, 8, 1000} {
 		options := []cmp.Option{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ticket.Event{}, "Outcome")}
@@ -142,8 +142,8 @@ func testLogPages(t *testing.T, place Place) {
 
 // testTail has a reader go on from what it saw last while others write: it is to see all events, each once, in order and without gaps, at
 // whatever moment it asks.
-func testTail(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testTail(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	const writers, each = 8, 250
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -157,7 +157,7 @@ func testTail(t *testing.T, place Place) {
 					batch = append(batch, titled(fmt.Sprintf("e%d-%d", writer, written), fmt.Sprintf("t%d", random.IntN(50)), 1, ""))
 					written++
 				}
-				if _, err := open[writer%2].Record(ctx, batch); err != nil {
+				if _, err := open[writer%2].Append(ctx, batch); err != nil {
 					t.Error(err)
 					cancel()
 					return
@@ -187,14 +187,14 @@ func testTail(t *testing.T, place Place) {
 	}
 }
 
-func testEventPages(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testEventPages(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	changes := []ticket.Change{
-		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Named: Named("title", "label_ids"),
+		{EventID: "superseded", Name: ticket.Created, TicketID: "t1", OccurTime: At(1), ReceiveTime: At(9), Fields: Named("title", "label_ids"),
 			Values: ticket.Ticket{Title: "old", LabelIDs: []string{"x"}, Attributes: map[string]string{"read": "true"}}},
-		{EventID: "current", Name: ticket.Updated, TicketID: "t1", OccurTime: At(3), Named: Named("title"),
+		{EventID: "current", Name: ticket.Updated, TicketID: "t1", OccurTime: At(3), Fields: Named("title"),
 			Values: ticket.Ticket{Title: "new", Attributes: map[string]string{"title": `"\ud800"`, "read": "null"}}},
-		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Named: Named("title", "label_ids"),
+		{EventID: "late", Name: ticket.Updated, TicketID: "t1", OccurTime: At(2), Fields: Named("title", "label_ids"),
 			Values: ticket.Ticket{Title: "between", Attributes: map[string]string{"title": `"\udfff"`}}},
 		{EventID: "empty", Name: ticket.Updated, TicketID: "t1", OccurTime: At(4)},
 	}
@@ -208,7 +208,7 @@ func testEventPages(t *testing.T, place Place) {
 	for i := range want {
 		c := changes[i]
 		want[i] = ticket.Event{Sequence: int64(i + 1), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
-			ReceiveTime: c.ReceiveTime, Content: c.Content(), Outcome: want[i].Outcome}
+			ReceiveTime: c.ReceiveTime, ChangedFields: c.ChangedFields(), Outcome: want[i].Outcome}
 	}
 	for _, pageSize := range []int{1, 2, 3, 4, 1000} {
 		if diff := cmp.Diff(want, allEvents(t, store, "t1", pageSize)); diff != "" {

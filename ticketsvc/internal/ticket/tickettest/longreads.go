@@ -18,17 +18,17 @@ func WithoutLongReads(t *testing.T, store ticket.Store, block func()) {
 	if err := store.Ping(t.Context()); err != nil {
 		t.Errorf("Ping = %v", err)
 	}
-	last, err := store.LastMark(t.Context())
+	last, err := store.LastPosition(t.Context())
 	if err != nil || last.Sequence != 1 {
-		t.Errorf("LastMark = %v, %v; want the first event's", last, err)
+		t.Errorf("LastPosition = %v, %v; want the first event's", last, err)
 	}
-	if mark, err := store.MarkAt(t.Context(), 1); err != nil || mark != last {
-		t.Errorf("MarkAt = %v, %v; want %v", mark, err, last)
+	if position, err := store.PositionAt(t.Context(), 1); err != nil || position != last {
+		t.Errorf("PositionAt = %v, %v; want %v", position, err, last)
 	}
 	if entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 10, Bytes: 1 << 20}); err != nil || len(entries) != 1 {
 		t.Errorf("ReadLog = %v, %v; want one entry", entries, err)
 	}
-	if _, err := store.Record(t.Context(), []ticket.Change{titled("e2", "a", 2, "two")}); err != nil {
+	if _, err := store.Append(t.Context(), []ticket.Change{titled("e2", "a", 2, "two")}); err != nil {
 		t.Errorf("Record = %v", err)
 	}
 }

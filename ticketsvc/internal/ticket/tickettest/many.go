@@ -28,7 +28,7 @@ func ManyTicket(number int) ticket.Change {
 	c := ticket.Change{
 		EventID: fmt.Sprintf("%08x-many-%012d", uint32(number)*2654435761, number), Name: ticket.Created, OccurTime: opened,
 		TicketID: fmt.Sprintf("%08x1e2dffff%08x", 0x6a000000+number, number),
-		Named: Named("app_id", "title", "description", "status_text", "category_id", "assignee_id", "property_id", "create_time", "update_time",
+		Fields: Named("app_id", "title", "description", "status_text", "category_id", "assignee_id", "property_id", "create_time", "update_time",
 			"last_status_update_time"),
 		Values: ticket.Ticket{
 			AppID:      fmt.Sprintf("82662ee4-0080-4960-8b8f-%012d", spread/7%manyApps),
@@ -57,12 +57,12 @@ func RecordMany(tb testing.TB, store ticket.Store, first, end int) {
 		for batch = batch[:0]; len(batch) < size && number < end; number++ {
 			batch = append(batch, ManyTicket(number))
 		}
-		recorded, err := store.Record(tb.Context(), batch)
+		recorded, err := store.Append(tb.Context(), batch)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		for i := range recorded {
-			if recorded[i] != (ticket.Recorded{LogEnd: recorded[i].LogEnd}) {
+			if recorded[i] != (ticket.AppendResult{LogEnd: recorded[i].LogEnd}) {
 				tb.Fatalf("event %s: %+v", batch[i].EventID, recorded[i])
 			}
 		}

@@ -12,23 +12,23 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func testOnce(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testOnce(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	first, second := titled("e1", "t1", 1, "first"), titled("e2", "t1", 2, "second")
 	again := titled("e1", "t1", 9, "of the same event, so without effect")
 	elsewhere := titled("e1", "t2", 9, "of the same event, so without effect")
-	recorded, err := store.Record(t.Context(), []ticket.Change{first, again, second, elsewhere})
+	recorded, err := store.Append(t.Context(), []ticket.Change{first, again, second, elsewhere})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]ticket.Recorded{{}, {Duplicate: true}, {}, {Duplicate: true}}, recorded, ignoreLogEnd); diff != "" {
+	if diff := cmp.Diff([]ticket.AppendResult{{}, {Duplicate: true}, {}, {Duplicate: true}}, recorded, ignoreLogEnd); diff != "" {
 		t.Error(diff)
 	}
-	recorded, err = store.Record(t.Context(), []ticket.Change{second, again})
+	recorded, err = store.Append(t.Context(), []ticket.Change{second, again})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]ticket.Recorded{{Duplicate: true}, {Duplicate: true}}, recorded, ignoreLogEnd); diff != "" {
+	if diff := cmp.Diff([]ticket.AppendResult{{Duplicate: true}, {Duplicate: true}}, recorded, ignoreLogEnd); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(merged(first, second), mustGet(t, store, "t1")); diff != "" {
@@ -39,14 +39,14 @@ func testOnce(t *testing.T, place Place) {
 	}
 }
 
-func testOrder(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testOrder(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(1, 2))
 	var changes []ticket.Change
 	for i := range 40 {
 		c := titled(fmt.Sprintf("e%d", i), "", int64(random.IntN(5)), fmt.Sprintf("title %d", i))
 		if i%3 == 0 {
-			c.Named = c.Named.With(ticket.Field(i % 6))
+			c.Fields = c.Fields.With(ticket.Field(i % 6))
 			c.Values.Attributes = map[string]string{"sortHash": fmt.Sprint(i)}
 		}
 		varied(random, &c)

@@ -11,8 +11,8 @@ import (
 )
 
 // testRoom has room for some tickets, and none for another.
-func testRoom(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testRoom(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "b", 2, "two"), titled("e3", "c", 3, "three"))
 	errFull := errors.New("full")
 	var asked []string
@@ -63,14 +63,14 @@ func testRoom(t *testing.T, place Place) {
 	}
 	expectAsked("ListEvents", "b")
 	log, err := store.ReadLog(t.Context(), 0, limit)
-	if err != nil || len(log) != 3 || log[0].Err != nil || !isFull(log[1].Err) || log[2].Ticket == nil || log[1].Mark.Sequence != 2 {
+	if err != nil || len(log) != 3 || log[0].Err != nil || !isFull(log[1].Err) || log[2].Ticket == nil || log[1].Position.Sequence != 2 {
 		t.Errorf("ReadLog: %+v, %v; want ErrNoRoom of the second alone", log, err)
 	}
 }
 
 // testLargeEventPages has events that say little, and name much.
-func testLargeEventPages(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLargeEventPages(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const events, keys = 5, 1000
 	attributes := map[string]string{}
 	for i := range keys {
@@ -97,8 +97,8 @@ func testLargeEventPages(t *testing.T, place Place) {
 				t.Fatalf("%+v after %d: %d events, more %v, %v; want %d", test.limit, seen, len(page), more, err, want)
 			}
 			for _, e := range page {
-				if e.EventID != fmt.Sprint("e", seen) || len(e.Content.AttributeKeys) != keys {
-					t.Errorf("event %d is %s with %d attributes", seen, e.EventID, len(e.Content.AttributeKeys))
+				if e.EventID != fmt.Sprint("e", seen) || len(e.ChangedFields.AttributeKeys) != keys {
+					t.Errorf("event %d is %s with %d attributes", seen, e.EventID, len(e.ChangedFields.AttributeKeys))
 				}
 				seen++
 			}

@@ -15,7 +15,7 @@ import (
 // described is a creation that names title and description.
 func described(eventID, ticketID string, seconds int64, title, description string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Created, TicketID: ticketID, OccurTime: At(seconds),
-		Named: Named("title", "description"), Values: ticket.Ticket{Title: title, Description: description}}
+		Fields: Named("title", "description"), Values: ticket.Ticket{Title: title, Description: description}}
 }
 
 // found returns the ids of the tickets that a text finds, oldest first, on pages of 3.
@@ -28,8 +28,8 @@ func found(t *testing.T, store ticket.Store, text string) string {
 	return strings.Join(ids, " ")
 }
 
-func testText(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testText(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	mustRecord(t, store,
 		described("e1", "heat", 1, "Heizung im Bad kalt", "Seit gestern bleibt der Heizkörper kalt. Bereits zweimal entlüftet."),
 		described("e2", "radiator", 2, "HEIZKO\u0308RPER", "Er heizt nicht, Hauptstraße 7, 3.02"),
@@ -94,8 +94,8 @@ func testText(t *testing.T, place Place) {
 	}
 }
 
-func testChangedText(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testChangedText(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	mustRecord(t, store, described("e1", "t1", 1, "old title", "same"), described("e2", "t2", 2, "old title", "same"))
 	wantFound := func(text, want string) {
 		t.Helper()
@@ -112,10 +112,10 @@ func testChangedText(t *testing.T, place Place) {
 	mustRecord(t, store, described("e4", "t1", 0, "late", "late"))
 	wantFound("late", "")
 	// Something else changes, and the description is cleared.
-	mustRecord(t, store, ticket.Change{EventID: "e5", Name: ticket.Updated, TicketID: "t2", OccurTime: At(4), Named: Named("status_text"),
+	mustRecord(t, store, ticket.Change{EventID: "e5", Name: ticket.Updated, TicketID: "t2", OccurTime: At(4), Fields: Named("status_text"),
 		Values: ticket.Ticket{StatusText: "closed"}})
 	wantFound("old same", "t2")
-	mustRecord(t, store, ticket.Change{EventID: "e6", Name: ticket.Updated, TicketID: "t2", OccurTime: At(5), Named: Named("description")})
+	mustRecord(t, store, ticket.Change{EventID: "e6", Name: ticket.Updated, TicketID: "t2", OccurTime: At(5), Fields: Named("description")})
 	wantFound("same", "t1")
 	wantFound("old", "t2")
 	// Several changes in one batch, of which the last counts.
@@ -138,8 +138,8 @@ func testChangedText(t *testing.T, place Place) {
 
 // testTextUnderChanges gives tickets one title after the other, of few words, so that each word is often taken from a ticket and often
 // given to one, now and then several times in a batch.
-func testTextUnderChanges(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testTextUnderChanges(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(3, 4))
 	titles := []string{"", "Lift steht", "Tür am Lift klemmt", "Tür"}
 	latest := map[string]ticket.Ticket{}
@@ -180,8 +180,8 @@ var NastyTexts = []string{
 	"`a`", "[a]", "<a>", "a\u00adb", "a\u200bb",
 }
 
-func testNastyTexts(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testNastyTexts(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	var changes []ticket.Change
 	var all []ticket.Ticket
 	for i, text := range NastyTexts {
@@ -194,8 +194,8 @@ func testNastyTexts(t *testing.T, place Place) {
 }
 
 // testLargeTexts has tickets with more text than counts, and longer words.
-func testLargeTexts(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testLargeTexts(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(5, 6))
 	different := strings.Map(func(rune) rune {
 		if random.IntN(4) == 0 {
@@ -233,7 +233,7 @@ func wantAsMatches(t *testing.T, store ticket.Store, all []ticket.Ticket, texts 
 			if diff := cmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
 				t.Errorf("stats of %q: %s", text, diff)
 			}
-			page, err := store.WalkTickets(t.Context(), filter, "", entries(1000))
+			page, err := store.ReadSnapshot(t.Context(), filter, "", entries(1000))
 			slices.SortFunc(want, func(a, b ticket.Ticket) int { return strings.Compare(a.ID, b.ID) })
 			if diff := cmp.Diff(ids(want), ids(page.Tickets)); err != nil || page.Last != "" || diff != "" {
 				t.Errorf("a walk by %q up to %q, %v: %s", text, page.Last, err, diff)
@@ -252,8 +252,8 @@ func ids(tickets []ticket.Ticket) []string {
 
 // testTextPages walks over the tickets that texts find, among more than are looked at one by one: words that many tickets have, few, or
 // just those that come last. Many have the same time, so that a place is within these.
-func testTextPages(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testTextPages(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	const tickets = 6000
 	var changes []ticket.Change
 	var all []ticket.Ticket
@@ -270,7 +270,7 @@ func testTextPages(t *testing.T, place Place) {
 			words = append(words, "newest")
 		}
 		c := described(fmt.Sprintf("e%d", i), fmt.Sprintf("t%04d", i*7919%tickets), int64(i/2500), strings.Join(words, " "), "")
-		c.Named, c.Values.PropertyID = Named("title", "property_id"), fmt.Sprintf("p%d", i%3)
+		c.Fields, c.Values.PropertyID = Named("title", "property_id"), fmt.Sprintf("p%d", i%3)
 		changes = append(changes, c)
 		all = append(all, merged(c))
 	}
@@ -300,9 +300,9 @@ const FormerWordsVersion = "1, Unicode 15.0.0, normal forms of 15.0.0"
 
 // testWordsOfOtherRules has more tickets than get their words in one transaction. Among them is one whose word the rules of before made
 // otherwise.
-func testWordsOfOtherRules(t *testing.T, place Place) {
+func testWordsOfOtherRules(t *testing.T, env Env) {
 	const tickets, wrong = 1100, "wrong"
-	store := place.Open(t)
+	store := env.Open(t)
 	changes := make([]ticket.Change, tickets)
 	for i := range changes {
 		changes[i] = titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%04d", i), int64(i), fmt.Sprintf("common word%d", i))
@@ -313,9 +313,9 @@ func testWordsOfOtherRules(t *testing.T, place Place) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	place.PlantWords(t, wrong)
+	env.CorruptWords(t, wrong)
 
-	store = place.Open(t)
+	store = env.Open(t)
 	check := func(counts map[string]int64) {
 		t.Helper()
 		for text, want := range counts {
@@ -335,6 +335,6 @@ func testWordsOfOtherRules(t *testing.T, place Place) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	store = mustOpen(t, place)
+	store = mustOpen(t, env)
 	check(map[string]int64{wrong: 0, "common": tickets - 2, "word7": 110, "word8": 110, "word1099": 0, "changed": 1})
 }

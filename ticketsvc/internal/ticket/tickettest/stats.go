@@ -64,8 +64,8 @@ func wantCounted(t *testing.T, store ticket.Store, filters map[string]ticket.Fil
 }
 
 // testStats compares stats with counting, under filters of each kind and some together.
-func testStats(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testStats(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	all := recordMixed(t, store)
 	for name, filter := range mixedFilters {
 		if diff := gocmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
@@ -81,11 +81,11 @@ func testStats(t *testing.T, place Place) {
 }
 
 // testStatsOfLongIDs has ids that are longer than any filter's, and alike as far as a filter's goes.
-func testStatsOfLongIDs(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testStatsOfLongIDs(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	for i, long := range []string{strings.Repeat("é", 2000), strings.Repeat("é", 2001), strings.Repeat("x", ticket.MaxIDBytes+1)} {
 		c := titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), "")
-		c.Named = Named("app_id", "category_id")
+		c.Fields = Named("app_id", "category_id")
 		c.Values = ticket.Ticket{AppID: long, CategoryID: long}
 		mustRecord(t, store, c)
 		prefix := strings.ToValidUTF8(long[:ticket.MaxIDBytes], "")
@@ -110,10 +110,10 @@ func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
 		}}
 	for _, name := range []string{"status_text", "app_id", "category_id", "assignee_id", "last_status_update_time", "create_time"} {
 		if random.IntN(2) == 0 {
-			c.Named = c.Named | Named(name)
+			c.Fields = c.Fields | Named(name)
 		}
 	}
-	c.Values = c.Values.Only(c.Named)
+	c.Values = c.Values.Only(c.Fields)
 	return c
 }
 
@@ -130,8 +130,8 @@ var groupFilters = map[string]ticket.Filter{
 
 // testStatsNeverDrift records batches in which tickets are repeated, events are duplicates, and calls end half-way, and erases tickets,
 // known and not.
-func testStatsNeverDrift(t *testing.T, place Place) {
-	store := place.Open(t)
+func testStatsNeverDrift(t *testing.T, env Env) {
+	store := env.Open(t)
 	random := rand.New(rand.NewPCG(9, 10))
 	const rounds, tickets = 150, 60
 	for round := range rounds {
@@ -144,7 +144,7 @@ func testStatsNeverDrift(t *testing.T, place Place) {
 		if round%3 == 0 {
 			ctx = newCountdown(1 + random.IntN(60))
 		}
-		if _, err := store.Record(ctx, batch); err != nil && !errors.Is(err, context.Canceled) {
+		if _, err := store.Append(ctx, batch); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 		if round%10 == 0 {
@@ -157,7 +157,7 @@ func testStatsNeverDrift(t *testing.T, place Place) {
 			if err := store.Close(); err != nil {
 				t.Fatal(err)
 			}
-			store = place.Open(t)
+			store = env.Open(t)
 		}
 	}
 	wantCounted(t, store, groupFilters)
@@ -167,9 +167,9 @@ func testStatsNeverDrift(t *testing.T, place Place) {
 }
 
 // testStatsAmongWriters has writers that record the same tickets and events, and one that erases some, while others read.
-func testStatsAmongWriters(t *testing.T, place Place) {
+func testStatsAmongWriters(t *testing.T, env Env) {
 	const writers, rounds, tickets = 6, 80, 40
-	open := stores(t, place, 3)
+	open := stores(t, env, 3)
 	var running sync.WaitGroup
 	for writer := range writers {
 		running.Go(func() {
@@ -179,7 +179,7 @@ func testStatsAmongWriters(t *testing.T, place Place) {
 				for i := range 1 + random.IntN(8) {
 					batch = append(batch, moved(random, fmt.Sprintf("e%d-%d-%d", writer/2, round, i), fmt.Sprintf("t%d", random.IntN(tickets))))
 				}
-				if _, err := open[writer%2].Record(t.Context(), batch); err != nil {
+				if _, err := open[writer%2].Append(t.Context(), batch); err != nil {
 					t.Error(err)
 				}
 			}
@@ -206,8 +206,8 @@ func testStatsAmongWriters(t *testing.T, place Place) {
 }
 
 // testStatsOfOneMoment reads while a writer moves all tickets together.
-func testStatsOfOneMoment(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testStatsOfOneMoment(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	const tickets = 100
 	words := []string{"waiting-for-agent", "closed", "waiting-for-customer"}
 	batch := func(round int64) []ticket.Change {
@@ -215,7 +215,7 @@ func testStatsOfOneMoment(t *testing.T, place Place) {
 		for i := range changes {
 			id := fmt.Sprintf("t%03d", i)
 			changes[i] = ticket.Change{EventID: fmt.Sprintf("e%d-%d", round, i), Name: ticket.Updated, TicketID: id, OccurTime: At(round),
-				Named:  Named("status_text", "last_status_update_time", "category_id"),
+				Fields: Named("status_text", "last_status_update_time", "category_id"),
 				Values: ticket.Ticket{StatusText: words[round%3], LastStatusUpdateTime: At(round), CategoryID: fmt.Sprint(i % 4)}}
 		}
 		return changes
@@ -225,7 +225,7 @@ func testStatsOfOneMoment(t *testing.T, place Place) {
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for round := int64(1); ; round++ {
-			if _, err := open[1].Record(t.Context(), batch(round)); err != nil {
+			if _, err := open[1].Append(t.Context(), batch(round)); err != nil {
 				t.Error(err)
 				return
 			}

@@ -12,21 +12,21 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func testReopen(t *testing.T, place Place) {
-	before := place.Open(t)
+func testReopen(t *testing.T, env Env) {
+	before := env.Open(t)
 	mustRecord(t, before, titled("e1", "t1", 1, "kept"))
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	store := mustOpen(t, place)
+	store := mustOpen(t, env)
 	if got := mustGet(t, store, "t1"); got.Title != "kept" {
 		t.Errorf("title %q", got.Title)
 	}
-	recorded, err := store.Record(t.Context(), []ticket.Change{titled("e1", "t1", 1, "kept"), titled("e2", "t1", 2, "new")})
+	recorded, err := store.Append(t.Context(), []ticket.Change{titled("e1", "t1", 1, "kept"), titled("e2", "t1", 2, "new")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]ticket.Recorded{{Duplicate: true}, {}}, recorded, ignoreLogEnd); diff != "" {
+	if diff := cmp.Diff([]ticket.AppendResult{{Duplicate: true}, {}}, recorded, ignoreLogEnd); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]int64{1, 2}, sequences(allEvents(t, store, "t1", 10))); diff != "" {
@@ -34,18 +34,18 @@ func testReopen(t *testing.T, place Place) {
 	}
 }
 
-func testExtremes(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testExtremes(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	large := strings.Repeat("é", 1<<19)
 	first := ticket.Instant{Set: true, Seconds: -62135596800}
 	last := ticket.Instant{Set: true, Seconds: 253402300799, Nanos: 999_999_999}
 	changes := []ticket.Change{
-		{EventID: "a\x00b", Name: ticket.Created, TicketID: "t\x00", OccurTime: first, Named: Named("title", "create_time", "update_time"),
+		{EventID: "a\x00b", Name: ticket.Created, TicketID: "t\x00", OccurTime: first, Fields: Named("title", "create_time", "update_time"),
 			Values: ticket.Ticket{Title: "\x00", CreateTime: first, UpdateTime: first}},
 		{EventID: "a", Name: ticket.Updated, TicketID: "t", OccurTime: last, ReceiveTime: last,
-			Named:  Named("description", "last_status_update_time"),
+			Fields: Named("description", "last_status_update_time"),
 			Values: ticket.Ticket{Description: large, LastStatusUpdateTime: last, Attributes: map[string]string{"": "null", "\u202e\x00": large}}},
-		{EventID: "\U0010ffff' --", Name: ticket.Updated, TicketID: "%t_\"", OccurTime: At(0), Named: Named("comment_count"),
+		{EventID: "\U0010ffff' --", Name: ticket.Updated, TicketID: "%t_\"", OccurTime: At(0), Fields: Named("comment_count"),
 			Values: ticket.Ticket{CommentCount: -1 << 31}},
 		{EventID: strings.Repeat("é", 128), Name: ticket.Updated, TicketID: strings.Repeat("\U0001f976", 64), OccurTime: At(0)},
 	}
@@ -66,8 +66,8 @@ func testExtremes(t *testing.T, place Place) {
 	}
 }
 
-func testBatchGet(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testBatchGet(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	store := open[0]
 	var changes []ticket.Change
 	ids := []string{"unknown"}
@@ -86,7 +86,7 @@ func testBatchGet(t *testing.T, place Place) {
 			for i := range changes {
 				changes[i] = titled(fmt.Sprintf("e%d-%d", round, i), changes[i].TicketID, round, "same")
 			}
-			if _, err := open[1].Record(t.Context(), changes); err != nil {
+			if _, err := open[1].Append(t.Context(), changes); err != nil {
 				t.Error(err)
 				return
 			}
@@ -116,7 +116,7 @@ func testBatchGet(t *testing.T, place Place) {
 
 	// Half of them are too large together, and one alone is not.
 	const most = 1000
-	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most, nil); !errors.Is(err, ticket.ErrTooLarge) ||
+	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most, nil); !errors.Is(err, ticket.ErrTooLargeTogether) ||
 		errors.Is(err, ticket.ErrUnavailable) {
 		t.Errorf("BatchGet of more than %d bytes = %d tickets, %v", most, len(got), err)
 	}
@@ -125,12 +125,12 @@ func testBatchGet(t *testing.T, place Place) {
 	}
 }
 
-func testEmpty(t *testing.T, place Place) {
-	store := mustOpen(t, place)
+func testEmpty(t *testing.T, env Env) {
+	store := mustOpen(t, env)
 	if err := store.Ping(t.Context()); err != nil {
 		t.Errorf("Ping = %v", err)
 	}
-	if recorded, err := store.Record(t.Context(), nil); err != nil || len(recorded) != 0 {
+	if recorded, err := store.Append(t.Context(), nil); err != nil || len(recorded) != 0 {
 		t.Errorf("Record of nothing = %v, %v", recorded, err)
 	}
 	if _, err := store.Get(t.Context(), "t1", nil); !errors.Is(err, ticket.ErrNotFound) {

@@ -13,23 +13,23 @@ import (
 // Open returns the store in a place that belongs to the test; called again, it opens the same place again.
 type Open func(t *testing.T) ticket.Store
 
-// Place is where the stores of one test keep what they keep.
-type Place struct {
+// Env is where the stores of one test keep what they keep.
+type Env struct {
 	// Open opens the place.
 	Open Open
 	// Shared tells whether several stores can have the place open at the same time.
 	Shared bool
-	// Plant gives a ticket that is kept another stored form, behind the back of the stores. None has the place open.
-	Plant func(t *testing.T, ticketID string, content, stamps []byte)
-	// PlantWords makes word the only one that each ticket has in the index of words, by the rules of [FormerWordsVersion].
-	PlantWords func(t *testing.T, word string)
-	// PlantTime gives the events of a ticket another stored time.
-	PlantTime func(t *testing.T, ticketID, text string)
+	// CorruptStored gives a ticket that is kept another stored form, behind the back of the stores. None has the place open.
+	CorruptStored func(t *testing.T, ticketID string, content, stamps []byte)
+	// CorruptWords makes word the only one that each ticket has in the index of words, by the rules of [FormerWordsVersion].
+	CorruptWords func(t *testing.T, word string)
+	// CorruptTime gives the events of a ticket another stored time.
+	CorruptTime func(t *testing.T, ticketID, text string)
 }
 
-// TestStore runs the suite. newPlace is called once for each test, and returns where that test has its stores.
-func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
-	for name, test := range map[string]func(*testing.T, Place){
+// TestStore runs the suite. newEnv is called once for each test, and returns where that test has its stores.
+func TestStore(t *testing.T, newEnv func(t *testing.T) Env) {
+	for name, test := range map[string]func(*testing.T, Env){
 		"an event is recorded once":                            testOnce,
 		"the order of events makes no difference":              testOrder,
 		"a ticket that can't be read fails its events alone":   testCorrupt,
@@ -41,14 +41,14 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 		"a reader at the end of the log misses nothing":        testTail,
 		"entries of the log have their tickets":                testEntries,
 		"entries of the log end before they are too large":     testLargeEntries,
-		"places of the log are known by their marks":           testMarks,
+		"positions of the log have fingerprints":               testPositions,
 		"a recording says where the log ends":                  testLogEndOfRecorded,
-		"a walk finds every ticket":                            testWalk,
+		"a snapshot has every ticket":                          testSnapshot,
 		"what a ticket was like before can be found out":       testTicketBefore,
 		"large events are not looked back over":                testTicketBeforeLargeEvents,
 		"commits are heard of":                                 testWatch,
-		"a database is known by its id":                        func(t *testing.T, place Place) { testDatabaseID(t, place, newPlace(t)) },
-		"a database knows its erasures by its key":             func(t *testing.T, place Place) { testErasureKey(t, place, newPlace(t)) },
+		"a database is known by its id":                        func(t *testing.T, env Env) { testDatabaseID(t, env, newEnv(t)) },
+		"a database knows its erasures by its key":             func(t *testing.T, env Env) { testErasureKey(t, env, newEnv(t)) },
 		"events page and tell their outcome":                   testEventPages,
 		"lists follow filter and order":                        testLists,
 		"a text finds tickets by their words":                  testText,
@@ -86,15 +86,15 @@ func TestStore(t *testing.T, newPlace func(t *testing.T) Place) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, newPlace(t))
+			test(t, newEnv(t))
 		})
 	}
 }
 
 // mustOpen opens a store until the end of the test.
-func mustOpen(t *testing.T, place Place) ticket.Store {
+func mustOpen(t *testing.T, env Env) ticket.Store {
 	t.Helper()
-	store := place.Open(t)
+	store := env.Open(t)
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)
@@ -104,30 +104,30 @@ func mustOpen(t *testing.T, place Place) ticket.Store {
 }
 
 // stores opens n stores in one place until the end of the test, for calls at the same time: one, n times, where the place is for one alone.
-func stores(t *testing.T, place Place, n int) []ticket.Store {
+func stores(t *testing.T, env Env, n int) []ticket.Store {
 	t.Helper()
 	all := make([]ticket.Store, n)
 	for i := range all {
-		if i > 0 && !place.Shared {
+		if i > 0 && !env.Shared {
 			all[i] = all[0]
 		} else {
-			all[i] = mustOpen(t, place)
+			all[i] = mustOpen(t, env)
 		}
 	}
 	return all
 }
 
 // ignoreLogEnd compares what became of changes without where the log ended, which testLogEndOfRecorded looks at.
-var ignoreLogEnd = cmpopts.IgnoreFields(ticket.Recorded{}, "LogEnd")
+var ignoreLogEnd = cmpopts.IgnoreFields(ticket.AppendResult{}, "LogEnd")
 
 // mustRecord records changes, all of which must be new.
 func mustRecord(t *testing.T, store ticket.Store, changes ...ticket.Change) {
 	t.Helper()
-	recorded, err := store.Record(t.Context(), changes)
+	recorded, err := store.Append(t.Context(), changes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(make([]ticket.Recorded, len(changes)), recorded, ignoreLogEnd); diff != "" {
+	if diff := cmp.Diff(make([]ticket.AppendResult, len(changes)), recorded, ignoreLogEnd); diff != "" {
 		t.Fatal(diff)
 	}
 }
@@ -143,13 +143,13 @@ func mustGet(t *testing.T, store ticket.Store, id string) ticket.Ticket {
 
 // titled is an update that names the title alone.
 func titled(eventID, ticketID string, seconds int64, title string) ticket.Change {
-	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(seconds), Named: Named("title"),
+	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(seconds), Fields: Named("title"),
 		Values: ticket.Ticket{Title: title}}
 }
 
 // merged returns the ticket that the rules make of changes.
 func merged(changes ...ticket.Change) ticket.Ticket {
-	record := ticket.NewRecord(changes[0].TicketID)
+	record := ticket.NewState(changes[0].TicketID)
 	for i := range changes {
 		record.Apply(&changes[i])
 	}

@@ -15,13 +15,13 @@ var unreadable = []string{"content", "stamps"}
 
 // plantUnreadable records an event of each unreadable ticket, gives these the forms that spoil makes of theirs, and returns a store with
 // them.
-func plantUnreadable(t *testing.T, place Place, spoil func(ticketID string, content, stamps []byte) (newContent, newStamps []byte),
+func plantUnreadable(t *testing.T, env Env, spoil func(ticketID string, content, stamps []byte) (newContent, newStamps []byte),
 ) ticket.Store {
 	t.Helper()
-	if place.Plant == nil {
-		t.Fatal("the place has no Plant")
+	if env.CorruptStored == nil {
+		t.Fatal("the place has no CorruptStored")
 	}
-	store := place.Open(t)
+	store := env.Open(t)
 	for _, id := range unreadable {
 		mustRecord(t, store, titled("first of "+id, id, 1, "first"))
 	}
@@ -29,14 +29,14 @@ func plantUnreadable(t *testing.T, place Place, spoil func(ticketID string, cont
 		t.Fatal(err)
 	}
 	for _, id := range unreadable {
-		record := ticket.NewRecord(id)
+		record := ticket.NewState(id)
 		first := titled("first of "+id, id, 1, "first")
 		record.Apply(&first)
-		content, stamps := ticketcodec.MarshalRecord(record)
+		content, stamps := ticketcodec.MarshalState(record)
 		content, stamps = spoil(id, content, stamps)
-		place.Plant(t, id, content, stamps)
+		env.CorruptStored(t, id, content, stamps)
 	}
-	return mustOpen(t, place)
+	return mustOpen(t, env)
 }
 
 // testFailsAlone records a batch with events of the unreadable tickets, which get wantErr, and with one twice: the duplicate of an event
@@ -44,7 +44,7 @@ func plantUnreadable(t *testing.T, place Place, spoil func(ticketID string, cont
 func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 	t.Helper()
 	for range 2 {
-		recorded, err := store.Record(t.Context(), []ticket.Change{
+		recorded, err := store.Append(t.Context(), []ticket.Change{
 			titled("a", "content", 2, "x"), titled("good", "good", 2, "x"), titled("b", "stamps", 2, "x"), titled("c", "content", 2, "x"),
 			titled("a", "content", 2, "x"), titled("a", "good", 2, "x"), titled("first of stamps", "stamps", 1, "first")})
 		if err != nil {
@@ -72,11 +72,11 @@ func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 
 // isJust tells whether an error that says why a ticket can't be used is want, and not the other one as well.
 func isJust(err, want error) bool {
-	return errors.Is(err, want) && errors.Is(err, ticket.ErrCorrupt) != errors.Is(err, ticket.ErrNewer)
+	return errors.Is(err, want) && errors.Is(err, ticket.ErrCorrupt) != errors.Is(err, ticket.ErrNewerVersion)
 }
 
-func testCorrupt(t *testing.T, place Place) {
-	store := plantUnreadable(t, place, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+func testCorrupt(t *testing.T, env Env) {
+	store := plantUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
 		if id == "content" {
 			return []byte{0xff}, stamps
 		}
@@ -100,8 +100,8 @@ func testCorrupt(t *testing.T, place Place) {
 	if !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List of its words = %v, want ErrCorrupt", err)
 	}
-	if _, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
-		t.Errorf("WalkTickets = %v, want ErrCorrupt", err)
+	if _, err := store.ReadSnapshot(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
+		t.Errorf("ReadSnapshot = %v, want ErrCorrupt", err)
 	}
 	// The entries of those tickets have the error, and the others go on.
 	log := mustReadEntries(t, store, 0, entries(10))
@@ -109,7 +109,7 @@ func testCorrupt(t *testing.T, place Place) {
 		t.Fatalf("the log is %+v", log)
 	}
 	for _, e := range log[:2] {
-		if !isJust(e.Err, ticket.ErrCorrupt) || e.Ticket != nil || e.Mark.Sequence == 0 {
+		if !isJust(e.Err, ticket.ErrCorrupt) || e.Ticket != nil || e.Position.Sequence == 0 {
 			t.Errorf("entry %+v, want ErrCorrupt", e)
 		}
 	}
@@ -121,8 +121,8 @@ func testCorrupt(t *testing.T, place Place) {
 
 // testNewer has a ticket with a field that no version knows yet, and one with stamps in a form of that kind: they are shown without it,
 // and not written.
-func testNewer(t *testing.T, place Place) {
-	store := plantUnreadable(t, place, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+func testNewer(t *testing.T, env Env) {
+	store := plantUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
 		if id == "content" {
 			const unknown = 1000
 			return protowire.AppendString(protowire.AppendTag(content, unknown, protowire.BytesType), "of a newer version"), stamps
@@ -130,7 +130,7 @@ func testNewer(t *testing.T, place Place) {
 		stamps[0]++
 		return content, stamps
 	})
-	testFailsAlone(t, store, ticket.ErrNewer)
+	testFailsAlone(t, store, ticket.ErrNewerVersion)
 	for _, id := range unreadable {
 		if got := mustGet(t, store, id); got.Title != "first" || got.Revision != 1 {
 			t.Errorf("ticket %+v, want it as it was", got)
@@ -143,7 +143,7 @@ func testNewer(t *testing.T, place Place) {
 		t.Errorf("%d tickets in the list, want all", len(got))
 	}
 	for i, e := range mustReadEntries(t, store, 0, entries(10))[:2] {
-		if e.Err != nil || e.Ticket == nil || e.Ticket.Title != "first" || e.Event.Outcome != 0 || !e.Event.Content.Named.Has(titleField) {
+		if e.Err != nil || e.Ticket == nil || e.Ticket.Title != "first" || e.Event.Outcome != 0 || !e.Event.ChangedFields.Fields.Has(titleField) {
 			t.Errorf("entry %+v with ticket %+v, want what is known of it", e, e.Ticket)
 		}
 		got, err := store.TicketBefore(t.Context(), unreadable[i], 100, entries(10))
@@ -151,7 +151,7 @@ func testNewer(t *testing.T, place Place) {
 			t.Errorf("TicketBefore = %+v, %v", got, err)
 		}
 	}
-	if page, err := store.WalkTickets(t.Context(), ticket.Filter{}, "", entries(10)); err != nil || len(page.Tickets) != len(unreadable)+1 {
-		t.Errorf("WalkTickets = %+v, %v", page, err)
+	if page, err := store.ReadSnapshot(t.Context(), ticket.Filter{}, "", entries(10)); err != nil || len(page.Tickets) != len(unreadable)+1 {
+		t.Errorf("ReadSnapshot = %+v, %v", page, err)
 	}
 }

@@ -10,27 +10,27 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// Unreadable is the ticket of [KeptBefore] that can't be read: its content is to be spoilt.
-const Unreadable = "t0007"
+// DecodeError is the ticket of [KeptBefore] that can't be read: its content is to be spoilt.
+const DecodeError = "t0007"
 
 // KeptBefore returns tickets for a database of an older version to hold, more than are upgraded at a time.
-func KeptBefore() []*ticket.Record {
+func KeptBefore() []*ticket.State {
 	random := rand.New(rand.NewPCG(13, 14))
-	records := make([]*ticket.Record, 2500)
+	records := make([]*ticket.State, 2500)
 	for i := range records {
 		id := fmt.Sprintf("t%04d", i)
 		c := moved(random, "e"+id, id)
-		if id == Unreadable {
-			c.Named, c.Values = Named("create_time"), ticket.Ticket{CreateTime: At(-1)}
+		if id == DecodeError {
+			c.Fields, c.Values = Named("create_time"), ticket.Ticket{CreateTime: At(-1)}
 		}
-		records[i] = ticket.NewRecord(id)
+		records[i] = ticket.NewState(id)
 		records[i].Apply(&c)
 	}
 	return records
 }
 
 // CheckUpgraded checks the store's stats of those tickets, then changes and erases some, and checks again.
-func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.Record) {
+func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.State) {
 	t.Helper()
 	tickets := map[string]ticket.Ticket{}
 	for _, r := range records {

@@ -13,8 +13,8 @@ import (
 )
 
 // testConcurrentWriters has every event recorded by two writers at once.
-func testConcurrentWriters(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testConcurrentWriters(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	const writers, each = 8, 20
 	var running sync.WaitGroup
 	var mu sync.Mutex
@@ -22,7 +22,7 @@ func testConcurrentWriters(t *testing.T, place Place) {
 	for writer := range writers {
 		running.Go(func() {
 			for i := range each {
-				recorded, err := open[writer%2].Record(t.Context(), []ticket.Change{
+				recorded, err := open[writer%2].Append(t.Context(), []ticket.Change{
 					titled(fmt.Sprintf("e%d-%d", writer/2, i), fmt.Sprintf("t%d", i%3), int64(i), fmt.Sprintf("%d-%d", writer/2, i))})
 				if err != nil || recorded[0].Err != nil {
 					t.Errorf("Record = %v, %v", recorded, err)
@@ -51,8 +51,8 @@ func testConcurrentWriters(t *testing.T, place Place) {
 
 // testCrossedBatches has every event recorded by two writers at once, in batches that have the same tickets in other orders. Whoever waits
 // for whom: no writer is to get an error for it.
-func testCrossedBatches(t *testing.T, place Place) {
-	open := stores(t, place, 2)
+func testCrossedBatches(t *testing.T, env Env) {
+	open := stores(t, env, 2)
 	const writers, batches, events, tickets, ticketsOfBatch = 8, 30, 10, 12, 5
 	random := rand.New(rand.NewPCG(5, 6))
 	shuffled := func(batch []ticket.Change) []ticket.Change {
@@ -82,7 +82,7 @@ func testCrossedBatches(t *testing.T, place Place) {
 	for writer, own := range ofWriter {
 		running.Go(func() {
 			for _, batch := range own {
-				recorded, err := open[writer%2].Record(t.Context(), batch)
+				recorded, err := open[writer%2].Append(t.Context(), batch)
 				if err != nil {
 					t.Errorf("Record = %v", err)
 					return

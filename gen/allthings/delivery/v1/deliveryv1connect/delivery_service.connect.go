@@ -51,15 +51,15 @@ const (
 type DeliveryServiceClient interface {
 	// ListDeliveries returns the deliveries that match a filter, newest first, a page at a time.
 	//
-	// Errors: INVALID_ARGUMENT when the filter is not valid, or the page token is not one of this filter.
+	// Errors: INVALID_ARGUMENT if the filter is not valid, or the page token is of another filter.
 	ListDeliveries(context.Context, *v1.ListDeliveriesRequest) (*v1.ListDeliveriesResponse, error)
 	// GetDelivery returns one delivery, with its body.
 	//
-	// Errors: NOT_FOUND when there is none with this id.
+	// Errors: NOT_FOUND if no delivery has this id.
 	GetDelivery(context.Context, *v1.GetDeliveryRequest) (*v1.GetDeliveryResponse, error)
 	// RetryDeliveries makes rejected and dead deliveries pending again.
 	//
-	// Errors: INVALID_ARGUMENT when neither or both of ids and filter are set.
+	// Errors: INVALID_ARGUMENT if neither or both of delivery_ids and filter are set.
 	RetryDeliveries(context.Context, *v1.RetryDeliveriesRequest) (*v1.RetryDeliveriesResponse, error)
 	// GetDeliveryStats counts deliveries by state.
 	GetDeliveryStats(context.Context, *v1.GetDeliveryStatsRequest) (*v1.GetDeliveryStatsResponse, error)
@@ -155,15 +155,15 @@ func (c *deliveryServiceClient) GetDeliveryStats(ctx context.Context, req *v1.Ge
 type DeliveryServiceHandler interface {
 	// ListDeliveries returns the deliveries that match a filter, newest first, a page at a time.
 	//
-	// Errors: INVALID_ARGUMENT when the filter is not valid, or the page token is not one of this filter.
+	// Errors: INVALID_ARGUMENT if the filter is not valid, or the page token is of another filter.
 	ListDeliveries(context.Context, *v1.ListDeliveriesRequest) (*v1.ListDeliveriesResponse, error)
 	// GetDelivery returns one delivery, with its body.
 	//
-	// Errors: NOT_FOUND when there is none with this id.
+	// Errors: NOT_FOUND if no delivery has this id.
 	GetDelivery(context.Context, *v1.GetDeliveryRequest) (*v1.GetDeliveryResponse, error)
 	// RetryDeliveries makes rejected and dead deliveries pending again.
 	//
-	// Errors: INVALID_ARGUMENT when neither or both of ids and filter are set.
+	// Errors: INVALID_ARGUMENT if neither or both of delivery_ids and filter are set.
 	RetryDeliveries(context.Context, *v1.RetryDeliveriesRequest) (*v1.RetryDeliveriesResponse, error)
 	// GetDeliveryStats counts deliveries by state.
 	GetDeliveryStats(context.Context, *v1.GetDeliveryStatsRequest) (*v1.GetDeliveryStatsResponse, error)

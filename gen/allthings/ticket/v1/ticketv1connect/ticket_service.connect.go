@@ -59,65 +59,68 @@ const (
 type TicketServiceClient interface {
 	// GetTicket returns one ticket.
 	//
-	// Errors: NOT_FOUND when no event of it has come yet, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
+	// Errors: NOT_FOUND if no event of the ticket has arrived yet, or if the ticket was erased. INVALID_ARGUMENT if the id is empty or too
+	// long.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
-	// BatchGetTickets returns several tickets, as they were at one moment.
+	// BatchGetTickets returns several tickets as they were at one moment.
 	//
-	// Ids that are not known are no error. Several large tickets can be more than the 4 MiB that gRPC clients take by default: allow more
-	// there, or ask for fewer at a time.
+	// An unknown id is not an error. The response can be larger than 4 MiB, the default limit of gRPC clients: raise that limit, or request
+	// fewer tickets at a time.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long.
+	// Errors: INVALID_ARGUMENT if there are more than 1000 ids, or one is empty or too long.
 	BatchGetTickets(context.Context, *v1.BatchGetTicketsRequest) (*v1.BatchGetTicketsResponse, error)
 	// ListTickets returns the tickets that match a filter, a page at a time.
 	//
-	// A walk over all pages returns every ticket that matches and does not change during the walk exactly once. A ticket that changes
-	// meanwhile may be returned again, or not at all. Pages can be asked of different replicas, and their tokens do not expire. To keep a
-	// copy of all tickets in step use WatchTickets instead.
+	// All pages together hold each matching ticket that does not change meanwhile exactly once. A ticket that changes meanwhile may be there
+	// twice, or not at all. Different replicas may serve the pages, and page tokens do not expire. Use WatchTickets to keep a copy of all
+	// tickets up to date.
 	//
-	// Errors: INVALID_ARGUMENT when the page size, the filter or the order is not valid, or the page token is not one of this filter and
-	// order.
+	// Errors: INVALID_ARGUMENT if the page size, the filter or the order is not valid, or the page token is of another filter or order.
 	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
 	// ListTicketEvents returns the events recorded for a ticket, in the order in which they were recorded, a page at a time.
 	//
-	// It says which fields each event named, not their values. The events of an erased ticket are still listed, without their fields.
+	// An event has the names of the fields that it named, not their values. The events of an erased ticket are listed without these names.
 	//
-	// Errors: NOT_FOUND when no event of the ticket has come yet; INVALID_ARGUMENT when the id is empty or too long, the page size is
-	// negative, or the page token is not one of this ticket.
+	// Errors: NOT_FOUND if no event of the ticket has arrived yet. INVALID_ARGUMENT if the id is empty or too long, the page size is
+	// negative, or the page token is of another ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `snapshot`, with a token that
-	// has moved on. A heartbeat that is not `snapshot` says that the walk is over. Then comes every change since it began, each once, in the
-	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
-	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
-	// up.
+	// The stream begins with the snapshot if the request has no resume token: all matching tickets, in byte order of their ids. The first
+	// heartbeat whose `snapshot` is false marks the end of the snapshot. Then every change since the beginning of the snapshot follows, each
+	// once, in the order of the event log. The snapshot may already contain some of these changes. It reads all tickets, even if few match
+	// the filter: after 15 s without a matching ticket it sends a heartbeat whose `snapshot` is true, with a new token.
 	//
-	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
-	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
-	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
-	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller reads nothing for a minute.
+	// With a resume token the stream continues exactly after the message that had the token, on any replica. Tokens do not expire, but they
+	// belong to one database. A heartbeat tells the caller when the stream has caught up.
 	//
-	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
-	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this
-	// filter, or the filter is not valid. DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream,
-	// when the caller's token does not count any more.
+	// Store the content of a message together with its token. When the stream ends, resume with the last token:
+	//   - after UNAVAILABLE with no delay if a heartbeat came just before it (the service stops), otherwise with a delay. A stream also ends
+	//     so within 30 s after its replica can no longer read the database; another replica may be able to.
+	//   - after RESOURCE_EXHAUSTED with the delay of its google.rpc.RetryInfo: the caller read nothing for 30 s, or too many streams are open
+	//     or begin at once.
+	//   - after a connection that was cut: the caller read nothing for a minute.
+	//
+	// Errors: OUT_OF_RANGE if the database can't continue from the token: the token is of another database, or the database was restored from
+	// a backup, or lost its last commits. Start again without a token. INVALID_ARGUMENT if the token is malformed or of another filter, or
+	// the filter is not valid. DATA_LOSS if the next ticket can't be read. UNAUTHENTICATED if the caller's token is no longer valid, also in
+	// the middle of the stream.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest) (*connect.ServerStreamForClient[v1.WatchTicketsResponse], error)
-	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
+	// GetTicketStats counts the tickets that match a filter, all at one moment.
 	//
-	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids, assignee_id or text the time grows with the number of tickets that have these, and with updated_after
-	// and updated_before alone with the number of tickets in the range.
+	// Without a filter, or with statuses, app_ids, category_ids and unassigned only, a million tickets take as long as ten thousand. With
+	// property_ids, assignee_id or text the time grows with the number of tickets that have these values; with updated_after and
+	// updated_before alone it grows with the number of tickets in the range.
 	//
-	// Errors: INVALID_ARGUMENT when the filter is not valid.
+	// Errors: INVALID_ARGUMENT if the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
-	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
+	// EraseTicket removes a ticket and the content of its events permanently. Later events do not bring the ticket back.
 	//
-	// Watchers of it are told. A ticket that is not known is erased ahead of its events, so a mistyped id is no error, and can't be taken
-	// back. Erasing again does nothing. Needs the scope `admin`.
+	// Watchers get a TicketRemoved. An unknown ticket is erased too, ahead of its events: so a mistyped id is not an error, and can't be
+	// undone. A second call for the same ticket has no effect. Needs the scope `admin`.
 	//
-	// Errors: INVALID_ARGUMENT when the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased or
-	// not: call again.
+	// Errors: INVALID_ARGUMENT if the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased: call
+	// again.
 	EraseTicket(context.Context, *v1.EraseTicketRequest) (*v1.EraseTicketResponse, error)
 }
 
@@ -258,65 +261,68 @@ func (c *ticketServiceClient) EraseTicket(ctx context.Context, req *v1.EraseTick
 type TicketServiceHandler interface {
 	// GetTicket returns one ticket.
 	//
-	// Errors: NOT_FOUND when no event of it has come yet, or it was erased; INVALID_ARGUMENT when the id is empty or too long.
+	// Errors: NOT_FOUND if no event of the ticket has arrived yet, or if the ticket was erased. INVALID_ARGUMENT if the id is empty or too
+	// long.
 	GetTicket(context.Context, *v1.GetTicketRequest) (*v1.GetTicketResponse, error)
-	// BatchGetTickets returns several tickets, as they were at one moment.
+	// BatchGetTickets returns several tickets as they were at one moment.
 	//
-	// Ids that are not known are no error. Several large tickets can be more than the 4 MiB that gRPC clients take by default: allow more
-	// there, or ask for fewer at a time.
+	// An unknown id is not an error. The response can be larger than 4 MiB, the default limit of gRPC clients: raise that limit, or request
+	// fewer tickets at a time.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 1000 ids, or one is empty or too long.
+	// Errors: INVALID_ARGUMENT if there are more than 1000 ids, or one is empty or too long.
 	BatchGetTickets(context.Context, *v1.BatchGetTicketsRequest) (*v1.BatchGetTicketsResponse, error)
 	// ListTickets returns the tickets that match a filter, a page at a time.
 	//
-	// A walk over all pages returns every ticket that matches and does not change during the walk exactly once. A ticket that changes
-	// meanwhile may be returned again, or not at all. Pages can be asked of different replicas, and their tokens do not expire. To keep a
-	// copy of all tickets in step use WatchTickets instead.
+	// All pages together hold each matching ticket that does not change meanwhile exactly once. A ticket that changes meanwhile may be there
+	// twice, or not at all. Different replicas may serve the pages, and page tokens do not expire. Use WatchTickets to keep a copy of all
+	// tickets up to date.
 	//
-	// Errors: INVALID_ARGUMENT when the page size, the filter or the order is not valid, or the page token is not one of this filter and
-	// order.
+	// Errors: INVALID_ARGUMENT if the page size, the filter or the order is not valid, or the page token is of another filter or order.
 	ListTickets(context.Context, *v1.ListTicketsRequest) (*v1.ListTicketsResponse, error)
 	// ListTicketEvents returns the events recorded for a ticket, in the order in which they were recorded, a page at a time.
 	//
-	// It says which fields each event named, not their values. The events of an erased ticket are still listed, without their fields.
+	// An event has the names of the fields that it named, not their values. The events of an erased ticket are listed without these names.
 	//
-	// Errors: NOT_FOUND when no event of the ticket has come yet; INVALID_ARGUMENT when the id is empty or too long, the page size is
-	// negative, or the page token is not one of this ticket.
+	// Errors: NOT_FOUND if no event of the ticket has arrived yet. INVALID_ARGUMENT if the id is empty or too long, the page size is
+	// negative, or the page token is of another ticket.
 	ListTicketEvents(context.Context, *v1.ListTicketEventsRequest) (*v1.ListTicketEventsResponse, error)
 	// WatchTickets streams tickets as they change, until the caller ends the stream.
 	//
-	// With an empty resume token every matching ticket comes first, in byte order of the ids: the walk. It looks at all tickets, so a filter
-	// that few of them meet makes it no shorter: where it finds none for 15 seconds comes a heartbeat that is `snapshot`, with a token that
-	// has moved on. A heartbeat that is not `snapshot` says that the walk is over. Then comes every change since it began, each once, in the
-	// order of the log. A ticket that changed during the walk may so be there already. With a token comes exactly what came after its
-	// message, on any replica, for as long as the database is the same: tokens do not age. A heartbeat says when a resumed stream has caught
-	// up.
+	// The stream begins with the snapshot if the request has no resume token: all matching tickets, in byte order of their ids. The first
+	// heartbeat whose `snapshot` is false marks the end of the snapshot. Then every change since the beginning of the snapshot follows, each
+	// once, in the order of the event log. The snapshot may already contain some of these changes. It reads all tickets, even if few match
+	// the filter: after 15 s without a matching ticket it sends a heartbeat whose `snapshot` is true, with a new token.
 	//
-	// Keep what a message says together with its token, and resume with the last one whenever the stream ends: with UNAVAILABLE at once (the
-	// service stops, after a last heartbeat) or after a pause (the replica can't read the database: no later than half a minute after it
-	// could, a stream that waits for changes ends too, and may go on at another replica), with RESOURCE_EXHAUSTED because the caller did not
-	// read for 30 seconds, or because too many watch or begin at once. The stream is cut where a caller reads nothing for a minute.
+	// With a resume token the stream continues exactly after the message that had the token, on any replica. Tokens do not expire, but they
+	// belong to one database. A heartbeat tells the caller when the stream has caught up.
 	//
-	// Errors: OUT_OF_RANGE when the token can't be served, because the database is another one, was restored and has not what the token is
-	// about, or has lost what came behind it: start again without a token. INVALID_ARGUMENT when the token is malformed or not one of this
-	// filter, or the filter is not valid. DATA_LOSS when the next ticket can't be read. UNAUTHENTICATED, also in the middle of the stream,
-	// when the caller's token does not count any more.
+	// Store the content of a message together with its token. When the stream ends, resume with the last token:
+	//   - after UNAVAILABLE with no delay if a heartbeat came just before it (the service stops), otherwise with a delay. A stream also ends
+	//     so within 30 s after its replica can no longer read the database; another replica may be able to.
+	//   - after RESOURCE_EXHAUSTED with the delay of its google.rpc.RetryInfo: the caller read nothing for 30 s, or too many streams are open
+	//     or begin at once.
+	//   - after a connection that was cut: the caller read nothing for a minute.
+	//
+	// Errors: OUT_OF_RANGE if the database can't continue from the token: the token is of another database, or the database was restored from
+	// a backup, or lost its last commits. Start again without a token. INVALID_ARGUMENT if the token is malformed or of another filter, or
+	// the filter is not valid. DATA_LOSS if the next ticket can't be read. UNAUTHENTICATED if the caller's token is no longer valid, also in
+	// the middle of the stream.
 	WatchTickets(context.Context, *v1.WatchTicketsRequest, *connect.ServerStream[v1.WatchTicketsResponse]) error
-	// GetTicketStats counts the tickets that match a filter, as they are at one moment.
+	// GetTicketStats counts the tickets that match a filter, all at one moment.
 	//
-	// With a filter of statuses, app_ids, category_ids and unassigned, or none, it takes as long for a million tickets as for ten
-	// thousand. With property_ids, assignee_id or text the time grows with the number of tickets that have these, and with updated_after
-	// and updated_before alone with the number of tickets in the range.
+	// Without a filter, or with statuses, app_ids, category_ids and unassigned only, a million tickets take as long as ten thousand. With
+	// property_ids, assignee_id or text the time grows with the number of tickets that have these values; with updated_after and
+	// updated_before alone it grows with the number of tickets in the range.
 	//
-	// Errors: INVALID_ARGUMENT when the filter is not valid.
+	// Errors: INVALID_ARGUMENT if the filter is not valid.
 	GetTicketStats(context.Context, *v1.GetTicketStatsRequest) (*v1.GetTicketStatsResponse, error)
-	// EraseTicket removes a ticket and what its events said, for ever: late or replayed events do not bring it back.
+	// EraseTicket removes a ticket and the content of its events permanently. Later events do not bring the ticket back.
 	//
-	// Watchers of it are told. A ticket that is not known is erased ahead of its events, so a mistyped id is no error, and can't be taken
-	// back. Erasing again does nothing. Needs the scope `admin`.
+	// Watchers get a TicketRemoved. An unknown ticket is erased too, ahead of its events: so a mistyped id is not an error, and can't be
+	// undone. A second call for the same ticket has no effect. Needs the scope `admin`.
 	//
-	// Errors: INVALID_ARGUMENT when the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased or
-	// not: call again.
+	// Errors: INVALID_ARGUMENT if the id is empty or too long. After UNAVAILABLE, ABORTED or DEADLINE_EXCEEDED the ticket may be erased: call
+	// again.
 	EraseTicket(context.Context, *v1.EraseTicketRequest) (*v1.EraseTicketResponse, error)
 }
 
