@@ -134,8 +134,8 @@ func (l *listener) closeUnused() {
 	}
 }
 
-// endStuck makes the write of a connection fail once its other end has taken nothing for stuckGrace. So the connection ends.
-func (l *listener) endStuck() {
+// limitWrites makes the write of a connection fail once its other end has taken nothing for stuckGrace. So the connection ends.
+func (l *listener) limitWrites() {
 	l.stopping.Store(true)
 	for _, c := range l.connections(func(*conn) bool { return true }) {
 		c.limitWrite()

@@ -111,7 +111,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
 	unused := time.AfterFunc(unusedGrace, s.listener.closeUnused)
 	defer unused.Stop()
-	s.listener.endStuck()
+	s.listener.limitWrites()
 	err := s.server.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("requests on %s were cut off: %w", s.Addr(), errors.Join(err, s.server.Close()))

@@ -189,7 +189,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 	// The driver's own asks a silent server only every five minutes whether it is still there.
 	connection.DialFunc = (&net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
-		Control:         boundSilence,
+		Control:         setTCPUserTimeout,
 	}).DialContext
 	config.BeforeConnect = rereadSecrets(options.URL, parameters)
 	connection.OnNotice = noteUnconfirmed

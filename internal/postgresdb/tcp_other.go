@@ -4,5 +4,5 @@ package postgresdb
 
 import "syscall"
 
-// boundSilence does nothing: only Linux has the setting.
-func boundSilence(string, string, syscall.RawConn) error { return nil }
+// setTCPUserTimeout does nothing: only Linux has the setting.
+func setTCPUserTimeout(string, string, syscall.RawConn) error { return nil }

@@ -57,13 +57,13 @@ func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventSer
 	}
 	return ticketv1connect.NewTicketEventServiceClient(client, url,
 		connect.WithReadMaxBytes(maxAnswerBytes),
-		connect.WithInterceptors(showing(options.Token)),
+		connect.WithInterceptors(withBearerToken(options.Token)),
 		// Nothing worth compressing comes back.
 		connect.WithAcceptCompression("gzip", nil, nil))
 }
 
-// showing makes every call show the token that there is at that moment.
-func showing(token func() string) connect.UnaryInterceptorFunc {
+// withBearerToken makes every call show the token that there is at that moment.
+func withBearerToken(token func() string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		if token == nil {
 			return next

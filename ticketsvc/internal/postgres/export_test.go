@@ -2,15 +2,15 @@ package postgres
 
 import "github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 
-// MaxSkimmed is the most tickets that are looked at before those with some words are looked up.
-const MaxSkimmed = maxSkimmed
+// MaxScanned is maxScanned.
+const MaxScanned = maxScanned
 
 // SearchStatement returns the query for the first page of tickets with some words, newest first, among the first tickets of all or, by
 // the index of words, among all.
-func SearchStatement(filter ticket.Filter, limit ticket.PageLimit, skim bool) (statement string, arguments []any) {
+func SearchStatement(filter ticket.Filter, limit ticket.PageLimit, scan bool) (statement string, arguments []any) {
 	l := newList(filter, ticket.Order{Descending: true}, nil)
-	if l.plan = byWords; skim {
-		l.plan = skimming
+	if l.plan = byWords; scan {
+		l.plan = scanningFirst
 	}
 	return l.statement(newConditions(filter), " ORDER BY update_time DESC, ticket_id", ticket.NewPageBuilder(limit))
 }

@@ -126,8 +126,8 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	if err := l.readRows(ctx, tx, page, rest, " ORDER BY ticket_id"); err != nil || page.More() {
 		return err
 	}
-	if l.plan == skimming {
-		if over, err := isOverSkimmed(ctx, tx, rest); err != nil || over {
+	if l.plan == scanningFirst {
+		if over, err := hasMoreThanScanned(ctx, tx, rest); err != nil || over {
 			return err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// maxSkimmed is the most tickets that are looked at before those with the words are looked up.
-const maxSkimmed = 1000
+// maxScanned is the maximum number of tickets that are scanned before the index of words is used.
+const maxScanned = 1000
 
 // plan is how the tickets of a page are found, among those that meet the other conditions.
 type plan int
@@ -18,8 +18,8 @@ type plan int
 const (
 	// inOrder: one after the other, whatever words they have.
 	inOrder plan = iota
-	// skimming: those with the words among the first maxSkimmed.
-	skimming
+	// scanningFirst scans the first maxScanned tickets for the words.
+	scanningFirst
 	// byWords: those with the words, by the index of these.
 	byWords
 )
@@ -30,7 +30,7 @@ const (
 // PostgreSQL would do, left to itself, follows its guess of how many have all of the words, which can be wrong by any factor.
 func (l list) search(ctx context.Context, tx pgx.Tx, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
-	l.plan = skimming
+	l.plan = scanningFirst
 	if err := l.read(ctx, tx, page); err != nil || page.More() {
 		return page, err
 	}
@@ -39,9 +39,9 @@ func (l list) search(ctx context.Context, tx pgx.Tx, limit ticket.PageLimit) (*t
 	return page, l.read(ctx, tx, page)
 }
 
-// isOverSkimmed tells whether more tickets meet the conditions than are looked at.
-func isOverSkimmed(ctx context.Context, tx pgx.Tx, where conditions) (over bool, err error) {
-	statement := "SELECT EXISTS (SELECT FROM ticketsvc.tickets" + where.sql() + " OFFSET " + where.bind(maxSkimmed) + ")"
+// hasMoreThanScanned reports whether more than maxScanned tickets meet the conditions.
+func hasMoreThanScanned(ctx context.Context, tx pgx.Tx, where conditions) (over bool, err error) {
+	statement := "SELECT EXISTS (SELECT FROM ticketsvc.tickets" + where.sql() + " OFFSET " + where.bind(maxScanned) + ")"
 	err = tx.QueryRow(ctx, statement, where.arguments...).Scan(&over)
 	return over, err
 }
@@ -55,9 +55,9 @@ func matching(words []string) string {
 func (l list) candidates(where *conditions, orderBy string, room int) string {
 	query := where.bindWords(l.words)
 	first := orderBy + " LIMIT " + where.bind(room)
-	if l.plan == skimming {
+	if l.plan == scanningFirst {
 		return "ticket_id = ANY(ARRAY(SELECT ticket_id FROM (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" + where.sql() +
-			orderBy + " LIMIT " + where.bind(maxSkimmed) + ") AS s WHERE " + rowHas("s", query) + first + "))"
+			orderBy + " LIMIT " + where.bind(maxScanned) + ") AS s WHERE " + rowHas("s", query) + first + "))"
 	}
 	// Materialized, so that the order has no part in how they are found.
 	return "ticket_id = ANY(ARRAY(WITH found AS MATERIALIZED (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" +

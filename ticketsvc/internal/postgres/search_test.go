@@ -163,11 +163,11 @@ func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		text string
-		skim bool
+		scan bool
 		most int
 	}{
-		"words that all have, skimmed":   {"all", true, postgres.MaxSkimmed + limit},
-		"words that few have, skimmed":   {"rare", true, postgres.MaxSkimmed + limit},
+		"words that all have, scanned":   {"all", true, postgres.MaxScanned + limit},
+		"words that few have, scanned":   {"rare", true, postgres.MaxScanned + limit},
 		"words that few have":            {"rare", false, tickets / 1000},
 		"words that few have, shortened": {"rar", false, tickets / 1000},
 		"a word that none has":           {"none", false, 0},
@@ -175,7 +175,7 @@ func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			statement, arguments := postgres.SearchStatement(ticket.Filter{Text: test.text},
-				ticket.PageLimit{Items: limit - 1, Bytes: ticket.MaxPageBytes}, test.skim)
+				ticket.PageLimit{Items: limit - 1, Bytes: ticket.MaxPageBytes}, test.scan)
 			plan, most := explain(t, conn, statement, arguments)
 			if strings.Contains(plan, "Seq Scan") || most > test.most {
 				t.Errorf("it reads up to %d rows, want %d:\n%s", most, test.most, plan)

@@ -59,23 +59,22 @@ var access = map[string]callers{
 	"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": anyToken,
 }
 
-// strangerTimeout is how long a caller that is refused may take to send the body of its request. Nobody reads the body, but net/http waits
-// for it before it answers.
-const strangerTimeout = 2 * time.Second
+// unauthenticatedTimeout is how long a refused caller may take to send the body of its request. The body is not read, but net/http waits for it
+// before it answers.
+const unauthenticatedTimeout = 2 * time.Second
 
-// guard lets those calls through to next that the access table allows to their tokens' scopes.
-func guard(next http.Handler, tokens *credentials.Current, log *slog.Logger) http.Handler {
-	return admit(next, func(ctx context.Context, request *http.Request) (any, error) {
-		return authorise(ctx, request, tokens, log)
+// withTokens passes a call to next if the access table allows it to the scope of the call's token.
+func withTokens(next http.Handler, tokens *credentials.Current, log *slog.Logger) http.Handler {
+	return authenticated(next, func(ctx context.Context, request *http.Request) (any, error) {
+		return authorize(ctx, request, tokens, log)
 	})
 }
 
-// byAddress lets those calls through to next that name the service by an IP address or as localhost, as those do that come from the same
-// machine. Without tokens nothing else tells them from calls of a web page whose own name was made to lead to this machine (DNS
-// rebinding), which a browser takes for calls to the page's server. Calls of pages of other origins are let through where isAllowed says
-// so.
-func byAddress(next http.Handler, isAllowed func(origin string) bool) http.Handler {
-	return admit(next, func(_ context.Context, request *http.Request) (any, error) {
+// withoutTokens passes a call to next if the call names the service by an IP address or as localhost, as calls from the same machine do. A call
+// by another name can be that of a web page whose own name was made to resolve to this machine (DNS rebinding): without tokens nothing else
+// distinguishes it. A call of a page of another origin passes if isAllowed returns true.
+func withoutTokens(next http.Handler, isAllowed func(origin string) bool) http.Handler {
+	return authenticated(next, func(_ context.Context, request *http.Request) (any, error) {
 		if !httpserver.NamesThisMachine(request.Host) {
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens the service is called by an IP address or as localhost: do so, or set --tokens-file"))
@@ -84,13 +83,13 @@ func byAddress(next http.Handler, isAllowed func(origin string) bool) http.Handl
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens no web page of another origin may call, unless --cors-origins allows it"))
 		}
-		return admission{caller: addressOf(request), again: func(context.Context) error { return nil }}, nil
+		return authorization{caller: addressOf(request), again: func(context.Context) error { return nil }}, nil
 	})
 }
 
-// admit lets those calls through to next of which decide returns an [admission], or nil when none is needed. It decides by the headers
-// alone, so a call that is refused costs no more than reading these. Calls whose header is too large get status 431.
-func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
+// authenticated passes a call to next if decide returns an [authorization] for it, or nil for a call that needs none. It decides by the headers
+// alone, so a refused call costs no more than reading these. A call with a too large header gets status 431.
+func authenticated(next http.Handler, decide authn.AuthFunc) http.Handler {
 	checked := authn.NewMiddleware(decide).Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if authn.GetInfo(request.Context()) != nil {
 			// A server's connection takes deadlines, so it can't fail.
@@ -99,7 +98,7 @@ func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
 		next.ServeHTTP(w, request)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTimeout))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unauthenticatedTimeout))
 		if isHeaderTooLarge(request) {
 			w.Header().Set("Connection", "close")
 			request.Header = nil // net/http holds the request while it waits for the body.
@@ -111,7 +110,7 @@ func admit(next http.Handler, decide authn.AuthFunc) http.Handler {
 	})
 }
 
-// isHeaderTooLarge reports whether a request's header takes more memory than one may.
+// isHeaderTooLarge reports whether a request's header is above the limits.
 func isHeaderTooLarge(request *http.Request) bool {
 	fields, size := 0, 0
 	if request.Method != http.MethodGet {
@@ -126,42 +125,42 @@ func isHeaderTooLarge(request *http.Request) bool {
 	return fields > maxHeaderFields || size > maxFieldBytes
 }
 
-// admission is what a call was let in by.
-type admission struct {
+// authorization is why a call is allowed.
+type authorization struct {
 	// caller is who makes the call.
 	caller limits.Caller
-	// again returns an error when the call would not be let in any more, because the tokens have changed.
+	// again returns an error if the call is no longer allowed, because the tokens have changed.
 	again func(context.Context) error
 }
 
 // callerOf returns who makes the call of ctx.
 func callerOf(ctx context.Context) limits.Caller {
-	if a, ok := authn.GetInfo(ctx).(admission); ok {
+	if a, ok := authn.GetInfo(ctx).(authorization); ok {
 		return a.caller
 	}
-	return limits.Stranger
+	return limits.Unauthenticated
 }
 
-// addressOf returns the caller of a request when nothing but its address tells who that is.
+// addressOf returns the caller of a request that has no token: its address.
 func addressOf(request *http.Request) limits.Caller {
 	address, err := netip.ParseAddrPort(request.RemoteAddr)
 	if err != nil {
-		return limits.Stranger
+		return limits.Unauthenticated
 	}
 	return limits.Caller("address " + address.Addr().String())
 }
 
-// checkAdmission returns an error when the call of ctx would not be let in any more.
-func checkAdmission(ctx context.Context) error {
-	if a, ok := authn.GetInfo(ctx).(admission); ok {
+// checkAuthorization returns an error if the call of ctx is no longer allowed.
+func checkAuthorization(ctx context.Context) error {
+	if a, ok := authn.GetInfo(ctx).(authorization); ok {
 		return a.again(ctx)
 	}
 	return nil
 }
 
-// authorise returns the [admission] of a request that may go on, nil when it needs none, and otherwise what to tell the caller. The log
-// gets neither tokens nor paths that are not in the table, which can hold anything.
-func authorise(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
+// authorize returns the [authorization] of a request, nil if it needs none, or the error for the caller. It logs neither tokens nor paths that
+// are not in the table, which can contain anything.
+func authorize(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
 	procedure := request.URL.Path
 	allowed, known := access[procedure]
 	if known && allowed == nil {
@@ -180,18 +179,18 @@ func authorise(ctx context.Context, request *http.Request, tokens *credentials.C
 	case scope == credentials.None:
 		return refuse(scope, errUnauthenticated())
 	case !known:
-		// As without tokens, a client of a newer contract learns that this is an older service.
+		// A client of a newer contract learns that this service is older, as it does without tokens.
 		return refuse(scope, connect.NewError(connect.CodeUnimplemented, errors.New("there is no such procedure")))
 	case !slices.Contains(allowed, scope):
 		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))
 	}
-	return admission{caller: limits.Caller("token " + name), again: func(ctx context.Context) error {
-		_, err := authorise(ctx, request, tokens, log)
+	return authorization{caller: limits.Caller("token " + name), again: func(ctx context.Context) error {
+		_, err := authorize(ctx, request, tokens, log)
 		return err
 	}}, nil
 }
 
-// identify returns the scope and the name of a request's token. Two tokens count as none: which was meant is not for us to guess.
+// identify returns the scope and the name of a request's token. A request with two tokens has none.
 func identify(request *http.Request, tokens *credentials.Current) (scope credentials.Scope, name string) {
 	token, found := authn.BearerToken(request)
 	if !found || len(request.Header["Authorization"]) != 1 {
@@ -200,7 +199,7 @@ func identify(request *http.Request, tokens *credentials.Current) (scope credent
 	return tokens.Identify(token)
 }
 
-// errUnauthenticated tells neither whether there was a token nor what was wrong with it.
+// errUnauthenticated returns the error for a call without a valid token. It does not say what is wrong with the token.
 func errUnauthenticated() *connect.Error {
 	err := connect.NewError(connect.CodeUnauthenticated, errors.New("a valid bearer token is needed"))
 	err.Meta().Set("WWW-Authenticate", "Bearer")

@@ -72,7 +72,7 @@ func (a *answers) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx := request.Context()
 		budget, caller := a.budget, callerOf(ctx)
-		if caller == limits.Stranger {
+		if caller == limits.Unauthenticated {
 			budget, caller = a.strangers, addressOf(request)
 		}
 		grant, err := budget.Take(ctx, caller, callBytes)

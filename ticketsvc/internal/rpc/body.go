@@ -20,14 +20,14 @@ import (
 // maxHealthTime is how long a caller may take over a health check: strangers may begin them, and a check has a few bytes.
 const maxHealthTime = 3 * time.Second
 
-// inTime gives the body of a request the time limit, and that of a health check maxHealthTime: net/http waits for a body for ever, and the
+// withBodyDeadline gives the body of a request the time limit, and that of a health check maxHealthTime: net/http waits for a body for ever, and the
 // deadline of a call counts from the moment at which the whole request is there. A request that takes longer ends with DEADLINE_EXCEEDED.
 // So a stream of reflection, whose request goes on as long as the stream, lasts no longer than limit, whether or not its token still
 // counts.
 //
-// inTime also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
+// withBodyDeadline also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
 // nothing of it for streams.stall. A caller of WatchTickets has no limit for the whole answer, and streams.stuck instead of streams.stall.
-func inTime(next http.Handler, limit time.Duration, streams streamLimits) http.Handler {
+func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {

@@ -35,7 +35,7 @@ func NewLimited(store ticket.Store, log *slog.Logger, limits watch.Limits, strea
 const MaxCallTime = maxCallTime
 
 // Bounded returns the interceptor that gives unary calls a deadline.
-func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return bounded(limit) }
+func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return withCallTimeout(limit) }
 
 // Token returns a token that counts for a request, for a place of any bytes, which in a feed is behind the id of the database. It is empty
 // where the request is wrong otherwise, or has no token.

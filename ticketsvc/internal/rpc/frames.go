@@ -15,9 +15,9 @@ var (
 	errFrameCut   = connect.NewError(connect.CodeInvalidArgument, errors.New("the request ends within a message"))
 )
 
-// framed looks at the frames in which the protocols other than Connect's unary one send messages. What is wrong with them is the caller's
+// validateFrames looks at the frames in which the protocols other than Connect's unary one send messages. What is wrong with them is the caller's
 // mistake, and INVALID_ARGUMENT; Connect itself takes it for one of its own (INTERNAL), and repeats in the error what the frame holds.
-func framed(next http.Handler) http.Handler {
+func validateFrames(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		contentType := request.Header.Get("Content-Type")
 		if strings.HasPrefix(contentType, "application/grpc") || strings.HasPrefix(contentType, "application/connect+") {

@@ -54,5 +54,5 @@ func (s authorizedStream) Receive(message any) error {
 	if err := s.StreamingHandlerConn.Receive(message); err != nil {
 		return err
 	}
-	return checkAdmission(s.ctx)
+	return checkAuthorization(s.ctx)
 }

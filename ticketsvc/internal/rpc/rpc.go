@@ -95,7 +95,7 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		codecs(),
 		boundedGzip(maxOtherBytes),
 		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(translator, unpacker{}, bounded(maxCallTime)),
+		connect.WithInterceptors(translator, unpacker{}, withCallTimeout(maxCallTime)),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
@@ -110,12 +110,12 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{ingester: ingester, feed: tickets, streams: streams, handler: newAnswers(translator).count(framed(mux))}
+	return &Service{ingester: ingester, feed: tickets, streams: streams, handler: newAnswers(translator).count(validateFrames(mux))}
 }
 
-// bounded returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
+// withCallTimeout returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
 // can take long to read.
-func bounded(limit time.Duration) connect.UnaryInterceptorFunc {
+func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 			ctx, cancel := context.WithTimeout(ctx, limit)
@@ -150,11 +150,11 @@ type Security struct {
 // The server itself has no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from,
 // when the server is shut down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
-	handler := inTime(s.handler, maxBodyTime, s.streams)
+	handler := withBodyDeadline(s.handler, maxBodyTime, s.streams)
 	if security.Tokens != nil {
-		handler = guard(handler, security.Tokens, log)
+		handler = withTokens(handler, security.Tokens, log)
 	} else {
-		handler = byAddress(handler, allowedOrigins(security.Origins))
+		handler = withoutTokens(handler, allowedOrigins(security.Origins))
 	}
 	if len(security.Origins) > 0 {
 		handler = withCORS(handler, allowedOrigins(security.Origins))

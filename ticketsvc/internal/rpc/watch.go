@@ -81,7 +81,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		}
 		begin := time.Now()
 		if begin.Sub(checked) >= s.streams.admission {
-			if err := checkAdmission(ctx); err != nil {
+			if err := checkAuthorization(ctx); err != nil {
 				return err
 			}
 			checked = begin

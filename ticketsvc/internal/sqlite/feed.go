@@ -152,10 +152,10 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 			return l.readRows(ctx, page, nil, where, " ORDER BY ticket_id")
 		}
 		// The index of words would be read as a whole for each part.
-		skim := &skim{matcher: filter.Matcher(), worthWhile: snapshotStride}
-		err = l.readRows(ctx, page, skim, where, " ORDER BY ticket_id")
-		if skim.ended {
-			last = skim.last
+		scan := &scanFirst{matcher: filter.Matcher(), minHitRate: snapshotStride}
+		err = l.readRows(ctx, page, scan, where, " ORDER BY ticket_id")
+		if scan.ended {
+			last = scan.last
 		}
 		return err
 	})

@@ -105,11 +105,11 @@ func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket
 	return l
 }
 
-// read adds the tickets of the list to the page, of a skim only those that match.
-func (l list) read(ctx context.Context, page *ticket.PageBuilder, skim *skim) error {
+// read adds the tickets of the list to the page, and with scan only those that match.
+func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirst) error {
 	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
 	if l.after == nil {
-		return l.readRows(ctx, page, skim, l.where, inOrder)
+		return l.readRows(ctx, page, scan, l.where, inOrder)
 	}
 	// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
 	// statements each begins where an index says, however many tickets have that time.
@@ -117,20 +117,20 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, skim *skim) er
 	rest := append(conditions{}, l.where...)
 	rest.add(l.column+" = ?", at)
 	rest.add("ticket_id > ?", l.after.TicketID)
-	if err := l.readRows(ctx, page, skim, rest, " ORDER BY ticket_id"); err != nil || page.More() {
+	if err := l.readRows(ctx, page, scan, rest, " ORDER BY ticket_id"); err != nil || page.More() {
 		return err
 	}
 	behind := append(conditions{}, l.where...)
 	behind.add(l.column+l.beyond, at)
-	return l.readRows(ctx, page, skim, behind, inOrder)
+	return l.readRows(ctx, page, scan, behind, inOrder)
 }
 
-// readRows adds the rows that meet the conditions to the page, of a skim only those that match. SQLite would sort rows with all that is
+// readRows adds the rows that meet the conditions to the page, and with scan only those that match. SQLite would sort rows with all that is
 // read of them, in memory: where it sorts, it is asked for their numbers, and then for one after the other.
-func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim, where conditions, orderBy string) (err error) {
+func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scanFirst, where conditions, orderBy string) (err error) {
 	limit := page.RowLimit()
-	if skim != nil {
-		limit = maxSkimmed
+	if scan != nil {
+		limit = maxScanned
 	}
 	text, args := where.sql()
 	from := " FROM tickets " + l.by + text + orderBy + " LIMIT ?"
@@ -140,7 +140,7 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim
 		if err != nil {
 			return err
 		}
-		_, err = addRows(page, skim, rows)
+		_, err = addRows(page, scan, rows)
 		return err
 	}
 	numbers, err := l.readNumbers(ctx, "SELECT number"+from, args...)
@@ -157,7 +157,7 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, skim *skim
 		if err != nil {
 			return err
 		}
-		if more, err := addRows(page, skim, rows); err != nil || !more {
+		if more, err := addRows(page, scan, rows); err != nil || !more {
 			return err
 		}
 	}
@@ -180,8 +180,8 @@ func (l list) readNumbers(ctx context.Context, statement string, args ...any) (n
 	return numbers, rows.Err()
 }
 
-// addRows adds rows to the page, of a skim only those that match, and closes them. more is false when no other one is wanted.
-func addRows(page *ticket.PageBuilder, skim *skim, rows *sql.Rows) (more bool, err error) {
+// addRows adds rows to the page, and with scan only those that match, and closes them. more is false when no other one is wanted.
+func addRows(page *ticket.PageBuilder, scan *scanFirst, rows *sql.Rows) (more bool, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id string
@@ -190,19 +190,19 @@ func addRows(page *ticket.PageBuilder, skim *skim, rows *sql.Rows) (more bool, e
 			return false, err
 		}
 		weight := ticketcodec.WeighTicket(content)
-		if skim == nil {
+		if scan == nil {
 			if fits, err := page.Fits(id, weight); err != nil || !fits {
 				return false, err
 			}
-		} else if !skim.goesOn() {
+		} else if !scan.goesOn() {
 			return false, nil
 		}
 		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if err != nil {
 			return false, err
 		}
-		if skim != nil {
-			if !skim.matches(&t, len(content)) {
+		if scan != nil {
+			if !scan.matches(&t, len(content)) {
 				continue
 			}
 			if fits, err := page.Fits(id, weight); err != nil || !fits {

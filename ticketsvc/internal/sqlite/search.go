@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// maxSkimmed is the most tickets that are looked at before those with the words are looked up, and maxSkimmedBytes about how large they
-	// are together at the most.
-	maxSkimmed      = 2048
-	maxSkimmedBytes = 4 << 20
+	// maxScanned is the maximum number of tickets that are scanned before the index of words is used, and maxScannedBytes their approximate
+	// maximum size.
+	maxScanned      = 2048
+	maxScannedBytes = 4 << 20
 	// maxSorted is the most tickets with the words that are read to put them in order.
 	maxSorted = 10_000
 )
@@ -25,7 +25,7 @@ const (
 func (l list) search(ctx context.Context, filter *ticket.Filter, words []string, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
 	// A ticket that can't be read is no reason to fail before it is known to have the words.
-	if err := l.read(ctx, page, &skim{matcher: filter.Matcher(), worthWhile: 64}); !errors.Is(err, ticket.ErrCorrupt) &&
+	if err := l.read(ctx, page, &scanFirst{matcher: filter.Matcher(), minHitRate: 64}); !errors.Is(err, ticket.ErrCorrupt) &&
 		(err != nil || page.More()) {
 		return page, err
 	}
@@ -53,25 +53,26 @@ func (c *conditions) addWords(words []string) {
 	c.add("number IN (SELECT rowid FROM ticket_words WHERE ticket_words MATCH ?)", matching(words))
 }
 
-// skim is the look at the first tickets of a list for those that match.
-type skim struct {
+// scanFirst scans the first tickets of a list for those that match, as long as enough of them do. If many match, that is quicker than the
+// index of words.
+type scanFirst struct {
 	matcher ticket.Matcher
-	// worthWhile is among how many tickets one is to match: where fewer do, the skim ends.
-	worthWhile         int
+	// minHitRate is the number of tickets of which at least one has to match. If fewer match, the scan ends.
+	minHitRate         int
 	seen, found, bytes int
-	// last is the ticket that was looked at last, and ended tells that there was another one.
+	// last is the last scanned ticket. ended is set if the scan ended before the list did.
 	last  string
 	ended bool
 }
 
-// goesOn tells whether it is worth while to look at the next ticket.
-func (s *skim) goesOn() bool {
-	s.ended = s.seen >= min(maxSkimmed, s.worthWhile*(s.found+1)) || s.bytes >= maxSkimmedBytes
+// goesOn reports whether to scan the next ticket.
+func (s *scanFirst) goesOn() bool {
+	s.ended = s.seen >= min(maxScanned, s.minHitRate*(s.found+1)) || s.bytes >= maxScannedBytes
 	return !s.ended
 }
 
-// matches looks at a ticket, which has that many bytes as it is stored.
-func (s *skim) matches(t *ticket.Ticket, bytes int) bool {
+// matches reports whether a ticket matches. bytes is its stored size.
+func (s *scanFirst) matches(t *ticket.Ticket, bytes int) bool {
 	s.last = t.ID
 	s.seen++
 	s.bytes += bytes

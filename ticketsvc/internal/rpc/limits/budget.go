@@ -11,17 +11,17 @@ import (
 )
 
 var (
-	// ErrNoRoom says that there was no room in time: this caller, or all of them together, hold too much. The same call may succeed later.
+	// ErrNoRoom is returned if no room was free in time: this caller, or all together, hold too much. The same call may succeed later.
 	ErrNoRoom = errors.New("no room was free in time")
-	// ErrNeverFits says that a call needs more than one caller may ever hold.
+	// ErrNeverFits is returned if a call needs more than one caller may ever hold.
 	ErrNeverFits = errors.New("the call needs more room than one caller may have")
 )
 
-// Caller is who makes a call. Equal callers share what one caller may hold. It holds nothing secret, and can be logged.
+// Caller identifies who makes a call. Calls of one caller share what the caller may hold. A caller is not secret and can be logged.
 type Caller string
 
-// Stranger is the caller of every call that shows no token although there are tokens.
-const Stranger Caller = "stranger"
+// Unauthenticated is the caller of every call without a token, if the service has tokens.
+const Unauthenticated Caller = "unauthenticated"
 
 // Budget bounds what all callers hold together, in bytes. A caller may hold at most as much as stays free for the others (a dynamic
 // threshold): alone it may hold a half of the budget, and of two greedy callers each a third, so that a third is left for the next.
@@ -34,14 +34,14 @@ type Budget struct {
 	mu      sync.Mutex
 	free    int64
 	holders map[Caller]*holder
-	// waiting is how many grants wait to grow.
+	// waiting is the number of grants that wait to grow.
 	waiting int
 }
 
-// holder is a caller that holds something, or waits for it.
+// holder is a caller that holds bytes or waits for them.
 type holder struct {
 	held int64
-	// queue has the *waiter values of the caller, in the order in which they came.
+	// queue has the *waiter values of the caller, oldest first.
 	queue list.List
 }
 
@@ -52,8 +52,7 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// Spread returns a time of at least a half of longest, and less than that. Callers that began to wait together then do not end together,
-// and do not come back together.
+// Spread returns a random time between half of longest and longest, so that callers that began to wait together do not retry together.
 func Spread(longest time.Duration) time.Duration { return longest/2 + rand.N(longest/2+1) }
 
 // NewBudget returns a budget of that many bytes. wait is how long a call waits for room at most: see [Spread].
