@@ -55,12 +55,14 @@ var rules = map[string][]string{
 	module + "ticketsvc/internal/watch":      {module + "ticketsvc/internal/rpc/limits", module + "ticketsvc/internal/ticket"},
 	module + "ticketsvc/internal/rpc/limits": nil,
 	module + "gateway/internal/inbox":        {module + "internal/groupcommit"},
-	module + "gateway/internal/envelope":     {module + "internal/id", "github.com/go-json-experiment/json/jsontext"},
-	module + "gateway/internal/signature":    nil,
-	module + "internal/credentials":          nil,
-	module + "internal/logthrottle":          nil,
-	module + "internal/id":                   nil,
-	module + "internal/ticketfields":         nil,
+	module + "gateway/internal/event": {module + "internal/id", module + "internal/elements", module + "internal/ticketfields",
+		"github.com/go-json-experiment/json/jsontext", module + "gen/allthings/ticket/v1", "google.golang.org/protobuf/reflect/protoreflect",
+		"google.golang.org/protobuf/types/known/fieldmaskpb", "google.golang.org/protobuf/types/known/timestamppb"},
+	module + "gateway/internal/signature": nil,
+	module + "internal/credentials":       nil,
+	module + "internal/logthrottle":       nil,
+	module + "internal/id":                nil,
+	module + "internal/ticketfields":      nil,
 }
 
 var machinery = []string{"database/sql", "net", "net/http", "os", "log/slog"}

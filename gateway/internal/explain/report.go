@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
@@ -97,7 +97,7 @@ func Body(file string, body []byte, now time.Time, options Options) Report {
 		report.Outcome, report.Reason = Rejected, answer.RejectReason
 		return report
 	}
-	result, err := translate.Event(answer.Redacted, now, options.FutureTolerance)
+	result, err := event.Map(answer.Redacted, now, options.FutureTolerance)
 	if err != nil {
 		report.Outcome, report.Reason = Dead, err.Error()
 		return report

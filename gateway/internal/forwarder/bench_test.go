@@ -13,8 +13,8 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/forwarder"
-	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
@@ -27,7 +27,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	request, err := translate.Event(body, time.Unix(0, 0), 0)
+	request, err := event.Map(body, time.Unix(0, 0), 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,17 +12,17 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
-	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// event is a claimed delivery whose body was mapped to a request, with what that adds to a call.
-type event struct {
+// mappedEvent is a claimed delivery whose body was mapped to a request, with what that adds to a call.
+type mappedEvent struct {
 	delivery        inbox.Delivery
 	request         *ticketv1.TicketEventRequest
 	bytes, elements int
-	forms           []translate.Finding
+	forms           []event.Finding
 }
 
 // answer is what ticketsvc answered for one event: the position that its log has by then, or an error.
@@ -33,7 +33,7 @@ type answer struct {
 
 // call is a call of ticketsvc, with an answer for each of its events.
 type call struct {
-	events []event
+	events []mappedEvent
 	// isAlone says that the one event of the call is called alone, because it was tried before.
 	isAlone      bool
 	begun, ended time.Time
@@ -42,9 +42,9 @@ type call struct {
 
 // mapEvent maps the body of a delivery. Its error is why the delivery is dead. A mapping that panics must take down neither the gateway
 // nor, after each restart, the gateway again.
-func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e event, err error) {
+func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error) {
 	if len(delivery.Body) == 0 {
-		return event{}, errors.New("the body is gone")
+		return mappedEvent{}, errors.New("the body is gone")
 	}
 	defer func() {
 		if recover() != nil {
@@ -55,9 +55,9 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e event, err error) {
 				"reason", err.Error())
 		}
 	}()
-	result, err := translate.Event(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
+	result, err := event.Map(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
 	if err != nil {
-		return event{}, err
+		return mappedEvent{}, err
 	}
 	request := &ticketv1.TicketEventRequest{}
 	if result.Created != nil {
@@ -66,11 +66,11 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e event, err error) {
 		request.Request = &ticketv1.TicketEventRequest_Updated{Updated: result.Updated}
 	}
 	// The entry in the list of events is an element, too.
-	return event{delivery, request, proto.Size(request), result.Elements + 1, result.Forms}, nil
+	return mappedEvent{delivery, request, proto.Size(request), result.Elements + 1, result.Forms}, nil
 }
 
 // begin begins a call with the events, which is among those in flight until [Forwarder.finish] gets it.
-func (f *Forwarder) begin(ctx context.Context, events []event, isAlone bool) {
+func (f *Forwarder) begin(ctx context.Context, events []mappedEvent, isAlone bool) {
 	c := &call{events: events, isAlone: isAlone, begun: f.options.Now()}
 	if isAlone {
 		f.alone++
@@ -92,7 +92,7 @@ func (f *Forwarder) begin(ctx context.Context, events []event, isAlone bool) {
 }
 
 // callSingle calls TicketCreated or TicketUpdated.
-func (f *Forwarder) callSingle(ctx context.Context, e event) answer {
+func (f *Forwarder) callSingle(ctx context.Context, e mappedEvent) answer {
 	if e.delivery.TraceParent != "" {
 		var info connect.CallInfo
 		ctx, info = connect.NewClientContext(ctx)
@@ -107,7 +107,7 @@ func (f *Forwarder) callSingle(ctx context.Context, e event) answer {
 }
 
 // callBatch calls RecordTicketEvents. Where the call failed, each answer has its error as a [batchError].
-func (f *Forwarder) callBatch(ctx context.Context, events []event) []answer {
+func (f *Forwarder) callBatch(ctx context.Context, events []mappedEvent) []answer {
 	request := &ticketv1.RecordTicketEventsRequest{Events: make([]*ticketv1.TicketEventRequest, len(events))}
 	for i, e := range events {
 		request.Events[i] = e.request
@@ -160,7 +160,7 @@ func (f *Forwarder) finish(ctx context.Context, c *call) {
 }
 
 // settlement returns what becomes of the delivery of an event of a call, with the answer for that event.
-func (f *Forwarder) settlement(c *call, e event, a answer) inbox.Settlement {
+func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlement {
 	delivery, now, err, o := e.delivery, c.ended, a.err, classify(a.err)
 	switch o {
 	case done:

@@ -3,7 +3,7 @@ package forwarder
 import (
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
 // formInterval is how often one form of one field is logged at most.
@@ -11,7 +11,7 @@ const formInterval = time.Hour
 
 // noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs:
 // a finding names only fields of the provider's contract.
-func (f *Forwarder) noteForms(findings []translate.Finding) {
+func (f *Forwarder) noteForms(findings []event.Finding) {
 	for _, finding := range findings {
 		if !finding.Kept {
 			continue

@@ -18,8 +18,8 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
-	"github.com/ticketbridge/ticketbridge/gateway/internal/translate"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
@@ -114,7 +114,7 @@ type Forwarder struct {
 	// announcements limit how often each state of the circuit breaker is logged.
 	announcements *logthrottle.PerKey[breakerState]
 	// formWarnings limit how often each form of a field is logged.
-	formWarnings *logthrottle.PerKey[translate.Finding]
+	formWarnings *logthrottle.PerKey[event.Finding]
 }
 
 // New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
@@ -128,7 +128,7 @@ func New(from Inbox, client Client, options Options) *Forwarder {
 		failureWarnings:  logthrottle.New(failureWarnInterval),
 		deferralWarnings: logthrottle.New(deferralWarnInterval),
 		announcements:    logthrottle.NewPerKey[breakerState](announceInterval),
-		formWarnings:     logthrottle.NewPerKey[translate.Finding](formInterval),
+		formWarnings:     logthrottle.NewPerKey[event.Finding](formInterval),
 	}
 }
 
@@ -207,7 +207,7 @@ func (f *Forwarder) lease() time.Duration { return f.options.CallTimeout + lease
 
 // forward maps the deliveries and begins their calls: one for each that is called alone, and one for as many of the others as a call takes.
 func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, allAlone bool) {
-	var together []event
+	var together []mappedEvent
 	var uncalled []inbox.Settlement
 	bytes, elements := 0, 0
 	for _, delivery := range deliveries {
@@ -218,7 +218,7 @@ func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, al
 		case ctx.Err() != nil:
 			uncalled = append(uncalled, requeue(delivery, f.options.Now()))
 		case allAlone || delivery.Attempts+delivery.Deferrals > 0:
-			f.begin(ctx, []event{e}, true)
+			f.begin(ctx, []mappedEvent{e}, true)
 		default:
 			bytes, elements = bytes+e.bytes, elements+e.elements
 			if len(together) > 0 && (bytes > maxRequestBytes || elements > maxElements) {

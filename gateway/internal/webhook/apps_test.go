@@ -17,7 +17,7 @@ func TestHandler_secretsOfApps(t *testing.T) {
 	apps := func(s *setup) {
 		s.secrets = []signature.Secret{{App: "a1", Key: secret}, {App: "a2", Key: other}, {Key: previousSecret}}
 	}
-	body := event("e1") // of the App a1
+	body := bodyOf("e1") // of the App a1
 	ofOther, ofEvery := strings.Replace(body, ":a1:", ":a2:", 1), strings.Replace(body, ":a1:", ":*:", 1)
 	unknown := strings.Replace(body, "created", "closed", 1)
 	by := func(key, body string) request { return signed(body).with(signatureHeader, sign(key, body)) }

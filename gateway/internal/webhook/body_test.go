@@ -25,7 +25,7 @@ func nested(levels int) string {
 
 func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
 	t.Parallel()
-	good := event("e1")
+	good := bodyOf("e1")
 	withID := func(member string) string { return strings.Replace(good, `"id":"e1",`, member, 1) }
 	withName := func(member string) string { return strings.Replace(good, `"name":"ticket.created",`, member, 1) }
 
@@ -38,7 +38,7 @@ func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
 		"truncated":                 {good[:len(good)-1], "body is not valid JSON", ""},
 		"truncated in a title":      {good[:strings.Index(good, private)+5], "body is not valid JSON", ""},
 		"trailing garbage":          {good + "x", "data after the JSON value", ""},
-		"a second event":            {good + event("e2"), "data after the JSON value", ""},
+		"a second event":            {good + bodyOf("e2"), "data after the JSON value", ""},
 		"trailing NUL":              {good + "\x00", "data after the JSON value", ""},
 		"BOM":                       {"\xef\xbb\xbf" + good, "body begins with a byte order mark", ""},
 		"UTF-16":                    {"\xff\xfe{\x00}\x00", "invalid UTF-8", ""},
@@ -102,7 +102,7 @@ func TestUnexpectedEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			body := strings.Replace(event("e1"), "ticket.created", eventName, 1)
+			body := strings.Replace(bodyOf("e1"), "ticket.created", eventName, 1)
 			for _, test := range []struct {
 				acknowledge bool
 				want        answer
@@ -110,8 +110,8 @@ func TestUnexpectedEvents(t *testing.T) {
 				d := mustOpenDoor(t, func(s *setup) { s.options.AcknowledgeUnexpected = test.acknowledge })
 				d.follow(t, step{signed(body), test.want}, step{signed(body), test.want})
 				d.wantRows(t, rejected(reason, "e1", body))
-				d.follow(t, step{signed(event("e1")), success})
-				d.wantRows(t, pending("e1", event("e1")))
+				d.follow(t, step{signed(bodyOf("e1")), success})
+				d.wantRows(t, pending("e1", bodyOf("e1")))
 			}
 		})
 	}
@@ -142,11 +142,11 @@ func TestValuesAreKeptExactly(t *testing.T) {
 		"ANSI escapes in a title":    eventWith("e1", `"title":"`+private+`\u001b[31m\u001b]0;owned\u0007"`),
 		"a URL to a metadata address": eventWith("e1", `"title":"http://169.254.169.254/latest/meta-data/","files":[`+
 			`"http://metadata.google.internal/computeMetadata/v1/"]`),
-		"year 9999":                strings.Replace(event("e1"), "2026-03-02T07:15:30.123Z", "9999-12-31T23:59:59.999999999Z", 1),
-		"a date that is none":      strings.Replace(event("e1"), `"2026-03-02T07:15:30.123Z"`, `{"year":-1}`, 1),
+		"year 9999":                strings.Replace(bodyOf("e1"), "2026-03-02T07:15:30.123Z", "9999-12-31T23:59:59.999999999Z", 1),
+		"a date that is none":      strings.Replace(bodyOf("e1"), `"2026-03-02T07:15:30.123Z"`, `{"year":-1}`, 1),
 		"a field of 500 kB":        eventWith("e1", `"description":"`+strings.Repeat(private+`\n`, 500_000/(len(private)+2)+1)+`"`),
 		"a body of 16 KiB":         eventWith("e1", `"x":"`+strings.Repeat("x", 16<<10-len(eventWith("e1", `"x":""`)))+`"`),
-		"white space":              " \r\n\t" + event("e1") + " \r\n\t",
+		"white space":              " \r\n\t" + bodyOf("e1") + " \r\n\t",
 		"keys by case":             eventWith("e1", `"Id":"t2","ID":"t3"`),
 		"an id beside in the data": eventWith("e1", `"event":{"id":"e2","name":"x"}`),
 		"an escaped slash":         eventWith("e1", `"title":"\/\u002f\u00e4ä"`),
@@ -171,9 +171,9 @@ func TestLongestIDs(t *testing.T) {
 	t.Parallel()
 	id := strings.Repeat("ä", 128)
 	d := mustOpenDoor(t)
-	escaped := event(strings.Repeat(`\u00e4`, 128))
-	d.follow(t, step{signed(event(id)), success}, step{signed(escaped), success})
-	d.wantRows(t, pending(id, event(id)), rejected(inbox.ReasonOtherBody, id, escaped))
+	escaped := bodyOf(strings.Repeat(`\u00e4`, 128))
+	d.follow(t, step{signed(bodyOf(id)), success}, step{signed(escaped), success})
+	d.wantRows(t, pending(id, bodyOf(id)), rejected(inbox.ReasonOtherBody, id, escaped))
 }
 
 // An id is logged, because operators look for it. Nobody can write a line of the log with it.
@@ -184,7 +184,7 @@ func TestIDsAreHarmlessInTheLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := mustOpenDoor(t)
-			body := event(escaped)
+			body := bodyOf(escaped)
 			d.follow(t, step{signed(body), malformed})
 			d.wantRows(t, rejected("event.id is not valid text", "", body))
 		})
@@ -192,7 +192,7 @@ func TestIDsAreHarmlessInTheLog(t *testing.T) {
 	t.Run("quotes", func(t *testing.T) {
 		t.Parallel()
 		d := mustOpenDoor(t)
-		body := event(`msg=forged \"quoted\"`)
+		body := bodyOf(`msg=forged \"quoted\"`)
 		id := `msg=forged "quoted"`
 		d.follow(t, step{signed(body).with(timestampHeader, "1"), unauthorized})
 		d.wantRows(t, rejected(signature.ErrStale.Error(), id, body))

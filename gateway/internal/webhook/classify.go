@@ -3,7 +3,7 @@ package webhook
 import (
 	"errors"
 
-	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
 // BodyOptions say what becomes of a signed body.
@@ -16,7 +16,7 @@ type BodyOptions struct {
 
 // classified is what a signed body is.
 type classified struct {
-	event envelope.Envelope
+	event event.Envelope
 	// redacted is the body without access tokens, as it is kept.
 	redacted []byte
 	// rejectReason says why the body is refused. Empty when it is accepted.
@@ -26,13 +26,13 @@ type classified struct {
 
 // classify says what a signed body is. The size is checked before, while the body is read.
 func (o BodyOptions) classify(body []byte) classified {
-	event, err := envelope.Parse(body)
-	c := classified{event: event, redacted: envelope.Redact(body), answer: answerSuccess}
+	envelope, err := event.Parse(body)
+	c := classified{event: envelope, redacted: event.Redact(body), answer: answerSuccess}
 	if err == nil {
 		return c
 	}
 	c.rejectReason, c.answer = err.Error(), answerMalformed
-	if errors.Is(err, envelope.ErrUnexpectedEvent) {
+	if errors.Is(err, event.ErrUnexpectedEvent) {
 		c.answer = answerUnexpected
 		if o.AcknowledgeUnexpected {
 			c.answer = answerSuccess
@@ -44,7 +44,7 @@ func (o BodyOptions) classify(body []byte) classified {
 // Explanation is what the public address does with a body.
 type Explanation struct {
 	// Event is what can be read of the event.
-	Event envelope.Envelope
+	Event event.Envelope
 	// Redacted is the body as it is kept.
 	Redacted []byte
 	// RejectReason says why the body is refused. Empty when it is accepted.

@@ -68,10 +68,10 @@ func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
 	d.follow(t,
-		step{signed(event("e1")), success},
-		step{signed(event("e2")).with(signatureHeader, sign("wrong", "")), unauthorized},
-		step{signed(event("e3")).with(timestampHeader, "1"), unauthorized},
-		step{signed(strings.Replace(event("e4"), "ticket.created", "ticket.deleted", 1)), unexpected},
+		step{signed(bodyOf("e1")), success},
+		step{signed(bodyOf("e2")).with(signatureHeader, sign("wrong", "")), unauthorized},
+		step{signed(bodyOf("e3")).with(timestampHeader, "1"), unauthorized},
+		step{signed(strings.Replace(bodyOf("e4"), "ticket.created", "ticket.deleted", 1)), unexpected},
 		step{signed("{"), malformed})
 	log := d.log.String()
 	for text, want := range map[string]int{

@@ -14,7 +14,7 @@ import (
 // not be taken for a request.
 func TestAmbiguousFraming(t *testing.T) {
 	t.Parallel()
-	first, smuggled := signed(event("e1")), signed(event("e2")).String()
+	first, smuggled := signed(bodyOf("e1")), signed(bodyOf("e2")).String()
 	plain := first.body
 	chunks := inChunks(plain, 64)
 	closed := answers(200, "success", "Connection: close")
@@ -128,10 +128,10 @@ func (r request) behind(more string) request {
 
 func TestABodyCutShortIsNotKept(t *testing.T) {
 	t.Parallel()
-	small, large := signed(event("e1")), signed(sized(100_000))
+	small, large := signed(bodyOf("e1")), signed(sized(100_000))
 	for name, r := range map[string]request{
 		"small": small, "large": large, "small, in chunks": small.chunked(10), "large, in chunks": large.chunked(30_000),
-		"cut to what is signed": signed(event("e1")).with("Content-Length", "9999").behind(strings.Repeat(" ", len(event("e1")))),
+		"cut to what is signed": signed(bodyOf("e1")).with("Content-Length", "9999").behind(strings.Repeat(" ", len(bodyOf("e1")))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

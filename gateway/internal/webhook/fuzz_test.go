@@ -7,7 +7,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
@@ -20,7 +20,7 @@ func FuzzDoor(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	for _, body := range []string{
-		"", "null", "[]", "{}", event("e1"), event("e1") + " ", event("E1"), event(`\u001b[31m`), unexpectedEvent, "\xef\xbb\xbf" + event("e1"),
+		"", "null", "[]", "{}", bodyOf("e1"), bodyOf("e1") + " ", bodyOf("E1"), bodyOf(`\u001b[31m`), unexpectedEvent, "\xef\xbb\xbf" + bodyOf("e1"),
 		eventWith("e1", `"n":9007199254740993`), eventWith("e2", `"title":"\u0000\ud800\r\n"`), eventWith("e3", `"token":"`+accessToken+`"`),
 		eventWith("e3", `"token":"`+accessToken+"\x15"+`","x":1`), eventWith("e3", `"token":"`+accessToken+`","x":1`),
 		`{"event":{"id":"e4","name":"ticket.updated","data":{"token":[1`, `{"event":{"id":"e5","id":"e6"}}`,
@@ -37,7 +37,7 @@ func FuzzDoor(f *testing.F) {
 		if err != nil {
 			t.Fatalf("no answer: %v", err)
 		}
-		kept := envelope.Redact(body)
+		kept := event.Redact(body)
 		hash := sha256.Sum256(kept)
 		var state inbox.State
 		var reason string

@@ -63,7 +63,7 @@ const littleMemory = 16 * 16 << 10
 func (d *door) endInEveryWay(t *testing.T) {
 	t.Helper()
 	const all = math.MaxInt
-	small, large, tooMuch, tooLarge := event("e1"), sized(100_000), sized(littleMemory+1), sized(2*littleMemory+1)
+	small, large, tooMuch, tooLarge := bodyOf("e1"), sized(100_000), sized(littleMemory+1), sized(2*littleMemory+1)
 	withX := func(id string) string { return eventWith(id, `"x":"`+strings.Repeat("x", 40_000)+`"`) }
 	var group sync.WaitGroup
 	for _, test := range []struct {

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ticketbridge/ticketbridge/gateway/internal/envelope"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
@@ -182,8 +182,8 @@ func (h *Handler) serveUnsigned(w http.ResponseWriter, body []byte) {
 }
 
 func isTicketEvent(body []byte) bool {
-	event, err := envelope.Parse(body)
-	return (err == nil || errors.Is(err, envelope.ErrUnexpectedEvent)) && event.EventID != "" && strings.HasPrefix(event.EventName, "ticket.")
+	e, err := event.Parse(body)
+	return (err == nil || errors.Is(err, event.ErrUnexpectedEvent)) && e.EventID != "" && strings.HasPrefix(e.EventName, "ticket.")
 }
 
 // serveSigned keeps and answers a delivery whose signature is right.

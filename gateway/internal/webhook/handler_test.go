@@ -15,7 +15,7 @@ import (
 
 func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 	t.Parallel()
-	body := event("e1")
+	body := bodyOf("e1")
 	good := signed(body)
 	digits := sign(secret, body)
 	flipped := mac(secret, body)
@@ -58,7 +58,7 @@ func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 		"a body cut to what its length says": good.carrying(body[:len(body)-1]),
 		"a retired secret":                   good.with(signatureHeader, sign(retiredSecret, body)),
 		"the MAC of body and time":           good.with(signatureHeader, sign(secret, at(0)+"."+body)),
-		"a good signature of another body":   signed(event("e2")).carrying(body),
+		"a good signature of another body":   signed(bodyOf("e2")).carrying(body),
 		"wrong, stale and malformed":         signed("{").with(signatureHeader, digits).with(timestampHeader, "0"),
 		"wrong and stale":                    good.with(signatureHeader, sign("wrong", body)).without(timestampHeader),
 		"wrong and of an unexpected kind":    signed(unexpectedEvent).with(signatureHeader, digits),
@@ -73,14 +73,14 @@ func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 func TestADoorWithoutSecretsTakesNothing(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.secrets = nil })
-	r := signed(event("e1"))
+	r := signed(bodyOf("e1"))
 	d.follow(t, step{r, unauthorized}, step{r.with(signatureHeader, sign("", r.body)), unauthorized})
 	d.wantRows(t)
 }
 
 func TestSignedButStaleIsRefusedAndKeptOnce(t *testing.T) {
 	t.Parallel()
-	body := event("e1")
+	body := bodyOf("e1")
 	good := signed(body)
 	for name, stale := range map[string]request{
 		"missing":                 good.without(timestampHeader),
@@ -122,7 +122,7 @@ func TestSignedButStaleIsRefusedAndKeptOnce(t *testing.T) {
 
 func TestAcknowledged(t *testing.T) {
 	t.Parallel()
-	body, other := event("e1"), eventWith("e1", `"title":"other"`)
+	body, other := bodyOf("e1"), eventWith("e1", `"title":"other"`)
 	good, digits := signed(body), sign(secret, body)
 	one := []row{pending("e1", body)}
 	setAside := rejected(inbox.ReasonOtherBody, "e1", other)
@@ -161,7 +161,7 @@ func TestAcknowledged(t *testing.T) {
 			[]row{pending("e1", body), setAside, rejected(inbox.ReasonOtherBody, "e1", other+" ")},
 		},
 		"ids that differ by case": {
-			[]request{good, signed(event("E1"))}, []row{pending("e1", body), pending("E1", event("E1"))},
+			[]request{good, signed(bodyOf("E1"))}, []row{pending("e1", body), pending("E1", bodyOf("E1"))},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestAcknowledged(t *testing.T) {
 func TestADuplicateOfAForwardedEventHasNoEffect(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
-	body := event("e1")
+	body := bodyOf("e1")
 	d.follow(t, step{signed(body), success})
 	claimed, err := d.store.Claim(t.Context(), epoch, time.Minute, 10)
 	if err != nil || len(claimed) != 1 {
@@ -195,7 +195,7 @@ func TestADuplicateOfAForwardedEventHasNoEffect(t *testing.T) {
 func TestHandler_otherSignatureHeaders(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"} })
-	body := event("e1")
+	body := bodyOf("e1")
 	good, wrong := sign(secret, body), sign("wrong", body)
 	r := signed(body)
 	stale := rejected(signature.ErrStale.Error(), "e1", body)
@@ -222,25 +222,25 @@ func TestHandler_tolerance0(t *testing.T) {
 		s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"}
 		s.options.TimestampTolerance = 0
 	})
-	first, second := event("e1"), event("e2")
+	first, second := bodyOf("e1"), bodyOf("e2")
 	d.follow(t,
 		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
 		step{unsigned(second).and("Signature", "sha256="+sign(secret, second)).and("Signature-Timestamp", "1"), success},
 		// De-duplication by event id is the protection that is left.
 		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
-		step{unsigned(event("e3")).and("X-Hub-Signature-256", "sha256="+sign("wrong", event("e3"))), unauthorized})
+		step{unsigned(bodyOf("e3")).and("X-Hub-Signature-256", "sha256="+sign("wrong", bodyOf("e3"))), unauthorized})
 	d.wantRows(t, pending("e1", first), pending("e2", second))
 }
 
 func TestUnsigned(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]request{
-		"a good event":          unsigned(event("e1")),
+		"a good event":          unsigned(bodyOf("e1")),
 		"a seed's test":         unsigned("{}"),
-		"with a timestamp":      signed(event("e1")).without(signatureHeader),
+		"with a timestamp":      signed(bodyOf("e1")).without(signatureHeader),
 		"an empty body":         unsigned(""),
 		"no body":               unsigned("").without("Content-Length"),
-		"in chunks, and closed": unsigned(event("e1")).chunked(7),
+		"in chunks, and closed": unsigned(bodyOf("e1")).chunked(7),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -265,8 +265,8 @@ func TestWhatIsKeptOfADelivery(t *testing.T) {
 	const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	long := strings.Repeat("ä", 200) // 400 bytes, of which 124½ letters are within the bound
 	d.follow(t,
-		step{signed(event("e1")).and("Traceparent", traceParent), success},
-		step{signed(event("e2")).with("User-Agent", "a\x80b\x9b31m"+long).and("User-Agent", "second"), success},
+		step{signed(bodyOf("e1")).and("Traceparent", traceParent), success},
+		step{signed(bodyOf("e2")).with("User-Agent", "a\x80b\x9b31m"+long).and("User-Agent", "second"), success},
 		step{signed(unexpectedEvent), unexpected})
 
 	type kept struct {

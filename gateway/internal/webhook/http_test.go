@@ -17,7 +17,7 @@ func TestMethods(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "post", "Post"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			r := signed(event("e1")).to(method + " /webhook HTTP/1.1")
+			r := signed(bodyOf("e1")).to(method + " /webhook HTTP/1.1")
 			want := answers(405, "Only POST is allowed", "Allow: POST")
 			if method == http.MethodHead {
 				want.Body = ""
@@ -48,7 +48,7 @@ func TestPaths(t *testing.T) {
 					Head: "HTTP/1.1 400 Bad Request\nConnection: close\nContent-Type: text/plain; charset=utf-8", Body: "400 Bad Request", Closed: true,
 				}
 			}
-			d.follow(t, step{signed(event("e1")).to(line), want})
+			d.follow(t, step{signed(bodyOf("e1")).to(line), want})
 			d.wantRows(t)
 		})
 	}
@@ -57,7 +57,7 @@ func TestPaths(t *testing.T) {
 func TestAnotherPath(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.options.Path = "/in/allthings/" })
-	r := signed(event("e1"))
+	r := signed(bodyOf("e1"))
 	d.follow(t, step{r, answers(404, "Not found")}, step{r.to("POST /in/allthings HTTP/1.1"), answers(404, "Not found")},
 		step{r.to("POST /in/allthings/ HTTP/1.1"), success})
 	d.wantRows(t, pending("e1", r.body))
@@ -66,7 +66,7 @@ func TestAnotherPath(t *testing.T) {
 // Were an encoded body inflated, the first of each pair would be accepted; were its encoding overlooked, the second would be kept.
 func TestEncodedBodiesAreNeitherInflatedNorKept(t *testing.T) {
 	t.Parallel()
-	plain := event("e1")
+	plain := bodyOf("e1")
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	if _, err := w.Write([]byte(plain)); err != nil {
@@ -165,7 +165,7 @@ func TestADeclaredSizeIsEnoughToRefuse(t *testing.T) {
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
-	r := signed(event("e1")).and("Expect", "100-continue")
+	r := signed(bodyOf("e1")).and("Expect", "100-continue")
 	c := d.dial(t)
 	c.mustWrite(t, r.head())
 	if interim, err := c.read("POST"); err != nil || interim.Head != "HTTP/1.1 100 Continue" {
@@ -181,10 +181,10 @@ func TestExpectContinue(t *testing.T) {
 func TestHeaderLimit(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
-	body := event("e1")
+	body := bodyOf("e1")
 	d.follow(t,
 		step{signed(body).and("X-Long", strings.Repeat("x", 15<<10)), success},
-		step{signed(event("e2")).and("X-Long", strings.Repeat("x", 32<<10)), answer{
+		step{signed(bodyOf("e2")).and("X-Long", strings.Repeat("x", 32<<10)), answer{
 			Head:   "HTTP/1.1 431 Request Header Fields Too Large\nConnection: close\nContent-Type: text/plain; charset=utf-8",
 			Body:   "431 Request Header Fields Too Large",
 			Closed: true,
@@ -199,11 +199,11 @@ func TestOnlyHTTP11(t *testing.T) {
 	d := mustOpenDoor(t)
 	for name, test := range map[string]struct{ text, status string }{
 		"HTTP/2 with prior knowledge": {preface + settings, "404"},
-		"HTTP/2 in a POST":            {signed(event("e1")).to("POST /webhook HTTP/2.0").String(), "505"},
-		"HTTP/3 in a POST":            {signed(event("e1")).to("POST /webhook HTTP/3.0").String(), "505"},
-		"HTTP/0.9":                    {signed(event("e1")).to("POST /webhook").String(), "400"},
+		"HTTP/2 in a POST":            {signed(bodyOf("e1")).to("POST /webhook HTTP/2.0").String(), "505"},
+		"HTTP/3 in a POST":            {signed(bodyOf("e1")).to("POST /webhook HTTP/3.0").String(), "505"},
+		"HTTP/0.9":                    {signed(bodyOf("e1")).to("POST /webhook").String(), "400"},
 		"TLS":                         {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400"},
-		"no Host":                     {signed(event("e1")).without("Host").String(), "400"},
+		"no Host":                     {signed(bodyOf("e1")).without("Host").String(), "400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,7 +227,7 @@ func TestOnlyHTTP11(t *testing.T) {
 func TestAnUpgradeToHTTP2IsNotTaken(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
-	r := signed(event("e1"))
+	r := signed(bodyOf("e1"))
 	d.follow(t, step{r.and("Connection", "Upgrade, HTTP2-Settings").and("Upgrade", "h2c").and("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
 		success})
 	d.wantRows(t, pending("e1", r.body))
@@ -239,11 +239,11 @@ func TestAnHTTP2ClientIsRefused(t *testing.T) {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+d.address+"/webhook", strings.NewReader(event("e1")))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+d.address+"/webhook", strings.NewReader(bodyOf("e1")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set(signatureHeader, sign(secret, event("e1")))
+	request.Header.Set(signatureHeader, sign(secret, bodyOf("e1")))
 	request.Header.Set(timestampHeader, at(0))
 	if response, err := transport.RoundTrip(request); err == nil {
 		t.Errorf("answered with %s %s", response.Proto, response.Status)

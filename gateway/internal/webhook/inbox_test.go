@@ -28,8 +28,8 @@ func withInbox(f inboxFunc) func(*setup) { return func(s *setup) { s.inbox = f }
 // What would be refused is no less to be kept: until it is, only trying again is right.
 func signedRequests() map[string]request {
 	return map[string]request{
-		"a good delivery":      signed(event("e1")),
-		"a stale one":          signed(event("e1")).with(timestampHeader, "1"),
+		"a good delivery":      signed(bodyOf("e1")),
+		"a stale one":          signed(bodyOf("e1")).with(timestampHeader, "1"),
 		"a malformed one":      signed("{"),
 		"one of unknown kind":  signed(unexpectedEvent),
 		"one of 100 kilobytes": signed(sized(100_000)),
@@ -130,7 +130,7 @@ func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
 	for i := range 50 { // whether the end of sending is seen before the answer is made is a matter of chance
 		id := fmt.Sprint("e", i)
 		c := d.dial(t)
-		c.mustWrite(t, signed(event(id)).String())
+		c.mustWrite(t, signed(bodyOf(id)).String())
 		c.mustCloseWrite(t)
 		got, err := c.read("POST")
 		if err != nil || got.status() != "200" {
@@ -207,13 +207,13 @@ func TestHandler_memoryIsUsedUp(t *testing.T) {
 	clients := make([]*client, atATime)
 	for i := range clients {
 		clients[i] = d.dial(t)
-		clients[i].mustWrite(t, signed(event(fmt.Sprint("e", i))).String())
+		clients[i].mustWrite(t, signed(bodyOf(fmt.Sprint("e", i))).String())
 	}
 	for range clients {
 		<-entered
 	}
 	noMemory := answers(503, "Try again later", "Retry-After: 1", "Connection: close")
-	d.follow(t, step{signed(event("one too many")), noMemory}, step{large("one too many"), noMemory})
+	d.follow(t, step{signed(bodyOf("one too many")), noMemory}, step{large("one too many"), noMemory})
 	if log := d.log.String(); !strings.Contains(log, `msg="memory for bodies is used up, so deliveries are refused" count=1 `) {
 		t.Errorf("the log does not say so:\n%s", log)
 	}
@@ -223,7 +223,7 @@ func TestHandler_memoryIsUsedUp(t *testing.T) {
 			t.Errorf("answer (-want +got):\n%s", diff)
 		}
 	}
-	d.follow(t, step{signed(event("room again")), success}, step{large("room for large ones again"), success})
+	d.follow(t, step{signed(bodyOf("room again")), success}, step{large("room for large ones again"), success})
 	if kept := d.count(t, "SELECT count(*) FROM deliveries WHERE state = ?", inbox.Pending); kept != atATime+2 {
 		t.Errorf("%d are kept, want %d", kept, atATime+2)
 	}
@@ -233,5 +233,5 @@ func TestHandler_memoryIsUsedUp(t *testing.T) {
 func TestAPanicIsAnsweredAndSaid(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { panic("Heizung im Bad kalt") }))
-	d.follow(t, step{signed(event("e")), tryLater}, step{signed(event("e")), tryLater})
+	d.follow(t, step{signed(bodyOf("e")), tryLater}, step{signed(bodyOf("e")), tryLater})
 }

@@ -49,7 +49,7 @@ func TestConcurrentSenders(t *testing.T) {
 		group.Go(func() {
 			for i := range events {
 				for _, of := range []int{sender, (sender + 1) % senders} {
-					status, text, err := p.post(t, d, event(fmt.Sprintf("e%d-%d", of, i)))
+					status, text, err := p.post(t, d, bodyOf(fmt.Sprintf("e%d-%d", of, i)))
 					if status != 200 || text != success.Body || err != nil {
 						t.Errorf("answer %d %s, %v", status, text, err)
 						return

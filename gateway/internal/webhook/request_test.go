@@ -23,8 +23,8 @@ const (
 	timestampHeader = "x-allthings-signature-timestamp"
 )
 
-// event returns the body of a good event.
-func event(id string) string { return eventWith(id, `"title":"`+private+`"`) }
+// bodyOf returns the body of a good event.
+func bodyOf(id string) string { return eventWith(id, `"title":"`+private+`"`) }
 
 // eventWith returns the body of a good event whose ticket has these members.
 func eventWith(id, members string) string {

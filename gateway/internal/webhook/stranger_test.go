@@ -77,7 +77,7 @@ func TestHandler_theSlowestIsCutOff(t *testing.T) {
 		s.handler = func(h *webhook.Handler) { h.SetMemory(stalled * 16 << 10) }
 		s.server = func(s *http.Server) { s.ReadTimeout = time.Hour }
 	})
-	slow := signed(event("slow"))
+	slow := signed(bodyOf("slow"))
 	clients := make([]*client, stalled)
 	for i := range clients {
 		clients[i] = d.stall(t, slow, 1)

@@ -40,7 +40,7 @@ func TestHandler_warnings(t *testing.T) {
 		"415": {
 			nil,
 			func(t *testing.T, d *door) {
-				d.follow(t, step{signed(event("e1")).and("Content-Encoding", "gzip"), answers(415, "Content-Encoding is not supported")})
+				d.follow(t, step{signed(bodyOf("e1")).and("Content-Encoding", "gzip"), answers(415, "Content-Encoding is not supported")})
 			},
 			[]string{`msg="deliveries with a Content-Encoding are refused"`, "compression"},
 		},
@@ -69,20 +69,20 @@ func TestHandler_warnings(t *testing.T) {
 		},
 		"too many": {
 			withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { return 0, inbox.ErrBusy }),
-			func(t *testing.T, d *door) { d.follow(t, step{signed(event("e1")), tryLater}) },
+			func(t *testing.T, d *door) { d.follow(t, step{signed(bodyOf("e1")), tryLater}) },
 			[]string{`msg="too many deliveries wait to be stored, so more are refused"`, "another gateway"},
 		},
 		"a wrong signature": {
 			nil,
 			func(t *testing.T, d *door) {
-				d.follow(t, step{signed(event("e1")).with(signatureHeader, sign("wrong", "")), unauthorized})
+				d.follow(t, step{signed(bodyOf("e1")).with(signatureHeader, sign("wrong", "")), unauthorized})
 			},
 			[]string{`msg="deliveries with a wrong signature are refused"`, "--webhook-secret,"},
 		},
 		"no signature in its header": {
 			nil,
 			func(t *testing.T, d *door) {
-				d.follow(t, step{signed(event("e1")).with(signatureHeader, "v1=x"), noSignature})
+				d.follow(t, step{signed(bodyOf("e1")).with(signatureHeader, "v1=x"), noSignature})
 			},
 			[]string{`msg="deliveries whose signature header holds no signature are refused"`, "64 hex digits"},
 		},
@@ -93,7 +93,7 @@ func TestHandler_warnings(t *testing.T) {
 		},
 		"an unsigned event": {
 			nil,
-			func(t *testing.T, d *door) { d.follow(t, step{unsigned(event("e1")), testEvent}) },
+			func(t *testing.T, d *door) { d.follow(t, step{unsigned(bodyOf("e1")), testEvent}) },
 			[]string{`msg="events without a signature are not stored: a proxy removes the signature header, or the webhook has no secret"`,
 				"--signature-header", "status=200\n"},
 		},
@@ -110,7 +110,7 @@ func TestHandler_warnings(t *testing.T) {
 		"an unsigned event, rejected": {
 			rejectUnsigned,
 			func(t *testing.T, d *door) {
-				d.follow(t, step{unsigned(event("e1")), answers(400, "Missing signature")})
+				d.follow(t, step{unsigned(bodyOf("e1")), answers(400, "Missing signature")})
 			},
 			[]string{`msg="events without a signature are not stored: `, "status=400\n"},
 		},
@@ -154,7 +154,7 @@ func TestHandler_unsignedWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
 	for _, body := range []string{"", "{}", "null", "test", `{"event":{}}`, `{"event":{"id":"e1","name":"booking.created"}}`,
-		`{"event":{"name":"ticket.created"}}`, `{"event":{"id":"","name":"ticket.created"}}`, event("e1") + "x"} {
+		`{"event":{"name":"ticket.created"}}`, `{"event":{"id":"","name":"ticket.created"}}`, bodyOf("e1") + "x"} {
 		d.follow(t, step{unsigned(body), testEvent})
 	}
 	d.wantRows(t)

@@ -1,0 +1,151 @@
+package event
+
+import (
+	"strings"
+)
+
+// readChanges reads a delta that is a list of changes, each {field, old, new} or an operation of JSON Patch. Of several changes of a field
+// the last counts, except that changes of a list's elements add up. What can't be read is kept. It reports false when nothing can be read.
+func (t *translation) readChanges(p *part, list []byte) bool {
+	var unread [][]byte
+	var sources [][][]byte // of each member, the entries of the list that it came from
+	places := map[string]int{}
+	anyRead := false
+	for entry := range items(list) {
+		name, c, result := readEntry(entry)
+		anyRead = anyRead || result != entryUnread
+		if result == entryUnread || result == entryInPart {
+			unread = append(unread, entry)
+		}
+		switch {
+		case result == entryUnread, result == entryDropped:
+			continue
+		case name == "_embedded":
+			p.embedded = nilIfNull(c.value)
+			continue
+		}
+		place, named := places[name]
+		if !named {
+			place = len(p.members)
+			places[name] = place
+			p.members = append(p.members, member{name: []byte(name)})
+			p.untyped = append(p.untyped, "")
+			sources = append(sources, nil)
+		}
+		p.members[place].value, p.untyped[place] = c.value, c.untyped
+		if c.untyped == "" {
+			sources[place] = sources[place][:0]
+		}
+		sources[place] = append(sources[place], entry)
+	}
+	for i, form := range p.untyped {
+		if form != "" {
+			p.members[i].value = jsonList(sources[i])
+		}
+	}
+	if len(unread) > 0 {
+		unread := jsonList(unread)
+		t.keep("delta", unread)
+		t.note(p.label, "", reading{unreadableChange, unread})
+	} else {
+		t.note(p.label, "", reading{form: listOfChanges})
+	}
+	return anyRead
+}
+
+// entryResult says what became of an entry in a list of changes.
+type entryResult int
+
+const (
+	// entryUnread is an entry that can't be read.
+	entryUnread entryResult = iota
+	// entryRead is an entry that was read.
+	entryRead
+	// entryInPart is an entry that was read, and has more in it.
+	entryInPart
+	// entryDropped is an entry that is left out whole.
+	entryDropped
+)
+
+// readEntry reads an entry in a list of changes. The name is that of the field.
+func readEntry(entry []byte) (name string, c change, result entryResult) {
+	if entry[0] != '{' {
+		return "", c, entryUnread
+	}
+	if isTokenChange(entry) {
+		return "", c, entryDropped
+	}
+	var field, path, op, value []byte
+	pair, result := pair{keys: -1}, entryRead
+	for name, v := range members(entry) {
+		if namesToken(name) {
+			continue
+		}
+		switch string(name) {
+		case "field":
+			field = v
+		case "path":
+			path = v
+		case "op":
+			op = v
+		case "value":
+			value = v
+		default:
+			if !pair.add(name, v) {
+				result = entryInPart
+			}
+		}
+	}
+	if field != nil && path != nil {
+		result = entryInPart
+	}
+	name, within, ok := fieldNamed(field, path)
+	f := fields[name]
+	switch {
+	case !ok, name == "delta", name == "ticket":
+		result = entryUnread
+	case name == "id", name == "ticketId":
+		result = entryDropped
+	case op != nil && !isPatch(op), within && !f.shape.isList():
+		result = entryUnread
+	case within:
+		c = change{value: entry, untyped: elementChange}
+	case op != nil && string(op) == `"remove"`:
+		c = change{value: null}
+	case op != nil && value != nil, pair.keys >= 0 && pair.new == nil && value != nil:
+		c = change{value: value}
+	case op == nil && pair.keys == removedAdded && f.shape == unknown:
+		// Whether the field is a list is not known.
+		result = entryUnread
+	case op == nil && pair.keys >= 0:
+		c = pair.change(entry, f.shape)
+	case op == nil && value != nil:
+		c = readChange(value, f.shape)
+	default:
+		result = entryUnread
+	}
+	return name, c, result
+}
+
+// fieldNamed returns the field that an entry is about. It reports within when the entry is about something within the field. A path is a
+// JSON Pointer; its first slash may be missing.
+func fieldNamed(field, path []byte) (name string, within, ok bool) {
+	isPath := field == nil
+	if isPath {
+		field = path
+	}
+	if field == nil || field[0] != '"' {
+		return "", false, false
+	}
+	name, ok = unquoteAll(field)
+	if isPath {
+		name, _, within = strings.Cut(strings.TrimPrefix(name, "/"), "/")
+		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+	}
+	return name, within, ok && name != ""
+}
+
+// isPatch reports whether an operation of JSON Patch is one that gives a field a value.
+func isPatch(op []byte) bool {
+	return string(op) == `"add"` || string(op) == `"replace"` || string(op) == `"remove"`
+}

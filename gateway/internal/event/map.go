@@ -1,0 +1,207 @@
+package event
+
+import (
+	"math/bits"
+	"time"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+)
+
+// Result is what becomes of an event. Exactly one of Created and Updated is set.
+type Result struct {
+	// Created is the request for a ticket.created event.
+	Created *ticketv1.TicketCreatedRequest
+	// Updated is the request for a ticket.updated event.
+	Updated *ticketv1.TicketUpdatedRequest
+	// Elements is how many elements the request has, as the contract counts them.
+	Elements int
+	// Forms are the values that came in another form than the documented one, in the order in which they were read.
+	Forms []Finding
+}
+
+// Map maps the body of one event. receiveTime is when its delivery came. An event that is dated further ahead of that than
+// futureTolerance is an error, because its values would stand until its date is past; 0 lets any date pass.
+//
+// The result depends on nothing but the arguments, and on the zone database where a date names a zone. Every error is an [*Error].
+func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Result, error) {
+	env, err := Parse(body)
+	if err != nil {
+		return Result{}, err
+	}
+	if env.TicketID == "" {
+		return Result{}, &Error{Reason: "no ticket id"}
+	}
+	isUpdate := env.EventName == TicketUpdated
+	t := translation{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
+	parts := pooledParts.Get().(*parts)
+	defer parts.release()
+	if err := t.readParts(parts, env.Data, isUpdate); err != nil {
+		return Result{}, err
+	}
+	occurTime, err := t.occurTime(env.CreatedDate, parts)
+	if err != nil {
+		return Result{}, err
+	}
+	if futureTolerance > 0 && occurTime.AsTime().Sub(receiveTime) > futureTolerance {
+		return Result{}, &Error{Reason: "the event is dated more than " + futureTolerance.String() + " ahead of its receipt: " +
+			"correct the sender's clock or raise --future-tolerance, then retry"}
+	}
+	if env.AppID != "" {
+		t.named.add(appID)
+	}
+	t.take(parts)
+	if !isUpdate && !t.named.has(createTime) {
+		t.named.add(createTime)
+		t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
+	}
+	t.makeRoom()
+
+	metadata := &ticketv1.EventMetadata{
+		EventId:     env.EventID,
+		OccurTime:   occurTime,
+		ReceiveTime: timestamppb.New(receiveTime),
+	}
+	result := Result{Elements: t.elements(), Forms: t.forms}
+	if isUpdate {
+		result.Updated = &ticketv1.TicketUpdatedRequest{
+			Event:             metadata,
+			Ticket:            t.ticket,
+			FieldMask:         t.mask(),
+			FullSnapshot:      parts.holdWholeTicket(),
+			ElementChangeMask: t.elementChangeMask(),
+		}
+	} else {
+		result.Created = &ticketv1.TicketCreatedRequest{
+			Event:             metadata,
+			Ticket:            t.ticket,
+			FieldMask:         t.mask(),
+			ElementChangeMask: t.elementChangeMask(),
+		}
+	}
+	return result, nil
+}
+
+// translation is a ticket while it is put together.
+type translation struct {
+	ticket *ticketv1.Ticket
+	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
+	named, elementChanges pathSet
+	// lists are the lists that the ticket's fields hold, which may have to make room.
+	lists []heldList
+	forms []Finding
+}
+
+// occurTime returns when the event occurred: its createdDate, or else the first updatedAt that is a date.
+func (t *translation) occurTime(createdDate []byte, p *parts) (*timestamp, error) {
+	form := missing
+	if createdDate != nil {
+		date, r := readDate(createdDate)
+		form = r.form
+		if date != nil {
+			if form != "" {
+				t.note("event", "createdDate", reading{form: form})
+			}
+			return date, nil
+		}
+	}
+	updatedAt := fields["updatedAt"]
+	for _, part := range [...]*part{&p.delta, &p.data, &p.ticket} {
+		i := part.index(updatedAt.name)
+		if i < 0 {
+			continue
+		}
+		if date, _ := readDate(part.changeAt(i, updatedAt.shape).value); date != nil {
+			t.note("event", "createdDate", reading{form: form})
+			return date, nil
+		}
+	}
+	return nil, &Error{Reason: "no usable event time: event.createdDate: " + string(form) + ", and no updatedAt to take in its place"}
+}
+
+// mask returns the fields that the event named.
+func (t *translation) mask() *fieldmaskpb.FieldMask {
+	if len(t.ticket.Attributes) > 0 {
+		t.named.add(attributes)
+	}
+	return &fieldmaskpb.FieldMask{Paths: t.named.paths()}
+}
+
+// elementChangeMask returns the fields whose new value the event did not give, nil when there are none.
+func (t *translation) elementChangeMask() *fieldmaskpb.FieldMask {
+	if t.elementChanges == 0 {
+		return nil
+	}
+	return &fieldmaskpb.FieldMask{Paths: t.elementChanges.paths()}
+}
+
+// path is a field of [ticketv1.Ticket] that an event can name. The order is that of the names, so that masks come out sorted.
+type path uint8
+
+const (
+	appID path = iota
+	assignedTo
+	attributes
+	categoryID
+	channels
+	commentCount
+	createTime
+	createdBy
+	customSettings
+	description
+	files
+	incrementID
+	labels
+	lastStatusUpdateTime
+	phoneNumber
+	propertyID
+	statusText
+	tags
+	title
+	unitName
+	updateTime
+)
+
+// pathNames are the names of the paths in Ticket. `status` has none: ticketsvc derives it from `status_text`.
+var pathNames = [...]string{
+	appID:                "app_id",
+	assignedTo:           "assignee_id",
+	attributes:           "attributes",
+	categoryID:           "category_id",
+	channels:             "channels",
+	commentCount:         "comment_count",
+	createTime:           "create_time",
+	createdBy:            "creator_id",
+	customSettings:       "custom_settings",
+	description:          "description",
+	files:                "file_ids",
+	incrementID:          "increment_id",
+	labels:               "label_ids",
+	lastStatusUpdateTime: "last_status_update_time",
+	phoneNumber:          "phone_number",
+	propertyID:           "property_id",
+	statusText:           "status_text",
+	tags:                 "tags",
+	title:                "title",
+	unitName:             "unit_name",
+	updateTime:           "update_time",
+}
+
+// pathSet is a set of paths, one bit for each.
+type pathSet uint32
+
+func (s *pathSet) add(p path)     { *s |= 1 << p }
+func (s pathSet) has(p path) bool { return s&(1<<p) != 0 }
+
+// paths returns the names of the set's paths, sorted.
+func (s pathSet) paths() []string {
+	names := make([]string, 0, bits.OnesCount32(uint32(s)))
+	for p, name := range pathNames {
+		if s.has(path(p)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

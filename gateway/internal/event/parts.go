@@ -1,0 +1,239 @@
+package event
+
+import (
+	"slices"
+	"sync"
+)
+
+// part is one of the objects in event.data that name fields of the ticket.
+type part struct {
+	// label is what a finding calls the object, such as "data.delta".
+	label string
+	// changes is set where a value may say what was and what is.
+	changes bool
+	// members are the fields of the ticket, in the body's order.
+	members []member
+	// untyped is set for a part that was read from a list of changes, whose values are not to be looked at for a form of change: of each
+	// member, as in [change].
+	untyped []form
+	// delta, ticket and embedded are the values of the members that are not fields themselves. Nil when absent or null.
+	delta, ticket, embedded []byte
+}
+
+// member is one member of a JSON object.
+type member struct {
+	name  []byte // unquoted
+	value []byte // as it stands in the body
+}
+
+// parts are the objects in event.data that name fields of the ticket.
+type parts struct {
+	data, delta, ticket part
+}
+
+// pooledParts keep the room for members from one event to the next.
+var pooledParts = sync.Pool{New: func() any {
+	return &parts{data: part{label: "data"}, delta: part{label: "data.delta", changes: true}, ticket: part{label: "data.ticket"}}
+}}
+
+// maxPooledMembers is for how many members a part keeps the room: events of Allthings have some thirty.
+const maxPooledMembers = 1024
+
+// release gives the parts back, without the body: a pool must not keep private data alive.
+func (p *parts) release() {
+	for _, part := range [...]*part{&p.data, &p.delta, &p.ticket} {
+		if cap(part.members) > maxPooledMembers {
+			part.members = nil
+		}
+		clear(part.members)
+		*part = part.emptied()
+	}
+	pooledParts.Put(p)
+}
+
+// readParts reads the parts of event.data. What can't be read as a part is kept, except a delta.
+func (t *translation) readParts(p *parts, data []byte, isUpdate bool) error {
+	switch {
+	case data == nil:
+		t.note("data", "", reading{form: missing})
+	case data[0] != '{':
+		t.takeUnusable("", "data", data)
+	default:
+		p.data.read(data, true)
+	}
+	switch delta := p.data.delta; {
+	case delta == nil:
+	case delta[0] == '{':
+		p.delta.read(delta, false)
+	case delta[0] == '[' && !isEmpty(delta):
+		if !t.readChanges(&p.delta, delta) && isUpdate {
+			return &Error{Reason: "data.delta: list in which no change can be read"}
+		}
+	case isUpdate && delta[0] != '[':
+		return &Error{Reason: "data.delta: " + string(kindOf(delta)) + ", in which no change can be read"}
+	default:
+		t.takeUnusable("data", "delta", delta)
+	}
+	switch ticket := p.data.ticket; {
+	case ticket == nil:
+	case ticket[0] == '{':
+		p.ticket.read(ticket, false)
+	default:
+		t.takeUnusable("data", "ticket", ticket)
+	}
+	return nil
+}
+
+// read sorts the members of an object. Only the outermost part has others in it.
+func (p *part) read(object []byte, isOutermost bool) {
+	for name, value := range members(object) {
+		switch {
+		case namesToken(name):
+		case string(name) == "_embedded":
+			p.embedded = nilIfNull(value)
+		case string(name) == "delta" && isOutermost:
+			p.delta = nilIfNull(value)
+		case string(name) == "ticket" && isOutermost:
+			p.ticket = nilIfNull(value)
+		case (string(name) == "id" || string(name) == "ticketId") && couldBeID(value):
+			// The envelope has read the ids.
+		default:
+			p.members = append(p.members, member{name, value})
+		}
+	}
+}
+
+// couldBeID reports whether a value is an id, or null.
+func couldBeID(value []byte) bool {
+	if value[0] == '"' || isNull(value) {
+		return true
+	}
+	_, r := readID(value)
+	return !r.unreadable()
+}
+
+// holdWholeTicket reports whether the event has, beside its changes, all that a ticket can't be without.
+func (p *parts) holdWholeTicket() bool {
+	for _, name := range [...]string{"title", "description", "status"} {
+		if p.data.index(name) < 0 && p.ticket.index(name) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// emptied returns the part without what was read, but with the room for members.
+func (p *part) emptied() part {
+	return part{label: p.label, changes: p.changes, members: p.members[:0]}
+}
+
+// index returns which of the part's members has that name, or a negative number.
+func (p *part) index(name string) int {
+	return slices.IndexFunc(p.members, func(m member) bool { return string(m.name) == name })
+}
+
+// changeAt returns what the part's i-th member says of a field of that shape.
+func (p *part) changeAt(i int, shape shape) change {
+	value := p.members[i].value
+	switch {
+	case p.untyped != nil:
+		return change{value, p.untyped[i]}
+	case p.changes:
+		return readChange(value, shape)
+	default:
+		return change{value: value}
+	}
+}
+
+// take fills the ticket, from the parts whose values count most to those that count least. What is filled already stays.
+func (t *translation) take(p *parts) {
+	for _, parts := range [...][]*part{{&p.delta, &p.data}, {&p.ticket}} {
+		for _, part := range parts {
+			t.takeFields(part)
+		}
+		for _, part := range parts {
+			t.takeEmbedded(part)
+		}
+	}
+}
+
+// takeFields takes the fields that a part names.
+func (t *translation) takeFields(p *part) {
+	for i, m := range p.members {
+		f := fields[string(m.name)]
+		c := p.changeAt(i, f.shape)
+		if f.read != nil {
+			t.set(f, f.name, p.label, c)
+		} else if kept := t.keep(string(m.name), c.value); kept && c.untyped != "" {
+			t.note(p.label, f.name, reading{c.untyped, c.value})
+		}
+	}
+}
+
+// set gives a modelled field its value, unless a part that counts more has. What the field can't hold is kept under that key.
+func (t *translation) set(f field, key, label string, c change) {
+	if t.named.has(f.path) {
+		return
+	}
+	t.named.add(f.path)
+	var r reading
+	switch {
+	case c.untyped != "":
+		r = reading{c.untyped, c.value}
+		if c.untyped == elementChange {
+			t.elementChanges.add(f.path)
+		}
+	case !isNull(c.value):
+		r = f.read(t.ticket, c.value)
+		if f.shape.isList() && !r.unreadable() {
+			t.lists = append(t.lists, heldList{f, label, c.value})
+		}
+	}
+	if r.exact != nil {
+		t.keep(key, r.exact)
+	}
+	if r.form != "" {
+		t.note(label, f.name, r)
+	}
+}
+
+// takeUnusable takes a value that should have been an object and is none. An empty list is PHP's empty object; all else is kept.
+func (t *translation) takeUnusable(label, name string, value []byte) {
+	switch {
+	case isNull(value):
+		t.note(label, name, reading{form: aNull})
+	case value[0] == '[' && isEmpty(value):
+		t.note(label, name, reading{form: emptyList})
+	default:
+		if t.keep(name, value) {
+			t.note(label, name, reading{kindOf(value), value})
+		}
+	}
+}
+
+// keep keeps a value as an attribute. It reports false when a part that counts more has kept one.
+func (t *translation) keep(key string, value []byte) bool {
+	if _, kept := t.ticket.Attributes[key]; kept {
+		return false
+	}
+	if t.ticket.Attributes == nil {
+		t.ticket.Attributes = make(map[string]string)
+	}
+	t.ticket.Attributes[key] = string(value)
+	return true
+}
+
+// note notes the form of a value. Its label and name are of the provider's contract; either may be empty.
+func (t *translation) note(label, name string, r reading) {
+	if label != "" && name != "" {
+		label += "."
+	}
+	t.forms = append(t.forms, Finding{Field: label + name, Form: string(r.form), Kept: r.exact != nil})
+}
+
+func nilIfNull(value []byte) []byte {
+	if isNull(value) {
+		return nil
+	}
+	return value
+}

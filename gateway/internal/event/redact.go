@@ -1,0 +1,221 @@
+package event
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// tokenKey is the name of the member that holds an access token. Source: the SDK's ticket.
+const tokenKey = "token"
+
+// redacted is the JSON text that takes a token's place.
+const redacted = `"redacted"`
+
+// Redact takes access tokens out of a body, at any depth. These values become the string "redacted":
+//
+//   - the value of a member that is named "token", or by a path to it such as "/ticket/token" or "ticket.token";
+//   - in an object that is a change of the token, such as {"field":"token","old":…,"new":…} or {"op":"add","path":"/token","value":…}, the
+//     value of each member that a change can have it in.
+//
+// Everything else stays as it is, to the byte. The result is body itself when there is nothing to take out, else a copy. It may be called
+// again on its own result, to no effect.
+//
+// In a body that is not well-formed JSON, what looks like a member is one: a name in quotes and a colon, wherever it stands. There the
+// value reaches to its closing quote or bracket, or to the end of the body. Where the value was all that was wrong, the result is
+// well-formed. Where such a body has a change of the token, nothing of the body stays: which values are the change's is not known.
+func Redact(body []byte) []byte {
+	if !mayNameToken(body) {
+		return body
+	}
+	var tokens []span
+	if jsontext.Value(body).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
+		tokens = tokensIn(body)
+	} else {
+		tokens = tokensInBroken(body)
+	}
+
+	var out []byte
+	copied := 0
+	for _, token := range tokens {
+		if token.begin < copied || token.begin == token.end || string(body[token.begin:token.end]) == redacted {
+			continue
+		}
+		out = append(append(out, body[copied:token.begin]...), redacted...)
+		copied = token.end
+	}
+	if copied == 0 {
+		return body
+	}
+	return append(out, body[copied:]...)
+}
+
+// IsTokenChange reports whether an object is a change of an access token: a member that names a field names the token.
+func isTokenChange(object []byte) bool {
+	for name, value := range members(object) {
+		if slices.Contains(fieldKeys[:], string(name)) && isTokenName(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldKeys are the members by which a change can name its field.
+var fieldKeys = [...]string{"field", "path", "property", "name", "key"}
+
+// changeKeys are the pairs of keys, old and new, by which an object reports a change. The last pair can also name elements of a list. Only
+// the first three are never the keys of a plain value.
+var changeKeys = [...][2]string{
+	{"old", "new"}, {"before", "after"}, {"oldValue", "newValue"}, {"from", "to"}, {"previous", "current"}, {"removed", "added"},
+}
+
+// holdsChangedValue reports whether a change can have a value in the member of that name: in value, as JSON Patch has it, or in one of a
+// pair.
+func holdsChangedValue(name []byte) bool {
+	return string(name) == "value" ||
+		slices.ContainsFunc(changeKeys[:], func(pair [2]string) bool { return string(name) == pair[0] || string(name) == pair[1] })
+}
+
+// mayNameToken reports whether a token is possible: its name is written in plain letters, or with an escape for one of them (all five are
+// from U+0060 to U+007F). Nearly every body needs no more than two searches.
+func mayNameToken(body []byte) bool {
+	// The search is for the end of the name, because k is rarer than t: each t would interrupt it.
+	for rest := body; ; {
+		_, after, found := bytes.Cut(rest, []byte(tokenKey[2:]))
+		if !found {
+			break
+		}
+		if bytes.HasSuffix(rest[:len(rest)-len(after)], []byte(tokenKey)) {
+			return true
+		}
+		rest = after
+	}
+	// Only the first of these three is made in a body without an escape below U+0100.
+	escape := bytes.Index(body, []byte(`\u00`))
+	return escape >= 0 && (bytes.Contains(body[escape:], []byte(`\u006`)) || bytes.Contains(body[escape:], []byte(`\u007`)))
+}
+
+// NamesToken reports whether the name of a member is that of an access token, or a path to one or into one.
+func namesToken(name []byte) bool {
+	if !bytes.Contains(name, []byte(tokenKey)) {
+		return false
+	}
+	for segment := range bytes.FieldsFuncSeq(name, func(r rune) bool { return r == '/' || r == '.' }) {
+		if string(segment) == tokenKey {
+			return true
+		}
+	}
+	return false
+}
+
+// isTokenName reports whether a value is a string that names the token, or a path as a list that does.
+func isTokenName(value []byte) bool {
+	switch value[0] {
+	case '"':
+		return namesToken(memberName(value))
+	case '[':
+		for segment := range items(value) {
+			if segment[0] == '"' && namesToken(memberName(segment)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// span is a part of a body.
+type span struct{ begin, end int }
+
+// tokensIn returns where a well-formed body has access tokens, in order. A span may lie within the one before it.
+func tokensIn(body []byte) []span {
+	s := tokenSearch{body: body}
+	s.value(skipSpace(body, 0))
+	slices.SortFunc(s.tokens, func(a, b span) int { return cmp.Or(a.begin-b.begin, b.end-a.end) })
+	return s.tokens
+}
+
+// tokenSearch goes over a well-formed body once.
+type tokenSearch struct {
+	body   []byte
+	tokens []span
+}
+
+// value searches the value that begins there, and returns where it ends. It reports whether the value is a list that is a path to a token:
+// to look for that later, in a list in a list, would take the square of the body's size.
+func (s *tokenSearch) value(begin int) (end int, isTokenPath bool) {
+	switch s.body[begin] {
+	case '{':
+		return s.object(begin), false
+	case '[':
+		at := skipSpace(s.body, begin+1)
+		for s.body[at] != ']' {
+			end, _ := s.value(at)
+			isTokenPath = isTokenPath || s.body[at] == '"' && isTokenName(s.body[at:end])
+			at = nextItem(s.body, end)
+		}
+		return at + 1, isTokenPath
+	default:
+		return valueEnd(s.body, begin), false
+	}
+}
+
+func (s *tokenSearch) object(begin int) (end int) {
+	var values []span
+	isTokenChange := false
+	at := skipSpace(s.body, begin+1)
+	for s.body[at] != '}' {
+		nameEnd := stringEnd(s.body, at)
+		name := memberName(s.body[at:nameEnd])
+		value := span{begin: skipColon(s.body, nameEnd)}
+		var isTokenPath bool
+		value.end, isTokenPath = s.value(value.begin)
+		switch {
+		case namesToken(name):
+			s.tokens = append(s.tokens, value)
+		case holdsChangedValue(name):
+			values = append(values, value)
+		case slices.Contains(fieldKeys[:], string(name)):
+			isTokenChange = isTokenChange || isTokenPath || s.body[value.begin] == '"' && isTokenName(s.body[value.begin:value.end])
+		}
+		at = nextItem(s.body, value.end)
+	}
+	if isTokenChange {
+		s.tokens = append(s.tokens, values...)
+	}
+	return at + 1
+}
+
+// maxNameBytes is how long a name, or a path as a string, can be to be found in a body that is not well-formed. Without a bound, a body of
+// many quotes would take the square of its size.
+const maxNameBytes = 256
+
+// tokensInBroken returns where a body that is not well-formed may have access tokens.
+func tokensInBroken(body []byte) []span {
+	var tokens []span
+	// Which quote opens and which closes is anybody's guess, so each is looked at.
+	for at := 0; at < len(body); at++ {
+		if body[at] != '"' {
+			continue
+		}
+		name := body[at:stringEnd(body[:min(at+maxNameBytes, len(body))], at)]
+		colon := skipSpace(body, at+len(name))
+		if colon == len(body) || body[colon] != ':' {
+			continue
+		}
+		name = memberName(name)
+		value := skipSpace(body, colon+1)
+		switch {
+		case namesToken(name):
+			end := valueEnd(body, value)
+			tokens = append(tokens, span{value, end})
+			at = end - 1
+		case slices.Contains(fieldKeys[:], string(name)) && value < len(body) && body[value] == '"':
+			if field := body[value:stringEnd(body[:min(value+maxNameBytes, len(body))], value)]; namesToken(memberName(field)) {
+				return []span{{0, len(body)}}
+			}
+		}
+	}
+	return tokens
+}

@@ -1,0 +1,263 @@
+package event
+
+import (
+	"bytes"
+	"iter"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
+	"github.com/ticketbridge/ticketbridge/internal/id"
+)
+
+// reader reads a value that is not null into a field of a ticket. It leaves the field empty when it can't.
+type reader func(ticket *ticketv1.Ticket, value []byte) reading
+
+// readString reads a string. A number or a boolean gives its exact text.
+func readString(value []byte) (string, reading) {
+	switch kind := kindOf(value); kind {
+	case aString:
+		text, ok := unquoteAll(value)
+		if !ok {
+			return text, reading{notUTF8, value}
+		}
+		return text, reading{}
+	case aNumber, aBoolean:
+		return string(value), reading{form: kind}
+	default:
+		return "", reading{kind, value}
+	}
+}
+
+// readID reads an id: a string, an integer, or an object with such an id. Of an object no more than the id is kept.
+func readID(value []byte) (string, reading) {
+	found := idIn(value)
+	switch {
+	case isEmpty(value):
+		return "", reading{form: emptyKindOf(value)}
+	case found == nil || isNull(found):
+		return "", reading{anObject, value}
+	}
+	switch kind := kindOf(found); {
+	case kind == aString, kind == aNumber && !bytes.ContainsAny(found, ".eE"):
+		text, r := readString(found)
+		if r.exact != nil || !id.Valid(text) {
+			return "", reading{noID, found}
+		}
+		return text, r
+	default:
+		return "", reading{kind, found}
+	}
+}
+
+func stringInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readString(value)
+		return r
+	}
+}
+
+// numberInto is for an integer that newer payloads have as a string.
+func numberInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		if *place(ticket), r = readString(value); r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
+			r.form = ""
+		}
+		return r
+	}
+}
+
+func idInto(place func(*ticketv1.Ticket) *string) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readID(value)
+		return r
+	}
+}
+
+func stringsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readString) }
+
+func idsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readID) }
+
+func listInto(place func(*ticketv1.Ticket) *[]string, readElement func([]byte) (string, reading)) reader {
+	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
+		*place(ticket), r = readList(value, readElement)
+		return r
+	}
+}
+
+// readList reads a list. These stand for one, too: an object with the numbers of its elements as keys, in the order in which they stand;
+// an empty object; an empty string; and one element, if it is no boolean.
+func readList(value []byte, readElement func([]byte) (string, reading)) ([]string, reading) {
+	l := listReading{readElement: readElement}
+	switch kind := kindOf(value); {
+	case kind != aList && isEmpty(value):
+		l.form = emptyKindOf(value)
+	case kind == aBoolean:
+		return nil, reading{kind, value}
+	default:
+		for element := range listElements(value) {
+			l.add(element)
+		}
+		if kind == anObject && isNumbered(value) {
+			kind = numberedObject
+		}
+		if kind != aList {
+			l.form = kind
+		}
+	}
+	switch {
+	case l.unreadable:
+		return nil, reading{l.form, value}
+	case l.noID:
+		return nil, reading{noID, exactList(value)}
+	case l.count > elements.Max:
+		return nil, reading{tooManyElements, exactList(value)}
+	case l.inexact:
+		return l.texts, reading{notUTF8, exactList(value)}
+	default:
+		return l.texts, reading{form: l.form}
+	}
+}
+
+// exactList returns the JSON by which a list is kept that can be read. Of its objects no more than the ids is to be kept.
+func exactList(value []byte) []byte {
+	for element := range listElements(value) {
+		if element[0] == '{' {
+			return jsonList(idsIn(value))
+		}
+	}
+	return value
+}
+
+// listElements yields the elements of a list in any of its forms.
+func listElements(value []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		switch {
+		case value[0] == '[':
+			items(value)(yield)
+		case value[0] == '{' && isNumbered(value):
+			for _, element := range members(value) {
+				if !yield(element) {
+					return
+				}
+			}
+		default:
+			yield(value)
+		}
+	}
+}
+
+// listReading is a list while it is read.
+type listReading struct {
+	readElement func([]byte) (string, reading)
+	texts       []string
+	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
+	form                      form
+	count                     int
+	unreadable, noID, inexact bool
+}
+
+func (l *listReading) add(element []byte) {
+	if l.unreadable {
+		return
+	}
+	text, r := "", reading{aNull, element}
+	if !isNull(element) {
+		text, r = l.readElement(element)
+	}
+	if r.form == noID {
+		l.noID = true
+		return
+	}
+	// An element that is an empty object or list is no id.
+	if l.unreadable = r.unreadable() || r.form == emptyObject || r.form == emptyList; l.unreadable || l.form == "" {
+		l.form = r.form.inList()
+	}
+	if l.count++; l.count <= elements.Max {
+		l.texts = append(l.texts, text)
+	}
+	l.inexact = l.inexact || r.exact != nil
+}
+
+// idsIn returns the exact ids in a list in any of its forms.
+func idsIn(value []byte) (ids [][]byte) {
+	for element := range listElements(value) {
+		ids = append(ids, idIn(element))
+	}
+	return ids
+}
+
+// jsonList returns a JSON list of values.
+func jsonList(values [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(values, []byte{','})...), ']')
+}
+
+// readCount reads an integer, or its digits in a string.
+func readCount(ticket *ticketv1.Ticket, value []byte) reading {
+	var r reading
+	number := value
+	switch kind := kindOf(value); kind {
+	case aNumber:
+	case aString:
+		r.form = aString
+		if number = value[1 : len(value)-1]; len(number) == 0 || number[0] < '0' || number[0] > '9' {
+			return reading{noCount, value}
+		}
+	default:
+		return reading{kind, value}
+	}
+	count, err := strconv.ParseInt(string(number), 10, 32)
+	switch {
+	case err != nil && r.form == aString:
+		return reading{noCount, value}
+	case err != nil:
+		return reading{otherCount, value}
+	}
+	ticket.CommentCount = int32(count)
+	return r
+}
+
+// unquoteAll returns what a JSON string says, with U+FFFD for what UTF-8 can't hold. It reports whether UTF-8 can hold all of it.
+func unquoteAll(quoted []byte) (string, bool) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), true
+	}
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	return string(text), err == nil
+}
+
+// isEmpty reports whether a value is an object, a list or a string with nothing in it.
+func isEmpty(value []byte) bool {
+	switch value[0] {
+	case '{', '[':
+		return len(bytes.TrimSpace(value[1:len(value)-1])) == 0
+	default:
+		return string(value) == `""`
+	}
+}
+
+// emptyKindOf returns the form of a value that is empty.
+func emptyKindOf(value []byte) form {
+	switch value[0] {
+	case '{':
+		return emptyObject
+	case '[':
+		return emptyList
+	default:
+		return emptyString
+	}
+}
+
+// isNumbered reports whether all keys of an object are numbers, as PHP writes a list with gaps.
+func isNumbered(object []byte) bool {
+	for name := range members(object) {
+		if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r < '0' || r > '9' }) {
+			return false
+		}
+	}
+	return true
+}
+
+func isNull(value []byte) bool { return string(value) == "null" }
