@@ -70,11 +70,7 @@ func parseDate(value []byte) (t time.Time, form form, ok bool) {
 
 // parseDateString reads a date in a JSON string. Its zone is that of a date without an offset.
 func parseDateString(quoted []byte, zone *time.Location) (t time.Time, form form, ok bool) {
-	text := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(text, '\\') >= 0 {
-		unquoted, _ := unquoteAll(quoted)
-		text = []byte(unquoted)
-	}
+	text, _ := unquote(quoted)
 	switch {
 	case len(text) == 0:
 		return t, emptyString, false
@@ -297,8 +293,9 @@ func phpZone(zoneType, zoneName []byte) *time.Location {
 	if zoneName[0] != '"' {
 		return nil
 	}
-	name, _ := unquoteAll(zoneName)
-	if c := (dateCursor{rest: []byte(name), ok: true}); name != "" {
+	text, _ := unquote(zoneName)
+	name := string(text)
+	if c := (dateCursor{rest: text, ok: true}); name != "" {
 		if offset := c.offset(); c.ok {
 			return time.FixedZone("", offset)
 		}

@@ -137,7 +137,8 @@ func fieldNamed(field, path []byte) (name string, within, ok bool) {
 	if field == nil || field[0] != '"' {
 		return "", false, false
 	}
-	name, ok = unquoteAll(field)
+	text, ok := unquote(field)
+	name = string(text)
 	if isPath {
 		name, _, within = strings.Cut(strings.TrimPrefix(name, "/"), "/")
 		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)

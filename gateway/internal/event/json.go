@@ -7,15 +7,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The functions here go over JSON without checking it again. An exported one needs a well-formed value without white space around it, as
-// every value in a body that [Parse] accepted is. The others also end on a body that is not well-formed.
+// The functions here read JSON that the decoder has checked ([check]), without checking it again. members, items, memberOf and idIn need a
+// well-formed value without white space around it, as each value in a checked body is. The others also end on a body that is not
+// well-formed.
 
 // members yields an object's members: the name unquoted, with U+FFFD for a lone surrogate, and the value as it stands in the object.
 func members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for at := skipSpace(object, 1); object[at] == '"'; at = nextItem(object, at) {
 			end := stringEnd(object, at)
-			name := memberName(object[at:end])
+			name := nameOf(object[at:end])
 			at = skipColon(object, end)
 			end = valueEnd(object, at)
 			if !yield(name, object[at:end:end]) {
@@ -64,13 +65,31 @@ func idIn(value []byte) []byte {
 	return value
 }
 
-// memberName unquotes a name. A lone surrogate in it becomes U+FFFD, which no name in the contract has.
-func memberName(quoted []byte) []byte {
+// unquote returns what a JSON string holds, without a copy if it has no escapes. It reports whether UTF-8 can hold that exactly: a surrogate
+// without its other half becomes U+FFFD. In a body that is not well-formed, the closing quote may be missing.
+func unquote(quoted []byte) (text []byte, isExact bool) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
-		return bytes.TrimSuffix(quoted[1:], []byte{'"'})
+		return bytes.TrimSuffix(quoted[1:], []byte{'"'}), true
 	}
-	name, _ := jsontext.AppendUnquote(nil, quoted)
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	return text, err == nil
+}
+
+// nameOf returns the name of a member. U+FFFD stands for half of a surrogate pair; no name in the provider's contract has it.
+func nameOf(quoted []byte) []byte {
+	name, _ := unquote(quoted)
 	return name
+}
+
+// walkObject visits the members of the object that begins at body[begin], and returns where the object ends. visit gets a member's name and
+// where its value begins, and returns where the value ends. So one pass can go through objects in objects.
+func walkObject(body []byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
+	at := skipSpace(body, begin+1)
+	for body[at] != '}' {
+		nameEnd := stringEnd(body, at)
+		at = nextItem(body, visit(nameOf(body[at:nameEnd]), skipColon(body, nameEnd)))
+	}
+	return at + 1
 }
 
 // skipColon returns where the value of a member begins, from where its name ends.

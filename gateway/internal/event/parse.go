@@ -1,5 +1,16 @@
 package event
 
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/ticketbridge/ticketbridge/internal/id"
+)
+
 // The kinds of event that Ticketbridge takes in, as event.name says them. Source: the provider's webhook example.
 const (
 	// TicketCreated says that a ticket was opened; event.data is the ticket.
@@ -25,7 +36,7 @@ type Envelope struct {
 	// TicketID is the ticket that the event is about.
 	//
 	// It is the first of data.id, data.ticketId and data.ticket.id that is a string, an integer (then its exact digits), or an object with
-	// such an id (see [idIn]), else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
+	// such an id, else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
 	// an id.
 	TicketID string
 	// TicketIDSource is where TicketID was found: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
@@ -36,60 +47,243 @@ type Envelope struct {
 
 // Parse reads the envelope of a body.
 //
-// Every error is an [*Error]. A body that is not one well-formed JSON object without doubled keys gives the zero Envelope: it says
-// nothing, or two things. An error about a single field ([ErrUnexpectedEvent], or one that names event.id or event.name) comes with
-// everything else filled in, so that it can be recorded with the refused delivery.
+// Every error is an [*Error]. If the body is not one well-formed JSON object without doubled keys, the Envelope is zero, because the body
+// says nothing, or two things. If a single field is wrong ([ErrUnexpectedEvent], or an error that names event.id or event.name), the rest
+// of the Envelope is filled in, so that it can be recorded with the refused delivery.
 //
-// A missing ticket id or date is no error here. The delivery is kept, and translating it says what is wrong with it.
+// A missing ticket id or date is no error of Parse. The delivery is stored, and [Map] returns what is wrong with it.
 func Parse(body []byte) (Envelope, error) {
-	found, err := scan(body)
-	if err != nil {
-		return Envelope{}, err
-	}
-	return found.envelope()
+	p, err := parse(body)
+	return p.Envelope, err
 }
 
-// envelope makes the Envelope of what was found in a well-formed body.
-func (f *found) envelope() (Envelope, error) {
-	env := Envelope{CreatedDate: f.createdDate, URN: textOrEmpty(f.urn), Data: f.data}
-	urn := parseURN(env.URN)
-	env.AppID = urn.app
-	if env.TicketID, env.TicketIDSource = f.ticketID(urn); env.TicketID == "" {
-		env.TicketIDSource = ""
-	}
+// parsed is a body whose form was checked. Its values are parts of the body, nil if absent.
+type parsed struct {
+	Envelope
+	event, id, name, urn                           []byte
+	dataID, dataTicketID, ticketObjectID, category []byte
+	// delta, embedded and ticket are the members of event.data that hold fields of the ticket: delta, _embedded and ticket.
+	delta, embedded, ticket []byte
 
+	body []byte
+}
+
+func parse(body []byte) (parsed, error) {
+	if err := check(body); err != nil {
+		return parsed{}, err
+	}
+	p := parsed{body: body}
+	walkObject(body, skipSpace(body, 0), p.bodyMember)
+	p.readURN()
+	p.readTicketID()
 	var nameErr, idErr error
-	env.EventName, nameErr = requireText(f.name, &nameErrors)
-	env.EventID, idErr = requireID(f.id, &idErrors)
+	p.EventName, nameErr = readShort(p.name, &nameErrors)
+	p.EventID, idErr = readShort(p.id, &idErrors)
+	if !id.Valid(p.EventID) {
+		p.EventID, idErr = "", idErrors.notText
+	}
 
 	switch {
-	case f.event == nil:
-		return env, errNoEvent
-	case f.event[0] != '{':
-		return env, errEventNotObject
+	case p.event == nil:
+		return p, errNoEvent
+	case p.event[0] != '{':
+		return p, errEventNotObject
 	case nameErr != nil:
-		return env, nameErr
-	case env.EventName != TicketCreated && env.EventName != TicketUpdated:
-		// Said before anything about the id: what an event of a kind that is not ours looks like is not ours to judge.
-		return env, ErrUnexpectedEvent
+		return p, nameErr
+	case p.EventName != TicketCreated && p.EventName != TicketUpdated:
+		// Before any error about the id: an event of another kind may look different.
+		return p, ErrUnexpectedEvent
 	default:
-		return env, idErr
+		return p, idErr
 	}
 }
 
-// ticketID returns the id of the ticket that the event is about, or "", and its place.
-func (f *found) ticketID(urn urn) (id, place string) {
+func (p *parsed) bodyMember(name []byte, begin int) (end int) {
+	if string(name) == "event" {
+		return p.value(&p.event, begin, p.eventMember)
+	}
+	return valueEnd(p.body, begin)
+}
+
+func (p *parsed) eventMember(name []byte, begin int) (end int) {
+	switch string(name) {
+	case "id":
+		return p.value(&p.id, begin, nil)
+	case "name":
+		return p.value(&p.name, begin, nil)
+	case "createdDate":
+		return p.value(&p.CreatedDate, begin, nil)
+	case "urn":
+		return p.value(&p.urn, begin, nil)
+	case "data":
+		return p.value(&p.Data, begin, p.dataMember)
+	default:
+		return valueEnd(p.body, begin)
+	}
+}
+
+func (p *parsed) dataMember(name []byte, begin int) (end int) {
+	switch string(name) {
+	case "id":
+		return p.value(&p.dataID, begin, nil)
+	case "ticketId":
+		return p.value(&p.dataTicketID, begin, nil)
+	case "category":
+		return p.value(&p.category, begin, nil)
+	case "delta":
+		return p.value(&p.delta, begin, nil)
+	case "_embedded":
+		return p.value(&p.embedded, begin, nil)
+	case "ticket":
+		return p.value(&p.ticket, begin, p.ticketMember)
+	default:
+		return valueEnd(p.body, begin)
+	}
+}
+
+func (p *parsed) ticketMember(name []byte, begin int) (end int) {
+	if string(name) == "id" {
+		return p.value(&p.ticketObjectID, begin, nil)
+	}
+	return valueEnd(p.body, begin)
+}
+
+// value sets place to the value that begins at begin. If that is an object and visit is not nil, visit gets each of its members.
+func (p *parsed) value(place *[]byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
+	if visit != nil && p.body[begin] == '{' {
+		end = walkObject(p.body, begin, visit)
+	} else {
+		end = valueEnd(p.body, begin)
+	}
+	*place = p.body[begin:end:end]
+	return end
+}
+
+// maxNesting is how many levels of objects and arrays a body may have. It is the decoder's own limit, and encoding/json's.
+const maxNesting = 10_000
+
+// allowInvalidUTF8 lets lone surrogates through, which the decoder takes for invalid UTF-8. [check] checks the UTF-8 itself.
+var allowInvalidUTF8 = []jsontext.Options{jsontext.AllowInvalidUTF8(true)}
+
+// check returns nil if a body is one well-formed JSON object without doubled keys. The errors don't quote the body, as the decoder's do.
+func check(body []byte) error {
+	switch {
+	case len(body) == 0:
+		return errEmptyBody
+	case bytes.HasPrefix(body, []byte("\ufeff")):
+		return errByteOrderMark
+	case !utf8.Valid(body):
+		return errInvalidUTF8
+	case jsontext.Value(body).IsValid(allowInvalidUTF8...):
+		if bytes.TrimSpace(body)[0] != '{' {
+			return errNotObject
+		}
+		return nil
+	}
+	_, err := jsontext.NewDecoder(bytes.NewBuffer(body), allowInvalidUTF8...).ReadValue()
+	syntactic, ok := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case err == nil:
+		return errTrailingData
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errDoubledKey
+	case ok && isTooDeep(body, syntactic):
+		return errTooDeep
+	default:
+		return errInvalidJSON
+	}
+}
+
+// isTooDeep reports whether the decoder gave up at an object or array below the deepest level that it allows. The decoder exports no error
+// for that, but it returns where it was.
+func isTooDeep(body []byte, err *jsontext.SyntacticError) bool {
+	at := err.ByteOffset
+	return strings.Count(string(err.JSONPointer), "/") >= maxNesting && at < int64(len(body)) && (body[at] == '{' || body[at] == '[')
+}
+
+// readShort reads a string that has to be there, and short. A missing one is nil.
+func readShort(value []byte, errs *fieldErrors) (string, error) {
+	switch {
+	case value == nil:
+		return "", errs.missing
+	case value[0] != '"':
+		return "", errs.notString
+	}
+	text, ok := storable(value)
+	switch {
+	case !ok:
+		return "", errs.notText
+	case text == "":
+		return "", errs.empty
+	case len(text) > id.MaxBytes:
+		return "", errs.tooLong
+	}
+	return text, nil
+}
+
+// storable returns the text of a JSON string, or false if a database might not hold it: NUL, or a surrogate without its other half.
+func storable(quoted []byte) (string, bool) {
+	text, isExact := unquote(quoted)
+	if !isExact || bytes.IndexByte(text, 0) >= 0 {
+		return "", false
+	}
+	return string(text), true
+}
+
+// readURN reads event.urn. The provider's contract leaves its form open after the category:
+//
+//	urn:allthings:app:<app>:ticket:<category>:<last>
+//
+// The last segment may be the ticket's id if it is neither a wildcard nor the category again. A URN with more segments names no ticket:
+// which of them would be the ticket is not known.
+func (p *parsed) readURN() {
+	if p.urn == nil || p.urn[0] != '"' {
+		return
+	}
+	p.URN, _ = storable(p.urn)
+	rest, ok := strings.CutPrefix(p.URN, "urn:allthings:app:")
+	if !ok {
+		return
+	}
+	app, rest, _ := strings.Cut(rest, ":")
+	if app != "*" && id.Valid(app) {
+		p.AppID = app
+	}
+	rest, ok = strings.CutPrefix(rest, "ticket:")
+	category, last, _ := strings.Cut(rest, ":")
+	if ok && last != "" && last != "*" && last != category && !strings.Contains(last, ":") && id.Valid(last) {
+		p.TicketID, p.TicketIDSource = last, "urn"
+	}
+}
+
+// readTicketID reads the id of the ticket that the event is about, after the URN.
+func (p *parsed) readTicketID() {
+	if category, _ := readOptionalID(p.category); category != "" && category == p.TicketID {
+		p.TicketID, p.TicketIDSource = "", ""
+	}
 	for _, found := range [...]struct {
-		value []byte
-		place string
-	}{{f.dataID, "data.id"}, {f.dataTicketID, "data.ticketId"}, {f.ticketObjectID, "data.ticket.id"}} {
-		// The first that is there decides, even when it can't be used: another one may name another ticket.
-		if value := idIn(found.value); isID(value) {
-			return usableID(value), found.place
+		value  []byte
+		source string
+	}{{p.dataID, "data.id"}, {p.dataTicketID, "data.ticketId"}, {p.ticketObjectID, "data.ticket.id"}} {
+		ticketID, isUnusable := readOptionalID(found.value)
+		switch {
+		case ticketID != "":
+			p.TicketID, p.TicketIDSource = ticketID, found.source
+			return
+		case isUnusable:
+			// The next id may name another ticket.
+			p.TicketID, p.TicketIDSource = "", ""
+			return
 		}
 	}
-	if category := idIn(f.category); isID(category) && urn.last == usableID(category) {
-		return "", ""
+}
+
+// readOptionalID returns an id, or "" if there is none: value is nil, empty, or something else than an id. It reports whether value is a
+// string or an integer that can't serve as an id.
+func readOptionalID(value []byte) (text string, isUnusable bool) {
+	if value == nil {
+		return "", false
 	}
-	return urn.last, "urn"
+	text, r := readID(value)
+	return text, r.form == noID
 }

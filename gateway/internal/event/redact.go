@@ -114,10 +114,10 @@ func namesToken(name []byte) bool {
 func isTokenName(value []byte) bool {
 	switch value[0] {
 	case '"':
-		return namesToken(memberName(value))
+		return namesToken(nameOf(value))
 	case '[':
 		for segment := range items(value) {
-			if segment[0] == '"' && namesToken(memberName(segment)) {
+			if segment[0] == '"' && namesToken(nameOf(segment)) {
 				return true
 			}
 		}
@@ -164,27 +164,22 @@ func (s *tokenSearch) value(begin int) (end int, isTokenPath bool) {
 func (s *tokenSearch) object(begin int) (end int) {
 	var values []span
 	isTokenChange := false
-	at := skipSpace(s.body, begin+1)
-	for s.body[at] != '}' {
-		nameEnd := stringEnd(s.body, at)
-		name := memberName(s.body[at:nameEnd])
-		value := span{begin: skipColon(s.body, nameEnd)}
-		var isTokenPath bool
-		value.end, isTokenPath = s.value(value.begin)
+	end = walkObject(s.body, begin, func(name []byte, begin int) int {
+		end, isTokenPath := s.value(begin)
 		switch {
 		case namesToken(name):
-			s.tokens = append(s.tokens, value)
+			s.tokens = append(s.tokens, span{begin, end})
 		case holdsChangedValue(name):
-			values = append(values, value)
+			values = append(values, span{begin, end})
 		case slices.Contains(fieldKeys[:], string(name)):
-			isTokenChange = isTokenChange || isTokenPath || s.body[value.begin] == '"' && isTokenName(s.body[value.begin:value.end])
+			isTokenChange = isTokenChange || isTokenPath || s.body[begin] == '"' && isTokenName(s.body[begin:end])
 		}
-		at = nextItem(s.body, value.end)
-	}
+		return end
+	})
 	if isTokenChange {
 		s.tokens = append(s.tokens, values...)
 	}
-	return at + 1
+	return end
 }
 
 // maxNameBytes is how long a name, or a path as a string, can be to be found in a body that is not well-formed. Without a bound, a body of
@@ -204,7 +199,7 @@ func tokensInBroken(body []byte) []span {
 		if colon == len(body) || body[colon] != ':' {
 			continue
 		}
-		name = memberName(name)
+		name = nameOf(name)
 		value := skipSpace(body, colon+1)
 		switch {
 		case namesToken(name):
@@ -212,7 +207,7 @@ func tokensInBroken(body []byte) []span {
 			tokens = append(tokens, span{value, end})
 			at = end - 1
 		case slices.Contains(fieldKeys[:], string(name)) && value < len(body) && body[value] == '"':
-			if field := body[value:stringEnd(body[:min(value+maxNameBytes, len(body))], value)]; namesToken(memberName(field)) {
+			if field := body[value:stringEnd(body[:min(value+maxNameBytes, len(body))], value)]; namesToken(nameOf(field)) {
 				return []span{{0, len(body)}}
 			}
 		}

@@ -145,11 +145,11 @@ func (r *settingsReading) setValue(setting *ticketv1.CustomSetting, value []byte
 	switch kindOf(value) {
 	case aNull:
 	case aString:
-		text, ok := unquoteAll(value)
-		if !ok {
+		text, isExact := unquote(value)
+		if !isExact {
 			r.noteInexact()
 		}
-		setting.SettingValue = &ticketv1.CustomSetting_Value{Value: text}
+		setting.SettingValue = &ticketv1.CustomSetting_Value{Value: string(text)}
 	default:
 		setting.SettingValue = &ticketv1.CustomSetting_ValueJson{ValueJson: string(value)}
 	}

@@ -5,8 +5,6 @@ import (
 	"iter"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/id"
@@ -19,11 +17,11 @@ type reader func(ticket *ticketv1.Ticket, value []byte) reading
 func readString(value []byte) (string, reading) {
 	switch kind := kindOf(value); kind {
 	case aString:
-		text, ok := unquoteAll(value)
-		if !ok {
-			return text, reading{notUTF8, value}
+		text, isExact := unquote(value)
+		if !isExact {
+			return string(text), reading{notUTF8, value}
 		}
-		return text, reading{}
+		return string(text), reading{}
 	case aNumber, aBoolean:
 		return string(value), reading{form: kind}
 	default:
@@ -217,15 +215,6 @@ func readCount(ticket *ticketv1.Ticket, value []byte) reading {
 	}
 	ticket.CommentCount = int32(count)
 	return r
-}
-
-// unquoteAll returns what a JSON string says, with U+FFFD for what UTF-8 can't hold. It reports whether UTF-8 can hold all of it.
-func unquoteAll(quoted []byte) (string, bool) {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1]), true
-	}
-	text, err := jsontext.AppendUnquote(nil, quoted)
-	return string(text), err == nil
 }
 
 // isEmpty reports whether a value is an object, a list or a string with nothing in it.
