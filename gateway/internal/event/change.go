@@ -2,26 +2,9 @@ package event
 
 import (
 	"slices"
+
+	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
-
-// shape is what has to be known of a field's type to tell a new value from a change of it.
-type shape uint8
-
-const (
-	// unknown is the shape of a field that may be of any type.
-	unknown shape = iota
-	// scalar is the shape of a field that is not a list.
-	scalar
-	// listOfTexts is the shape of a list of strings or ids.
-	listOfTexts
-	// listOfSettings is the shape of customSettings.
-	listOfSettings
-	// listOfPaths is the shape of channelPaths, a list of lists.
-	listOfPaths
-)
-
-// isList reports whether values of the shape are lists.
-func (s shape) isList() bool { return s >= listOfTexts }
 
 // The pairs are those of [changeKeys]. The value of an unknown field can be an object with the keys of a pair, so only the first
 // pairs count for such a field. removedAdded is the pair that can name elements of a list.
@@ -41,21 +24,21 @@ type change struct {
 }
 
 // readChange reads a value of a delta, in one of the forms that the package's documentation lists.
-func readChange(value []byte, shape shape) change {
+func readChange(value []byte, kind ticketfields.Kind) change {
 	switch value[0] {
 	case '[':
-		return change{value: newOfTwo(value, shape)}
+		return change{value: newOfTwo(value, kind)}
 	case '{':
-		if p, ok := readPair(value); ok && p.isChangeOf(shape) {
-			return p.change(value, shape)
+		if p, ok := readPair(value); ok && p.isChangeOf(kind) {
+			return p.change(value, kind)
 		}
 	}
 	return change{value: value}
 }
 
 // newOfTwo returns the second of a list of two values that are an old and a new one, and any other list as it is.
-func newOfTwo(list []byte, shape shape) []byte {
-	if shape == unknown {
+func newOfTwo(list []byte, kind ticketfields.Kind) []byte {
+	if kind == ticketfields.Unknown {
 		return list
 	}
 	var two [2][]byte
@@ -67,17 +50,17 @@ func newOfTwo(list []byte, shape shape) []byte {
 		two[n] = element
 		n++
 	}
-	if n < len(two) || shape.isList() && !areOldAndNew(two, shape) {
+	if n < len(two) || kind.IsList() && !areOldAndNew(two, kind) {
 		return list
 	}
 	return two[1]
 }
 
 // areOldAndNew reports whether the elements of a list of two are lists, an old and a new one, rather than elements of one list.
-func areOldAndNew(two [2][]byte, shape shape) bool {
+func areOldAndNew(two [2][]byte, kind ticketfields.Kind) bool {
 	nulls, objects, settings, empty := 0, 0, 0, 0
 	for _, value := range two {
-		if !couldBeList(value, shape) {
+		if !couldBeList(value, kind) {
 			return false
 		}
 		switch {
@@ -96,23 +79,23 @@ func areOldAndNew(two [2][]byte, shape shape) bool {
 	switch {
 	case nulls == 2:
 		return false
-	case shape == listOfSettings:
+	case kind == ticketfields.Settings:
 		return objects < 2 || settings == 0
-	case shape == listOfPaths:
+	case kind == ticketfields.Paths:
 		return empty < 2
 	default:
 		return true
 	}
 }
 
-// couldBeList reports whether a value can be a whole list of that shape, or null for none. A string can't: it is an element, so far as one
+// couldBeList reports whether a value can be a whole list of that kind, or null for none. A string can't: it is an element, so far as one
 // can tell.
-func couldBeList(value []byte, shape shape) bool {
+func couldBeList(value []byte, kind ticketfields.Kind) bool {
 	switch kindOf(value) {
 	case aNull:
 		return true
 	case aList:
-		if shape != listOfPaths {
+		if kind != ticketfields.Paths {
 			return true
 		}
 		for path := range items(value) {
@@ -122,7 +105,7 @@ func couldBeList(value []byte, shape shape) bool {
 		}
 		return true
 	case anObject:
-		return shape == listOfSettings || isNumbered(value)
+		return kind == ticketfields.Settings || isNumbered(value)
 	default:
 		return false
 	}
@@ -162,14 +145,14 @@ func (p *pair) add(name, value []byte) bool {
 	return true
 }
 
-// isChangeOf reports whether the pair is a change of a field of that shape, rather than a value of it.
-func (p pair) isChangeOf(shape shape) bool {
-	switch shape {
-	case unknown:
+// isChangeOf reports whether the pair is a change of a field of that kind, rather than a value of it.
+func (p pair) isChangeOf(kind ticketfields.Kind) bool {
+	switch kind {
+	case ticketfields.Unknown:
 		return p.keys < unmistakableKeys && p.old != nil && p.new != nil
-	case listOfSettings:
+	case ticketfields.Settings:
 		// A setting may have the name of a key, but not often a list or an object as its value.
-		couldBe := func(value []byte) bool { return value == nil || couldBeList(value, shape) }
+		couldBe := func(value []byte) bool { return value == nil || couldBeList(value, kind) }
 		return couldBe(p.old) && couldBe(p.new)
 	default:
 		return true
@@ -177,14 +160,14 @@ func (p pair) isChangeOf(shape shape) bool {
 }
 
 // change returns the change that the pair reports. json is the value that contains the pair: the pair itself, or an entry of a list.
-func (p pair) change(json []byte, shape shape) change {
-	isList := func(value []byte) bool { return value != nil && !isNull(value) && couldBeList(value, shape) }
+func (p pair) change(json []byte, kind ticketfields.Kind) change {
+	isList := func(value []byte) bool { return value != nil && !isNull(value) && couldBeList(value, kind) }
 	switch {
-	case p.keys == removedAdded && shape.isList() && (isList(p.old) || isList(p.new)):
+	case p.keys == removedAdded && kind.IsList() && (isList(p.old) || isList(p.new)):
 		return change{value: json, untyped: elementChange}
 	case p.new != nil:
 		return change{value: p.new}
-	case shape.isList():
+	case kind.IsList():
 		return change{value: json, untyped: onlyOld}
 	default:
 		return change{value: null}

@@ -9,23 +9,11 @@ import (
 	_ "time/tzdata" // The zones that PHP names, for machines without a zone database.
 
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
-
-// timestamp shortens the table of fields.
-type timestamp = timestamppb.Timestamp
-
-func dateInto(place func(*ticketv1.Ticket) **timestamp) reader {
-	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
-		*place(ticket), r = readDate(value)
-		return r
-	}
-}
 
 // readDate reads a date in any of the forms that the package's documentation lists. It returns nil for no date, such as "0000-00-00", and
 // for what can't be read, as a date outside the years 1 to 9999 can't: a Timestamp does not hold it.
-func readDate(value []byte) (*timestamp, reading) {
+func readDate(value []byte) (*timestamppb.Timestamp, reading) {
 	t, form, ok := parseDate(value)
 	if ok {
 		if date := timestamppb.New(t); date.CheckValid() == nil {

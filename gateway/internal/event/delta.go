@@ -2,11 +2,13 @@ package event
 
 import (
 	"strings"
+
+	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
 // readChanges reads a delta that is a list of changes, each {field, old, new} or an operation of JSON Patch. Of several changes of a field
 // the last counts, except that changes of a list's elements add up. What can't be read is kept. It reports false when nothing can be read.
-func (t *translation) readChanges(p *part, list []byte) bool {
+func (t *mapping) readChanges(p *part, list []byte) bool {
 	var unread [][]byte
 	var sources [][][]byte // of each member, the entries of the list that it came from
 	places := map[string]int{}
@@ -106,7 +108,7 @@ func readEntry(entry []byte) (name string, c change, result entryResult) {
 		result = entryUnread
 	case name == "id", name == "ticketId":
 		result = entryDropped
-	case op != nil && !isPatch(op), within && !f.shape.isList():
+	case op != nil && !isPatch(op), within && !f.Kind.IsList():
 		result = entryUnread
 	case within:
 		c = change{value: entry, untyped: elementChange}
@@ -114,13 +116,13 @@ func readEntry(entry []byte) (name string, c change, result entryResult) {
 		c = change{value: null}
 	case op != nil && value != nil, pair.keys >= 0 && pair.new == nil && value != nil:
 		c = change{value: value}
-	case op == nil && pair.keys == removedAdded && f.shape == unknown:
+	case op == nil && pair.keys == removedAdded && f.Kind == ticketfields.Unknown:
 		// Whether the field is a list is not known.
 		result = entryUnread
 	case op == nil && pair.keys >= 0:
-		c = pair.change(entry, f.shape)
+		c = pair.change(entry, f.Kind)
 	case op == nil && value != nil:
-		c = readChange(value, f.shape)
+		c = readChange(value, f.Kind)
 	default:
 		result = entryUnread
 	}

@@ -1,14 +1,18 @@
 package event
 
 import (
-	"math/bits"
+	"slices"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
+
+// attributesPath names the attributes in a mask.
+const attributesPath = "attributes"
 
 // Result is what becomes of an event. Exactly one of Created and Updated is set.
 type Result struct {
@@ -35,7 +39,8 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 		return Result{}, &Error{Reason: "no ticket id"}
 	}
 	isUpdate := env.EventName == TicketUpdated
-	t := translation{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
+	ticket := &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}
+	t := mapping{ticket: ticket, message: ticket.ProtoReflect()}
 	parts := pooledParts.Get().(*parts)
 	defer parts.release()
 	if err := t.readParts(parts, env.Data, isUpdate); err != nil {
@@ -84,18 +89,20 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 	return result, nil
 }
 
-// translation is a ticket while it is put together.
-type translation struct {
-	ticket *ticketv1.Ticket
+// mapping is a ticket while it is put together.
+type mapping struct {
+	// ticket and message are the same.
+	ticket  *ticketv1.Ticket
+	message protoreflect.Message
 	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
-	named, elementChanges pathSet
+	named, elementChanges fieldSet
 	// lists are the lists that the ticket's fields hold, which may have to make room.
 	lists []heldList
 	forms []Finding
 }
 
 // occurTime returns when the event occurred: its createdDate, or else the first updatedAt that is a date.
-func (t *translation) occurTime(createdDate []byte, p *parts) (*timestamp, error) {
+func (t *mapping) occurTime(createdDate []byte, p *parts) (*timestamppb.Timestamp, error) {
 	form := missing
 	if createdDate != nil {
 		date, r := readDate(createdDate)
@@ -109,11 +116,11 @@ func (t *translation) occurTime(createdDate []byte, p *parts) (*timestamp, error
 	}
 	updatedAt := fields["updatedAt"]
 	for _, part := range [...]*part{&p.delta, &p.data, &p.ticket} {
-		i := part.index(updatedAt.name)
+		i := part.index(updatedAt.Name)
 		if i < 0 {
 			continue
 		}
-		if date, _ := readDate(part.changeAt(i, updatedAt.shape).value); date != nil {
+		if date, _ := readDate(part.changeAt(i, updatedAt.Kind).value); date != nil {
 			t.note("event", "createdDate", reading{form: form})
 			return date, nil
 		}
@@ -122,86 +129,19 @@ func (t *translation) occurTime(createdDate []byte, p *parts) (*timestamp, error
 }
 
 // mask returns the fields that the event named.
-func (t *translation) mask() *fieldmaskpb.FieldMask {
+func (t *mapping) mask() *fieldmaskpb.FieldMask {
+	paths := t.named.paths()
 	if len(t.ticket.Attributes) > 0 {
-		t.named.add(attributes)
+		i, _ := slices.BinarySearch(paths, attributesPath)
+		paths = slices.Insert(paths, i, attributesPath)
 	}
-	return &fieldmaskpb.FieldMask{Paths: t.named.paths()}
+	return &fieldmaskpb.FieldMask{Paths: paths}
 }
 
 // elementChangeMask returns the fields whose new value the event did not give, nil when there are none.
-func (t *translation) elementChangeMask() *fieldmaskpb.FieldMask {
+func (t *mapping) elementChangeMask() *fieldmaskpb.FieldMask {
 	if t.elementChanges == 0 {
 		return nil
 	}
 	return &fieldmaskpb.FieldMask{Paths: t.elementChanges.paths()}
-}
-
-// path is a field of [ticketv1.Ticket] that an event can name. The order is that of the names, so that masks come out sorted.
-type path uint8
-
-const (
-	appID path = iota
-	assignedTo
-	attributes
-	categoryID
-	channels
-	commentCount
-	createTime
-	createdBy
-	customSettings
-	description
-	files
-	incrementID
-	labels
-	lastStatusUpdateTime
-	phoneNumber
-	propertyID
-	statusText
-	tags
-	title
-	unitName
-	updateTime
-)
-
-// pathNames are the names of the paths in Ticket. `status` has none: ticketsvc derives it from `status_text`.
-var pathNames = [...]string{
-	appID:                "app_id",
-	assignedTo:           "assignee_id",
-	attributes:           "attributes",
-	categoryID:           "category_id",
-	channels:             "channels",
-	commentCount:         "comment_count",
-	createTime:           "create_time",
-	createdBy:            "creator_id",
-	customSettings:       "custom_settings",
-	description:          "description",
-	files:                "file_ids",
-	incrementID:          "increment_id",
-	labels:               "label_ids",
-	lastStatusUpdateTime: "last_status_update_time",
-	phoneNumber:          "phone_number",
-	propertyID:           "property_id",
-	statusText:           "status_text",
-	tags:                 "tags",
-	title:                "title",
-	unitName:             "unit_name",
-	updateTime:           "update_time",
-}
-
-// pathSet is a set of paths, one bit for each.
-type pathSet uint32
-
-func (s *pathSet) add(p path)     { *s |= 1 << p }
-func (s pathSet) has(p path) bool { return s&(1<<p) != 0 }
-
-// paths returns the names of the set's paths, sorted.
-func (s pathSet) paths() []string {
-	names := make([]string, 0, bits.OnesCount32(uint32(s)))
-	for p, name := range pathNames {
-		if s.has(path(p)) {
-			names = append(names, name)
-		}
-	}
-	return names
 }

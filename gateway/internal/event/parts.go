@@ -3,6 +3,8 @@ package event
 import (
 	"slices"
 	"sync"
+
+	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
 // part is one of the objects in event.data that name fields of the ticket.
@@ -52,7 +54,7 @@ func (p *parts) release() {
 }
 
 // readParts reads the parts of event.data. What can't be read as a part is kept, except a delta.
-func (t *translation) readParts(p *parts, data []byte, isUpdate bool) error {
+func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 	switch {
 	case data == nil:
 		t.note("data", "", reading{form: missing})
@@ -132,21 +134,21 @@ func (p *part) index(name string) int {
 	return slices.IndexFunc(p.members, func(m member) bool { return string(m.name) == name })
 }
 
-// changeAt returns what the part's i-th member says of a field of that shape.
-func (p *part) changeAt(i int, shape shape) change {
+// changeAt returns what the part's i-th member says of a field of that kind.
+func (p *part) changeAt(i int, kind ticketfields.Kind) change {
 	value := p.members[i].value
 	switch {
 	case p.untyped != nil:
 		return change{value, p.untyped[i]}
 	case p.changes:
-		return readChange(value, shape)
+		return readChange(value, kind)
 	default:
 		return change{value: value}
 	}
 }
 
 // take fills the ticket, from the parts whose values count most to those that count least. What is filled already stays.
-func (t *translation) take(p *parts) {
+func (t *mapping) take(p *parts) {
 	for _, parts := range [...][]*part{{&p.delta, &p.data}, {&p.ticket}} {
 		for _, part := range parts {
 			t.takeFields(part)
@@ -158,47 +160,48 @@ func (t *translation) take(p *parts) {
 }
 
 // takeFields takes the fields that a part names.
-func (t *translation) takeFields(p *part) {
+func (t *mapping) takeFields(p *part) {
 	for i, m := range p.members {
 		f := fields[string(m.name)]
-		c := p.changeAt(i, f.shape)
-		if f.read != nil {
-			t.set(f, f.name, p.label, c)
+		c := p.changeAt(i, f.Kind)
+		if f.descriptor != nil {
+			t.set(f, f.Name, p.label, c)
 		} else if kept := t.keep(string(m.name), c.value); kept && c.untyped != "" {
-			t.note(p.label, f.name, reading{c.untyped, c.value})
+			t.note(p.label, f.Name, reading{c.untyped, c.value})
 		}
 	}
 }
 
-// set gives a modelled field its value, unless a part that counts more has. What the field can't hold is kept under that key.
-func (t *translation) set(f field, key, label string, c change) {
-	if t.named.has(f.path) {
+// set gives a modelled field its value, unless a part that counts more has. What the field can't hold is kept as its attribute. name and
+// label are what a finding calls the value and the object that it is in.
+func (t *mapping) set(f field, name, label string, c change) {
+	if t.named.has(f) {
 		return
 	}
-	t.named.add(f.path)
+	t.named.add(f)
 	var r reading
 	switch {
 	case c.untyped != "":
 		r = reading{c.untyped, c.value}
 		if c.untyped == elementChange {
-			t.elementChanges.add(f.path)
+			t.elementChanges.add(f)
 		}
 	case !isNull(c.value):
-		r = f.read(t.ticket, c.value)
-		if f.shape.isList() && !r.unreadable() {
+		r = f.read(t.message, c.value)
+		if f.Kind.IsList() && !r.unreadable() {
 			t.lists = append(t.lists, heldList{f, label, c.value})
 		}
 	}
 	if r.exact != nil {
-		t.keep(key, r.exact)
+		t.keep(f.Attribute(), r.exact)
 	}
 	if r.form != "" {
-		t.note(label, f.name, r)
+		t.note(label, name, r)
 	}
 }
 
 // takeUnusable takes a value that should have been an object and is none. An empty list is PHP's empty object; all else is kept.
-func (t *translation) takeUnusable(label, name string, value []byte) {
+func (t *mapping) takeUnusable(label, name string, value []byte) {
 	switch {
 	case isNull(value):
 		t.note(label, name, reading{form: aNull})
@@ -212,7 +215,7 @@ func (t *translation) takeUnusable(label, name string, value []byte) {
 }
 
 // keep keeps a value as an attribute. It reports false when a part that counts more has kept one.
-func (t *translation) keep(key string, value []byte) bool {
+func (t *mapping) keep(key string, value []byte) bool {
 	if _, kept := t.ticket.Attributes[key]; kept {
 		return false
 	}
@@ -224,7 +227,7 @@ func (t *translation) keep(key string, value []byte) bool {
 }
 
 // note notes the form of a value. Its label and name are of the provider's contract; either may be empty.
-func (t *translation) note(label, name string, r reading) {
+func (t *mapping) note(label, name string, r reading) {
 	if label != "" && name != "" {
 		label += "."
 	}

@@ -2,15 +2,13 @@ package event
 
 import (
 	"maps"
-	"math/bits"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
-	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/elements"
+	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
 // overflowKey is the attribute that has the undocumented fields of an event of which a request has no room for each.
@@ -25,11 +23,11 @@ type heldList struct {
 }
 
 // makeRoom moves lists to attributes, the largest first, until the request has no more elements than the contract allows.
-func (t *translation) makeRoom() {
+func (t *mapping) makeRoom() {
 	for t.elements() > elements.Max {
 		largest, most := -1, t.undocumented()
 		for i, l := range t.lists {
-			if n := l.elements(t.ticket); n > most {
+			if n := l.elements(t.message); n > most {
 				largest, most = i, n
 			}
 		}
@@ -38,61 +36,35 @@ func (t *translation) makeRoom() {
 			continue
 		}
 		list := t.lists[largest]
-		list.clear(t.ticket)
+		t.message.Clear(list.descriptor)
 		exact := list.exact()
-		t.keep(list.name, exact)
-		t.note(list.label, list.name, reading{tooManyElements, exact})
+		t.keep(list.Attribute(), exact)
+		t.note(list.label, list.Name, reading{tooManyElements, exact})
 	}
 }
 
 // elements returns how many elements the request has.
-func (t *translation) elements() int {
-	n := len(t.ticket.Attributes) + bits.OnesCount32(uint32(t.named)) + bits.OnesCount32(uint32(t.elementChanges))
-	if len(t.ticket.Attributes) > 0 && !t.named.has(attributes) {
-		n++ // Its path in the mask is still to come.
+func (t *mapping) elements() int {
+	n := len(t.ticket.Attributes) + t.named.len() + t.elementChanges.len()
+	if len(t.ticket.Attributes) > 0 {
+		n++ // their path in the mask
 	}
 	for _, l := range t.lists {
-		n += l.elements(t.ticket)
+		n += l.elements(t.message)
 	}
 	return n
 }
 
-// elements returns how many elements the list has in the ticket.
-func (l heldList) elements(ticket *ticketv1.Ticket) int {
-	switch l.path {
-	case channels:
-		return len(ticket.Channels)
-	case files:
-		return len(ticket.FileIds)
-	case labels:
-		return len(ticket.LabelIds)
-	case tags:
-		return len(ticket.Tags)
-	default:
-		n := len(ticket.CustomSettings)
-		for _, setting := range ticket.CustomSettings {
-			n += len(setting.Attributes)
-		}
-		return n
-	}
-}
-
-// clear empties the list's field.
-func (l heldList) clear(ticket *ticketv1.Ticket) {
-	message := ticket.ProtoReflect()
-	message.Clear(message.Descriptor().Fields().ByName(protoreflect.Name(pathNames[l.path])))
-}
-
 // exact returns the JSON by which the list is kept.
 func (l heldList) exact() []byte {
-	if l.path == customSettings {
+	if l.Kind == ticketfields.Settings {
 		return l.value
 	}
 	return exactList(l.value)
 }
 
 // undocumented returns how many attributes are of fields that the provider does not document.
-func (t *translation) undocumented() int {
+func (t *mapping) undocumented() int {
 	n := 0
 	for key := range t.ticket.Attributes {
 		if !isDocumented(key) {
@@ -103,7 +75,7 @@ func (t *translation) undocumented() int {
 }
 
 // foldUndocumented makes one attribute, a JSON object in the order of the names, of those of fields that the provider does not document.
-func (t *translation) foldUndocumented() {
+func (t *mapping) foldUndocumented() {
 	object := []byte{'{'}
 	for _, key := range slices.Sorted(maps.Keys(t.ticket.Attributes)) {
 		if isDocumented(key) {

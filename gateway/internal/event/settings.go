@@ -9,7 +9,7 @@ import (
 )
 
 // readCustomSettings reads customSettings in any of the forms that the package's documentation lists.
-func readCustomSettings(ticket *ticketv1.Ticket, value []byte) reading {
+func readCustomSettings(value []byte) ([]*ticketv1.CustomSetting, reading) {
 	r := settingsReading{value: value}
 	switch kind := kindOf(value); {
 	case kind == aList:
@@ -33,12 +33,12 @@ func readCustomSettings(ticket *ticketv1.Ticket, value []byte) reading {
 			}
 		}
 	default:
-		return reading{kind, value}
+		return nil, reading{kind, value}
 	}
-	if !r.unreadable() {
-		ticket.CustomSettings = r.settings
+	if r.unreadable() {
+		return nil, r.reading
 	}
-	return r.reading
+	return r.settings, r.reading
 }
 
 // isSetting reports whether an object is one setting, of key, type and value, rather than an object from key to value.

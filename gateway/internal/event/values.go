@@ -5,13 +5,12 @@ import (
 	"iter"
 	"strconv"
 
-	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// reader reads a value that is not null into a field of a ticket. It leaves the field empty when it can't.
-type reader func(ticket *ticketv1.Ticket, value []byte) reading
+// stringReader reads a value that is not null as a string. It returns "" if it can't.
+type stringReader func(value []byte) (string, reading)
 
 // readString reads a string. A number or a boolean gives its exact text.
 func readString(value []byte) (string, reading) {
@@ -50,44 +49,34 @@ func readID(value []byte) (string, reading) {
 	}
 }
 
-func stringInto(place func(*ticketv1.Ticket) *string) reader {
-	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
-		*place(ticket), r = readString(value)
-		return r
+// readIntegerText reads an integer that newer payloads have as a string.
+func readIntegerText(value []byte) (string, reading) {
+	text, r := readString(value)
+	if r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
+		r.form = ""
 	}
+	return text, r
 }
 
-// numberInto is for an integer that newer payloads have as a string.
-func numberInto(place func(*ticketv1.Ticket) *string) reader {
-	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
-		if *place(ticket), r = readString(value); r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
-			r.form = ""
+// readObjectName reads a string, or an object that has the string as its name. No more than the name is kept.
+func readObjectName(value []byte) (string, reading) {
+	switch {
+	case value[0] != '"' && isEmpty(value):
+		return "", reading{form: emptyKindOf(value)}
+	case value[0] == '{':
+		name := memberOf(value, "name")
+		if name == nil || isNull(name) {
+			return "", reading{anObject, value}
 		}
-		return r
-	}
-}
-
-func idInto(place func(*ticketv1.Ticket) *string) reader {
-	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
-		*place(ticket), r = readID(value)
-		return r
-	}
-}
-
-func stringsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readString) }
-
-func idsInto(place func(*ticketv1.Ticket) *[]string) reader { return listInto(place, readID) }
-
-func listInto(place func(*ticketv1.Ticket) *[]string, readElement func([]byte) (string, reading)) reader {
-	return func(ticket *ticketv1.Ticket, value []byte) (r reading) {
-		*place(ticket), r = readList(value, readElement)
-		return r
+		return readString(name)
+	default:
+		return readString(value)
 	}
 }
 
 // readList reads a list. These stand for one, too: an object with the numbers of its elements as keys, in the order in which they stand;
 // an empty object; an empty string; and one element, if it is no boolean.
-func readList(value []byte, readElement func([]byte) (string, reading)) ([]string, reading) {
+func readList(value []byte, readElement stringReader) ([]string, reading) {
 	l := listReading{readElement: readElement}
 	switch kind := kindOf(value); {
 	case kind != aList && isEmpty(value):
@@ -149,7 +138,7 @@ func listElements(value []byte) iter.Seq[[]byte] {
 
 // listReading is a list while it is read.
 type listReading struct {
-	readElement func([]byte) (string, reading)
+	readElement stringReader
 	texts       []string
 	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
 	form                      form
@@ -193,7 +182,7 @@ func jsonList(values [][]byte) []byte {
 }
 
 // readCount reads an integer, or its digits in a string.
-func readCount(ticket *ticketv1.Ticket, value []byte) reading {
+func readCount(value []byte) (int32, reading) {
 	var r reading
 	number := value
 	switch kind := kindOf(value); kind {
@@ -201,20 +190,19 @@ func readCount(ticket *ticketv1.Ticket, value []byte) reading {
 	case aString:
 		r.form = aString
 		if number = value[1 : len(value)-1]; len(number) == 0 || number[0] < '0' || number[0] > '9' {
-			return reading{noCount, value}
+			return 0, reading{noCount, value}
 		}
 	default:
-		return reading{kind, value}
+		return 0, reading{kind, value}
 	}
 	count, err := strconv.ParseInt(string(number), 10, 32)
 	switch {
 	case err != nil && r.form == aString:
-		return reading{noCount, value}
+		return 0, reading{noCount, value}
 	case err != nil:
-		return reading{otherCount, value}
+		return 0, reading{otherCount, value}
 	}
-	ticket.CommentCount = int32(count)
-	return r
+	return int32(count), r
 }
 
 // isEmpty reports whether a value is an object, a list or a string with nothing in it.
