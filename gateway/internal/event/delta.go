@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
@@ -102,7 +103,7 @@ func readEntry(entry []byte) (name string, c change, result entryResult) {
 		result = entryInPart
 	}
 	name, within, ok := fieldNamed(field, path)
-	f := fields[name]
+	f := cmp.Or(fields[name], undocumented)
 	switch {
 	case !ok, name == "delta", name == "ticket":
 		result = entryUnread

@@ -1,6 +1,10 @@
 package event
 
-import "github.com/ticketbridge/ticketbridge/internal/ticketfields"
+import (
+	"cmp"
+
+	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
+)
 
 // embeddedPrefix stands before the name of a member of _embedded in Ticket.attributes.
 const embeddedPrefix = "_embedded."
@@ -23,15 +27,15 @@ func (t *mapping) takeEmbedded(p *part) {
 		if namesToken(name) {
 			continue
 		}
-		f, known := embeddedFields[string(name)]
+		f := cmp.Or(embeddedFields[string(name)], undocumented)
 		c := change{value: value}
 		if p.changes {
 			c = readChange(value, f.Kind)
 		}
-		if !known || f.KeepEmbedded {
+		if f == undocumented || f.KeepEmbedded {
 			t.keep(embeddedPrefix+string(name), c.value)
 		}
-		if known {
+		if f != undocumented {
 			t.set(f, f.Embedded, label, c)
 		}
 	}

@@ -2,21 +2,23 @@ package event
 
 import (
 	"math/bits"
+	"reflect"
 	"slices"
+	"strings"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
-// field is a field of the provider's ticket. The zero field is one that the provider does not document.
+// field is a field of the provider's ticket.
 type field struct {
 	ticketfields.Field
-	// index is the field's place in [modelled].
+	// index is the field's index in [modelled]. Negative if Ticket does not model the field.
 	index int
-	// descriptor is the field of [ticketv1.Ticket] that holds the value. Nil if Ticket does not model the field, which is an attribute.
-	descriptor protoreflect.FieldDescriptor
+	// goIndex finds the field of the Go struct [ticketv1.Ticket] that holds the value. Nil if Ticket does not model the field.
+	goIndex []int
 }
 
 var (
@@ -28,6 +30,8 @@ var (
 	embeddedFields = newFields(func(f ticketfields.Field) string { return f.Embedded })
 	// appID is the field that comes from the event's URN.
 	appID = newFields(func(f ticketfields.Field) string { return f.Contract })["app_id"]
+	// undocumented is any field that the provider does not document.
+	undocumented = &field{}
 	// createTime is the field that has the event's time if an event created the ticket and does not name the field.
 	createTime = fields["createdAt"]
 )
@@ -41,23 +45,25 @@ func newModelled() []string {
 	return names
 }
 
-func newFields(key func(ticketfields.Field) string) map[string]field {
-	byKey := map[string]field{}
-	descriptors := (&ticketv1.Ticket{}).ProtoReflect().Descriptor().Fields()
+func newFields(key func(ticketfields.Field) string) map[string]*field {
+	byKey := map[string]*field{}
 	for _, f := range ticketfields.All() {
 		if key(f) != "" {
-			byKey[key(f)] = field{f, slices.Index(modelled, f.Contract), descriptors.ByName(protoreflect.Name(f.Contract))}
+			// The generated name of assignee_id is AssigneeId.
+			goName := strings.ReplaceAll(f.Contract, "_", "")
+			goField, _ := reflect.TypeFor[ticketv1.Ticket]().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, goName) })
+			byKey[key(f)] = &field{f, slices.Index(modelled, f.Contract), goField.Index}
 		}
 	}
 	return byKey
 }
 
-// fieldSet is a set of fields that Ticket models: one bit for each place in [modelled].
+// fieldSet is a set of fields that Ticket models. Bit i is for the field modelled[i].
 type fieldSet uint64
 
-func (s *fieldSet) add(f field)     { *s |= 1 << f.index }
-func (s fieldSet) has(f field) bool { return s&(1<<f.index) != 0 }
-func (s fieldSet) len() int         { return bits.OnesCount64(uint64(s)) }
+func (s *fieldSet) add(f *field)     { *s |= 1 << f.index }
+func (s fieldSet) has(f *field) bool { return s&(1<<f.index) != 0 }
+func (s fieldSet) len() int          { return bits.OnesCount64(uint64(s)) }
 
 // paths returns the names of the set's fields in the contract, sorted.
 func (s fieldSet) paths() []string {
@@ -70,65 +76,50 @@ func (s fieldSet) paths() []string {
 	return paths
 }
 
+// value returns the field of a ticket that holds the value.
+func (f *field) value(ticket *ticketv1.Ticket) reflect.Value {
+	return reflect.ValueOf(ticket).Elem().FieldByIndex(f.goIndex)
+}
+
 // read sets the field of a ticket to a value that is not null. It leaves the field empty if the field can't hold the value.
-func (f field) read(ticket protoreflect.Message, value []byte) reading {
-	switch f.Kind {
-	case ticketfields.Text:
-		return f.readString(ticket, value, readString)
-	case ticketfields.IntegerText:
-		return f.readString(ticket, value, readIntegerText)
-	case ticketfields.ID:
-		return f.readString(ticket, value, readID)
-	case ticketfields.ObjectName:
-		return f.readString(ticket, value, readObjectName)
-	case ticketfields.Texts:
-		return f.readStrings(ticket, value, readString)
-	case ticketfields.IDs:
-		return f.readStrings(ticket, value, readID)
-	case ticketfields.Count:
-		count, r := readCount(value)
-		ticket.Set(f.descriptor, protoreflect.ValueOfInt32(count))
-		return r
-	case ticketfields.Date:
-		date, r := readDate(value)
-		if date != nil {
-			ticket.Set(f.descriptor, protoreflect.ValueOfMessage(date.ProtoReflect()))
-		}
-		return r
-	case ticketfields.Settings:
-		settings, r := readCustomSettings(value)
-		list := ticket.Mutable(f.descriptor).List()
-		for _, setting := range settings {
-			list.Append(protoreflect.ValueOfMessage(setting.ProtoReflect()))
-		}
-		return r
+func (f *field) read(ticket *ticketv1.Ticket, value []byte) (r reading) {
+	switch place := f.value(ticket).Addr().Interface().(type) {
+	case *string:
+		*place, r = f.readString(value)
+	case *[]string:
+		*place, r = readList(value, f)
+	case *int32:
+		*place, r = readCount(value)
+	case **timestamppb.Timestamp:
+		*place, r = readDate(value)
+	case *[]*ticketv1.CustomSetting:
+		*place, r = readCustomSettings(value)
 	default:
-		panic("event: no reader for the kind of the modelled field " + f.Contract)
+		panic("event: no reader for the contract's field " + f.Contract)
 	}
-}
-
-func (f field) readString(ticket protoreflect.Message, value []byte, read stringReader) reading {
-	text, r := read(value)
-	ticket.Set(f.descriptor, protoreflect.ValueOfString(text))
 	return r
 }
 
-func (f field) readStrings(ticket protoreflect.Message, value []byte, readElement stringReader) reading {
-	texts, r := readList(value, readElement)
-	list := ticket.Mutable(f.descriptor).List()
-	for _, text := range texts {
-		list.Append(protoreflect.ValueOfString(text))
+// readString reads a string, or an element of a list of strings.
+func (f *field) readString(value []byte) (string, reading) {
+	switch f.Kind {
+	case ticketfields.IntegerText:
+		return readIntegerText(value)
+	case ticketfields.ID, ticketfields.IDs:
+		return readID(value)
+	case ticketfields.ObjectName:
+		return readObjectName(value)
+	default:
+		return readString(value)
 	}
-	return r
 }
 
 // elements returns how many elements a list has in a ticket.
-func (f field) elements(ticket protoreflect.Message) int {
-	list := ticket.Get(f.descriptor).List()
-	n := list.Len()
+func (f *field) elements(ticket *ticketv1.Ticket) int {
+	n := f.value(ticket).Len()
 	if f.Kind == ticketfields.Settings {
-		for i := range list.Len() {
-			n += len(list.Get(i).Message().Interface().(*ticketv1.CustomSetting).GetAttributes())
+		for _, setting := range ticket.CustomSettings {
+			n += len(setting.Attributes)
 		}
 	}
 	return n

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -39,8 +38,7 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 		return Result{}, &Error{Reason: "no ticket id"}
 	}
 	isUpdate := env.EventName == TicketUpdated
-	ticket := &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}
-	t := mapping{ticket: ticket, message: ticket.ProtoReflect()}
+	t := mapping{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
 	parts := pooledParts.Get().(*parts)
 	defer parts.release()
 	if err := t.readParts(parts, env.Data, isUpdate); err != nil {
@@ -91,9 +89,7 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 
 // mapping is a ticket while it is put together.
 type mapping struct {
-	// ticket and message are the same.
-	ticket  *ticketv1.Ticket
-	message protoreflect.Message
+	ticket *ticketv1.Ticket
 	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
 	named, elementChanges fieldSet
 	// lists are the lists that the ticket's fields hold, which may have to make room.

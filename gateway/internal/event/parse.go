@@ -60,12 +60,9 @@ func Parse(body []byte) (Envelope, error) {
 // parsed is a body whose form was checked. Its values are parts of the body, nil if absent.
 type parsed struct {
 	Envelope
+	body                                           []byte
 	event, id, name, urn                           []byte
 	dataID, dataTicketID, ticketObjectID, category []byte
-	// delta, embedded and ticket are the members of event.data that hold fields of the ticket: delta, _embedded and ticket.
-	delta, embedded, ticket []byte
-
-	body []byte
 }
 
 func parse(body []byte) (parsed, error) {
@@ -130,15 +127,12 @@ func (p *parsed) dataMember(name []byte, begin int) (end int) {
 		return p.value(&p.dataTicketID, begin, nil)
 	case "category":
 		return p.value(&p.category, begin, nil)
-	case "delta":
-		return p.value(&p.delta, begin, nil)
-	case "_embedded":
-		return p.value(&p.embedded, begin, nil)
 	case "ticket":
-		return p.value(&p.ticket, begin, p.ticketMember)
-	default:
-		return valueEnd(p.body, begin)
+		if p.body[begin] == '{' {
+			return walkObject(p.body, begin, p.ticketMember)
+		}
 	}
+	return valueEnd(p.body, begin)
 }
 
 func (p *parsed) ticketMember(name []byte, begin int) (end int) {

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -162,9 +163,9 @@ func (t *mapping) take(p *parts) {
 // takeFields takes the fields that a part names.
 func (t *mapping) takeFields(p *part) {
 	for i, m := range p.members {
-		f := fields[string(m.name)]
+		f := cmp.Or(fields[string(m.name)], undocumented)
 		c := p.changeAt(i, f.Kind)
-		if f.descriptor != nil {
+		if f.Contract != "" {
 			t.set(f, f.Name, p.label, c)
 		} else if kept := t.keep(string(m.name), c.value); kept && c.untyped != "" {
 			t.note(p.label, f.Name, reading{c.untyped, c.value})
@@ -174,7 +175,7 @@ func (t *mapping) takeFields(p *part) {
 
 // set gives a modelled field its value, unless a part that counts more has. What the field can't hold is kept as its attribute. name and
 // label are what a finding calls the value and the object that it is in.
-func (t *mapping) set(f field, name, label string, c change) {
+func (t *mapping) set(f *field, name, label string, c change) {
 	if t.named.has(f) {
 		return
 	}
@@ -187,7 +188,7 @@ func (t *mapping) set(f field, name, label string, c change) {
 			t.elementChanges.add(f)
 		}
 	case !isNull(c.value):
-		r = f.read(t.message, c.value)
+		r = f.read(t.ticket, c.value)
 		if f.Kind.IsList() && !r.unreadable() {
 			t.lists = append(t.lists, heldList{f, label, c.value})
 		}

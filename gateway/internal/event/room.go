@@ -16,7 +16,7 @@ const overflowKey = "_overflow"
 
 // heldList is a list that a field of the ticket holds.
 type heldList struct {
-	field
+	*field
 	label string
 	// value is the list as it stands in the body.
 	value []byte
@@ -27,7 +27,7 @@ func (t *mapping) makeRoom() {
 	for t.elements() > elements.Max {
 		largest, most := -1, t.undocumented()
 		for i, l := range t.lists {
-			if n := l.elements(t.message); n > most {
+			if n := l.elements(t.ticket); n > most {
 				largest, most = i, n
 			}
 		}
@@ -36,7 +36,7 @@ func (t *mapping) makeRoom() {
 			continue
 		}
 		list := t.lists[largest]
-		t.message.Clear(list.descriptor)
+		list.field.value(t.ticket).SetZero()
 		exact := list.exact()
 		t.keep(list.Attribute(), exact)
 		t.note(list.label, list.Name, reading{tooManyElements, exact})
@@ -50,7 +50,7 @@ func (t *mapping) elements() int {
 		n++ // their path in the mask
 	}
 	for _, l := range t.lists {
-		n += l.elements(t.message)
+		n += l.elements(t.ticket)
 	}
 	return n
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// stringReader reads a value that is not null as a string. It returns "" if it can't.
-type stringReader func(value []byte) (string, reading)
-
 // readString reads a string. A number or a boolean gives its exact text.
 func readString(value []byte) (string, reading) {
 	switch kind := kindOf(value); kind {
@@ -76,8 +73,8 @@ func readObjectName(value []byte) (string, reading) {
 
 // readList reads a list. These stand for one, too: an object with the numbers of its elements as keys, in the order in which they stand;
 // an empty object; an empty string; and one element, if it is no boolean.
-func readList(value []byte, readElement stringReader) ([]string, reading) {
-	l := listReading{readElement: readElement}
+func readList(value []byte, f *field) ([]string, reading) {
+	l := listReading{field: f}
 	switch kind := kindOf(value); {
 	case kind != aList && isEmpty(value):
 		l.form = emptyKindOf(value)
@@ -138,8 +135,8 @@ func listElements(value []byte) iter.Seq[[]byte] {
 
 // listReading is a list while it is read.
 type listReading struct {
-	readElement stringReader
-	texts       []string
+	field *field
+	texts []string
 	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
 	form                      form
 	count                     int
@@ -152,7 +149,7 @@ func (l *listReading) add(element []byte) {
 	}
 	text, r := "", reading{aNull, element}
 	if !isNull(element) {
-		text, r = l.readElement(element)
+		text, r = l.field.readString(element)
 	}
 	if r.form == noID {
 		l.noID = true
