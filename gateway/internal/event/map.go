@@ -39,8 +39,7 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 	}
 	isUpdate := env.EventName == TicketUpdated
 	t := mapping{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
-	parts := pooledParts.Get().(*parts)
-	defer parts.release()
+	parts := newParts()
 	if err := t.readParts(parts, env.Data, isUpdate); err != nil {
 		return Result{}, err
 	}

@@ -3,7 +3,6 @@ package event
 import (
 	"cmp"
 	"slices"
-	"sync"
 
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
@@ -34,24 +33,8 @@ type parts struct {
 	data, delta, ticket part
 }
 
-// pooledParts keep the room for members from one event to the next.
-var pooledParts = sync.Pool{New: func() any {
+func newParts() *parts {
 	return &parts{data: part{label: "data"}, delta: part{label: "data.delta", changes: true}, ticket: part{label: "data.ticket"}}
-}}
-
-// maxPooledMembers is for how many members a part keeps the room: events of Allthings have some thirty.
-const maxPooledMembers = 1024
-
-// release gives the parts back, without the body: a pool must not keep private data alive.
-func (p *parts) release() {
-	for _, part := range [...]*part{&p.data, &p.delta, &p.ticket} {
-		if cap(part.members) > maxPooledMembers {
-			part.members = nil
-		}
-		clear(part.members)
-		*part = part.emptied()
-	}
-	pooledParts.Put(p)
 }
 
 // readParts reads the parts of event.data. What can't be read as a part is kept, except a delta.
@@ -89,6 +72,8 @@ func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 
 // read sorts the members of an object. Only the outermost part has others in it.
 func (p *part) read(object []byte, isOutermost bool) {
+	// This has room for the provider's thirty fields at once, and takes less for a short delta.
+	p.members = make([]member, 0, min(len(object)/32, 32))
 	for name, value := range members(object) {
 		switch {
 		case namesToken(name):
@@ -123,11 +108,6 @@ func (p *parts) holdWholeTicket() bool {
 		}
 	}
 	return true
-}
-
-// emptied returns the part without what was read, but with the room for members.
-func (p *part) emptied() part {
-	return part{label: p.label, changes: p.changes, members: p.members[:0]}
 }
 
 // index returns which of the part's members has that name, or a negative number.
