@@ -6,8 +6,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
-// The pairs are those of [changeKeys]. The value of an unknown field can be an object with the keys of a pair, so only the first
-// pairs count for such a field. removedAdded is the pair that can name elements of a list.
+// The pairs are those of [changeKeys]. The value of a field of an unknown kind can be an object with the keys of a pair, so only the first
+// unmistakableKeys pairs count for such a field. removedAdded is the index of the pair that can name elements of a list.
 const (
 	unmistakableKeys = 3
 	removedAdded     = len(changeKeys) - 1
@@ -15,11 +15,11 @@ const (
 
 var null = []byte("null")
 
-// change is what a delta says of a field.
+// change is the change of a field in a delta.
 type change struct {
 	// value is the new value.
 	value []byte
-	// untyped is the form of a change that does not have the new value. It is "" for one that does. Then value is the JSON of the change.
+	// untyped is the form of a change that does not have the new value; value is then the JSON of the change. It is "" for all other changes.
 	untyped form
 }
 
@@ -36,7 +36,7 @@ func readChange(value []byte, kind ticketfields.Kind) change {
 	return change{value: value}
 }
 
-// newOfTwo returns the second of a list of two values that are an old and a new one, and any other list as it is.
+// newOfTwo returns the new value of a list that has an old and a new value. It returns any other list as it is.
 func newOfTwo(list []byte, kind ticketfields.Kind) []byte {
 	if kind == ticketfields.Unknown {
 		return list
@@ -56,7 +56,7 @@ func newOfTwo(list []byte, kind ticketfields.Kind) []byte {
 	return two[1]
 }
 
-// areOldAndNew reports whether the elements of a list of two are lists, an old and a new one, rather than elements of one list.
+// areOldAndNew reports whether two elements of a list are the old and the new list, instead of two elements of one list.
 func areOldAndNew(two [2][]byte, kind ticketfields.Kind) bool {
 	nulls, objects, settings, empty := 0, 0, 0, 0
 	for _, value := range two {
@@ -88,8 +88,7 @@ func areOldAndNew(two [2][]byte, kind ticketfields.Kind) bool {
 	}
 }
 
-// couldBeList reports whether a value can be a whole list of that kind, or null for none. A string can't: it is an element, so far as one
-// can tell.
+// couldBeList reports whether a value can be a whole list of that kind, or null for no list. A string is taken for an element of a list.
 func couldBeList(value []byte, kind ticketfields.Kind) bool {
 	switch kindOf(value) {
 	case aNull:
@@ -111,13 +110,13 @@ func couldBeList(value []byte, kind ticketfields.Kind) bool {
 	}
 }
 
-// pair is an object that says old and new, each nil when it is absent.
+// pair is an object with an old and a new value. A value that is absent is nil.
 type pair struct {
-	keys     int // index in changeKeys
+	keys     int // index in changeKeys, negative before the first member
 	old, new []byte
 }
 
-// readPair reads an object all of whose keys are from one pair of [changeKeys]. It reports false for any other object.
+// readPair reads an object whose keys are all from one pair of [changeKeys]. It reports false for any other object.
 func readPair(object []byte) (pair, bool) {
 	p := pair{keys: -1}
 	for name, value := range members(object) {
@@ -128,7 +127,7 @@ func readPair(object []byte) (pair, bool) {
 	return p, p.keys >= 0
 }
 
-// add adds a member. It reports false when the member's name is not of the pair.
+// add adds a member. It reports false if the member's name is not a key of the pair.
 func (p *pair) add(name, value []byte) bool {
 	keys := slices.IndexFunc(changeKeys[:], func(keys [2]string) bool {
 		return string(name) == keys[0] || string(name) == keys[1]
@@ -145,13 +144,13 @@ func (p *pair) add(name, value []byte) bool {
 	return true
 }
 
-// isChangeOf reports whether the pair is a change of a field of that kind, rather than a value of it.
+// isChangeOf reports whether the pair is a change of a field of that kind. If not, the object is a value of the field.
 func (p pair) isChangeOf(kind ticketfields.Kind) bool {
 	switch kind {
 	case ticketfields.Unknown:
 		return p.keys < unmistakableKeys && p.old != nil && p.new != nil
 	case ticketfields.Settings:
-		// A setting may have the name of a key, but not often a list or an object as its value.
+		// A setting may have the name of a key. Its value is seldom a list or an object.
 		couldBe := func(value []byte) bool { return value == nil || couldBeList(value, kind) }
 		return couldBe(p.old) && couldBe(p.new)
 	default:
@@ -159,7 +158,7 @@ func (p pair) isChangeOf(kind ticketfields.Kind) bool {
 	}
 }
 
-// change returns the change that the pair reports. json is the value that contains the pair: the pair itself, or an entry of a list.
+// change returns the change that the pair is. json is the object with the pair: the pair itself, or an entry of a list of changes.
 func (p pair) change(json []byte, kind ticketfields.Kind) change {
 	isList := func(value []byte) bool { return value != nil && !isNull(value) && couldBeList(value, kind) }
 	switch {

@@ -21,7 +21,7 @@ const (
 	corpusTicket   = "5f0c1e2d3b4a596877660101"
 )
 
-// receiveTime is when every delivery in these tests came, and tolerance how far ahead of it an event may be dated.
+// receiveTime is the receive time of every delivery in these tests. An event may be dated at most tolerance after it.
 var receiveTime = time.Date(2026, 6, 18, 15, 0, 0, 5, time.UTC)
 
 const tolerance = 24 * time.Hour
@@ -66,7 +66,7 @@ func TestMap_refusesTheUnexpectedEventOfTheCorpus(t *testing.T) {
 	}
 }
 
-// corpusRequests returns the request that each translatable file of the corpus becomes.
+// corpusRequests returns the request to which each file of the corpus is mapped. It does not have the files that can't be mapped.
 func corpusRequests() map[string]event.Result {
 	opened := date(2026, 3, 2, 7, 15, 30, 0)
 	wholeTicket := func() *ticketv1.Ticket {

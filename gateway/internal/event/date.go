@@ -12,7 +12,7 @@ import (
 )
 
 // readDate reads a date in any of the forms that the package's documentation lists. It returns nil for no date, such as "0000-00-00", and
-// for what can't be read, as a date outside the years 1 to 9999 can't: a Timestamp does not hold it.
+// for a value that can't be read. A date outside the years 1 to 9999 can't be read, because a Timestamp can't hold it.
 func readDate(value []byte) (*timestamppb.Timestamp, reading) {
 	t, form, ok := parseDate(value)
 	if ok {
@@ -41,7 +41,8 @@ func noDate(value []byte) form {
 	}
 }
 
-// parseDate reads a date. Where it reports false, the form is zeroDate or emptyString for no date, and any other for what can't be read.
+// parseDate reads a date. If it reports false, the form is zeroDate or emptyString for no date, and any other form for a value that can't
+// be read.
 func parseDate(value []byte) (t time.Time, form form, ok bool) {
 	switch kindOf(value) {
 	case aString:
@@ -56,7 +57,7 @@ func parseDate(value []byte) (t time.Time, form form, ok bool) {
 	return t, noDate(value), false
 }
 
-// parseDateString reads a date in a JSON string. Its zone is that of a date without an offset.
+// parseDateString reads a date in a JSON string. The zone is for a date without an offset.
 func parseDateString(quoted []byte, zone *time.Location) (t time.Time, form form, ok bool) {
 	text, _ := unquote(quoted)
 	switch {
@@ -76,8 +77,8 @@ func parseDateString(quoted []byte, zone *time.Location) (t time.Time, form form
 	return t, noDateString, false
 }
 
-// parseDateObject reads PHP's {"date":…,"timezone_type":…,"timezone":…} and MongoDB's {"$date":…}. An object with other members is no date,
-// so that none of them is lost.
+// parseDateObject reads PHP's {"date":…,"timezone_type":…,"timezone":…} and MongoDB's {"$date":…}. An object with other members is not a
+// date, so that no member is lost.
 func parseDateObject(object []byte) (t time.Time, form form, ok bool) {
 	var date, zoneType, zoneName, mongo []byte
 	for name, value := range members(object) {
@@ -122,8 +123,7 @@ func parseDateObject(object []byte) (t time.Time, form form, ok bool) {
 	}
 }
 
-// isZeroDate reports whether a string is what MySQL and PHP have for no date: 0000-00-00, which PHP turns into -0001-11-30, with or without
-// a time.
+// isZeroDate reports whether a string stands for no date. MySQL writes 0000-00-00, and PHP turns that into -0001-11-30. A time may follow.
 func isZeroDate(text []byte) bool {
 	for _, day := range [...]string{"0000-00-00", "-0001-11-30"} {
 		if rest, ok := bytes.CutPrefix(text, []byte(day)); ok && len(bytes.Trim(rest, "0123456789:.,+-TtZz ")) == 0 {
@@ -143,10 +143,11 @@ func isAllDigits(text []byte) bool {
 	return len(text) > 0 && !bytes.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// A number is in milliseconds from millisecondsFrom on, which is March 1973, and before in seconds, which reach to the year 5138.
+// millisecondsFrom is the smallest number that is in milliseconds, a date in March 1973. Smaller numbers are in seconds, up to the year
+// 5138.
 var millisecondsFrom = big.NewRat(100_000_000_000, 1)
 
-// maxEpochBytes is more than any date needs, and maxExponentBytes likewise. Without bounds, a short number could take all memory.
+// Both limits are more than any date needs. Without them, a short number with a large exponent could take all memory.
 const maxEpochBytes, maxExponentBytes = 64, len("+99")
 
 // parseEpoch reads a decimal number of seconds or milliseconds since 1970.
@@ -172,8 +173,8 @@ func parseEpoch(number []byte) (time.Time, bool) {
 	return time.Unix(seconds.Int64(), rest.Int64()), true
 }
 
-// parseISO reads a date of ISO 8601: with T or a blank before the time, with or without time, seconds, a fraction and an offset. What goes
-// beyond nanoseconds is cut off. The form says what is missing.
+// parseISO reads a date of ISO 8601: with T or a blank before the time, with or without time, seconds, a fraction and an offset. The
+// fraction is cut off after nanoseconds. The form names the part that is missing.
 func parseISO(text []byte, zone *time.Location) (t time.Time, form form, ok bool) {
 	c := dateCursor{rest: text, ok: true}
 	year := c.digits(4)
@@ -200,7 +201,7 @@ func parseISO(text []byte, zone *time.Location) (t time.Time, form form, ok bool
 		form, zone = "", time.UTC
 		offset = c.offset()
 	}
-	// A leap second is the first of the next minute, as elsewhere in Go.
+	// A leap second becomes the first second of the next minute, as in package time.
 	if !c.ok || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
 		return t, form, false
 	}
@@ -211,13 +212,13 @@ func daysIn(year, month int) int {
 	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// dateCursor takes a date apart. Once something is not as it has to be, ok is false.
+// dateCursor reads a date from the left. ok is false after the first part that is not as expected.
 type dateCursor struct {
 	rest []byte
 	ok   bool
 }
 
-// digits takes a number of that many digits.
+// digits reads a number of count digits.
 func (c *dateCursor) digits(count int) int {
 	if len(c.rest) < count || !isAllDigits(c.rest[:count]) {
 		c.ok, c.rest = false, nil
@@ -231,7 +232,7 @@ func (c *dateCursor) digits(count int) int {
 	return number
 }
 
-// accept takes one of these characters, if one is next.
+// accept reads the next character if it is one of these. It reports whether it is.
 func (c *dateCursor) accept(characters string) bool {
 	if len(c.rest) == 0 || strings.IndexByte(characters, c.rest[0]) < 0 {
 		return false
@@ -242,7 +243,7 @@ func (c *dateCursor) accept(characters string) bool {
 
 func (c *dateCursor) expect(characters string) { c.ok = c.accept(characters) && c.ok }
 
-// fraction takes the digits of a second's fraction, and returns its nanoseconds.
+// fraction reads the digits of a second's fraction. It returns nanoseconds.
 func (c *dateCursor) fraction() int {
 	nanoseconds, unit := 0, int(time.Second)
 	for first := true; first || len(c.rest) > 0 && c.rest[0] >= '0' && c.rest[0] <= '9'; first = false {
@@ -252,7 +253,7 @@ func (c *dateCursor) fraction() int {
 	return nanoseconds
 }
 
-// offset takes an offset up to the end of the text, and returns its seconds.
+// offset reads an offset, which ends the string. It returns seconds.
 func (c *dateCursor) offset() int {
 	sign := 1
 	switch {
@@ -272,8 +273,8 @@ func (c *dateCursor) offset() int {
 	return sign * (hours*60 + minutes) * 60
 }
 
-// phpZone returns the zone of PHP's timezone_type 1 (an offset), 2 (an abbreviation) or 3 (a name), or nil when it is not known. Without
-// both it is UTC.
+// phpZone returns the zone of PHP's timezone_type 1 (an offset), 2 (an abbreviation) or 3 (a name). It returns UTC without a zone, and nil
+// for an unknown zone.
 func phpZone(zoneType, zoneName []byte) *time.Location {
 	if zoneName == nil {
 		return time.UTC
@@ -297,22 +298,22 @@ func phpZone(zoneType, zoneName []byte) *time.Location {
 	return zoneNamed(name)
 }
 
-// abbreviations are zones by the abbreviations that PHP's DateTime gives them, in hours from UTC: those of Europe and North America.
+// abbreviations are the zones of Europe and North America by their abbreviations in PHP's DateTime, in hours from UTC.
 var abbreviations = map[string]float64{
 	"UTC": 0, "GMT": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "TRT": 3,
 	"NST": -3.5, "NDT": -2.5, "AST": -4, "ADT": -3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 }
 
-// zones caches the zones that were named, by their names: to load one reads a file. It holds no more than the zone database has.
+// zones caches zones by their names, because time.LoadLocation reads a file. It holds at most the zones of the zone database.
 var zones sync.Map
 
-// zoneNamed returns a zone of the zone database, or nil when it has none of that name.
+// zoneNamed returns the zone of that name in the zone database, or nil.
 func zoneNamed(name string) *time.Location {
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location)
 	}
-	// Go also takes "" for UTC and "Local" for this machine's zone, and some systems have that as the file localtime. A name with a dot or two
-	// slashes can be another path to a zone's file.
+	// Go also takes "" for UTC and "Local" for this machine's zone. Some systems have that zone as the file localtime. A name with a dot or
+	// two slashes can be another path to a zone's file.
 	if name == "" || name == "Local" || name == "localtime" || strings.Contains(name, ".") || strings.Contains(name, "//") {
 		return nil
 	}

@@ -7,11 +7,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
-// readChanges reads a delta that is a list of changes, each {field, old, new} or an operation of JSON Patch. Of several changes of a field
-// the last counts, except that changes of a list's elements add up. What can't be read is kept. It reports false when nothing can be read.
+// readChanges reads a delta that is a list of changes, each {field, old, new} or an operation of JSON Patch. If several entries change a
+// field, the last one counts, but changes of a list's elements are all kept. An entry that can't be read is kept. readChanges reports false
+// if no entry can be read.
 func (t *mapping) readChanges(p *part, list []byte) bool {
 	var unread [][]byte
-	var sources [][][]byte // of each member, the entries of the list that it came from
+	var sources [][][]byte // of each member, the entries of the list that it comes from
 	places := map[string]int{}
 	anyRead := false
 	for entry := range items(list) {
@@ -56,7 +57,7 @@ func (t *mapping) readChanges(p *part, list []byte) bool {
 	return anyRead
 }
 
-// entryResult says what became of an entry in a list of changes.
+// entryResult is the outcome of reading an entry in a list of changes.
 type entryResult int
 
 const (
@@ -64,13 +65,13 @@ const (
 	entryUnread entryResult = iota
 	// entryRead is an entry that was read.
 	entryRead
-	// entryInPart is an entry that was read, and has more in it.
+	// entryInPart is an entry that was read, but has members that can't be read.
 	entryInPart
-	// entryDropped is an entry that is left out whole.
+	// entryDropped is an entry that is neither used nor kept.
 	entryDropped
 )
 
-// readEntry reads an entry in a list of changes. The name is that of the field.
+// readEntry reads an entry in a list of changes. name is the name of the field.
 func readEntry(entry []byte) (name string, c change, result entryResult) {
 	if entry[0] != '{' {
 		return "", c, entryUnread
@@ -130,8 +131,8 @@ func readEntry(entry []byte) (name string, c change, result entryResult) {
 	return name, c, result
 }
 
-// fieldNamed returns the field that an entry is about. It reports within when the entry is about something within the field. A path is a
-// JSON Pointer; its first slash may be missing.
+// fieldNamed returns the name of the field that an entry changes. It reports within if the entry changes a part of the field only. path is
+// a JSON Pointer; its first slash may be missing.
 func fieldNamed(field, path []byte) (name string, within, ok bool) {
 	isPath := field == nil
 	if isPath {
@@ -149,7 +150,7 @@ func fieldNamed(field, path []byte) (name string, within, ok bool) {
 	return name, within, ok && name != ""
 }
 
-// isPatch reports whether an operation of JSON Patch is one that gives a field a value.
+// isPatch reports whether an operation of JSON Patch sets or clears a field.
 func isPatch(op []byte) bool {
 	return string(op) == `"add"` || string(op) == `"replace"` || string(op) == `"remove"`
 }

@@ -272,7 +272,7 @@ func TestMap_partsOfAnotherForm(t *testing.T) {
 	}
 }
 
-// The new ticket of a ticket.created is event.data; a delta is nothing to it.
+// The ticket of a ticket.created is event.data. A delta does not count.
 func TestMap_createdWithAnUnreadableDelta(t *testing.T) {
 	t.Parallel()
 	for delta, form := range map[string]string{`"x"`: "string", `[1]`: "list with changes that can't be read in full"} {

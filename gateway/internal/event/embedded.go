@@ -6,10 +6,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
-// embeddedPrefix stands before the name of a member of _embedded in Ticket.attributes.
+// embeddedPrefix begins the key of an attribute that is a member of _embedded.
 const embeddedPrefix = "_embedded."
 
-// takeEmbedded takes what a part's _embedded object names.
+// takeEmbedded takes the members of a part's _embedded object.
 func (t *mapping) takeEmbedded(p *part) {
 	object := p.embedded
 	if object == nil {

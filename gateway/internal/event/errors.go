@@ -1,17 +1,18 @@
 package event
 
-// Error says why a body is refused, or why it can't be mapped to a request. Neither changes before the body, a setting or this package does.
+// Error is the reason why a body is refused or can't be mapped to a request. The same body gets the same Error until a setting or this
+// package changes.
 type Error struct {
-	// Reason is short, does not change between versions, and never holds a value of the body, nor a name that is not in the provider's
-	// contract: bodies are private.
+	// Reason is short and does not change between versions. Bodies are private, so it holds no value of the body, and no name that is not in
+	// the provider's contract.
 	Reason string
 }
 
 // Error returns the reason.
 func (e *Error) Error() string { return e.Reason }
 
-// ErrUnexpectedEvent is returned for a well-formed event of a kind that is neither [TicketCreated] nor [TicketUpdated]. The provider's
-// contract has an answer of its own for it.
+// ErrUnexpectedEvent is returned for a well-formed event that is neither [TicketCreated] nor [TicketUpdated]. The provider's contract has
+// an answer of its own for such an event.
 var ErrUnexpectedEvent = &Error{Reason: "event.name is unexpected"}
 
 var (
@@ -27,7 +28,7 @@ var (
 	errEventNotObject = &Error{Reason: "event is not an object"}
 )
 
-// fieldErrors are the ways in which a field that has to be a short text can fail.
+// fieldErrors are the errors of a field that must be a short string.
 type fieldErrors struct {
 	missing, notString, empty, tooLong, notText *Error
 }

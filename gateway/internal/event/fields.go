@@ -17,7 +17,7 @@ type field struct {
 	ticketfields.Field
 	// index is the field's index in [modelled]. Negative if Ticket does not model the field.
 	index int
-	// goIndex finds the field of the Go struct [ticketv1.Ticket] that holds the value. Nil if Ticket does not model the field.
+	// goIndex is the index of the field in the Go struct [ticketv1.Ticket]. Nil if Ticket does not model the field.
 	goIndex []int
 }
 
@@ -28,11 +28,11 @@ var (
 	fields = newFields(func(f ticketfields.Field) string { return f.Name })
 	// embeddedFields are the fields for which a member of _embedded stands in, by the name of that member.
 	embeddedFields = newFields(func(f ticketfields.Field) string { return f.Embedded })
-	// appID is the field that comes from the event's URN.
+	// appID is the field that is read from the event's URN.
 	appID = newFields(func(f ticketfields.Field) string { return f.Contract })["app_id"]
-	// undocumented is any field that the provider does not document.
+	// undocumented stands for each field that the provider does not document.
 	undocumented = &field{}
-	// createTime is the field that has the event's time if an event created the ticket and does not name the field.
+	// createTime is the field that gets the event's time if the event created the ticket and does not name the field.
 	createTime = fields["createdAt"]
 )
 
@@ -76,7 +76,7 @@ func (s fieldSet) paths() []string {
 	return paths
 }
 
-// value returns the field of a ticket that holds the value.
+// value returns the field of a ticket.
 func (f *field) value(ticket *ticketv1.Ticket) reflect.Value {
 	return reflect.ValueOf(ticket).Elem().FieldByIndex(f.goIndex)
 }
@@ -114,7 +114,7 @@ func (f *field) readString(value []byte) (string, reading) {
 	}
 }
 
-// elements returns how many elements a list has in a ticket.
+// elements returns the number of elements of a list field in a ticket.
 func (f *field) elements(ticket *ticketv1.Ticket) int {
 	n := f.value(ticket).Len()
 	if f.Kind == ticketfields.Settings {

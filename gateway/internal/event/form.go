@@ -2,20 +2,19 @@ package event
 
 // Finding is a value that came in another form than the documented one.
 type Finding struct {
-	// Field is the place of the value, such as "data.delta.phoneNumber". It has no names that are not in the provider's contract, for those
-	// may be personal.
+	// Field is the path of the value, such as "data.delta.phoneNumber". It has only names of the provider's contract, because other names may
+	// be personal.
 	Field string
-	// Form is what the value is instead, one of a few constants such as "number". It never holds a value.
+	// Form is the form of the value, one of a few constants such as "number". It never holds a value.
 	Form string
-	// Kept is set where the request has the exact JSON of the value among the ticket's attributes, because the field of Ticket can't hold the
-	// value. It is not set where the value was read all the same.
+	// Kept is true if the field of Ticket can't hold the value. The exact JSON of the value is then among the ticket's attributes.
 	Kept bool
 }
 
-// form is a form of a value other than the documented one, and "" for the documented one.
+// form is the form of a value: "" for the documented form.
 type form string
 
-// The kinds of JSON values, for a value of another kind than the documented one.
+// The kinds of JSON values.
 const (
 	aString  form = "string"
 	aNumber  form = "number"
@@ -59,7 +58,7 @@ const (
 	listOfString  form = "list with a string"
 )
 
-// inList returns the form of a list that has an element of that form.
+// inList returns the form of a list that has an element of the form f.
 func (f form) inList() form {
 	switch f {
 	case aNumber:
@@ -97,14 +96,13 @@ func kindOf(value []byte) form {
 	}
 }
 
-// reading is what became of a value of a field.
+// reading is the outcome of reading a field's value.
 type reading struct {
-	// form is "" when the value came in the documented form.
+	// form is "" for a value in the documented form.
 	form form
-	// exact is the JSON that has to be kept among the attributes, because the ticket's field can't hold the value. Nil when the field holds
-	// it.
+	// exact is the JSON that must be kept among the attributes, because the ticket's field can't hold the value. Nil if the field holds it.
 	exact []byte
 }
 
-// unreadable reports whether the ticket's field can't show the value at all.
+// unreadable reports whether the ticket's field has to stay empty.
 func (r reading) unreadable() bool { return r.exact != nil && r.form != notUTF8 }

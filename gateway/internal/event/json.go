@@ -7,8 +7,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The functions here read JSON that the decoder has checked ([check]), without checking it again. members, items, memberOf and idIn need a
-// well-formed value without white space around it, as each value in a checked body is. The others also end on a body that is not
+// The functions here read JSON that [check] has checked. They do not check it again. members, items, memberOf and idIn need a well-formed
+// value without white space around it, which each value in a checked body is. The other functions also return for a body that is not
 // well-formed.
 
 // members yields an object's members: the name unquoted, with U+FFFD for a lone surrogate, and the value as it stands in the object.
@@ -27,7 +27,7 @@ func members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// items yields a list's elements as they stand there.
+// items yields a list's elements as they stand in the list.
 func items(list []byte) iter.Seq[[]byte] {
 	return func(yield func(element []byte) bool) {
 		for at := skipSpace(list, 1); list[at] != ']'; at = nextItem(list, at) {
@@ -40,7 +40,7 @@ func items(list []byte) iter.Seq[[]byte] {
 	}
 }
 
-// memberOf returns the value of an object's member, or nil when the object has none of that name.
+// memberOf returns the value of an object's member, or nil if the object has no member of that name.
 func memberOf(object []byte, name string) []byte {
 	for n, value := range members(object) {
 		if string(n) == name {
@@ -50,8 +50,8 @@ func memberOf(object []byte, name string) []byte {
 	return nil
 }
 
-// idIn returns the value that stands for a thing: of an object its id, which may be a MongoDB object id, and of any other value the value
-// itself. It returns nil for an object without an id.
+// idIn returns the id of an object, which may be a MongoDB object id. It returns nil for an object without an id, and any other value as it
+// is.
 func idIn(value []byte) []byte {
 	for range 2 {
 		if value == nil || value[0] != '{' {
@@ -65,8 +65,8 @@ func idIn(value []byte) []byte {
 	return value
 }
 
-// unquote returns what a JSON string holds, without a copy if it has no escapes. It reports whether UTF-8 can hold that exactly: a surrogate
-// without its other half becomes U+FFFD. In a body that is not well-formed, the closing quote may be missing.
+// unquote returns the content of a JSON string, without a copy if it has no escapes. A surrogate without its other half becomes U+FFFD, and
+// isExact is then false. In a body that is not well-formed, the closing quote may be missing.
 func unquote(quoted []byte) (text []byte, isExact bool) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return bytes.TrimSuffix(quoted[1:], []byte{'"'}), true
@@ -81,8 +81,8 @@ func nameOf(quoted []byte) []byte {
 	return name
 }
 
-// walkObject visits the members of the object that begins at body[begin], and returns where the object ends. visit gets a member's name and
-// where its value begins, and returns where the value ends. So one pass can go through objects in objects.
+// walkObject visits the members of the object that begins at body[begin], and returns the end of the object. visit gets a member's name and
+// the begin of its value, and returns the end of the value. So one pass can read nested objects.
 func walkObject(body []byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
 	at := skipSpace(body, begin+1)
 	for body[at] != '}' {
@@ -92,10 +92,11 @@ func walkObject(body []byte, begin int, visit func(name []byte, begin int) (end 
 	return at + 1
 }
 
-// skipColon returns where the value of a member begins, from where its name ends.
+// skipColon returns the begin of a member's value, from the end of its name.
 func skipColon(object []byte, at int) int { return skipSpace(object, skipSpace(object, at)+1) }
 
-// nextItem returns where the next member or element begins, from where the previous one ends. It is the closing bracket at the last.
+// nextItem returns the begin of the next member or element, from the end of the previous one. After the last one it returns the position of
+// the closing bracket.
 func nextItem(within []byte, at int) int {
 	at = skipSpace(within, at)
 	if within[at] == ',' {
@@ -113,7 +114,7 @@ func skipSpace(body []byte, at int) int {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// valueEnd returns where the value that begins at body[begin] ends.
+// valueEnd returns the end of the value that begins at body[begin].
 func valueEnd(body []byte, begin int) int {
 	if begin == len(body) {
 		return begin
@@ -131,7 +132,7 @@ func valueEnd(body []byte, begin int) int {
 	return end
 }
 
-// stringEnd returns where the string that opens at body[begin] ends, after its closing quote.
+// stringEnd returns the end of the string that begins at body[begin], after its closing quote.
 func stringEnd(body []byte, begin int) int {
 	for at := begin + 1; ; {
 		quote := bytes.IndexByte(body[at:], '"')
@@ -150,7 +151,7 @@ func stringEnd(body []byte, begin int) int {
 	}
 }
 
-// bracketEnd returns where the object or array that opens at body[begin] ends, after its closing bracket.
+// bracketEnd returns the end of the object or array that begins at body[begin], after its closing bracket.
 func bracketEnd(body []byte, begin int) int {
 	depth := 0
 	for at := begin; at < len(body); {

@@ -13,22 +13,23 @@ import (
 // attributesPath names the attributes in a mask.
 const attributesPath = "attributes"
 
-// Result is what becomes of an event. Exactly one of Created and Updated is set.
+// Result is the request for an event. Exactly one of Created and Updated is set.
 type Result struct {
 	// Created is the request for a ticket.created event.
 	Created *ticketv1.TicketCreatedRequest
 	// Updated is the request for a ticket.updated event.
 	Updated *ticketv1.TicketUpdatedRequest
-	// Elements is how many elements the request has, as the contract counts them.
+	// Elements is the number of elements of the request, as the contract counts them.
 	Elements int
-	// Forms are the values that came in another form than the documented one, in the order in which they were read.
+	// Forms are the values in another form than the documented one, in the order in which they were read.
 	Forms []Finding
 }
 
-// Map maps the body of one event. receiveTime is when its delivery came. An event that is dated further ahead of that than
-// futureTolerance is an error, because its values would stand until its date is past; 0 lets any date pass.
+// Map maps the body of one event. receiveTime is the time at which its delivery came. An event that is dated more than futureTolerance
+// after receiveTime is an error, because its values would replace all later ones until its date is past. If futureTolerance is 0, any date
+// passes.
 //
-// The result depends on nothing but the arguments, and on the zone database where a date names a zone. Every error is an [*Error].
+// The result depends on the arguments alone, and on the zone database if a date names a zone. Every error is an [*Error].
 func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Result, error) {
 	env, err := Parse(body)
 	if err != nil {
@@ -86,17 +87,17 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 	return result, nil
 }
 
-// mapping is a ticket while it is put together.
+// mapping is the state of [Map].
 type mapping struct {
 	ticket *ticketv1.Ticket
-	// named are the fields that the event named. elementChanges are those lists among them whose new value it did not give.
+	// named are the fields that the event named. elementChanges are the named lists whose new value the event does not have.
 	named, elementChanges fieldSet
-	// lists are the lists that the ticket's fields hold, which may have to make room.
+	// lists are the lists that the ticket's fields hold. makeRoom may move them to attributes.
 	lists []heldList
 	forms []Finding
 }
 
-// occurTime returns when the event occurred: its createdDate, or else the first updatedAt that is a date.
+// occurTime returns the time of the event: its createdDate, or else the first updatedAt that is a date.
 func (t *mapping) occurTime(createdDate []byte, p *parts) (*timestamppb.Timestamp, error) {
 	form := missing
 	if createdDate != nil {
@@ -123,7 +124,7 @@ func (t *mapping) occurTime(createdDate []byte, p *parts) (*timestamppb.Timestam
 	return nil, &Error{Reason: "no usable event time: event.createdDate: " + string(form) + ", and no updatedAt to take in its place"}
 }
 
-// mask returns the fields that the event named.
+// mask returns the request's mask of the fields that the event named.
 func (t *mapping) mask() *fieldmaskpb.FieldMask {
 	paths := t.named.paths()
 	if len(t.ticket.Attributes) > 0 {
@@ -133,7 +134,7 @@ func (t *mapping) mask() *fieldmaskpb.FieldMask {
 	return &fieldmaskpb.FieldMask{Paths: paths}
 }
 
-// elementChangeMask returns the fields whose new value the event did not give, nil when there are none.
+// elementChangeMask returns the request's mask of the lists whose new value the event does not have, or nil if there are none.
 func (t *mapping) elementChangeMask() *fieldmaskpb.FieldMask {
 	if t.elementChanges == 0 {
 		return nil

@@ -17,7 +17,7 @@ func bodyWith(name, data string) []byte {
 	return []byte(`{"event":{"id":"e1","name":"` + name + `","createdDate":"2026-03-02T08:00:00Z","urn":"urn:x","data":` + data + `}}`)
 }
 
-// mustUpdate translates event.data, without its outer braces, as that of an update of ticket t1. It returns the ticket without its id.
+// mustUpdate maps event.data, without its outer braces, as that of an update of ticket t1. It returns the ticket without its id.
 func mustUpdate(tb testing.TB, data string) (*ticketv1.Ticket, []string) {
 	tb.Helper()
 	request, err := event.Map(bodyWith("ticket.updated", `{"id":"t1",`+data+`}`), receiveTime, tolerance)

@@ -11,47 +11,45 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// The kinds of event that Ticketbridge takes in, as event.name says them. Source: the provider's webhook example.
+// The kinds of event that Ticketbridge accepts: the values of event.name. Source: the provider's webhook example.
 const (
-	// TicketCreated says that a ticket was opened; event.data is the ticket.
+	// TicketCreated is the event of a new ticket. Its event.data is the ticket.
 	TicketCreated = "ticket.created"
-	// TicketUpdated says that a ticket changed; event.data.delta holds the changes.
+	// TicketUpdated is the event of a changed ticket. Its event.data.delta holds the changes.
 	TicketUpdated = "ticket.updated"
 )
 
-// Envelope is what the door knows about a body. Its strings are valid UTF-8 without NUL, so that any database can hold them; its ids are
-// good by the rule of package id, so that any log can show them.
+// Envelope has the fields of a body that the webhook server needs. Its strings are valid UTF-8 without NUL, so that any database can hold
+// them. Its ids pass [id.Valid], so that any log can show them.
 type Envelope struct {
-	// EventID is event.id. It tells one event from all others, for ever.
+	// EventID is event.id, which is unique for ever.
 	EventID string
-	// EventName is event.name: [TicketCreated], [TicketUpdated], or any other text beside [ErrUnexpectedEvent].
+	// EventName is event.name: [TicketCreated], [TicketUpdated], or any other string together with [ErrUnexpectedEvent].
 	EventName string
-	// CreatedDate is the raw value of event.createdDate, a part of the body that was parsed, whether or not it is a date. Nil when there is
-	// none.
+	// CreatedDate is the raw value of event.createdDate, which may be no date. It is a part of the parsed body. Nil if there is none.
 	CreatedDate []byte
-	// URN is event.urn as it was sent. Empty when there is none.
+	// URN is event.urn as it was sent. Empty if there is none.
 	URN string
-	// AppID is the App that the URN names. Empty when the URN has another form, and when it can't serve as an id.
+	// AppID is the App that the URN names. Empty if the URN has another form or the App is no valid id.
 	AppID string
 	// TicketID is the ticket that the event is about.
 	//
 	// It is the first of data.id, data.ticketId and data.ticket.id that is a string, an integer (then its exact digits), or an object with
-	// such an id, else the URN's last segment when that is not a category. Empty when there is none, or when it can't serve as
-	// an id.
+	// such an id. Without one, it is the URN's last segment if that is not a category. Empty if there is none, or if it is no valid id.
 	TicketID string
-	// TicketIDSource is where TicketID was found: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
+	// TicketIDSource is the origin of TicketID: "data.id", "data.ticketId", "data.ticket.id" or "urn". Empty without a TicketID.
 	TicketIDSource string
-	// Data is the raw value of event.data, a part of the body that was parsed. Nil when there is none.
+	// Data is the raw value of event.data, a part of the parsed body. Nil if there is none.
 	Data []byte
 }
 
 // Parse reads the envelope of a body.
 //
-// Every error is an [*Error]. If the body is not one well-formed JSON object without doubled keys, the Envelope is zero, because the body
-// says nothing, or two things. If a single field is wrong ([ErrUnexpectedEvent], or an error that names event.id or event.name), the rest
-// of the Envelope is filled in, so that it can be recorded with the refused delivery.
+// Every error is an [*Error]. If the body is not one well-formed JSON object without doubled keys, the Envelope is zero. If a single field
+// is wrong ([ErrUnexpectedEvent], or an error that names event.id or event.name), the other fields of the Envelope are set, so that they
+// can be stored with the refused delivery.
 //
-// A missing ticket id or date is no error of Parse. The delivery is stored, and [Map] returns what is wrong with it.
+// A missing ticket id or date is no error of Parse: the delivery is stored, and [Map] returns the error.
 func Parse(body []byte) (Envelope, error) {
 	p, err := parse(body)
 	return p.Envelope, err
@@ -88,7 +86,7 @@ func parse(body []byte) (parsed, error) {
 	case nameErr != nil:
 		return p, nameErr
 	case p.EventName != TicketCreated && p.EventName != TicketUpdated:
-		// Before any error about the id: an event of another kind may look different.
+		// This precedes any error about the id, because an event of another kind may look different.
 		return p, ErrUnexpectedEvent
 	default:
 		return p, idErr
@@ -142,7 +140,7 @@ func (p *parsed) ticketMember(name []byte, begin int) (end int) {
 	return valueEnd(p.body, begin)
 }
 
-// value sets place to the value that begins at begin. If that is an object and visit is not nil, visit gets each of its members.
+// value sets place to the value that begins at begin. If the value is an object and visit is not nil, visit gets each of its members.
 func (p *parsed) value(place *[]byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
 	if visit != nil && p.body[begin] == '{' {
 		end = walkObject(p.body, begin, visit)
@@ -153,13 +151,14 @@ func (p *parsed) value(place *[]byte, begin int, visit func(name []byte, begin i
 	return end
 }
 
-// maxNesting is how many levels of objects and arrays a body may have. It is the decoder's own limit, and encoding/json's.
+// maxNesting is the largest number of levels of objects and arrays in a body. It is the decoder's own limit, and that of encoding/json.
 const maxNesting = 10_000
 
-// allowInvalidUTF8 lets lone surrogates through, which the decoder takes for invalid UTF-8. [check] checks the UTF-8 itself.
+// allowInvalidUTF8 accepts lone surrogates, which the decoder treats as invalid UTF-8. [check] checks the UTF-8 itself.
 var allowInvalidUTF8 = []jsontext.Options{jsontext.AllowInvalidUTF8(true)}
 
-// check returns nil if a body is one well-formed JSON object without doubled keys. The errors don't quote the body, as the decoder's do.
+// check returns nil if a body is one well-formed JSON object without doubled keys. Its errors do not quote the body; the decoder's errors
+// do.
 func check(body []byte) error {
 	switch {
 	case len(body) == 0:
@@ -188,14 +187,14 @@ func check(body []byte) error {
 	}
 }
 
-// isTooDeep reports whether the decoder gave up at an object or array below the deepest level that it allows. The decoder exports no error
-// for that, but it returns where it was.
+// isTooDeep reports whether the decoder stopped at an object or array below the deepest level that it allows. The decoder exports no error
+// for that, but its error has the position.
 func isTooDeep(body []byte, err *jsontext.SyntacticError) bool {
 	at := err.ByteOffset
 	return strings.Count(string(err.JSONPointer), "/") >= maxNesting && at < int64(len(body)) && (body[at] == '{' || body[at] == '[')
 }
 
-// readShort reads a string that has to be there, and short. A missing one is nil.
+// readShort reads a string that must be present and short. value is nil if it is missing.
 func readShort(value []byte, errs *fieldErrors) (string, error) {
 	switch {
 	case value == nil:
@@ -215,7 +214,8 @@ func readShort(value []byte, errs *fieldErrors) (string, error) {
 	return text, nil
 }
 
-// storable returns the text of a JSON string, or false if a database might not hold it: NUL, or a surrogate without its other half.
+// storable returns the content of a JSON string. It reports false if some databases can't hold it, because it has a NUL or a surrogate
+// without its other half.
 func storable(quoted []byte) (string, bool) {
 	text, isExact := unquote(quoted)
 	if !isExact || bytes.IndexByte(text, 0) >= 0 {
@@ -228,8 +228,8 @@ func storable(quoted []byte) (string, bool) {
 //
 //	urn:allthings:app:<app>:ticket:<category>:<last>
 //
-// The last segment may be the ticket's id if it is neither a wildcard nor the category again. A URN with more segments names no ticket:
-// which of them would be the ticket is not known.
+// The last segment may be the ticket's id if it is neither a wildcard nor the category. A URN with more segments names no ticket, because
+// it is unknown which segment would be the ticket.
 func (p *parsed) readURN() {
 	if p.urn == nil || p.urn[0] != '"' {
 		return
@@ -250,7 +250,7 @@ func (p *parsed) readURN() {
 	}
 }
 
-// readTicketID reads the id of the ticket that the event is about, after the URN.
+// readTicketID reads the id of the ticket that the event is about. It is called after readURN.
 func (p *parsed) readTicketID() {
 	if category, _ := readOptionalID(p.category); category != "" && category == p.TicketID {
 		p.TicketID, p.TicketIDSource = "", ""
@@ -272,8 +272,8 @@ func (p *parsed) readTicketID() {
 	}
 }
 
-// readOptionalID returns an id, or "" if there is none: value is nil, empty, or something else than an id. It reports whether value is a
-// string or an integer that can't serve as an id.
+// readOptionalID returns an id, or "" if value is nil, empty or of another kind. It reports whether value is a string or an integer that is
+// no valid id.
 func readOptionalID(value []byte) (text string, isUnusable bool) {
 	if value == nil {
 		return "", false

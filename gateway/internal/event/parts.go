@@ -9,16 +9,16 @@ import (
 
 // part is one of the objects in event.data that name fields of the ticket.
 type part struct {
-	// label is what a finding calls the object, such as "data.delta".
+	// label is the name of the object in a finding, such as "data.delta".
 	label string
-	// changes is set where a value may say what was and what is.
+	// changes is true if a value may be a change, with an old and a new value.
 	changes bool
 	// members are the fields of the ticket, in the body's order.
 	members []member
-	// untyped is set for a part that was read from a list of changes, whose values are not to be looked at for a form of change: of each
-	// member, as in [change].
+	// untyped has [change.untyped] of each member, if the part was read from a list of changes. readEntry has then read the changes. Nil for
+	// other parts.
 	untyped []form
-	// delta, ticket and embedded are the values of the members that are not fields themselves. Nil when absent or null.
+	// delta, ticket and embedded are the values of the members that are not fields themselves. Nil if absent or null.
 	delta, ticket, embedded []byte
 }
 
@@ -37,7 +37,7 @@ func newParts() *parts {
 	return &parts{data: part{label: "data"}, delta: part{label: "data.delta", changes: true}, ticket: part{label: "data.ticket"}}
 }
 
-// readParts reads the parts of event.data. What can't be read as a part is kept, except a delta.
+// readParts reads the parts of event.data. A value that can't be read as a part is kept, except a delta.
 func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 	switch {
 	case data == nil:
@@ -70,7 +70,7 @@ func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 	return nil
 }
 
-// read sorts the members of an object. Only the outermost part has others in it.
+// read reads the members of an object. Only the outermost part contains the other parts.
 func (p *part) read(object []byte, isOutermost bool) {
 	// This has room for the provider's thirty fields at once, and takes less for a short delta.
 	p.members = make([]member, 0, min(len(object)/32, 32))
@@ -84,7 +84,7 @@ func (p *part) read(object []byte, isOutermost bool) {
 		case string(name) == "ticket" && isOutermost:
 			p.ticket = nilIfNull(value)
 		case (string(name) == "id" || string(name) == "ticketId") && couldBeID(value):
-			// The envelope has read the ids.
+			// Parse has read the ids.
 		default:
 			p.members = append(p.members, member{name, value})
 		}
@@ -100,7 +100,7 @@ func couldBeID(value []byte) bool {
 	return !r.unreadable()
 }
 
-// holdWholeTicket reports whether the event has, beside its changes, all that a ticket can't be without.
+// holdWholeTicket reports whether the event has the ticket beside its changes: the fields that every ticket has.
 func (p *parts) holdWholeTicket() bool {
 	for _, name := range [...]string{"title", "description", "status"} {
 		if p.data.index(name) < 0 && p.ticket.index(name) < 0 {
@@ -110,12 +110,12 @@ func (p *parts) holdWholeTicket() bool {
 	return true
 }
 
-// index returns which of the part's members has that name, or a negative number.
+// index returns the index of the part's member of that name, or a negative number.
 func (p *part) index(name string) int {
 	return slices.IndexFunc(p.members, func(m member) bool { return string(m.name) == name })
 }
 
-// changeAt returns what the part's i-th member says of a field of that kind.
+// changeAt returns the change in the part's i-th member, of a field of that kind.
 func (p *part) changeAt(i int, kind ticketfields.Kind) change {
 	value := p.members[i].value
 	switch {
@@ -128,7 +128,7 @@ func (p *part) changeAt(i int, kind ticketfields.Kind) change {
 	}
 }
 
-// take fills the ticket, from the parts whose values count most to those that count least. What is filled already stays.
+// take sets the ticket's fields, in the order in which the parts count. A field that is set stays.
 func (t *mapping) take(p *parts) {
 	for _, parts := range [...][]*part{{&p.delta, &p.data}, {&p.ticket}} {
 		for _, part := range parts {
@@ -153,8 +153,8 @@ func (t *mapping) takeFields(p *part) {
 	}
 }
 
-// set gives a modelled field its value, unless a part that counts more has. What the field can't hold is kept as its attribute. name and
-// label are what a finding calls the value and the object that it is in.
+// set sets a modelled field if no earlier part has set it. A value that the field can't hold is kept as its attribute. A finding has the
+// value's name and the label of the object that the value is in.
 func (t *mapping) set(f *field, name, label string, c change) {
 	if t.named.has(f) {
 		return
@@ -181,7 +181,7 @@ func (t *mapping) set(f *field, name, label string, c change) {
 	}
 }
 
-// takeUnusable takes a value that should have been an object and is none. An empty list is PHP's empty object; all else is kept.
+// takeUnusable takes a value that should be an object and is not. An empty list is PHP's empty object. All other values are kept.
 func (t *mapping) takeUnusable(label, name string, value []byte) {
 	switch {
 	case isNull(value):
@@ -195,7 +195,7 @@ func (t *mapping) takeUnusable(label, name string, value []byte) {
 	}
 }
 
-// keep keeps a value as an attribute. It reports false when a part that counts more has kept one.
+// keep sets an attribute. It reports false if an earlier part has set it.
 func (t *mapping) keep(key string, value []byte) bool {
 	if _, kept := t.ticket.Attributes[key]; kept {
 		return false
@@ -207,7 +207,7 @@ func (t *mapping) keep(key string, value []byte) bool {
 	return true
 }
 
-// note notes the form of a value. Its label and name are of the provider's contract; either may be empty.
+// note adds a finding. label and name are names of the provider's contract; either may be empty.
 func (t *mapping) note(label, name string, r reading) {
 	if label != "" && name != "" {
 		label += "."

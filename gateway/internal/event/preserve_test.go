@@ -19,8 +19,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// Any JSON value of any field ends in the ticket's typed field, or byte for byte among its attributes. What the typed field has to be is
-// said here a second time, over encoding/json, time and regular expressions: none of it is from the package under test.
+// Any JSON value of any field ends in the ticket's typed field, or byte for byte among its attributes. The expected value of the typed field
+// is read here a second time, with encoding/json, time and regular expressions. None of it is from the package under test.
 
 // modelledField is a field of the provider with a field of Ticket.
 type modelledField struct {
@@ -451,7 +451,7 @@ func checkPreserved(t interface {
 	data := strings.NewReplacer("FIELD", f.name, "VALUE", string(value)).Replace(where.data)
 	body := bodyWith("ticket.updated", data)
 	if _, err := event.Parse(body); err != nil {
-		return // Such as a doubled key: the body says two things.
+		return // Such as a doubled key.
 	}
 	result, err := event.Map(body, receiveTime, tolerance)
 	if err != nil {

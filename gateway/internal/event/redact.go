@@ -11,21 +11,21 @@ import (
 // tokenKey is the name of the member that holds an access token. Source: the SDK's ticket.
 const tokenKey = "token"
 
-// redacted is the JSON text that takes a token's place.
+// redacted is the JSON string that replaces a token.
 const redacted = `"redacted"`
 
-// Redact takes access tokens out of a body, at any depth. These values become the string "redacted":
+// Redact removes access tokens from a body, at any depth. These values become the string "redacted":
 //
-//   - the value of a member that is named "token", or by a path to it such as "/ticket/token" or "ticket.token";
+//   - the value of a member whose name is "token", or a path to it such as "/ticket/token" or "ticket.token";
 //   - in an object that is a change of the token, such as {"field":"token","old":…,"new":…} or {"op":"add","path":"/token","value":…}, the
-//     value of each member that a change can have it in.
+//     value of each member in which a change can have a token.
 //
-// Everything else stays as it is, to the byte. The result is body itself when there is nothing to take out, else a copy. It may be called
-// again on its own result, to no effect.
+// All other bytes stay. If there is nothing to remove, the result is body itself, otherwise a copy. A second call does not change the
+// result of the first.
 //
-// In a body that is not well-formed JSON, what looks like a member is one: a name in quotes and a colon, wherever it stands. There the
-// value reaches to its closing quote or bracket, or to the end of the body. Where the value was all that was wrong, the result is
-// well-formed. Where such a body has a change of the token, nothing of the body stays: which values are the change's is not known.
+// In a body that is not well-formed JSON, a name in quotes and a colon are taken for a member, wherever they stand. Its value ends at its
+// closing quote or bracket, or at the end of the body. If the value alone was malformed, the result is well-formed. If such a body has a
+// change of the token, the whole body is replaced, because it is unknown which values belong to the change.
 func Redact(body []byte) []byte {
 	if !mayNameToken(body) {
 		return body
@@ -52,7 +52,7 @@ func Redact(body []byte) []byte {
 	return append(out, body[copied:]...)
 }
 
-// IsTokenChange reports whether an object is a change of an access token: a member that names a field names the token.
+// isTokenChange reports whether an object is a change of an access token: a member that names a field names the token.
 func isTokenChange(object []byte) bool {
 	for name, value := range members(object) {
 		if slices.Contains(fieldKeys[:], string(name)) && isTokenName(value) {
@@ -62,26 +62,25 @@ func isTokenChange(object []byte) bool {
 	return false
 }
 
-// fieldKeys are the members by which a change can name its field.
+// fieldKeys are the names of the members in which a change can name its field.
 var fieldKeys = [...]string{"field", "path", "property", "name", "key"}
 
-// changeKeys are the pairs of keys, old and new, by which an object reports a change. The last pair can also name elements of a list. Only
-// the first three are never the keys of a plain value.
+// changeKeys are the pairs of keys, old and new, of an object that is a change. The last pair can also name elements of a list. The first
+// three pairs are never the keys of a plain value.
 var changeKeys = [...][2]string{
 	{"old", "new"}, {"before", "after"}, {"oldValue", "newValue"}, {"from", "to"}, {"previous", "current"}, {"removed", "added"},
 }
 
-// holdsChangedValue reports whether a change can have a value in the member of that name: in value, as JSON Patch has it, or in one of a
-// pair.
+// holdsChangedValue reports whether a change can have an old or new value in the member of that name.
 func holdsChangedValue(name []byte) bool {
 	return string(name) == "value" ||
 		slices.ContainsFunc(changeKeys[:], func(pair [2]string) bool { return string(name) == pair[0] || string(name) == pair[1] })
 }
 
-// mayNameToken reports whether a token is possible: its name is written in plain letters, or with an escape for one of them (all five are
-// from U+0060 to U+007F). Nearly every body needs no more than two searches.
+// mayNameToken reports whether a body may have the name of a token. The name is in plain letters, or has an escape for at least one letter;
+// all its letters are from U+0060 to U+007F. Nearly every body needs only two searches.
 func mayNameToken(body []byte) bool {
-	// The search is for the end of the name, because k is rarer than t: each t would interrupt it.
+	// The search is for the end of the name, because k is rarer than t.
 	for rest := body; ; {
 		_, after, found := bytes.Cut(rest, []byte(tokenKey[2:]))
 		if !found {
@@ -92,12 +91,12 @@ func mayNameToken(body []byte) bool {
 		}
 		rest = after
 	}
-	// Only the first of these three is made in a body without an escape below U+0100.
+	// A body without an escape below U+0100 needs only the first of these searches.
 	escape := bytes.Index(body, []byte(`\u00`))
 	return escape >= 0 && (bytes.Contains(body[escape:], []byte(`\u006`)) || bytes.Contains(body[escape:], []byte(`\u007`)))
 }
 
-// NamesToken reports whether the name of a member is that of an access token, or a path to one or into one.
+// namesToken reports whether the name of a member is that of an access token, or a path to or into a token.
 func namesToken(name []byte) bool {
 	if !bytes.Contains(name, []byte(tokenKey)) {
 		return false
@@ -110,7 +109,7 @@ func namesToken(name []byte) bool {
 	return false
 }
 
-// isTokenName reports whether a value is a string that names the token, or a path as a list that does.
+// isTokenName reports whether a value names the token: a string, or a path as a list of strings.
 func isTokenName(value []byte) bool {
 	switch value[0] {
 	case '"':
@@ -128,7 +127,7 @@ func isTokenName(value []byte) bool {
 // span is a part of a body.
 type span struct{ begin, end int }
 
-// tokensIn returns where a well-formed body has access tokens, in order. A span may lie within the one before it.
+// tokensIn returns the access tokens of a well-formed body, in order. A span may lie within the span before it.
 func tokensIn(body []byte) []span {
 	s := tokenSearch{body: body}
 	s.value(skipSpace(body, 0))
@@ -136,14 +135,14 @@ func tokensIn(body []byte) []span {
 	return s.tokens
 }
 
-// tokenSearch goes over a well-formed body once.
+// tokenSearch reads a well-formed body once.
 type tokenSearch struct {
 	body   []byte
 	tokens []span
 }
 
-// value searches the value that begins there, and returns where it ends. It reports whether the value is a list that is a path to a token:
-// to look for that later, in a list in a list, would take the square of the body's size.
+// value searches the value that begins at begin, and returns its end. It reports whether the value is a list that is a path to a token. A
+// second search for such paths would take quadratic time for lists in lists.
 func (s *tokenSearch) value(begin int) (end int, isTokenPath bool) {
 	switch s.body[begin] {
 	case '{':
@@ -182,14 +181,14 @@ func (s *tokenSearch) object(begin int) (end int) {
 	return end
 }
 
-// maxNameBytes is how long a name, or a path as a string, can be to be found in a body that is not well-formed. Without a bound, a body of
-// many quotes would take the square of its size.
+// maxNameBytes is the largest length of a name, or of a path as a string, in a body that is not well-formed. Longer ones are not found.
+// Without this limit, a body of many quotes would take quadratic time.
 const maxNameBytes = 256
 
-// tokensInBroken returns where a body that is not well-formed may have access tokens.
+// tokensInBroken returns the possible access tokens of a body that is not well-formed.
 func tokensInBroken(body []byte) []span {
 	var tokens []span
-	// Which quote opens and which closes is anybody's guess, so each is looked at.
+	// Each quote may open or close a string, so a name may begin at each.
 	for at := 0; at < len(body); at++ {
 		if body[at] != '"' {
 			continue

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/ticketfields"
 )
 
-// overflowKey is the attribute that has the undocumented fields of an event of which a request has no room for each.
+// overflowKey is the key of the attribute that has all undocumented fields of an event with too many elements.
 const overflowKey = "_overflow"
 
 // heldList is a list that a field of the ticket holds.
@@ -22,7 +22,7 @@ type heldList struct {
 	value []byte
 }
 
-// makeRoom moves lists to attributes, the largest first, until the request has no more elements than the contract allows.
+// makeRoom moves lists to attributes, the largest first, until the request has at most [elements.Max] elements.
 func (t *mapping) makeRoom() {
 	for t.elements() > elements.Max {
 		largest, most := -1, t.undocumented()
@@ -43,7 +43,7 @@ func (t *mapping) makeRoom() {
 	}
 }
 
-// elements returns how many elements the request has.
+// elements returns the number of elements of the request.
 func (t *mapping) elements() int {
 	n := len(t.ticket.Attributes) + t.named.len() + t.elementChanges.len()
 	if len(t.ticket.Attributes) > 0 {
@@ -55,7 +55,7 @@ func (t *mapping) elements() int {
 	return n
 }
 
-// exact returns the JSON by which the list is kept.
+// exact returns the JSON that is kept instead of the list.
 func (l heldList) exact() []byte {
 	if l.Kind == ticketfields.Settings {
 		return l.value
@@ -63,7 +63,7 @@ func (l heldList) exact() []byte {
 	return exactList(l.value)
 }
 
-// undocumented returns how many attributes are of fields that the provider does not document.
+// undocumented returns the number of attributes of fields that the provider does not document.
 func (t *mapping) undocumented() int {
 	n := 0
 	for key := range t.ticket.Attributes {
@@ -74,7 +74,7 @@ func (t *mapping) undocumented() int {
 	return n
 }
 
-// foldUndocumented makes one attribute, a JSON object in the order of the names, of those of fields that the provider does not document.
+// foldUndocumented replaces the attributes of fields that the provider does not document by one, a JSON object in the order of the names.
 func (t *mapping) foldUndocumented() {
 	object := []byte{'{'}
 	for _, key := range slices.Sorted(maps.Keys(t.ticket.Attributes)) {
@@ -94,7 +94,7 @@ func (t *mapping) foldUndocumented() {
 	t.note("data", "", reading{tooManyElements, object})
 }
 
-// isDocumented reports whether an attribute is that of a field which the provider documents. There are some forty.
+// isDocumented reports whether the key is that of an attribute of a field that the provider documents. There are some forty such keys.
 func isDocumented(key string) bool {
 	if name, ok := strings.CutPrefix(key, embeddedPrefix); ok {
 		_, known := embeddedFields[name]

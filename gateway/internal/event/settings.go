@@ -41,7 +41,7 @@ func readCustomSettings(value []byte) ([]*ticketv1.CustomSetting, reading) {
 	return r.settings, r.reading
 }
 
-// isSetting reports whether an object is one setting, of key, type and value, rather than an object from key to value.
+// isSetting reports whether an object is one setting, of key, type and value. If not, it is an object from key to value.
 func isSetting(object []byte) bool {
 	hasKey, hasOther := false, false
 	for name, value := range members(object) {
@@ -55,7 +55,7 @@ func isSetting(object []byte) bool {
 	return hasKey && hasOther
 }
 
-// hasOnlyKeyed reports whether all values of an object are objects with a key. Where one has none, its number may be the setting's key.
+// hasOnlyKeyed reports whether all values of an object are objects with a key. If one has no key, its number may be the setting's key.
 func hasOnlyKeyed(object []byte) bool {
 	for _, value := range members(object) {
 		if value[0] != '{' || memberOf(value, "key") == nil {
@@ -65,11 +65,11 @@ func hasOnlyKeyed(object []byte) bool {
 	return true
 }
 
-// settingsReading is customSettings while it is read.
+// settingsReading is the state of [readCustomSettings].
 type settingsReading struct {
 	value    []byte
 	settings []*ticketv1.CustomSetting
-	// count is how many elements there are: settings, and attributes of settings.
+	// count is the number of elements: settings, and attributes of settings.
 	count int
 	reading
 }
@@ -116,7 +116,7 @@ func (r *settingsReading) add(setting *ticketv1.CustomSetting) {
 	}
 }
 
-// hasRoom counts one more element, and reports whether a request has room for it. If it has not, customSettings can't be typed.
+// hasRoom counts one more element, and reports whether a request can have it. If not, customSettings can't be typed.
 func (r *settingsReading) hasRoom() bool {
 	if r.count++; r.count > elements.Max && !r.unreadable() {
 		r.reading = reading{tooManyElements, r.value}
@@ -155,7 +155,7 @@ func (r *settingsReading) setValue(setting *ticketv1.CustomSetting, value []byte
 	}
 }
 
-// name returns the name of a member as a string. One that has U+FFFD may have had something there that UTF-8 can't hold.
+// name returns the name of a member as a string. U+FFFD in the name may stand for half of a surrogate pair, which UTF-8 can't hold.
 func (r *settingsReading) name(name []byte) string {
 	if bytes.ContainsRune(name, utf8.RuneError) {
 		r.noteInexact()
@@ -163,7 +163,7 @@ func (r *settingsReading) name(name []byte) string {
 	return string(name)
 }
 
-// noteInexact notes that UTF-8 can't hold a string of a setting.
+// noteInexact sets the reading for a setting with a string that UTF-8 can't hold.
 func (r *settingsReading) noteInexact() {
 	if !r.unreadable() {
 		r.reading = reading{notUTF8, r.value}

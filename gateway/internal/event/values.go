@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// readString reads a string. A number or a boolean gives its exact text.
+// readString reads a string. A number or a boolean stands for its exact text.
 func readString(value []byte) (string, reading) {
 	switch kind := kindOf(value); kind {
 	case aString:
@@ -25,7 +25,7 @@ func readString(value []byte) (string, reading) {
 	}
 }
 
-// readID reads an id: a string, an integer, or an object with such an id. Of an object no more than the id is kept.
+// readID reads an id: a string, an integer, or an object with such an id. Of an object only the id is kept.
 func readID(value []byte) (string, reading) {
 	found := idIn(value)
 	switch {
@@ -46,7 +46,7 @@ func readID(value []byte) (string, reading) {
 	}
 }
 
-// readIntegerText reads an integer that newer payloads have as a string.
+// readIntegerText reads an integer, which newer payloads have as a string.
 func readIntegerText(value []byte) (string, reading) {
 	text, r := readString(value)
 	if r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
@@ -55,7 +55,7 @@ func readIntegerText(value []byte) (string, reading) {
 	return text, r
 }
 
-// readObjectName reads a string, or an object that has the string as its name. No more than the name is kept.
+// readObjectName reads a string, or an object that has the string as its name. Of an object only the name is kept.
 func readObjectName(value []byte) (string, reading) {
 	switch {
 	case value[0] != '"' && isEmpty(value):
@@ -71,8 +71,8 @@ func readObjectName(value []byte) (string, reading) {
 	}
 }
 
-// readList reads a list. These stand for one, too: an object with the numbers of its elements as keys, in the order in which they stand;
-// an empty object; an empty string; and one element, if it is no boolean.
+// readList reads a list of strings or ids. These values stand for a list, too: an object with numbers as keys, an empty object, an empty
+// string, and one element that is no boolean.
 func readList(value []byte, f *field) ([]string, reading) {
 	l := listReading{field: f}
 	switch kind := kindOf(value); {
@@ -105,7 +105,7 @@ func readList(value []byte, f *field) ([]string, reading) {
 	}
 }
 
-// exactList returns the JSON by which a list is kept that can be read. Of its objects no more than the ids is to be kept.
+// exactList returns the JSON that is kept instead of a list that can be read. Of objects in the list only the ids are kept.
 func exactList(value []byte) []byte {
 	for element := range listElements(value) {
 		if element[0] == '{' {
@@ -133,11 +133,12 @@ func listElements(value []byte) iter.Seq[[]byte] {
 	}
 }
 
-// listReading is a list while it is read.
+// listReading is the state of [readList].
 type listReading struct {
 	field *field
 	texts []string
-	// form is that of the first element that did not come in the documented form, or else of the first that can't be read.
+	// form is the form of the first element that can't be read. If all can be read, it is the form of the first element in another form than
+	// the documented one.
 	form                      form
 	count                     int
 	unreadable, noID, inexact bool
@@ -155,7 +156,7 @@ func (l *listReading) add(element []byte) {
 		l.noID = true
 		return
 	}
-	// An element that is an empty object or list is no id.
+	// An empty object or list is no id.
 	if l.unreadable = r.unreadable() || r.form == emptyObject || r.form == emptyList; l.unreadable || l.form == "" {
 		l.form = r.form.inList()
 	}
@@ -165,7 +166,7 @@ func (l *listReading) add(element []byte) {
 	l.inexact = l.inexact || r.exact != nil
 }
 
-// idsIn returns the exact ids in a list in any of its forms.
+// idsIn returns the exact ids in a list in any form.
 func idsIn(value []byte) (ids [][]byte) {
 	for element := range listElements(value) {
 		ids = append(ids, idIn(element))
@@ -202,7 +203,7 @@ func readCount(value []byte) (int32, reading) {
 	return int32(count), r
 }
 
-// isEmpty reports whether a value is an object, a list or a string with nothing in it.
+// isEmpty reports whether a value is an empty object, list or string.
 func isEmpty(value []byte) bool {
 	switch value[0] {
 	case '{', '[':
@@ -212,7 +213,7 @@ func isEmpty(value []byte) bool {
 	}
 }
 
-// emptyKindOf returns the form of a value that is empty.
+// emptyKindOf returns the form of an empty value.
 func emptyKindOf(value []byte) form {
 	switch value[0] {
 	case '{':
@@ -224,7 +225,7 @@ func emptyKindOf(value []byte) form {
 	}
 }
 
-// isNumbered reports whether all keys of an object are numbers, as PHP writes a list with gaps.
+// isNumbered reports whether all keys of an object are numbers. PHP writes a list with gaps as such an object.
 func isNumbered(object []byte) bool {
 	for name := range members(object) {
 		if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r < '0' || r > '9' }) {
