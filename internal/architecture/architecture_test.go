@@ -56,7 +56,7 @@ var rules = map[string][]string{
 	module + "ticketsvc/internal/rpc/limits": nil,
 	module + "gateway/internal/inbox":        {module + "internal/groupcommit"},
 	module + "gateway/internal/event": {module + "internal/id", module + "internal/elements", module + "internal/ticketfields",
-		"github.com/go-json-experiment/json/jsontext", module + "gen/allthings/ticket/v1", "google.golang.org/protobuf/reflect/protoreflect",
+		"github.com/go-json-experiment/json/jsontext", module + "gen/allthings/ticket/v1",
 		"google.golang.org/protobuf/types/known/fieldmaskpb", "google.golang.org/protobuf/types/known/timestamppb"},
 	module + "gateway/internal/signature": nil,
 	module + "internal/credentials":       nil,

@@ -123,7 +123,7 @@
 //
 // # Personal data and tokens
 //
-// Of the users, property, unit and labels in _embedded, only the one string is kept that Ticket has a field for: nobody needs their e-mail
+// The users, property, unit and labels in _embedded are kept only as the one string that Ticket has a field for: nobody needs their e-mail
 // addresses, names and telephone numbers here. An object without that string is kept whole.
 //
 // An access token is never kept: neither a member named token, nor a change of it in a list. Map expects a body that [Redact] has

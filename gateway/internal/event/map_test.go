@@ -310,7 +310,8 @@ func TestMap_needsWhatTheEnvelopeHas(t *testing.T) {
 		"ticket id: long": {string(bodyWith("ticket.created", `{"id":"`+strings.Repeat("x", 257)+`"}`)), "no ticket id"},
 		"delta: string":   {string(bodyWith("ticket.updated", `{"id":"t1","delta":"x"}`)), "data.delta: string, in which no change can be read"},
 		"delta: number":   {string(bodyWith("ticket.updated", `{"id":"t1","delta":0}`)), "data.delta: number, in which no change can be read"},
-		"delta: boolean":  {string(bodyWith("ticket.updated", `{"id":"t1","delta":false}`)), "data.delta: boolean, in which no change can be read"},
+		"delta: boolean": {string(bodyWith("ticket.updated", `{"id":"t1","delta":false}`)),
+			"data.delta: boolean, in which no change can be read"},
 		"delta: a list of nothing": {string(bodyWith("ticket.updated", `{"id":"t1","delta":["status",1,null,[],{},{"field":"title"}]}`)),
 			"data.delta: list in which no change can be read"},
 	}
