@@ -72,8 +72,6 @@ func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 
 // read reads the members of an object. Only the outermost part contains the other parts.
 func (p *part) read(object []byte, isOutermost bool) {
-	// This has room for the provider's thirty fields at once, and takes less for a short delta.
-	p.members = make([]member, 0, min(len(object)/32, 32))
 	for name, value := range members(object) {
 		switch {
 		case namesToken(name):
@@ -86,6 +84,10 @@ func (p *part) read(object []byte, isOutermost bool) {
 		case (string(name) == "id" || string(name) == "ticketId") && couldBeID(value):
 			// Parse has read the ids.
 		default:
+			if p.members == nil {
+				// This has room for the provider's thirty fields at once, and takes less for a short delta.
+				p.members = make([]member, 0, min(1+len(object)/32, 32))
+			}
 			p.members = append(p.members, member{name, value})
 		}
 	}
