@@ -35,6 +35,7 @@ func FromTicket(t *ticket.Ticket) *ticketv1.Ticket {
 		Attributes:           t.Attributes,
 		Revision:             t.Revision,
 		Complete:             t.Complete,
+		Priority:             t.Priority,
 	}
 }
 
@@ -66,5 +67,6 @@ func ToTicket(m *ticketv1.Ticket) ticket.Ticket {
 		Attributes:           m.GetAttributes(),
 		Revision:             m.GetRevision(),
 		Complete:             m.GetComplete(),
+		Priority:             m.GetPriority(),
 	}
 }
