@@ -87,7 +87,6 @@ var table = [...]Field{
 	{"createdAt", "create_time", Date, "", false},
 	{"updatedAt", "update_time", Date, "", false},
 	{"lastStatusUpdate", "last_status_update_time", Date, "", false},
-	{"priority", "priority", Text, "", false},
 
 	{"channelPaths", "", Paths, "", false},
 	{"customerWaitingSince", "", Scalar, "", false},

@@ -56,7 +56,6 @@ func TestMap_putsEveryFieldInItsPlace(t *testing.T) {
 		"title":                    {`"title":"a\u0000\ud83e\udd76\n"`, &ticketv1.Ticket{Title: "a\x00🥶\n"}, "title"},
 		"title by an escaped name": {`"t\u0069tle":"a"`, &ticketv1.Ticket{Title: "a"}, "title"},
 		"title, empty":             {`"title":""`, &ticketv1.Ticket{}, "title"},
-		"priority":                 {`"priority":"high"`, &ticketv1.Ticket{Priority: "high"}, "priority"},
 		"description":              {`"description":"d"`, &ticketv1.Ticket{Description: "d"}, "description"},
 		"status":                   {`"status":"closed"`, &ticketv1.Ticket{StatusText: "closed"}, "status_text"},
 		"status, null":             {`"status":null`, &ticketv1.Ticket{}, "status_text"},

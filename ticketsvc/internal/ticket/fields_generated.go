@@ -55,8 +55,6 @@ type Ticket struct {
 	Revision int64
 	// Whether the value of every field is known.
 	Complete bool
-	// How urgent the ticket is, in the provider's word.
-	Priority string
 }
 
 // The fields that events can set, in the order of the contract. The order may change: it is stored nowhere.
@@ -81,7 +79,6 @@ const (
 	createTimeField
 	updateTimeField
 	lastStatusUpdateTimeField
-	priorityField
 	fieldCount = iota
 )
 
@@ -106,5 +103,4 @@ var fields = [fieldCount]register{
 	{"create_time", "createdAt", false, func(t *Ticket) any { return &t.CreateTime }},
 	{"update_time", "updatedAt", false, func(t *Ticket) any { return &t.UpdateTime }},
 	{"last_status_update_time", "lastStatusUpdate", false, func(t *Ticket) any { return &t.LastStatusUpdateTime }},
-	{"priority", "priority", false, func(t *Ticket) any { return &t.Priority }},
 }

@@ -35,7 +35,6 @@ func FromTicket(t *ticket.Ticket) *ticketv1.Ticket {
 		Attributes:           t.Attributes,
 		Revision:             t.Revision,
 		Complete:             t.Complete,
-		Priority:             t.Priority,
 	}
 }
 
@@ -67,6 +66,5 @@ func ToTicket(m *ticketv1.Ticket) ticket.Ticket {
 		Attributes:           m.GetAttributes(),
 		Revision:             m.GetRevision(),
 		Complete:             m.GetComplete(),
-		Priority:             m.GetPriority(),
 	}
 }

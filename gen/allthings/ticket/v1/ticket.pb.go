@@ -180,9 +180,7 @@ type Ticket struct {
 	// True if the ticket's `ticket.created`, or a snapshot of the whole ticket, has come, and no list's latest event reports only which
 	// elements were removed or added. While false, a field can be empty here that is not empty at Allthings: one that no event has named
 	// yet, or a list whose change is in `attributes`. A later event with the whole list makes the list known again.
-	Complete bool `protobuf:"varint,25,opt,name=complete,proto3" json:"complete,omitempty"`
-	// How urgent the ticket is, in the provider's word.
-	Priority      string `protobuf:"bytes,26,opt,name=priority,proto3" json:"priority,omitempty"`
+	Complete      bool `protobuf:"varint,25,opt,name=complete,proto3" json:"complete,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,13 +390,6 @@ func (x *Ticket) GetComplete() bool {
 	return false
 }
 
-func (x *Ticket) GetPriority() string {
-	if x != nil {
-		return x.Priority
-	}
-	return ""
-}
-
 // CustomSetting is one setting that a ticket's category adds.
 type CustomSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -517,7 +508,7 @@ var File_allthings_ticket_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"\n" +
-	" allthings/ticket/v1/ticket.proto\x12\x13allthings.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\b\n" +
+	" allthings/ticket/v1/ticket.proto\x12\x13allthings.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\b\n" +
 	"\x06Ticket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x15\n" +
 	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12!\n" +
@@ -553,8 +544,7 @@ const file_allthings_ticket_v1_ticket_proto_rawDesc = "" +
 	"attributes\x18\x17 \x03(\v2+.allthings.ticket.v1.Ticket.AttributesEntryR\n" +
 	"attributes\x12\x1a\n" +
 	"\brevision\x18\x18 \x01(\x03R\brevision\x12\x1a\n" +
-	"\bcomplete\x18\x19 \x01(\bR\bcomplete\x12\x1a\n" +
-	"\bpriority\x18\x1a \x01(\tR\bpriority\x1a=\n" +
+	"\bcomplete\x18\x19 \x01(\bR\bcomplete\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x02\n" +
