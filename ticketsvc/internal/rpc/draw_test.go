@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// nasty are values that stumble somewhere: in SQL, in a full-text query, in a log, in a database's idea of a text, or at a limit. Valid
-// orders are among them, so that these come too.
+// nasty are values that can cause errors: in SQL, in a full-text query, in a log, in a database's rules for strings, or at a limit. Valid
+// orders are among them, so that these are tested too.
 var nasty = []string{
 	"", " ", "\x00", "a\x00b", "\x01", "\x7f\x1b[31m", "x\nforged", "\r\n", "\u2028", "\ufeff", "\ufffd", "\U0010ffff", "\u202eabc",
 	"é", "e\u0301", "\u0301", "ß", "ſ", "İ", "ﷺ", "🥶", "👩\u200d👩\u200d👧", "東京",
