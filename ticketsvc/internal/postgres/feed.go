@@ -25,10 +25,10 @@ const (
 	positionsAt    = selectPosition + " WHERE sequence = ANY($1)"
 
 	// readLogOf reads entries. The first entry of each ticket has the ticket. A single statement sees the database at one moment. The server
-	// sends all selected rows, even if they are not read, so the statement leaves out rows after more than a page can hold.
+	// sends all selected rows, even if they are not read, so the statement leaves out the rows beyond the size of a page.
 	//
 	// The number of entries is a part of the statement's text. A planner that does not know the number assumes a tenth of the log, and reads
-	// all tickets. It also does so if it has few statistics of the tables, so the statement looks up each ticket separately.
+	// all tickets. The planner also does so if it has few statistics of the tables, so the statement looks up each ticket separately.
 	readLogOf = `WITH page AS (
   SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce,
    row_number() OVER (PARTITION BY ticket_id ORDER BY sequence) = 1 AS first

@@ -10,8 +10,9 @@ type numbering struct {
 
 // inCommitOrder makes the log's sequence grow in commit order and without gaps. docs/event-log.md has the reasons.
 //
-// The key of the lock is a number that belongs to the table. A separate statement reads the last sequence number after it has the lock. So
-// it sees everything that the previous holder of the lock has committed: PostgreSQL makes a commit visible before it releases the locks.
+// The key of the lock is a number that belongs to the table. A separate statement reads the last sequence number after the lock is taken.
+// So that statement sees everything that the previous holder of the lock has committed: PostgreSQL makes a commit visible before it
+// releases the locks.
 var inCommitOrder = numbering{
 	lock:         "SELECT pg_advisory_xact_lock('ticketsvc.events'::regclass::oid::int, 0)",
 	appendEvents: insertEvents + "(SELECT coalesce(max(sequence), 0) FROM ticketsvc.events) + e.place" + fromArrays,

@@ -169,7 +169,7 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 }
 
 // statement returns the query of the rows for which the page has room. The server sends all selected rows, even if they are not read, so
-// the query leaves out the contents of rows after more than a page can hold.
+// the query leaves out the contents of the rows beyond the size of a page.
 //
 // Each subquery repeats the order, because the order of a subquery does not determine that of the query around it.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
@@ -223,7 +223,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 }
 
 // listEvents reads a ticket's events. The server sends all selected rows, even if they are not read, so the statement leaves out the
-// contents of rows after more than a page can hold.
+// contents of the rows beyond the size of a page.
 const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
  CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
  FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events

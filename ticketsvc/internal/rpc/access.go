@@ -160,8 +160,8 @@ func checkAuthorization(ctx context.Context) error {
 	return nil
 }
 
-// authorize returns the [authorization] of a request, nil if it needs none, or the error for the caller. It logs neither tokens nor paths that
-// are not in the table, which can contain anything.
+// authorize returns the [authorization] of a request, nil if it needs none, or the error for the caller. It logs neither tokens nor paths
+// that are not in the table, because these can contain anything.
 func authorize(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
 	procedure := request.URL.Path
 	allowed, known := access[procedure]

@@ -216,8 +216,8 @@ func TestCallerOf(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensTheServiceHasNoOtherName has callers that reach the service under a name, as a browser does for a page whose own name was
-// made to resolve to this machine.
+// TestWithoutTokensTheServiceHasNoOtherName has callers that reach the service under a name, as a browser does for a page whose own name
+// was made to resolve to this machine.
 func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	t.Parallel()
 	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})

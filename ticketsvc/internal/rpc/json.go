@@ -102,7 +102,8 @@ func isStrict(message protoreflect.MessageDescriptor) bool {
 }
 
 // notJSON returns the error for a request that can't be decoded because of err. If the request is not JSON, the error has the location.
-// Otherwise it names the first wrong field and what the field accepts. It quotes nothing of requests that can contain words of a tenant.
+// Otherwise the error names the first wrong field and what that field accepts. It quotes nothing of requests that can contain words of a
+// tenant.
 func notJSON(data []byte, message proto.Message, err error) error {
 	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return syntaxError(data, syntactic.ByteOffset)

@@ -180,7 +180,7 @@ func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
 	return nil
 }
 
-// mismatch returns the error for a value of the wrong kind for its field. If the value is not JSON, it returns that error.
+// mismatch returns the error for a value of the wrong kind for its field. If the value is not JSON, mismatch returns the syntax error.
 func (c *jsonChecker) mismatch(path string, found jsontext.Kind, what string) error {
 	if found == jsontext.KindInvalid {
 		_, err := c.decoder.ReadToken()

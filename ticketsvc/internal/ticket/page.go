@@ -8,7 +8,7 @@ import (
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
-	// MaxPageBytes is the maximum size of the tickets of a page. A page ends at this size even if it has fewer tickets than allowed. So it
+	// MaxPageBytes is the maximum size of the tickets of a page. A page ends at this size even if it has fewer tickets than allowed. So a page
 	// fits into the 4 MiB that gRPC clients accept by default, except if a single ticket is larger.
 	MaxPageBytes = 3 << 20
 )

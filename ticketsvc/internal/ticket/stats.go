@@ -26,8 +26,8 @@ type Waiting struct {
 }
 
 // WaitingSince returns the time since which a ticket that is not closed has been in its status, as far as is known. That is the time of its
-// last change of status. If that time is not known, it is the time of its creation, and otherwise the time of its last change. The result
-// is none for a closed ticket, which does not wait.
+// last change of status, or if unknown the time of its creation, or if that is unknown too the time of its last change. The result is none
+// for a closed ticket, which does not wait.
 func (t *Ticket) WaitingSince() Instant {
 	switch {
 	case t.Status == StatusClosed:
