@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-// record brings an event that makes the ticket of the same id.
+// record records an event that creates the ticket with the same id.
 func record(t *testing.T, r running, id string) error {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}

@@ -26,11 +26,11 @@ import (
 )
 
 const (
-	// importBatch is how many tickets an import erases at once. SQLite merges the index of words once for all of them.
+	// importBatch is the number of tickets that an import erases at once. SQLite merges the index of words once for all of them.
 	importBatch = 1000
-	// progressInterval is the time between two lines that say how far an import is.
+	// progressInterval is the time between two lines about the progress of an import.
 	progressInterval = 10 * time.Second
-	// exportPage is how many erasures an export reads from PostgreSQL at once.
+	// exportPage is the number of erasures that an export reads from PostgreSQL at once.
 	exportPage = 1000
 )
 
@@ -65,7 +65,7 @@ func exportErasures(ctx context.Context, program settings.Program, o exportOptio
 	return err
 }
 
-// syncFolder has the names of a folder's files written to disk.
+// syncFolder flushes the names of a folder's files to disk.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -74,7 +74,7 @@ func syncFolder(path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// writeErasures writes the ids of all erased tickets of a database. It returns how many there are.
+// writeErasures writes the ids of all erased tickets of a database, and returns their number.
 func writeErasures(ctx context.Context, program settings.Program, database databaseurl.URL, to io.Writer, stderr io.Writer,
 ) (count int, err error) {
 	w := bufio.NewWriter(to)
@@ -125,7 +125,7 @@ func importErasures(ctx context.Context, program settings.Program, o importOptio
 	if err != nil {
 		return program.Problem("database-url", "%w", err)
 	}
-	// All of it first: a list with a mistake in it erases nothing.
+	// All of the list is read first: a list with an error erases nothing.
 	content, err := os.ReadFile(o.File)
 	if err != nil {
 		return program.ArgumentProblem("the list can't be read (%w): name the file with the list", err)
@@ -158,7 +158,7 @@ func importErasures(ctx context.Context, program settings.Program, o importOptio
 	return err
 }
 
-// erasureLine returns the line of a list that names a ticket: its id, or a JSON string where the line would not be read as that id.
+// erasureLine returns the line of a list for a ticket: its id, or a JSON string if the line would not be parsed as that id.
 func erasureLine(ticketID string) string {
 	isPlain := !strings.HasPrefix(ticketID, `"`) && strings.TrimSpace(ticketID) == ticketID &&
 		!strings.ContainsFunc(ticketID, func(r rune) bool { return !unicode.IsPrint(r) })
@@ -169,9 +169,9 @@ func erasureLine(ticketID string) string {
 	return string(quoted)
 }
 
-// parseErasures returns the ids of a list. The error says which line is wrong, and why.
+// parseErasures returns the ids of a list. The error has the number of the wrong line, and the reason.
 func parseErasures(list string) (ticketIDs []string, err error) {
-	list = strings.TrimPrefix(list, "\ufeff") // Some editors write it first.
+	list = strings.TrimPrefix(list, "\ufeff") // Some editors begin a file with it.
 	number := 0
 	for line := range strings.Lines(list) {
 		number++

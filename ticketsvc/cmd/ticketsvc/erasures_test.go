@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// execute runs a command, and returns its exit code and what it wrote.
+// execute runs a command, and returns its exit code and its output.
 func execute(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errors bytes.Buffer
 	code = run(ctx, args, environment(nil), &out, &errors)
@@ -31,7 +31,7 @@ func client(r running) ticketv1connect.TicketServiceClient {
 	return ticketv1connect.NewTicketServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, r.rpc)
 }
 
-// newDatabases return the URLs of two databases.
+// newDatabases returns the URLs of two databases of each engine.
 var newDatabases = map[string]func(t *testing.T) (first, second string){
 	"SQLite": func(t *testing.T) (first, second string) {
 		folder := t.TempDir()
@@ -41,8 +41,8 @@ var newDatabases = map[string]func(t *testing.T) (first, second string){
 }
 
 // TestErasures_exportAndImport erases tickets with usual and odd ids, exports them while the service runs, and imports them into a database
-// that has some of these tickets. Events with odd ids are refused, so such a ticket is erased ahead of its events; an earlier version has
-// recorded them.
+// that has some of these tickets. The service rejects events with odd ids, so such a ticket is erased ahead of its events. An earlier
+// version has recorded such events.
 func TestErasures_exportAndImport(t *testing.T) {
 	t.Parallel()
 	usual := []string{"t1", "two words", `"quoted"`}

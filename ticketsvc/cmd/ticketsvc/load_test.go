@@ -24,8 +24,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
-// TestServe_expensiveReadsBesideOthers has callers ask for the statistics of a text, over and over, with one token. Meanwhile the service
-// stays ready, and answers everybody else.
+// TestServe_expensiveReadsBesideOthers has callers that repeatedly ask for the statistics of a text, with one token. Meanwhile the service
+// must stay ready, and must respond to all other callers.
 func TestServe_expensiveReadsBesideOthers(t *testing.T) {
 	t.Parallel()
 	for engine, database := range map[string]func(*testing.T) string{
@@ -70,7 +70,7 @@ func TestServe_expensiveReadsBesideOthers(t *testing.T) {
 	}
 }
 
-// askForStats asks for the statistics of a text until ctx ends, and returns how often it got which code.
+// askForStats asks for the statistics of a text until ctx ends, and returns the number of responses with each code.
 func askForStats(ctx context.Context, url string) map[connect.Code]int {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -91,13 +91,13 @@ func askForStats(ctx context.Context, url string) map[connect.Code]int {
 	}
 }
 
-// goodCaller makes the calls that are to succeed.
+// goodCaller makes the calls that must succeed.
 type goodCaller struct {
 	events ticketv1connect.TicketEventServiceClient
 	calls  map[string]func(ctx context.Context) error
 }
 
-// latencies are how long each kind of call took at most.
+// latencies are the maximum times of each kind of call.
 type latencies struct {
 	slowest map[string]time.Duration
 	quiet   *latencies
@@ -149,7 +149,7 @@ func newGoodCaller(t *testing.T, r running) *goodCaller {
 	}}
 }
 
-// ask makes a call without a token, and returns an error unless the answer is 200 and has want in it.
+// ask makes a call without a token. It returns an error if the status is not 200 or the response does not contain want.
 func ask(ctx context.Context, client *http.Client, method, url, want string) error {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader("{}"))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Ticketsvc keeps tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
+// Ticketsvc stores tickets and the events that make them, and serves both to other services over Connect, gRPC and gRPC-Web.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// openStore opens the database that the settings name, and brings it up to date.
+// openStore opens the database of the settings, and upgrades it.
 func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (ticket.Store, error) {
 	defer sayStillOpening(log)()
 	if database.PostgresURL != "" {
@@ -21,8 +21,8 @@ func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) 
 	return sqlite.Open(ctx, database.SQLitePath)
 }
 
-// sayStillOpening says every ten seconds, until stop is called, that the database is not open yet: after an upgrade that can take minutes,
-// and otherwise looks as if the service hung.
+// sayStillOpening logs every ten seconds, until stop is called, that the database is not open yet. After an upgrade this can take minutes,
+// and without the log the service would seem to hang.
 func sayStillOpening(log *slog.Logger) (stop func()) {
 	stopped := make(chan struct{})
 	var saying sync.WaitGroup

@@ -18,7 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// run is the whole service: it serves until ctx ends, and returns the process's exit code.
+// run is the whole service. It serves until ctx ends, and returns the exit code of the process.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	program := settings.Program{Name: "ticketsvc", Description: description, EnvPrefix: "TICKETSVC", Args: args, Environ: environ,
 		Stdout: stdout}
@@ -42,8 +42,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // serve runs the service until ctx ends or a server fails.
 //
-// It stops from the outside in: first no more calls come in and those at hand end, then the events that were taken are recorded, and
-// last the database is closed. The admin address stays until then, to say that the service is stopping.
+// It stops in this order: first no more calls are accepted and the running calls end, then the events that were taken are recorded, and
+// last the database is closed. The admin address stays open until just before the database is closed, to report that the service is
+// stopping.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
 	hangups := goruntime.KeepServing()
 	c, err := o.check(program)
@@ -106,8 +107,8 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 
 	<-ctx.Done()
 	log.Info("ticketsvc is stopping")
-	// The server gets half of the time, because a caller that dawdles can use up all that it gets. What is cut off was not acknowledged, so
-	// that is worth a line, and no failure.
+	// The server gets half of the time, because a slow caller can use up all of the server's time. Calls that are cut off were not
+	// acknowledged, so they are logged, but are not a failure.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	serving, served := context.WithTimeout(ending, c.ShutdownTimeout/2)

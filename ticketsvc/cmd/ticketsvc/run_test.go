@@ -36,17 +36,17 @@ func environment(values map[string]string) []string {
 	return environ
 }
 
-// running is a service that run started.
+// running is a service that was started with run.
 type running struct {
 	rpc, admin string
-	// stop asks it to stop, as SIGTERM does, and returns its exit code.
+	// stop stops the service as SIGTERM does, and returns its exit code.
 	stop func() int
 	log  *strings.Builder
 }
 
 var readyLine = regexp.MustCompile(`msg="ticketsvc is ready" program=ticketsvc rpc=(\S+) admin=(\S+)`)
 
-// mustRun starts the service on free ports, and waits for the line that says that it is ready.
+// mustRun starts the service on free ports, and waits for the log line that it is ready.
 func mustRun(t *testing.T, args ...string) running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -129,10 +129,10 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // The ticket, and that there are no others.
+	for range 2 { // The messages are the ticket, and the heartbeat after the last ticket.
 		stream.Receive()
 	}
-	// The client's connection is still open, and the stream: a stop does not wait for them.
+	// The client's connection and the stream are still open: a stop does not wait for them.
 	if code := first.stop(); code != settings.ExitOK {
 		t.Errorf("exit code %d, want 0: %s", code, first.log)
 	}
@@ -167,7 +167,7 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	_ = stream.Close()
 }
 
-// TestWhatIsSaidOfAStopThatCutsOffCalls has a caller that keeps the rest of its request to itself.
+// TestWhatIsSaidOfAStopThatCutsOffCalls has a caller that never sends the rest of its request.
 func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 	t.Parallel()
 	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--shutdown-timeout=1s")
@@ -184,7 +184,7 @@ func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 		"Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	// It comes once the call waits for the body.
+	// The response comes when the call waits for the body.
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -259,7 +259,7 @@ func TestAPageOfAnOriginThatIsSetMayCall(t *testing.T) {
 	}
 }
 
-// fails runs the service with what can't work, and returns its exit code and what it says.
+// fails runs the service with settings that can't work, and returns its exit code and its output.
 func fails(t *testing.T, env map[string]string, args ...string) (int, []string) {
 	t.Helper()
 	var stderr strings.Builder

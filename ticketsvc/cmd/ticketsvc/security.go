@@ -10,13 +10,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// noteProblem notes what is wrong with a setting.
+// noteProblem reports a problem with a setting.
 type noteProblem func(flag, format string, values ...any)
 
 var errNoTokens = errors.New("holds no token: give it one or more, as scope=token")
 
-// readTokens makes what --tokens and --tokens-file give the tokens that count. When one of them is set, there is no call without a token,
-// also after a problem.
+// readTokens sets the valid tokens from --tokens and --tokens-file. If one of them is set, every call needs a token, even after a problem.
 func (c *config) readTokens(problem noteProblem) {
 	set := strings.Join(c.Tokens, "") != ""
 	if !set && c.TokensFile == "" {
@@ -36,7 +35,7 @@ func (c *config) readTokens(problem noteProblem) {
 		return
 	}
 	files, err := reload.Load([]reload.File{{Setting: "--tokens-file", Path: c.TokensFile}}, func(contents [][]byte) error {
-		// An empty file must not leave the service without any, when it is read again.
+		// If the file is reloaded and is empty, the service must keep its tokens.
 		tokens, err := credentials.Parse(strings.Split(string(contents[0]), "\n"))
 		if err == nil && tokens.Empty() {
 			err = errNoTokens
@@ -56,7 +55,7 @@ func (c *config) readTokens(problem noteProblem) {
 	c.files = append(c.files, files)
 }
 
-// readCertificate makes what --tls-cert-file and --tls-key-file hold the service's certificate.
+// readCertificate sets the service's certificate from --tls-cert-file and --tls-key-file.
 func (c *config) readCertificate(problem noteProblem) {
 	switch {
 	case c.TLSCertFile == "" && c.TLSKeyFile == "":
@@ -83,7 +82,7 @@ func (c *config) readCertificate(problem noteProblem) {
 	c.files = append(c.files, files)
 }
 
-// readOrigins takes over the origins of --cors-origins.
+// readOrigins sets the allowed origins from --cors-origins.
 func (c *config) readOrigins(problem noteProblem) {
 	for _, origin := range c.CORSOrigins {
 		if origin = strings.TrimSpace(origin); origin == "" {

@@ -20,7 +20,7 @@ tickets). Files with tokens and certificates are read again when they change, an
 Each setting is a flag or an environment variable; the flag takes precedence. A variable that begins with TICKETSVC_ and
 is not a setting is an error. Give secrets in files or in the environment: other users can read the command line of a process.`
 
-// commandLine is what ticketsvc can be called with.
+// commandLine has the commands of ticketsvc.
 type commandLine struct {
 	Serve    options         `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
 	Backup   backupOptions   `cmd:"" help:"Copy the SQLite database to a new file, while ticketsvc runs or not, and check the copy."`
@@ -28,7 +28,7 @@ type commandLine struct {
 	Erasures erasuresOptions `cmd:"" help:"Export and import which tickets were erased: a restored backup lacks what was erased after it."`
 }
 
-// restoreMeaning is what the command restore says at the end.
+// restoreMeaning is the text that the command restore prints at the end.
 const restoreMeaning = `Tickets that were erased after the backup are back until the gateway repeats the erasures that it knows.
 If you keep a list of erased tickets elsewhere, import it before ticketsvc starts: ticketsvc erasures import FILE (docs/backup.md).
 Watchers whose resume token is newer than the backup get OUT_OF_RANGE, and start again without a token. Older tokens are served.
@@ -65,7 +65,7 @@ type backupOptions struct {
 	File        string `arg:"" help:"The new file. Its folder must be there."`
 }
 
-// options are the settings of serving, as they are given.
+// options are the settings of serving, as given.
 type options struct {
 	Listen      string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of the RPCs, health and reflection, over HTTP/1.1 and HTTP/2. Without tokens: loopback only, and callers must use an IP address or localhost."`
 	AdminListen string `default:"127.0.0.1:9091" placeholder:"HOST:PORT" help:"Admin address: /livez, /readyz, /debug/pprof/. Loopback only."`
@@ -86,17 +86,17 @@ type options struct {
 	settings.Log
 }
 
-// config is the service's settings, checked and ready for use.
+// config has the service's settings, checked and ready to use.
 type config struct {
 	options
 	database databaseurl.URL
-	// security holds no tokens, or no certificate, when none are set.
+	// security has no tokens, or no certificate, if none are set.
 	security rpc.Security
-	// files are those that are read again while the service runs.
+	// files are the files that are reloaded while the service runs.
 	files []*reload.Files
 }
 
-// check makes the settings ready for use. Its error names every setting that is wrong, one a line.
+// check validates the settings and returns them ready to use. Its error names every wrong setting, one per line.
 func (o options) check(program settings.Program) (config, error) {
 	c := config{options: o}
 	var problems []error

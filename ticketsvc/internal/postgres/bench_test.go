@@ -23,7 +23,7 @@ func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openNewForBen
 func BenchmarkStats(b *testing.B) {
 	tickettest.BenchmarkStats(b, func(b *testing.B) (ticket.Store, func()) {
 		url := postgresql.Database(b)
-		// As autovacuum does within a minute.
+		// Autovacuum does the same within a minute.
 		return openForBenchmark(b, url), func() { postgresql.Execute(b, url, "VACUUM ANALYZE ticketsvc.tickets") }
 	})
 }
@@ -40,12 +40,12 @@ func openForBenchmark(b *testing.B, url string) ticket.Store {
 	return store
 }
 
-// BenchmarkOrdering tells what the order of the log costs: how many events a second writers on two replicas record with it, as a share
-// of what they do when a sequence numbers the events, without a lock. Writers have tickets of their own, so that they wait for one
-// another at the log alone. Two writers are what two replicas have, which record one batch after the other; eight are as many replicas.
+// BenchmarkOrdering measures the cost of the log's order: the number of events per second that writers on two replicas record with it,
+// relative to the number if a sequence numbers the events, without a lock. Each writer has its own tickets, so writers wait for each other
+// only at the log. Two writers are like two replicas, which record one batch after the other. Eight are like as many replicas.
 //
-// Each iteration measures both, one after the other, in the opposite order every other time, and the medians of all are what is
-// reported: so give a number of iterations, as in -benchtime 7x. With -short they are too short to tell anything.
+// Each iteration measures both, one after the other, with alternating order. The benchmark reports the medians of all iterations, so give a
+// number of iterations, such as -benchtime 7x. With -short the iterations are too short for a result.
 func BenchmarkOrdering(b *testing.B) {
 	for _, writers := range []int{2, 8} {
 		for _, size := range []int{64, 256} {
@@ -55,7 +55,7 @@ func BenchmarkOrdering(b *testing.B) {
 					postgresql.Execute(b, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
 					store.NumberBySequence("ticketsvc.naive")
 				})
-				// What comes first opens connections, and has the server read its catalogue.
+				// The first batches open connections, and let the server read its catalogue.
 				ordered.record(b)
 				unordered.record(b)
 				var ratios, orderedRates, unorderedRates []float64
@@ -74,25 +74,25 @@ func BenchmarkOrdering(b *testing.B) {
 				b.ReportMetric(median(ratios), "ordered/unordered")
 				b.ReportMetric(median(orderedRates), "ordered-events/s")
 				b.ReportMetric(median(unorderedRates), "unordered-events/s")
-				b.ReportMetric(0, "ns/op") // which would be of both together
+				b.ReportMetric(0, "ns/op") // It would be the time of both together.
 			})
 		}
 	}
 }
 
-// logWriters record events at the same time, in a database of their own.
+// logWriters record events at the same time, in their own database.
 type logWriters struct {
 	replicas [2]*postgres.Store
 	// next is the number of each writer's next event.
 	next []int
-	// size is that of a batch, and events how many all writers together record at a time.
+	// size is the size of a batch. events is the number of events that all writers together record at a time.
 	size, events int
 }
 
 // newLogWriters opens a new database for writers that record batches of this size. prepare is called for each replica.
 func newLogWriters(b *testing.B, writers, size int, prepare func(url string, store *postgres.Store)) *logWriters {
 	b.Helper()
-	// About a second's work, or one batch of the largest size for each of the most writers.
+	// About a second's work, or one batch of the maximum size for each of the maximum number of writers.
 	events := 16384
 	if testing.Short() {
 		events = 2048
@@ -108,7 +108,7 @@ func newLogWriters(b *testing.B, writers, size int, prepare func(url string, sto
 	return w
 }
 
-// record has the writers record events, each its share, and returns how many they did a second.
+// record lets each writer record its share of the events, and returns the number of events per second.
 func (w *logWriters) record(b *testing.B) (rate float64) {
 	b.Helper()
 	begin := time.Now()

@@ -10,14 +10,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// conditions are what a row must meet, all of them, with the arguments of their statement.
+// conditions are conditions on a row, with the arguments of their statement. A row must meet all of them.
 type conditions struct {
 	texts     []string
 	arguments []any
 }
 
-// filterable returns a value as the columns hold it that filters look at. A filter's ids have at most [ticket.MaxIDBytes], so of a longer
-// value enough is kept to differ from all of them: an index takes no more than 2.7 kB.
+// filterable returns a value as the columns that filters use store it. A filter's ids have at most [ticket.MaxIDBytes]. A longer value is
+// cut to a length at which it still differs from all of these ids, because an index accepts at most 2.7 kB.
 func filterable(value string) string {
 	if len(value) > ticket.MaxIDBytes {
 		value = strings.ToValidUTF8(value[:min(len(value), ticket.MaxIDBytes+utf8.UTFMax)], "")
@@ -25,7 +25,7 @@ func filterable(value string) string {
 	return postgresdb.EscapeText(value)
 }
 
-// sharedConditions returns those that the rows of tickets and of groups are told by alike.
+// sharedConditions returns the conditions on columns that tickets and groups both have.
 func sharedConditions(f ticket.Filter) conditions {
 	var c conditions
 	if len(f.Statuses) > 0 {
@@ -40,7 +40,7 @@ func sharedConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// groupConditions returns the conditions on groups of a filter that selects groups.
+// groupConditions returns the conditions on groups, for a filter that selects groups.
 func groupConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	if f.Unassigned {
@@ -49,13 +49,13 @@ func groupConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// newConditions returns the conditions that [ticket.Filter.Matches] stands for, but for the text.
+// newConditions returns the conditions of [ticket.Filter.Matches], except the text.
 func newConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	c.texts = append(c.texts, "NOT erased")
 	c.addIDs("property_id", f.PropertyIDs)
 	if len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, "") {
-		// It follows from the ids, but PostgreSQL doesn't see it, and so not that the index has all such tickets.
+		// This follows from the ids, but PostgreSQL needs the condition to know that the index has all such tickets.
 		c.texts = append(c.texts, "property_id <> ''")
 	}
 	if f.AssigneeID != "" {
@@ -73,13 +73,13 @@ func newConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// bind adds an argument to the statement, and returns what stands for it there.
+// bind adds an argument to the statement, and returns its placeholder.
 func (c *conditions) bind(argument any) string {
 	c.arguments = append(c.arguments, argument)
 	return "$" + strconv.Itoa(len(c.arguments))
 }
 
-// add adds the condition that text, with the argument behind it, holds.
+// add adds the condition that consists of text, followed by the argument.
 func (c *conditions) add(text string, argument any) { c.texts = append(c.texts, text+c.bind(argument)) }
 
 // addAny adds the condition that a column has one of some values.

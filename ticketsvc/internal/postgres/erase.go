@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// addErased adds the row of a ticket that is not known.
+	// addErased adds the row of an unknown ticket.
 	addErased = `INSERT INTO ticketsvc.tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time,
  update_time, stamps, content) VALUES ($1, true, 0, '', '', '', '', '', '', '', '') ON CONFLICT (ticket_id) DO NOTHING`
 	lockErased  = `SELECT erased, status, app_id, category_id, assigned_to = '' FROM ticketsvc.tickets WHERE ticket_id = $1 FOR NO KEY UPDATE`
@@ -21,7 +21,7 @@ const (
 	eraseEvents = `UPDATE ticketsvc.events SET content = $2, payload = '' WHERE ticket_id = $1`
 )
 
-// Erase implements [ticket.Store]. Each ticket has a transaction of its own, so that none is locked while another one is erased.
+// Erase implements [ticket.Store]. Each ticket has its own transaction, so that no ticket is locked while another one is erased.
 func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, err error) {
 	defer s.noteRecorded()
 	for _, id := range ticketIDs {
@@ -36,8 +36,8 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 
 // erase erases a ticket.
 //
-// It locks as [Store.Append] does: the ticket first, and the log last. What another replica records for the ticket is either there before
-// the ticket is locked, and erased with it, or comes after, and is dropped.
+// It locks like [Store.Append]: the ticket first, and the log last. An event of the ticket that another replica records is either recorded
+// before the ticket is locked, and erased with it, or it comes later, and is dropped.
 func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err error) {
 	id, nothing := postgresdb.EscapeText(ticketID), ticketcodec.MarshalChangedFields(ticket.ChangedFields{})
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -72,10 +72,10 @@ func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err e
 			s.queueEvents(last, erasure, nil)
 		} else if !erased {
 			s.queueEvents(last, erasure, []ticket.GroupChange{{Group: group, Change: -1}})
-			// So that the group's ids go too, when it was the last ticket with them.
+			// If the ticket was the last one of its group, this also removes the ids of the group.
 			last.Queue(foldChanges)
 		}
-		// An erasure that was there before may not have reached the standbys yet.
+		// If the ticket was erased before, the commit still waits for the standbys: the erasure may not have reached them yet.
 		postgresdb.QueueCommit(last, last.Len() > 0)
 		return conn.SendBatch(ctx, last).Close()
 	})

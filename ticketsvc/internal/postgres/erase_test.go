@@ -8,7 +8,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// What PostgreSQL keeps of old rows goes when it vacuums, and what is in its log and in backups goes with these.
+// TestNoRowHoldsWhatWasErased checks the current rows. PostgreSQL removes old rows when it vacuums. Data in its write-ahead log and in
+// backups is gone when these are deleted.
 func TestNoRowHoldsWhatWasErased(t *testing.T) {
 	t.Parallel()
 	const personal, word = "the tenant's name", "tenant"

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// channel is where ticketsvcs tell each other that the log has grown.
+	// channel is the channel on which replicas notify each other that the log has grown.
 	channel = "ticketbridge_events"
 
 	selectPosition = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, nonce FROM ticketsvc.events"
@@ -24,11 +24,11 @@ const (
 	positionAt     = selectPosition + " WHERE sequence = $1"
 	positionsAt    = selectPosition + " WHERE sequence = ANY($1)"
 
-	// readLogOf reads entries, each with its ticket where that comes for the first time. One statement sees one moment. The server sends all
-	// that it is asked for, read or not, so it leaves out what comes after more than a page can hold.
+	// readLogOf reads entries. The first entry of each ticket has the ticket. A single statement sees the database at one moment. The server
+	// sends all selected rows, even if they are not read, so the statement leaves out the rows beyond the size of a page.
 	//
-	// Their number is a part of the text: a planner that does not know it takes it for a tenth of the log, and reads all tickets. It does so
-	// too where it knows little of the tables, unless each ticket is asked for on its own.
+	// The number of entries is a part of the statement's text. A planner that does not know the number assumes a tenth of the log, and reads
+	// all tickets. The planner also does so if it has few statistics of the tables, so the statement looks up each ticket separately.
 	readLogOf = `WITH page AS (
   SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, nonce,
    row_number() OVER (PARTITION BY ticket_id ORDER BY sequence) = 1 AS first
@@ -47,16 +47,17 @@ const (
   coalesce(bytes, 0), CASE WHEN first THEN ticket END, CASE WHEN first THEN stamps END
  FROM measured WHERE total <= $2 OR sequence = $1 + 1 ORDER BY sequence`
 
-	// measureBefore counts a ticket's events, and how large they are. Erasing leaves nothing that could be folded.
+	// measureBefore returns the number of a ticket's events, and their size. The events of an erased ticket are not counted, because their
+	// values are gone.
 	measureBefore = `SELECT count(*), coalesce(sum(bytes), 0) FROM (
   SELECT octet_length(content) + octet_length(payload) AS bytes FROM ticketsvc.events
   WHERE ticket_id = $1 AND sequence < $2 AND NOT (SELECT erased FROM ticketsvc.tickets WHERE ticket_id = $1) ORDER BY sequence LIMIT $3
  ) AS events`
-	// readBefore reads what they said.
+	// readBefore reads these events with their values.
 	readBefore = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload FROM ticketsvc.events
  WHERE ticket_id = $1 AND sequence < $2 ORDER BY sequence`
 
-	// snapshotStride is how many tickets a part of a snapshot looks at. That takes some milliseconds.
+	// snapshotStride is the number of tickets that a part of a snapshot reads. That takes some milliseconds.
 	snapshotStride = 2000
 	snapshotBound  = "SELECT ticket_id FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT 1 OFFSET $2 - 1"
 )
@@ -145,8 +146,8 @@ func scanPosition(row pgx.Row) (ticket.LogPosition, error) {
 	return e.Position(nonce), nil
 }
 
-// notFound returns [ticket.ErrNotFound] for an event that the log does not have. A server that can't be written to can be a standby, which
-// the end of the log has not reached yet: there the answer is that the database is unavailable.
+// notFound returns [ticket.ErrNotFound] for a position that the log does not have. If the server can't be written to, it may be a standby
+// whose log is behind. Then notFound returns [postgresdb.ErrReadOnly].
 func notFound(ctx context.Context, q postgresdb.Querier) error {
 	var readOnly bool
 	if err := q.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&readOnly); err != nil {
@@ -193,7 +194,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 	return entries, nil
 }
 
-// logRow is the columns of an event as they are read.
+// logRow has the columns of an event as they are read.
 type logRow struct {
 	sequence                                    int64
 	eventID, ticketID, name, occurTime, receive string
@@ -228,7 +229,7 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 		}
 		l := list{filter: filter, plan: inOrder}
 		if words := filter.Words(); len(words) > 0 {
-			// A search through the index of words in each part would take as long as one through all tickets, each time.
+			// The index of words is not used: with it, each part would take as long as a search in all tickets.
 			where.texts = append(where.texts, rowHas("tickets", where.bindWords(words)))
 		}
 		return l.readRows(ctx, tx, page, where, " ORDER BY ticket_id")
@@ -286,7 +287,7 @@ func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error))
 	both.Wait()
 }
 
-// noteRecorded notifies those who follow the log, in this process and in others, that it has grown.
+// noteRecorded notifies the subscribers of the log, in this process and in others, that the log has grown.
 func (s *Store) noteRecorded() {
 	s.recorded.Notify()
 	s.others.Note()

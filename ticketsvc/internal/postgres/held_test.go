@@ -17,7 +17,7 @@ func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
 	if _, err := store.Append(t.Context(), []ticket.Change{change("e1", "held"), change("e2", "free")}); err != nil {
 		t.Fatal(err)
 	}
-	// As with psql, by another role's default settings.
+	// This is like a person with psql, with the default settings of another role.
 	conn := postgresql.Connect(t, url)
 	for _, statement := range []string{"begin", "SELECT FROM ticketsvc.tickets WHERE ticket_id = 'held' FOR UPDATE"} {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {

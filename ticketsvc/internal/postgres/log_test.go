@@ -17,11 +17,11 @@ import (
 
 var pageLimit = ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}
 
-// errSkipped says that a reader of the log missed an event.
+// errSkipped is returned if a reader of the log missed an event.
 var errSkipped = errors.New("the log's reader skipped a place")
 
-// tail has 8 writers on two replicas record events, and a reader on a third one follow the log meanwhile. It returns [errSkipped] when
-// the reader did not see every place once and in order.
+// tail has 8 writers on two replicas that record events, and a reader on a third replica that follows the log meanwhile. It returns
+// [errSkipped] if the reader did not see every sequence number once and in order.
 func tail(t *testing.T, events int, prepare func(url string, store *postgres.Store)) error {
 	t.Helper()
 	const writers, batch = 8, 25
@@ -75,7 +75,8 @@ func TestTheLogsReaderMissesNothing(t *testing.T) {
 	}
 }
 
-// It shows that the test above can fail: the same with a sequence, the usual way to number rows.
+// TestTheLogsReaderMissesEventsThatASequenceNumbers shows that the test above can fail: it does the same with a sequence, the usual way to
+// number rows.
 func TestTheLogsReaderMissesEventsThatASequenceNumbers(t *testing.T) {
 	t.Parallel()
 	err := tail(t, 50_000, func(url string, store *postgres.Store) {
@@ -91,7 +92,7 @@ func change(eventID, ticketID string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Created, TicketID: ticketID, OccurTime: tickettest.At(1)}
 }
 
-// recordAlone records one new event on its own goroutine, and returns where its error comes.
+// recordAlone records one new event on its own goroutine, and returns the channel of its error.
 func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -104,7 +105,7 @@ func recordAlone(ctx context.Context, store *postgres.Store, c ticket.Change) <-
 	return done
 }
 
-// waitForLock returns once somebody waits for the lock of the log.
+// waitForLock returns when somebody waits for the lock of the log.
 func waitForLock(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	for waiting := false; !waiting; {

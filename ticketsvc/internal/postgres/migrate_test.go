@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestADatabaseOfTheFirstVersionKeepsWhatItHolds has a database as the first version made it, with one event.
+// TestADatabaseOfTheFirstVersionKeepsWhatItHolds has a database of the first version with one event.
 func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -48,7 +48,7 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	}
 }
 
-// TestADatabaseOfTheFirstVersionGetsStats has several replicas start at once.
+// TestADatabaseOfTheFirstVersionGetsStats has several replicas that start at once.
 func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -112,7 +112,7 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestADatabaseFromBetweenTwoReleasesIsOpened has one whose events had their random numbers before there was a step for that.
+// TestADatabaseFromBetweenTwoReleasesIsOpened has a database whose events had nonces before there was a migration for them.
 func TestADatabaseFromBetweenTwoReleasesIsOpened(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

@@ -1,17 +1,18 @@
 package postgres
 
-// numbering is how events get their places in the log.
+// numbering is the method by which events get their sequence numbers in the log.
 type numbering struct {
-	// lock lets one transaction at a time number events, until it has committed.
+	// lock lets only one transaction number events, until that transaction has committed.
 	lock string
 	// appendEvents adds events, given as arrays, in their order.
 	appendEvents string
 }
 
-// inCommitOrder makes the log's sequence grow in commit order and without gaps. docs/event-log.md tells why it is done so.
+// inCommitOrder makes the log's sequence grow in commit order and without gaps. docs/event-log.md has the reasons.
 //
-// The lock is on a number that belongs to the table. The last place is read in a statement of its own behind it, which sees what the
-// holder before has committed: PostgreSQL makes a commit visible before it lets go of its locks.
+// The key of the lock is a number that belongs to the table. A separate statement reads the last sequence number after the lock is taken.
+// So that statement sees everything that the previous holder of the lock has committed: PostgreSQL makes a commit visible before it
+// releases the locks.
 var inCommitOrder = numbering{
 	lock:         "SELECT pg_advisory_xact_lock('ticketsvc.events'::regclass::oid::int, 0)",
 	appendEvents: insertEvents + "(SELECT coalesce(max(sequence), 0) FROM ticketsvc.events) + e.place" + fromArrays,

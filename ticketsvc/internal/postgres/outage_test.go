@@ -33,7 +33,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	}
 }
 
-// TestTheConnectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call comes through.
+// TestTheConnectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call succeeds.
 func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	proxy, through := postgresql.NewProxy(t, postgresql.Database(t))
@@ -55,7 +55,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		if err != nil && !errors.Is(err, ticket.ErrUnavailable) {
 			t.Fatalf("cut at message %d: %v", moment, err)
 		}
-		// Both events are recorded by now or neither is.
+		// By now either both events are recorded or none.
 		recorded, err := store.Append(t.Context(), changes)
 		if err != nil || recorded[0] != recorded[1] {
 			t.Fatalf("cut at message %d, recorded again: %v, %v", moment, recorded, err)
@@ -71,7 +71,8 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A server that has restarted leaves as many connections behind that are gone as there were reads at the same time.
+// TestReadsDoNotNoticeThatTheirConnectionsAreGone ends all sessions, as a restart of the server does. That leaves one broken connection for
+// each read that ran at the same time.
 func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

@@ -25,8 +25,8 @@ const fillErasures = `INSERT INTO ticketsvc.events (sequence, ticket_id, name, f
 
 var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
 
-// TestNoStatementOfTheFeedReadsAllOfTheLog looks at the plans that PostgreSQL makes without knowing the arguments, as it does for
-// statements that it has often executed.
+// TestNoStatementOfTheFeedReadsAllOfTheLog checks the plans that PostgreSQL makes without knowing the arguments, as it does for statements
+// that it has often executed.
 func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 	t.Parallel()
 	for name, analyse := range map[string]string{"never looked at": "SELECT 1", "looked at": "ANALYZE"} {
@@ -59,7 +59,7 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 				"ReadSnapshot":            {postgres.SnapshotBound, []any{"t25", postgres.SnapshotStride}, postgres.SnapshotStride},
 			} {
 				if name == "ReadSnapshot" && analyse != "ANALYZE" {
-					continue // It reads and sorts all ids then, once for each part: it does harm only where there are many.
+					continue // The plan reads and sorts all ids, once for each part. This does harm only if there are many.
 				}
 				plan, most := explain(t, conn, s.statement, s.arguments)
 				if strings.Contains(plan, "Seq Scan") || most == 0 || most > s.most {
@@ -70,10 +70,10 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 	}
 }
 
-// explain executes a statement. It returns its plan, and how many rows a step of that had at the most.
+// explain executes a statement. It returns the plan, and the maximum number of rows of a step.
 func explain(t *testing.T, conn *pgx.Conn, statement string, arguments []any) (plan string, most int) {
 	t.Helper()
-	// By the protocol, so that the types of the arguments are known as they are in the service.
+	// The statement is sent with arguments, so that their types are known as in the service.
 	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE) "+statement, arguments...)
 	if err != nil {
 		t.Fatal(err)

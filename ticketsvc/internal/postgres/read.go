@@ -39,7 +39,8 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room,
 ) (tickets map[string]ticket.Ticket, err error) {
 	var noRoom error
-	// One statement sees one moment. The server sends all that it is asked for, read or not.
+	// A single statement sees the database at one moment. The server sends all selected rows, even if they are not read, so the statement
+	// leaves out the contents if they are too large together.
 	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
 		tickets, noRoom = make(map[string]ticket.Ticket, len(ticketIDs)), nil
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
@@ -89,13 +90,14 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	return page.Tickets(), page.More(), nil
 }
 
-// list is a list of tickets from one place on.
+// list is a list of tickets after a position.
 type list struct {
 	filter ticket.Filter
-	// words are those of the filter's text, and plan how they are found.
+	// words are those of the filter's text. plan is the way to find the tickets that have them.
 	words []string
 	plan  plan
-	// column is the one by which the list is ordered, and beyond the condition that it is behind a time.
+	// column is the column that orders the list. beyond is the comparison of that column with a time for the tickets that come later in the
+	// list.
 	column, direction, beyond string
 	after                     *ticket.Cursor
 }
@@ -117,8 +119,8 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	if l.after == nil {
 		return l.readRows(ctx, tx, page, newConditions(l.filter), inOrder)
 	}
-	// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
-	// statements each begins where an index says, however many tickets have that time.
+	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
+	// statements, each one starts at its first row in an index, even if many tickets have that time.
 	at := l.after.Time.SortableText()
 	rest := newConditions(l.filter)
 	rest.add(l.column+" = ", at)
@@ -136,7 +138,7 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	return l.readRows(ctx, tx, page, behind, inOrder)
 }
 
-// errPageFull ends the reading of rows for which the page has no room.
+// errPageFull ends the read of rows when the page has no room for the next one.
 var errPageFull = errors.New("the page is full")
 
 // readRows adds rows to a page.
@@ -166,10 +168,10 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 	return nil
 }
 
-// statement returns the query of the rows that the page has room for. The server sends all rows that it is asked for, read or not, so it
-// leaves out the contents of those that come after more than a page can hold.
+// statement returns the query of the rows for which the page has room. The server sends all selected rows, even if they are not read, so
+// the query leaves out the contents of the rows beyond the size of a page.
 //
-// Each query says its order again: what one within another has says nothing of the order of the other.
+// Each subquery repeats the order, because the order of a subquery does not determine that of the query around it.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
 	if l.plan != inOrder {
 		where.texts = []string{l.candidates(&where, orderBy, page.RowLimit())}
@@ -197,7 +199,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var record *ticket.State
 		if !erased {
-			// A ticket as large as one may be is read beside versions of any size.
+			// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
 			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
 				if err := limit.Room.For(ticketID, weight); err != nil {
 					return err
@@ -220,15 +222,15 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// listEvents reads a ticket's events. The server sends all rows that it is asked for, read or not, so it leaves out the contents of those
-// that come after more than a page can hold.
+// listEvents reads a ticket's events. The server sends all selected rows, even if they are not read, so the statement leaves out the
+// contents of the rows beyond the size of a page.
 const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
  CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
  FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events
   WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3) AS page ORDER BY sequence`
 
-// readEvents reads rows of [listEvents] up to the end of a page. record is that of their ticket, nil where it was erased: what can't be
-// read of its events they have not.
+// readEvents reads rows of [listEvents] up to the end of a page. record is the state of their ticket, nil if the ticket was erased. Events
+// of an erased ticket are returned without the data that can't be decoded.
 func readEvents(rows pgx.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	var sequence int64

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// readOnly are the ways in which a server comes to be read-only. Each ends all connections.
+// readOnly are the ways in which a server becomes read-only. Each ends all connections.
 var readOnly = map[string]func(t *testing.T, server *postgresserver.Server){
 	"set so": func(t *testing.T, server *postgresserver.Server) {
 		postgresql.Execute(t, server.URL("postgres"), "ALTER SYSTEM SET default_transaction_read_only = on")
@@ -29,7 +29,7 @@ var readOnly = map[string]func(t *testing.T, server *postgresserver.Server){
 	},
 }
 
-// mustRestart stops a server, has its folder changed, and starts it.
+// mustRestart stops a server, changes its folder, and starts it.
 func mustRestart(t *testing.T, server *postgresserver.Server, change func(data string)) {
 	t.Helper()
 	var data string
@@ -45,7 +45,7 @@ func mustRestart(t *testing.T, server *postgresserver.Server, change func(data s
 	}
 }
 
-// checkReads makes every call that reads tickets or follows their log. last is the last event of the log.
+// checkReads makes every call that reads tickets or follows the log. last is the last event of the log.
 func checkReads(t *testing.T, store *postgres.Store, last ticket.Change) {
 	t.Helper()
 	ctx, id := t.Context(), last.TicketID
@@ -110,7 +110,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if message, err := watcher.Next(t.Context()); err != nil || message.Kind != watch.Change {
 				t.Errorf("the first message of a watcher: %+v, %v; want a ticket", message, err)
 			}
-			// A standby may not have reached a position yet that a watcher has from its primary.
+			// A watcher can have a position from the primary that a standby has not reached yet.
 			if _, err := store.PositionAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
 				t.Errorf("PositionAt after the end of the log = %v, want ErrUnavailable", err)
 			}

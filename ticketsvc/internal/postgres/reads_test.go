@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestStore_longReadsHoldUpNoOthers has many more reads that do not end than there are connections: all wait for the same lock.
+// TestStore_longReadsHoldUpNoOthers has many more reads that do not end than there are connections. All of them wait for the same lock.
 func TestStore_longReadsHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

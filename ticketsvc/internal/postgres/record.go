@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// A ticket is held for as long as another replica waits for the log and the disk. The log is worth a longer wait: nothing goes on
-	// without it.
+	// Another replica holds a ticket while it waits for the log and the disk. The timeout of the log is longer, because nothing can be
+	// recorded without the lock of the log.
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 
-	// The rows are locked in the order of their ids, which is the same in every transaction. What is stored of a ticket is returned while
-	// that and what is stored of those before take no more than $3 bytes together, and for the ticket $2 in any case.
+	// The rows are locked in the order of their ids, which is the same in every transaction. The stored data of a ticket is returned if the
+	// data of this ticket and of all tickets before it has at most $3 bytes together. The data of the ticket $2 is always returned.
 	lockTickets     = lockTicketsBegin + lockTicketsEnd
 	lockFreeTickets = lockTicketsBegin + ` SKIP LOCKED` + lockTicketsEnd
 
@@ -45,17 +45,17 @@ const (
 
 // Append implements [ticket.Store].
 //
-// It makes two trips to the server. The first locks the tickets that are there; the second adds those that are not, writes the others,
-// numbers and adds the events, and commits. The lock of the log is taken as late as can be, and nothing is waited for behind it but
-// the disk.
+// It makes two round trips to the server. The first locks the tickets that exist. The second adds the new tickets, updates the others,
+// numbers and adds the events, and commits. The log is locked as late as possible, and after that lock the transaction waits only for the
+// disk.
 //
-// Nobody waits in a circle: tickets that are there are locked in the order of their ids, then those that are new are added in that
-// order, then the log is locked. What another transaction adds in between (one of the tickets, or one of the events) makes a unique
-// violation, and the whole is done again.
+// There are no deadlocks: first the existing tickets are locked in the order of their ids, then the new tickets are added in that order,
+// and then the log is locked. If another transaction adds one of the tickets or one of the events in between, this is a unique violation,
+// and the transaction is retried from the beginning.
 func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
 	recorded, err := s.record(ctx, changes, false)
 	if postgresdb.IsLockTimeout(err) {
-		// Whoever holds a ticket for so long, a person with psql perhaps, holds up the events of that one alone.
+		// Somebody who holds a ticket for so long, such as a person with psql, must delay only the events of that ticket.
 		recorded, err = s.record(ctx, changes, true)
 	}
 	if err != nil {
@@ -65,9 +65,10 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 	return recorded, nil
 }
 
-// record is Record. With skipHeld the changes of tickets that somebody holds fail, each with [ticket.ErrLocked], instead of all together.
+// record does the work of Append. If skipHeld is set, the changes of tickets that somebody holds fail, each with [ticket.ErrLocked].
+// Otherwise all changes fail together.
 func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.AppendResult, err error) {
-	// The first batch folds too: otherwise a replica that never lasts long never would.
+	// The first batch folds too: otherwise a replica that always stops early would never fold.
 	fold := s.batches.Add(1)%foldEvery == 1
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		recording := ticket.NewMergeBatch(changes)
@@ -82,8 +83,8 @@ func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bo
 	return recorded, err
 }
 
-// prepare begins the transaction, locks the tickets that the changes are about, and loads those that are needed. It returns the ids of
-// the tickets that are there.
+// prepare begins the transaction, locks the tickets of the changes, and loads those that are needed. It returns the ids of the tickets that
+// exist.
 func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, skipHeld bool) (kept map[string]bool, err error) {
 	type row struct {
 		id              string
@@ -106,7 +107,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 		})
 		return err
 	})
-	// Behind the locks, so that it sees what was recorded for these tickets before.
+	// This comes after the locks, so that it sees all events that were recorded for these tickets before.
 	batch.Queue(findEvents, escaped(recording.EventIDs())).Query(func(r pgx.Rows) error {
 		var id string
 		_, err := pgx.ForEachRow(r, []any{&id}, func() error {
@@ -153,8 +154,8 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 	return kept, nil
 }
 
-// write adds and changes the tickets and the words of some, adds the events to the log, and commits. Where no event is new the commit waits
-// for the standbys as well: the events that are logged may not have reached them yet.
+// write writes the new and changed tickets and their changed words, adds the events to the log, and commits. If no event is new, the commit
+// still waits for the standbys: the logged events may not have reached them yet.
 func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.MergeBatch, fold bool) error {
 	events, records := recording.Merge()
 	var added, changed ticketColumns
@@ -186,7 +187,8 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	if len(events) > 0 {
 		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
 	}
-	// The log is locked when it got events. A batch of duplicates alone sees at least what it found recorded.
+	// If there are new events, the log is locked. For a batch of duplicates only, the last position is at least that of the events that were
+	// found.
 	batch.Queue(lastPosition).QueryRow(func(row pgx.Row) error {
 		last, err := scanPosition(row)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -245,7 +247,7 @@ func eventArguments(events []*ticket.Change) []any {
 	return []any{eventIDs, ticketIDs, names, fullSnapshots, occurTimes, receiveTimes, contents, payloads}
 }
 
-// escaped returns texts as columns hold them.
+// escaped returns strings as columns store them.
 func escaped(texts []string) []string {
 	columns := make([]string, len(texts))
 	for i, text := range texts {

@@ -12,22 +12,23 @@ import (
 // maxScanned is the maximum number of tickets that are scanned before the index of words is used.
 const maxScanned = 1000
 
-// plan is how the tickets of a page are found, among those that meet the other conditions.
+// plan is the way to find the tickets of a page among those that meet the other conditions.
 type plan int
 
 const (
-	// inOrder: one after the other, whatever words they have.
+	// inOrder reads all tickets in the order of the list, whatever words they have.
 	inOrder plan = iota
 	// scanningFirst scans the first maxScanned tickets for the words.
 	scanningFirst
-	// byWords: those with the words, by the index of these.
+	// byWords finds the tickets by the index of words.
 	byWords
 )
 
-// search returns the page of the list with those tickets that have the words of the list's filter.
+// search returns the page of the list with the tickets that have the words of the list's filter.
 //
-// Where many tickets have them, the first ones of the list have enough. Otherwise all that have them are found, and put in order. What
-// PostgreSQL would do, left to itself, follows its guess of how many have all of the words, which can be wrong by any factor.
+// If many tickets have the words, a scan of the first tickets of the list finds enough of them. Otherwise all tickets with the words are
+// found by the index, and sorted. PostgreSQL's own plan would depend on its estimate of the number of tickets that have all words. That
+// estimate can be wrong by any factor.
 func (l list) search(ctx context.Context, tx pgx.Tx, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
 	l.plan = scanningFirst
@@ -46,12 +47,13 @@ func hasMoreThanScanned(ctx context.Context, tx pgx.Tx, where conditions) (over 
 	return over, err
 }
 
-// matching returns the query that finds tickets with words, which are those of a filter. They hold nothing that means something in it.
+// matching returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
+// the query.
 func matching(words []string) string {
 	return "'" + strings.Join(words, "':* & '") + "':*"
 }
 
-// candidates returns the condition that a ticket is one of the first ones that have the words and meet the other conditions.
+// candidates returns the condition that a ticket is one of the first tickets that have the words and meet the other conditions.
 func (l list) candidates(where *conditions, orderBy string, room int) string {
 	query := where.bindWords(l.words)
 	first := orderBy + " LIMIT " + where.bind(room)
@@ -59,13 +61,13 @@ func (l list) candidates(where *conditions, orderBy string, room int) string {
 		return "ticket_id = ANY(ARRAY(SELECT ticket_id FROM (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" + where.sql() +
 			orderBy + " LIMIT " + where.bind(maxScanned) + ") AS s WHERE " + rowHas("s", query) + first + "))"
 	}
-	// Materialized, so that the order has no part in how they are found.
+	// MATERIALIZED keeps the order from influencing how the tickets are found.
 	return "ticket_id = ANY(ARRAY(WITH found AS MATERIALIZED (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" +
 		where.sql() + " AND " + isFoundBy(query) + ")" +
 		" SELECT ticket_id FROM found" + first + "))"
 }
 
-// bindWords adds words, which are those of a filter, to the statement, and returns the query that stands for them there.
+// bindWords adds words, which are those of a filter, to the arguments, and returns the expression of the query that finds them.
 func (c *conditions) bindWords(words []string) string {
 	return c.bind(matching(words)) + "::text::tsquery"
 }
@@ -75,7 +77,7 @@ func isFoundBy(query string) string {
 	return "ticket_id IN (SELECT ticket_id FROM ticketsvc.ticket_words WHERE words @@ " + query + ")"
 }
 
-// rowHas returns the condition that the ticket of a row of table has the words of a query. Each row's words are looked at.
+// rowHas returns the condition that the ticket of a row of table has the words of a query. The words are checked row by row.
 func rowHas(table, query string) string {
 	return "(SELECT w.words @@ " + query + " FROM ticketsvc.ticket_words AS w WHERE w.ticket_id = " + table + ".ticket_id)"
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestTicketsOfAnOlderVersionGetTheirWords has more of them than get theirs in one transaction, one that can't be read, and one that was
-// erased; and several replicas that start at once.
+// TestTicketsOfAnOlderVersionGetTheirWords has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
+// that was erased. Several replicas start at once.
 func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -75,8 +75,7 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 }
 
-// TestWordsAreMadeAnewWhileOthersWrite has one replica record events of new tickets and of those that are there while others make the
-// words anew.
+// TestWordsAreMadeAnewWhileOthersWrite has one replica that records events of new and existing tickets while others rebuild the words.
 func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	const tickets, rounds, batch = 600, 20, 50
@@ -138,8 +137,8 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 	}
 }
 
-// TestASearchReadsNoMoreThanItMust explains both queries of a search among many tickets, of which all have one word, and few another one.
-// PostgreSQL's guess of how many have two words is wrong: none has both, though each is in half of them.
+// TestASearchReadsNoMoreThanItMust explains both queries of a search among many tickets. All of these have one word, and few have another
+// one. PostgreSQL's estimate for two words is wrong: no ticket has both, although each word is in half of the tickets.
 func TestASearchReadsNoMoreThanItMust(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

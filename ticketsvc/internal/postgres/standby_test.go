@@ -9,8 +9,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestStore_waitsForTheStandbyAgain cuts off the wait of a call for the standby, which commits it at the primary alone, and makes one that
-// finds it done: it acknowledges the same, so it must wait as the first one did.
+// TestStore_waitsForTheStandbyAgain cancels a call's wait for the standby, so that the call is committed at the primary only. A second call
+// finds that the work is done. It acknowledges the same, so it must wait like the first one.
 func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
@@ -38,7 +38,7 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 	var added, duplicate, erased = ticket.AppendResult{}, ticket.AppendResult{Duplicate: true}, ticket.AppendResult{Erased: true}
 	for name, test := range map[string]struct {
 		before, first, again func(context.Context) error
-		// shown is positive once the primary shows what the first call did to id.
+		// shown is positive after the primary shows what the first call did to id.
 		shown, id string
 	}{
 		"an event":                       {nil, record("1", "1", added), record("1", "1", duplicate), inLog, "1"},
@@ -80,7 +80,7 @@ func TestStore_waitsForTheStandbyAgain(t *testing.T) {
 	}
 }
 
-// TestStore_failsWithoutTheStandby cancels sessions that wait for the standby: PostgreSQL reports success then, with a warning.
+// TestStore_failsWithoutTheStandby cancels sessions that wait for the standby: PostgreSQL then reports success with a warning.
 func TestStore_failsWithoutTheStandby(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// unfolded are the changes that are not in ticket_counts yet, a row for each group and transaction. It begins behind what is folded, so as
-	// not to walk past rows that are deleted and not vacuumed yet.
+	// unfolded are the changes that are not in ticket_counts yet, one row for each group and transaction. The scan begins after the folded
+	// changes, so that it does not pass rows that are deleted and not vacuumed yet.
 	unfolded = `ticketsvc.ticket_count_changes t,
  unnest(t.app_ids, t.category_ids, t.statuses, t.unassigned, t.changes) AS u (app_id, category_id, status, unassigned, change)
  WHERE t.sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)`
 
-	// groupStats and narrowStats, each with conditions in the middle, have a row for each group, or for tickets of one status, all assigned or
-	// all not. Its last column is what [ticket.ParseWaiting] reads.
+	// groupStats and narrowStats are followed by conditions and by their ends. groupStats has one row for each group. narrowStats has one row
+	// for the tickets of one status that are all assigned or all unassigned. The last column of both is a string for [ticket.ParseWaiting].
 	groupStats = `WITH counted AS MATERIALIZED (SELECT app_id, category_id, status, unassigned, sum(tickets)::bigint AS tickets FROM (
  SELECT app_id, category_id, status, unassigned, tickets FROM ticketsvc.ticket_counts
  UNION ALL SELECT u.app_id, u.category_id, u.status, u.unassigned, u.change FROM ` + unfolded + `) AS parts`
@@ -31,14 +31,14 @@ const (
  FROM ticketsvc.tickets`
 	narrowStatsEnd = ` GROUP BY 1, 2`
 
-	// addChanges adds events as [numbering.appendEvents] does, and with them the changes of the numbers of tickets.
+	// addChanges adds events like [numbering.appendEvents], together with the changes of the numbers of tickets.
 	addChanges    = `WITH appended AS (`
 	addChangesEnd = ` RETURNING sequence) INSERT INTO ticketsvc.ticket_count_changes (sequence, app_ids, category_ids,
  statuses, unassigned, changes) SELECT max(sequence), $9::text[], $10::text[], $11::int[], $12::bool[], $13::bigint[] FROM appended`
 
-	// foldChanges moves the changes of the oldest transactions into ticket_counts, of 128 at the most, unless somebody else is at it: who
-	// records waits for nobody here. What is not committed yet comes behind what is, in the order of the log, so nothing comes later before
-	// the place up to which it is folded.
+	// foldChanges moves the changes of the oldest transactions, at most 128, into ticket_counts. It does nothing if another transaction does
+	// so at the time, so that a transaction that records events never waits for this. The rows are committed in the order of the log, so no
+	// row can appear later at or before the position up to which changes are folded.
 	foldChanges = `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0) AS mine),
  taken AS (DELETE FROM ticketsvc.ticket_count_changes WHERE (SELECT mine FROM turn)
   AND sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)
@@ -57,8 +57,8 @@ const (
   ON CONFLICT (app_id, category_id, status, unassigned) DO UPDATE SET tickets = c.tickets + excluded.tickets)
  UPDATE ticketsvc.ticket_counts_folded SET sequence = (SELECT max(sequence) FROM taken) WHERE EXISTS (SELECT FROM taken)`
 
-	// foldEvery is after how many batches a store folds. Readers sum what is left: the more that is, the longer stats take. The less, the
-	// more dead rows there are in ticket_counts.
+	// foldEvery is the number of batches after which a store folds. Readers sum the changes that are not folded: the larger it is, the longer
+	// stats take. The smaller it is, the more dead rows ticket_counts has.
 	foldEvery = 16
 )
 
@@ -101,8 +101,8 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (stats ticket.S
 	return stats, nil
 }
 
-// queueEvents has batch add events, given as the arguments of [numbering.appendEvents], and the changes of the numbers of tickets that came
-// with them.
+// queueEvents queues in batch the statements that add events, given as the arguments of [numbering.appendEvents], and the changes of the
+// numbers of tickets that the events make.
 func (s *Store) queueEvents(batch *pgx.Batch, events []any, changes []ticket.GroupChange) {
 	batch.Queue(s.numbering.lock)
 	if len(changes) == 0 {
@@ -119,10 +119,11 @@ func (s *Store) queueEvents(batch *pgx.Batch, events []any, changes []ticket.Gro
 	batch.Queue(addChanges+s.numbering.appendEvents+addChangesEnd, append(events, appIDs, categoryIDs, statuses, unassigned, numbers)...)
 }
 
-// fillSize is how many tickets are filled in at a time.
+// fillSize is the number of tickets that are filled at once.
 const fillSize = 1000
 
-// fillWaits writes since when the tickets wait that were there before [ticket.Stats]. Of a ticket that can't be read the columns are used.
+// fillWaits sets waiting_since of the tickets that were stored before that column existed. It uses the other columns for a ticket that
+// can't be decoded.
 func fillWaits(ctx context.Context, tx pgx.Tx) error {
 	for last := ""; ; {
 		rows, err := tx.Query(ctx, `SELECT ticket_id, coalesce(nullif(create_time, ''), update_time), content FROM ticketsvc.tickets

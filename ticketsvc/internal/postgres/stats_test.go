@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestChangesOfTheNumbersOfTicketsAreFolded has two replicas record in turns, and for a while somebody who holds up folding, but nothing
-// else.
+// TestChangesOfTheNumbersOfTicketsAreFolded has two replicas that record in turns. For a while another session prevents folding, but
+// nothing else.
 func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -62,12 +62,13 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	// More than are folded at a time are left.
+	// There are more changes than are folded at a time.
 	record(4 * postgres.FoldEvery)
 	checkUnfolded(2 * postgres.FoldEvery)
 }
 
-// TestStatsOfGroupsGoByTheIndex fails when PostgreSQL would read all tickets, or all of a group, to find the one that has waited longest.
+// TestStatsOfGroupsGoByTheIndex fails if PostgreSQL would read all tickets, or all tickets of a group, to find the one that has waited
+// longest.
 func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
 	t.Parallel()
 	for name, analyze := range map[string]string{"looked at": "ANALYZE", "never looked at": "SELECT"} {

@@ -1,4 +1,4 @@
-// Package postgres keeps tickets and the log of their events in PostgreSQL, for any number of services at once.
+// Package postgres stores tickets and the log of their events in PostgreSQL, for any number of services at once.
 package postgres
 
 import (
@@ -29,32 +29,32 @@ var (
 	//go:embed erasurekey.sql
 	erasureKey string
 
-	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	// migrations are the steps of the schema. A step must never be changed, because databases that it made hold acknowledged events.
 	migrations = []postgresdb.Migration{
 		{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}, {Script: nonce},
 		{Script: erasureKey, Fill: makeErasureKey},
 	}
 )
 
-// connections is how many calls use the database at the same time: one writes, the others read.
+// connections is the maximum number of calls that use the database at once: one writes, the others read.
 const connections = 16
 
 // Store implements [ticket.Store].
 type Store struct {
 	db *postgresdb.DB
-	// numbering gives events their places in the log. Tests show with another one what it is good for.
+	// numbering gives events their sequence numbers in the log. Tests replace it to show what it is good for.
 	numbering  numbering
 	databaseID ticket.DatabaseID
 	erasureKey ticket.ErasureKey
-	// recorded rings when the log has grown, and others tells that to the other replicas.
+	// recorded is notified when the log has grown. others notifies the other replicas.
 	recorded ticket.Notifier
 	others   *postgresdb.Channel
-	// batches is how many were recorded.
+	// batches is the number of batches.
 	batches atomic.Uint64
 }
 
-// Open opens the database at url, makes or brings up to date the service's tables in it, and gives the tickets of an older version their
-// words. log is that of [postgresdb.Options]. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
+// Open opens the database at url, creates or upgrades the service's tables in it, and indexes the words of tickets that an older version
+// stored. log is that of [postgresdb.Options]. Its errors are those of [postgresdb.Open] and [postgresdb.DB.Write].
 func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: migrations, Connections: connections,
 		Log: log})
@@ -80,7 +80,7 @@ func (s *Store) Close() error {
 // Ping implements [ticket.Store].
 func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
 
-// read runs f in a transaction that sees the database as it is at one moment.
+// read runs f in a transaction that sees the database at one moment.
 func (s *Store) read(ctx context.Context, f func(pgx.Tx) error) error {
 	return translate(s.db.Read(ctx, f))
 }
@@ -90,17 +90,17 @@ func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) err
 	return translate(s.db.Query(ctx, f))
 }
 
-// readLong is as read, of what may take long.
+// readLong is like read, for reads that may take long.
 func (s *Store) readLong(ctx context.Context, f func(pgx.Tx) error) error {
 	return s.db.Long(ctx, func() error { return s.read(ctx, f) })
 }
 
-// queryLong is as query, of what may take long.
+// queryLong is like query, for reads that may take long.
 func (s *Store) queryLong(ctx context.Context, f func(postgresdb.Querier) error) error {
 	return s.db.Long(ctx, func() error { return s.query(ctx, f) })
 }
 
-// translate makes the database's errors the rules' own.
+// translate converts the database's errors to those of package ticket.
 func translate(err error) error {
 	if errors.Is(err, postgresdb.ErrReadOnly) {
 		return fmt.Errorf("%w: %w", ticket.ErrReadOnly, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// stickBehind begins a transaction, as a replica does that is stopped, or whose machine vanishes, when it has sent these statements and
-// not yet the rest of its message. It returns once the server has executed them.
+// stickBehind begins a transaction and sends these statements, but not the rest of its message, like a replica that is stopped, or whose
+// machine vanishes. It returns after the server has executed the statements.
 func stickBehind(t *testing.T, conn *pgx.Conn, statements ...string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock_shared($1, 0)", postgresdb.SessionMark); err != nil {

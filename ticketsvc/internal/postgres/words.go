@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// writeWords keeps the words of tickets, given as arrays, each ticket's as one text. It waits for nobody: who writes them has locked
-	// the tickets.
+	// writeWords stores the words of tickets, given as arrays, with the words of each ticket as one string. It waits for no lock, because its
+	// transaction has locked the tickets.
 	writeWords = `INSERT INTO ticketsvc.ticket_words (ticket_id, words) SELECT n.ticket_id, array_to_tsvector(string_to_array(n.words, ' '))
  FROM unnest($1::text[], $2::text[]) AS n (ticket_id, words) ORDER BY n.ticket_id COLLATE "C"
  ON CONFLICT (ticket_id) DO UPDATE SET words = excluded.words`
@@ -36,11 +36,11 @@ func (c *wordColumns) add(ticketID, words string) {
 	c.words = append(c.words, words)
 }
 
-// fillBatch is how many tickets that were there before get their words in one transaction.
+// fillBatch is the number of existing tickets whose words are indexed in one transaction.
 const fillBatch = 128
 
-// fillWords makes the words anew where they were made by other rules than [ticket.WordsVersion], or not at all. Replicas that do so at once
-// wait for each other, a batch at a time. Where it is cut off it goes on the next time.
+// fillWords rebuilds the words if there are none, or if their version is not [ticket.WordsVersion]. Replicas that do so at the same time
+// wait for each other, a batch at a time. If it is interrupted, it continues at the next start.
 func (s *Store) fillWords(ctx context.Context) error {
 	if err := s.db.Write(ctx, emptyOldWords); err != nil {
 		return err
@@ -56,8 +56,8 @@ func (s *Store) fillWords(ctx context.Context) error {
 	return nil
 }
 
-// emptyOldWords throws away words that other rules made. It waits for those who write words, so that the tickets that they add are among
-// those that are filled; who writes words later does so behind it.
+// emptyOldWords deletes the words of another version. It waits for transactions that write words, so that the tickets that these add are
+// filled too. Later transactions write their words after it.
 func emptyOldWords(ctx context.Context, conn *pgx.Conn) error {
 	var version string
 	first := &pgx.Batch{}
@@ -75,8 +75,8 @@ func emptyOldWords(ctx context.Context, conn *pgx.Conn) error {
 	return conn.SendBatch(ctx, last).Close()
 }
 
-// fillSome does a part of fillWords. more is false when nothing is left to do, or a replica with other rules has begun to make the words
-// by these.
+// fillSome does a part of fillWords. more is false if nothing is left to do, or if a replica of another version has begun to rebuild the
+// words by its own rules.
 func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 	var filledTo []string
 	first := &pgx.Batch{}
@@ -102,8 +102,8 @@ func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 	return more, conn.SendBatch(ctx, last).Close()
 }
 
-// wordsBehind locks the tickets behind an id, as the table has it, and returns their words and the last one's id, nil when there was no
-// ticket.
+// wordsBehind locks the next tickets after an id, which is in the form of the table. It returns their words, and the id of the last ticket,
+// nil if there was no ticket.
 func wordsBehind(ctx context.Context, conn *pgx.Conn, filledTo string) (filled wordColumns, last *string, err error) {
 	rows, err := conn.Query(ctx, lockBehind, filledTo, fillBatch)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// callers are the scopes that may call a procedure. Nil means everybody, with or without a token.
+// callers are the scopes that may call a procedure. Nil allows everybody, with or without a token.
 type callers []credentials.Scope
 
 var (
@@ -32,15 +32,17 @@ var (
 	operators = callers{credentials.Admin}
 )
 
-// access is the one table of who may call what, once there are tokens. A procedure that is not in it can't be called.
+// access is the only table of the scopes that may call each procedure if the service has tokens. A procedure that is not in the table can't
+// be called.
 //
-// Health is for balancers, which have no token, and says no more than they need. Reflection shows the contract to whoever has a token.
+// Health checks are for load balancers, which have no token, and return no more than these need. Reflection shows the contract to every
+// caller with a token.
 var access = map[string]callers{
 	ticketv1connect.TicketEventServiceTicketCreatedProcedure:      ingesters,
 	ticketv1connect.TicketEventServiceTicketUpdatedProcedure:      ingesters,
 	ticketv1connect.TicketEventServiceRecordTicketEventsProcedure: ingesters,
 	ticketv1connect.TicketEventServiceCheckLogPositionsProcedure:  ingesters,
-	// They list ids of erased tickets, and erase again what was erased: a token of this scope can erase no other ticket.
+	// These list the ids of erased tickets, and repeat erasures: a token of this scope can't erase any other ticket.
 	ticketv1connect.TicketEventServiceListErasuresProcedure:   ingesters,
 	ticketv1connect.TicketEventServiceRepeatErasuresProcedure: ingesters,
 
@@ -59,8 +61,8 @@ var access = map[string]callers{
 	"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": anyToken,
 }
 
-// unauthenticatedTimeout is how long a refused caller may take to send the body of its request. The body is not read, but net/http waits for it
-// before it answers.
+// unauthenticatedTimeout is the maximum time in which a rejected caller can send the body of its request. The body is not read, but
+// net/http waits for it before it responds.
 const unauthenticatedTimeout = 2 * time.Second
 
 // withTokens passes a call to next if the access table allows it to the scope of the call's token.
@@ -70,9 +72,9 @@ func withTokens(next http.Handler, tokens *credentials.Current, log *slog.Logger
 	})
 }
 
-// withoutTokens passes a call to next if the call names the service by an IP address or as localhost, as calls from the same machine do. A call
-// by another name can be that of a web page whose own name was made to resolve to this machine (DNS rebinding): without tokens nothing else
-// distinguishes it. A call of a page of another origin passes if isAllowed returns true.
+// withoutTokens passes a call to next if the call names the service by an IP address or as localhost, as calls from the same machine do. A
+// call with another name can be that of a web page whose own name was made to resolve to this machine (DNS rebinding): without tokens
+// nothing else distinguishes it. A call of a page of another origin passes if isAllowed returns true.
 func withoutTokens(next http.Handler, isAllowed func(origin string) bool) http.Handler {
 	return authenticated(next, func(_ context.Context, request *http.Request) (any, error) {
 		if !httpserver.NamesThisMachine(request.Host) {
@@ -87,12 +89,12 @@ func withoutTokens(next http.Handler, isAllowed func(origin string) bool) http.H
 	})
 }
 
-// authenticated passes a call to next if decide returns an [authorization] for it, or nil for a call that needs none. It decides by the headers
-// alone, so a refused call costs no more than reading these. A call with a too large header gets status 431.
+// authenticated passes a call to next if decide returns an [authorization] for it, or nil for a call that needs none. decide reads only the
+// headers, so a rejected call costs no more than to read them. A call with a header that is too large gets status 431.
 func authenticated(next http.Handler, decide authn.AuthFunc) http.Handler {
 	checked := authn.NewMiddleware(decide).Wrap(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if authn.GetInfo(request.Context()) != nil {
-			// A server's connection takes deadlines, so it can't fail.
+			// It can't fail, because the connection of a server supports deadlines.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
 		next.ServeHTTP(w, request)
@@ -125,15 +127,15 @@ func isHeaderTooLarge(request *http.Request) bool {
 	return fields > maxHeaderFields || size > maxFieldBytes
 }
 
-// authorization is why a call is allowed.
+// authorization is the permission of a call.
 type authorization struct {
-	// caller is who makes the call.
+	// caller is the caller that the call counts for.
 	caller limits.Caller
 	// again returns an error if the call is no longer allowed, because the tokens have changed.
 	again func(context.Context) error
 }
 
-// callerOf returns who makes the call of ctx.
+// callerOf returns the caller of the call of ctx.
 func callerOf(ctx context.Context) limits.Caller {
 	if a, ok := authn.GetInfo(ctx).(authorization); ok {
 		return a.caller
@@ -158,8 +160,8 @@ func checkAuthorization(ctx context.Context) error {
 	return nil
 }
 
-// authorize returns the [authorization] of a request, nil if it needs none, or the error for the caller. It logs neither tokens nor paths that
-// are not in the table, which can contain anything.
+// authorize returns the [authorization] of a request, nil if it needs none, or the error for the caller. It logs neither tokens nor paths
+// that are not in the table, because these can contain anything.
 func authorize(ctx context.Context, request *http.Request, tokens *credentials.Current, log *slog.Logger) (any, error) {
 	procedure := request.URL.Path
 	allowed, known := access[procedure]
@@ -179,7 +181,7 @@ func authorize(ctx context.Context, request *http.Request, tokens *credentials.C
 	case scope == credentials.None:
 		return refuse(scope, errUnauthenticated())
 	case !known:
-		// A client of a newer contract learns that this service is older, as it does without tokens.
+		// This shows a client of a newer contract that the service is older. The client gets the same error without tokens.
 		return refuse(scope, connect.NewError(connect.CodeUnimplemented, errors.New("there is no such procedure")))
 	case !slices.Contains(allowed, scope):
 		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))

@@ -29,7 +29,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// tokens are what callers show, by the name of what it is. Each has "hush" in it, which must be in no log and no error.
+// tokens are the tokens of callers, by the kind of token. Each contains "hush", which must be in no log and no error.
 var tokens = map[string]string{
 	"no token": "", "a wrong token": "hush-that-never-counted", "ingest": "hush-of-the-gateway", "read": "hush-of-a-service",
 	"admin": "hush-of-an-operator",
@@ -50,7 +50,7 @@ func mustCredentials(t *testing.T) *credentials.Current {
 	return current
 }
 
-// shows makes a client show a token.
+// shows is the token that a client sends.
 type shows string
 
 func (s shows) set(header http.Header) {
@@ -78,16 +78,16 @@ func (s shows) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 	return next
 }
 
-// procedure is one of the contract's, or of health and reflection.
+// procedure is a procedure of the contract, or of health and reflection.
 type procedure struct {
 	path         string
 	stream, bidi bool
 	sideEffects  bool
-	// callers are the scopes that may call it, in words; nil means everybody.
+	// callers are the names of the scopes that may call it. Nil means everybody.
 	callers []string
 }
 
-// procedures returns every procedure of the package allthings.ticket.v1, as generated, with those beside them.
+// procedures returns every procedure of the package allthings.ticket.v1, as generated, and those of health and reflection.
 func procedures(t *testing.T) []procedure {
 	t.Helper()
 	all := []procedure{
@@ -161,7 +161,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			c := newClient(t, s, protocol, connect.WithInterceptors(shows(token)))
 			for _, p := range all {
 				if p.bidi && protocol != "gRPC" {
-					continue // HTTP/1.1 will not do for streams in both directions.
+					continue // HTTP/1.1 does not support streams in both directions.
 				}
 				err := p.call(t.Context(), c)
 				got := connect.CodeOf(err)
@@ -186,9 +186,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensTheServiceHasNoOtherName has callers that reach it under a name, as a browser does for a page that made its own name
-// lead here.
-// TestCallerOf has calls with each token, and without any by their address.
+// TestCallerOf has calls with each token. A call without a token is identified by its address.
 func TestCallerOf(t *testing.T) {
 	t.Parallel()
 	var got limits.Caller
@@ -218,6 +216,8 @@ func TestCallerOf(t *testing.T) {
 	}
 }
 
+// TestWithoutTokensTheServiceHasNoOtherName has callers that reach the service under a name, as a browser does for a page whose own name
+// was made to resolve to this machine.
 func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	t.Parallel()
 	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
@@ -270,7 +270,7 @@ func TestWhatIsNotInTheContractCannotBeCalled(t *testing.T) {
 	}
 }
 
-// exchange sends a request as it stands, and returns the answer's status and headers.
+// exchange sends a request unchanged, and returns the status and the headers of the response.
 func exchange(t *testing.T, s *server, request string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -334,7 +334,7 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	// Two requests on one connection: the first is refused, and must leave nothing behind that ends the second.
+	// Two requests on one connection: the first is rejected, and must not end the second.
 	for _, token := range []string{"hush", tokens["read"]} {
 		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
 			"Authorization: Bearer %s\r\nContent-Length: 2\r\n\r\n",
@@ -353,7 +353,8 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 			_ = response.Body.Close()
 		}
 	}
-	// A stranger that comes now and sends nothing is answered when its time is over, and so is that of the request before, had it any.
+	// A caller without a token that now sends nothing gets a response after its time limit. If the previous request had left a time limit, it
+	// would have passed too.
 	if response := exchange(t, s, "POST / HTTP/1.1\nHost: x\nContent-Length: 2\n\n"); response.StatusCode != 401 {
 		t.Fatalf("status %d", response.StatusCode)
 	}

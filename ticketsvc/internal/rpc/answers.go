@@ -14,31 +14,31 @@ import (
 )
 
 const (
-	// maxAnswersBytes is how much memory all answers take together, from before they are read from the database until they are sent. A half
-	// of it has room for one of the largest, in JSON too.
+	// maxAnswersBytes is the maximum memory of all responses together, from before they are read from the database until they are sent. Half
+	// of it is enough for one of the largest responses, in JSON too.
 	maxAnswersBytes = 96 << 20
-	// callBytes is what a call takes whatever it answers: its goroutine, its header, its buffers, and an answer of a usual size. A stream of
-	// WatchTickets gives it back once it is one of the watchers, whose number has a limit of its own.
+	// callBytes is the memory that each call takes: its goroutine, its header, its buffers, and a response of usual size. A stream of
+	// WatchTickets releases it after it is registered as a watcher, because the number of watchers has its own limit.
 	callBytes = 32 << 10
-	// maxStrangersBytes is the same as maxAnswersBytes for the health checks of callers that show no token: it has room for 256 at
-	// once, of which half can come from one address.
+	// maxStrangersBytes is like maxAnswersBytes, for the health checks of callers without a token. It is enough for 256 calls at once, of
+	// which half can come from one address.
 	maxStrangersBytes = 256 * callBytes
 )
 
-// maxAnswerBytes is what an answer with the largest ticket takes at most of the memory that one caller may hold, before it is in JSON. Each
-// ticket that is recorded takes less.
+// maxAnswerBytes is the maximum memory of a response with the largest ticket, before the response is converted to JSON. It is counted
+// against the memory that one caller may hold. Each recorded ticket takes less.
 const maxAnswerBytes = maxAnswersBytes/2 - callBytes - maxTicketBytes
 
-// answerBytes returns what an answer takes for a ticket or an event in it. Its bytes are there three times: as they are read from the
-// database, in memory, and as they are sent. A compressed answer is a fourth copy, but by then what was read is free.
+// answerBytes returns the memory that a ticket or an event takes in a response. Its bytes are there three times: as they were read from the
+// database, in memory, and as they are sent. A compressed response is a fourth copy, but the bytes from the database are free by then.
 func answerBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 
-// largeAnswerBytes is from which size on an answer takes long to read and to make, as an expensive read does.
+// largeAnswerBytes is the size from which a response counts as an expensive read, because it takes long to read and to encode.
 const largeAnswerBytes = 512 << 10
 
-// answers bounds the memory of all answers.
+// answers limits the memory of all responses.
 type answers struct {
-	// strangers is for callers that show no token, of whom there may be one at each of many addresses.
+	// strangers is for callers without a token. There can be one of them at each of many addresses.
 	budget, strangers *limits.Budget
 	reads             expensiveReads
 	errors            errorTranslator
@@ -49,24 +49,24 @@ func newAnswers(errors errorTranslator) *answers {
 		reads: newExpensiveReads(), errors: errors}
 }
 
-// answer is the memory of one call's answer.
+// answer is the memory of the response of one call.
 type answer struct {
 	grant *limits.Grant
-	// needed is how many bytes the call needs for what it has asked room for.
+	// needed is the number of bytes for which the call has asked.
 	needed int64
-	// large tells whether the call has asked for room for a large answer before it was its turn, and had none.
+	// large is set if the call was denied room for a large response because it does not run as an expensive read yet.
 	large bool
 	reads expensiveReads
-	// running is the place of the call among the expensive reads until its answer begins to be sent, nil without one.
+	// running is the place of the call among the expensive reads until its response begins to be sent. Nil if it has none.
 	running *limits.Grant
 }
 
 type answerKey struct{}
 
-// answerOf returns the answer of the call of ctx, which has passed through [answers.count].
+// answerOf returns the answer of the call of ctx, which must have passed through [answers.count].
 func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*answer) }
 
-// count gives each call its answer, and takes back the answer's memory once that is sent.
+// count gives each call its answer, and releases the memory of the answer after the response is sent.
 func (a *answers) count(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -77,7 +77,7 @@ func (a *answers) count(next http.Handler) http.Handler {
 		}
 		grant, err := budget.Take(ctx, caller, callBytes)
 		if err != nil {
-			// The connection ends where it breaks, and nobody is told.
+			// A write error means that the connection is broken, so nobody can receive the error.
 			_ = writer.Write(w, request, a.errors.translate(ctx, connect.Spec{}, err))
 			return
 		}
@@ -88,7 +88,7 @@ func (a *answers) count(next http.Handler) http.Handler {
 	})
 }
 
-// roomForAnswer is the [ticket.Room] that has room for what an answer can hold.
+// roomForAnswer is the [ticket.Room] that allows whatever fits into a response.
 func roomForAnswer(ticketID string, w ticket.Weight) error {
 	if w.Bytes > maxTicketBytes || answerBytes(w) > maxAnswerBytes {
 		return &oversizedError{ticketID: ticketID}
@@ -112,7 +112,8 @@ func (a *answer) room(ticketID string, w ticket.Weight) error {
 	return nil
 }
 
-// begin gives back the place among the expensive reads: the answer begins to be sent, or waits, or there is none.
+// begin releases the place among the expensive reads. It is called if the response begins to be sent, the call waits, or there is no
+// response.
 func (a *answer) begin() {
 	if a.running != nil {
 		a.running.Release()
@@ -120,9 +121,9 @@ func (a *answer) begin() {
 	}
 }
 
-// read calls f, which reads the database with the answer's room, until there is room for what it reads. While it waits for room it holds no
-// connection of the database. What is expensive, or becomes a large answer, then waits for its turn. Errors: [errTooManyReads]; those of
-// [limits.Grant.Grow]; those of f.
+// read calls f, which reads the database with the answer's room, until there is room for the result. While read waits for room, it holds no
+// connection of the database. A read that is expensive, or has a large response, also waits for its turn. Errors: [errTooManyReads]; those
+// of [limits.Grant.Grow]; those of f.
 func (a *answer) read(ctx context.Context, expensive bool, f func() error) error {
 	if expensive {
 		admitted, ok := a.reads.admitted.TryTake(callerOf(ctx), 1)
@@ -146,20 +147,20 @@ func (a *answer) read(ctx context.Context, expensive bool, f func() error) error
 		a.needed, a.large = 0, false
 		err := f()
 		switch {
-		case a.large && err == nil, a.large && errors.Is(err, limits.ErrNoRoom): // A page without room for all ends early.
+		case a.large && err == nil, a.large && errors.Is(err, limits.ErrNoRoom): // A page that lacks room ends early, without an error.
 			expensive = true
 		case !errors.Is(err, limits.ErrNoRoom):
 			return err
 		}
-		a.begin() // Others of the caller run while this one waits for memory.
+		a.begin() // Other reads of the caller can run while this one waits for memory.
 		if err := a.grant.Grow(ctx, a.needed-a.grant.Bytes()); err != nil {
 			return err
 		}
 	}
 }
 
-// check returns nil when the response can be sent, and has room for what it becomes then, beyond that which [answer.room] counted. tickets
-// are those of the response. Errors: those of [checkSize] and [limits.Grant.Grow].
+// check returns nil if the response can be sent and there is room for the conversion of the response to JSON, which [answer.room] does not
+// count. tickets are those of the response. Errors: those of [checkSize] and [limits.Grant.Grow].
 func (a *answer) check(ctx context.Context, response proto.Message, tickets ...*ticketv1.Ticket) error {
 	if err := checkSize(ctx, tickets...); err != nil || !isAnsweredInJSON(ctx) {
 		return err

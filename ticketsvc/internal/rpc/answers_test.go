@@ -14,12 +14,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestJSONBytes_property sees to it that no message is larger in JSON than it is said to be at the most, and large texts hardly smaller.
+// TestJSONBytes_property checks that no message is larger in JSON than JSONBytes returns, and that large strings are hardly smaller.
 func TestJSONBytes_property(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(name string) string {
-			// Each of them has another length in JSON.
+			// Each of these characters has a different length in JSON.
 			return rapid.StringOf(rapid.RuneFrom([]rune("aä😀\x00\x1f\x7f\n\t\"\\</\u2028\ufffd"))).Draw(t, name)
 		}
 		texts := func(name string) map[string]string { return map[string]string{text(name): text(name), name: ""} }
@@ -46,7 +46,7 @@ func TestJSONBytes_property(t *testing.T) {
 	})
 }
 
-// BenchmarkGetTicket reads a ticket of a usual size over one connection, one call after the other.
+// BenchmarkGetTicket reads a ticket of usual size over one connection, one call after the other.
 func BenchmarkGetTicket(b *testing.B) {
 	for _, protocol := range []string{"Connect", "gRPC"} {
 		b.Run(protocol, func(b *testing.B) {

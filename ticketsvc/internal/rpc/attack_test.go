@@ -37,10 +37,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// servedDatabase is the environment variable that names the database that a process of its own serves.
+// servedDatabase is the environment variable with the database that a separate process serves.
 const servedDatabase = "TEST_SERVED_DATABASE"
 
-// mustOpenURL opens a database of either engine.
+// mustOpenURL opens a database of any engine.
 func mustOpenURL(t *testing.T, url string) ticket.Store {
 	t.Helper()
 	var store ticket.Store
@@ -56,8 +56,8 @@ func mustOpenURL(t *testing.T, url string) ticket.Store {
 	return store
 }
 
-// serveAlone serves a database with tokens until its standard input ends, and then prints the most memory that the process had. A caller
-// that does not read loses its call after 2.5 s: then the next of the calls that wait for memory gets it.
+// serveAlone serves a database with tokens until its standard input ends, and then prints the maximum memory of the process. A caller that
+// does not read loses its call after 2.5 s. Then the next call that waits for memory gets the memory.
 func serveAlone(t *testing.T, url string) {
 	goruntime.Tune(os.LookupEnv)
 	store := mustOpenURL(t, url)
@@ -77,13 +77,13 @@ func serveAlone(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	fmt.Println(regexp.MustCompile(`VmHWM:\s+\d+ kB`).FindString(string(status)))
-	os.Exit(0) // Callers that do not read would hold up the end.
+	os.Exit(0) // Callers that do not read would delay a normal end.
 }
 
-// aloneServer is a service in a process of its own.
+// aloneServer is a service in a separate process.
 type aloneServer struct {
 	address string
-	// peak ends the service, and returns the most memory that it had, in MiB.
+	// peak ends the service, and returns its maximum memory in MiB.
 	peak func() int
 }
 
@@ -128,8 +128,8 @@ func startAlone(t *testing.T, url string, environment ...string) *aloneServer {
 	return s
 }
 
-// neverRead makes calls of one procedure with gRPC, all on one connection, and never makes room for what the answers say: HTTP/2 lets the
-// service send 64 KiB of all of them. It returns once all calls have ended, however they did.
+// neverRead makes calls of one procedure with gRPC, all on one connection, and never reads the responses: HTTP/2 lets the service send 64
+// KiB of all responses together. It returns after all calls have ended, with or without an error.
 func neverRead(ctx context.Context, address, procedure, codec string, message proto.Message, calls int) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -196,7 +196,7 @@ func neverRead(ctx context.Context, address, procedure, codec string, message pr
 	return <-written
 }
 
-// recordLarge records tickets that are large in some way, and a small one.
+// recordLarge records tickets that are large in different ways, and a small one.
 func recordLarge(t *testing.T, store ticket.Store) {
 	t.Helper()
 	mustRecord(t, store, titled("small", "small", 1, "small"), titled("text", "text", 1, strings.Repeat("x", 3<<20)))
@@ -217,15 +217,15 @@ func recordLarge(t *testing.T, store ticket.Store) {
 		Fields: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
 }
 
-// maxPeak is how much memory the service may take, in MiB: a little more than that up to which the garbage collector lets the heap grow.
+// maxPeak is the maximum memory of the service in MiB. It is a little above the limit to which the garbage collector lets the heap grow.
 const maxPeak = 350
 
-// raceMemory is how many times as much memory a process may take under the race detector. There the attacks of internal/e2e judge the
-// service itself, which has none.
+// raceMemory is the factor by which a process may take more memory under the race detector. The attacks of internal/e2e test the service
+// itself without the race detector.
 var raceMemory = 1
 
-// TestAnswers_thatNobodyReads has a caller that makes many calls for what is large, and reads nothing, while another one reads a small
-// ticket: the service keeps its memory, and the other caller gets its answers.
+// TestAnswers_thatNobodyReads has a caller that makes many calls for large responses and reads nothing, while another caller reads a small
+// ticket. The service must keep its memory limit, and the other caller must get its responses.
 func TestAnswers_thatNobodyReads(t *testing.T) {
 	if url := os.Getenv(servedDatabase); url != "" {
 		serveAlone(t, url)
@@ -253,7 +253,7 @@ func TestAnswers_thatNobodyReads(t *testing.T) {
 					&ticketv1.ListTicketEventsRequest{TicketId: "events", PageSize: 1000}, 20},
 			} {
 				t.Run(name, func(t *testing.T) {
-					// One after the other: SQLite's file is for one process.
+					// The attacks run one after the other, because only one process can use an SQLite file.
 					s := startAlone(t, url)
 					attacking := make(chan error, 1)
 					go func() {

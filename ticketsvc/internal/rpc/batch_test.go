@@ -30,7 +30,7 @@ func eventCreated(request *ticketv1.TicketCreatedRequest) *ticketv1.TicketEventR
 	return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Created{Created: request}}
 }
 
-// eventUpdated is an update that closes a ticket.
+// eventUpdated returns an update that closes a ticket.
 func eventUpdated(eventID, ticketID string, seconds int64) *ticketv1.TicketEventRequest {
 	return &ticketv1.TicketEventRequest{Request: &ticketv1.TicketEventRequest_Updated{Updated: &ticketv1.TicketUpdatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: eventID, OccurTime: at(seconds)}, Ticket: &ticketv1.Ticket{TicketId: ticketID,
@@ -82,7 +82,7 @@ func (s failingTickets) Append(ctx context.Context, changes []ticket.Change) ([]
 	return all, err
 }
 
-// TestRecordTicketEvents_answersEachEvent has events with every outcome in one call, twice, on both engines and by every protocol.
+// TestRecordTicketEvents_answersEachEvent has events with every outcome in one call, twice, on both engines and with every protocol.
 func TestRecordTicketEvents_answersEachEvent(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {
@@ -197,7 +197,7 @@ func TestRecordTicketEvents_takesOneTo512Events(t *testing.T) {
 	}
 }
 
-// isTooLarge reports whether an error says that a request is too large for good.
+// isTooLarge reports whether an error is that of a request that is too large, without a retry delay.
 func isTooLarge(t *testing.T, err error, text string) bool {
 	t.Helper()
 	return connect.CodeOf(err) == connect.CodeResourceExhausted && strings.Contains(err.Error(), text) && retryDelay(t, err) == 0
@@ -234,7 +234,7 @@ func TestRecordTicketEvents_hasAtMostSoManyElements(t *testing.T) {
 	}
 }
 
-// largestBatch returns a request of as many bytes in protobuf, with as many events and elements as there may be.
+// largestBatch returns a request of that many bytes in protobuf, with the maximum numbers of events and elements.
 func largestBatch(size int) *ticketv1.RecordTicketEventsRequest {
 	request := &ticketv1.RecordTicketEventsRequest{}
 	for i := range rpc.MaxBatchEvents {
@@ -252,8 +252,8 @@ func largestBatch(size int) *ticketv1.RecordTicketEventsRequest {
 	return request
 }
 
-// TestRecordTicketEvents_hasAtMost16MiB has requests of exactly the largest size, with as many events and elements as there may be, and of
-// one byte more.
+// TestRecordTicketEvents_hasAtMost16MiB has requests of exactly the maximum size, with the maximum numbers of events and elements, and
+// requests with one byte more.
 func TestRecordTicketEvents_hasAtMost16MiB(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
@@ -315,7 +315,7 @@ func TestRecordTicketEvents_hasAtMost16MiB(t *testing.T) {
 	}
 }
 
-// TestRecordTicketEvents_refusesAnEventThatIsTooLarge has events as large as they may be in a call of their own, and larger.
+// TestRecordTicketEvents_refusesAnEventThatIsTooLarge has events of the maximum size of a single call, and larger events.
 func TestRecordTicketEvents_refusesAnEventThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
@@ -327,7 +327,7 @@ func TestRecordTicketEvents_refusesAnEventThatIsTooLarge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What it says of white space is not the same in every process.
+			// protojson's use of white space differs between processes.
 			largest.Ticket.Title += strings.Repeat("x", rpc.MaxReadBytes-2*len(text))
 		} else {
 			largest.Ticket.Title += strings.Repeat("x", rpc.MaxReadBytes-proto.Size(largest)-8)
@@ -350,8 +350,8 @@ func TestRecordTicketEvents_refusesAnEventThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestRecordTicketEvents_amongOtherCalls has callers who send the same events, in calls of many and of one, in different orders. Each event
-// takes effect once.
+// TestRecordTicketEvents_amongOtherCalls has callers that send the same events, in calls of many and of one, in different orders. Each
+// event must take effect once.
 func TestRecordTicketEvents_amongOtherCalls(t *testing.T) {
 	t.Parallel()
 	const callers, count, tickets = 6, 120, 7
@@ -416,7 +416,7 @@ func TestRecordTicketEvents_amongOtherCalls(t *testing.T) {
 	}
 }
 
-// TestRecordTicketEvents_endsWithItsCaller has a caller who leaves while its events are recorded.
+// TestRecordTicketEvents_endsWithItsCaller has a caller that disconnects while its events are recorded.
 func TestRecordTicketEvents_endsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {

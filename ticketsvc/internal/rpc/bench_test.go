@@ -25,8 +25,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// BenchmarkWatchers has watchers, over 8 connections, of events that come as quickly as they are recorded, ten at a time: how many messages
-// a second there are, and how long after it was handed in an event is with a watcher.
+// BenchmarkWatchers has watchers, over 8 connections, of events that are recorded as fast as possible, ten at a time. It measures the
+// number of messages per second, and the time from the call that records an event until a watcher has the event.
 func BenchmarkWatchers(b *testing.B) {
 	for _, watchers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("%d", watchers), func(b *testing.B) { benchmarkWatchers(b, watchers) })
@@ -115,7 +115,7 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 
 // BenchmarkRecordEvents records the events of [tickettest.LargeChange] over HTTP/1.1, as the gateway does: each in a call of its own, with
 // 64 calls in flight, or 256 in one call, with 4 calls in flight. The processor time includes that of the callers. A store that does
-// nothing shows what the calls cost by themselves.
+// nothing shows the cost of the calls alone.
 func BenchmarkRecordEvents(b *testing.B) {
 	for name, open := range map[string]func(b *testing.B) ticket.Store{
 		"no store": func(*testing.B) ticket.Store { return stubStore{call: func(context.Context) error { return nil }} },

@@ -17,21 +17,22 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// maxHealthTime is how long a caller may take over a health check: strangers may begin them, and a check has a few bytes.
+// maxHealthTime is the maximum time in which a caller can send a health check. It is short because callers without a token may send them,
+// and a check has only a few bytes.
 const maxHealthTime = 3 * time.Second
 
-// withBodyDeadline gives the body of a request the time limit, and that of a health check maxHealthTime: net/http waits for a body for ever, and the
-// deadline of a call counts from the moment at which the whole request is there. A request that takes longer ends with DEADLINE_EXCEEDED.
-// So a stream of reflection, whose request goes on as long as the stream, lasts no longer than limit, whether or not its token still
-// counts.
+// withBodyDeadline sets the time limit for the body of a request. The limit of a health check is maxHealthTime. Without it net/http waits
+// for a body forever, and the deadline of a call begins only after the whole request has arrived. A request that takes longer ends with
+// DEADLINE_EXCEEDED. The request of a reflection stream lasts as long as the stream, so such a stream also ends after limit, even if its
+// token is still valid.
 //
-// withBodyDeadline also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the answer, or reads
-// nothing of it for streams.stall. A caller of WatchTickets has no limit for the whole answer, and streams.stuck instead of streams.stall.
+// withBodyDeadline also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the response,
+// or reads nothing of it for streams.stall. WatchTickets has no limit for the whole response, and streams.stuck instead of streams.stall.
 func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {
-			// nginx would otherwise collect messages until its buffer is full, which takes hours on a quiet stream.
+			// nginx would otherwise buffer messages until its buffer is full, which takes hours on a quiet stream.
 			w.Header().Set("X-Accel-Buffering", "no")
 		}
 		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
@@ -39,7 +40,7 @@ func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimi
 			w, request = paced, request.WithContext(context.WithValue(request.Context(), pacedKey{}, paced))
 		} else {
 			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: streams.stall, most: maxWriteTime}
-			// What net/http has yet to send has its deadline too.
+			// The part that net/http sends after the handler needs a deadline too.
 			defer paced.renew()
 			w = paced
 		}
@@ -59,26 +60,26 @@ func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimi
 	})
 }
 
-// isStream tells whether the answer to a call has no end of its own.
+// isStream reports whether the response to a call has no end of its own.
 func isStream(path string) bool {
 	return path == ticketv1connect.TicketServiceWatchTicketsProcedure || path == "/"+grpchealth.HealthV1ServiceName+"/Watch" ||
 		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
 		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
 }
 
-// timedBody is a request's body that has to come in time.
+// timedBody is the body of a request with a time limit.
 type timedBody struct {
 	io.ReadCloser
 	controller *http.ResponseController
 	limit      time.Duration
-	// endConnection keeps what is still to come of a late body from being read as the next request. Nil where frames tell them apart.
+	// endConnection prevents that the rest of a late body is read as the next request. Nil over HTTP/2, where frames separate them.
 	endConnection func()
 }
 
 // Read implements [io.Reader].
 //
-// At the end of the body the deadline goes: on HTTP/1.1 it is that of the connection, on which net/http reads on while the call is
-// answered, to notice when its caller leaves.
+// At the end of the body it removes the deadline. On HTTP/1.1 the deadline is that of the connection, from which net/http reads on while
+// the call runs, to notice if its caller disconnects.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {

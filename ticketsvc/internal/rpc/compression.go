@@ -9,21 +9,22 @@ import (
 	"connectrpc.com/connect"
 )
 
-// maxReusedBytes is the size of the largest buffer that a compressed answer takes over from an earlier one.
+// maxReusedBytes is the maximum size of a buffer from an earlier response that a compressed response reuses.
 const maxReusedBytes = 16 << 10
 
-// errTooLarge is what is behind RESOURCE_EXHAUSTED for a request that is too large once it is inflated.
+// errTooLarge is the cause of RESOURCE_EXHAUSTED for a request that is too large after it is decompressed.
 var errTooLarge = errors.New("the rest is not inflated")
 
-// boundedGzip is Connect's own compression, except for requests that are too large: Connect inflates them to their end, to say how large
-// they are. Connect inflates only requests for health and reflection; [requestBody] inflates all others.
+// boundedGzip is Connect's own compression with a limit for requests. Connect decompresses a request that is too large to its end, to
+// report its size. Connect decompresses only requests for health and reflection; [requestBody] decompresses all others.
 func boundedGzip(maxBytes int) connect.HandlerOption {
 	return connect.WithCompression("gzip",
 		func() connect.Decompressor { return &inflater{limit: maxBytes} },
 		newDeflater)
 }
 
-// deflater is gzip without the large buffers that earlier answers have left: Connect would hold one until the caller has read the answer.
+// deflater is gzip that does not reuse large buffers of earlier responses: Connect would hold such a buffer until the caller has read the
+// response.
 type deflater struct{ *gzip.Writer }
 
 func newDeflater() connect.Compressor { return deflater{gzip.NewWriter(io.Discard)} }
@@ -36,7 +37,8 @@ func (d deflater) Reset(to io.Writer) {
 	d.Writer.Reset(to)
 }
 
-// inflater inflates one byte more than a request may have, by which Connect knows that it is too large, and then fails.
+// inflater decompresses at most one byte more than a request may have, and then fails. By that byte Connect knows that the request is too
+// large.
 type inflater struct {
 	gzip.Reader
 	limit, left int

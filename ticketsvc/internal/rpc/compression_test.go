@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestTheLargestRequestMayBeCompressed sends a request that is as large as one may be, and one that has a byte more. Both are wrong
-// otherwise.
+// TestTheLargestRequestMayBeCompressed sends a request of the maximum size, and one with a byte more. Both are also invalid for another
+// reason.
 func TestTheLargestRequestMayBeCompressed(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC", connect.WithSendGzip())

@@ -21,7 +21,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// pipes is a listener whose connections are in memory, so that time can be made to pass.
+// pipes is a listener whose connections are in memory, so that tests can use synthetic time.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -40,7 +40,7 @@ func (p *pipes) Close() error { close(p.done); return nil }
 
 func (*pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// servePipe serves a store on one connection in memory, until the end of the test, and returns the caller's end of it.
+// servePipe serves a store on one connection in memory, until the end of the test, and returns the caller's end of the connection.
 func servePipe(t *testing.T, store ticket.Store) net.Conn {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -74,7 +74,7 @@ const (
 	acknowledges                          = 1
 )
 
-// readFrame returns the next frame and what it says.
+// readFrame returns the next frame and its payload.
 func readFrame(r io.Reader) (frame, []byte, error) {
 	var header [9]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -85,8 +85,8 @@ func readFrame(r io.Reader) (frame, []byte, error) {
 	return frame{header[3], header[4]}, payload, err
 }
 
-// TestACallerThatIsGoneIsNoticed has a caller that opens a connection and falls silent, as a machine does that was switched off: it is
-// asked, and once it does not answer the connection is closed. One that answers stays.
+// TestACallerThatIsGoneIsNoticed has a caller that opens a connection and then sends nothing, like a machine that was switched off. The
+// service sends a ping, and closes the connection if there is no reply. The connection of a caller that replies stays open.
 func TestACallerThatIsGoneIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, stubStore{})
@@ -121,7 +121,7 @@ func TestACallerThatIsGoneIsNoticed(t *testing.T) {
 	})
 }
 
-// TestARequestHasToComeInTime has callers that send their requests slower than anybody needs to, or stop half-way.
+// TestARequestHasToComeInTime has callers that send their requests too slowly, or stop half-way.
 func TestARequestHasToComeInTime(t *testing.T) {
 	const health = "/" + grpchealth.HealthV1ServiceName + "/Check"
 	half := func(conn net.Conn) error {
@@ -164,7 +164,7 @@ func TestARequestHasToComeInTime(t *testing.T) {
 				if took := time.Since(begin); took < test.limit || took > test.limit+time.Second || !strings.Contains(string(answer), want) {
 					t.Errorf("after %v: %q, want %s after %v", took, answer, want, test.limit)
 				}
-				// Sending ends with an error once the connection is closed, which is no news here.
+				// Sending fails after the connection is closed. That error does not matter here.
 				_ = conn.Close()
 				<-sent
 			})
@@ -172,7 +172,7 @@ func TestARequestHasToComeInTime(t *testing.T) {
 	}
 }
 
-// TestARequestThatCameInTimeMayTakeLongToAnswer sees to it that the time for the request ends with it.
+// TestARequestThatCameInTimeMayTakeLongToAnswer checks that the deadline for the request is removed at the end of the request.
 func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callTime = rpc.MaxCallTime - time.Second
@@ -184,7 +184,7 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 				return ctx.Err()
 			}
 		}})
-		// It dawdles over the request, for most of the time that it has, and the answer takes long too.
+		// The caller takes most of the allowed time for the request, and the response takes long too.
 		head := "POST " + ticketv1connect.TicketServiceListTicketsProcedure +
 			" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
 		if _, err := io.WriteString(conn, head); err != nil {
@@ -201,7 +201,7 @@ func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
 	})
 }
 
-// largeTicket is a store whose tickets have a description of so many bytes.
+// largeTicket is a store whose tickets have a description of that many bytes.
 type largeTicket struct {
 	stubStore
 	bytes int
@@ -211,7 +211,7 @@ func (s largeTicket) Get(_ context.Context, id string, room ticket.Room) (ticket
 	return ticket.Ticket{ID: id, Description: strings.Repeat("x", s.bytes)}, room.For(id, ticket.Weight{Bytes: s.bytes})
 }
 
-// TestPacedWriter has callers that do not read what they asked for, or do so slowly.
+// TestPacedWriter has callers that do not read their responses, or read them slowly.
 func TestPacedWriter(t *testing.T) {
 	const ticketBytes, stall = 200_000, rpc.MaxStallTime * 5 / 4
 	readAfter := func(wait time.Duration) func(net.Conn) (string, error) {

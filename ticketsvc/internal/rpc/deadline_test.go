@@ -50,7 +50,7 @@ func TestACallEndsAtItsDeadlineAndSoDoesItsWork(t *testing.T) {
 				_, err := c.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: "t"})
 				return err
 			})
-			// Which of the two is first depends on who looks at the clock first: the caller then hangs up.
+			// Either error can come first: the caller may notice the deadline first, and then it disconnects.
 			if err := <-worked; !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 				t.Errorf("the store's work ended with %v", err)
 			}
@@ -58,8 +58,8 @@ func TestACallEndsAtItsDeadlineAndSoDoesItsWork(t *testing.T) {
 	}
 }
 
-// TestRecordingGoesOnAfterTheDeadline has a deadline pass while an event is being written: whether it is recorded is not for the deadline
-// to decide.
+// TestRecordingGoesOnAfterTheDeadline has a deadline that passes while an event is being written. The deadline must not decide whether the
+// event is recorded.
 func TestRecordingGoesOnAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
@@ -87,8 +87,8 @@ func TestRecordingGoesOnAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// passDeadline makes a call whose deadline passes after the store's work has begun. On a busy machine a short deadline can pass before, so
-// the call is made with longer ones until began receives.
+// passDeadline makes a call whose deadline passes after the store's work has begun. On a busy machine a short deadline can pass before
+// that, so passDeadline repeats the call with longer deadlines until began receives.
 func passDeadline(t *testing.T, began <-chan struct{}, call func(context.Context) error) {
 	t.Helper()
 	for timeout := 50 * time.Millisecond; ; timeout *= 2 {

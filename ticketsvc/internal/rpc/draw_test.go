@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// nasty are values that stumble somewhere: in SQL, in a full-text query, in a log, in a database's idea of a text, or at a limit. Valid
-// orders are among them, so that these come too.
+// nasty are values that can cause errors: in SQL, in a full-text query, in a log, in a database's rules for strings, or at a limit. Valid
+// orders are among them, so that these are tested too.
 var nasty = []string{
 	"", " ", "\x00", "a\x00b", "\x01", "\x7f\x1b[31m", "x\nforged", "\r\n", "\u2028", "\ufeff", "\ufffd", "\U0010ffff", "\u202eabc",
 	"é", "e\u0301", "\u0301", "ß", "ſ", "İ", "ﷺ", "🥶", "👩\u200d👩\u200d👧", "東京",
@@ -30,12 +30,12 @@ var nasty = []string{
 // plantedIDs are the stored tickets.
 var plantedIDs = []string{"t1", "t2", "t\x00", "é🥶", "%", strings.Repeat("i", 256)}
 
-// isTicketID tells whether a field holds ids of tickets, which logs and errors may name.
+// isTicketID reports whether a field holds ids of tickets, which logs and errors may contain.
 func isTicketID(field protoreflect.FieldDescriptor) bool {
 	return field.Name() == "ticket_id" || field.Name() == "ticket_ids"
 }
 
-// newRequest returns an empty request of a method, of its generated type.
+// newRequest returns an empty request of a method, with its generated type.
 func newRequest(t *testing.T, method protoreflect.MethodDescriptor) proto.Message {
 	t.Helper()
 	kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
@@ -45,11 +45,11 @@ func newRequest(t *testing.T, method protoreflect.MethodDescriptor) proto.Messag
 	return kind.New().Interface()
 }
 
-// drawer makes a request of what a fuzzer gives, whatever fields its message has.
+// drawer makes a request from the values of a fuzzer, for any message.
 type drawer struct {
-	// choices decide, a byte each; those that are missing are 0.
+	// choices are the decisions, one byte each. Missing ones are 0.
 	choices []byte
-	// a and b are texts, valid UTF-8, and number any number.
+	// a and b are strings of valid UTF-8. number is any number.
 	a, b   string
 	number int64
 }
@@ -81,7 +81,7 @@ func (d *drawer) fill(message protoreflect.Message) {
 	}
 }
 
-// value returns a value of a field; empty makes one of a message.
+// value returns a value of a field. empty returns an empty value of a message field.
 func (d *drawer) value(field protoreflect.FieldDescriptor, empty func() protoreflect.Value) protoreflect.Value {
 	switch field.Kind() {
 	case protoreflect.StringKind:
@@ -103,7 +103,7 @@ func (d *drawer) value(field protoreflect.FieldDescriptor, empty func() protoref
 	}
 }
 
-// small returns a number, which is usually one that means something.
+// small returns a number that usually has a meaning in a request.
 func (d *drawer) small() int64 {
 	return []int64{d.number, 0, 1, 4, -1, 1000, tickettest.At(0).Seconds, 999_999_999}[d.choose(8)]
 }
@@ -128,7 +128,7 @@ func (d *drawer) text(field protoreflect.FieldDescriptor) string {
 	return d.a
 }
 
-// forge gives a request a token that counts for it, for a place of any bytes, where it has tokens.
+// forge sets the tokens of a request, if it has any, to valid tokens for a position of any bytes.
 func (v *victim) forge(request proto.Message, place []byte) {
 	for _, name := range []protoreflect.Name{"page_token", "resume_token"} {
 		if field := request.ProtoReflect().Descriptor().Fields().ByName(name); field != nil {
@@ -137,7 +137,7 @@ func (v *victim) forge(request proto.Message, place []byte) {
 	}
 }
 
-// places are what forged tokens stand for: right ones and wrong ones.
+// places are the positions of forged tokens, valid and invalid ones.
 var places = []string{
 	"", "\x00", "\x00t1", "\x00\xff", "\x00t\x00", "\x01", "\x02t1",
 	"\x01" + strings.Repeat("\x00", 12) + "t1", "\x01" + strings.Repeat("\xff", 12) + "t1",
@@ -149,7 +149,7 @@ var places = []string{
 	"\x00\x7f" + strings.Repeat("\xff", 15), strings.Repeat("\x00", 8) + "\x01" + strings.Repeat("\x00", 8),
 }
 
-// nastyRequests returns requests of a method in each of which one field has a nasty value; path leads to the message that has the field.
+// nastyRequests returns requests of a method. One field of each has a nasty value. path is the path to the message with that field.
 func nastyRequests(t *testing.T, method protoreflect.MethodDescriptor, path []protoreflect.FieldDescriptor) (requests []proto.Message) {
 	t.Helper()
 	message := method.Input()

@@ -72,7 +72,7 @@ func TestListErasures(t *testing.T) {
 	}
 }
 
-// TestListErasures_otherLog uses the position of another database, and positions that are none.
+// TestListErasures_otherLog uses the position of another database, and invalid positions.
 func TestListErasures_otherLog(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -110,7 +110,7 @@ func TestRepeatErasures(t *testing.T) {
 			if _, err := c.TicketCreated(t.Context(), created("e2", "kept", 1)); err != nil {
 				t.Fatal(err)
 			}
-			// As after a restore: the database has the key, and not the erasure.
+			// This is the state after a restore: the database has the key, but not the erasure.
 			receipt := store.ErasureKey().Receipt("t1")
 			erasures := []*ticketv1.Erasure{{TicketId: "t1", Receipt: receipt}, {TicketId: "kept", Receipt: receipt}, {TicketId: "kept"},
 				{TicketId: "t1", Receipt: ticket.ErasureKey{}.Receipt("t1")}}

@@ -20,15 +20,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// codes says what each error is to a caller, who gets the sentence and nothing of the error's own text. The first that fits counts.
-// An error that is not here is INTERNAL: it can only be a mistake of ours. The sentence of an [oversizedError] is its text, which names the
-// ticket.
+// codes maps each error to what a caller gets: the sentence, and nothing of the error's own text. The first entry that matches counts. An
+// error without an entry is INTERNAL, because only a bug of the service can cause it. The sentence of an [oversizedError] is its text,
+// which names the ticket.
 //
-// reason is that of a google.rpc.ErrorInfo, by which a program tells the errors of one code apart. It never changes. docs/errors.md lists
-// all of them.
+// reason is the reason of a google.rpc.ErrorInfo. By it a program distinguishes the errors of one code. It never changes. docs/errors.md
+// lists all reasons.
 //
-// retryAfter is how long a caller should wait before it makes the same call again, as a google.rpc.RetryInfo. 0 means that waiting alone
-// does not help, or that the caller ended the call.
+// retryAfter is the time that a caller should wait before it makes the same call again, sent as a google.rpc.RetryInfo. 0 means that
+// waiting alone does not help, or that the caller ended the call.
 var codes = []struct {
 	err        error
 	code       connect.Code
@@ -83,19 +83,19 @@ var codes = []struct {
 }
 
 const (
-	// retrySoon is for what passes within a second: a full queue, a lock, a restart.
+	// retrySoon is for a cause that ends within a second: a full queue, a lock, a restart.
 	retrySoon = time.Second
-	// retryLater is for what takes longer to come back, such as a database that fails over.
+	// retryLater is for a cause that takes longer to end, such as a failover of the database.
 	retryLater = 5 * time.Second
 )
 
-// errorTranslator is the interceptor through which all errors of the handlers go: it makes them Connect's, and writes to the log what
-// callers are not told.
+// errorTranslator is the interceptor that converts all errors of the handlers to Connect's errors. It logs the parts that callers do not
+// get.
 type errorTranslator struct {
 	log *slog.Logger
-	// outages are the streams, calls and events that failed because the database was away. Thousands do at once.
+	// outages throttles the log of streams, calls and events that failed because the database was unavailable. Thousands can fail at once.
 	outages *logthrottle.Throttle
-	// refusals are the calls that were refused because there are too many, by the error. One caller can cause as many as it likes.
+	// refusals throttles the log of calls that were rejected because there are too many, by error. One caller can cause any number of them.
 	refusals *logthrottle.PerKey[error]
 }
 
@@ -125,12 +125,12 @@ func (e errorTranslator) WrapStreamingHandler(next connect.StreamingHandlerFunc)
 	}
 }
 
-// WrapStreamingClient implements [connect.Interceptor]. The service calls nobody.
+// WrapStreamingClient implements [connect.Interceptor]. The service makes no calls.
 func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-// translate returns the error of a call as callers get it. The log has the rest.
+// translate returns the error that a caller gets, and logs the rest.
 func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err error) *connect.Error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
@@ -160,7 +160,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 	return errInternal()
 }
 
-// note writes an error to the log. kind is the one of the table that it is.
+// note logs an error. kind is the error of the table that it matches.
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, kind, err error) {
 	level, count := levels[code], 1
 	if code == connect.CodeResourceExhausted && kind != errOversized {
@@ -170,7 +170,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 		}
 	}
 	if errors.Is(err, errOversized) {
-		level = slog.LevelError // It does not pass by itself.
+		level = slog.LevelError // The error persists until somebody acts.
 	}
 	switch {
 	case errors.Is(err, ticket.ErrUnavailable):
@@ -180,7 +180,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 		}
 	case spec.StreamType == connect.StreamTypeUnary:
 	case errors.Is(err, watch.ErrStopping), errors.Is(err, watch.ErrLogReplaced), code == connect.CodeDeadlineExceeded:
-		// A part of every stream's life, and there are thousands.
+		// Every stream ends like this at some time, and there are thousands.
 		level = slog.LevelDebug
 	}
 	if !e.log.Enabled(ctx, level) {
@@ -193,7 +193,7 @@ func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code conne
 	e.log.Log(ctx, level, "call failed", attributes...)
 }
 
-// levels says how much an operator should care. Without an entry it is [slog.LevelInfo].
+// levels are the log levels of the codes. A code without an entry has [slog.LevelInfo].
 var levels = map[connect.Code]slog.Level{
 	connect.CodeAborted:           slog.LevelWarn,
 	connect.CodeCanceled:          slog.LevelDebug,
@@ -208,7 +208,7 @@ func errInternal() *connect.Error {
 	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))
 }
 
-// invalidArgument tells a caller what is wrong with a request, in words and as a google.rpc.BadRequest.
+// invalidArgument returns the error for a request with violations, as text and as a google.rpc.BadRequest.
 func invalidArgument(invalid *ticket.InvalidError) *connect.Error {
 	wire := connect.NewError(connect.CodeInvalidArgument, invalid)
 	badRequest := &errdetails.BadRequest{}
@@ -230,14 +230,15 @@ func addReason(wire *connect.Error, reason string) {
 	}
 }
 
-// addDetail adds to what a caller is told. It can't fail for a message of a known type; without the detail the sentence says the same.
+// addDetail adds a detail to the error. It can't fail for a message of a known type. Without the detail, the caller still gets the
+// sentence.
 func addDetail(wire *connect.Error, message proto.Message) {
 	if detail, err := connect.NewErrorDetail(message); err == nil {
 		wire.AddDetail(detail)
 	}
 }
 
-// recoverer makes a handler's panic an error. The value of the panic stays out of the log, since it can hold what a ticket holds.
+// recoverer converts a handler's panic to an error. It does not log the value of the panic, which can contain data of a ticket.
 func recoverer(log *slog.Logger) func(context.Context, connect.Spec, http.Header, any) error {
 	return func(ctx context.Context, spec connect.Spec, _ http.Header, value any) error {
 		log.ErrorContext(ctx, "call panicked", "procedure", spec.Procedure, "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))

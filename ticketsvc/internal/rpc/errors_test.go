@@ -25,7 +25,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// wireCodes says what each error is over the wire, and for which a caller is told how long to wait.
+// wireCodes has the code of each error over the wire. retried is set if the error has a retry delay.
 var wireCodes = []struct {
 	err     error
 	want    connect.Code
@@ -50,7 +50,7 @@ var wireCodes = []struct {
 	{errors.New("anything else"), connect.CodeInternal, false},
 }
 
-// retryDelay returns how long an error asks its caller to wait, 0 when it does not say.
+// retryDelay returns the retry delay of an error, 0 if it has none.
 func retryDelay(t *testing.T, err error) time.Duration {
 	t.Helper()
 	var wire *connect.Error
@@ -104,7 +104,7 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 	}
 }
 
-// TestErrors_reasonsAreDocumented has the table of docs/errors.md.
+// TestErrors_reasonsAreDocumented compares the reasons with the table of docs/errors.md.
 func TestErrors_reasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/errors.md")
@@ -123,7 +123,7 @@ func TestErrors_reasonsAreDocumented(t *testing.T) {
 	}
 }
 
-// reasonOf returns the reason that a program reads from an error.
+// reasonOf returns the reason of an error, as a program reads it.
 func reasonOf(t *testing.T, err error) string {
 	t.Helper()
 	var wire *connect.Error

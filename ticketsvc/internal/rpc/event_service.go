@@ -24,7 +24,7 @@ type eventService struct {
 	errors   errorTranslator
 }
 
-// maxPositions is how many positions of the log can be looked for at once.
+// maxPositions is the maximum number of log positions that one call can check.
 const maxPositions = 1000
 
 // TicketCreated implements the RPC of that name.
@@ -63,8 +63,8 @@ func (s *eventService) updatedResponse(r *ticket.AppendResult) *ticketv1.TicketU
 		LogPosition: fromLogPosition(s.store.DatabaseID(), r.LogEnd)}
 }
 
-// maxResultBytes is about how much the result of an event takes at most, in memory and as it is sent together. An error has the ids of the
-// event and the ticket, and all violations of the event.
+// maxResultBytes is the approximate maximum size of the result of an event: the sum of its sizes in memory and as it is sent. An error has
+// the ids of the event and the ticket, and all violations of the event.
 const maxResultBytes = 4 << 10
 
 // RecordTicketEvents implements the RPC of that name.
@@ -75,7 +75,7 @@ func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1
 		return nil, err
 	}
 	results := make([]*ticketv1.TicketEventResult, len(events))
-	// indexes has, for each change, the index of its event.
+	// indexes has the index of the event of each change.
 	changes, indexes := make([]ticket.Change, 0, len(events)), make([]int, 0, len(events))
 	body := ctx.Value(requestKey{}).(*requestBody)
 	for i, event := range events {
@@ -117,7 +117,7 @@ func (s *eventService) failure(ctx context.Context, err error) *ticketv1.TicketE
 	wire := s.errors.translate(ctx, connect.Spec{Procedure: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure}, err)
 	failure := &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: wire.Message()}
 	for _, detail := range wire.Details() {
-		// The details are ours, so each has a value.
+		// The service made the details, so each has a value.
 		switch value, _ := detail.Value(); value := value.(type) {
 		case *errdetails.RetryInfo:
 			failure.RetryDelay = value.GetRetryDelay()
@@ -130,9 +130,10 @@ func (s *eventService) failure(ctx context.Context, err error) *ticketv1.TicketE
 
 // CheckLogPositions implements the RPC of that name.
 //
-// The last position is read first. Should the database be replaced by another one in between, the caller gets a last position that the
-// next call reports as missing. The other way round it would get one of the new database, and never learn what the new one lacks. At a
-// standby the log can grow in between: then the latest position that is held is the last one.
+// It reads the last position first. If another database replaces this one between the two reads, the caller gets a last position of the old
+// database, and the next call reports that position as missing. In the other order the caller would get a position of the new database, and
+// would never notice the events that the new database lacks. The log of a standby can grow between the reads: then the last position is the
+// latest position of the request that the log holds.
 func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.CheckLogPositionsRequest,
 ) (*ticketv1.CheckLogPositionsResponse, error) {
 	positions := request.GetPositions()
@@ -156,7 +157,7 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 	database := s.store.DatabaseID()
 	response := &ticketv1.CheckLogPositionsResponse{Last: fromLogPosition(database, last)}
 	for _, position := range positions {
-		// Each log holds the zero position, its beginning, which is stored nowhere.
+		// The zero position, the beginning, is not stored, and every log holds it.
 		here := fromLogPosition(database, held[position.GetSequence()])
 		switch {
 		case !proto.Equal(position, here):
@@ -168,10 +169,10 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 	return response, nil
 }
 
-// erasurePage is how many erasures ListErasures returns at most.
+// erasurePage is the maximum number of erasures in a response of ListErasures.
 const erasurePage = 100
 
-// errErasurePosition says that the log does not hold the position of a ListErasures.
+// errErasurePosition is returned if the log does not hold the position of a ListErasures request.
 var errErasurePosition = errors.New("the log does not hold the position of the erasures")
 
 // ListErasures implements the RPC of that name.

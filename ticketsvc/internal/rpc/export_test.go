@@ -15,30 +15,30 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// ErrorTranslator returns the service's interceptor, for a test of streams that fail in every way.
+// ErrorTranslator returns the service's interceptor, for a test of streams that fail with every error.
 func ErrorTranslator(log *slog.Logger) connect.Interceptor { return newErrorTranslator(log) }
 
-// ErrSlow says that a watcher did not read for too long.
+// ErrSlow is returned if a watcher did not read for too long.
 var ErrSlow = errSlow
 
-// StreamLimits bound what a caller that does not read can hold.
+// StreamLimits limits what a caller that does not read can hold.
 type StreamLimits struct{ Stall, Slow, Stuck, Stopping, Admission, Refusal time.Duration }
 
-// NewLimited is as [New], with other limits.
+// NewLimited is like [New], with other limits.
 func NewLimited(store ticket.Store, log *slog.Logger, limits watch.Limits, streams StreamLimits) *Service {
 	return newService(store, func(context.Context) error { return nil }, log, limits,
 		streamLimits{stall: streams.Stall, slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping,
 			admission: streams.Admission, refusal: streams.Refusal})
 }
 
-// MaxCallTime is how long a unary call may take.
+// MaxCallTime is the maximum time of a unary call.
 const MaxCallTime = maxCallTime
 
 // Bounded returns the interceptor that gives unary calls a deadline.
 func Bounded(limit time.Duration) connect.UnaryInterceptorFunc { return withCallTimeout(limit) }
 
-// Token returns a token that counts for a request, for a place of any bytes, which in a feed is behind the id of the database. It is empty
-// where the request is wrong otherwise, or has no token.
+// Token returns a valid token for a request, for a position of any bytes. In a feed the position comes after the id of the database. The
+// token is empty if the request is invalid for another reason, or has no token.
 func Token(request proto.Message, database ticket.DatabaseID, place []byte) string {
 	switch request := request.(type) {
 	case *ticketv1.ListTicketsRequest:
@@ -55,26 +55,26 @@ func Token(request proto.Message, database ticket.DatabaseID, place []byte) stri
 	return ""
 }
 
-// MaxWriteTime is how long a caller may take to read an answer. Once it has read nothing of it for MaxStallTime, and a quarter of that, it
-// has lost the call.
+// MaxWriteTime is the maximum time in which a caller can read a response. A caller that has read nothing for MaxStallTime and a quarter of
+// that time loses the call.
 const MaxWriteTime, MaxStallTime = maxWriteTime, maxStallTime
 
-// MaxBodyTime is how long a caller may take over its request, and MaxHealthTime over a health check.
+// MaxBodyTime is the maximum time in which a caller can send a request, and MaxHealthTime a health check.
 const MaxBodyTime, MaxHealthTime = maxBodyTime, maxHealthTime
 
-// PingAfter is how long a connection may be silent before the other end is asked whether it is there, and how long its answer may take.
+// PingAfter is the time after which a silent connection is checked with a ping, and the maximum time to wait for the reply.
 const PingAfter = pingAfter
 
-// WatchResponse is what the feed's messages are on the wire.
+// WatchResponse returns a message of the feed as the contract's message.
 var WatchResponse = watchResponse
 
-// ResumeToken returns the token of a place under a filter.
+// ResumeToken returns the token of a resume point with a filter.
 func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place watch.ResumePoint) string {
 	return encodeToken(watchQuery(&filter), encodeResumePoint(database, &place))
 }
 
-// MaxReadBytes is the size of the largest event, MaxBatchBytes that of the largest batch of events, and MaxQueryBytes that of the largest
-// request for tickets. A batch has at most MaxBatchEvents.
+// MaxReadBytes is the maximum size of an event, MaxBatchBytes that of a batch of events, and MaxQueryBytes that of a request of
+// TicketService. A batch has at most MaxBatchEvents.
 const (
 	MaxReadBytes   = maxEventBytes
 	MaxBatchBytes  = maxBatchBytes
@@ -82,45 +82,45 @@ const (
 	MaxQueryBytes  = maxQueryBytes
 )
 
-// MaxSendBytes is the size of the largest response, and MaxTicketBytes that of the largest ticket in one.
+// MaxSendBytes is the maximum size of a response, and MaxTicketBytes that of a ticket in it.
 const (
 	MaxSendBytes   = maxSendBytes
 	MaxTicketBytes = maxTicketBytes
 )
 
-// JSONBytes is how large a message is in JSON at the most.
+// JSONBytes returns an upper bound of the size of a message in JSON.
 func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
 
-// JSONCodec reads and writes JSON, and ProtoCodec protobuf.
+// JSONCodec encodes and decodes JSON, and ProtoCodec protobuf.
 var (
 	JSONCodec  connect.Codec = jsonCodec{"json"}
 	ProtoCodec connect.Codec = protoCodec{}
 )
 
-// NewCompressor returns what compresses answers.
+// NewCompressor returns a compressor of responses.
 var NewCompressor = newDeflater
 
-// MaxRoomTime is how long a call waits for room.
+// MaxRoomTime is the maximum time that a call waits for room.
 const MaxRoomTime = maxRoomTime
 
-// CallerOf returns who makes the call of ctx.
+// CallerOf returns the caller of the call of ctx.
 var CallerOf = callerOf
 
-// MaxReflections is how many streams of reflection there are at most.
+// MaxReflections is the maximum number of reflection streams.
 const MaxReflections = maxReflections
 
-// MaxAdmittedReads is how many expensive reads there are at most, of which MaxRunningReads run.
+// MaxAdmittedReads is the maximum number of expensive reads that run or wait. MaxRunningReads returns the maximum number of those that run.
 const MaxAdmittedReads = maxAdmittedReads
 
 var MaxRunningReads = maxRunningReads
 
-// MaxCallsAtWork is how many calls of TicketService the service works on at once.
+// MaxCallsAtWork returns the maximum number of calls of TicketService on which the service works at once.
 var MaxCallsAtWork = maxCallsAtWork
 
-// MaxAnswersBytes is what all answers take together, and CallBytes what a call takes whatever it answers.
+// MaxAnswersBytes is the maximum memory of all responses together. CallBytes is the memory that each call takes.
 const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes
 
-// RoomForAnswer has room for what an answer can hold, and AnswerBytes is what that takes.
+// RoomForAnswer allows whatever fits into a response. AnswerBytes returns the memory that it takes.
 var RoomForAnswer, AnswerBytes = roomForAnswer, answerBytes
 
 // Reasons returns the reasons of all errors, each after its code.

@@ -30,7 +30,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
-// replica is a service that can be restarted, on a store that goes on.
+// replica is a service that can be restarted on the same store.
 type replica struct {
 	store ticket.Store
 
@@ -68,7 +68,7 @@ func (r *replica) start(ctx context.Context) error {
 	return nil
 }
 
-// restart ends the service as SIGTERM does, and begins another one at another address.
+// restart ends the service as SIGTERM does, and starts another one at another address.
 func (r *replica) restart(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,9 +87,9 @@ type follower struct {
 	random  *rand.Rand
 	token   string
 	tickets map[string]*ticketv1.Ticket
-	// first and last are the sequences of the first and the last event that it was told of.
+	// first and last are the sequence numbers of the first and the last event that the follower got.
 	first, last int64
-	// whole says that it is told of every event, so that there must be no gap between two.
+	// whole is set if the follower gets every event, so that there must be no gaps.
 	whole bool
 }
 
@@ -123,11 +123,11 @@ func (f *follower) take(m *ticketv1.WatchTicketsResponse) error {
 	return nil
 }
 
-// errCut says that the follower was cut off where it was to be.
+// errCut is returned if the follower was cut off on purpose.
 var errCut = errors.New("cut off")
 
-// watch follows until done says that it is enough, or some messages have come, or the stream ends: then it returns an error. It is cut off
-// by the end of its context, or of its connection.
+// watch follows until done returns true, or the given number of messages has come, or the stream ends. Then it returns an error. The
+// follower is cut off by the end of its context, or of its connection.
 func (f *follower) watch(ctx context.Context, url string, messages int, done func() bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -170,10 +170,10 @@ func (f *follower) watch(ctx context.Context, url string, messages int, done fun
 	return errCut
 }
 
-// errWrong says that the stream said something that it must not.
+// errWrong is returned if the stream sent something that is not allowed.
 var errWrong = errors.New("the stream is wrong")
 
-// follow watches by one replica and another until done, and is cut off so many times on the way, at random: some of them in the walk.
+// follow watches by different replicas in turn until done. It is cut off that many times at random, some of these during the snapshot.
 func (f *follower) follow(ctx context.Context, replicas []*replica, cuts, messages int, done func() bool) (cutOff int, err error) {
 	for ctx.Err() == nil {
 		limit := 1 << 30
@@ -187,14 +187,14 @@ func (f *follower) follow(ctx context.Context, replicas []*replica, cuts, messag
 		case errors.Is(err, errCut):
 			cutOff++
 		case connect.CodeOf(err) != connect.CodeUnavailable && connect.CodeOf(err) != connect.CodeCanceled:
-			// Others say that the service is restarted: Connect calls a connection that is reset while it begins cancelled.
+			// Other errors are those of a restart: Connect reports cancelled for a connection that is reset while it begins.
 			return cutOff, err
 		}
 	}
 	return cutOff, ctx.Err()
 }
 
-// expectCopy fails unless the follower has just what ListTickets has.
+// expectCopy fails if the follower does not have exactly the tickets that ListTickets returns.
 func (f *follower) expectCopy(t *testing.T, c client) {
 	t.Helper()
 	want := map[string]*ticketv1.Ticket{}
@@ -238,7 +238,7 @@ func randomChange(random *rand.Rand, id string, tickets int) ticket.Change {
 	return c
 }
 
-// write records events from so many writers, in batches, over all stores.
+// write records events from that many writers, in batches, over all stores.
 func write(ctx context.Context, stores []ticket.Store, name string, events, tickets int, erase bool) error {
 	const writers, batch = 4, 250
 	var writing sync.WaitGroup
@@ -298,8 +298,9 @@ func storesOf(replicas []*replica) (stores []ticket.Store) {
 	return stores
 }
 
-// TestAWatcherThatIsCutOffMissesNothing is what the feed is for: a watcher is cut off 60 times during 15,000 events, some of them during
-// the walk, and replicas restart under it. It is told of each event once, and ends with just the tickets that are there.
+// TestAWatcherThatIsCutOffMissesNothing tests the purpose of the feed: a watcher is cut off 60 times during 15,000 events, sometimes during
+// the snapshot, and replicas restart meanwhile. The watcher must get each event once, and must have exactly the existing tickets at the
+// end.
 func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
@@ -308,7 +309,7 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := newFollower(1, nil)
-		// The walk comes first: a quarter of the cuts are in it, or just behind.
+		// The snapshot comes first: a quarter of the cuts are during it, or directly after it.
 		if err := f.watch(t.Context(), replicas[0].address(), 1, func() bool { return false }); !errors.Is(err, errCut) {
 			t.Fatal(err)
 		}
@@ -349,7 +350,7 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	})
 }
 
-// TestWatchersWithFiltersHaveWhatTheListHas is the same for filters, with erasures.
+// TestWatchersWithFiltersHaveWhatTheListHas does the same with filters, and with erasures.
 func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 	t.Parallel()
 	filters := map[string]*ticketv1.TicketFilter{
@@ -363,7 +364,7 @@ func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
 		"together": {UpdatedBefore: at(995), Statuses: []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT},
 			Unassigned: true, PropertyIds: []string{"p1"}},
 	}
-	// When all is over these tickets come: whoever has those of them that match its filter has everything.
+	// These tickets are recorded last. A watcher that has those of them that match its filter has everything.
 	var last []ticket.Change
 	for i, seconds := range []int64{950, 990} {
 		for j, values := range []ticket.Ticket{{PropertyID: "p1", StatusText: "closed"}, {PropertyID: "p1", StatusText: "waiting-for-agent"},

@@ -15,8 +15,8 @@ var (
 	errFrameCut   = connect.NewError(connect.CodeInvalidArgument, errors.New("the request ends within a message"))
 )
 
-// validateFrames looks at the frames in which the protocols other than Connect's unary one send messages. What is wrong with them is the caller's
-// mistake, and INVALID_ARGUMENT; Connect itself takes it for one of its own (INTERNAL), and repeats in the error what the frame holds.
+// validateFrames checks the frames in which all protocols except Connect's unary protocol send messages. A malformed frame is an error of
+// the caller: INVALID_ARGUMENT. Connect itself would report INTERNAL, and repeat the content of the frame in the error.
 func validateFrames(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		contentType := request.Header.Get("Content-Type")
@@ -27,16 +27,17 @@ func validateFrames(next http.Handler) http.Handler {
 	})
 }
 
-// framedBody is a request's body of frames: each is a byte with flags, the length of the message in four bytes, and the message.
+// framedBody is the body of a request that consists of frames: each is a byte with flags, the length of the message in four bytes, and the
+// message.
 type framedBody struct {
 	io.ReadCloser
-	// prefix has what is read of the frame's first five bytes; left is how much of its message is to come.
+	// prefix has the first have bytes of the frame's five-byte prefix. left is the number of bytes of its message that are not read yet.
 	prefix [5]byte
 	have   int
 	left   uint32
 }
 
-// compressedFlag is the one flag that a caller's frames may have.
+// compressedFlag is the only flag that a frame of a request may have.
 const compressedFlag = 1
 
 // Read implements [io.Reader].

@@ -20,7 +20,8 @@ func frameOf(flags byte, message string) string {
 	return string(binary.BigEndian.AppendUint32([]byte{flags}, uint32(len(message)))) + message
 }
 
-// TestBrokenFramesAreTheCallersMistake has frames that no client sends: they get no 500-class code, and no answer repeats them.
+// TestBrokenFramesAreTheCallersMistake has frames that no client sends. They must not get a code of class 500, and no response may repeat
+// them.
 func TestBrokenFramesAreTheCallersMistake(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
@@ -44,7 +45,7 @@ func TestBrokenFramesAreTheCallersMistake(t *testing.T) {
 	for _, contentType := range []string{
 		"application/grpc", "application/grpc+proto", "application/grpc-web+proto", "application/connect+proto",
 	} {
-		// With Connect's own protocol unary calls have no frames.
+		// Connect's own protocol has no frames in unary calls.
 		path := ticketv1connect.TicketServiceListTicketsProcedure
 		if strings.HasPrefix(contentType, "application/connect") {
 			path = ticketv1connect.TicketServiceWatchTicketsProcedure

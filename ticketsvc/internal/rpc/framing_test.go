@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestServer_ambiguousFraming smuggles a second call behind the first. Wherever a proxy sees the first one end, the second must not be
-// answered.
+// TestServer_ambiguousFraming smuggles a second call after the first. Wherever a proxy sees the end of the first one, the second must not
+// be answered.
 func TestServer_ambiguousFraming(t *testing.T) {
 	t.Parallel()
 	open := mustServe(t, mustOpenStore(t))
@@ -49,12 +49,12 @@ func TestServer_ambiguousFraming(t *testing.T) {
 				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 					t.Fatal(err)
 				}
-				// The last request of those that are answered ends the connection.
+				// The last request that is answered ends the connection.
 				last := strings.Replace(smuggled, "Content-Type", "Connection: close\r\nContent-Type", 1)
 				if _, err := io.WriteString(conn, test.request+last); err != nil {
 					t.Fatal(err)
 				}
-				// It may be reset behind the answer, for what was not read.
+				// The connection may be reset after the response, because of the part that was not read.
 				answered, _ := io.ReadAll(conn)
 				if got := strings.Count(string(answered), "HTTP/1."); got != test.answers {
 					t.Errorf("%d answers, want %d: %q", got, test.answers, answered)

@@ -11,12 +11,12 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// answers checks the headers of each answer that passes through it, and counts the answers by status.
+// answers checks the headers of each response that passes through it, and counts the responses by status.
 type answers struct {
 	t     *testing.T
 	next  http.RoundTripper
 	count map[int]int
-	// stream says that the calls at hand open streams.
+	// stream is set if the current calls open streams.
 	stream bool
 }
 
@@ -52,10 +52,10 @@ func TestServer_answersAreNeitherCachedNorStreamsBuffered(t *testing.T) {
 			c.http = &http.Client{Transport: wrapped}
 			for _, p := range append(procedures(t), procedure{path: "/nowhere", sideEffects: true}) {
 				if p.bidi && protocol != "gRPC" {
-					continue // HTTP/1.1 will not do for streams in both directions.
+					continue // HTTP/1.1 does not support streams in both directions.
 				}
 				wrapped.stream = (p.stream || p.bidi) && (token != "" || p.callers == nil)
-				// What comes of the call is the business of other tests.
+				// Other tests check the result of the call.
 				_ = p.call(t.Context(), c)
 			}
 		}

@@ -26,7 +26,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// marker stands for personal data: it is in stored tickets and in requests, and must be in no log and no error.
+// marker stands for personal data. It is in stored tickets and in requests, and must be in no log and no error.
 const marker = "Muster+41790000001"
 
 // victim is a service that gets hostile requests.
@@ -74,7 +74,7 @@ func newVictim(t testing.TB, store ticket.Store) *victim {
 // ticketMethods are the RPCs of TicketService.
 var ticketMethods = ticketv1.File_allthings_ticket_v1_ticket_service_proto.Services().ByName("TicketService").Methods()
 
-// marshal returns a request as a codec writes it; ok is false where that can't be, as for a time that JSON has no text for.
+// marshal encodes a request. ok is false if that is not possible, for example for a time that JSON can't represent.
 func marshal(asJSON bool, request proto.Message) (body []byte, ok bool) {
 	var err error
 	if asJSON {
@@ -85,7 +85,7 @@ func marshal(asJSON bool, request proto.Message) (body []byte, ok bool) {
 	return body, err == nil
 }
 
-// firstAnswer is where a handler writes. What it writes first ends the call, if it is a stream.
+// firstAnswer is a response writer. If the call is a stream, the first write ends the call.
 type firstAnswer struct {
 	status int
 	header http.Header
@@ -104,24 +104,24 @@ func (a *firstAnswer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// wireError is an error as Connect writes it.
+// wireError is an error in Connect's JSON.
 type wireError struct {
 	Code    string
 	Message string
 	Details []struct{ Type, Value string }
 }
 
-// endOfStream is the flag of the message in which Connect says how a stream ended.
+// endOfStream is the flag of the message with which Connect ends a stream.
 const endOfStream = 2
 
-// call makes a call with these bytes, and returns its error, nil for none.
+// call makes a call with these bytes, and returns its error, nil if there is none.
 func (v *victim) call(t *testing.T, method protoreflect.MethodDescriptor, asJSON bool, body []byte) *wireError {
 	t.Helper()
 	codec := "proto"
 	if asJSON {
 		codec = "json"
 	}
-	// Whoever gets no answer at all for so long waits for ever.
+	// A call without a response for so long would wait forever.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	answer := &firstAnswer{status: http.StatusOK, header: http.Header{}, end: func() {}}
@@ -165,13 +165,13 @@ func mustUnmarshal[T any](t *testing.T, data []byte) (value T) {
 	return value
 }
 
-// acceptable are the codes that a request can get by its own fault. A stream that answers is ended by the test.
+// acceptable are the codes of errors that a request can cause. A successful stream is ended by the test.
 var acceptable = []connect.Code{
 	connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeOutOfRange, connect.CodeResourceExhausted,
 }
 
-// check makes a call, and expects a code that is not the service's fault, and nothing personal in what is written of it. A request that can
-// be read and is refused is told the fields that are wrong.
+// check makes a call. It expects a code that is not the service's fault, and no personal data in the log and the error. The error of a
+// request that can be decoded and is rejected must name the wrong fields.
 func (v *victim) check(t *testing.T, method protoreflect.MethodDescriptor, asJSON bool, body []byte, readable bool) {
 	t.Helper()
 	refused := v.call(t, method, asJSON, body)
@@ -197,7 +197,7 @@ func (v *victim) check(t *testing.T, method protoreflect.MethodDescriptor, asJSO
 	}
 }
 
-// checkFields expects the details of INVALID_ARGUMENT, which name fields of the request.
+// checkFields expects the details of INVALID_ARGUMENT to name fields of the request.
 func checkFields(t *testing.T, method protoreflect.MethodDescriptor, refused *wireError) {
 	t.Helper()
 	badRequest := &errdetails.BadRequest{}
@@ -220,7 +220,7 @@ func checkFields(t *testing.T, method protoreflect.MethodDescriptor, refused *wi
 		message := method.Input()
 		for name := range strings.SplitSeq(violation.GetField(), ".") {
 			var field protoreflect.FieldDescriptor
-			name, _, _ = strings.Cut(name, "[") // the place in a list
+			name, _, _ = strings.Cut(name, "[") // The rest is the index in a list.
 			if message != nil {
 				field = message.Fields().ByName(protoreflect.Name(name))
 			}
@@ -236,13 +236,13 @@ func checkFields(t *testing.T, method protoreflect.MethodDescriptor, refused *wi
 	}
 }
 
-// erasesPlanted tells whether a request would erase a ticket that the others are to find.
+// erasesPlanted reports whether a request would erase a ticket that the other requests must find.
 func erasesPlanted(request proto.Message) bool {
 	erase, ok := request.(*ticketv1.EraseTicketRequest)
 	return ok && slices.Contains(plantedIDs, erase.GetTicketId())
 }
 
-// take returns what was logged since it was called last.
+// take returns the log since the last call of take.
 func (b *logBuffer) take() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,10 +250,10 @@ func (b *logBuffer) take() string {
 	return b.buffer.String()
 }
 
-// Whatever a request says, it gets a code that is its own fault, and nothing personal is written of it.
+// FuzzRequest checks that any request gets a code that is its own fault, and that no personal data of it is written.
 func FuzzRequest(f *testing.F) {
 	v := newVictim(f, mustOpenStore(f))
-	// What TestNastyValues has is not repeated here.
+	// The values of TestNastyValues are not repeated here.
 	for method := range ticketMethods.Len() {
 		for i, place := range places[:8] {
 			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, "a", place, int64(-1)<<i)
@@ -274,7 +274,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// As FuzzRequest, for any bytes at all.
+// FuzzRequestBytes is like FuzzRequest, for arbitrary bytes.
 func FuzzRequestBytes(f *testing.F) {
 	v := newVictim(f, mustOpenStore(f))
 	for method := range ticketMethods.Len() {
@@ -300,7 +300,7 @@ func FuzzRequestBytes(f *testing.F) {
 	})
 }
 
-// TestNastyValues has every field that takes a text, of every RPC, say every nasty value, and tokens stand for every place.
+// TestNastyValues sets every string field of every RPC to every nasty value, and uses tokens for every position.
 func TestNastyValues(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {

@@ -22,8 +22,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestBadInputGetsItsCode makes calls that can't succeed, to a service with a real store, and expects for each its code, and where the
-// request is wrong the field that is.
+// TestBadInputGetsItsCode makes calls that can't succeed, to a service with a real store. It expects a code for each call, and the wrong
+// field if the request is invalid.
 func TestBadInputGetsItsCode(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
@@ -111,7 +111,7 @@ func TestBadInputGetsItsCode(t *testing.T) {
 	}
 }
 
-// violatedField returns the first field that an error's details say is wrong, if any.
+// violatedField returns the first wrong field in an error's details, if any.
 func violatedField(t *testing.T, err error) string {
 	t.Helper()
 	var wire *connect.Error
@@ -130,7 +130,7 @@ func violatedField(t *testing.T, err error) string {
 	return ""
 }
 
-// TestAServiceThatStopsSaysSo calls after the events that were taken are recorded, and before the server has stopped.
+// TestAServiceThatStopsSaysSo makes a call after all taken events are recorded, and before the server has stopped.
 func TestAServiceThatStopsSaysSo(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
@@ -160,7 +160,7 @@ func TestAServiceThatStopsSaysSo(t *testing.T) {
 	}
 }
 
-// TestLargeAnswersAreCompressedForWhoCanReadThat looks at the bytes on the wire; what connect-go's client shows is inflated already.
+// TestLargeAnswersAreCompressedForWhoCanReadThat checks the bytes on the wire, because connect-go's client returns decompressed responses.
 func TestLargeAnswersAreCompressedForWhoCanReadThat(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))

@@ -22,22 +22,22 @@ var (
 		" or a value out of range")
 )
 
-// jsonCodec reads and writes messages as JSON, as Connect's own codec does, except for the error of a request that can't be read: Connect's
-// quotes the part that it stumbled over, and that can be what a tenant wrote. An error like that ends up in callers' logs.
+// jsonCodec encodes and decodes messages as JSON, like Connect's own codec, except for the errors of malformed requests. Connect's error
+// quotes the malformed part, which can be words of a tenant. Callers log such errors.
 type jsonCodec struct {
 	name string
 }
 
-// codecs are for protobuf, and for the two content types that Connect knows JSON by.
+// codecs returns the codecs for protobuf, and for the two content types that Connect uses for JSON.
 //
-// They have no MarshalAppend, so that Connect marshals into a buffer of the message's size. With it, Connect would take a buffer that an
-// earlier answer has left, of up to 8 MiB, and hold it until the caller has read the answer.
+// They have no MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend, Connect would take a buffer
+// of an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
 func codecs() connect.HandlerOption {
 	return connect.WithHandlerOptions(connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{"json"}),
 		connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
 }
 
-// protoCodec reads and writes messages as protobuf.
+// protoCodec encodes and decodes messages as protobuf.
 type protoCodec struct{}
 
 // Name implements [connect.Codec].
@@ -73,7 +73,7 @@ func (c jsonCodec) Marshal(message any) ([]byte, error) {
 	return protojson.Marshal(m)
 }
 
-// Unmarshal implements [connect.Codec]. It is given no bytes for the requests to our services, which [requestBody] reads.
+// Unmarshal implements [connect.Codec]. It gets no bytes for requests to our services, because [requestBody] reads these.
 func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	if len(data) == 0 {
 		return nil
@@ -88,21 +88,22 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	return nil
 }
 
-// unmarshalJSON reads a message.
+// unmarshalJSON decodes a message.
 //
-// What a request for tickets says must be known: a condition of a filter that was passed over, because its name is mistyped or newer than
-// this version, would select more than was asked for. Of other requests what is not known is passed over, as the protobuf form has it.
+// A request of TicketService must have no unknown fields: if a condition of a filter were ignored, because its name is mistyped or newer
+// than this version, the filter would select more than was asked for. Unknown fields of other requests are ignored, as in protobuf.
 func unmarshalJSON(data []byte, message proto.Message) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: !isStrict(message.ProtoReflect().Descriptor())}.Unmarshal(data, message)
 }
 
-// isStrict reports whether a message is one of TicketService, which has nothing in it that a tenant wrote.
+// isStrict reports whether a message is one of TicketService. Such messages contain no words of a tenant.
 func isStrict(message protoreflect.MessageDescriptor) bool {
 	return message.ParentFile() == ticketv1.File_allthings_ticket_v1_ticket_service_proto
 }
 
-// notJSON returns the error for a request that can't be read, of which err says that it is not JSON. Otherwise the error names the first
-// field that is wrong, and what the field takes. It quotes nothing of requests that a tenant's words can be in.
+// notJSON returns the error for a request that can't be decoded because of err. If the request is not JSON, the error has the location.
+// Otherwise the error names the first wrong field and what that field accepts. It quotes nothing of requests that can contain words of a
+// tenant.
 func notJSON(data []byte, message proto.Message, err error) error {
 	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return syntaxError(data, syntactic.ByteOffset)
@@ -113,7 +114,7 @@ func notJSON(data []byte, message proto.Message, err error) error {
 	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return syntaxError(data, syntactic.ByteOffset)
 	}
-	// A request without anything in it is io.EOF. Connect would take that for a stream without a message.
+	// The error of an empty request is io.EOF. Connect would treat io.EOF as a stream without a message.
 	switch {
 	case errors.Is(err, io.EOF):
 		return errNotJSON
@@ -124,7 +125,7 @@ func notJSON(data []byte, message proto.Message, err error) error {
 	}
 }
 
-// syntaxError returns the error for data that is no JSON from that byte on.
+// syntaxError returns the error for data with a syntax error at the offset.
 func syntaxError(data []byte, offset int64) error {
 	before := data[:offset]
 	line := before[bytes.LastIndexByte(before, '\n')+1:]

@@ -13,15 +13,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// jsonChecker finds the first field of a request in JSON that protojson does not take, to say what the field takes: the errors of protojson
-// quote the value, and say where it is by line and character alone.
+// jsonChecker finds the first field of a JSON request that protojson rejects, to report what the field accepts. The errors of protojson
+// quote the value, and have its location only as line and character.
 type jsonChecker struct {
 	decoder *jsontext.Decoder
-	// strict says that there must be no unknown fields, and that names and values can be quoted.
+	// strict is set if there must be no unknown fields, and names and values may be quoted.
 	strict bool
 }
 
-// message checks the next value, which is to be a message. path is that of its field, empty for the request.
+// message checks the next value, which must be a message. path is the path of its field, empty for the request.
 func (c *jsonChecker) message(path string, message protoreflect.MessageDescriptor) error {
 	switch message.FullName() {
 	case "google.protobuf.Timestamp":
@@ -60,7 +60,7 @@ func (c *jsonChecker) field(path string, field protoreflect.FieldDescriptor) err
 	case field.IsMap() && kind != '{':
 		return c.mismatch(path, kind, "an object")
 	case field.IsMap():
-		// The keys can be what a tenant wrote.
+		// The keys can be words of a tenant.
 		return c.object(func(string) error { return c.value(path+"{}", field.MapValue()) })
 	case field.IsList() && kind != '[':
 		return c.mismatch(path, kind, "an array")
@@ -101,7 +101,7 @@ func (c *jsonChecker) value(path string, field protoreflect.FieldDescriptor) err
 	}
 }
 
-// object calls member for each member of the next value, an object, when its name is read.
+// object calls member for each member of the next value, an object, after it has read the name of the member.
 func (c *jsonChecker) object(member func(name string) error) error {
 	if _, err := c.decoder.ReadToken(); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *jsonChecker) enum(path string, enum protoreflect.EnumDescriptor) error 
 	}
 }
 
-// number checks a whole number, which may be in a string.
+// number checks an integer, which may be in a string.
 func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
 	what := "a whole number"
 	if kind == protoreflect.Int32Kind {
@@ -180,7 +180,7 @@ func (c *jsonChecker) number(path string, kind protoreflect.Kind) error {
 	return nil
 }
 
-// mismatch returns the error for a value that is of another kind than its field takes, or that of the JSON.
+// mismatch returns the error for a value of the wrong kind for its field. If the value is not JSON, mismatch returns the syntax error.
 func (c *jsonChecker) mismatch(path string, found jsontext.Kind, what string) error {
 	if found == jsontext.KindInvalid {
 		_, err := c.decoder.ReadToken()
@@ -205,7 +205,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// names returns the names of a message's fields, as an error lists them.
+// names returns the names of a message's fields as a list for an error.
 func names(message protoreflect.MessageDescriptor) string {
 	var all []string
 	for i := range message.Fields().Len() {
@@ -217,7 +217,7 @@ func names(message protoreflect.MessageDescriptor) string {
 	return strings.Join(all, ", ")
 }
 
-// maxQuoted is how much of a name or a value is quoted, in bytes.
+// maxQuoted is the maximum number of bytes of a name or a value that are quoted.
 const maxQuoted = 64
 
 func quoted(text string) string { return strconv.Quote(text[:min(len(text), maxQuoted)]) }

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// TestAConditionThatIsNotKnownSelectsNothing has filters with what this version does not know, or what is mistyped. To pass it over would
+// TestAConditionThatIsNotKnownSelectsNothing has filters with unknown or mistyped conditions. If these were ignored, the filters would
 // select more than was asked for.
 func TestAConditionThatIsNotKnownSelectsNothing(t *testing.T) {
 	t.Parallel()
@@ -41,7 +41,7 @@ func TestAConditionThatIsNotKnownSelectsNothing(t *testing.T) {
 			"pageSize takes a whole number from -2147483648 to 2147483647")
 	}
 	expectInvalidJSON(t, s, ticketv1connect.TicketServiceGetTicketProcedure, `{"ticketID": "t"}`, `unknown field "ticketID": use ticketId`)
-	// What a tenant wrote is not quoted.
+	// Words of a tenant are not quoted.
 	for body, want := range map[string]string{
 		`{"ticket": {"customSettings": [{"key": "k", "attributes": {"private": 5}}]}}`: "ticket.customSettings[0].attributes{} takes a string",
 		`{"ticket": {"createTime": "private"}}`:                                        "ticket.createTime takes a time",
@@ -54,7 +54,7 @@ func TestAConditionThatIsNotKnownSelectsNothing(t *testing.T) {
 			t.Errorf("%s: %q quotes the request", body, answer)
 		}
 	}
-	// An event of a newer gateway is taken for what is known of it.
+	// Unknown fields in an event of a newer gateway are ignored.
 	event := `{"event":{"eventId":"e","occurTime":"2026-01-01T00:00:00Z","newer":1},"ticket":{"ticketId":"t","newer":1},"fieldMask":"title"}`
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+ticketv1connect.TicketEventServiceTicketCreatedProcedure,
 		strings.NewReader(event))

@@ -21,8 +21,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// TestLargestEvent_isAnswered records the largest event that there may be, and reads its ticket. In JSON, where a byte can become six, the
-// caller is told to ask for protobuf.
+// TestLargestEvent_isAnswered records an event of the maximum size, and reads its ticket. In JSON, where a byte can become six, the error
+// must ask the caller to use protobuf.
 func TestLargestEvent_isAnswered(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
@@ -48,7 +48,8 @@ func TestLargestEvent_isAnswered(t *testing.T) {
 	}
 }
 
-// TestLargestTicket_isAnswered records events until the ticket has no room for another. Everybody reads it, and goes on after it.
+// TestLargestTicket_isAnswered records events until the ticket has no room for another one. All callers must be able to read the ticket,
+// and to continue after it.
 func TestLargestTicket_isAnswered(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -113,8 +114,8 @@ func TestLargestTicket_isAnswered(t *testing.T) {
 	t.Errorf("the watcher: %v", changes.Err())
 }
 
-// TestLargestTicket_namesManyAttributes has a ticket at its limit, one event of which named as many attributes as an event may. That event
-// is in the log together with the ticket, and is listed.
+// TestLargestTicket_namesManyAttributes has a ticket at its limit. One of its events named the maximum number of attributes of an event.
+// That event is in the log together with the ticket, and must be listed.
 func TestLargestTicket_namesManyAttributes(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -134,8 +135,8 @@ func TestLargestTicket_namesManyAttributes(t *testing.T) {
 	}
 }
 
-// TestLargestTicket_fitsIntoTheMemoryOfOneCaller has the largest tickets that there may be, of texts and of elements. Each is answered, and
-// so in JSON where that is no larger.
+// TestLargestTicket_fitsIntoTheMemoryOfOneCaller has the largest possible tickets, of texts and of elements. Each must be answered, also in
+// JSON if JSON is not larger.
 func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]func(n int) ticket.Ticket{

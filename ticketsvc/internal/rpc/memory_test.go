@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// zipped returns what gzip makes of data.
+// zipped returns data compressed with gzip.
 func zipped(t *testing.T, data []byte) []byte {
 	t.Helper()
 	var compressed bytes.Buffer
@@ -30,7 +30,7 @@ func zipped(t *testing.T, data []byte) []byte {
 	return compressed.Bytes()
 }
 
-// TestOnlyEventsMayBeLarge has requests that are larger than those of their service.
+// TestOnlyEventsMayBeLarge has requests that are larger than the limit of their service.
 func TestOnlyEventsMayBeLarge(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))

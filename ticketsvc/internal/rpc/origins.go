@@ -15,10 +15,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 )
 
-// preflightAge is how long a browser may keep the answer to a preflight. No browser keeps it for longer than two hours.
+// preflightAge is the maximum time for which a browser may cache the response to a preflight. No browser caches it for longer than two
+// hours.
 const preflightAge = 2 * time.Hour
 
-// allowedOrigins returns what tells whether an origin is one of these.
+// allowedOrigins returns a function that reports whether an origin is one of these.
 func allowedOrigins(origins []string) func(origin string) bool {
 	allowed := map[string]bool{}
 	for _, origin := range origins {
@@ -27,11 +28,11 @@ func allowedOrigins(origins []string) func(origin string) bool {
 	return func(origin string) bool { return allowed[canonicalOrigin(origin)] }
 }
 
-// withCORS lets scripts of web pages of allowed origins, and of no others, call next from a browser. It comes before tokens are looked
-// at, since a browser asks for leave without showing any.
+// withCORS allows scripts of web pages of the allowed origins to call next from a browser, and no other scripts. It must run before the
+// check of tokens, because a preflight of a browser has no token.
 //
-// A page shows its token as other callers do, in the Authorization header. Cookies and other credentials of the browser's own are not
-// allowed: the service has no use for them.
+// A page sends its token in the Authorization header, like other callers. Cookies and other credentials of the browser are not allowed,
+// because the service does not use them.
 func withCORS(next http.Handler, isAllowed func(origin string) bool) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginFunc: isAllowed,
@@ -42,8 +43,8 @@ func withCORS(next http.Handler, isAllowed func(origin string) bool) http.Handle
 	}).Handler(next)
 }
 
-// canonicalOrigin returns the one form of an origin in which origins can be compared: with [httpserver.CanonicalHost], and without the
-// usual port. What is not an origin, such as "null", stays as it is.
+// canonicalOrigin returns the form of an origin in which origins can be compared: with [httpserver.CanonicalHost], and with the port even
+// if it is the default. It returns any other string, such as "null", unchanged.
 func canonicalOrigin(origin string) string {
 	parsed, err := url.Parse(origin)
 	if err != nil || parsed.Host == "" {
@@ -58,11 +59,11 @@ func canonicalOrigin(origin string) string {
 
 var usualPorts = map[string]string{"http": "80", "https": "443"}
 
-// CheckOrigin returns an error for the operator if origin is not a scheme and a host, such as https://tickets.example.com. Case, a dot
-// at the end of the host and the usual port make no difference.
+// CheckOrigin returns an error for the operator if origin is not a scheme and a host, such as https://tickets.example.com. Case, a dot at
+// the end of the host and the default port make no difference.
 //
-// There is no way to allow all pages, or all of a domain: whoever can get a page of their own in there could then have it call with the
-// rights of each person who looks at it, and without tokens the page of any stranger could read all tickets.
+// It is not possible to allow all pages, or all pages of a domain. An attacker with a page in that domain could call the service with the
+// rights of each person who views the page. Without tokens, any page on the web could read all tickets.
 func CheckOrigin(origin string) error {
 	parsed, err := url.Parse(origin)
 	switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// browse sends what a browser sends for a script of a page of origin, and returns the answer's status and headers.
+// browse sends a request as a browser does for a script of a page of origin, and returns the status and the headers of the response.
 func browse(t *testing.T, s *server, method, origin string, headers map[string]string) (int, http.Header) {
 	t.Helper()
 	var body *strings.Reader
@@ -94,8 +94,8 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensNoOtherPageMayCall has GETs as a browser sends them for an image or a script, without asking for leave. They ask for a
-// ticket that is not there.
+// TestWithoutTokensNoOtherPageMayCall has GETs as a browser sends them for an image or a script, without a preflight. They ask for a ticket
+// that does not exist.
 func TestWithoutTokensNoOtherPageMayCall(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"

@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// pieceBytes is how much is written at once: that so much was written shows that the caller reads.
+// pieceBytes is the maximum size of one write. A write that succeeds shows that the caller reads.
 const pieceBytes = 32 << 10
 
-// pacedWriter ends the connection, or over HTTP/2 the call, of a caller that reads nothing for the time stall, or takes longer than most to
-// read all. Without that a write would never return.
+// pacedWriter ends the connection, or over HTTP/2 the call, of a caller that reads nothing for the time stall, or takes longer than the
+// time most to read all. Without it a write could block forever.
 type pacedWriter struct {
 	http.ResponseWriter
 	controller *http.ResponseController
-	// stall is much longer than a stream is silent: HTTP/2 ends a stream at its deadline, whether or not anything is being sent.
+	// stall must be much longer than the time between two messages of a stream: HTTP/2 ends a stream at its deadline even if nothing is being
+	// sent.
 	stall time.Duration
-	// most counts from the first write on. 0 means that there is no such limit.
+	// most begins with the first write. 0 means no limit.
 	most time.Duration
 
 	mu sync.Mutex
-	// until is the deadline, and last the latest that it may become. Zero means that they were not set yet, or that there is no latest.
+	// until is the deadline. Zero if it is not set yet. last is the limit for until. Zero if there is no limit.
 	until, last time.Time
 	shortened   bool
 }
@@ -41,14 +42,14 @@ func (w *pacedWriter) Write(p []byte) (n int, err error) {
 
 // Flush implements [http.Flusher].
 func (w *pacedWriter) Flush() {
-	// A caller that is gone is noticed by the next write.
+	// The next write fails if the caller is gone.
 	_ = w.controller.Flush()
 }
 
 // Unwrap is for [http.ResponseController].
 func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// renew gives what is written next its time. The deadline moves in steps, since each costs as much as a small message.
+// renew sets the deadline for the next write. The deadline moves in steps, because to set it costs as much as a small message.
 func (w *pacedWriter) renew() {
 	now := time.Now()
 	w.mu.Lock()
@@ -66,8 +67,8 @@ func (w *pacedWriter) renew() {
 	w.set(until)
 }
 
-// shortenAfter makes ctx's end leave what is being written no more than a time. The function that it returns ends that, and returns once
-// the response is not touched any more.
+// shortenAfter limits the time of the current write to rest when ctx ends. The returned function undoes this. When it returns, the response
+// is not used any more.
 func (w *pacedWriter) shortenAfter(ctx context.Context, rest time.Duration) (end func()) {
 	done := make(chan struct{})
 	disarm := context.AfterFunc(ctx, func() {
@@ -89,6 +90,6 @@ func (w *pacedWriter) set(until time.Time) {
 		return
 	}
 	w.until = until
-	// A server's connection takes deadlines, so it can't fail. net/http takes it back once the answer is sent.
+	// It can't fail, because the connection of a server supports deadlines. net/http resets the deadline after the response is sent.
 	_ = w.controller.SetWriteDeadline(until)
 }

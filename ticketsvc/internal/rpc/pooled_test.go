@@ -40,7 +40,7 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 	for name, attack := range map[string]struct {
 		procedure, contentType, headers string
 		calls                           int
-		// reading says that a large ticket is read before each call.
+		// reading is set if a large ticket is read before each call.
 		reading bool
 	}{
 		"buffers of large answers": {ticketv1connect.TicketServiceGetTicketProcedure, "application/proto", "", 150, true},
@@ -66,7 +66,7 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 				if _, err := io.WriteString(conn, header); err != nil {
 					t.Fatal(err)
 				}
-				// The service says so when it begins to read the request, or refuses it.
+				// The service sends this when it begins to read the request, or rejects it.
 				if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
 					t.Fatal(err)
 				}
@@ -80,8 +80,8 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 	}
 }
 
-// TestCodecs_takeNoBuffersOfEarlierAnswers is for callers that do not read: while Connect writes, it holds the buffer that it gave a codec,
-// or gzip, and that may be 8 MiB large.
+// TestCodecs_takeNoBuffersOfEarlierAnswers is about callers that do not read: while Connect writes, it holds the buffer that it gave to a
+// codec or to gzip, and this buffer can have 8 MiB.
 func TestCodecs_takeNoBuffersOfEarlierAnswers(t *testing.T) {
 	t.Parallel()
 	for _, codec := range []connect.Codec{rpc.ProtoCodec, rpc.JSONCodec} {

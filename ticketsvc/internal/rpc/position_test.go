@@ -69,7 +69,7 @@ func TestCheckLogPositions_namesThoseThatTheLogLacks(t *testing.T) {
 	}
 }
 
-// laggingStore is a standby that gets entries of the log after its last mark was read.
+// laggingStore is a standby that gets entries of the log after its last position was read.
 type laggingStore struct {
 	ticket.Store
 	last ticket.LogPosition
@@ -78,8 +78,8 @@ type laggingStore struct {
 // LastPosition implements [ticket.Log].
 func (s laggingStore) LastPosition(context.Context) (ticket.LogPosition, error) { return s.last, nil }
 
-// TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld: the caller takes the last position for one that a log has only together with
-// all positions that it asked for.
+// TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld checks the last position. Callers rely on this: a log that holds the last
+// position also holds all the requested positions that were reported as held.
 func TestCheckLogPositions_lastIsNotBeforeAPositionThatIsHeld(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)

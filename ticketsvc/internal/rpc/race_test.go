@@ -2,5 +2,5 @@
 
 package rpc_test
 
-// The race detector keeps several bytes for each.
+// The race detector needs several bytes for each byte.
 func init() { raceMemory = 4 }

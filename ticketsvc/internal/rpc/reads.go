@@ -9,24 +9,25 @@ import (
 )
 
 const (
-	// maxAdmittedReads is how many expensive reads there are at most, those that wait included. One caller has a half of them.
+	// maxAdmittedReads is the maximum number of expensive reads that run or wait. One caller may have half of them.
 	maxAdmittedReads = 64
-	// maxReadWait is how long an expensive read waits until it begins.
+	// maxReadWait is the maximum time that an expensive read waits before it begins.
 	maxReadWait = 10 * time.Second
-	// cheapBatch is how many tickets a batch has that is not expensive.
+	// cheapBatch is the maximum number of tickets of a batch that does not count as expensive.
 	cheapBatch = 100
 )
 
-// maxRunningReads returns how many expensive reads run at most: as many as there are processors, of which GOMAXPROCS is one more (see
-// package goruntime), but no fewer than 2 and no more than 4, for which the stores have connections of their own. One caller's take a half,
-// so that the other processors are free for everything else.
+// maxRunningReads returns the maximum number of expensive reads that run at once. It is the number of processors, which is GOMAXPROCS minus
+// 1 (see package goruntime), but at least 2 and at most 4, because the stores have that many connections for them. One caller may have half
+// of them, so the other processors are free for everything else.
 func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)-1), 4) }
 
-// errTooManyReads says that a read is not begun, because too many expensive ones run or wait.
+// errTooManyReads is returned for a read that did not begin because too many expensive reads run or wait.
 var errTooManyReads = errors.New("too many expensive reads run or wait")
 
-// expensiveReads bounds the reads that take the longer, the more tickets there are, and those whose answers are large. Few run at once, and
-// the others wait for these. Of the first kind few may wait, and all others are refused at once. No caller has more than a half of either.
+// expensiveReads limits two kinds of reads: those whose time grows with the number of tickets, and those with large responses. Few of them
+// run at once, and the others wait. Only a few reads of the first kind may wait; more are rejected at once. No caller may have more than
+// half of either number.
 type expensiveReads struct {
 	admitted, running *limits.Budget
 }

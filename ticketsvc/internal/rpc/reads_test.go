@@ -22,7 +22,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// slowStats is a store whose stats do not end before they are let go.
+// slowStats is a store whose Stats calls do not end before the test lets them go.
 type slowStats struct {
 	ticket.Store
 	begun chan struct{}
@@ -48,8 +48,8 @@ var openEngine = map[string]func(t *testing.T) (ticket.Store, error){
 	},
 }
 
-// TestExpensiveReads_oneCallerLeavesRoom has 64 calls of one token that ask for the statistics of a text, none of which ends. All other
-// calls are answered.
+// TestExpensiveReads_oneCallerLeavesRoom has 64 calls of one token for the statistics of a text, none of which ends. All other calls must
+// be answered.
 func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
 	t.Parallel()
 	for engine, open := range openEngine {
@@ -128,8 +128,8 @@ func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestLargeAnswers_waitForExpensiveReads has a caller ask for large answers while its expensive reads run: these wait, and its small ones
-// do not, nor do another caller's large ones.
+// TestLargeAnswers_waitForExpensiveReads has a caller that asks for large responses while its expensive reads run. The large responses must
+// wait. Its small responses must not wait, and neither must another caller's large ones.
 func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -159,7 +159,7 @@ func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 			switch err := get(greedy, "large"); {
 			case err == nil:
 				answered.Add(1)
-			case connect.CodeOf(err) != connect.CodeResourceExhausted: // As after the 10 s for which it waits.
+			case connect.CodeOf(err) != connect.CodeResourceExhausted: // It may have waited for the maximum of 10 s.
 				t.Error(err)
 			}
 		})
@@ -176,7 +176,7 @@ func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 	calling.Wait()
 }
 
-// TestLargeAnswers_areWhole has a page that is a large answer, and no larger than a page may be.
+// TestLargeAnswers_areWhole has a page that is a large response within the limit of a page.
 func TestLargeAnswers_areWhole(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -194,7 +194,7 @@ func TestLargeAnswers_areWhole(t *testing.T) {
 	}
 }
 
-// TestWatchers_oneTokenLeavesRoom has a token that takes all the watchers that it may have.
+// TestWatchers_oneTokenLeavesRoom has a token with its maximum number of watchers.
 func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	t.Parallel()
 	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3}, watch.DefaultLimits(), patient)
@@ -212,7 +212,7 @@ func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	if lines := strings.Count(s.log.String(), "error=\"the caller has too many watchers\""); lines != 1 {
 		t.Errorf("10 refusals have %d lines in the log, want 1", lines)
 	}
-	// Once one has ended there is room for another.
+	// After one watcher has ended, there is room for another.
 	first.end()
 	for {
 		next := mustWatch(t, greedy, "", nil)
@@ -225,7 +225,8 @@ func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestWatchers_refusalWaits has a token that has all its watchers ask for another one: it is told after a time, and holds up nobody.
+// TestWatchers_refusalWaits has a token at its limit of watchers that asks for another one. It must get the error after a time, and must
+// not delay others.
 func TestWatchers_refusalWaits(t *testing.T) {
 	t.Parallel()
 	streams := patient
@@ -254,8 +255,8 @@ func TestWatchers_refusalWaits(t *testing.T) {
 	}
 }
 
-// TestWatchers_refusalsAreCounted has a token that has all its watchers ask for more of them than all its calls have memory for. Those that
-// wait to be told are such calls too.
+// TestWatchers_refusalsAreCounted has a token at its limit of watchers that asks for more than the memory of all its calls allows. Calls
+// that wait for their error must be counted too.
 func TestWatchers_refusalsAreCounted(t *testing.T) {
 	t.Parallel()
 	streams := patient
@@ -276,7 +277,7 @@ func TestWatchers_refusalsAreCounted(t *testing.T) {
 						more.Receive()
 						err = more.Err()
 					}
-					// On a busy machine a call may wait for its turn for too long.
+					// On a busy machine a call may wait too long for its turn.
 					if err == nil || !strings.Contains(err.Error(), "too many calls of one token") {
 						ended <- err
 						return

@@ -9,14 +9,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// maxReflections is how many streams of reflection there are at most. One caller has a half of them.
+// maxReflections is the maximum number of reflection streams. One caller may have half of them.
 const maxReflections = 64
 
-// errTooManyReflections says that there are as many streams of reflection as there may be.
+// errTooManyReflections is returned if the number of reflection streams is at its limit.
 var errTooManyReflections = errors.New("there are too many streams of reflection")
 
-// reflections is the interceptor that bounds the streams of reflection, and ends each whose token does not count any more when its caller
-// asks for something. Streams whose callers ask for nothing end with the time that a request may take.
+// reflections is the interceptor that limits the number of reflection streams. If the token of a stream is no longer valid, it ends the
+// stream at the next request. A stream without requests ends after the maximum time of a request.
 type reflections struct {
 	places *limits.Budget
 }
@@ -26,7 +26,7 @@ func newReflections() reflections { return reflections{places: limits.NewPlaces(
 // WrapUnary implements [connect.Interceptor].
 func (r reflections) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
 
-// WrapStreamingClient implements [connect.Interceptor]. The service calls nobody.
+// WrapStreamingClient implements [connect.Interceptor]. The service makes no calls.
 func (r reflections) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
@@ -43,7 +43,7 @@ func (r reflections) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 	}
 }
 
-// authorizedStream is a stream whose caller must still be let in when a message comes.
+// authorizedStream is a stream that checks the authorization of its caller for each message.
 type authorizedStream struct {
 	connect.StreamingHandlerConn
 	ctx context.Context

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// reflect begins a stream of reflection, and returns what lists the services over it.
+// reflect begins a reflection stream, and returns a function that lists the services over it.
 func reflect(t *testing.T, s *server, token string) func() error {
 	t.Helper()
 	c := newClient(t, s, "gRPC")
@@ -67,7 +67,7 @@ func TestReflection_oneCallerLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestReflection_endsWithoutQuestions has a caller that keeps a stream open and asks for nothing.
+// TestReflection_endsWithoutQuestions has a caller that opens a stream and sends no requests on it.
 func TestReflection_endsWithoutQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})

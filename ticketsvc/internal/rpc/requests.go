@@ -24,56 +24,57 @@ import (
 )
 
 const (
-	// maxEventBytes is the size of the largest event, after decompression. A ticket that a single event makes is never too large.
+	// maxEventBytes is the maximum size of an event, after decompression. A ticket that a single event makes is never too large.
 	maxEventBytes = ticket.MaxBytes
-	// maxBatchBytes is the size of the largest RecordTicketEvents, and maxBatchEvents how many events one has at most.
+	// maxBatchBytes is the maximum size of a RecordTicketEvents request. maxBatchEvents is the maximum number of its events.
 	maxBatchBytes, maxBatchEvents = 16 << 20, 512
-	// maxQueryBytes is the size of the largest request for tickets. A thousand ids of the greatest length, in JSON with an escape for every
+	// maxQueryBytes is the maximum size of a request of TicketService. A thousand ids of the maximum length, in JSON with an escape for every
 	// byte, have 1.5 MB.
 	maxQueryBytes = 2 << 20
-	// maxOtherBytes is the size of the largest request of health checks, which strangers may call, and of reflection.
+	// maxOtherBytes is the maximum size of a request for reflection, and for health checks, which need no token.
 	maxOtherBytes = 4 << 10
 
-	// maxRoomTime is how long a call waits for room at most.
+	// maxRoomTime is the maximum time that a call waits for room.
 	maxRoomTime = 5 * time.Second
-	// unpackedElementBytes is what an element of a request takes in memory at most beside its bytes, in the message and in the change that
-	// is made of it.
+	// unpackedElementBytes is the maximum memory of an element of a request, without its bytes, in the message and in the change that is made
+	// from it.
 	unpackedElementBytes = 256
-	// unpackedEventBytes is how much memory an event of a batch takes at most besides its bytes and its elements, until the call is answered.
+	// unpackedEventBytes is the maximum memory of an event of a batch, without its bytes and its elements, until the call is answered.
 	unpackedEventBytes = 4 << 10
-	// entryBytes is how many bytes an event of a batch has on the wire at most besides its TicketCreatedRequest or TicketUpdatedRequest.
+	// entryBytes is the maximum number of bytes that an event of a batch has on the wire in addition to its TicketCreatedRequest or
+	// TicketUpdatedRequest.
 	entryBytes = 16
-	// firstBytes is how much of a request is read before any room is taken for it.
+	// firstBytes is the number of bytes of a request that are read before room is taken for the request.
 	firstBytes = 512
-	// inflaterBytes is what the state of an inflater takes.
+	// inflaterBytes is the memory of the state of an inflater.
 	inflaterBytes = 64 << 10
-	// pooledBytes is the size of the buffers that are used again: most events are smaller.
+	// pooledBytes is the size of the pooled buffers. Most events are smaller.
 	pooledBytes = 8 << 10
 )
 
-// requestLimits bound what the requests to one service take, each alone and all together.
+// requestLimits limits the memory of the requests to one service, each alone and all together.
 //
-// A request waits for room twice: for its bytes as they come, and for the message that they are unpacked into. The two have budgets of
-// their own, so that a request whose bytes have come never waits for one that is still being sent.
+// A request waits for room twice: for its bytes as they arrive, and for the message into which they are unpacked. Each has its own budget,
+// so that a request whose bytes have arrived never waits for a request that is still being sent.
 type requestLimits struct {
-	// maxBytes is the size of the largest message, inflated.
+	// maxBytes is the maximum size of a message, after decompression.
 	maxBytes int
-	// promisedBytes is for how much of what a request announces room is taken once its first bytes are there. Room for the rest is taken as
-	// its bytes come.
+	// promisedBytes is the maximum part of a request's announced size for which room is taken after its first bytes have arrived. Room for the
+	// rest is taken as its bytes arrive.
 	promisedBytes int
 	bodies        *limits.Budget
 	messages      *limits.Budget
 }
 
-// newEventLimits returns the limits of TicketEventService. A half of each budget, which is what one caller may hold, has room for the
-// largest event, and for the largest batch of events. The gateway is trusted to send what it announces: otherwise many large events that
-// come at once would each get a part of the room, and wait for each other.
+// newEventLimits returns the limits of TicketEventService. One caller may hold half of each budget, which is enough for the largest event
+// and for the largest batch of events. The gateway is trusted to send what it announces, so room for the whole request is taken at once.
+// Otherwise many large events that arrive at once would each get a part of the room, and wait for each other.
 func newEventLimits() *requestLimits {
 	return &requestLimits{maxBytes: maxEventBytes, promisedBytes: maxEventBytes,
 		bodies: limits.NewBudget(34<<20, maxRoomTime), messages: limits.NewBudget(46<<20, maxRoomTime)}
 }
 
-// forBatches returns the limits of RecordTicketEvents, whose requests share the memory of the others.
+// forBatches returns the limits of RecordTicketEvents. Its requests share the budgets of the others.
 func (l requestLimits) forBatches() *requestLimits {
 	l.maxBytes, l.promisedBytes = maxBatchBytes, maxBatchBytes
 	return &l
@@ -95,12 +96,12 @@ var (
 
 type requestKey struct{}
 
-// read lets requests through to next whose body is a [requestBody].
+// read passes requests to next with a [requestBody] as body.
 func (l *requestLimits) read(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := callerOf(r.Context())
 		b := &requestBody{ReadCloser: r.Body, limits: l, ctx: r.Context(), announced: r.ContentLength}
-		// A grant of no bytes is always given.
+		// A grant of 0 bytes never fails.
 		b.bytes, _ = l.bodies.Take(b.ctx, caller, 0)
 		b.message, _ = l.messages.Take(b.ctx, caller, 0)
 		defer b.release()
@@ -117,42 +118,42 @@ func (l *requestLimits) read(next http.Handler) http.Handler {
 		default:
 			b.compressed = r.Header.Get("Content-Encoding") == "gzip"
 		}
-		// Connect would hold one of its buffers, of up to 8 MiB, while the bytes come.
+		// The request is read here, because Connect would hold one of its buffers, of up to 8 MiB, while the bytes arrive.
 		b.broken = b.readAll()
 		r.Body = b
 		next.ServeHTTP(w, r)
 	})
 }
 
-// requestBody is the body of a request to one of our services. Connect, which reads it, sees an empty message: the real one is unpacked by
-// [unpacker], where what is wrong with it, or that there is no room, is an error of the call. It is for one goroutine.
+// requestBody is the body of a request to one of our services. Connect, which reads the body, gets an empty message. [unpacker] unpacks the
+// real message, so that a malformed message, or a lack of room, is an error of the call. A requestBody is for one goroutine.
 type requestBody struct {
 	io.ReadCloser
 	limits         *requestLimits
 	ctx            context.Context
 	bytes, message *limits.Grant
-	// announced is how many bytes the request says that it has, negative if it does not say.
+	// announced is the announced size of the request in bytes, negative if it is not known.
 	announced                  int64
 	framed, compressed, inJSON bool
 
-	// broken is why the request could not be read to its end.
+	// broken is the error because of which the request could not be read to its end.
 	broken error
-	// left is what Connect is still to read.
+	// left is the part that Connect has not read yet.
 	left []byte
-	// data is the message, and err why there is none.
+	// data is the message. err is the reason if there is no message.
 	data []byte
 	err  error
 	// events has the sizes of the events of a batch.
 	events []elements.Entry
-	// pooled is where data begins, if it came from the pool.
+	// pooled is the buffer of data, if it came from the pool.
 	pooled *[pooledBytes]byte
 }
 
-// readQuery reads the message of a GET from its URL, and leaves an empty one there for Connect.
+// readQuery reads the message of a GET from its URL, and replaces it there with an empty one for Connect.
 func (b *requestBody) readQuery(r *http.Request) {
 	query := r.URL.Query()
 	if !query.Has("message") {
-		return // Connect says so.
+		return // Connect returns the error.
 	}
 	message := []byte(query.Get("message"))
 	if query.Get("base64") == "1" {
@@ -174,20 +175,20 @@ func (b *requestBody) readQuery(r *http.Request) {
 	b.ReadCloser = io.NopCloser(strings.NewReader(string(message)))
 }
 
-// release gives back the room that the request has.
+// release releases the room of the request.
 func (b *requestBody) release() {
 	b.releaseBytes()
 	b.message.Release()
 }
 
-// releaseRequest gives back the room of a request that is dealt with, while its call goes on.
+// releaseRequest releases the room of a request that is not needed any more, while its call continues.
 func releaseRequest(ctx context.Context) {
 	if b, ok := ctx.Value(requestKey{}).(*requestBody); ok {
 		b.release()
 	}
 }
 
-// Read implements [io.Reader]: it returns an empty message. The error is that of the connection.
+// Read implements [io.Reader]. It returns an empty message, or the error of the connection.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.broken != nil {
 		return 0, b.broken
@@ -200,14 +201,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readAll reads the request. The error is that of the connection, without [io.EOF].
+// readAll reads the request. It returns the error of the connection, except [io.EOF].
 func (b *requestBody) readAll() error {
 	source := &sourceReader{Reader: b.ReadCloser}
 	if !b.framed {
 		b.readMessage(source, b.announced)
 		return source.err
 	}
-	// framedBody finds what is wrong with a frame.
+	// framedBody reports malformed frames.
 	var prefix [5]byte
 	for frames := 0; ; frames++ {
 		if _, err := io.ReadFull(source, prefix[:]); err != nil {
@@ -215,7 +216,7 @@ func (b *requestBody) readAll() error {
 		}
 		b.left = append(b.left, make([]byte, len(prefix))...)
 		if frames > 0 {
-			return source.err // Connect refuses a second message.
+			return source.err // Connect rejects a second message.
 		}
 		isCompressed := prefix[0]&compressedFlag != 0
 		if isCompressed && !b.compressed {
@@ -227,7 +228,7 @@ func (b *requestBody) readAll() error {
 	}
 }
 
-// sourceReader keeps the error with which its source ended, except [io.EOF].
+// sourceReader keeps the error of its source, except [io.EOF].
 type sourceReader struct {
 	io.Reader
 	err error
@@ -242,7 +243,7 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readMessage reads a message to its end. It has so many bytes as are announced, or any number if that is negative.
+// readMessage reads a message to its end. announced is the size of the message, negative if it is not known.
 func (b *requestBody) readMessage(content io.Reader, announced int64) {
 	if b.err == nil {
 		b.err = b.readContent(content, announced)
@@ -250,7 +251,7 @@ func (b *requestBody) readMessage(content io.Reader, announced int64) {
 	if b.err != nil {
 		b.releaseBytes()
 	}
-	// A caller over HTTP/1.1 reads no answer before it has sent everything. The error shows at the source.
+	// A caller over HTTP/1.1 reads no response before it has sent everything. An error is kept by the sourceReader.
 	_, _ = io.Copy(io.Discard, content)
 }
 
@@ -274,7 +275,7 @@ func (b *requestBody) readContent(content io.Reader, announced int64) error {
 		}
 		inflater := inflaters.Get().(*gzip.Reader)
 		defer func() {
-			_ = inflater.Reset(http.NoBody) // It is not to keep the request.
+			_ = inflater.Reset(http.NoBody) // The pool must not keep the request alive.
 			inflaters.Put(inflater)
 		}()
 		if err := inflater.Reset(content); err != nil {
@@ -282,10 +283,10 @@ func (b *requestBody) readContent(content io.Reader, announced int64) error {
 		}
 		content = gunzipped{inflater}
 	}
-	return b.fill(content, size+1) // With one byte more the end shows without another buffer.
+	return b.fill(content, size+1) // With one more byte, the end is found without a larger buffer.
 }
 
-// fill reads the message, at first into a buffer of that size.
+// fill reads the message. Its first buffer has that size.
 func (b *requestBody) fill(content io.Reader, size int) error {
 	for {
 		if capacity := cap(b.data); len(b.data) == capacity {
@@ -308,7 +309,7 @@ func (b *requestBody) fill(content io.Reader, size int) error {
 	}
 }
 
-// tooManyBytes returns the error of a request, or an event of a batch, that is larger than maxBytes.
+// tooManyBytes returns the error for a request, or an event of a batch, that is larger than maxBytes.
 func tooManyBytes(maxBytes int) error {
 	return tooLarge(fmt.Errorf("the request is larger than %d bytes", maxBytes))
 }
@@ -319,13 +320,13 @@ func tooLarge(err error) error {
 	return wire
 }
 
-// inflaters and buffers are used again.
+// inflaters and buffers are reused.
 var (
 	inflaters = sync.Pool{New: func() any { return new(gzip.Reader) }}
 	buffers   = sync.Pool{New: func() any { return new([pooledBytes]byte) }}
 )
 
-// newBuffer returns an empty buffer of that size.
+// newBuffer returns an empty buffer with that capacity.
 func (b *requestBody) newBuffer(size int) []byte {
 	if size > pooledBytes {
 		return make([]byte, 0, size)
@@ -336,7 +337,7 @@ func (b *requestBody) newBuffer(size int) []byte {
 	return b.pooled[:0:size]
 }
 
-// gunzipped reads what a request inflates to. Its error does not quote the request.
+// gunzipped reads the decompressed bytes of a request. Its error does not quote the request.
 type gunzipped struct{ *gzip.Reader }
 
 // Read implements [io.Reader].
@@ -348,7 +349,7 @@ func (g gunzipped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpack makes the message of a request to one of our services.
+// unpack unpacks the message of a request to one of our services.
 func (b *requestBody) unpack(ctx context.Context, message any) error {
 	if b.err != nil {
 		return b.err
@@ -372,7 +373,7 @@ func (b *requestBody) unpack(ctx context.Context, message any) error {
 	return nil
 }
 
-// measure returns how much memory a message takes beside its bytes, unless it has too many elements.
+// measure returns the memory of a message, without its bytes. It fails if the message has too many elements.
 func (b *requestBody) measure(message proto.Message) (int, error) {
 	if batch, ok := message.(*ticketv1.RecordTicketEventsRequest); ok {
 		return b.measureBatch(batch)
@@ -394,7 +395,7 @@ func (b *requestBody) measure(message proto.Message) (int, error) {
 // batchEvents is the field that holds the events of a batch.
 var batchEvents = (&ticketv1.RecordTicketEventsRequest{}).ProtoReflect().Descriptor().Fields().ByName("events")
 
-// measureBatch does for a batch of events what measure does for other messages. It keeps the size of each event.
+// measureBatch is measure for a batch of events. It keeps the size of each event.
 func (b *requestBody) measureBatch(message *ticketv1.RecordTicketEventsRequest) (int, error) {
 	entries := elements.EntriesInProto
 	if b.inJSON {
@@ -419,7 +420,7 @@ func (b *requestBody) measureBatch(message *ticketv1.RecordTicketEventsRequest) 
 	return n*unpackedElementBytes + len(b.events)*unpackedEventBytes, nil
 }
 
-// checkEvent returns the error of an event of a batch that would be too large for a call of its own.
+// checkEvent returns the error for an event of a batch that would be too large for a call of its own.
 func (b *requestBody) checkEvent(i int) error {
 	switch event := b.events[i]; {
 	case event.Bytes > maxEventBytes+entryBytes:
@@ -431,7 +432,7 @@ func (b *requestBody) checkEvent(i int) error {
 	}
 }
 
-// malformed returns the error of a request of which err says what is wrong.
+// malformed returns the error for a request that can't be decoded because of err.
 func (b *requestBody) malformed(message proto.Message, err error) error {
 	if b.inJSON {
 		return invalidRequest(notJSON(b.data, message, err))
@@ -439,7 +440,7 @@ func (b *requestBody) malformed(message proto.Message, err error) error {
 	return invalidRequest(errNotMessage)
 }
 
-// releaseBytes gives back the room of the request's bytes.
+// releaseBytes releases the room of the request's bytes.
 func (b *requestBody) releaseBytes() {
 	b.data = nil
 	if b.pooled != nil {
@@ -449,10 +450,10 @@ func (b *requestBody) releaseBytes() {
 	b.bytes.Release()
 }
 
-// invalidRequest returns the error of a request that can't be read, which quotes nothing of it.
+// invalidRequest returns the error for a request that can't be read. err must not quote the request.
 func invalidRequest(err error) error { return connect.NewError(connect.CodeInvalidArgument, err) }
 
-// unpacker is the interceptor that makes the messages of requests to our services.
+// unpacker is the interceptor that unpacks the messages of requests to our services.
 type unpacker struct{}
 
 // WrapUnary implements [connect.Interceptor].
@@ -477,12 +478,12 @@ func (unpacker) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.
 	}
 }
 
-// WrapStreamingClient implements [connect.Interceptor]. The service calls nobody.
+// WrapStreamingClient implements [connect.Interceptor]. The service makes no calls.
 func (unpacker) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-// unpackedConn is a stream whose one request is unpacked.
+// unpackedConn is a stream that unpacks its only request.
 type unpackedConn struct {
 	connect.StreamingHandlerConn
 	ctx  context.Context

@@ -31,11 +31,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 )
 
-// servedFile is the environment variable that names the database that a process of its own serves.
+// servedFile is the environment variable with the database that a separate process serves.
 const servedFile = "TEST_SERVED_FILE"
 
-// TestRequests_takeLittleMemoryTogether sends requests that are small on the wire and large in memory, many at once, to a process whose
-// memory is nobody else's.
+// TestRequests_takeLittleMemoryTogether sends many requests at once that are small on the wire and large in memory. The service runs in a
+// separate process, so that its memory can be measured.
 func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 	if path := os.Getenv(servedFile); path != "" {
 		serveUntilEOF(t, path)
@@ -79,7 +79,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 		name, procedure, contentType, encoding string
 		body                                   []byte
 		atOnce                                 int
-		// most is the most memory that the process may have, in MiB. A hundred are its own.
+		// most is the maximum memory of the process in MiB. 100 MiB of it are needed without any request.
 		most int64
 	}{
 		{"compressed", single, "application/proto", "gzip", zipped(t, binary(many)), 1, 200},
@@ -136,8 +136,8 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 	}
 }
 
-// mustStartProcess starts a process that serves an empty database until the end of the test. measure returns the
-// most memory that it has had.
+// mustStartProcess starts a process that serves an empty database until the end of the test. measure returns the maximum memory that the
+// process has had.
 func mustStartProcess(t *testing.T) (url string, measure func() int64) {
 	t.Helper()
 	self, err := os.Executable()
@@ -178,7 +178,7 @@ func mustStartProcess(t *testing.T) (url string, measure func() int64) {
 	}
 }
 
-// serveUntilEOF serves a database, says where, and stops once its input ends.
+// serveUntilEOF serves a database, prints its address, and stops when its input ends.
 func serveUntilEOF(t *testing.T, path string) {
 	goruntime.Tune(os.LookupEnv)
 	store, err := sqlite.Open(t.Context(), path)

@@ -37,7 +37,7 @@ func strs(n int) []string {
 	return all
 }
 
-// withElements returns a good event with so many elements, all but a few of them in one place.
+// withElements returns a valid event with that many elements, nearly all of them in one place.
 func withElements(place string, n int) *ticketv1.TicketCreatedRequest {
 	ticket := &ticketv1.Ticket{TicketId: "t"}
 	request := &ticketv1.TicketCreatedRequest{Ticket: ticket, FieldMask: &fieldmaskpb.FieldMask{},
@@ -120,7 +120,7 @@ func TestRequest_hasAtMostSoManyElements(t *testing.T) {
 	}
 }
 
-// TestRequest_mayBeAGET has the message in the URL, in each of its forms.
+// TestRequest_mayBeAGET has the message in the URL, in each of its encodings.
 func TestRequest_mayBeAGET(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -173,10 +173,10 @@ func TestRequest_mayBeAGET(t *testing.T) {
 	}
 }
 
-// limited is a service in a bubble, whose calls all come from the same address.
+// limited is a service in a synctest bubble. All its calls come from the same address.
 type limited struct{ handler http.Handler }
 
-// newLimited returns a service with a store that has nothing. It is closed by the function.
+// newLimited returns a service with an empty store, and the function that closes it.
 func newLimited() (limited, func()) {
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(stubStore{call: func(context.Context) error { return nil }}, func(context.Context) error { return nil }, log)
@@ -192,7 +192,7 @@ func (l limited) call(w http.ResponseWriter, procedure string, body io.Reader, c
 
 const record, list = ticketv1connect.TicketEventServiceTicketCreatedProcedure, ticketv1connect.TicketServiceListTicketsProcedure
 
-// TestRequest_holdsNothingBeforeItsBytesCome has calls that announce much and send nothing, to either service.
+// TestRequest_holdsNothingBeforeItsBytesCome has calls to both services that announce large requests and send nothing.
 func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
 	t.Parallel()
 	event := []byte(`{"event":{"eventId":"e","occurTime":"2026-01-01T00:00:00Z"},"ticket":{"ticketId":"t","title":"` +
@@ -230,8 +230,8 @@ func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
 	})
 }
 
-// TestRequest_waitsForRoom has a batch that takes all the room for events once it begins to come, and queries that take that of theirs bit
-// by bit.
+// TestRequest_waitsForRoom has a batch that takes all the room for events when its first bytes arrive, and queries that take all the room
+// for queries step by step.
 func TestRequest_waitsForRoom(t *testing.T) {
 	t.Parallel()
 	sending := map[string]string{record: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, list: list}
@@ -265,7 +265,7 @@ func TestRequest_waitsForRoom(t *testing.T) {
 					failure.Code != "resource_exhausted" || !strings.Contains(refused.Body.String(), "google.rpc.RetryInfo") {
 					t.Errorf("after %v: %s, want resource_exhausted with a RetryInfo after %v at most", took, refused.Body, rpc.MaxRoomTime)
 				}
-				// The other service has room of its own.
+				// The other service has its own room.
 				other := map[string]string{record: list, list: record}[procedure]
 				begin = time.Now()
 				answer := httptest.NewRecorder()
@@ -287,7 +287,7 @@ func TestRequest_waitsForRoom(t *testing.T) {
 	}
 }
 
-// unread is a caller who does not read, until it is told to.
+// unread is a caller that does not read until the test lets it.
 type unread struct {
 	*httptest.ResponseRecorder
 	reads <-chan struct{}
@@ -298,7 +298,7 @@ func (u unread) Write(p []byte) (int, error) {
 	return u.ResponseRecorder.Write(p)
 }
 
-// TestRequest_givesUpItsRoomBeforeItIsAnswered has many callers who do not read.
+// TestRequest_givesUpItsRoomBeforeItIsAnswered has many callers that do not read.
 func TestRequest_givesUpItsRoomBeforeItIsAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestRequest_givesUpItsRoomBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
-// TestRequest_isGzip has requests that are not what they say.
+// TestRequest_isGzip has requests whose encoding is not the announced one.
 func TestRequest_isGzip(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))

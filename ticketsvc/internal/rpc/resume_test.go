@@ -26,7 +26,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// expectRefused fails unless a token is refused with a code.
+// expectRefused fails if a token is not rejected with a code.
 func expectRefused(t *testing.T, c client, what, token string, filter *ticketv1.TicketFilter, want connect.Code) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -87,7 +87,7 @@ func TestResumeTokensAreGoodForTheirFilterOnly(t *testing.T) {
 	}
 }
 
-// TestPlacesThatNoTokenCanHave makes tokens with the right checksum and a place that is none.
+// TestPlacesThatNoTokenCanHave makes tokens with a correct checksum and an impossible resume point.
 func TestPlacesThatNoTokenCanHave(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
@@ -101,7 +101,7 @@ func TestPlacesThatNoTokenCanHave(t *testing.T) {
 	}
 }
 
-// TestTokensOfAnotherDatabaseCannotBeServed has a database that goes on from its backup, in another way.
+// TestTokensOfAnotherDatabaseCannotBeServed has a database that continues from a backup, with other events.
 func TestTokensOfAnotherDatabaseCannotBeServed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -164,7 +164,7 @@ func connectError(t *testing.T, c client, token string) error {
 	return stream.Err()
 }
 
-// TestTokensStayGood has tokens as the first version made them. Callers keep theirs for as long as they like: these must never change.
+// TestTokensStayGood has tokens of the first version. Callers keep their tokens for any time, so these tokens must always stay valid.
 func TestTokensStayGood(t *testing.T) {
 	t.Parallel()
 	later := ticket.Event{Sequence: 259, EventID: "later", TicketID: "ticket", Name: ticket.Updated}
@@ -204,7 +204,7 @@ func FuzzResumeToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		message, err := protojson.Marshal(&ticketv1.WatchTicketsRequest{ResumeToken: token})
 		if err != nil || token == "" {
-			return // Not UTF-8, which no client can send; or none, with which the stream goes on.
+			return // No client can send a token that is not UTF-8. Without a token the stream does not end.
 		}
 		body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 		request := httptest.NewRequest(http.MethodPost, "http://localhost/allthings.ticket.v1.TicketService/WatchTickets", bytes.NewReader(body))

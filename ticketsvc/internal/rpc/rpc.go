@@ -1,8 +1,8 @@
-// Package rpc serves the contract's TicketEventService and TicketService over Connect, gRPC and gRPC-Web, with gRPC's health and
-// reflection services beside them.
+// Package rpc serves the contract's TicketEventService and TicketService over Connect, gRPC and gRPC-Web, together with gRPC's health and
+// reflection services.
 //
-// Handlers check a request, call the rules or the store, and return the rules' errors; one table, in errors.go, says what these are to
-// callers.
+// Handlers check a request, call the rules or the store, and return the errors of the rules. One table, in errors.go, maps these errors to
+// those that callers get.
 package rpc
 
 import (
@@ -26,41 +26,41 @@ import (
 )
 
 const (
-	// maxSendBytes is the size of the largest response. Pages end long before it; a batch of large tickets may not.
-	// [ticket.MaxBytes] follows from it, and so does the largest event.
+	// maxSendBytes is the maximum size of a response. Pages are always much smaller; a batch of large tickets may not be. [ticket.MaxBytes]
+	// follows from it, and so does the maximum size of an event.
 	maxSendBytes = 12 << 20
-	// compressBytes is the size from which a response is compressed, for callers that can read that. Answers to events are a few bytes, a
-	// ticket some kilobytes: to compress these costs more time than a network between services saves. It was an eighth of all processor
-	// time of recording events.
+	// compressBytes is the minimum size of a response that is compressed, for callers that accept compression. Responses to events have a few
+	// bytes, and a ticket has some kilobytes: to compress these takes more time than it saves on a network between services. It took an eighth
+	// of all processor time of recording events.
 	compressBytes = 8 << 10
-	// maxHeaderBytes has room for a BatchGetTickets of 1000 usual ids that is sent as a GET.
+	// maxHeaderBytes is enough for a BatchGetTickets of 1000 usual ids that is sent as a GET.
 	maxHeaderBytes = 64 << 10
-	// maxHeaderFields is how many fields the header of a request has at most, and maxFieldBytes how large these are together, with the URL
-	// where that is not the message. They are in memory as long as the call, and an empty field takes a hundred bytes there. Browsers and
-	// proxies send some tens.
+	// maxHeaderFields is the maximum number of fields in the header of a request. maxFieldBytes is their maximum size together, including the
+	// URL if the URL does not hold the message. The fields stay in memory as long as the call, and an empty field takes a hundred bytes there.
+	// Browsers and proxies send a few tens of fields.
 	maxHeaderFields, maxFieldBytes = 128, 16 << 10
-	// maxCallTime is how long a call may take at most, streams apart, where the caller's own deadline is later or missing. A list whose
-	// filter few tickets meet may have to look at all of them.
+	// maxCallTime is the maximum time of a call, except streams, if the caller's own deadline is later or missing. A list with a filter that
+	// few tickets match may have to scan all tickets.
 	maxCallTime = 25 * time.Second
-	// maxStreams is how many calls one HTTP/2 connection has at the same time, as many as net/http lets it have by default. Clients make other
-	// connections for more. The gateway speaks HTTP/1.1.
+	// maxStreams is the maximum number of simultaneous calls on one HTTP/2 connection, the default of net/http. Clients open further
+	// connections for more calls. The gateway uses HTTP/1.1.
 	maxStreams = 250
-	// maxBodyTime is how long a caller may take over its request. It is enough for the largest on a line of 4 Mbit/s.
+	// maxBodyTime is the maximum time in which a caller can send its request. It is enough for the largest request over 4 Mbit/s.
 	maxBodyTime = 30 * time.Second
-	// maxWriteTime is how long a caller may take to read an answer, streams apart. It is enough for a page on a line of 1 Mbit/s, and for the
-	// largest on one of 2.
+	// maxWriteTime is the maximum time in which a caller can read a response, except streams. It is enough for a page over 1 Mbit/s, and for
+	// the largest response over 2 Mbit/s.
 	maxWriteTime = time.Minute
-	// maxStallTime is how long a caller may read nothing of an answer.
+	// maxStallTime is the maximum time for which a caller may read nothing of a response.
 	maxStallTime = 10 * time.Second
-	// pingAfter is how long an HTTP/2 connection may be silent before the other end is asked whether it is still there, and pingTimeout how
-	// long its answer may take. A connection without an answer is closed, and its calls end: streams, which live as long as their callers,
-	// would otherwise wait for machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives do it, within minutes.
+	// pingAfter is the time after which a silent HTTP/2 connection is checked with a ping. pingTimeout is the maximum time to wait for the
+	// reply. A connection without a reply is closed, and its calls end: streams, which live as long as their callers, would otherwise wait for
+	// machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives find such connections, within minutes.
 	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
 )
 
 var serviceNames = []string{ticketv1connect.TicketEventServiceName, ticketv1connect.TicketServiceName}
 
-// Service serves the RPCs. It is to be closed.
+// Service serves the RPCs. It must be closed with [Service.Close].
 type Service struct {
 	ingester *ticket.Ingester
 	feed     *watch.Feed
@@ -68,8 +68,7 @@ type Service struct {
 	handler  http.Handler
 }
 
-// New returns a service that keeps what it is told in store. ready returns nil while the service should get calls; health checks show
-// it.
+// New returns a service that stores events in store. ready returns nil while the service should get calls. Health checks report it.
 func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger) *Service {
 	return newService(store, ready, log, watch.DefaultLimits(), defaultStreamLimits)
 }
@@ -113,8 +112,8 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	return &Service{ingester: ingester, feed: tickets, streams: streams, handler: newAnswers(translator).count(validateFrames(mux))}
 }
 
-// withCallTimeout returns the interceptor that gives unary calls a deadline, and frees the room of their requests before they are answered: callers
-// can take long to read.
+// withCallTimeout returns the interceptor that gives unary calls a deadline, and releases the room of their requests before they are
+// answered, because callers can take long to read.
 func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
@@ -126,29 +125,30 @@ func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
 	}
 }
 
-// Close takes no more events, and returns once those that were taken are recorded or ctx ends. It comes after the server has stopped
-// and before the store is closed.
+// Close takes no more events, and returns after all events that were taken are recorded or ctx ends. It must be called after the server has
+// stopped, and before the store is closed.
 func (s *Service) Close(ctx context.Context) error {
 	s.feed.Close()
 	return s.ingester.Stop(ctx)
 }
 
-// Security says who may call the service, and how it is sure that nobody else listens.
+// Security decides which callers are allowed, and whether connections are encrypted.
 type Security struct {
-	// Tokens are those that count at the moment. Nil lets everybody call everything who can reach the service by its address.
+	// Tokens are the currently valid tokens. Nil allows everybody who can reach the service by its address to call everything.
 	Tokens *credentials.Current
 	// TLS is the configuration with the service's certificate. Nil means cleartext.
 	TLS *tls.Config
-	// Origins are those of the web pages that may call from a browser, each good for [CheckOrigin]. Without any, none may.
+	// Origins are the origins of the web pages that may call from a browser. Each must pass [CheckOrigin]. Empty allows none.
 	Origins []string
-	// WatchersPerToken is how many streams of WatchTickets one token has at most, and without tokens one address. 0 means the default.
+	// WatchersPerToken is the maximum number of WatchTickets streams of one token, or of one address if the service has no tokens. 0 means the
+	// default.
 	WatchersPerToken int
 }
 
 // NewServer returns the HTTP server of the service, for HTTP/1.1 and HTTP/2, in cleartext or over TLS.
 //
-// The server itself has no limit on how long a response may take, since that would cut off streams. These end, with a token to resume from,
-// when the server is shut down.
+// The server itself has no limit for the time of a response, because that would cut off streams. Streams end with a token to resume from
+// when the server shuts down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	handler := withBodyDeadline(s.handler, maxBodyTime, s.streams)
 	if security.Tokens != nil {
@@ -183,7 +183,7 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	return server
 }
 
-// health answers gRPC's health checks. While the database is read-only TicketEventService alone does not serve.
+// health answers gRPC's health checks. While the database is read-only, only TicketEventService reports not serving.
 type health struct {
 	ready func(context.Context) error
 }

@@ -31,7 +31,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
-// personal stands for personal data: it is in tickets, and must be in no log and no error.
+// personal stands for personal data. It is in tickets, and must be in no log and no error.
 const personal = "Heizung im Bad kalt"
 
 // logBuffer is a log that can be read while it is written.
@@ -56,13 +56,13 @@ func (b *logBuffer) String() string {
 type server struct {
 	url string
 	log *logBuffer
-	// notReady is what the service says of its readiness.
+	// notReady is the error that the service reports as its readiness.
 	notReady error
-	// stop ends the server as SIGTERM does. The end of the test does so too.
+	// stop ends the server as SIGTERM does. The end of the test calls it too.
 	stop func() error
 }
 
-// mustServe serves store, to everybody, until the end of the test.
+// mustServe serves store without access control until the end of the test.
 func mustServe(t testing.TB, store ticket.Store) *server {
 	t.Helper()
 	return mustServeSecurely(t, store, rpc.Security{})
@@ -119,7 +119,7 @@ var protocols = map[string][]connect.ClientOption{
 	"gRPC-Web":     {connect.WithGRPCWeb()},
 }
 
-// client calls a service by one protocol.
+// client calls a service with one protocol.
 type client struct {
 	ticketv1connect.TicketEventServiceClient
 	ticketv1connect.TicketServiceClient
@@ -128,7 +128,7 @@ type client struct {
 	options []connect.ClientOption
 }
 
-// newClient returns a client that speaks HTTP/2 where the protocol needs it, and else HTTP/1.1.
+// newClient returns a client that uses HTTP/2 if the protocol needs it, and otherwise HTTP/1.1.
 func newClient(t testing.TB, s *server, protocol string, options ...connect.ClientOption) client {
 	t.Helper()
 	transport := &http.Transport{Protocols: &http.Protocols{}}
@@ -238,7 +238,7 @@ func TestEveryProtocolServesEveryCall(t *testing.T) {
 	}
 }
 
-// TestTicketUpdated_elementChange has a list that is not known, except what was added, until a later event has all of it.
+// TestTicketUpdated_elementChange has a list whose value is not known, except what was added, until a later event has all of it.
 func TestTicketUpdated_elementChange(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "Connect")
@@ -297,7 +297,7 @@ func walkTickets(t *testing.T, c client, request *ticketv1.ListTicketsRequest) [
 	}
 }
 
-// testEvents lists the events of the ticket t1, of which the later was recorded first.
+// testEvents lists the events of the ticket t1. Its later event was recorded first.
 func testEvents(t *testing.T, c client) {
 	t.Helper()
 	want := []*ticketv1.TicketEvent{
@@ -323,7 +323,7 @@ func testEvents(t *testing.T, c client) {
 	}
 }
 
-// testHealth calls gRPC's health service, whose messages are read as the bytes that they are: field 1 is the status.
+// testHealth calls gRPC's health service, and reads the messages as bytes: field 1 is the status.
 func testHealth(t *testing.T, s *server, c client) {
 	t.Helper()
 	check := connect.NewClient[ticketv1.GetTicketRequest, ticketv1.GetTicketRequest](c.http, c.url+"/grpc.health.v1.Health/Check",
@@ -352,7 +352,8 @@ func testHealth(t *testing.T, s *server, c client) {
 	s.notReady = nil
 }
 
-// rawCodec sends the id of a GetTicketRequest, which has the same bytes as a HealthCheckRequest, and puts what it receives into one.
+// rawCodec sends the id of a GetTicketRequest, which has the same bytes as a HealthCheckRequest, and decodes the response into a
+// GetTicketRequest too.
 type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
@@ -367,7 +368,7 @@ func (rawCodec) Unmarshal(data []byte, message any) error {
 func testReflection(t *testing.T, c client) {
 	t.Helper()
 	if len(c.options) == 0 || c.http.Transport.(*http.Transport).Protocols.HTTP1() {
-		return // Reflection is a stream in both directions, for which HTTP/1.1 will not do.
+		return // Reflection is a stream in both directions, which HTTP/1.1 does not support.
 	}
 	stream := grpcreflect.NewClient(c.http, c.url, c.options...).NewStream(t.Context())
 	defer func() { _, _ = stream.Close() }()

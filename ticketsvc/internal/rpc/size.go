@@ -15,22 +15,23 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// maxTicketBytes is how large a ticket may be in a response. A ticket of [ticket.MaxBytes] has room in it for what it has beside its texts.
+// maxTicketBytes is the maximum size of a ticket in a response. It has room for a ticket with texts of [ticket.MaxBytes] and the rest of
+// that ticket.
 const maxTicketBytes = maxSendBytes - 1<<19
 
-// surelySentBytes is the size in protobuf up to which a ticket fits into a response in JSON too, whatever it holds: there some
-// characters of one byte have six.
+// surelySentBytes is the maximum size in protobuf of a ticket that always fits into a response in JSON. In JSON, some characters of one
+// byte have six bytes.
 const surelySentBytes = maxTicketBytes / 8
 
-// oversizedError says that a ticket is too large for any response. It is not for waiting or asking for less: whoever comes to the ticket,
-// in a list or a stream, gets no further. Only an earlier version of the service can have recorded one that is so in protobuf.
+// oversizedError is the error for a ticket that is too large for any response. To wait or to ask for less does not help: a list or a stream
+// can't pass the ticket. Only an earlier version of the service can have recorded a ticket that is too large in protobuf.
 type oversizedError struct {
 	ticketID string
-	// inJSON tells that protobuf has room for it.
+	// inJSON is set if the ticket is too large only in JSON, and fits in protobuf.
 	inJSON bool
 }
 
-// errOversized is what every [oversizedError] is.
+// errOversized matches every [oversizedError].
 var errOversized = errors.New("the ticket is larger than any response")
 
 func (e *oversizedError) Error() string {
@@ -42,11 +43,11 @@ func (e *oversizedError) Error() string {
 		" an operator has to erase it", e.ticketID, maxTicketBytes>>20)
 }
 
-// Is implements what [errors.Is] asks for.
+// Is implements the method that [errors.Is] calls.
 func (e *oversizedError) Is(target error) bool { return target == errOversized }
 
-// checkSize returns an [oversizedError] when a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLargeTogether]
-// when the tickets are so together. Connect's own limit is one of what is sent, compressed or not, and does not tell which ticket it is.
+// checkSize returns an [oversizedError] if a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLargeTogether] if
+// the tickets are too large together. Connect's own limit is for what is sent, compressed or not, and its error does not name the ticket.
 func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	total := 0
 	for _, t := range tickets {
@@ -76,11 +77,11 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	return nil
 }
 
-// jsonBytes returns an upper bound of the size of a message in JSON. It is close where the message is mostly strings.
+// jsonBytes returns an upper bound of the size of a message in JSON. It is close if the message is mostly strings.
 func jsonBytes(m protoreflect.Message) int {
 	size := len("{}")
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		// Behind a comma or a colon there can be a space.
+		// A comma or a colon can be followed by a space.
 		size += len(`"": , `) + len(field.JSONName())
 		switch {
 		case field.IsList():
@@ -102,7 +103,7 @@ func jsonBytes(m protoreflect.Message) int {
 	return size
 }
 
-// jsonNumberBytes is an upper bound of the size of a number, a time or a word.
+// jsonNumberBytes is an upper bound of the size of a number, a time or a keyword.
 const jsonNumberBytes = 40
 
 func jsonValueBytes(field protoreflect.FieldDescriptor, value protoreflect.Value) int {
@@ -134,7 +135,7 @@ func jsonTextBytes(text string) int {
 	return size
 }
 
-// isAnsweredInJSON tells whether the response to the call of ctx is in JSON, rather than in protobuf.
+// isAnsweredInJSON reports whether the response to the call of ctx is in JSON, rather than in protobuf.
 func isAnsweredInJSON(ctx context.Context) bool {
 	call, ok := connect.CallInfoForHandlerContext(ctx)
 	if !ok {

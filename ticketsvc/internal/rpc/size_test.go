@@ -21,13 +21,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// swollen is a store in which the ticket "huge" is larger than a response may be, and "large" takes more than half of one. "wide" is so
-// large in JSON alone.
+// swollen is a store in which the ticket "huge" is larger than a response may be, and "large" is larger than half of that. "wide" is as
+// large as "huge" only in JSON.
 type swollen struct{ ticket.Store }
 
 var (
 	swelling = strings.Repeat("x", rpc.MaxSendBytes)
-	// widening takes six times its bytes in JSON.
+	// widening has six times as many bytes in JSON.
 	widening = strings.Repeat("\x01", rpc.MaxSendBytes/5)
 )
 
@@ -88,7 +88,7 @@ func (s swollen) ReadSnapshot(ctx context.Context, filter ticket.Filter, after s
 	return page, err
 }
 
-// expectTooLarge fails unless an error and the log say that the ticket "huge" is too large.
+// expectTooLarge fails if an error and the log do not report that the ticket "huge" is too large.
 func expectTooLarge(t *testing.T, s *server, call string, err error) {
 	t.Helper()
 	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"huge"`) ||
@@ -126,7 +126,7 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 			_, err = c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{})
 			expectTooLarge(t, s, "ListTickets", err)
 
-			// Once it is erased, and the feed has seen that, all go on from where they were.
+			// After the ticket is erased, and the feed has read the erasure, all watchers continue from their positions.
 			other := mustWatch(t, c, "", &ticketv1.TicketFilter{AssigneeId: "nobody"})
 			other.expect(t, "heartbeat")
 			mustErase(t, store, "huge")
@@ -147,11 +147,11 @@ func TestATicketThatIsTooLargeInJSONIsNamed(t *testing.T) {
 			store := mustOpenStore(t)
 			mustRecord(t, store, titled("e1", "a", 1, "one"))
 			s := mustServe(t, swollen{store})
-			// Nothing is compressed: what is sent is what is measured.
+			// Nothing is compressed, so that the sent size is the measured size.
 			uncompressed := connect.WithAcceptCompression("gzip", nil, nil)
 			c := newClient(t, s, protocol, uncompressed, connect.WithProtoJSON())
 			if protocol != "gRPC" {
-				// Of the other protocols it is to be seen only that they are known to be in JSON: to write the ticket so takes long.
+				// The other protocols are tested only for using JSON, because to send this ticket in JSON takes long.
 				mustRecord(t, store, titled("e2", "wide", 2, "two"))
 				_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "wide"})
 				expectTooWide(t, s, "GetTicket", err)
@@ -172,14 +172,14 @@ func TestATicketThatIsTooLargeInJSONIsNamed(t *testing.T) {
 			_, err = c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a", "wide"}})
 			expectTooWide(t, s, "BatchGetTickets", err)
 
-			// Protobuf has room for it, and goes on from the same place.
+			// The ticket fits in protobuf, and a watcher with protobuf continues from the same position.
 			again := mustWatch(t, newClient(t, s, "gRPC", uncompressed), changes.token, nil)
 			again.expect(t, `2 e2: wide "two"`, `3 e3: z "three"`)
 		})
 	}
 }
 
-// expectTooWide fails unless an error and the log say that the ticket "wide" is too large in JSON.
+// expectTooWide fails if an error and the log do not report that the ticket "wide" is too large in JSON.
 func expectTooWide(t *testing.T, s *server, call string, err error) {
 	t.Helper()
 	if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), `"wide"`) ||
@@ -195,7 +195,7 @@ func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "large1", 1, "one"), titled("e2", "large2", 2, "two"))
-	// Nothing is compressed, since that takes long.
+	// Nothing is compressed, because compression takes long.
 	c := newClient(t, mustServe(t, swollen{store}), "gRPC", connect.WithAcceptCompression("gzip", nil, nil))
 	if _, err := c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"large1"}}); err != nil {
 		t.Errorf("one: %v", err)
@@ -230,9 +230,9 @@ func TestRequestsOverTheLimitAreRefused(t *testing.T) {
 	}
 }
 
-// TestABombIsNotInflated sends a quarter of a megabyte that would be a quarter of a gigabyte.
+// TestABombIsNotInflated sends a quarter of a megabyte that would be a quarter of a gigabyte after decompression.
 func TestABombIsNotInflated(t *testing.T) {
-	// Not in parallel, since it looks at how much memory the process asks for.
+	// Not parallel, because it measures the memory that the process allocates.
 	const inflated = 256 << 20
 	var bomb bytes.Buffer
 	compressor := gzip.NewWriter(&bomb)
@@ -242,7 +242,7 @@ func TestABombIsNotInflated(t *testing.T) {
 	if err := compressor.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// What gRPC puts before each message: whether it is compressed, and its size.
+	// The prefix of each gRPC message: a flag for compression, and the size.
 	envelope := binary.BigEndian.AppendUint32([]byte{1}, uint32(bomb.Len()))
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
 	for contentType, encoding := range map[string]string{"application/proto": "Content-Encoding", "application/json": "Content-Encoding",
@@ -269,18 +269,18 @@ func TestABombIsNotInflated(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
-		// In gRPC-Web's answers the trailers are in the body.
+		// gRPC-Web has the trailers in the body of the response.
 		code := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status") + string(answer)
 		if want := strconv.Itoa(int(connect.CodeResourceExhausted)); !strings.Contains(code, "resource_exhausted") && code != want &&
 			!strings.Contains(code, "grpc-status: "+want) {
 			t.Errorf("%s: %q, want RESOURCE_EXHAUSTED", contentType, code)
 		}
-		// Whoever inflates it to its end knows how large it is.
+		// Only a service that decompresses the request to its end knows its size.
 		said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message")
 		if strings.Contains(said, strconv.Itoa(inflated)) {
 			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
 		}
-		// A buffer that grows takes four times what it holds in the end, and eight times so under the race detector.
+		// A buffer that grows takes four times its final size, and eight times under the race detector.
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 9*rpc.MaxReadBytes {
 			t.Errorf("%s: %d bytes were allocated", contentType, allocated)
 		}

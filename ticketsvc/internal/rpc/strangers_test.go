@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestServer_healthBesideStrangers has a caller without a token begin so many health checks, without their requests, that these would have
-// all the memory that one caller may hold of answers. A check from another address is answered.
+// TestServer_healthBesideStrangers has a caller without a token that begins many health checks without their requests. Together they would
+// take all the memory for responses that one caller may hold. A check from another address must be answered.
 func TestServer_healthBesideStrangers(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
@@ -48,7 +48,7 @@ func TestServer_healthBesideStrangers(t *testing.T) {
 	}
 }
 
-// TestServer_largeHeaders has requests with more in their headers than one may have.
+// TestServer_largeHeaders has requests with headers above the limits.
 func TestServer_largeHeaders(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))

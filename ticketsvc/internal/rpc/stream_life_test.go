@@ -25,10 +25,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// limits of streams that no test meets unless it wants to.
+// patient are limits of streams that a test reaches only on purpose.
 var patient = rpc.StreamLimits{Stall: rpc.MaxStallTime, Slow: time.Minute, Stuck: time.Hour, Stopping: time.Minute}
 
-// mustServeLimited is as [mustServeSecurely], with limits.
+// mustServeLimited is like [mustServeSecurely], with limits.
 func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, limits watch.Limits, streams rpc.StreamLimits) *server {
 	t.Helper()
 	s := &server{log: &logBuffer{}}
@@ -37,10 +37,10 @@ func mustServeLimited(t *testing.T, store ticket.Store, security rpc.Security, l
 	return s
 }
 
-// uncompressed spares tests what compressing many megabytes costs.
+// uncompressed saves tests the time to compress many megabytes.
 var uncompressed = connect.WithAcceptCompression("gzip", nil, nil)
 
-// fill records tickets that are, together and compressed, larger than what lies between a service and a caller that does not read.
+// fill records tickets that are, together and compressed, larger than the buffers between a service and a caller that does not read.
 func fill(t *testing.T, store ticket.Store) {
 	t.Helper()
 	noise := make([]byte, 1<<20)
@@ -50,7 +50,7 @@ func fill(t *testing.T, store ticket.Store) {
 	}
 }
 
-// nextChange returns the next message that is no heartbeat, as [said] does.
+// nextChange returns the next message that is not a heartbeat, in the form of [said].
 func (s *stream) nextChange(t *testing.T) string {
 	t.Helper()
 	for {
@@ -60,7 +60,7 @@ func (s *stream) nextChange(t *testing.T) string {
 	}
 }
 
-// walk reads on until the walk is over, in which there can be heartbeats too.
+// walk reads until the snapshot is over. In the form of [said], heartbeats during the snapshot differ from the one after it.
 func (s *stream) walk(t *testing.T) {
 	t.Helper()
 	for s.next(t) != "heartbeat" {
@@ -87,14 +87,14 @@ func TestACallerThatReadsTooSlowlyIsToldSo(t *testing.T) {
 	}
 }
 
-// TestACallerThatDoesNotReadCostsNobodyElseAnything has one of each protocol that reads nothing, while others are told of everything.
+// TestACallerThatDoesNotReadCostsNobodyElseAnything has a caller of each protocol that reads nothing, while others must get everything.
 func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	fill(t, store)
 	limits, streams := watch.DefaultLimits(), patient
-	// A machine that is busy must have time, too, for those that read: they have to begin within the time between two heartbeats, and are cut
-	// off as well when they do not get a message in time.
+	// A busy machine needs enough time for the callers that read: they must begin within the time between two heartbeats, and they are cut off
+	// too if they do not get a message in time.
 	limits.Watchers, limits.Heartbeat, streams.Stuck = 2*len(protocols), 2*time.Second, 6*time.Second
 	s := mustServeLimited(t, store, rpc.Security{}, limits, streams)
 	var stuck, others []*stream
@@ -130,7 +130,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	// Their places are free once they are cut off, and not before: until then there would be one too many.
+	// Their places are free after they are cut off, and not before: until then there would be one watcher too many.
 	for free := 0; free < len(stuck); {
 		others[0].next(t)
 		extra := mustWatch(t, newClient(t, s, "gRPC"), "", &ticketv1.TicketFilter{AssigneeId: "nobody"})
@@ -148,7 +148,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 		if stuck[i].Err() == nil {
 			t.Error("a stream that was stuck ended without an error")
 		}
-		// What it had is no less good to go on from.
+		// A watcher can resume from its last token.
 		again := mustWatch(t, newClient(t, patientServer, protocol, uncompressed), stuck[i].token, nil)
 		for again.nextChange(t); again.Msg().GetChange().GetTicket().GetTicketId() != "t"; again.nextChange(t) {
 		}
@@ -256,7 +256,7 @@ func TestAStreamEndsWithItsCallersToken(t *testing.T) {
 				streams[name] = mustWatch(t, newClient(t, s, protocol, connect.WithInterceptors(shows(token))), "", nil)
 				streams[name].walk(t)
 			}
-			// One token is removed, one gets another scope.
+			// One token is removed, and one gets another scope.
 			set(current, "read=another-token-of-a-service", "ingest="+tokens["admin"])
 			for name, want := range map[string]connect.Code{"read": connect.CodeUnauthenticated, "admin": connect.CodePermissionDenied} {
 				ending := streams[name]
@@ -284,7 +284,7 @@ func TestAStreamEndsAtItsDeadline(t *testing.T) {
 			defer cancel()
 			got, err := newClient(t, s, protocol).WatchTickets(ctx, &ticketv1.WatchTicketsRequest{})
 			if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
-				return // On a busy machine it can pass before the stream begins.
+				return // On a busy machine the deadline can pass before the stream begins.
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -314,7 +314,7 @@ func TestWatchedFiltersAreChecked(t *testing.T) {
 	mustWatch(t, c, "", &ticketv1.TicketFilter{Statuses: []ticketv1.TicketStatus{99}}).expectEnd(t, connect.CodeInvalidArgument)
 }
 
-// spoilt is a store in which one ticket can't be read.
+// spoilt is a store in which one ticket can't be decoded.
 type spoilt struct{ ticket.Store }
 
 func (s spoilt) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
@@ -341,7 +341,7 @@ func TestATicketThatCannotBeReadEndsTheStreamLoudly(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseGoesAwayUnderAStream has PostgreSQL go away and come back.
+// TestTheDatabaseGoesAwayUnderAStream has PostgreSQL become unavailable and available again.
 func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -365,7 +365,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	stream.nextChange(t)
 	var cut atomic.Bool
 	proxy.Cut(postgresql.Cut{Times: 1, Before: func([]byte) bool { cut.Store(true); return true }, Refuse: true})
-	// It would hear of nothing that other replicas record.
+	// The stream must end, because it would not notice events that other replicas record.
 	for stream.Receive() {
 		if stream.token = stream.Msg().GetResumeToken(); stream.Msg().GetHeartbeat() == nil {
 			t.Fatalf("the stream says %s", said(stream.Msg()))
@@ -377,7 +377,7 @@ func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
 	mustRecord(t, direct, titled("e2", "a", 2, "two"))
 	mustWatch(t, c, "", nil).expectEnd(t, connect.CodeUnavailable)
 	proxy.Restore()
-	// It may be refused some more times, until the service is connected again.
+	// The stream may be rejected some more times, until the service is connected again.
 	got := ""
 	for got == "" {
 		again := mustWatch(t, c, stream.token, nil)

@@ -21,7 +21,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// failingStream sends one message, then fails.
+// failingStream sends one message, and then fails.
 type failingStream struct {
 	ticketv1connect.UnimplementedTicketServiceHandler
 	err error
@@ -74,7 +74,7 @@ func TestEveryErrorOfAStreamHasItsCodeOverTheWire(t *testing.T) {
 	}
 }
 
-// endedStream is a stream of which only the kind is asked.
+// endedStream is a stream that is asked only for its type.
 type endedStream struct{ connect.StreamingHandlerConn }
 
 func (endedStream) Spec() connect.Spec {

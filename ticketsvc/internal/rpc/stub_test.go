@@ -6,7 +6,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// stubStore answers every call by its function.
+// stubStore is a store that calls its function for every call.
 type stubStore struct {
 	ticket.Store
 	call func(context.Context) error

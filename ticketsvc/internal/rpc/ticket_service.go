@@ -158,7 +158,7 @@ func (s *ticketService) EraseTicket(ctx context.Context, request *ticketv1.Erase
 	return &ticketv1.EraseTicketResponse{ErasedEventCount: events}, nil
 }
 
-// placeOf returns the place that a page token stands for, nil for an empty one. The error is a [*ticket.InvalidError].
+// placeOf returns the position that a page token stands for, and nil for an empty token. The error is a [*ticket.InvalidError].
 func placeOf[P any](query []byte, token string, decode func([]byte) (P, bool)) (*P, error) {
 	if token == "" {
 		return nil, nil

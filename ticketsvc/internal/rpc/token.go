@@ -13,7 +13,7 @@ import (
 
 // A token is, in URL-safe base64, the form of tokens (1 byte), a checksum (12 bytes), and the start of the next page, or the resume point
 // of a watcher. The checksum covers the start and the query that the token belongs to, so it detects a token that was changed or is used
-// for another query. It is no protection: a caller that may use a token may start anywhere.
+// for another query. It is not a protection: a caller that may use a token may start anywhere.
 
 const (
 	tokenForm    = 1
@@ -30,7 +30,7 @@ func encodeToken(query, start []byte) string {
 // decodeToken returns the start of a token of this query.
 func decodeToken(query []byte, token string) (start []byte, ok bool) {
 	raw, err := tokenEncoding.DecodeString(token)
-	// The decoder passes over line breaks, so that it alone would take several texts for one token.
+	// The decoder ignores line breaks, so without the comparison several strings would be accepted as one token.
 	if err != nil || tokenEncoding.EncodeToString(raw) != token || len(raw) < 1+checksumSize || raw[0] != tokenForm {
 		return nil, false
 	}
@@ -45,16 +45,17 @@ func checksum(query, start []byte) []byte {
 	return hash.Sum(nil)[:checksumSize]
 }
 
-// listQuery returns bytes that differ for any two filters and orders that select or order differently. The filter is in its normal form.
+// listQuery returns bytes that differ for any two filters and orders that select or order differently. The filter must be in its normal
+// form.
 func listQuery(f *ticket.Filter, order ticket.Order) []byte {
 	return appendFilter(append([]byte("tickets"), byte(order.Time), flag(order.Descending)), f)
 }
 
-// watchQuery is as listQuery.
+// watchQuery is like listQuery, for watchers.
 func watchQuery(f *ticket.Filter) []byte { return appendFilter([]byte("watch"), f) }
 
-// appendFilter appends each condition of a filter that is set, behind a number of its own. Watchers keep their tokens for as long as they
-// like, so these bytes must stay the same: a new condition gets a new number, behind the others.
+// appendFilter appends each condition of a filter that is set, after a number of its own. Watchers keep their tokens for any time, so these
+// bytes must stay the same: a new condition gets a new number, after the others.
 func appendFilter(b []byte, f *ticket.Filter) []byte {
 	if len(f.Statuses) > 0 {
 		b = binary.AppendUvarint(append(b, 1), uint64(len(f.Statuses)))
@@ -113,7 +114,7 @@ func decodeCursor(start []byte) (c ticket.Cursor, ok bool) {
 	return c, c.Time.Valid() && c.TicketID != "" && validID(c.TicketID)
 }
 
-// validID tells whether a token's id can be looked up: databases take nothing but UTF-8 for a text.
+// validID reports whether the id of a token can be looked up. Databases accept only UTF-8 strings.
 func validID(id string) bool { return len(id) <= ticket.MaxIDBytes && utf8.ValidString(id) }
 
 func encodeSequence(sequence int64) []byte {
@@ -136,7 +137,7 @@ const (
 	hasSeen = 2
 )
 
-// positionSize is the size of a position in bytes: its number (8) and its fingerprint (8).
+// positionSize is the size of a position in bytes: its sequence number (8) and its fingerprint (8).
 const positionSize = 16
 
 // A resume point is: the id of the database (16 bytes), the flags (1), Position, Seen if hasSeen is set, and in the snapshot the id of the
@@ -198,7 +199,7 @@ func appendInstant(b []byte, i ticket.Instant) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(i.Nanos))
 }
 
-// appendBytes appends a text behind its length, so that no two lists of texts give the same bytes.
+// appendBytes appends a string after its length, so that different lists of strings give different bytes.
 func appendBytes(b, text []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// engines open stores of each engine, all in one place.
+// engines open stores of each engine, all with the same database.
 var engines = map[string]func(t *testing.T) []ticket.Store{
 	"SQLite": func(t *testing.T) []ticket.Store { return []ticket.Store{mustOpenStore(t)} },
 	"PostgreSQL, two replicas": func(t *testing.T) []ticket.Store {
@@ -39,26 +39,26 @@ func mustOpenPostgres(t *testing.T, url string) ticket.Store {
 
 const (
 	walkers         = 4
-	changingTickets = 120 // as many again never change
+	changingTickets = 120 // The same number of tickets never change.
 	walkWriters     = 2
 	walks           = 300
 )
 
-// kept is what a test knows of a ticket.
+// kept is the expected state of a ticket.
 type kept struct {
 	record *ticket.State
-	// begun and done count the changes that were started and those that are recorded.
+	// begun is the number of changes that were started, and done the number of those that are recorded.
 	begun, done int
 }
 
-// keeper makes changes, and knows what the tickets are like while nobody changes them.
+// keeper makes changes, and knows the tickets that are not being changed.
 type keeper struct {
 	mu      sync.Mutex
 	tickets map[string]*kept
 }
 
-// draw returns a change of all that filters and orders look at. There are few values of each, and few times, so that pages end within
-// tickets of equal times, and a ticket often leaves and enters what a filter selects.
+// draw returns a change of all fields that filters and orders read. There are few values of each field, and few times. So pages end between
+// tickets of equal times, and a ticket often starts or stops matching a filter.
 func draw(random *rand.Rand, id string, number int) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	change := ticket.Change{
@@ -77,7 +77,7 @@ func draw(random *rand.Rand, id string, number int) ticket.Change {
 	return change
 }
 
-// write records changes of some tickets, which nobody else changes, one each.
+// write records one change of each of some tickets, which nobody else changes at the time.
 func (k *keeper) write(ctx context.Context, store ticket.Store, random *rand.Rand, ids []string) error {
 	changes := make([]ticket.Change, len(ids))
 	k.mu.Lock()
@@ -103,7 +103,7 @@ func (k *keeper) write(ctx context.Context, store ticket.Store, random *rand.Ran
 	return nil
 }
 
-// quiet returns how often each ticket was changed that nobody changes at the moment.
+// quiet returns the number of changes of each ticket that nobody is changing.
 func (k *keeper) quiet() map[string]int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -116,7 +116,7 @@ func (k *keeper) quiet() map[string]int {
 	return changes
 }
 
-// still returns the tickets that nobody has begun to change since they were quiet.
+// still returns the tickets of quiet that nobody has begun to change since.
 func (k *keeper) still(quiet map[string]int) map[string]ticket.Ticket {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -129,7 +129,7 @@ func (k *keeper) still(quiet map[string]int) map[string]ticket.Ticket {
 	return tickets
 }
 
-// query is a random list, as a request and as the rules have it.
+// query is a random list, as a request and as the types of package ticket.
 type query struct {
 	request ticketv1.ListTicketsRequest
 	filter  ticket.Filter
@@ -183,13 +183,13 @@ func drawQuery(random *rand.Rand) *query {
 	return q
 }
 
-// listed is what a list says of a ticket.
+// listed is the part of a ticket in a list that is compared.
 type listed struct {
 	id       string
 	revision int64
 }
 
-// want returns those of the tickets that the query lists, in its order.
+// want returns the tickets that the query lists, in its order.
 func (q *query) want(tickets map[string]ticket.Ticket) []listed {
 	var matching []ticket.Ticket
 	for _, one := range tickets {
@@ -205,8 +205,8 @@ func (q *query) want(tickets map[string]ticket.Ticket) []listed {
 	return all
 }
 
-// A ticket that does not change while somebody walks over the pages of a list is on one of them exactly once, and in its place, whatever
-// becomes of the others, and whichever replica answers.
+// TestWalksUnderWritesNeitherSkipNorRepeat checks the pages of a list. A ticket that does not change while somebody reads the pages must be
+// on exactly one of them, in its position, even if other tickets change, and whichever replica responds.
 func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {
@@ -216,7 +216,7 @@ func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
 			k := &keeper{tickets: map[string]*kept{}}
 			var ids []string
 			for i := range 2 * changingTickets {
-				id := fmt.Sprintf("t%x", i*7919%4096) // Their order is not that in which they are made.
+				id := fmt.Sprintf("t%x", i*7919%4096) // The order of the ids is not that of creation.
 				ids = append(ids, id)
 				k.tickets[id] = &kept{record: ticket.NewState(id)}
 			}

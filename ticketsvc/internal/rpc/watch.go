@@ -17,30 +17,30 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// errSlow says that a watcher did not read for too long.
+// errSlow is returned if a watcher did not read for too long.
 var errSlow = errors.New("the watcher did not read for too long")
 
-// errOtherDatabase says that a resume token is one of another database.
+// errOtherDatabase is returned if a resume token is one of another database.
 var errOtherDatabase = errors.New("the resume token is one of another database")
 
-// streamLimits bound what a caller that does not read can hold.
+// streamLimits limits what a caller that does not read can hold.
 type streamLimits struct {
-	// stall is how long a caller of a unary RPC may read nothing of its answer.
+	// stall is the maximum time for which a caller of a unary RPC may read nothing of its response.
 	stall time.Duration
-	// slow is how long the sending of one message may take: when it is over the stream ends. Callers are told of it.
+	// slow is the maximum time to send one message. After it the stream ends with an error that callers get.
 	slow time.Duration
-	// stuck is for how long the caller may read nothing of a message: when it is over the stream is cut off. It is much longer than the time
-	// between two heartbeats.
+	// stuck is the maximum time for which the caller may read nothing of a message. After it the stream is cut off. It is much longer than the
+	// time between two heartbeats.
 	stuck time.Duration
-	// stopping is the same once the service stops.
+	// stopping replaces stuck while the service stops.
 	stopping time.Duration
-	// admission is the least time between two looks at whether the caller's token still counts.
+	// admission is the minimum time between two checks whether the caller's token is still valid.
 	admission time.Duration
-	// refusal is how long a caller that has all its watchers waits at most until it is told so.
+	// refusal is the maximum time until a caller that has reached its limit of watchers gets the error.
 	refusal time.Duration
 }
 
-// smallMessageBytes is up to which size messages are not counted: the number of watchers limits theirs.
+// smallMessageBytes is the maximum size of a message that is not counted: the number of watchers limits the memory of these.
 const smallMessageBytes = 4 << 10
 
 var defaultStreamLimits = streamLimits{stall: maxStallTime, slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second,
@@ -97,7 +97,8 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	}
 }
 
-// waitToRefuse waits until a caller that has all its watchers is told so: one that asks again at once would keep a processor busy.
+// waitToRefuse waits before a caller that has reached its limit of watchers gets the error: a caller that retries at once would keep a
+// processor busy.
 func (s *ticketService) waitToRefuse(ctx context.Context) {
 	timer := time.NewTimer(limits.Spread(s.streams.refusal))
 	defer timer.Stop()
@@ -108,13 +109,13 @@ func (s *ticketService) waitToRefuse(ctx context.Context) {
 	}
 }
 
-// send sends a message once there is room for it: watchers share what they are told, and each has what is sent to itself.
+// send sends a message when there is room for it. Watchers share the message in memory, but each has its own copy of the sent bytes.
 func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[ticketv1.WatchTicketsResponse], m *watch.Message,
 	response *ticketv1.WatchTicketsResponse,
 ) error {
 	size := 0
 	if t := response.GetChange().GetTicket(); t != nil {
-		// What the log says of its size saves looking at each ticket again for every watcher.
+		// The weight in the log entry avoids measuring the ticket again for every watcher.
 		if m.Entry == nil || m.Entry.Weight.Bytes > surelySentBytes {
 			if err := checkSize(ctx, t); err != nil {
 				return err
@@ -133,7 +134,7 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 		return stream.Send(response)
 	}
 	grant := answerOf(ctx).grant
-	// It is sent compressed too.
+	// There is a compressed copy too.
 	if err := grant.Grow(ctx, int64(2*size)); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 	return stream.Send(response)
 }
 
-// resumePoint returns the resume point of a token, nil for an empty one. The error is a [*ticket.InvalidError], or
+// resumePoint returns the resume point of a token, and nil for an empty token. The error is a [*ticket.InvalidError], or
 // [errOtherDatabase].
 func resumePoint(query []byte, database ticket.DatabaseID, token string) (*watch.ResumePoint, error) {
 	if token == "" {
@@ -160,7 +161,7 @@ func resumePoint(query []byte, database ticket.DatabaseID, token string) (*watch
 	return nil, violations.Err()
 }
 
-// watchResponse returns the contract's message for m, without its token. What all watchers are told of an entry they share.
+// watchResponse returns the contract's message for m, without its token. All watchers share the message of a log entry.
 func watchResponse(m *watch.Message) *ticketv1.WatchTicketsResponse {
 	response := &ticketv1.WatchTicketsResponse{}
 	switch {

@@ -23,7 +23,7 @@ type stream struct {
 	token  string
 }
 
-// mustWatch begins to watch, until the end of the test.
+// mustWatch begins to watch until the end of the test.
 func mustWatch(t *testing.T, c client, token string, filter *ticketv1.TicketFilter) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func (s *stream) end() {
 	_ = s.Close()
 }
 
-// next returns the next message, as [said] does.
+// next returns the next message, in the form of [said].
 func (s *stream) next(t *testing.T) string {
 	t.Helper()
 	if !s.Receive() {
@@ -54,7 +54,7 @@ func (s *stream) next(t *testing.T) string {
 	return said(s.Msg())
 }
 
-// said returns what a message says, in short: the place and the event, where there are any, and the ticket with its title.
+// said returns a message in short: the sequence number and the event, if there are any, and the ticket with its title.
 func said(m *ticketv1.WatchTicketsResponse) string {
 	switch {
 	case m.GetChange().GetEvent() != nil:
@@ -81,7 +81,7 @@ func (s *stream) expect(t *testing.T, want ...string) {
 	}
 }
 
-// expectEnd fails unless the stream ends with a code now.
+// expectEnd fails if the stream does not end with a code now.
 func (s *stream) expectEnd(t *testing.T, want connect.Code) {
 	t.Helper()
 	if s.Receive() {

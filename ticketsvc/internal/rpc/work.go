@@ -12,15 +12,16 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// maxWorkTime is how long a call waits at most until the service works on it.
+// maxWorkTime is the maximum time that a call waits until the service works on it.
 const maxWorkTime = 10 * time.Second
 
-// maxCallsAtWork returns how many calls of TicketService the service works on at once, of which one caller's are a half. It is enough to
-// keep all processors and the database busy. With more of them, every other call would wait for a processor after all of these.
+// maxCallsAtWork returns the maximum number of calls of TicketService on which the service works at once. One caller may have half of them.
+// It is enough to keep all processors and the database busy. With more calls, every other call would wait for a processor after all of
+// these.
 func maxCallsAtWork() int { return 4 * runtime.GOMAXPROCS(0) }
 
-// work bounds how many calls the service works on at once, so that a caller that makes thousands, even if they are refused, leaves
-// processors to the others. All other calls of that caller wait, in the order in which they came.
+// work limits the number of calls on which the service works at once. So a caller that makes thousands of calls, even if they are rejected,
+// leaves processors to other callers. All further calls of that caller wait, in the order in which they arrived.
 type work struct {
 	places *limits.Budget
 	errors errorTranslator
@@ -30,16 +31,16 @@ func newWork(errors errorTranslator) *work {
 	return &work{places: limits.NewPlaces(maxCallsAtWork(), maxWorkTime), errors: errors}
 }
 
-// errTooManyCalls says that a call is not begun, because the service works on as many of the caller's as one caller may have.
+// errTooManyCalls is returned for a call that did not begin because the service works on the maximum number of the caller's calls.
 var errTooManyCalls = errors.New("the service works on too many calls of the caller")
 
 type workKey struct{}
 
-// bound lets calls through to next in turn. The place of a call is free for another one once its answer begins, or the call waits for
-// something of which each caller has a share of its own: see [endWork].
+// bound passes calls to next in turn. A call releases its place when its response begins, or when it waits for another resource that each
+// caller has a share of: see [endWork].
 //
-// It is to be called once the request has been read: one that is still being sent would hold a place. Over HTTP/2 it may even wait for the
-// requests of the calls that wait for places, which fill what a connection may have sent before it is read.
+// bound must be called after the request has been read: a request that is still being sent would hold a place. Over HTTP/2 such a request
+// could even wait for the calls that wait for places: their unread requests use up the flow-control window of the connection.
 func (k *work) bound(next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -49,7 +50,7 @@ func (k *work) bound(next http.Handler) http.Handler {
 			err = errTooManyCalls
 		}
 		if err != nil {
-			// The connection ends where it breaks, and nobody is told.
+			// A write error means that the connection is broken, so nobody can receive the error.
 			_ = writer.Write(w, request, k.errors.translate(ctx, connect.Spec{}, err))
 			return
 		}
@@ -59,10 +60,10 @@ func (k *work) bound(next http.Handler) http.Handler {
 	})
 }
 
-// endWork makes room for another call: that of ctx waits, or has a share of something else.
+// endWork releases the place of the call of ctx. The call waits, or has a share of another resource.
 func endWork(ctx context.Context) { ctx.Value(workKey{}).(*limits.Grant).Release() }
 
-// workingWriter ends the work on a call once its answer begins: how long that takes is up to the caller.
+// workingWriter releases the place of a call when its response begins, because the time to send the response depends on the caller.
 type workingWriter struct {
 	http.ResponseWriter
 	place  *limits.Grant
@@ -78,7 +79,7 @@ func (w *workingWriter) Write(p []byte) (int, error) {
 
 // Flush implements [http.Flusher].
 func (w *workingWriter) Flush() {
-	// A caller that is gone is noticed by the next write.
+	// The next write fails if the caller is gone.
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// TestWork_oneCallerLeavesRoom has one token make far more calls than the service works on at once. Another one's call is worked on beside
-// them, and in the end all are answered.
+// TestWork_oneCallerLeavesRoom has one token that makes far more calls than the service works on at once. The service must work on another
+// token's call at the same time, and must answer all calls in the end.
 func TestWork_oneCallerLeavesRoom(t *testing.T) {
 	t.Parallel()
 	begun, letGo := make(chan limits.Caller), make(chan struct{})
@@ -53,8 +53,8 @@ func TestWork_oneCallerLeavesRoom(t *testing.T) {
 	calling.Wait()
 }
 
-// TestWork_requestsOfOneConnection has many calls on one HTTP/2 connection, whose requests are together larger than what a connection may
-// have sent before it is read. The calls that wait for their turn do not keep the requests of those from coming whose turn it is.
+// TestWork_requestsOfOneConnection has many calls on one HTTP/2 connection. Their requests are together larger than the connection's
+// flow-control window. Calls that wait for their turn must not block the requests of calls whose turn it is.
 func TestWork_requestsOfOneConnection(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
@@ -63,7 +63,7 @@ func TestWork_requestsOfOneConnection(t *testing.T) {
 	for i := range 100 {
 		request.TicketIds = append(request.TicketIds, fmt.Sprintf("%036d", i))
 	}
-	if _, err := c.BatchGetTickets(t.Context(), request); err != nil { // All others use its connection.
+	if _, err := c.BatchGetTickets(t.Context(), request); err != nil { // All other calls use the connection of this one.
 		t.Fatal(err)
 	}
 	var calling sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// eraseTicket makes a ticket's row a bare one, and adds one where there is none. It changes nothing where that was done before.
+	// eraseTicket clears the row of a ticket, or adds a cleared row if there is none. It changes nothing if the ticket was erased before.
 	eraseTicket = "INSERT INTO tickets (ticket_id, erased, status, app_id, category_id, assigned_to, property_id, create_time, update_time," +
 		" stamps, content) VALUES (?, 1, 0, '', '', '', '', '', '', x'', x'') ON CONFLICT (ticket_id) DO UPDATE SET erased = 1, status = 0," +
 		" app_id = '', category_id = '', assigned_to = '', property_id = '', create_time = '', update_time = '', waiting_since = ''," +
@@ -58,10 +58,11 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 	return events, nil
 }
 
-// eraseOne erases a ticket, except its words. It returns how many events lost what they said, and false when the ticket was erased before.
+// eraseOne erases a ticket, except its words. It returns the number of events whose content was removed. erased is false if the ticket was
+// erased before.
 func eraseOne(tx *sql.Tx, ticketID string) (events int64, erased bool, err error) {
 	nothing := ticketcodec.MarshalChangedFields(ticket.ChangedFields{})
-	// Before the ticket's row is a bare one, which has no group.
+	// This must come before the ticket's row is cleared: a cleared row has no group.
 	if _, err := tx.Exec(uncountTicket, ticketID); err != nil {
 		return 0, false, err
 	}

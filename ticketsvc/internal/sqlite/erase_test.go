@@ -22,7 +22,7 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A description that fills pages of its own, and a title within a row.
+	// The description fills pages of its own. The title is inside a row.
 	const personal, also = "the tenant's name", "the tenant's number"
 	changes := []ticket.Change{
 		{EventID: "e1", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
@@ -40,8 +40,8 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	wantGone(t, store, path, personal, also)
 }
 
-// TestNoWordOfAnErasedTicketIsLeftInTheFile erases a ticket whose words, some of them of an older title, the index has moved about since.
-// That is an index that was made anew.
+// TestNoWordOfAnErasedTicketIsLeftInTheFile erases a ticket whose words, some of them of an older title, have been moved in the index
+// since. The index was rebuilt before.
 func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -77,8 +77,8 @@ func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	wantGone(t, store, path, "qqbefore", "xxafter", "vvboth")
 }
 
-// TestNoWordIsLeftHoweverTheIndexLiesInTheFile erases a ticket while FTS5 has all parts of its index on one level, below others that are
-// empty: the earlier erasures made these, and then so much is written at once that what they left comes down again.
+// TestNoWordIsLeftHoweverTheIndexLiesInTheFile erases a ticket while FTS5 has all parts of its index on one level, below empty levels. The
+// earlier erasures make these levels. Then so much is written at once that the rest of the erasures moves to a lower level again.
 func TestNoWordIsLeftHoweverTheIndexLiesInTheFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -118,7 +118,7 @@ func TestNoWordIsLeftHoweverTheIndexLiesInTheFile(t *testing.T) {
 	wantGone(t, store, path, "qqfirst", "vvsecond")
 }
 
-// TestNoWordOfAnUnreadableTicketIsLeftInTheIndex erases a ticket that does not tell which words it has there.
+// TestNoWordOfAnUnreadableTicketIsLeftInTheIndex erases a ticket that can't be decoded, so its words are not known.
 func TestNoWordOfAnUnreadableTicketIsLeftInTheIndex(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -160,7 +160,7 @@ func TestNoWordOfAnUnreadableTicketIsLeftInTheIndex(t *testing.T) {
 	}
 }
 
-// wantGone closes the store, and fails where its files hold one of the texts.
+// wantGone closes the store, and fails if its files contain one of the texts.
 func wantGone(t *testing.T, store *sqlite.Store, path string, texts ...string) {
 	t.Helper()
 	if err := store.Close(); err != nil {
@@ -183,7 +183,7 @@ func wantGone(t *testing.T, store *sqlite.Store, path string, texts ...string) {
 	}
 }
 
-// TestErase_walFile looks at the bytes of a store's files while it is open.
+// TestErase_walFile checks the bytes of a store's files while the store is open.
 func TestErase_walFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -203,7 +203,7 @@ func TestErase_walFile(t *testing.T) {
 	}
 }
 
-// TestErase_walFileWhileSomebodyReads erases while a reader sees the state before, so that the -wal file can't be emptied yet.
+// TestErase_walFileWhileSomebodyReads erases while a reader sees the earlier state, so that the -wal file can't be emptied yet.
 func TestErase_walFileWhileSomebodyReads(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -229,7 +229,7 @@ func TestErase_walFileWhileSomebodyReads(t *testing.T) {
 	if hits(t, path, personal) == 0 {
 		t.Fatal("the title is in no file although somebody reads the state before its erasure")
 	}
-	// The files as they are at this moment are what a crash leaves.
+	// A crash would leave the files as they are at this moment.
 	for _, suffix := range []string{"", "-wal"} {
 		content, err := os.ReadFile(path + suffix)
 		if err := errors.Join(err, os.WriteFile(crashed+suffix, content, 0o600)); err != nil {
@@ -250,7 +250,8 @@ func TestErase_walFileWhileSomebodyReads(t *testing.T) {
 	}
 }
 
-// TestErase_alreadyErased: a gateway that repeats erasures after a restore does not have the -wal file emptied for those that are there.
+// TestErase_alreadyErased checks that a gateway that repeats erasures after a restore does not cause the -wal file to be emptied for
+// tickets that are erased already.
 func TestErase_alreadyErased(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -280,7 +281,7 @@ func mustErase(t *testing.T, store *sqlite.Store, ticketID string) {
 	}
 }
 
-// hits returns how often the database and its -wal file have a text.
+// hits returns the number of occurrences of a text in the database and its -wal file.
 func hits(t *testing.T, path, text string) (count int) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal"} {
@@ -306,7 +307,7 @@ func TestStore_Erasures_readsNoOtherEvent(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	var id, parent, unused int
 	var plan string
-	// A plan of one step has one row.
+	// A plan with one step has one row.
 	row := db.QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+sqlite.ReadErasures, 5, 10)
 	if err := row.Scan(&id, &parent, &unused, &plan); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// readErasures goes by the index that SQLite makes for the uniqueness of event ids, which has those without one in the order of the log. It
-// reads nothing of any event.
+// readErasures uses the index that SQLite creates for the uniqueness of event ids. The index has the entries without an event id in the
+// order of the log. So the statement reads no events.
 const readErasures = "SELECT sequence, ticket_id, name, nonce FROM events INDEXED BY sqlite_autoindex_events_1" +
 	" WHERE event_id IS NULL AND sequence >= ? ORDER BY sequence LIMIT ?"
 
@@ -44,7 +44,7 @@ func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit in
 	return erasures, nil
 }
 
-// scanErasures reads all rows of [readErasures], and closes them.
+// scanErasures reads all rows of [readErasures], and closes the rows.
 func scanErasures(rows *sql.Rows) (erasures []ticket.Erasure, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {

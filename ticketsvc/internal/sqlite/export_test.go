@@ -2,7 +2,7 @@ package sqlite
 
 import "database/sql"
 
-// ApplicationID and Migrations are what files are made by.
+// ApplicationID and Migrations are what files are created with.
 const ApplicationID = applicationID
 
 const ReadErasures = readErasures
@@ -12,14 +12,14 @@ var Migrations = migrations
 // GroupStats is the statement for filters that select groups.
 const GroupStats = groupStats
 
-// SetMaxSorted changes how many tickets with some words are read to put them in order.
+// SetMaxSorted changes the maximum number of tickets with some words that are read and sorted.
 func (s *Store) SetMaxSorted(tickets int) { s.maxSorted = tickets }
 
-// Writer is the connection that writes.
+// Writer returns the connection that writes.
 func (s *Store) Writer() *sql.DB { return s.db.Writer }
 
-// Reader has the connections of reads that may take long.
+// Reader returns the connections of reads that may take long.
 func (s *Store) Reader() *sql.DB { return s.db.Reader }
 
-// Readers is how many connections that are.
+// Readers is the number of these connections.
 const Readers = readers

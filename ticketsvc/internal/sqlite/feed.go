@@ -14,21 +14,22 @@ const (
 	lastPosition   = selectPosition + " ORDER BY sequence DESC LIMIT 1"
 	positionAt     = selectPosition + " WHERE sequence = ?"
 
-	// Entries are read in the order of the log, each with its ticket, for as long as there is room for them.
+	// readLog reads entries in the order of the log, each with its ticket. The caller stops reading when the page has no room for the next
+	// entry.
 	readLog = "SELECT e.sequence, coalesce(e.event_id, ''), e.ticket_id, e.name, e.occur_time, e.receive_time, e.content, e.nonce, t.erased," +
 		" length(t.content) + length(t.stamps), t.content, t.stamps FROM events e LEFT JOIN tickets t ON t.ticket_id = e.ticket_id" +
 		" WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
 
-	// What an erased ticket's events said is gone, and can't be folded.
+	// The values of an erased ticket's events are gone, so the ticket before such an event can't be computed.
 	selectBefore = " FROM events WHERE ticket_id = ?1 AND sequence < ?2 AND NOT (SELECT erased FROM tickets WHERE ticket_id = ?1)" +
 		" ORDER BY sequence"
 	measureBefore = "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(content) + length(payload) AS bytes" + selectBefore +
 		" LIMIT ?3)"
 	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload" + selectBefore
 
-	// snapshotStride is how many tickets a part of a snapshot looks at. That takes some milliseconds.
+	// snapshotStride is the number of tickets that a part of a snapshot reads. That takes some milliseconds.
 	snapshotStride = 2000
-	// ticketIDIndex is the index that SQLite makes for the uniqueness of ids.
+	// ticketIDIndex is the index that SQLite creates for the uniqueness of ticket ids.
 	ticketIDIndex = "sqlite_autoindex_tickets_1"
 	snapshotBound = "SELECT ticket_id FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT 1 OFFSET ?"
 )
@@ -146,12 +147,12 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		// By the ids alone: SQLite would else go by the property, say, and sort.
+		// The index of ids is named because SQLite might otherwise use another index, such as that of the property, and sort.
 		l := list{tx: tx, by: "INDEXED BY " + ticketIDIndex}
 		if filter.Text == "" {
 			return l.readRows(ctx, page, nil, where, " ORDER BY ticket_id")
 		}
-		// The index of words would be read as a whole for each part.
+		// The index of words is not used, because each part would have to read all matches from it.
 		scan := &scanFirst{matcher: filter.Matcher(), minHitRate: snapshotStride}
 		err = l.readRows(ctx, page, scan, where, " ORDER BY ticket_id")
 		if scan.ended {
@@ -204,13 +205,13 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	switch {
 	case err != nil:
 		return ticket.Ticket{}, translate(ctx, err)
-	case read == 0: // Or it was erased just now.
+	case read == 0: // There was no ticket, or it was erased just now.
 		return ticket.Ticket{}, ticket.ErrNotFound
 	}
 	return record.Ticket, nil
 }
 
-// Subscribe implements [ticket.Log]. No other process has the file.
+// Subscribe implements [ticket.Log]. No other process uses the file, so it never calls onError.
 func (s *Store) Subscribe(ctx context.Context, wake func(), _ func(error)) {
 	s.recorded.Subscribe(ctx, wake)
 }

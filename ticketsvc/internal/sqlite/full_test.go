@@ -11,7 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// The largest size a file may have stands in for the disk's: SQLite reports both alike. No event comes once there is space again.
+// TestStore_Ping_fullDisk limits the size of the file instead of the disk: SQLite reports both in the same way. Ping must recover without
+// an event after there is space again.
 func TestStore_Ping_fullDisk(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// selectEvents is what [scanEvents] reads.
+// selectEvents selects the columns that [scanEvents] reads.
 const selectEvents = "SELECT sequence, coalesce(event_id, ''), ticket_id, name, occur_time, receive_time, content FROM events"
 
 // ListEvents implements [ticket.Store].
@@ -28,7 +28,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var record *ticket.State
 		if !erased {
-			// A ticket as large as one may be is read beside versions of any size.
+			// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
 			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
 				if err := limit.Room.For(ticketID, weight); err != nil {
 					return err
@@ -52,8 +52,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// scanEvents reads rows of [selectEvents] up to the end of a page, and closes them. record is that of their ticket, nil where it was
-// erased: what can't be read of its events they have not.
+// scanEvents reads rows of [selectEvents] up to the end of a page, and closes the rows. record is the state of their ticket, nil if the
+// ticket was erased. Events of an erased ticket are returned without the data that can't be decoded.
 func scanEvents(rows *sql.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	defer func() { err = errors.Join(err, rows.Close()) }()

@@ -16,11 +16,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// listFile is the environment variable that names the database of which a process of its own lists the tickets.
+// listFile is the environment variable with the database whose tickets a separate process lists.
 const listFile = "TEST_LIST_FILE"
 
-// TestAPageTakesLittleMemory reads the first tickets of lists that SQLite has to sort, of tickets that are large together. It is done in a
-// process of its own, whose memory is nobody else's.
+// TestAPageTakesLittleMemory reads the first tickets of lists that SQLite has to sort. The tickets are large together. A separate process
+// does so, so that its memory can be measured.
 func TestAPageTakesLittleMemory(t *testing.T) {
 	if path := os.Getenv(listFile); path != "" {
 		listAll(t, path)
@@ -60,7 +60,7 @@ func TestAPageTakesLittleMemory(t *testing.T) {
 	}
 }
 
-// listAll says by how much lists let the memory of the process grow.
+// listAll prints by how much lists increase the memory of the process.
 func listAll(t *testing.T, path string) {
 	store := mustOpen(t, path)
 	defer func() { _ = store.Close() }()
@@ -74,7 +74,7 @@ func listAll(t *testing.T, path string) {
 	t.Logf("took %d kB", mostMemory(t)-before)
 }
 
-// mostMemory returns the most memory that the process has had, in kB.
+// mostMemory returns the maximum memory that the process has had, in kB.
 func mostMemory(t *testing.T) int {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")

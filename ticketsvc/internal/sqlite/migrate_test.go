@@ -18,7 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestAFileOfTheFirstVersionKeepsWhatItHolds has a file as the first version made it, with one event.
+// TestAFileOfTheFirstVersionKeepsWhatItHolds has a file of the first version with one event.
 func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -112,8 +112,8 @@ func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
 	tickettest.CheckUpgraded(t, store, records)
 }
 
-// TestTicketsOfAnOlderVersionGetTheirWords has more of them than get theirs in one transaction, one that can't be read, and one that was
-// erased. They get them at the second try: the first one ends, as if it were killed, when the tables are there.
+// TestTicketsOfAnOlderVersionGetTheirWords has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
+// that was erased. They are indexed at the second start: the first one ends, as if it were killed, after the tables were created.
 func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
@@ -172,8 +172,8 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 }
 
-// TestStore_fileWithVersionsOfForm1 has a file that the last version without update times in the order of events wrote. In it two events
-// are of the same time, and the one with the greater id is current, though the other one has the later update time.
+// TestStore_fileWithVersionsOfForm1 has a file of the last version without update times in the order of events. Two of its events have the
+// same time. The one with the greater id is current, although the other one has the later update time.
 func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	t.Parallel()
 	packed, err := os.Open("testdata/versions-form-1.db.gz")
@@ -203,7 +203,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 		if err != nil || got.StatusText != status || got.Complete != complete || int(got.Revision) != len(outcomes) {
 			t.Errorf("Get = %+v, %v; want status %s, complete %v", got, err, status, complete)
 		}
-		// What the log makes of the ticket is what the ticket is.
+		// The log must give the same ticket as the stored one.
 		before, err := store.TicketBefore(t.Context(), "tie", 100, limit)
 		if err != nil || before.StatusText != status || before.Complete != complete {
 			t.Errorf("TicketBefore = %+v, %v; want status %s, complete %v", before, err, status, complete)
@@ -232,7 +232,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	record(ticket.Change{EventID: "labels", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(5),
 		Fields: tickettest.Named("label_ids"), ElementChanges: tickettest.Named("label_ids")})
 	check("waiting-for-customer", false, partly, current, superseded, current, current)
-	// It has the same time as the two, and an update time.
+	// This event has the same time as the two events, and an update time.
 	record(ticket.Change{EventID: "00", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
 		Fields: tickettest.Named("status_text", "update_time"),
 		Values: ticket.Ticket{StatusText: "waiting-for-external", UpdateTime: tickettest.At(1)}})
@@ -260,7 +260,7 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestAFileFromBetweenTwoReleasesIsOpened has one whose events had their random numbers before there was a step for that.
+// TestAFileFromBetweenTwoReleasesIsOpened has a file whose events had nonces before there was a migration for them.
 func TestAFileFromBetweenTwoReleasesIsOpened(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")

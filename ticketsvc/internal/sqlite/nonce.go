@@ -5,8 +5,9 @@ import (
 	"database/sql"
 )
 
-// addNonce gives each event a random number: a database that was restored from a backup, and has recorded the same events again, has other
-// ones. Files that were made between two releases have it, and SQLite can't say "if it does not exist".
+// addNonce adds the column of the events' nonces. A nonce is a random number, so a database that was restored from a backup and recorded
+// the same events again has different nonces. Files that were created between two releases already have the column, and SQLite has no IF
+// NOT EXISTS for columns.
 func addNonce(ctx context.Context, tx *sql.Tx) error {
 	var there bool
 	err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pragma_table_info('events') WHERE name = 'nonce')").Scan(&there)

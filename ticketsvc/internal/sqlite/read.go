@@ -32,7 +32,7 @@ func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (tic
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room) (map[string]ticket.Ticket, error) {
 	tickets, bytes := make(map[string]ticket.Ticket, len(ticketIDs)), 0
 	var noRoom error
-	// The ids are looked up in pieces: the transaction makes them see the same moment.
+	// The ids are looked up in several statements. The transaction makes all of them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
 			var id string
@@ -79,14 +79,16 @@ func (s *Store) List(ctx context.Context, filter ticket.Filter, order ticket.Ord
 	return page.Tickets(), page.More(), nil
 }
 
-// list is a list of tickets from one place on.
+// list is a list of tickets after a position.
 type list struct {
 	tx *sql.Tx
-	// column is the one by which the list is ordered, and beyond the condition that it is behind a time.
+	// column is the column that orders the list. beyond is the comparison of that column with a time for the tickets that come later in the
+	// list.
 	column, direction, beyond string
 	after                     *ticket.Cursor
 	where                     conditions
-	// by says how the rows are found, and sorted that this is not in the order of the list, so that SQLite sorts them.
+	// by is the clause that names the index by which SQLite finds the rows. sorted is set if that index is not in the order of the list, so
+	// that SQLite has to sort the rows.
 	by        string
 	sorted    bool
 	maxSorted int
@@ -105,14 +107,14 @@ func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket
 	return l
 }
 
-// read adds the tickets of the list to the page, and with scan only those that match.
+// read adds the tickets of the list to the page. If scan is not nil, it adds only those that match.
 func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirst) error {
 	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
 	if l.after == nil {
 		return l.readRows(ctx, page, scan, l.where, inOrder)
 	}
-	// The place is within the tickets of one time, which follow each other by id. What is left of these comes first. In two
-	// statements each begins where an index says, however many tickets have that time.
+	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
+	// statements, each one starts at its first row in an index, even if many tickets have that time.
 	at := l.after.Time.SortableText()
 	rest := append(conditions{}, l.where...)
 	rest.add(l.column+" = ?", at)
@@ -125,8 +127,9 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirs
 	return l.readRows(ctx, page, scan, behind, inOrder)
 }
 
-// readRows adds the rows that meet the conditions to the page, and with scan only those that match. SQLite would sort rows with all that is
-// read of them, in memory: where it sorts, it is asked for their numbers, and then for one after the other.
+// readRows adds the rows that meet the conditions to the page. If scan is not nil, it adds only those that match. SQLite sorts rows in
+// memory, with all columns that a statement reads. So if SQLite has to sort, readRows first reads only the numbers of the rows, and then
+// one row after the other.
 func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scanFirst, where conditions, orderBy string) (err error) {
 	limit := page.RowLimit()
 	if scan != nil {
@@ -180,7 +183,8 @@ func (l list) readNumbers(ctx context.Context, statement string, args ...any) (n
 	return numbers, rows.Err()
 }
 
-// addRows adds rows to the page, and with scan only those that match, and closes them. more is false when no other one is wanted.
+// addRows adds rows to the page, and closes the rows. If scan is not nil, it adds only those that match. more is false if no further row is
+// needed.
 func addRows(page *ticket.PageBuilder, scan *scanFirst, rows *sql.Rows) (more bool, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -214,8 +218,8 @@ func addRows(page *ticket.PageBuilder, scan *scanFirst, rows *sql.Rows) (more bo
 	return true, rows.Err()
 }
 
-// indexFor returns the index by which a list goes. SQLite left to itself takes any condition for one that few tickets meet, and reads
-// and sorts all tickets to find, say, the open ones.
+// indexFor returns the index that a list uses. Without it SQLite assumes that any condition is met by few tickets, and reads and sorts all
+// tickets to find, for example, the open ones.
 func indexFor(f ticket.Filter, orderColumn string) string {
 	switch {
 	case hasIDs(f.PropertyIDs):
@@ -227,13 +231,13 @@ func indexFor(f ticket.Filter, orderColumn string) string {
 	}
 }
 
-// indexOf returns the index that has the order of a column.
+// indexOf returns the index that is in the order of a column.
 func indexOf(orderColumn string) string { return "tickets_by_" + orderColumn }
 
-// hasIDs tells whether there are ids, and none is empty: the indexes of ids hold no empty ones.
+// hasIDs reports whether there are ids, and none is empty. The indexes of ids do not have empty ids.
 func hasIDs(ids []string) bool { return len(ids) > 0 && !slices.Contains(ids, "") }
 
-// conditions are what a row must meet, all of them.
+// conditions are conditions on a row. A row must meet all of them.
 type conditions []condition
 
 type condition struct {
@@ -257,7 +261,7 @@ func (c conditions) sql() (where string, args []any) {
 	return " WHERE " + strings.Join(texts, " AND "), args
 }
 
-// sharedConditions returns those that the rows of tickets and of groups are told by alike.
+// sharedConditions returns the conditions on columns that tickets and groups both have.
 func sharedConditions(f ticket.Filter) conditions {
 	var c conditions
 	addOneOf(&c, "status", f.Statuses)
@@ -266,7 +270,7 @@ func sharedConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// groupConditions returns the conditions on groups of a filter that selects groups.
+// groupConditions returns the conditions on groups, for a filter that selects groups.
 func groupConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	if f.Unassigned {
@@ -275,12 +279,12 @@ func groupConditions(f ticket.Filter) conditions {
 	return c
 }
 
-// filterConditions returns the conditions that [ticket.Filter.Matches] stands for, but for the text.
+// filterConditions returns the conditions of [ticket.Filter.Matches], except the text.
 func filterConditions(f ticket.Filter) conditions {
 	c := sharedConditions(f)
 	c.add("erased = 0")
 	addOneOf(&c, "property_id", f.PropertyIDs)
-	// That an id is not empty follows from the ids, but SQLite doesn't see it, and so not that the index has all such tickets.
+	// This follows from the ids, but SQLite needs the condition to know that the index has all such tickets.
 	if hasIDs(f.PropertyIDs) {
 		c.add("property_id <> ''")
 	}

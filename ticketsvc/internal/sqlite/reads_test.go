@@ -8,7 +8,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestStore_longReadsHoldUpNoOthers has as many reads that do not end as there are connections for long ones.
+// TestStore_longReadsHoldUpNoOthers has a long read that does not end on each connection for long reads.
 func TestStore_longReadsHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))

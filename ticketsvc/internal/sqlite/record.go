@@ -13,17 +13,17 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// The parameters of one row of each statement that writes.
+// The numbers of parameters of one row in the statements that write.
 const (
 	eventParameters  = 10
 	ticketParameters = 12
 )
 
-// largeRecordBytes is the size of the stored tickets above which a batch reads each one on its own. Those of 256 tickets that are smaller
-// take 16 MiB.
+// largeRecordBytes is the maximum stored size of a ticket that a batch reads together with others. Larger tickets are read one by one. 256
+// tickets below it take at most 16 MiB.
 const largeRecordBytes = 64 << 10
 
-// findRecords finds tickets by their ids, with what is stored of those that are not large.
+// findRecords finds tickets by their ids. It returns the stored data of those that are not large.
 var findRecords = fmt.Sprintf(`SELECT number, ticket_id, erased, length(stamps) + length(content),
  CASE WHEN length(stamps) + length(content) <= %[1]d THEN stamps END, CASE WHEN length(stamps) + length(content) <= %[1]d THEN content END
  FROM tickets WHERE ticket_id IN (`, largeRecordBytes)
@@ -42,28 +42,28 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 	return recording.Results(), nil
 }
 
-// batch is the recording of some changes in one transaction.
+// batch records changes in one transaction.
 type batch struct {
 	store     *Store
 	tx        *sql.Tx
 	recording *ticket.MergeBatch
-	// rows are those of the tickets that have one.
+	// rows are the rows of the loaded tickets.
 	rows map[*ticket.State]row
 }
 
-// row is a ticket's row as it was read.
+// row is the row of a ticket as it was read.
 type row struct {
 	number int64
 	before indexed
 }
 
-// indexed are the values of a ticket that have indexes, apart from its update time, which nearly every event changes.
+// indexed are the values of a ticket that have indexes, except its update time, which nearly every event changes.
 type indexed struct {
-	// These change while a ticket is worked on,
+	// These change while somebody works on the ticket.
 	group        ticket.Group
 	assignedTo   string
 	waitingSince ticket.Instant
-	// and these hardly ever.
+	// These rarely change.
 	propertyID string
 	createTime ticket.Instant
 }
@@ -101,8 +101,8 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 	})
 }
 
-// readTickets reads the tickets that the new changes are about, as far as the batch has room for them. One that can't be read fails its own
-// changes alone. The large ones are read one by one, once their size is known.
+// readTickets reads the tickets of the new changes, if the batch has room for them. If a ticket can't be read, only its own changes fail.
+// Large tickets are read one by one after their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
 	ids := b.recording.TicketIDs()
 	b.rows = make(map[*ticket.State]row, len(ids))
@@ -148,7 +148,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 	return nil
 }
 
-// load hands a stored ticket to the recording if that has room for it.
+// load loads a stored ticket into the merge batch if there is room for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
 	if !b.recording.TakeRoom(id, ticketcodec.StateMemory(content, stamps)) {
 		return
@@ -189,9 +189,9 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 	return err
 }
 
-// writeTickets stores the tickets that changed. New ones share statements. The others have one each: by the number of its row it finds
-// that at once, it leaves alone the indexes whose values are the same, and SQLite needs no copy of the pages that it changes, as it
-// does for a statement that can fail half-way.
+// writeTickets stores the changed tickets. New tickets share statements. Each other ticket has its own statement: this finds the row
+// directly by its number, and does not touch indexes whose values are unchanged. SQLite also needs no copy of the changed pages, which it
+// makes for a statement that can fail half-way.
 func (b *batch) writeTickets(ctx context.Context, records []*ticket.State) error {
 	var last int64
 	if err := b.tx.StmtContext(ctx, b.store.lastNumber).QueryRowContext(ctx).Scan(&last); err != nil {
@@ -232,8 +232,8 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.State) error
 	return b.writeWords(ctx, records, numbers)
 }
 
-// writeWords brings the index of words up to date with tickets, which have those numbers. It goes by the numbers: FTS5 collects what it is
-// told as long as these rise, and otherwise writes out a part of the index each time, which then is to be merged.
+// writeWords updates the index of words for tickets with these row numbers. It writes in the order of the numbers: FTS5 buffers the words
+// while the numbers rise. Otherwise FTS5 writes a part of the index each time, which must be merged later.
 func (b *batch) writeWords(ctx context.Context, records []*ticket.State, numbers []int64) error {
 	order := make([]int, len(records))
 	for i := range order {
@@ -249,7 +249,7 @@ func (b *batch) writeWords(ctx context.Context, records []*ticket.State, numbers
 	return nil
 }
 
-// arguments returns texts as the arguments of a statement.
+// arguments returns strings as the arguments of a statement.
 func arguments(texts []string) []any {
 	args := make([]any, len(texts))
 	for i, text := range texts {

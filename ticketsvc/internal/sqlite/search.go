@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// maxScanned is the maximum number of tickets that are scanned before the index of words is used, and maxScannedBytes their approximate
+	// maxScanned is the maximum number of tickets that are scanned before the index of words is used. maxScannedBytes is their approximate
 	// maximum size.
 	maxScanned      = 2048
 	maxScannedBytes = 4 << 20
-	// maxSorted is the most tickets with the words that are read to put them in order.
+	// maxSorted is the maximum number of tickets with the words that are read and sorted.
 	maxSorted = 10_000
 )
 
-// search returns the page of the list with those tickets that have the words, which are the filter's.
+// search returns the page of the list with the tickets that have the words, which are those of the filter.
 //
-// Where many tickets have them, a few pages of the list have enough. Where few have them, these are found by the index of words, and put
-// in order. What is in between, such as words that many tickets have and the first ones of the list have not, takes the numbers of all
-// that have them, and goes through the index of the list's order for these.
+// If many tickets have the words, a scan of the first tickets of the list finds enough of them. If few have the words, the index of words
+// finds the tickets, and they are sorted. In all other cases, such as words that many tickets have but not the first ones of the list, the
+// search reads the numbers of all tickets with the words, and scans the index of the list's order for these numbers.
 func (l list) search(ctx context.Context, filter *ticket.Filter, words []string, limit ticket.PageLimit) (*ticket.PageBuilder, error) {
 	page := ticket.NewPageBuilder(limit)
-	// A ticket that can't be read is no reason to fail before it is known to have the words.
+	// A corrupt ticket is no error here: it may not have the words.
 	if err := l.read(ctx, page, &scanFirst{matcher: filter.Matcher(), minHitRate: 64}); !errors.Is(err, ticket.ErrCorrupt) &&
 		(err != nil || page.More()) {
 		return page, err
@@ -36,14 +36,15 @@ func (l list) search(ctx context.Context, filter *ticket.Filter, words []string,
 		return nil, err
 	}
 	if found <= l.maxSorted {
-		l.by, l.sorted = "NOT INDEXED", true // but by the numbers
+		l.by, l.sorted = "NOT INDEXED", true // SQLite finds the rows by their numbers.
 	}
 	l.where.addWords(words)
 	page = ticket.NewPageBuilder(limit)
 	return page, l.read(ctx, page, nil)
 }
 
-// matching returns the query that finds tickets with words, which are those of a filter. They hold nothing that means something in it.
+// matching returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
+// the query.
 func matching(words []string) string {
 	return `"` + strings.Join(words, `"* "`) + `"*`
 }
@@ -53,8 +54,8 @@ func (c *conditions) addWords(words []string) {
 	c.add("number IN (SELECT rowid FROM ticket_words WHERE ticket_words MATCH ?)", matching(words))
 }
 
-// scanFirst scans the first tickets of a list for those that match, as long as enough of them do. If many match, that is quicker than the
-// index of words.
+// scanFirst scans the first tickets of a list for those that match, as long as enough of them do. If many match, the scan is faster than
+// the index of words.
 type scanFirst struct {
 	matcher ticket.Matcher
 	// minHitRate is the number of tickets of which at least one has to match. If fewer match, the scan ends.

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestPagesOfWordsThatMostTicketsHaveButNotTheFirst has as many of these that they are found by the order, after all.
+// TestPagesOfWordsThatMostTicketsHaveButNotTheFirst has so many tickets with the words that the index of the list's order is used.
 func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
@@ -60,7 +60,7 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 	}
 }
 
-// TestAPartOfAWalkByWordsEndsAtItsBytes has tickets that are larger together than a part of a walk looks at.
+// TestAPartOfAWalkByWordsEndsAtItsBytes has tickets that are together larger than a part of a snapshot reads.
 func TestAPartOfAWalkByWordsEndsAtItsBytes(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
@@ -95,7 +95,7 @@ func TestAPartOfAWalkByWordsEndsAtItsBytes(t *testing.T) {
 	}
 }
 
-// FuzzText gives a ticket a title and looks for it with a text: what the store finds is what the rules say, whatever the text.
+// FuzzText gives a ticket a title and searches for it with a text. The store must find what [ticket.Filter.Matches] selects, for any text.
 func FuzzText(f *testing.F) {
 	store, err := sqlite.Open(f.Context(), filepath.Join(f.TempDir(), "tickets.db"))
 	if err != nil {

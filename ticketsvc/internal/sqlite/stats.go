@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// groupStats and what narrowStats returns have a row for each group, or for tickets of one status, all assigned or all not. Its last
-	// column is what [ticket.ParseWaiting] reads. Without the plus SQLite would take the expression for a number, and not look it up in the
-	// index.
+	// groupStats has one row for each group. The statement of narrowStats has one row for the tickets of one status that are all assigned or
+	// all unassigned. The last column of both is a string for [ticket.ParseWaiting]. Without the plus, SQLite would treat the expression as a
+	// number, and not look it up in the index.
 	groupStats = "SELECT status, unassigned, tickets, coalesce((SELECT t.waiting_since || t.ticket_id FROM tickets t" +
 		" INDEXED BY tickets_by_wait WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status" +
 		" AND (t.assigned_to = '') = +c.unassigned" +
@@ -22,7 +22,7 @@ const (
 	dropEmptyCounts = "DELETE FROM ticket_counts WHERE tickets = 0"
 )
 
-// narrowStats returns the statement that looks at the tickets themselves. by says how they are found.
+// narrowStats returns the statement that reads the tickets themselves. by is the clause that names the index to use.
 func narrowStats(by, where string) string {
 	return "SELECT status, assigned_to = '', count(*), coalesce(min(waiting_since || ticket_id) FILTER (WHERE waiting_since <> ''), '')" +
 		" FROM tickets " + by + where + " GROUP BY 1, 2"
@@ -40,7 +40,7 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, 
 		narrow, by := filterConditions(filter), "INDEXED BY "+indexFor(filter, "update_time")
 		if words := filter.Words(); len(words) > 0 {
 			narrow.addWords(words)
-			by = "NOT INDEXED" // but by the numbers
+			by = "NOT INDEXED" // SQLite finds the rows by their numbers.
 		}
 		var where string
 		where, args = narrow.sql()
@@ -57,7 +57,7 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, 
 	return stats, nil
 }
 
-// scanStats reads all rows of [groupStats] or [narrowStats], and closes them.
+// scanStats reads all rows of [groupStats] or [narrowStats], and closes the rows.
 func scanStats(rows *sql.Rows) (stats ticket.Stats, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -77,7 +77,7 @@ func scanStats(rows *sql.Rows) (stats ticket.Stats, err error) {
 	return stats, rows.Err()
 }
 
-// count keeps the numbers of tickets in step with the tickets that tx writes.
+// count updates the numbers of tickets for the tickets that tx writes.
 func (s *Store) count(ctx context.Context, tx *sql.Tx, changes []ticket.GroupChange) error {
 	rows := make([]any, 0, countParameters*len(changes))
 	fewer := false
@@ -92,10 +92,11 @@ func (s *Store) count(ctx context.Context, tx *sql.Tx, changes []ticket.GroupCha
 	return err
 }
 
-// fillSize is how many tickets are filled in at a time.
+// fillSize is the number of tickets that are filled at once.
 const fillSize = 1000
 
-// fillWaits writes since when the tickets wait that were there before [ticket.Stats]. Of a ticket that can't be read the columns are used.
+// fillWaits sets waiting_since of the tickets that were stored before that column existed. It uses the other columns for a ticket that
+// can't be decoded.
 func fillWaits(ctx context.Context, tx *sql.Tx) error {
 	update, err := tx.PrepareContext(ctx, "UPDATE tickets SET waiting_since = ? WHERE number = ?")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 )
 
-// TestStatsOfGroupsGoByTheIndex fails when SQLite would read all tickets of a group to find the one that has waited longest.
+// TestStatsOfGroupsGoByTheIndex fails if SQLite would read all tickets of a group to find the one that has waited longest.
 func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")

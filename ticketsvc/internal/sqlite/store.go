@@ -1,4 +1,4 @@
-// Package sqlite keeps tickets and the log of their events in an SQLite file, for a service that runs on one machine.
+// Package sqlite stores tickets and the log of their events in an SQLite file, for a service that runs on one machine.
 package sqlite
 
 import (
@@ -30,7 +30,7 @@ var (
 	//go:embed erasurekey.sql
 	erasureKey string
 
-	// migrations are the steps of the schema. Files made by any of them hold what was acknowledged, so none is ever changed.
+	// migrations are the steps of the schema. A step must never be changed, because files that it made hold acknowledged events.
 	migrations = []sqlitedb.Migration{
 		{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search},
 		{Script: merging, Fill: addNonce}, {Script: erasureKey, Fill: makeErasureKey},
@@ -41,10 +41,10 @@ var (
 const applicationID = 0x54427473
 
 const (
-	// readers is how many calls that may take long read at the same time: the four expensive ones that the RPCs let in, two snapshots of the
-	// feed, and one call that is neither.
+	// readers is the maximum number of calls that read at once and may take long: the four expensive reads that the RPCs allow, two snapshots
+	// of the feed, and one other call.
 	readers = 7
-	// quickReaders is the same of single tickets and the log: three readings of the feed, and one call.
+	// quickReaders is the maximum number of calls that read single tickets and the log at once: three reads of the feed, and one call.
 	quickReaders = 4
 )
 
@@ -53,12 +53,12 @@ type Store struct {
 	db         *sqlitedb.DB
 	databaseID ticket.DatabaseID
 	erasureKey ticket.ErasureKey
-	// maxSorted is the constant, but for tests.
+	// maxSorted is the constant, except in tests.
 	maxSorted int
-	// recorded rings when the log has grown.
+	// recorded is notified when the log has grown.
 	recorded ticket.Notifier
 
-	// Of the writer.
+	// Statements of the writer.
 	lastSequence    *sql.Stmt
 	lastNumber      *sql.Stmt
 	lastPosition    *sql.Stmt
@@ -74,7 +74,7 @@ type Store struct {
 	dropEmptyCounts *sql.Stmt
 	addWords        *sql.Stmt
 	removeWords     *sql.Stmt
-	// Of the readers.
+	// Statements of the readers.
 	findContent   *sql.Stmt
 	findContents  *sqlitedb.RowsStatement
 	findPositions *sqlitedb.RowsStatement
@@ -84,14 +84,14 @@ type Store struct {
 	measureBefore *sql.Stmt
 }
 
-// Options says how the database at path is opened, or restored.
+// Options returns the options to open or restore the database at path.
 func Options(path string) sqlitedb.Options {
 	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: readers, QuickReaders: quickReaders,
 		Overwrite: true}
 }
 
-// Open opens or makes the file at path, and gives the tickets of an older version their words. Its errors are those of [sqlitedb.Open],
-// and of the database.
+// Open opens or creates the file at path, and indexes the words of tickets that an older version stored. Its errors are those of
+// [sqlitedb.Open], and of the database.
 func Open(ctx context.Context, path string) (*Store, error) {
 	db, err := sqlitedb.Open(ctx, Options(path))
 	if err != nil {
@@ -165,18 +165,18 @@ func (s *Store) Close() error { return s.db.Close() }
 // Ping implements [ticket.Store].
 func (s *Store) Ping(ctx context.Context) error { return translate(ctx, s.db.Ping(ctx)) }
 
-// read runs f in a transaction that sees the database as it is at one moment.
+// read runs f in a transaction that sees the database at one moment.
 func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.Reader.BeginTx(ctx, nil)
 	if err != nil {
 		return translate(ctx, err)
 	}
-	// There is nothing to commit, and nothing to be learned from the end of a transaction that only read.
+	// The transaction only reads, so there is nothing to commit, and an error does not matter.
 	defer func() { _ = tx.Rollback() }()
 	return translate(ctx, f(tx))
 }
 
-// translate makes the database's errors the rules' own.
+// translate converts the database's errors to those of package ticket.
 func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -192,10 +192,10 @@ func translate(ctx context.Context, err error) error {
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	case errors.As(err, &statement):
-		// A statement that can't be right: no later call will fare better.
+		// The statement is wrong, so a retry can't succeed.
 		return err
 	default:
-		// From database/sql itself: the database is closed.
+		// The error comes from database/sql: the database is closed.
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)
 	}
 }

@@ -46,7 +46,7 @@ func mustOpen(t *testing.T, path string) *sqlite.Store {
 	return store
 }
 
-// mustExec executes statements on a database that no store has open.
+// mustExec executes statements on a database that is not open in a store.
 func mustExec(t *testing.T, path, statements string, args ...any) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)

@@ -13,14 +13,14 @@ import (
 
 const (
 	addWords = "INSERT INTO ticket_words (rowid, words) VALUES (?, ?)"
-	// The index does not know what it has of a ticket: it is told.
+	// The index does not store which words a ticket has, so the statement must give the words to remove.
 	removeWords = "INSERT INTO ticket_words (ticket_words, rowid, words) VALUES ('delete', ?, ?)"
-	// showIndex makes what the index holds a table of the connection, in which nothing is kept.
+	// showIndex creates a virtual table of the connection that shows the content of the index. It stores nothing.
 	showIndex = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.shown_ticket_words USING fts5vocab(main, ticket_words, instance)"
 )
 
-// writeWords brings the index of words up to date with a ticket that had the words before and now has those after. Each ticket has
-// statements of its own: SQLite can undo one with many rows, for which the index is written out in between.
+// writeWords updates the index of words for a ticket whose words were before and are now after. Each ticket has its own statements: SQLite
+// must be able to undo a statement with many rows, and would write out the index in between for this.
 func (s *Store) writeWords(ctx context.Context, tx *sql.Tx, number int64, before, after string) error {
 	if before == after {
 		return nil
@@ -38,8 +38,8 @@ func (s *Store) writeWords(ctx context.Context, tx *sql.Tx, number int64, before
 	return nil
 }
 
-// removeWordsOf takes the words of a ticket, if there is one that is not erased, out of the index, and reports whether there is. mergeWords
-// has to follow.
+// removeWordsOf removes the words of a ticket from the index, and reports whether there is a ticket that is not erased. The caller must
+// call mergeWords afterwards.
 func (s *Store) removeWordsOf(tx *sql.Tx, ticketID string) (removed bool, err error) {
 	var number int64
 	var content []byte
@@ -59,7 +59,7 @@ func (s *Store) removeWordsOf(tx *sql.Tx, ticketID string) (removed bool, err er
 	return true, s.writeWords(context.Background(), tx, number, words, "")
 }
 
-// The rows that mergeWords adds, which are no ticket's, and their words: of the first one more than a page of the index holds.
+// The rows that mergeWords adds, which belong to no ticket, and their words. The words of largeRow do not fit into one page of the index.
 const smallRow, largeRow, smallWords = -2, -1, "merged"
 
 var largeWords = func() string {
@@ -70,12 +70,12 @@ var largeWords = func() string {
 	return words.String()
 }()
 
-// mergeWords merges all of the index, and drops what is marked as deleted, so that no word is left that an erased ticket had at its end or
-// before. That takes the longer the larger the index is, and nothing else is written meanwhile.
+// mergeWords merges all of the index, and removes everything that is marked as deleted. No words of an erased ticket are left then, neither
+// its last words nor earlier ones. The time grows with the size of the index, and nothing else is written meanwhile.
 //
-// FTS5 keeps the marks, with their words, unless it merges into
-// the highest level, and that it does for certain where parts of different levels are merged. So all is merged into one part first,
-// together with enough for it to be larger than the next part, which FTS5 would otherwise put on one level with that.
+// FTS5 keeps the marks, with their words, except when it merges into the highest level. It always does that when it merges parts of
+// different levels. So mergeWords first merges everything into one part, with enough words to make this part larger than the next one.
+// Otherwise FTS5 would put the next part on the same level.
 func (s *Store) mergeWords(tx *sql.Tx) error {
 	for _, row := range []struct {
 		number int64
@@ -92,8 +92,8 @@ func (s *Store) mergeWords(tx *sql.Tx) error {
 		s.writeWords(context.Background(), tx, largeRow, largeWords, ""))
 }
 
-// wordsInIndex returns the words that the index has of a ticket, for one that can't be read. It looks at all of the index, which takes
-// seconds where there are a million tickets, and nothing else is written meanwhile.
+// wordsInIndex returns the words that the index has for a ticket. It is for a ticket that can't be decoded. It reads all of the index,
+// which takes seconds if there are a million tickets, and nothing else is written meanwhile.
 func wordsInIndex(tx *sql.Tx, number int64) (words string, err error) {
 	if _, err := tx.Exec(showIndex); err != nil {
 		return "", err
@@ -102,11 +102,11 @@ func wordsInIndex(tx *sql.Tx, number int64) (words string, err error) {
 	return words, err
 }
 
-// fillBatch is how many tickets that were there before get their words in one transaction.
+// fillBatch is the number of existing tickets whose words are indexed in one transaction.
 const fillBatch = 500
 
-// fillWords makes the index of words anew where it was made by other rules than [ticket.WordsVersion], or not at all. Where it is cut off
-// it goes on the next time. Nobody else uses the store yet.
+// fillWords rebuilds the index of words if there is none, or if its version is not [ticket.WordsVersion]. If it is interrupted, it
+// continues at the next start. Nothing else uses the store yet.
 func (s *Store) fillWords(ctx context.Context) error {
 	if err := s.db.Write(ctx, func(tx *sql.Tx) error { return emptyOldWords(ctx, tx) }); err != nil {
 		return err
@@ -122,7 +122,8 @@ func (s *Store) fillWords(ctx context.Context) error {
 	return nil
 }
 
-// emptyOldWords throws away an index that other rules made: what these put into it can't be taken out by what the rules of now say.
+// emptyOldWords empties an index of another version. The current rules give other words, so words of the old rules could not be removed
+// later.
 func emptyOldWords(ctx context.Context, tx *sql.Tx) error {
 	var version string
 	if err := tx.QueryRowContext(ctx, "SELECT version FROM words_version").Scan(&version); err != nil || version == ticket.WordsVersion {
@@ -135,7 +136,7 @@ func emptyOldWords(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// fillSome does a part of fillWords. more is false when nothing is left to do.
+// fillSome does a part of fillWords. more is false if nothing is left to do.
 func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 	var filledTo sql.NullInt64
 	if err := tx.QueryRowContext(ctx, "SELECT filled_to FROM words_version").Scan(&filledTo); err != nil || !filledTo.Valid {
@@ -149,7 +150,7 @@ func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error)
 	return last.Valid, err
 }
 
-// fillBehind gives the tickets behind a number their words. It returns the last one's number, none when there was no ticket.
+// fillBehind indexes the words of the next tickets after a number. It returns the number of the last ticket, none if there was no ticket.
 func (s *Store) fillBehind(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
 		number, fillBatch)

@@ -11,10 +11,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestAWordThatManyTicketsHaveIsNoDearer changes titles among few tickets and among many that all have the same words: to take a word from
-// one must not go through all that have it. FTS5's secure-delete does.
+// TestAWordThatManyTicketsHaveIsNoDearer changes titles among few tickets and among many that all have the same words. To remove a word
+// from one ticket must not read all tickets with the word, as FTS5's secure-delete does.
 func TestAWordThatManyTicketsHaveIsNoDearer(t *testing.T) {
-	// Not in parallel, since it compares times.
+	// Not parallel, because it compares times.
 	events := 0
 	retitle := func(store ticket.Store, first, tickets int, title string) time.Duration {
 		t.Helper()

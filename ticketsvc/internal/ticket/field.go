@@ -7,23 +7,23 @@ import (
 	"slices"
 )
 
-// Field names a field of [Ticket] that an event can name, and so a register.
+// Field is a field of [Ticket] that an event can name. Each field is a register.
 type Field uint8
 
-// register says what a field is called and where it is. The table of them is generated; see CONTRIBUTING.md.
+// register is the name of a field and its location in a ticket. The table of registers is generated; see CONTRIBUTING.md.
 type register struct {
-	// name is the field's in the contract.
+	// name is the name of the field in the contract.
 	name string
-	// attribute is the key of the attribute that belongs to the field, and holds what the field can't: the field's name at Allthings. Empty
-	// for a field that is read from the event instead of from the ticket.
+	// attribute is the key of the attribute that belongs to the field, and holds what the field can't. The key is the field's name at
+	// Allthings. It is empty for a field that is read from the event instead of from the ticket.
 	attribute string
 	// holdsIDs is set if the field is an id, or a list of ids.
 	holdsIDs bool
-	// ref returns where a ticket holds the field.
+	// ref returns a pointer to the field in a ticket.
 	ref func(*Ticket) any
 }
 
-// AttributesName is what names attributes in a list of fields, beside the names of the [Field]s.
+// AttributesName is the name of the attributes in a list of fields, next to the names of the [Field]s.
 const AttributesName = "attributes"
 
 var (
@@ -41,7 +41,7 @@ func index(name func(Field) string) map[string]Field {
 	return byName
 }
 
-// ParseField returns the field of that name in the contract.
+// ParseField returns the field with that name in the contract.
 func ParseField(name string) (Field, bool) {
 	f, ok := fieldsByName[name]
 	return f, ok
@@ -74,7 +74,7 @@ func (f Field) IsList() bool {
 	}
 }
 
-// copy gives to the field's value in from. Lists are shared.
+// copy copies the field from one ticket to another. Lists are shared.
 func (f Field) copy(to, from *Ticket) {
 	switch target := f.Ref(to).(type) {
 	case *string:
@@ -93,16 +93,16 @@ func (f Field) copy(to, from *Ticket) {
 // FieldSet is a set of fields.
 type FieldSet uint32
 
-// With returns the set with f in it.
+// With returns the set with f added.
 func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }
 
-// Without returns the set without f.
+// Without returns the set with f removed.
 func (s FieldSet) Without(f Field) FieldSet { return s &^ (1 << f) }
 
-// Has tells whether f is in the set.
+// Has reports whether f is in the set.
 func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
 
-// Len returns how many fields are in the set.
+// Len returns the number of fields in the set.
 func (s FieldSet) Len() int { return bits.OnesCount32(uint32(s)) }
 
 // All returns the fields of the set, in the order of the contract.

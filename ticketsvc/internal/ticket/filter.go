@@ -6,39 +6,39 @@ import (
 	"strings"
 )
 
-// The most values that a filter's lists may have.
+// The maximum numbers of values in a filter's lists.
 const (
 	maxFilterStatuses = 16
 	maxFilterIDs      = 100
 )
 
-// Filter selects tickets: those that meet every condition that is set. The zero filter matches all.
+// Filter selects the tickets that meet every condition that is set. The zero filter matches all tickets.
 type Filter struct {
-	// Statuses, if any: the ticket's status is one of these.
+	// Statuses are the allowed statuses of the ticket. Empty allows any.
 	Statuses []Status
-	// AppIDs, if any: the ticket belongs to one of these Apps.
+	// AppIDs are the Apps that the ticket may belong to. Empty allows any.
 	AppIDs []string
-	// CategoryIDs, if any: the ticket's category is one of these.
+	// CategoryIDs are the allowed categories of the ticket. Empty allows any.
 	CategoryIDs []string
-	// PropertyIDs, if any: the ticket's property is one of these.
+	// PropertyIDs are the allowed properties of the ticket. Empty allows any.
 	PropertyIDs []string
-	// AssigneeID, if not empty: the ticket is assigned to this user.
+	// AssigneeID, if not empty, is the user to whom the ticket is assigned.
 	AssigneeID string
-	// Unassigned: the ticket is assigned to nobody.
+	// Unassigned, if set, requires that the ticket is assigned to nobody.
 	Unassigned bool
-	// UpdatedAfter, if set: the ticket's update time is this or later.
+	// UpdatedAfter, if set, is the earliest update time of the ticket.
 	UpdatedAfter Instant
-	// UpdatedBefore, if set: the ticket's update time is before this.
+	// UpdatedBefore, if set, is later than the ticket's update time.
 	UpdatedBefore Instant
-	// Text, if not empty: each of its words is the beginning of a word of the ticket's title or description, as [Filter.Words] and
-	// [Ticket.Words] have them.
+	// Text, if not empty, is a search: each word of [Filter.Words] must be the beginning of a word of [Ticket.Words], which come from the
+	// title and the description.
 	Text string
 }
 
-// Check notes what is wrong with the filter. path is that of the filter in its request.
+// Check adds a violation for everything that is wrong with the filter. path is the path of the filter in its request.
 //
-// Ids may have [MaxIDBytes]: databases need a bound for what they look up. Where an event gave a ticket a longer one, no filter can ask
-// for that.
+// An id may have [MaxIDBytes], because databases need a limit for what they look up. If an event gave a ticket a longer id, no filter can
+// ask for that id.
 func (f *Filter) Check(path string, violations *Violations) {
 	if len(f.Statuses) > maxFilterStatuses {
 		violations.Add(path+".statuses", "must have at most 16 values")
@@ -87,22 +87,23 @@ func (f *Filter) checkText(field string, violations *Violations) {
 	}
 }
 
-// Matches tells whether the filter selects t. It is what stores are held to; whoever looks at many tickets asks a [Matcher].
+// Matches reports whether the filter selects t. It defines the result that stores must return. Code that checks many tickets uses a
+// [Matcher].
 func (f *Filter) Matches(t *Ticket) bool {
 	m := f.Matcher()
 	return m.Matches(t, t.Words)
 }
 
-// Matcher is a filter whose text is taken apart. It is safe for concurrent use.
+// Matcher is a filter whose text is already split into words. It is safe for concurrent use.
 type Matcher struct {
 	filter Filter
 	words  []string
 }
 
-// Matcher returns what matches as the filter does.
+// Matcher returns a matcher that selects the same tickets as the filter.
 func (f *Filter) Matcher() Matcher { return Matcher{filter: *f, words: f.Words()} }
 
-// Matches tells whether the filter selects t. It calls words, which returns those of t, only where it depends on them.
+// Matches reports whether the filter selects t. words returns the words of t. It is called only if the result depends on the words.
 func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 	f := &m.filter
 	return isOneOf(f.Statuses, t.Status) &&
@@ -116,21 +117,21 @@ func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 		(len(m.words) == 0 || hasWords(words(), m.words))
 }
 
-// Filtered returns the parts of the ticket that a [Matcher] looks at, beside its words.
+// Filtered returns the fields of the ticket that a [Matcher] reads, without the texts that the words come from.
 func (t *Ticket) Filtered() Ticket {
 	return Ticket{ID: t.ID, Status: t.Status, AppID: t.AppID, CategoryID: t.CategoryID, PropertyID: t.PropertyID, AssigneeID: t.AssigneeID,
 		UpdateTime: t.UpdateTime}
 }
 
-// Concern says which events can change whether a filter selects their tickets.
+// Concern is the set of events that can change whether a filter selects their tickets.
 type Concern struct {
-	// Fields are the fields that the filter looks at, beside the update time.
+	// Fields are the fields that the filter reads, except the update time.
 	Fields FieldSet
-	// Every tells that it can be any event: each can move its ticket's update time.
+	// Every is set if the set has all events. This is so if the filter reads the update time, which any event can change.
 	Every bool
 }
 
-// Concern returns which events can change whether the filter selects their tickets.
+// Concern returns the set of events that can change whether the filter selects their tickets.
 func (f *Filter) Concern() Concern {
 	c := Concern{Every: f.UpdatedAfter.Set || f.UpdatedBefore.Set}
 	for _, condition := range []struct {
@@ -152,19 +153,20 @@ func (f *Filter) Concern() Concern {
 	return c
 }
 
-// Has tells whether an event that named content is one of them.
+// Has reports whether the set has an event that named content.
 func (c Concern) Has(content ChangedFields) bool { return c.Every || c.Fields&content.Fields != 0 }
 
-// SelectsGroups tells whether the filter looks at nothing of a ticket but its [Group], so that it matches all of a group's tickets or none.
+// SelectsGroups reports whether the filter reads only the [Group] of a ticket, so that it matches all tickets of a group or none.
 func (f *Filter) SelectsGroups() bool {
 	return len(f.PropertyIDs) == 0 && f.AssigneeID == "" && !f.UpdatedAfter.Set && !f.UpdatedBefore.Set && f.Text == ""
 }
 
-// ScansToCount tells whether to count the tickets that the filter selects takes the longer, the more tickets there are.
+// ScansToCount reports whether the time to count the tickets that the filter selects grows with the number of all tickets.
 func (f *Filter) ScansToCount() bool { return !f.SelectsGroups() }
 
-// ScansToList tells whether a page of the tickets that the filter selects, in that order, can take the longer, the more tickets there are:
-// no index leads to the few that the filter may select. There are indexes of properties, of users, and of each order's time.
+// ScansToList reports whether the time to read a page of the tickets that the filter selects, in that order, can grow with the number of
+// all tickets. That is so if no index leads to the few tickets that the filter may select. There are indexes of properties, of users, and
+// of the time of each order.
 func (f *Filter) ScansToList(order Order) bool {
 	switch {
 	case f.Text != "":
@@ -183,8 +185,8 @@ func isOneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }
 
-// Normal returns the filter with its lists and the words of its text in order and without repeats, and those words in the form in which
-// they are compared: filters that select alike for that reason are equal then.
+// Normal returns the filter with its lists, and the words of its text, sorted and without duplicates. The words are in their normalized
+// form. Two filters that differ only in these ways are equal afterwards.
 func (f Filter) Normal() Filter {
 	f.Statuses = normal(f.Statuses)
 	f.AppIDs = normal(f.AppIDs)

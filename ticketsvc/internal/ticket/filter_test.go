@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// single are filters of one condition each, by the condition's name in [ticket.Filter].
+// single are filters with one condition each, by the name of the field in [ticket.Filter].
 var single = map[string]ticket.Filter{
 	"Statuses":      {Statuses: []ticket.Status{ticket.StatusClosed}},
 	"AppIDs":        {AppIDs: []string{"a"}},
@@ -23,7 +23,8 @@ var single = map[string]ticket.Filter{
 	"Text":          {Text: "a"},
 }
 
-// TestAnEventThatDoesNotConcernAFilterChangesNothingForIt lets a watcher pass over the events that are no concern of its filter.
+// TestAnEventThatDoesNotConcernAFilterChangesNothingForIt justifies that a watcher skips the events outside the [ticket.Concern] of its
+// filter.
 func TestAnEventThatDoesNotConcernAFilterChangesNothingForIt(t *testing.T) {
 	t.Parallel()
 	for field := range reflect.TypeFor[ticket.Filter]().Fields() {

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestRecord_TryApply_ofATicketThatIsTooLarge has changes of a ticket that an older version let grow.
+// TestRecord_TryApply_ofATicketThatIsTooLarge has changes of a ticket that an older version allowed to become too large.
 func TestRecord_TryApply_ofATicketThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	described := func(eventID string, seconds int64, size int) *ticket.Change {

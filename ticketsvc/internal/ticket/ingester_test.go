@@ -12,7 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// recordingStore counts the batches that it gets, and answers as recorded says; begun receives when it is called, and it waits for release.
+// recordingStore counts the batches that it gets, and returns the results of recorded. It sends on begun when it is called, and then waits
+// for release.
 type recordingStore struct {
 	ticket.Store
 	begun, release chan struct{}
@@ -173,7 +174,7 @@ func TestRecorder_RecordAll_reportsWhatBecameOfEachEvent(t *testing.T) {
 	}
 }
 
-// TestRecorder_RecordAll_refusesEventsOfAFullQueue has as many events as may wait, and one more.
+// TestRecorder_RecordAll_refusesEventsOfAFullQueue has the maximum number of waiting events, and one more.
 func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxQueue = 4096
@@ -206,7 +207,7 @@ func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 	})
 }
 
-// TestRecorder_RecordAll_recordsDeferredEvents has a store that records one event of a batch.
+// TestRecorder_RecordAll_recordsDeferredEvents has a store that records only one event of each batch.
 func TestRecorder_RecordAll_recordsDeferredEvents(t *testing.T) {
 	t.Parallel()
 	batch, store := -1, &recordingStore{}

@@ -8,9 +8,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// InvalidError says that a request can never succeed as it is. It holds no value of the request, since those may be personal.
+// InvalidError is the error of a request that can never succeed as it is. It has no values of the request, because these may be personal
+// data.
 type InvalidError struct {
-	// Violations are what is wrong, at least one.
+	// Violations has at least one entry.
 	Violations []Violation
 }
 
@@ -18,7 +19,7 @@ type InvalidError struct {
 type Violation struct {
 	// Field is the path of the request's field, such as "event.event_id".
 	Field string
-	// Description says what the field must be, such as "must not be empty".
+	// Description is a requirement for the field, such as "must not be empty".
 	Description string
 }
 
@@ -31,13 +32,13 @@ func (e *InvalidError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// maxViolations is how many things that are wrong with a request a caller is told.
+// maxViolations is the maximum number of violations that are reported to a caller.
 const maxViolations = 20
 
-// Violations gathers what is wrong with a request: the first maxViolations things.
+// Violations collects what is wrong with a request. It keeps the first maxViolations violations.
 type Violations []Violation
 
-// Add notes one thing that is wrong, once.
+// Add adds a violation if it is new.
 func (v *Violations) Add(field, description string) {
 	violation := Violation{Field: field, Description: description}
 	if len(*v) < maxViolations && !slices.Contains(*v, violation) {
@@ -45,7 +46,7 @@ func (v *Violations) Add(field, description string) {
 	}
 }
 
-// Err returns an [*InvalidError], or nil when nothing is wrong.
+// Err returns an [*InvalidError], or nil if there are no violations.
 func (v Violations) Err() error {
 	if len(v) == 0 {
 		return nil
@@ -53,8 +54,8 @@ func (v Violations) Err() error {
 	return &InvalidError{Violations: v}
 }
 
-// CheckID notes when id can't be that of a ticket or event that is stored. An earlier version took ids with any characters, so these are
-// not looked at: what is stored can be read and erased.
+// CheckID adds a violation if id can't be the id of a stored ticket or event. It does not check the characters, because an earlier version
+// of the service accepted ids with any characters. So every stored ticket can be read and erased.
 func (v *Violations) CheckID(field, id string) {
 	if id == "" {
 		v.Add(field, "must not be empty")
@@ -74,8 +75,8 @@ func (v *Violations) checkIDSize(field, id string) {
 	}
 }
 
-// CheckBatch notes when a call can't ask for tickets with these ids; of those that can't be any ticket's, the first. It returns the ids,
-// each once, in the order in which they first come.
+// CheckBatch adds a violation if a call can't ask for tickets with these ids. If several ids are not valid, only the first is reported. It
+// returns the ids without duplicates, in the order of their first occurrence.
 func (v *Violations) CheckBatch(field string, ids []string) []string {
 	if len(ids) > maxBatchIDs {
 		v.Add(field, "must have at most 1000 values")

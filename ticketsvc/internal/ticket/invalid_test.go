@@ -7,7 +7,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestViolations_Add_cap has a request with more wrong in it than anybody reads. Each is compared with those before.
+// TestViolations_Add_cap has a request with far more violations than are kept. Each violation is compared with the earlier ones.
 func TestViolations_Add_cap(t *testing.T) {
 	t.Parallel()
 	var violations ticket.Violations

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// Properties are checked this many times, unless the command line says otherwise: it is parsed later.
+// The number of checks of each property. The command line can change it, because it is parsed later.
 func init() {
 	if err := flag.Set("rapid.checks", "2500"); err != nil {
 		panic(err)
@@ -26,9 +26,9 @@ func init() {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shuffled returns changes in some order, with some of them more than once.
+// shuffled returns changes in a random order, with some of them more than once.
 func shuffled(t *rapid.T, changes []ticket.Change) []ticket.Change {
-	// One seed rather than a draw for each place: it is the events that shrink to something readable.
+	// One seed is drawn instead of each position, so that rapid shrinks the events to something readable.
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 0))
 	sent := slices.Clone(changes)
 	for range random.IntN(len(changes) + 1) {
@@ -38,7 +38,7 @@ func shuffled(t *rapid.T, changes []ticket.Change) []ticket.Change {
 	return sent
 }
 
-// record merges changes as a store does: an event counts once, and the record is written and read between some of them.
+// record merges changes as a store does: each event counts once, and the state is encoded and decoded between some of them.
 func record(t *rapid.T, changes []ticket.Change) *ticket.State {
 	pauses := rapid.Uint32().Draw(t, "pauses")
 	seen := map[string]bool{}
@@ -84,14 +84,14 @@ func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
 	})
 }
 
-// attributes holds the keys of the attributes that belong to the fields.
+// attributes holds the keys of the attributes that belong to fields.
 var attributes = map[string]string{"title": "title", "description": "description", "phone_number": "phoneNumber",
 	"increment_id": "incrementID", "status_text": "status", "category_id": "category", "assignee_id": "assignedTo", "channels": "channels",
 	"creator_id": "createdBy", "property_id": "_embedded.property", "unit_name": "_embedded.unit",
 	"label_ids": "labels", "tags": "tags", "file_ids": "files", "custom_settings": "customSettings", "comment_count": "commentCount",
 	"create_time": "createdAt", "update_time": "updatedAt", "last_status_update_time": "lastStatusUpdate"}
 
-// fold is what the rules must come to, worked out another way: all events at once, sorted, each overwriting what the ones before said.
+// fold computes the expected result in another way: it sorts all events at once, and each overwrites the values of those before.
 func fold(changes []ticket.Change) (ticket.Ticket, map[string]ticket.Outcome) {
 	changes = slices.Clone(changes)
 	slices.SortFunc(changes, func(a, b ticket.Change) int {
@@ -268,8 +268,8 @@ func TestAnExactTextFallsWithItsField(t *testing.T) {
 	}
 }
 
-// TestRecord_Apply_attributeOfAField has values that can't be typed: the field is named and empty, and the attribute that belongs to it
-// has the value.
+// TestRecord_Apply_attributeOfAField has values that do not fit the type of their field: the field is named and empty, and the attribute
+// that belongs to it has the value.
 func TestRecord_Apply_attributeOfAField(t *testing.T) {
 	t.Parallel()
 	for field, key := range attributes {

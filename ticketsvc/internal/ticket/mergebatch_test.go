@@ -105,7 +105,7 @@ func TestTheRecordingOfNothing(t *testing.T) {
 	}
 }
 
-// However events are spread over batches, with whatever duplicates, they make what they make one by one.
+// TestBatchesMakeWhatTheirEventsMake checks that events in batches of any sizes, with duplicates, give the same result as one by one.
 func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -163,7 +163,7 @@ func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 	})
 }
 
-// inAnotherTicket gives events other ids than those of another ticket's have.
+// inAnotherTicket makes the ids of the events differ from those of another ticket's events.
 func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 	for i := range changes {
 		changes[i].EventID += " of another ticket"
@@ -187,8 +187,8 @@ func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
 		{"a", 11, false},
 		{"b", 10, true},
 		{"d", 1, false},
-		{"c", ticket.MaxLoadedBytes - 11, true}, // It is smaller than it seemed.
-		{"b", 12, false},                        // And this is larger, so that all its room is free.
+		{"c", ticket.MaxLoadedBytes - 11, true}, // This replaces a larger size.
+		{"b", 12, false},                        // This replaces a smaller size, does not fit, and frees all room of the ticket.
 		{"z", 2 * ticket.MaxLoadedBytes, true},
 		{"elsewhere", 0, false},
 	} {

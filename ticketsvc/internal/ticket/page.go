@@ -8,13 +8,13 @@ import (
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
-	// MaxPageBytes is the size of tickets at which a page ends before it has as many as it may. With it a page fits into the 4 MiB that
-	// gRPC clients take by default, unless a single ticket doesn't.
+	// MaxPageBytes is the maximum size of the tickets of a page. A page ends at this size even if it has fewer tickets than allowed. So a page
+	// fits into the 4 MiB that gRPC clients accept by default, except if a single ticket is larger.
 	MaxPageBytes = 3 << 20
 )
 
-// PageSize returns how many items a page has at most, for the number that a request asks for: 50 for 0, and never above 1000.
-// ok is false when requested is negative.
+// PageSize returns the maximum number of items of a page, for the number that a request asks for. It is 50 for 0, and never above 1000. ok
+// is false if requested is negative.
 func PageSize(requested int32) (size int, ok bool) {
 	if requested == 0 {
 		return defaultPageSize, true
@@ -28,19 +28,19 @@ type OrderTime uint8
 const (
 	// ByUpdateTime orders by the time of the last change.
 	ByUpdateTime OrderTime = iota
-	// ByCreateTime orders by the time at which the ticket was opened. Tickets without one count as older than all others.
+	// ByCreateTime orders by the time at which the ticket was opened. A ticket without that time counts as older than all others.
 	ByCreateTime
 )
 
-// Order is the order of a list: by a time, then by the ticket's id, upwards.
+// Order is the order of a list: first by a time, then by ticket id, ascending.
 type Order struct {
 	Time OrderTime
-	// Descending puts the newest first. The ids go upwards all the same.
+	// Descending sorts the newest first. The order of the ids stays ascending.
 	Descending bool
 }
 
-// ParseOrder reads an order as the contract writes it: "update_time" or "create_time", with " desc" behind it for newest first. An empty
-// text means "update_time desc".
+// ParseOrder parses an order in the contract's syntax: "update_time" or "create_time", followed by " desc" for newest first. An empty
+// string means "update_time desc".
 func ParseOrder(text string) (order Order, ok bool) {
 	name, descending := strings.CutSuffix(text, " desc")
 	switch name {
@@ -55,13 +55,13 @@ func ParseOrder(text string) (order Order, ok bool) {
 	}
 }
 
-// Cursor is a place in a list: right behind a ticket.
+// Cursor is a position in a list: directly after a ticket.
 type Cursor struct {
 	Time     Instant
 	TicketID string
 }
 
-// Cursor returns the place behind t.
+// Cursor returns the position directly after t.
 func (o Order) Cursor(t *Ticket) Cursor {
 	if o.Time == ByCreateTime {
 		return Cursor{Time: t.CreateTime, TicketID: t.ID}
@@ -69,7 +69,7 @@ func (o Order) Cursor(t *Ticket) Cursor {
 	return Cursor{Time: t.UpdateTime, TicketID: t.ID}
 }
 
-// Compare returns -1, 0 or 1 as the place c comes before, is or comes after d.
+// Compare returns -1 if c is before d, 0 if they are equal, and 1 if c is after d.
 func (o Order) Compare(c, d Cursor) int {
 	byTime := c.Time.Compare(d.Time)
 	if o.Descending {

@@ -6,27 +6,28 @@ import (
 	"slices"
 )
 
-// Stats says how many tickets match a filter, and which of them has waited longest. The zero value is that of no tickets.
+// Stats is the number of tickets that match a filter, and the ticket that has waited longest. The zero value is that of no tickets.
 type Stats struct {
-	// Total is how many tickets match.
+	// Total is the number of matching tickets.
 	Total int64
-	// ByStatus is how many of them are in each status. Statuses without any are not in it.
+	// ByStatus is the number of matching tickets in each status. It has no statuses without tickets.
 	ByStatus map[Status]int64
-	// Unassigned is how many of them are not closed, and assigned to nobody.
+	// Unassigned is the number of matching tickets that are not closed and are assigned to nobody.
 	Unassigned int64
-	// LongestWaiting is the one that has waited longest. Nil when none waits.
+	// LongestWaiting is the matching ticket that has waited longest. Nil if none waits.
 	LongestWaiting *Waiting
 }
 
 // Waiting is a ticket that waits.
 type Waiting struct {
 	TicketID string
-	// Since is when it began to wait: see [Ticket.WaitingSince].
+	// Since is the time at which the ticket began to wait: see [Ticket.WaitingSince].
 	Since Instant
 }
 
-// WaitingSince returns since when a ticket that is not closed has been in its status, as far as is known: the time of its last change of
-// status, or else of its creation, or else of its last change. A closed ticket does not wait, and has none.
+// WaitingSince returns the time since which a ticket that is not closed has been in its status, as far as is known. That is the time of its
+// last change of status, or if unknown the time of its creation, or if that is unknown too the time of its last change. The result is none
+// for a closed ticket, which does not wait.
 func (t *Ticket) WaitingSince() Instant {
 	switch {
 	case t.Status == StatusClosed:
@@ -40,14 +41,14 @@ func (t *Ticket) WaitingSince() Instant {
 	}
 }
 
-// Compare returns -1, 0 or 1 as w has waited longer than, as long as or shorter than v. Of those that began at the same moment the one with
-// the lower id counts as longer.
+// Compare returns -1 if w has waited longer than v, 0 if they are the same, and 1 if v has waited longer. If both began to wait at the same
+// moment, the one with the lower id counts as waiting longer.
 func (w Waiting) Compare(v Waiting) int {
 	return cmp.Or(w.Since.Compare(v.Since), cmp.Compare(w.TicketID, v.TicketID))
 }
 
-// ParseWaiting returns the ticket that text stands for: the sortable text of the moment since when it waits, with its id right behind. Such
-// texts sort as [Waiting.Compare] does. The empty text stands for none. The error is that of [DecodeError] for the ticket.
+// ParseWaiting parses a string that has the sortable text of the time since which a ticket waits, followed by the ticket's id. Such strings
+// sort as [Waiting.Compare] does. The result is nil for an empty string. The error is that of [DecodeError] for the ticket.
 func ParseWaiting(text string) (*Waiting, error) {
 	if text == "" {
 		return nil, nil
@@ -61,8 +62,8 @@ func ParseWaiting(text string) (*Waiting, error) {
 	return w, nil
 }
 
-// Add counts tickets that match, all of one status, and all assigned or all not. oldest is the one of them that has waited longest, nil
-// where they don't wait.
+// Add counts matching tickets that all have the same status, and that are all assigned or all unassigned. oldest is the ticket of them that
+// has waited longest. It is nil if they do not wait.
 func (s *Stats) Add(status Status, unassigned bool, count int64, oldest *Waiting) {
 	if count == 0 {
 		return
@@ -80,8 +81,8 @@ func (s *Stats) Add(status Status, unassigned bool, count int64, oldest *Waiting
 	}
 }
 
-// Group is what tickets have in common that are counted together. Stores keep the number of tickets of each group, so that stats under a
-// filter that looks at nothing else need not look at tickets: see [Filter.SelectsGroups].
+// Group is what tickets that are counted together have in common. Stores keep the number of tickets of each group. So stats with a filter
+// that reads only the group need no tickets: see [Filter.SelectsGroups].
 type Group struct {
 	AppID      string
 	CategoryID string
@@ -89,7 +90,7 @@ type Group struct {
 	Unassigned bool
 }
 
-// Group returns the group that t is counted in.
+// Group returns the group in which t is counted.
 func (t *Ticket) Group() Group {
 	return Group{AppID: t.AppID, CategoryID: t.CategoryID, Status: t.Status, Unassigned: t.AssigneeID == ""}
 }
@@ -105,15 +106,15 @@ func (g Group) compare(h Group) int {
 		cmp.Compare(unassigned(g), unassigned(h)))
 }
 
-// GroupChange says by how much the number of a group's tickets changed.
+// GroupChange is a change of the number of a group's tickets.
 type GroupChange struct {
 	Group Group
-	// Change is not 0, and negative where there are fewer.
+	// Change is not 0. It is negative if the group has fewer tickets than before.
 	Change int64
 }
 
-// GroupChanges returns by how much the numbers of tickets changed with the batch, in the order of the groups, each once. It is to be called
-// after [MergeBatch.Merge].
+// GroupChanges returns the changes of the numbers of tickets that the batch makes, in the order of the groups, each group once. It must be
+// called after [MergeBatch.Merge].
 func (r *MergeBatch) GroupChanges() []GroupChange {
 	sums := map[Group]int64{}
 	for i := range r.tickets {

@@ -80,7 +80,8 @@ func TestStatsAddUp(t *testing.T) {
 	}
 }
 
-// TestFiltersThatSelectGroups fails for a condition that is new: see to it that SelectsGroups knows whether a group tells about it.
+// TestFiltersThatSelectGroups fails for a new condition: check that SelectsGroups handles the condition, and add it to ofGroups if a
+// [ticket.Group] has its field.
 func TestFiltersThatSelectGroups(t *testing.T) {
 	t.Parallel()
 	ofGroups := []string{"Statuses", "AppIDs", "CategoryIDs", "Unassigned"}
@@ -141,7 +142,7 @@ func TestGroupChanges(t *testing.T) {
 	r.Erased("erased")
 	r.Merge()
 	want := []ticket.GroupChange{
-		// "new, and closed" and "moved" came, and "opened" left. Of those that wait for an agent one came, and one left.
+		// "new, and closed" and "moved" were added, and "opened" was removed. One of those that wait for an agent was added, and one was removed.
 		{ticket.Group{Status: ticket.StatusClosed, Unassigned: true}, 1},
 		{ticket.Group{Status: ticket.StatusWaitingForExternal, AppID: "app"}, 1},
 	}

@@ -5,42 +5,42 @@ import (
 	"fmt"
 )
 
-// ErrNoRoom says that a [Room] had no memory for what was to be read. It comes with the Room's own error.
+// ErrNoRoom is returned if a [Room] had no memory for a ticket or an event. It wraps the error of the Room too.
 var ErrNoRoom = errors.New("there is no room for what is read")
 
-// Weight is how large a ticket or an event is.
+// Weight is the size of a ticket or an event.
 type Weight struct {
-	// Bytes is its size as it is stored.
+	// Bytes is the stored size.
 	Bytes int
-	// Elements are its custom settings, its attributes, those of its custom settings, and the entries of its lists. Each can be two bytes as
-	// it is stored, and is a hundred times that in memory.
+	// Elements is the number of custom settings, attributes, attributes of custom settings, and entries of lists. An element can take only two
+	// bytes as stored, and a hundred times as many in memory.
 	Elements int
 }
 
 const (
-	// MaxBytes is how many bytes the texts of a ticket have together at most, and so an event. It is for the texts alone: what a ticket has
-	// beside them takes at most some bytes for each element.
+	// MaxBytes is the maximum size of the texts of a ticket together, and so of an event. It limits the texts only: the rest of a ticket takes
+	// at most a few bytes for each element.
 	MaxBytes = 11 << 20
-	// freeElements is how many elements a ticket of MaxBytes has at most: as many as elements.Max lets an event have. Each further element
-	// leaves elementBytes less for texts.
+	// freeElements is the maximum number of elements of a ticket whose texts have MaxBytes. It is the number that elements.Max allows an
+	// event. Each further element reduces the limit of the texts by elementBytes.
 	freeElements = 10_000
 
-	// itemBytes is what a ticket without anything in it takes in memory, with its message of the contract.
+	// itemBytes is the size in memory of an empty ticket, with its message of the contract.
 	itemBytes = 2048
-	// elementBytes is what an element takes, beside its texts, with its message.
+	// elementBytes is the size in memory of an element, without its texts, with its message.
 	elementBytes = 256
 )
 
-// Memory returns how many bytes a ticket or an event of that weight takes in memory, with its message of the contract, which has the same
-// texts.
+// Memory returns the size in memory of a ticket or an event of that weight, in bytes. This includes its message of the contract, which
+// shares the texts.
 func (w Weight) Memory() int { return itemBytes + w.Bytes + w.Elements*elementBytes }
 
-// fits tells whether a ticket may be that large.
+// fits reports whether a ticket may have that weight.
 func (w Weight) fits() bool {
 	return w.Bytes <= MaxBytes && w.Bytes+(w.Elements-freeElements)*elementBytes <= MaxBytes
 }
 
-// within tells whether it is at most as large as another weight.
+// within reports whether the weight is at most as large as another one.
 func (w Weight) within(other Weight) bool {
 	return w.Bytes <= other.Bytes && w.Elements <= other.Elements
 }
@@ -82,11 +82,11 @@ func (w *Weight) addTexts(texts map[string]string) {
 	}
 }
 
-// Room is asked for memory before a ticket, or an event of it, of that weight is unmarshalled. An error ends the reading. Room does not
-// wait: a connection of the database is held. Nil has room for everything.
+// Room is asked for memory before a ticket, or an event of the ticket, of that weight is unmarshalled. An error ends the read. Room must
+// not wait, because the caller holds a database connection. A nil Room has memory for everything.
 type Room func(ticketID string, w Weight) error
 
-// For asks for room. The error is [ErrNoRoom] and the Room's own.
+// For asks the Room for memory. The error wraps [ErrNoRoom] and the Room's own error.
 func (r Room) For(ticketID string, w Weight) error {
 	if r == nil {
 		return nil

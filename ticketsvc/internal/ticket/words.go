@@ -8,24 +8,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// WordsVersion names the rules by which [Ticket.Words] and [Filter.Words] make words: their own number, to be raised with each change of
-// them, and the versions of Unicode by which they go. Databases keep it with their index of words, which is to be made anew where it is
-// another one.
+// WordsVersion identifies the rules by which [Ticket.Words] and [Filter.Words] make words: the number of the rules, which must be raised
+// with each change of them, and the versions of Unicode that they use. Databases store it with their index of words. An index with another
+// version must be rebuilt.
 const WordsVersion = "2, Unicode " + unicode.Version + ", normal forms of " + norm.Version
 
 const (
-	// The most bytes and different words that the text of a filter may have.
+	// The maximum numbers of bytes and of different words in the text of a filter.
 	maxTextBytes = 256
 	maxTextWords = 16
-	// maxSearchedBytes is how much of a ticket's title and description together is looked at. It bounds what an event costs, and keeps a
-	// ticket's words below the 1 MiB that PostgreSQL takes.
+	// maxSearchedBytes is the maximum size of the searched part of a ticket's title and description together. It limits the cost of an event,
+	// and keeps a ticket's words below the 1 MiB that PostgreSQL accepts.
 	maxSearchedBytes = 64 << 10
-	// maxWordBytes is how much of a word counts.
+	// maxWordBytes is the maximum size of a word. The rest of a longer word is ignored.
 	maxWordBytes = 64
 )
 
-// Words returns the words by which a filter's text finds the ticket, those of the title and then those of the description, in the form in
-// which they are compared, and with a space between two. Some can be there more than once. Only the first 64 KiB of both texts count.
+// Words returns the words by which a filter's text finds the ticket: those of the title, then those of the description, separated by a
+// space. The words are in their normalized form, and some can occur more than once. Only the first 64 KiB of both texts count.
 func (t *Ticket) Words() string { return words(t.Title, t.Description) }
 
 func words(title, description string) string {
@@ -35,14 +35,14 @@ func words(title, description string) string {
 	return string(appendWords(appendWords(b, title), description))
 }
 
-// Words returns the words that the filter's text asks for, each once and in byte order, in the form in which they are compared: a ticket
-// has them when each is the beginning of one of [Ticket.Words]. They hold nothing but letters, marks and digits. There are none when the
-// filter asks for no text.
+// Words returns the words that the filter's text asks for, without duplicates and in byte order, in their normalized form. A ticket matches
+// if each of them is the beginning of one of [Ticket.Words]. A word has only letters, marks and digits. There are no words if the filter
+// has no text.
 func (f *Filter) Words() []string {
 	return normal(strings.Fields(string(appendWords(nil, f.Text))))
 }
 
-// hasWords tells whether each of words is the beginning of one of those that a ticket has.
+// hasWords reports whether each of words is the beginning of a word in has.
 func hasWords(has string, words []string) bool {
 	has = " " + has
 	for _, word := range words {
@@ -53,15 +53,15 @@ func hasWords(has string, words []string) bool {
 	return true
 }
 
-// appendWords appends the words of text, with spaces between them and what is in b already.
+// appendWords appends the words of text to b. It puts a space between two words, and between the words in b and the first new word.
 //
-// Words are runs of letters, marks and digits, without regard to case, to accents and other marks above, below or through letters, and to
-// forms that stand for the same letters (a ligature, a raised or full-width digit). Characters that don't show, such as the soft hyphen,
-// are passed over. Chinese and Japanese put no spaces between words: there each character is a word.
+// A word is a sequence of letters, marks and digits in a normalized form. The form ignores case, accents and other marks above, below or
+// through letters, and variants of the same letters (a ligature, a raised or full-width digit). Characters that are not visible, such as
+// the soft hyphen, are skipped. Chinese and Japanese put no spaces between words, so each of their characters is a word.
 func appendWords(b []byte, text string) []byte {
 	w := wordAppender{text: b}
 	for _, c := range text {
-		if c < utf8.RuneSelf { // as nearly all are
+		if c < utf8.RuneSelf { // nearly all characters
 			w.addASCII(asciiForms[c])
 			continue
 		}
@@ -72,10 +72,10 @@ func appendWords(b []byte, text string) []byte {
 	return w.text
 }
 
-// wordAppender appends words to a text, character by character. A space ends a word.
+// wordAppender appends words to a string, character by character. A space ends a word.
 type wordAppender struct {
 	text []byte
-	// within tells that a word is at hand, start where it begins, and full that the rest of it does not count.
+	// within is set inside a word, which begins at start. full is set if the rest of the word is ignored.
 	within, full bool
 	start        int
 }
@@ -95,7 +95,7 @@ func (w *wordAppender) add(r rune) {
 	w.within = !alone
 }
 
-// addASCII does what add does, in half the time.
+// addASCII does the same as add in half the time.
 func (w *wordAppender) addASCII(c byte) {
 	if c == ' ' {
 		w.within = false
@@ -116,8 +116,8 @@ func (w *wordAppender) begin() {
 	w.within, w.full, w.start = true, false, len(w.text)
 }
 
-// formOf returns what words have of a character: letters, marks and digits in the form in which they are compared, a space where it ends
-// a word, nothing where it is passed over. It depends on no other character.
+// formOf returns the normalized form of a character: letters, marks and digits, or a space if the character ends a word, or nothing if the
+// character is skipped. The form does not depend on other characters.
 func formOf(r rune) string {
 	if r < endOfLatin {
 		return latinForms[r]
@@ -125,7 +125,7 @@ func formOf(r rune) string {
 	return newForm(r)
 }
 
-// endOfLatin is the character behind the Latin ones that most texts are made of.
+// endOfLatin is the first character after the Latin characters that most texts consist of.
 const endOfLatin = 0x250
 
 var latinForms = func() (forms [endOfLatin]string) {
@@ -149,7 +149,7 @@ func newForm(r rune) string {
 	}
 	form := make([]byte, 0, utf8.UTFMax)
 	for _, r := range text {
-		// By way of the upper case, so that the two small sigmas become one.
+		// The conversion to upper case makes the two small sigmas equal.
 		r = unicode.ToLower(unicode.ToUpper(r))
 		ascii, known := asciiOf[r]
 		switch {
@@ -165,14 +165,14 @@ func newForm(r rune) string {
 	return string(form)
 }
 
-// asciiOf has the small letters of Latin-1 and Latin Extended-A that Unicode does not take apart, in the form that people type where their
-// keyboard lacks them: that of the transliteration Latin-ASCII of Unicode's CLDR. The two blocks hold what names in Europe and Vietnam are
-// written with; CLDR's letters of other blocks are those of phonetics and of few languages.
+// asciiOf maps the small letters of Latin-1 and Latin Extended-A that Unicode does not decompose to what people type if their keyboard
+// lacks them: the transliteration Latin-ASCII of Unicode's CLDR. The two blocks have the letters of names in Europe and Vietnam. CLDR's
+// letters of other blocks are those of phonetics and of few languages.
 var asciiOf = map[rune]string{
 	'ß': "ss", 'æ': "ae", 'ð': "d", 'ø': "o", 'þ': "th", 'đ': "d", 'ħ': "h", 'ĸ': "q", 'ł': "l", 'ŋ': "n", 'œ': "oe", 'ŧ': "t",
 }
 
-// isAlone tells whether a character is a word by itself.
+// isAlone reports whether a character is a word by itself.
 func isAlone(r rune) bool {
 	const first = 0x2e80
 	return r >= first && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana)

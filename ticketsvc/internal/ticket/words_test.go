@@ -69,9 +69,9 @@ func TestWordsAreThoseOfTheFirst64KiB(t *testing.T) {
 	}
 }
 
-// TestWordsStayAsTheyAre has every character there is: a filter in its normal form must ask for the same words, and databases must find
-// nothing in them that they take apart. And rules of the same version must give the same words: databases hold them, and SQLite is told by
-// them what to take out of its index.
+// TestWordsStayAsTheyAre has every Unicode character. A filter in its normal form must ask for the same words, and databases must not split
+// these words. Rules of the same version must always give the same words: databases store them, and SQLite needs them to remove words from
+// its index.
 func TestWordsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	all := sha256.New()

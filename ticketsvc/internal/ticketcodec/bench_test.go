@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// BenchmarkStoredTicket reads and writes a ticket of about 1.5 kB, as every event does.
+// BenchmarkStoredTicket decodes and encodes a ticket of about 1.5 kB, as every event does.
 func BenchmarkStoredTicket(b *testing.B) {
 	values := ticket.Ticket{Title: "Heizung im Bad kalt", Description: strings.Repeat("Seit gestern Abend ", 12), StatusText: "closed",
 		AppID: "82662ee4-0080-4960-8b8f-000000000001", LabelIDs: []string{"5e00aa01"}, Attributes: map[string]string{}}

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// form1 are tickets as the last version that wrote form 1 kept them, each with its events as that version kept these.
+// form1 are tickets as stored by the last version that wrote form 1, each with its events as that version stored them.
 var form1 = []struct {
 	id, content, versions string
 	events                []form1Event
@@ -51,8 +51,8 @@ func mustHex(t *testing.T, text string) []byte {
 	return b
 }
 
-// TestUnmarshalRecord_form1 compares records of form 1 with what their events make, which were recorded by the same version: then ffff is
-// later than 0000 at the same time, whatever their update times.
+// TestUnmarshalRecord_form1 compares states of form 1 with the result of their events, which the same version recorded. In that version,
+// ffff is later than 0000 at the same time, whatever their update times are.
 func TestUnmarshalRecord_form1(t *testing.T) {
 	t.Parallel()
 	for _, kept := range form1 {
@@ -81,7 +81,7 @@ func TestUnmarshalRecord_form1(t *testing.T) {
 	}
 }
 
-// TestMarshalRecord_form2 holds the form to what databases hold of it.
+// TestMarshalRecord_form2 checks that the form stays the same as in existing databases.
 func TestMarshalRecord_form2(t *testing.T) {
 	t.Parallel()
 	record := ticket.NewState("t")
@@ -104,7 +104,7 @@ func TestMarshalRecord_form2(t *testing.T) {
 	}
 }
 
-// TestUnmarshalRecord_form1_equalTimes has an event of today at a time at which there are events from before: those have no update time.
+// TestUnmarshalRecord_form1_equalTimes has a new event with the same time as events of form 1, which have no update time.
 func TestUnmarshalRecord_form1_equalTimes(t *testing.T) {
 	t.Parallel()
 	tie := form1[0]

@@ -6,25 +6,25 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// LogRow is one place of the log as databases keep it, with the row of its ticket.
+// LogRow is one entry of the log as databases store it, with the row of its ticket.
 type LogRow struct {
-	// Event has what is kept in columns of its own: its place, its ids and its name.
+	// Event has only the values of columns: its sequence number, its ids and its name.
 	Event ticket.Event
 	// OccurTime, ReceiveTime and Content are the rest of the event.
 	OccurTime, ReceiveTime string
 	Content                []byte
-	// Nonce is the random number that the event got when it was recorded, 0 where an older version recorded it.
+	// Nonce is the random number that the event got when it was recorded. 0 if an older version recorded the event.
 	Nonce int64
 
-	// Erased tells whether the ticket was erased.
+	// Erased is set if the ticket was erased.
 	Erased bool
-	// TicketBytes is how large the ticket is as it is stored.
+	// TicketBytes is the stored size of the ticket.
 	TicketBytes int
-	// Ticket and Stamps are the ticket. They need not be there when a row before has them.
+	// Ticket and Stamps are the ticket and its versions. They may be missing if an earlier row of the page has them.
 	Ticket, Stamps []byte
 }
 
-// LogPage makes entries of the log of the rows in which databases keep them. It is for one page, and not for concurrent use.
+// LogPage decodes the rows of a database into entries of the log. It is for one page, and not for concurrent use.
 type LogPage struct {
 	page    ticket.Page
 	room    ticket.Room
@@ -32,7 +32,7 @@ type LogPage struct {
 	tickets map[string]loggedTicket
 }
 
-// loggedTicket is a ticket that a row had. record is nil where a newer version wrote it.
+// loggedTicket is the ticket of a row. record is nil if a newer version of the service wrote the ticket.
 type loggedTicket struct {
 	weight ticket.Weight
 	ticket *ticket.Ticket
@@ -47,12 +47,12 @@ func NewLogPage(limit ticket.PageLimit) *LogPage {
 	return &LogPage{page: ticket.NewPage(limit), room: room, tickets: map[string]loggedTicket{}}
 }
 
-// Add adds the next row. It returns false, and adds nothing, when the page has no room for it. The row's bytes can be used again
+// Add adds the next row. If the page has no space for the row, Add returns false and adds nothing. The caller may reuse the row's bytes
 // afterwards.
 func (p *LogPage) Add(row *LogRow) bool {
 	t, seen := p.tickets[row.Event.TicketID]
 	weight := WeighEvent(row.Content)
-	// A ticket as large as one may be is there beside an event of any size.
+	// A ticket of the maximum size is allowed together with an event of any size, so each asks for memory separately.
 	err := p.room.For(row.Event.TicketID, weight)
 	if !seen && !row.Erased {
 		t.weight = ticket.Weight{Bytes: row.TicketBytes, Elements: WeighTicket(row.Ticket).Elements}
@@ -62,7 +62,7 @@ func (p *LogPage) Add(row *LogRow) bool {
 		}
 	}
 	if err != nil {
-		// It must keep nobody from what follows.
+		// The entry must not block the entries after it.
 		weight, t = ticket.Weight{}, loggedTicket{err: err}
 	}
 	if added, err := p.page.Add(row.Event.TicketID, weight); err != nil || !added {
@@ -101,7 +101,7 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	}
 	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
 	if errors.Is(err, ticket.ErrNewerVersion) || row.Erased {
-		err = nil // What is left of an erased ticket must keep nobody from what follows.
+		err = nil // The remains of an erased ticket must not block the entries after it.
 	}
 	switch {
 	case row.Erased:
@@ -120,8 +120,8 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	return e
 }
 
-// UnmarshalChange returns the change that a row of the log and its payload say, without what only a newer version knows of it. The error
-// is that of [ticket.DecodeError].
+// UnmarshalChange returns the change of a row of the log and its payload, without data that only a newer version of the service knows. The
+// error is that of [ticket.DecodeError].
 func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Change, error) {
 	e := row.Event
 	if err := UnmarshalEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewerVersion) {

@@ -8,7 +8,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestErasingMendsALogThatCannotBeRead has a row whose time is spoilt: erasing its ticket takes away its content, and the time stays.
+// TestErasingMendsALogThatCannotBeRead has a row whose time can't be decoded. After its ticket is erased, the content of the row is gone,
+// and the time is still there.
 func TestErasingMendsALogThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, erased := range []bool{false, true} {

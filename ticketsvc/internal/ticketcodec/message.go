@@ -54,7 +54,7 @@ func FromInstant(i ticket.Instant) *timestamppb.Timestamp {
 	return &timestamppb.Timestamp{Seconds: i.Seconds, Nanos: i.Nanos}
 }
 
-// ToInstant returns the instant of m, which may be one that is not valid.
+// ToInstant returns the instant of m. It may not be valid.
 func ToInstant(m *timestamppb.Timestamp) ticket.Instant {
 	if m == nil {
 		return ticket.Instant{}
@@ -62,7 +62,7 @@ func ToInstant(m *timestamppb.Timestamp) ticket.Instant {
 	return ticket.Instant{Set: true, Seconds: m.GetSeconds(), Nanos: m.GetNanos()}
 }
 
-// errMalformed says that stored bytes are not what was written. It holds none of them.
+// errMalformed is returned if stored bytes can't be decoded. It does not contain the bytes.
 var errMalformed = errors.New("stored bytes are malformed")
 
 // marshalTicket returns t as a message of the contract. Equal tickets have equal bytes within one build of the service.

@@ -16,11 +16,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// unknown is a number that no field of any message has.
+// unknown is a field number that no message has.
 const unknown = 99
 
-// titled is the stored form of a record that took one event, which named the title. The last bytes of its stamps are how many fields have
-// one, the number of the title, and the place of its event.
+// titled is the stored form of a state with one event, which named the title. The last bytes of its stamps are the number of fields with a
+// version, the number of the title in the contract, and the index of its event.
 func titled() (content, stamps []byte) {
 	record := ticket.NewState("ticket")
 	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Fields: tickettest.Named("title"),
@@ -81,7 +81,7 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 	}
 }
 
-// TestUnmarshalTicket_unknownInEntry has an entry of a map with a third field, which protobuf gives no entry.
+// TestUnmarshalTicket_unknownInEntry has an entry of a map with a third field. In protobuf an entry has only two fields.
 func TestUnmarshalTicket_unknownInEntry(t *testing.T) {
 	t.Parallel()
 	attributes := (&ticketv1.Ticket{}).ProtoReflect().Descriptor().Fields().ByName(ticket.AttributesName).Number()
@@ -127,7 +127,7 @@ func TestEventsOfANewerVersion(t *testing.T) {
 	if got, err := ticketcodec.UnmarshalChangedFields(b); !errors.Is(err, ticket.ErrNewerVersion) || !cmp.Equal(got, want) {
 		t.Errorf("UnmarshalContent = %+v, %v; want what is known of it, and ErrNewerVersion", got, err)
 	}
-	// The feed tells of such an event, without what is not known of it.
+	// The log shows such an event, without the unknown field.
 	content, stamps := titled()
 	page := ticketcodec.NewLogPage(ticket.PageLimit{Items: 1})
 	page.Add(&ticketcodec.LogRow{Event: ticket.Event{EventID: "e", TicketID: "ticket"}, Content: b, Ticket: content, Stamps: stamps})

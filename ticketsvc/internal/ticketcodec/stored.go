@@ -1,5 +1,5 @@
-// Package ticketcodec is the form of tickets and events outside the rules: a ticket as a message of the contract, and the bytes in which
-// databases keep tickets and events, the same in every engine.
+// Package ticketcodec encodes tickets and events: a ticket as a message of the contract, and tickets and events as the bytes that databases
+// store. The bytes are the same in every database engine.
 package ticketcodec
 
 import (
@@ -16,7 +16,7 @@ import (
 
 var ticketDescriptor = (&ticketv1.Ticket{}).ProtoReflect().Descriptor()
 
-// numbers holds the number in the contract of each field. fieldsByNumber is its inverse.
+// numbers holds the number of each field in the contract. fieldsByNumber is its inverse.
 var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uint64]ticket.Field) {
 	fields = map[uint64]ticket.Field{}
 	for f := range ticket.Fields() {
@@ -27,8 +27,8 @@ var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uin
 	return numbers, fields
 }()
 
-// MarshalState returns a record as databases keep it: the ticket as a message of the contract, and the versions in a form of their own,
-// which the databases' column calls stamps. Equal records have equal bytes within one build of the service.
+// MarshalState returns a state as databases store it: the ticket as a message of the contract, and the versions in a form of their own, in
+// the database column named stamps. Equal states have equal bytes within one build of the service.
 //
 // The versions begin with the number of the form, 2. The rest are varints, and strings after their lengths. A moment is seconds (zigzag)
 // and nanoseconds. An optional moment is 1 and a moment, or 0 for none.
@@ -42,7 +42,8 @@ var numbers, fieldsByNumber = func() (numbers []protowire.Number, fields map[uin
 //	for each of the ticket's attributes, in the order of the keys: the index of its event, counted from 1; 0 if it has the version of a
 //	field
 //
-// Form 1 had no update times of events, no element changes, and not whether the creation is recorded: the ticket was complete then.
+// Form 1 had no update times of events and no element changes. It did not store whether the creation or a snapshot is recorded: that is so
+// if the ticket is complete.
 func MarshalState(r *ticket.State) (content, stamps []byte) {
 	keys := sortedKeys(r.Ticket.Attributes)
 	events := eventsOf(&r.Versions, keys)
@@ -88,18 +89,18 @@ func MarshalState(r *ticket.State) (content, stamps []byte) {
 }
 
 const (
-	// usualEvents is how many events the values of most tickets come from, at most.
+	// usualEvents is the maximum number of events that set the values of most tickets.
 	usualEvents = 10
-	// versionsForm is the number of the form in which versions are kept. Forms are numbered from 1 on.
+	// versionsForm is the number of the form in which versions are stored. The first form has number 1.
 	versionsForm = 2
-	// firstVersionsForm is the form that is still read.
+	// firstVersionsForm is the oldest form, which can still be read.
 	firstVersionsForm = 1
 )
 
-// eventsOf returns the distinct versions of a record, in order.
+// eventsOf returns the distinct versions of a state, in order.
 func eventsOf(versions *ticket.Versions, attributeKeys []string) []ticket.Version {
 	events := append(make([]ticket.Version, 0, usualEvents), versions.Latest)
-	// Neighbours mostly come from the same event: leaving out repeats at once makes the sorting short.
+	// Neighbours usually come from the same event. To skip repeats here makes the list that is sorted short.
 	add := func(v ticket.Version) {
 		if v != events[len(events)-1] && v != (ticket.Version{}) {
 			events = append(events, v)
@@ -127,8 +128,9 @@ func appendOptionalMoment(b []byte, i ticket.Instant) []byte {
 	return appendMoment(append(b, 1), i)
 }
 
-// UnmarshalState is the inverse of [MarshalState]. An error says that the bytes are not what was written, and holds none of them; or it
-// is [ticket.ErrNewerVersion], since a record that is written again without what is not known of it would lose that.
+// UnmarshalState is the inverse of [MarshalState]. If the bytes are malformed, it returns an error that does not contain them. It returns
+// [ticket.ErrNewerVersion] if the state has data that this version does not know: to write the state again without that data would lose the
+// data.
 func UnmarshalState(content, stamps []byte) (*ticket.State, error) {
 	t, isNewer, err := unmarshalTicket(content)
 	if err != nil {
@@ -189,8 +191,8 @@ func UnmarshalState(content, stamps []byte) (*ticket.State, error) {
 	return r, p.end()
 }
 
-// UnmarshalTicket returns the ticket of a record's content, to be shown: fields that are not known are skipped. The error is that of
-// [ticket.DecodeError] for the ticket, and holds nothing of the content.
+// UnmarshalTicket returns the ticket of a state's content for reading. It skips unknown fields. The error is that of [ticket.DecodeError]
+// for the ticket. It does not contain the content.
 func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
 	t, _, err := unmarshalTicket(content)
 	if err != nil {
@@ -199,8 +201,8 @@ func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
 	return t, nil
 }
 
-// UnmarshalEvent completes an event of which the ids, the name and the place are known with what databases keep beside them. The error is
-// that of [ticket.DecodeError] for its ticket. With [ticket.ErrNewerVersion] the event has all that is known of it.
+// UnmarshalEvent completes an event, which has its ids, its name and its sequence number, with the other stored data. The error is that of
+// [ticket.DecodeError] for its ticket. After [ticket.ErrNewerVersion] the event has everything that this version knows.
 func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []byte) error {
 	var errs [3]error
 	e.OccurTime, errs[0] = ticket.ParseSortableText(occurTime)
@@ -212,23 +214,23 @@ func UnmarshalEvent(e *ticket.Event, occurTime, receiveTime string, content []by
 	return nil
 }
 
-// MarshalValues returns the values of a change as a message Ticket of the contract, with nothing in it but what the event named.
+// MarshalValues returns the values of a change as a message Ticket of the contract. The message has only what the event named.
 func MarshalValues(c *ticket.Change) []byte {
 	return marshalTicket(&c.Values)
 }
 
-// Beside the numbers of fields, a content has numbers that no field can have, since protobuf reserves them. A reader that does not know one
-// of them skips it as it skips a field that it does not know.
+// A content has not only numbers of fields, but also numbers that no field can have, because protobuf reserves them. A reader that does not
+// know such a number skips it, like an unknown field.
 const (
-	// versionHasUpdateTime is there if the event's version has an update time. Earlier versions of the service do not write it.
+	// versionHasUpdateTime is present if the event's version has an update time. Earlier versions of the service do not write it.
 	versionHasUpdateTime protowire.Number = 19000
 	// elementChange is added to the number of each field that is an element change.
 	elementChange protowire.Number = 19000
 )
 
-// MarshalChangedFields returns the registers that an event named, as databases keep them: the number of the following numbers; the numbers
-// in the contract of the fields, of the element changes with [elementChange] added, and [versionHasUpdateTime]; then the attributes' keys,
-// each after its length.
+// MarshalChangedFields returns the registers that an event named, as databases store them. First comes the number of the following numbers.
+// Then come the numbers in the contract of the fields, those of the element changes with [elementChange] added, and [versionHasUpdateTime].
+// Last come the attributes' keys, each after its length.
 func MarshalChangedFields(c ticket.ChangedFields) []byte {
 	count := c.Fields.Len() + c.ElementChanges.Len()
 	if c.VersionHasUpdateTime {
@@ -250,8 +252,9 @@ func MarshalChangedFields(c ticket.ChangedFields) []byte {
 	return b
 }
 
-// UnmarshalChangedFields is the inverse of [MarshalChangedFields]. An error means that the bytes are malformed, and holds none of them.
-// With [ticket.ErrNewerVersion] the event named a field that only a newer version of the service knows, and the result has the others.
+// UnmarshalChangedFields is the inverse of [MarshalChangedFields]. If the bytes are malformed, it returns an error that does not contain
+// them. It returns [ticket.ErrNewerVersion] if the event named a field that only a newer version of the service knows. The result then has
+// the other fields.
 func UnmarshalChangedFields(b []byte) (ticket.ChangedFields, error) {
 	var c ticket.ChangedFields
 	p := parser{rest: b}
@@ -279,13 +282,13 @@ func UnmarshalChangedFields(b []byte) (ticket.ChangedFields, error) {
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// parser reads varints and strings one after the other. After an error it returns zeros.
+// parser reads a sequence of varints and strings. After an error it returns zeros.
 type parser struct {
 	rest []byte
 	err  error
 }
 
-// fail notes an error, unless there was one.
+// fail sets the error if there is none yet.
 func (p *parser) fail(err error) {
 	if p.err == nil {
 		p.err = err
@@ -312,7 +315,8 @@ func (p *parser) number() uint64 {
 	return number
 }
 
-// count reads how many items follow. Each takes a byte at least, so a number that can't be right takes no memory.
+// count reads the number of items that follow. An item has at least one byte, so a number above the remaining bytes is malformed, and
+// memory is never allocated for it.
 func (p *parser) count() uint64 {
 	n := p.number()
 	if n > uint64(len(p.rest)) {

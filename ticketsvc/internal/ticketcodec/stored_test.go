@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// drawRecord draws a record of some events.
+// drawRecord draws the state of some events.
 func drawRecord(t *rapid.T) *ticket.State {
 	record := ticket.NewState("ticket")
 	for _, c := range tickettest.Changes(t, "ticket") {
@@ -115,7 +115,7 @@ func FuzzUnmarshalRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is read is whole: it is written, and read again, as the same.
+		// The decoded state must be complete: encoded and decoded again, it is the same.
 		again, err := ticketcodec.UnmarshalState(ticketcodec.MarshalState(record))
 		if err != nil {
 			t.Fatal(err)

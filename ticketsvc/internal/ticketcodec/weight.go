@@ -7,13 +7,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// WeighTicket returns the weight of the ticket of a record's content, without unmarshalling it. Of content that is not what was written it
-// may be anything.
+// WeighTicket returns the weight of the ticket of a state's content, without unmarshalling it. The result for malformed content is
+// undefined.
 func WeighTicket(content []byte) ticket.Weight {
 	return ticket.Weight{Bytes: len(content), Elements: countElements(content, ticketDescriptor)}
 }
 
-// countElements returns how many entries the lists and maps of a message have, and the messages in them.
+// countElements returns the number of entries of the lists and maps of a message, including those of messages in its lists.
 func countElements(message []byte, descriptor protoreflect.MessageDescriptor) int {
 	count := 0
 	for number, value := range fields(message) {
@@ -29,10 +29,10 @@ func countElements(message []byte, descriptor protoreflect.MessageDescriptor) in
 	return count
 }
 
-// StateMemory returns how many bytes a record takes in memory, without unmarshalling it.
+// StateMemory returns the size of a state in memory, in bytes, without unmarshalling it.
 func StateMemory(content, stamps []byte) int { return WeighTicket(content).Memory() + len(stamps) }
 
-// fields returns the fields of a message that have bytes, up to the first that is malformed.
+// fields returns the fields of a message that have the wire type bytes, up to the first malformed field.
 func fields(message []byte) func(yield func(protowire.Number, []byte) bool) {
 	return func(yield func(protowire.Number, []byte) bool) {
 		for len(message) > 0 {
@@ -57,8 +57,8 @@ func fields(message []byte) func(yield func(protowire.Number, []byte) bool) {
 	}
 }
 
-// WeighEvent returns the weight of an event of which that is kept, without unmarshalling it. Of content that is not what was written it may
-// be anything.
+// WeighEvent returns the weight of an event with this stored content, without unmarshalling it. The result for malformed content is
+// undefined.
 func WeighEvent(content []byte) ticket.Weight {
 	w := ticket.Weight{Bytes: len(content)}
 	count, n := protowire.ConsumeVarint(content)

@@ -30,7 +30,7 @@ func TestWeighEvent(t *testing.T) {
 	}
 }
 
-// FuzzWeigh weighs bytes that nobody wrote.
+// FuzzWeigh weighs arbitrary bytes.
 func FuzzWeigh(f *testing.F) {
 	f.Add([]byte("\x02\x01\x02\x03abc"))
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -10,20 +10,19 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// ToCreated returns the change that a request says. The error is a [*ticket.InvalidError]. The change shares the request's lists and
-// maps.
+// ToCreated returns the change of a request. The error is a [*ticket.InvalidError]. The change shares the request's lists and maps.
 func ToCreated(request *ticketv1.TicketCreatedRequest) (ticket.Change, error) {
 	return toChange(ticket.Created, request)
 }
 
-// ToUpdated is as [ToCreated].
+// ToUpdated is like [ToCreated].
 func ToUpdated(request *ticketv1.TicketUpdatedRequest) (ticket.Change, error) {
 	change, err := toChange(ticket.Updated, request)
 	change.FullSnapshot = request.GetFullSnapshot()
 	return change, err
 }
 
-// ToChange is as [ToCreated], for an event of a RecordTicketEventsRequest.
+// ToChange is like [ToCreated], for an event of a RecordTicketEventsRequest.
 func ToChange(request *ticketv1.TicketEventRequest) (ticket.Change, error) {
 	switch r := request.GetRequest().(type) {
 	case *ticketv1.TicketEventRequest_Created:
@@ -37,7 +36,7 @@ func ToChange(request *ticketv1.TicketEventRequest) (ticket.Change, error) {
 	}
 }
 
-// eventRequest is what the requests for both kinds of events have in common.
+// eventRequest is the part that the requests for both kinds of events have in common.
 type eventRequest interface {
 	GetEvent() *ticketv1.EventMetadata
 	GetTicket() *ticketv1.Ticket
@@ -102,7 +101,7 @@ func checkInstant(field string, instant ticket.Instant, violations *ticket.Viola
 	}
 }
 
-// ListQuery is what a ListTicketsRequest asks for, apart from where it goes on.
+// ListQuery is the content of a ListTicketsRequest, except its page token.
 type ListQuery struct {
 	// Filter is in its normal form.
 	Filter ticket.Filter
@@ -111,7 +110,7 @@ type ListQuery struct {
 	PageSize int
 }
 
-// ToListQuery returns what a request asks for. The error is a [*ticket.InvalidError].
+// ToListQuery returns the query of a request. The error is a [*ticket.InvalidError].
 func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 	var violations ticket.Violations
 	order, ok := ticket.ParseOrder(request.GetOrderBy())
@@ -123,8 +122,8 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 	return ListQuery{Filter: filter, Order: order, PageSize: pageSize}, violations.Err()
 }
 
-// ToFilter returns the filter that a message means, in its normal form. The error is a [*ticket.InvalidError], for a request that has the
-// message in its field filter.
+// ToFilter returns the filter of a message, in its normal form. The error is a [*ticket.InvalidError] for a request that has the message in
+// its field filter.
 func ToFilter(message *ticketv1.TicketFilter) (ticket.Filter, error) {
 	var violations ticket.Violations
 	filter := toFilter(message, &violations)
@@ -145,24 +144,24 @@ func toFilter(message *ticketv1.TicketFilter, violations *ticket.Violations) tic
 	for _, status := range message.GetStatuses() {
 		filter.Statuses = append(filter.Statuses, ticket.Status(status))
 	}
-	// A condition that is newer than this version must not be passed over: the filter would select more than was asked for.
+	// A condition of a newer version must not be ignored: the filter would select more tickets than were asked for.
 	if message != nil && len(message.ProtoReflect().GetUnknown()) > 0 {
 		violations.Add("filter", "has a field that this version of ticketsvc does not know")
 	}
 	if filter.Check("filter", violations); violations.Err() != nil {
-		return filter // It may be as large as a request, and is refused.
+		return filter // It may be as large as a request, and is rejected.
 	}
 	return filter.Normal()
 }
 
-// ToTicketID returns the ticket that a request names. The error is a [*ticket.InvalidError].
+// ToTicketID returns the ticket id of a request. The error is a [*ticket.InvalidError].
 func ToTicketID(id string) (string, error) {
 	var violations ticket.Violations
 	violations.CheckID("ticket_id", id)
 	return id, violations.Err()
 }
 
-// ToTicketIDs returns the tickets that a request names, each once, in the order in which it first names them. The error is a
+// ToTicketIDs returns the ticket ids of a request without duplicates, in the order of their first occurrence. The error is a
 // [*ticket.InvalidError].
 func ToTicketIDs(request *ticketv1.BatchGetTicketsRequest) ([]string, error) {
 	var violations ticket.Violations
@@ -170,8 +169,7 @@ func ToTicketIDs(request *ticketv1.BatchGetTicketsRequest) ([]string, error) {
 	return ids, violations.Err()
 }
 
-// ToEventQuery returns the ticket that a request names, and how many events a page of it has at the most. The error is a
-// [*ticket.InvalidError].
+// ToEventQuery returns the ticket id of a request, and the maximum number of events on a page. The error is a [*ticket.InvalidError].
 func ToEventQuery(request *ticketv1.ListTicketEventsRequest) (ticketID string, pageSize int, err error) {
 	var violations ticket.Violations
 	violations.CheckID("ticket_id", request.GetTicketId())
@@ -187,10 +185,10 @@ func toPageSize(requested int32, violations *ticket.Violations) int {
 	return size
 }
 
-// maxErasures is how many erasures one call can repeat.
+// maxErasures is the maximum number of erasures that one call can repeat.
 const maxErasures = 100
 
-// ToErasures returns the tickets whose erasures a request repeats, in their order. The error is a [*ticket.InvalidError].
+// ToErasures returns the ids of the tickets whose erasures a request repeats, in their order. The error is a [*ticket.InvalidError].
 func ToErasures(request *ticketv1.RepeatErasuresRequest) ([]string, error) {
 	var violations ticket.Violations
 	if len(request.GetErasures()) > maxErasures {

@@ -18,7 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
 
-// violated returns the fields that an error says are wrong.
+// violated returns the fields of an error's violations.
 func violated(t *testing.T, err error) []string {
 	t.Helper()
 	if err == nil {
@@ -214,7 +214,7 @@ func TestTicketIDs(t *testing.T) {
 	}
 }
 
-// TestAFilterOfANewerContractIsRefused has a condition that is not known.
+// TestAFilterOfANewerContractIsRefused has an unknown condition.
 func TestAFilterOfANewerContractIsRefused(t *testing.T) {
 	t.Parallel()
 	message := &ticketv1.TicketFilter{}
@@ -225,7 +225,7 @@ func TestAFilterOfANewerContractIsRefused(t *testing.T) {
 	}
 }
 
-// TestAFilterThatIsRefusedCostsNothing has one as large as a request may be: to put its words and ids in order would take seconds.
+// TestAFilterThatIsRefusedCostsNothing has a filter of the maximum size of a request: to sort its words and ids would take seconds.
 func TestAFilterThatIsRefusedCostsNothing(t *testing.T) {
 	t.Parallel()
 	text, ids := strings.Repeat("Heizung KALT ", 100), slices.Repeat([]string{"b", "a"}, 100)

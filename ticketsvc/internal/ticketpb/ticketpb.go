@@ -1,4 +1,4 @@
-// Package ticketpb carries requests, events and statistics between the contract's messages and the rules in package ticket.
+// Package ticketpb converts requests, events and statistics between the contract's messages and the types of package ticket.
 package ticketpb
 
 import (

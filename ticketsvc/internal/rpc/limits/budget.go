@@ -1,4 +1,4 @@
-// Package limits bounds what the calls of a service hold together, so that no caller takes all of it.
+// Package limits limits what the calls of a service hold together, so that no caller takes all of it.
 package limits
 
 import (
@@ -11,20 +11,23 @@ import (
 )
 
 var (
-	// ErrNoRoom is returned if no room was free in time: this caller, or all together, hold too much. The same call may succeed later.
+	// ErrNoRoom is returned if no room was free in time, because this caller, or all callers together, hold too much. The same call may
+	// succeed later.
 	ErrNoRoom = errors.New("no room was free in time")
 	// ErrNeverFits is returned if a call needs more than one caller may ever hold.
 	ErrNeverFits = errors.New("the call needs more room than one caller may have")
 )
 
-// Caller identifies who makes a call. Calls of one caller share what the caller may hold. A caller is not secret and can be logged.
+// Caller identifies the caller of a call. Calls of one caller share the caller's part of each budget. A caller is not secret and can be
+// logged.
 type Caller string
 
 // Unauthenticated is the caller of every call without a token, if the service has tokens.
 const Unauthenticated Caller = "unauthenticated"
 
-// Budget bounds what all callers hold together, in bytes. A caller may hold at most as much as stays free for the others (a dynamic
-// threshold): alone it may hold a half of the budget, and of two greedy callers each a third, so that a third is left for the next.
+// Budget limits what all callers hold together, in bytes. A caller may hold at most as much as stays free for the others (a dynamic
+// threshold). So a single caller may hold half of the budget. Two greedy callers may hold a third each, which leaves a third for the next
+// caller.
 //
 // It is safe for concurrent use.
 type Budget struct {
@@ -48,33 +51,33 @@ type holder struct {
 // waiter is a grant that waits to grow.
 type waiter struct {
 	bytes int64
-	// ready is closed once the bytes are granted.
+	// ready is closed when the bytes are granted.
 	ready chan struct{}
 }
 
 // Spread returns a random time between half of longest and longest, so that callers that began to wait together do not retry together.
 func Spread(longest time.Duration) time.Duration { return longest/2 + rand.N(longest/2+1) }
 
-// NewBudget returns a budget of that many bytes. wait is how long a call waits for room at most: see [Spread].
+// NewBudget returns a budget of that many bytes. wait is the maximum time that a call waits for room: see [Spread].
 func NewBudget(bytes int64, wait time.Duration) *Budget {
 	return &Budget{size: bytes, wait: wait, free: bytes, holders: map[Caller]*holder{}}
 }
 
-// NewPlaces returns a budget of that many places, of which each call takes 1, and one caller at most a half, rounded up. wait is how
-// long a call waits for one.
+// NewPlaces returns a budget of that many places. Each call takes 1 place, and one caller gets at most half of the places, rounded up. wait
+// is the maximum time that a call waits for a place.
 func NewPlaces(places int, wait time.Duration) *Budget {
-	// The rule leaves one that nobody gets.
+	// By the rule of [Budget], one place always stays free.
 	return NewBudget(int64(places)+1, wait)
 }
 
-// Grant is what one call holds. It is to be released. It is for one goroutine at a time.
+// Grant is what one call holds. It must be released. It is for one goroutine at a time.
 type Grant struct {
 	budget *Budget
 	caller Caller
 	bytes  int64
 }
 
-// Take returns a grant of that many bytes, which may be 0, once there is room. Errors: those of [Grant.Grow].
+// Take waits until there is room, and returns a grant of that many bytes, which may be 0. Errors: those of [Grant.Grow].
 func (b *Budget) Take(ctx context.Context, caller Caller, bytes int64) (*Grant, error) {
 	g := &Grant{budget: b, caller: caller}
 	return g, g.Grow(ctx, bytes)
@@ -86,15 +89,16 @@ func (b *Budget) TryTake(caller Caller, bytes int64) (*Grant, bool) {
 	return g, g.TryGrow(bytes)
 }
 
-// Free returns how many bytes nobody holds.
+// Free returns the number of bytes that nobody holds.
 func (b *Budget) Free() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.free
 }
 
-// Grow adds to the grant, once there is room. Calls of one caller that wait get room in the order in which they came; a call for which
-// there is room does not wait. Errors, after which the grant holds what it held: [ErrNoRoom]; [ErrNeverFits]; ctx's.
+// Grow waits until there is room, and adds bytes to the grant. Waiting calls of one caller get room in the order in which they arrived, but
+// a call for which there is room does not wait. After an error the grant holds what it held before. Errors: [ErrNoRoom]; [ErrNeverFits];
+// ctx's.
 func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	b := g.budget
 	if g.bytes+bytes > b.size/2 {
@@ -132,7 +136,7 @@ func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// TryGrow adds to the grant if there is room at once, and reports whether there was.
+// TryGrow adds bytes to the grant if there is room at once, and reports whether there was.
 func (g *Grant) TryGrow(bytes int64) bool {
 	if bytes == 0 {
 		return true
@@ -148,10 +152,10 @@ func (g *Grant) TryGrow(bytes int64) bool {
 	return true
 }
 
-// Bytes returns how much the grant holds.
+// Bytes returns the number of bytes that the grant holds.
 func (g *Grant) Bytes() int64 { return g.bytes }
 
-// Release gives back all that the grant holds. A second call gives back nothing.
+// Release releases all that the grant holds. A second call has no effect.
 func (g *Grant) Release() {
 	if g.bytes == 0 {
 		return
@@ -166,7 +170,7 @@ func (g *Grant) Release() {
 	b.forget(g.caller)
 }
 
-// take counts bytes for a caller if the rule has room for them. Afterwards the caller is in holders.
+// take counts bytes for a caller if the rule of [Budget] allows it. Afterwards the caller is in holders.
 func (b *Budget) take(caller Caller, bytes int64) bool {
 	h := b.holders[caller]
 	if h == nil {
@@ -181,7 +185,7 @@ func (b *Budget) take(caller Caller, bytes int64) bool {
 	return true
 }
 
-// serve grants what there is now room for. Go's order of maps gives no caller precedence.
+// serve grants waiting bytes for which there is room now. Go iterates over maps in random order, so no caller has precedence.
 func (b *Budget) serve() {
 	if b.waiting == 0 {
 		return
@@ -199,7 +203,7 @@ func (b *Budget) serve() {
 	}
 }
 
-// abandon takes a waiter out of its queue, and reports whether it was still there: otherwise it has its bytes.
+// abandon removes a waiter from its queue, and reports whether it was still there. If not, it has been granted its bytes.
 func (b *Budget) abandon(h *holder, place *list.Element, caller Caller) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -210,12 +214,12 @@ func (b *Budget) abandon(h *holder, place *list.Element, caller Caller) bool {
 	}
 	h.queue.Remove(place)
 	b.waiting--
-	b.serve() // The next one of the queue may need less.
+	b.serve() // The next waiter of the queue may need less.
 	b.forget(caller)
 	return true
 }
 
-// forget drops a caller that neither holds anything nor waits.
+// forget removes a caller that neither holds anything nor waits.
 func (b *Budget) forget(caller Caller) {
 	if h := b.holders[caller]; h != nil && h.held == 0 && h.queue.Len() == 0 {
 		delete(b.holders, caller)

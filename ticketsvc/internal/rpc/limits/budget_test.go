@@ -27,7 +27,7 @@ func mustTake(t *testing.T, b *limits.Budget, caller limits.Caller, bytes int64)
 func TestBudget_aCallerLeavesAsMuchAsItHolds(t *testing.T) {
 	t.Parallel()
 	b := limits.NewBudget(600, wait)
-	// takeAll makes a caller take all that it gets, piece by piece.
+	// takeAll takes all that a caller gets, piece by piece.
 	takeAll := func(caller limits.Caller) (total int64) {
 		for g := mustTake(t, b, caller, 0); g.TryGrow(1); {
 			total++
@@ -89,7 +89,7 @@ func TestGrant_Grow_endsWithItsContext(t *testing.T) {
 			small <- err
 		}()
 		synctest.Wait()
-		// The second one that waits gets its room although the first one has left.
+		// The second waiter must get its room although the first one has left.
 		go func() {
 			g, err := b.Take(t.Context(), "a", 20)
 			g.Release()
@@ -156,7 +156,7 @@ func TestBudget_oneCallerDoesNotHoldUpAnother(t *testing.T) {
 	})
 }
 
-// TestBudget_property takes and gives back at random: what is held and what is free are always the whole, and the rule holds after each
+// TestBudget_property takes and releases at random: held and free bytes must always add up to the size, and the rule must hold after each
 // take.
 func TestBudget_property(t *testing.T) {
 	t.Parallel()
