@@ -20,7 +20,8 @@ func FuzzDoor(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	for _, body := range []string{
-		"", "null", "[]", "{}", bodyOf("e1"), bodyOf("e1") + " ", bodyOf("E1"), bodyOf(`\u001b[31m`), unexpectedEvent, "\xef\xbb\xbf" + bodyOf("e1"),
+		"", "null", "[]", "{}", bodyOf("e1"), bodyOf("e1") + " ", bodyOf("E1"), bodyOf(`\u001b[31m`), unexpectedEvent,
+		"\xef\xbb\xbf" + bodyOf("e1"),
 		eventWith("e1", `"n":9007199254740993`), eventWith("e2", `"title":"\u0000\ud800\r\n"`), eventWith("e3", `"token":"`+accessToken+`"`),
 		eventWith("e3", `"token":"`+accessToken+"\x15"+`","x":1`), eventWith("e3", `"token":"`+accessToken+`","x":1`),
 		`{"event":{"id":"e4","name":"ticket.updated","data":{"token":[1`, `{"event":{"id":"e5","id":"e6"}}`,
