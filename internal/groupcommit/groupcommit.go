@@ -1,9 +1,9 @@
 // Package groupcommit lets many concurrent callers share one transaction.
 //
-// A durable commit costs about the same for one row as for five hundred, because most of it is the wait for the disk. So callers hand
-// their items to a [Committer]; while one batch is being committed the next gathers, and each caller is answered once the batch
-// that holds its item is on disk. The queue in front is bounded: when it is full callers are told at once, rather than made to wait
-// behind work that can't be done in time.
+// A durable commit costs about the same for one row as for five hundred, because most of its time is the wait for the disk. So callers hand
+// their items to a [Committer]. While one batch is being committed, the next batch gathers. Each caller gets its result after the batch
+// with its item is on disk. The queue is bounded: if it is full, callers get an error at once, instead of waiting for a commit that would
+// come too late.
 package groupcommit
 
 import (
@@ -17,41 +17,41 @@ import (
 )
 
 var (
-	// ErrQueueFull says that the item was not taken, because as many as may wait are waiting.
+	// ErrQueueFull is returned if the item was not taken, because the maximum number of items is waiting.
 	ErrQueueFull = errors.New("groupcommit: queue is full")
-	// ErrClosed says that the item was not taken, because the committer is stopping.
+	// ErrClosed is returned if the item was not taken, because the committer is stopping.
 	ErrClosed = errors.New("groupcommit: closed")
-	// ErrPanicked says that the commit panicked. The text has the type of what it panicked with, and where, but not the value, which can
-	// hold what the items do.
+	// ErrPanicked is returned if the commit panicked. The text has the type of the panic's value and the stack trace. It does not have the
+	// value itself, which can hold data of the items.
 	ErrPanicked = errors.New("groupcommit: the commit panicked")
 )
 
 // Options bounds a [Committer].
 type Options[T, R any] struct {
-	// MaxBatch is the most items that one commit gets. At least 1.
+	// MaxBatch is the maximum number of items of one commit. At least 1.
 	MaxBatch int
-	// MaxBytes is about how large the items of one commit are together at most, by Size; a single one may be larger. 0 means that
-	// only their number counts.
+	// MaxBytes is about the maximum size of the items of one commit together, by Size. A single item may be larger. 0 means that there is no
+	// limit by size.
 	MaxBytes int
-	// Size returns about how many bytes an item has.
+	// Size returns the approximate size of an item in bytes.
 	Size func(*T) int
-	// MaxQueue is the most items that wait for a commit to begin. At least 1.
+	// MaxQueue is the maximum number of items that wait for a commit to begin. At least 1.
 	MaxQueue int
-	// MayBeItemsFault tells whether an error of a batch can come from one of its items. Such a batch is committed again item by item, so
-	// that a bad item fails alone. Nil means that no error is an item's fault.
+	// MayBeItemsFault reports whether an error of a batch can be caused by one of its items. Such a batch is committed again item by item, so
+	// that only the bad item fails. Nil means that no error is caused by an item.
 	MayBeItemsFault func(error) bool
-	// Deferred reports whether a result says that the commit left the item for the next batch, which then begins with it. The first item of
-	// a batch is never left. Nil means that no item ever is.
+	// Deferred reports whether a result means that the commit left the item for the next batch. The next batch then begins with the item. The
+	// first item of a batch is never deferred. Nil means that no item ever is.
 	Deferred func(*R) bool
 }
 
-// Result is what became of one item.
+// Result is the result of one item.
 type Result[R any] struct {
 	Value R
 	Err   error
 }
 
-// Committer gathers items of type T into batches, and hands each caller its items' results of type R.
+// Committer gathers items of type T into batches, and returns to each caller the results of its items, of type R.
 type Committer[T, R any] struct {
 	commit  func(context.Context, []T) ([]R, error)
 	options Options[T, R]
@@ -70,11 +70,11 @@ type request[T, R any] struct {
 	call   *call
 }
 
-// call is what the requests of one caller share.
+// call is the state that the requests of one caller share.
 type call struct {
-	// open is how many of them are not answered.
+	// open is the number of requests that are not answered.
 	open atomic.Int64
-	// done is closed once all are answered.
+	// done is closed after all requests are answered.
 	done chan struct{}
 }
 
@@ -86,11 +86,11 @@ func (r *request[T, R]) answer(value R, err error) {
 	}
 }
 
-// New starts a committer. End it with [Committer.Close].
+// New starts a committer. The caller ends it with [Committer.Close].
 //
-// commit makes one batch durable: it returns a result for each item, in their order, or an error when nothing of the batch was
-// committed as far as it knows. It is called from one goroutine, and with a context that no caller can cancel: a cancelled commit
-// would leave it open whether the others' items are on disk. One that panics fails with [ErrPanicked].
+// commit makes one batch durable. It returns a result for each item, in their order, or an error if, as far as it knows, nothing of the
+// batch was committed. It is called from one goroutine, and with a context that no caller can cancel: after a cancelled commit it would be
+// unknown whether the items of the other callers are on disk. A commit that panics fails with [ErrPanicked].
 func New[T, R any](commit func(context.Context, []T) ([]R, error), options Options[T, R]) *Committer[T, R] {
 	c := &Committer[T, R]{
 		commit:  commit,
@@ -102,10 +102,10 @@ func New[T, R any](commit func(context.Context, []T) ([]R, error), options Optio
 	return c
 }
 
-// Do adds item to a batch and waits until that batch is committed.
+// Do adds item to a batch and waits until the batch is committed.
 //
-// It returns [ErrQueueFull] or [ErrClosed] when the item was not taken, the error of the commit when the batch failed, and ctx's
-// error when ctx ended first; in that last case the item may still be committed.
+// It returns [ErrQueueFull] or [ErrClosed] if the item was not taken, the error of the commit if the batch failed, and ctx's error if ctx
+// ended first. If ctx ended first, the item may still be committed.
 func (c *Committer[T, R]) Do(ctx context.Context, item T) (result R, err error) {
 	requests := [1]request[T, R]{{item: &item}}
 	if err := c.do(ctx, requests[:]); err != nil {
@@ -114,8 +114,8 @@ func (c *Committer[T, R]) Do(ctx context.Context, item T) (result R, err error) 
 	return requests[0].result.Value, requests[0].result.Err
 }
 
-// DoAll is as [Committer.Do] for several items, which share batches with those of other callers. Each has its own result, in the order of
-// the items. The error is ctx's. The items must not be changed afterwards.
+// DoAll is like [Committer.Do] for several items. They share batches with the items of other callers. Each item has its own result, in the
+// order of the items. The error is ctx's. The items must not be modified afterwards.
 func (c *Committer[T, R]) DoAll(ctx context.Context, items []T) ([]Result[R], error) {
 	requests := make([]request[T, R], len(items))
 	for i := range items {
@@ -131,7 +131,7 @@ func (c *Committer[T, R]) DoAll(ctx context.Context, items []T) ([]Result[R], er
 	return results, nil
 }
 
-// do returns once all requests are answered, or with ctx's error.
+// do returns after all requests are answered, or with ctx's error.
 func (c *Committer[T, R]) do(ctx context.Context, requests []request[T, R]) error {
 	if len(requests) == 0 {
 		return nil
@@ -147,7 +147,7 @@ func (c *Committer[T, R]) do(ctx context.Context, requests []request[T, R]) erro
 	}
 }
 
-// Close takes no more items, commits those that were taken, and returns once all are answered or ctx ends.
+// Close takes no more items and commits the items that were taken. It returns after all are answered, or when ctx ends.
 func (c *Committer[T, R]) Close(ctx context.Context) error {
 	c.closing.Lock()
 	if !c.closed {
@@ -163,7 +163,7 @@ func (c *Committer[T, R]) Close(ctx context.Context) error {
 	}
 }
 
-// enqueue puts the requests of a call into the queue, and answers those that it does not take.
+// enqueue puts the requests of a call into the queue. It answers the requests that the queue does not take.
 func (c *Committer[T, R]) enqueue(call *call, requests []request[T, R]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
@@ -188,7 +188,7 @@ func (c *Committer[T, R]) loop() {
 	maxBatch := max(1, c.options.MaxBatch)
 	batch := make([]*request[T, R], 0, maxBatch)
 	items := make([]T, 0, maxBatch)
-	// waiting were taken from the queue and come before it: those that the commit left, and one that did not fit.
+	// waiting are requests that were taken from the queue and come before it: deferred ones, and one that did not fit into a batch.
 	var waiting []*request[T, R]
 	for {
 		bytes := 0
@@ -212,14 +212,14 @@ func (c *Committer[T, R]) loop() {
 			items = append(items, *r.item)
 		}
 		waiting = append(c.settle(batch, items), waiting...)
-		// Let go of what the items hold (bodies, contexts) until the next batch overwrites them.
+		// Release what the items hold (bodies, contexts): otherwise it would stay in memory until the next batch overwrites it.
 		clear(batch)
 		clear(items)
 	}
 }
 
-// next takes the next request, of those that wait or else of the queue. It returns false when there is none: with wait only at the end of a
-// closed queue.
+// next returns the next request: the first of waiting, or else the next of the queue. ok is false if there is none. If wait is set, that is
+// only at the end of a closed queue.
 func (c *Committer[T, R]) next(waiting *[]*request[T, R], wait bool) (r *request[T, R], ok bool) {
 	if len(*waiting) > 0 {
 		r, *waiting = (*waiting)[0], (*waiting)[1:]
@@ -244,7 +244,7 @@ func (c *Committer[T, R]) size(r *request[T, R]) int {
 	return c.options.Size(r.item)
 }
 
-// settle commits a batch and answers its callers. It returns those requests that the commit left.
+// settle commits a batch and answers its callers. It returns the requests that the commit deferred.
 func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) (left []*request[T, R]) {
 	results, err := c.callCommit(items)
 	if err != nil && len(batch) > 1 && c.options.MayBeItemsFault != nil && c.options.MayBeItemsFault(err) {
@@ -271,8 +271,9 @@ func (c *Committer[T, R]) isDeferred(result *R) bool {
 	return c.options.Deferred != nil && c.options.Deferred(result)
 }
 
-// callCommit holds commit to its word: a missing result would answer a caller with a success that nobody gave. A panic is an error, as it
-// is in an RPC's handler: otherwise one item that the code can't deal with ends the process, and does so again after each restart.
+// callCommit calls commit and checks its results: a missing result would report a success to a caller although nothing was committed. A
+// panic becomes an error, as in the handler of an RPC. Otherwise one item that the code can't process would end the process, and would do
+// so again after each restart.
 func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
 	defer func() {
 		if value := recover(); value != nil {

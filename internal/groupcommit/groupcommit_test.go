@@ -16,11 +16,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder is a commit function that doubles its items, keeps the batches, and can be held up.
+// recorder is a commit function that doubles its items, records the batches, and can be blocked.
 type recorder struct {
 	mu      sync.Mutex
 	batches [][]int
-	started chan struct{} // receives once a commit begins
+	started chan struct{} // receives when a commit begins
 	release chan struct{} // a commit waits for it
 	fail    func([]int) error
 }
@@ -45,7 +45,7 @@ func (r *recorder) commit(_ context.Context, items []int) ([]int, error) {
 	return results, nil
 }
 
-// letAllCommit lets every commit go on, until started is closed.
+// letAllCommit lets every commit continue, until started is closed.
 func (r *recorder) letAllCommit() {
 	for range r.started {
 		r.release <- struct{}{}
@@ -72,7 +72,7 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 				}
 			})
 			if i == 0 {
-				// It is being committed while the others come.
+				// The first item is being committed while the others arrive.
 				<-r.started
 			}
 			synctest.Wait()
@@ -327,7 +327,7 @@ func TestCommitter_DoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
 		<-r.started
 		callers.Go(func() { _, _ = c.Do(t.Context(), 200) })
 		synctest.Wait()
-		// The queue has room for five of them.
+		// The queue has space for five of them.
 		var results []groupcommit.Result[int]
 		callers.Go(func() {
 			var err error
@@ -368,7 +368,7 @@ func TestCommitter_DoAll_endsWithItsContext(t *testing.T) {
 			_, err := c.DoAll(ctx, []int{1, 2, 3})
 			answer <- err
 		}()
-		// The first is committed, and the second is not when the caller leaves.
+		// The first item is committed, and the second is not when the caller leaves.
 		<-r.started
 		r.release <- struct{}{}
 		<-r.started
@@ -386,7 +386,7 @@ func TestCommitter_DoAll_endsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestCommitter_deferredItemsBeginTheNextBatch has a commit that takes items up to a sum of 10.
+// TestCommitter_deferredItemsBeginTheNextBatch has a commit that accepts items up to a sum of 10.
 func TestCommitter_deferredItemsBeginTheNextBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
@@ -419,7 +419,7 @@ func TestCommitter_deferredItemsBeginTheNextBatch(t *testing.T) {
 		close(release)
 		callers.Wait()
 		closeNow(t, c)
-		// The batch of {20, 3, 8} has no room for the bytes of another item.
+		// The batch of {20, 3, 8} has no space for the bytes of another item.
 		want := [][]int{{1}, {6, 7, 20, 3}, {7, 20, 3, 8}, {20, 3, 8, 1}, {3, 8, 1}, {8, 1}}
 		if !slices.EqualFunc(want, batches, slices.Equal) {
 			t.Errorf("batches %v, want %v", batches, want)
