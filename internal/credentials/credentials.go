@@ -1,7 +1,7 @@
-// Package credentials tells what a caller may do by the token that it shows.
+// Package credentials finds out what a caller may do from the token that it sends.
 //
-// A token is a secret text with a scope. A scope may have several tokens, so that one can be replaced without a moment in which neither
-// the old nor the new one counts.
+// A token is a secret string with a scope. A scope may have several tokens, so that a token can be replaced without a moment in which
+// neither the old nor the new one is valid.
 package credentials
 
 import (
@@ -14,13 +14,13 @@ import (
 	"sync/atomic"
 )
 
-// Scope is what a token is for. What it allows is for each service to say.
+// Scope is what a token is for. Each service defines what a scope allows.
 type Scope uint8
 
 const (
-	// None is the scope of whoever shows no token, or one that does not count.
+	// None is the scope of a caller without a token, or with an invalid one.
 	None Scope = iota
-	// Ingest is for the gateway, which brings events.
+	// Ingest is for the gateway, which sends events.
 	Ingest
 	// Read is for services that read tickets.
 	Read
@@ -30,21 +30,21 @@ const (
 
 var scopeNames = map[Scope]string{None: "none", Ingest: "ingest", Read: "read", Admin: "admin"}
 
-// String returns the scope's name as it stands before a token.
+// String returns the scope's name as it is written before a token.
 func (s Scope) String() string { return scopeNames[s] }
 
 const (
-	// minTokenBytes keeps tokens past guessing over a network: sixteen hex digits already stand for 2^64 possibilities, and a token that
-	// people make up is hardly ever that long.
+	// minTokenBytes keeps tokens from being guessed over a network: sixteen hex digits have 2^64 possible values, and a token that people make
+	// up is hardly ever that long.
 	minTokenBytes = 16
-	// maxTokenBytes bounds what a caller can make the service hash. The size of a header bounds it too, later.
+	// maxTokenBytes bounds how many bytes a caller can make the service hash. The maximum size of a header is a bound too, but a larger one.
 	maxTokenBytes = 4096
-	// maxWrong is how many wrong entries an error names: a file that is no list of tokens has many.
+	// maxWrong is the maximum number of wrong entries that an error names: a file that is not a list of tokens has many.
 	maxWrong = 10
 )
 
-// CheckToken returns an error, which does not hold the token, unless it can be sent as a bearer token and is long enough: 16 to 4096
-// bytes of visible ASCII without commas, which stand between tokens.
+// CheckToken returns nil if the token can be sent as a bearer token and is long enough: 16 to 4096 bytes of visible ASCII without commas,
+// which separate tokens. Otherwise it returns an error that does not hold the token.
 func CheckToken(token string) error {
 	if len(token) < minTokenBytes || len(token) > maxTokenBytes {
 		return fmt.Errorf("has %d bytes: use %d to %d, made at random", len(token), minTokenBytes, maxTokenBytes)
@@ -55,8 +55,8 @@ func CheckToken(token string) error {
 	return nil
 }
 
-// grant is a token with its scope. Of the token only the digest is kept: digests are of one length, so that comparing them tells nothing
-// of the token's, and what is found in memory can't be sent.
+// grant is a token with its scope. Only the digest of the token is kept: digests have the same length, so a comparison reveals nothing
+// about the token's length, and a digest that is found in memory can't be sent as a token.
 type grant struct {
 	digest [sha256.Size]byte
 	scope  Scope
@@ -64,17 +64,16 @@ type grant struct {
 	name string
 }
 
-// nameBytes is how much of a digest tells tokens apart.
+// nameBytes is the number of bytes of a digest that distinguish tokens.
 const nameBytes = 8
 
-// Tokens are the tokens that count. The zero value has none. They do not change, so they are safe for concurrent use.
+// Tokens are valid tokens. The zero value has none. Tokens are immutable, so they are safe for concurrent use.
 type Tokens struct {
 	grants []grant
 }
 
-// Parse reads entries of the form scope=token. Whitespace around an entry is dropped, and empty ones are skipped. The error says of the
-// first ten wrong entries which they are (the first entry is 1) and what is wrong with them, in one line, and holds nothing that can be a
-// token.
+// Parse reads entries of the form scope=token. Whitespace around an entry is dropped, and empty entries are skipped. The error is one line
+// with the numbers of the first ten wrong entries (the first entry is 1) and the reason for each. It holds nothing that can be a token.
 func Parse(entries []string) (Tokens, error) {
 	var tokens Tokens
 	var wrong []string
@@ -111,13 +110,13 @@ func parseEntry(entry string) (grant, error) {
 			return grant{digest: digest, scope: scope, name: hex.EncodeToString(digest[:nameBytes])}, nil
 		}
 	}
-	// What is not one of our own words can be the token, so the error does not repeat it.
+	// A string that is not one of our own words can be the token, so the error does not repeat it.
 	return grant{}, errors.New("is not of the form scope=token with one of the scopes ingest, read and admin")
 }
 
 var errTwoScopes = errors.New("has the token of another entry with another scope: use a token of its own for each scope")
 
-// with returns the tokens with one more. A token that is there already is not taken twice.
+// with returns the tokens and one more. A token that is among them already is not added again.
 func (t Tokens) with(g grant) (Tokens, error) {
 	for _, other := range t.grants {
 		if other.digest == g.digest {
@@ -130,7 +129,7 @@ func (t Tokens) with(g grant) (Tokens, error) {
 	return Tokens{grants: append(t.grants[:len(t.grants):len(t.grants)], g)}, nil
 }
 
-// Join returns both together. It fails when a token has another scope in one than in the other.
+// Join returns the tokens of both. It fails if they have the same token with different scopes.
 func (t Tokens) Join(others Tokens) (Tokens, error) {
 	joined := t
 	for i, g := range others.grants {
@@ -142,14 +141,14 @@ func (t Tokens) Join(others Tokens) (Tokens, error) {
 	return joined, nil
 }
 
-// Empty tells whether there are none.
+// Empty reports whether there are no tokens.
 func (t Tokens) Empty() bool { return len(t.grants) == 0 }
 
-// Identify returns the scope of a token, and a name that tells the token from others and is not secret: nobody gets from it to a token that
-// was made at random. A token that does not count has the scope [None] and no name.
+// Identify returns the scope of a token, and a name that distinguishes the token from others. The name is not secret: a token that was made
+// at random can't be found from it. An invalid token has the scope [None] and no name.
 //
-// The time it takes tells nothing about the tokens that count: all are compared, each in constant time. No test measures it: what is
-// compared are digests, so that a shorter way would not lead to a token either.
+// The time that Identify takes reveals nothing about the valid tokens: the token is compared with all of them, each in constant time. No
+// test measures the time: digests are compared, so a time that depends on them would not reveal a token either.
 func (t Tokens) Identify(token string) (scope Scope, name string) {
 	if len(token) > maxTokenBytes {
 		return None, ""
@@ -166,15 +165,15 @@ func (t Tokens) Identify(token string) (scope Scope, name string) {
 	return t.grants[found].scope, t.grants[found].name
 }
 
-// Current is the tokens that count at the moment. The zero value has none. It is safe for concurrent use.
+// Current holds the tokens that are valid at the moment. The zero value has none. It is safe for concurrent use.
 type Current struct {
 	tokens atomic.Pointer[Tokens]
 }
 
-// Set makes tokens those that count, from the next call of Identify on.
+// Set replaces the valid tokens, from the next call of Identify on.
 func (c *Current) Set(tokens Tokens) { c.tokens.Store(&tokens) }
 
-// Identify is as [Tokens.Identify].
+// Identify is like [Tokens.Identify].
 func (c *Current) Identify(token string) (scope Scope, name string) {
 	tokens := c.tokens.Load()
 	if tokens == nil {

@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// Outgoing is the token that a service shows to another. The zero value has none. It is safe for concurrent use.
+// Outgoing is the token that a service sends to another. The zero value has none. It is safe for concurrent use.
 type Outgoing struct {
 	token atomic.Pointer[string]
 }
 
-// Set makes the text's one token the one to show; whitespace around it is dropped. On an error, which does not hold the token, nothing
-// changes.
+// Set replaces the token by the one token in text. Whitespace around the token is dropped. After an error, which does not hold the token,
+// the old token stays.
 func (o *Outgoing) Set(text string) error {
 	token := strings.TrimSpace(text)
 	if strings.ContainsAny(token, "\r\n") {
@@ -33,7 +33,7 @@ func (o *Outgoing) Set(text string) error {
 	return nil
 }
 
-// Token returns the token to show, or an empty text when there is none.
+// Token returns the token to send, or an empty string if there is none.
 func (o *Outgoing) Token() string {
 	if token := o.token.Load(); token != nil {
 		return *token
