@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-// chanWriter hands each write to whoever receives from it.
+// chanWriter sends each write to a channel.
 type chanWriter chan string
 
 func (c chanWriter) Write(line []byte) (int, error) {

@@ -1,7 +1,7 @@
 // Package settings reads a service's settings from flags and environment variables. Its errors name the setting and the fix.
 //
 // Every flag --some-name can be given as the environment variable PREFIX_SOME_NAME. The flag takes precedence. A variable that begins with
-// the prefix and belongs to no flag is an error, because it is a mistyped setting.
+// the prefix but belongs to no flag is an error, because it is a mistyped setting.
 package settings
 
 import (
@@ -18,21 +18,21 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ErrHelp says that the caller asked for help or the version, which was printed, and that there is nothing else to do.
+// ErrHelp is returned if the caller asked for help or the version. It was printed, and there is nothing else to do.
 var ErrHelp = errors.New("help was printed")
 
-// Program says whose settings are read, and from where.
+// Program describes a program whose settings are read, and their sources.
 type Program struct {
-	// Name is the program's, such as "gateway".
+	// Name is the program's name, such as "gateway".
 	Name string
-	// Description is what --help says before the settings.
+	// Description is the text that --help prints before the settings.
 	Description string
-	// EnvPrefix is what the names of its environment variables begin with, such as "GATEWAY".
+	// EnvPrefix is the prefix of the names of its environment variables, such as "GATEWAY".
 	EnvPrefix string
-	// IgnoredVariables are environment variables with that prefix that are no settings of this version, and no mistakes either: an earlier or
-	// a later version has them.
+	// IgnoredVariables are environment variables with that prefix that are not settings of this version, but are of an earlier or a later
+	// version. They are not errors.
 	IgnoredVariables []string
-	// Args are the command line's, without the program's name.
+	// Args are the arguments of the command line, without the program's name.
 	Args []string
 	// Environ is the environment, as [os.Environ] returns it.
 	Environ []string
@@ -40,15 +40,15 @@ type Program struct {
 	Stdout io.Writer
 }
 
-// Parse fills into, a pointer to a struct with tags of package kong, from the program's flags and environment, and returns the name of the
-// command that was called, after those that it belongs to ("erasures export"). A command is a field with the tag cmd; the one with the tag
-// default:"withargs" is called when the command line names none, and the program's help shows its flags.
+// Parse fills into from the program's flags and environment. into is a pointer to a struct with tags of package kong. Parse returns the
+// name of the command that was called, after the names of its parent commands ("erasures export"). A command is a field with the tag cmd.
+// The command with the tag default:"withargs" is called if the command line names none, and the program's help shows its flags.
 //
 // A flag with the tag noenv has no environment variable.
 //
 // Parse adds the flag --version, which prints the program's version.
 //
-// It returns [ErrHelp] when help or the version was printed, and otherwise errors for people, one line each.
+// It returns [ErrHelp] if help or the version was printed. Other errors are for people, one line each.
 func (p Program) Parse(into any) (command string, err error) {
 	exited := false
 	environ := p.environ()
@@ -116,7 +116,7 @@ func (p Program) environ() map[string]string {
 	return variables
 }
 
-// serviceLink finds the names of the variables that Kubernetes sets in each container for each Service of the namespace. A Service can
+// serviceLink matches the names of the variables that Kubernetes sets in each container for each Service of the namespace. A Service can
 // have the program's name.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
@@ -143,7 +143,7 @@ func commands(program *kong.Application) []string {
 	return names
 }
 
-// printHelp prints the help of a command, or that of the program, with the flags of its default command among its own.
+// printHelp prints the help of a command or of the program. The program's help has the flags of its default command among its own.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if unnamed := ctx.Model.DefaultCmd; unnamed != nil && ctx.Selected() == nil {
 		ctx.Model.Flags = append(ctx.Model.Flags, unnamed.Flags...)
@@ -152,7 +152,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, ctx)
 }
 
-// parseProblem is the error of a command line or environment that can't be read.
+// parseProblem returns the error of a command line or environment that can't be parsed.
 func (p Program) parseProblem(err error, commands []string) error {
 	text := err.Error()
 	switch {
@@ -160,7 +160,7 @@ func (p Program) parseProblem(err error, commands []string) error {
 	case len(commands) > 0 && !strings.HasPrefix(p.Args[0], "-") && !slices.Contains(commands, p.Args[0]):
 		text = "the first argument is not a command: use one of " + strings.Join(commands, ", ") + ", or --version"
 	default:
-		// The argument may be the rest of a secret without quotes, so it is not repeated.
+		// The argument may be a part of a secret without quotes, so it is not repeated.
 		text = "an argument is not a command and not the value of a flag: put values with spaces in quotes"
 	}
 	if flag := flagOf.FindStringSubmatch(text); flag != nil && !strings.HasPrefix(text, "unknown flag") {
@@ -176,10 +176,10 @@ func (p Program) parseProblem(err error, commands []string) error {
 	return problem{fmt.Errorf("%s (%s)", text, seeHelp(command))}
 }
 
-// seeHelp is the end of an error about a setting that does not exist or can't be read.
+// seeHelp returns the end of an error about a setting that does not exist or can't be parsed.
 func seeHelp(command string) string { return command + " --help lists all settings" }
 
-// flagOf finds the flag that an error of kong's begins with.
+// flagOf matches the flag at the beginning of an error of package kong.
 var flagOf = regexp.MustCompile(`^--([a-z-]+)`)
 
 func defaultOf(flag *kong.Flag) string {
@@ -203,12 +203,12 @@ type problem struct{ error }
 
 func (p problem) Unwrap() error { return p.error }
 
-// Problem is the error of a setting that can't be used: it names the setting in both its forms, and says what to do.
+// Problem returns the error of a setting that can't be used. It names the setting as a flag and as an environment variable, and the fix.
 func (p Program) Problem(flag, format string, args ...any) error {
 	return problem{fmt.Errorf("--%s / %s: %w", flag, p.Env(flag), fmt.Errorf(format, args...))}
 }
 
-// ArgumentProblem is the error of an argument that can't be used: it names the argument, and says what to do.
+// ArgumentProblem returns the error of an argument that can't be used. It names the argument and the fix.
 func (p Program) ArgumentProblem(format string, args ...any) error {
 	return problem{fmt.Errorf(format, args...)}
 }
@@ -220,13 +220,13 @@ const (
 	ExitSettings = 2
 )
 
-// Exit tells people how the program ended, a line on stderr for each line of err, and returns its exit code: [ExitOK] without an error
-// or after [ErrHelp], [ExitSettings] when a setting or an argument is wrong, else [ExitFailure].
+// Exit prints err to stderr, line by line with the program's name, and returns the program's exit code: [ExitOK] without an error or after
+// [ErrHelp], [ExitSettings] if a setting or an argument is wrong, otherwise [ExitFailure].
 func (p Program) Exit(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, ErrHelp) {
 		return ExitOK
 	}
-	// A reader that does not read must not keep the program from ending.
+	// A stderr whose reader does not read must not keep the program from ending.
 	stderr = &boundedWriter{w: stderr, warning: func(int) []byte { return nil }}
 	for line := range strings.Lines(err.Error()) {
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))

@@ -98,7 +98,7 @@ func TestParse_commands(t *testing.T) {
 			}
 		}
 	}
-	// What follows a flag's value may be the rest of a secret.
+	// An argument after a flag's value may be a part of a secret.
 	if _, _, err := parseInto(&into, nil, "--names", "a", "secret"); err == nil || !strings.Contains(err.Error(), "in quotes") ||
 		strings.Contains(err.Error(), "secret") {
 		t.Errorf("an argument after a flag: error %v, want one without the argument", err)
@@ -109,7 +109,7 @@ func TestParse_version(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"--version", "-v"} {
 		var into exampleWithCommands
-		// Whatever else is wrong.
+		// It is reported whatever else is wrong.
 		out, _, err := parseInto(&into, map[string]string{"EXAMPLE_LISSTEN": "x"}, flag)
 		if !errors.Is(err, settings.ErrHelp) || !strings.HasPrefix(out, "example ") || strings.Count(out, "\n") != 1 ||
 			!strings.Contains(out, runtime.Version()) {
@@ -124,7 +124,7 @@ func TestParse_unknownVariables(t *testing.T) {
 	_, _, err := parseInto(&into, map[string]string{
 		"EXAMPLE_LISTEN": "x", "EXAMPLE_TIMEOUT": "soon", "EXAMPLE_LISSTEN": "secret", "EXAMPLE_JSON": "true", "EXAMPLE_PORT": "8080",
 		"EXAMPLES_LISTEN": "another program's", "OTHER": "x", "EXAMPLE_REMOVED": "x",
-		// What Kubernetes sets for the Services example and example-admin.
+		// These are the variables that Kubernetes sets for the Services example and example-admin.
 		"EXAMPLE_SERVICE_HOST": "10.0.0.1", "EXAMPLE_SERVICE_PORT": "80", "EXAMPLE_SERVICE_PORT_HTTP": "80",
 		"EXAMPLE_ADMIN_PORT": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP": "tcp://10.0.0.1:80", "EXAMPLE_ADMIN_PORT_80_TCP_PROTO": "tcp",
 		"EXAMPLE_ADMIN_PORT_80_TCP_PORT": "80", "EXAMPLE_ADMIN_PORT_80_TCP_ADDR": "10.0.0.1",
