@@ -1,9 +1,9 @@
-// Package reload lets a running service take over what has changed in its files, such as tokens, and certificates with their keys.
+// Package reload lets a running service load its files again after they have changed, such as tokens, and certificates with their keys.
 //
-// Files are read again on SIGHUP, at once, and otherwise every two seconds: whoever replaces a file need not know the process, and on
-// systems that put new secrets into files by themselves nobody could send the signal. Their content is compared rather than their times,
-// which copies can keep and which say nothing of a link that leads elsewhere now; the files are small. What can't be read or used changes
-// nothing, and is said once.
+// Files are read again on SIGHUP, and also every two seconds: a program that replaces a file need not know the process, and on systems that
+// write new secrets into files by themselves nobody could send the signal. The contents are compared instead of the modification times: a
+// copy can keep the time, and the time does not change if a link leads to another file. The files are small. If a file can't be read or
+// used, nothing changes, and that is logged once.
 package reload
 
 import (
@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// interval is the time between two looks at the files. A change is taken over after two looks.
+	// interval is the time between two reads of the files. A change is used after two reads.
 	interval = 2 * time.Second
-	// maxBytes bounds a file: one that is larger was named by mistake.
+	// maxBytes is the maximum size of a file: a larger file was named by mistake.
 	maxBytes = 1 << 20
 )
 
-// byteOrderMark is what some editors put before UTF-8. It is never a part of a secret or a certificate.
+// byteOrderMark is written before UTF-8 by some editors. It is never a part of a secret or a certificate.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 var (
@@ -41,7 +41,7 @@ type File struct{ Setting, Path string }
 
 // UnreadableError is the error of a file that can't be read. It does not hold the path, which can be a secret in the wrong setting.
 type UnreadableError struct {
-	// Setting names the file.
+	// Setting is the setting that names the file.
 	Setting string
 	reason  error
 }
@@ -52,18 +52,18 @@ func (e *UnreadableError) Error() string {
 
 func (e *UnreadableError) Unwrap() error { return e.reason }
 
-// Files are one or more files that are only used together. Make them with [Load].
+// Files are one or more files that are only used together. [Load] makes them.
 type Files struct {
 	files []File
 	take  func(contents [][]byte) error
 
-	// tried and seen are digests of the contents: of those that take got last, and of those found at the last look.
+	// tried and seen are digests of the contents: tried of those that take got last, seen of those of the last read.
 	tried, seen [sha256.Size]byte
-	// unreadable is why the files could not be read at the last look, or empty.
+	// unreadable is the reason why the last read failed, or empty.
 	unreadable string
 }
 
-// Load reads files for the first time and hands their contents, without a byte order mark and in the order of files, to take. If take can't
+// Load reads files for the first time and passes their contents to take, without a byte order mark and in the order of files. If take can't
 // use them, it returns an error for people. That error must hold no secret, because it is logged when the files are read again.
 //
 // The error is take's, or an [UnreadableError].
@@ -78,8 +78,8 @@ func Load(files []File, take func(contents [][]byte) error) (*Files, error) {
 	return f, take(contents)
 }
 
-// Start takes over changes of files until ctx ends or stop is called, which returns once that is over. hangups receives when somebody asks
-// for the files to be read again.
+// Start loads changed files again until ctx ends or stop is called. stop returns after the last load has ended. hangups receives when
+// somebody asks for the files to be read again.
 func Start(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -90,8 +90,8 @@ func Start(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *s
 	}
 }
 
-// watch takes over changes of files until ctx ends: each time that hangups receives something, and otherwise when a content is the same at
-// two looks in a row, so that one which is half written is not taken.
+// watch loads changed files again until ctx ends: each time that hangups receives something, and otherwise if the contents are the same at
+// two reads in a row. So a half-written file is not used.
 func watch(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *slog.Logger) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -113,7 +113,7 @@ func watch(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *s
 	}
 }
 
-// look reads the files, and takes them over when they have changed, or when somebody asked for it.
+// look reads the files, and uses them if they have changed, or if somebody asked for it.
 func (f *Files) look(asked bool, log *slog.Logger) {
 	const kept = "files can't be taken over: what was read before stays"
 	contents, err := f.read(os.FileMode.IsRegular)
@@ -147,7 +147,7 @@ func (f *Files) settings() string {
 	return strings.Join(names, ", ")
 }
 
-// read returns the contents of all files, of which each must be of a kind that may be read.
+// read returns the contents of all files. mayRead reports whether a file of that mode may be read.
 func (f *Files) read(mayRead func(os.FileMode) bool) ([][]byte, *UnreadableError) {
 	contents := make([][]byte, len(f.files))
 	for i, file := range f.files {
@@ -164,7 +164,7 @@ func (f *Files) read(mayRead func(os.FileMode) bool) ([][]byte, *UnreadableError
 }
 
 func readFile(path string, mayRead func(os.FileMode) bool) (content []byte, err error) {
-	// Asked before the file is opened, because opening a pipe that nobody writes to would wait for ever.
+	// Checked before the file is opened: opening a pipe that nobody writes to would block for ever.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func readFile(path string, mayRead func(os.FileMode) bool) (content []byte, err 
 	return bytes.TrimPrefix(content, byteOrderMark), err
 }
 
-// digest tells contents apart, without keeping what they hold.
+// digest returns a hash that distinguishes contents, so that the contents themselves need not be kept.
 func digest(contents [][]byte) [sha256.Size]byte {
 	hash := sha256.New()
 	for _, content := range contents {

@@ -22,10 +22,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// look is more than the time between two looks at the files, and less than twice that.
+// look is more than the time between two reads of the files, and less than twice that time.
 const look = 2100 * time.Millisecond
 
-// watched is two files that are watched in a bubble of its own time.
+// watched is two files that are watched in a bubble with its own time.
 type watched struct {
 	folder  string
 	hangups chan os.Signal
@@ -35,7 +35,7 @@ type watched struct {
 	lines strings.Builder
 }
 
-// Write takes a line of the log.
+// Write receives a line of the log.
 func (w *watched) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *watched) log() string {
 	return w.lines.String()
 }
 
-// watch runs test while the files "a" and "b", with these contents at first, are watched.
+// watch runs test while the files "a" and "b" are watched, with these initial contents.
 func watch(t *testing.T, a, b string, test func(t *testing.T, w *watched)) {
 	t.Helper()
 	folder := t.TempDir()
@@ -90,7 +90,7 @@ func (w *watched) write(t *testing.T, name, content string) {
 	}
 }
 
-// pass lets time pass, and what is due in it happen.
+// pass lets time pass, and waits until everything that is due has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -117,7 +117,7 @@ func TestAChangeIsTakenOnceItIsStable(t *testing.T) {
 		w.expect(t, "1|2")
 		pass(5 * look)
 		w.expect(t, "1|2", "half and half|2")
-		// The same size, and, as after a copy that keeps it, the same time.
+		// The size is the same, and so is the time, as after a copy that keeps the time.
 		before, err := os.Stat(w.path("b"))
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestAChangeIsTakenOnceItIsStable(t *testing.T) {
 		}
 		pass(5 * look)
 		w.expect(t, "1|2", "half and half|2", "half and half|3")
-		// What moves from one file to the other is a change, too.
+		// It is a change too if content moves from one file to the other.
 		w.write(t, "a", "half and hal")
 		w.write(t, "b", "f3")
 		pass(5 * look)
@@ -185,7 +185,7 @@ func TestWhatCannotBeUsedChangesNothingAndIsSaidOnce(t *testing.T) {
 		}
 		pass(5 * look)
 		expectErrors(4)
-		// A pipe that nobody writes to must hold up nothing.
+		// A pipe that nobody writes to must block nothing.
 		if err := syscall.Mkfifo(w.path("b"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestWhatCannotBeUsedChangesNothingAndIsSaidOnce(t *testing.T) {
 	})
 }
 
-// Some editors put a byte order mark before what they save, which is a part of no secret and no certificate.
+// Some editors write a byte order mark at the beginning of a file. It is not a part of a secret or a certificate.
 func TestLoad_withoutAByteOrderMark(t *testing.T) {
 	t.Parallel()
 	watch(t, "\xef\xbb\xbf1", "2\xef\xbb\xbf", func(t *testing.T, w *watched) {
