@@ -18,20 +18,20 @@ const (
 	connectionsWait = "connections are at their limit and none is idle, so new ones wait"
 )
 
-// acceptLog logs what keeps connections from being accepted. Anybody can cause these lines, so each is logged at most once a minute.
+// acceptLog logs why connections are not accepted. Anybody can cause these lines, so each is logged at most once a minute.
 type acceptLog struct {
-	// log is nil where nobody asked for the lines.
+	// log is nil if the lines are not wanted.
 	log      *slog.Logger
 	throttle *logthrottle.PerKey[string]
 }
 
-// LogAccepting makes the server log, at most once a minute, that it can't accept connections, and that they are at their limit. It must be
-// called before [Server.Start].
+// LogAccepting makes the server log, at most once a minute, that it can't accept connections, and that its connections are at their limit.
+// It must be called before [Server.Start].
 func (s *Server) LogAccepting(log *slog.Logger) {
 	s.listener.log = acceptLog{log: log.With("address", s.Addr()), throttle: logthrottle.NewPerKey[string](time.Minute)}
 }
 
-// failed logs that the system has no connection for the server. net/http tries again for as long as there are too few file descriptors.
+// failed logs that accepting a connection failed. net/http retries for as long as there are too few file descriptors.
 func (a acceptLog) failed(err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return
@@ -43,7 +43,7 @@ func (a acceptLog) failed(err error) {
 	a.write(slog.LevelError, acceptFailed, attributes...)
 }
 
-// bites logs what the limit of connections does.
+// bites logs what happens at the limit of connections.
 func (a acceptLog) bites(message string, limit int) {
 	a.write(slog.LevelWarn, message, "limit", limit,
 		"fix", "raise --max-connections, or limit the connections of one client in the proxy in front")

@@ -25,7 +25,7 @@ func (l *failing) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// A server without file descriptors says so once in a while, serves again once there are some, and says nothing when it stops.
+// A server without file descriptors logs that from time to time, serves again when there are some, and logs nothing when it stops.
 func TestServer_LogAccepting(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]error{"of the process": syscall.EMFILE, "of the machine": syscall.ENFILE} {
@@ -52,7 +52,7 @@ func TestServer_LogAccepting(t *testing.T) {
 	}
 }
 
-// Without a log the server does the same in silence.
+// Without a log the server does the same silently.
 func TestServer_acceptErrorsWithoutALog(t *testing.T) {
 	t.Parallel()
 	s := mustListen(t, &http.Server{Handler: http.NotFoundHandler(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)})

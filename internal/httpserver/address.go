@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// CheckAddress returns an error, for whoever set the address, unless it is of the form host:port, such as example.
+// CheckAddress returns nil if the address is of the form host:port, like example. Otherwise it returns an error for the operator who set
+// it.
 func CheckAddress(address, example string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("%q is not an address: use one such as %s", address, example)
@@ -17,15 +18,15 @@ func CheckAddress(address, example string) error {
 	return nil
 }
 
-// Protection says what keeps strangers from using an address.
+// Protection describes what keeps strangers from using an address.
 type Protection struct {
-	// Credentials tells whether callers must show credentials.
+	// Credentials is set if callers must send credentials.
 	Credentials bool
-	// Mend is what to do to have them, such as "set --tokens-file". Empty means that there are none yet for such an address.
+	// Mend is what to do to have credentials, such as "set --tokens-file". Empty means that such an address can't have any yet.
 	Mend string
 }
 
-// CheckClosed is as [CheckAddress], and returns an error, too, for an address that other machines can reach while nothing protects it.
+// CheckClosed is like [CheckAddress]. It also returns an error for an address that other machines can reach if nothing protects it.
 func CheckClosed(address, example string, protection Protection) error {
 	if err := CheckAddress(address, example); err != nil {
 		return err
@@ -44,12 +45,12 @@ func CheckClosed(address, example string, protection Protection) error {
 	}
 }
 
-// CanonicalHost returns the one form of a host name in which names can be compared: case and a dot at the end, which says that the name is
-// complete, make no difference.
+// CanonicalHost returns the form of a host name in which names can be compared. Case makes no difference, nor does a final dot, which means
+// that the name is complete.
 func CanonicalHost(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
-// IsLoopback reports whether an address, host:port, can be reached from this machine alone. It looks up no names: localhost is the only
-// name that it takes for a loopback address.
+// IsLoopback reports whether an address, host:port, can be reached only from this machine. It looks up no names: localhost is the only name
+// that it takes for a loopback address.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -62,16 +63,17 @@ func IsLoopback(address string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// NamesThisMachine reports whether a request's Host is an IP address or localhost, with or without a port. Every other name can be one of a
-// web page's own that was made to lead to this machine (DNS rebinding), so that a browser takes its calls for calls of the page's server.
+// NamesThisMachine reports whether a request's Host is an IP address or localhost, with or without a port. Every other name can be a web
+// page's own name that was made to lead to this machine (DNS rebinding). A browser then takes the page's calls for calls of the page's own
+// server.
 func NamesThisMachine(host string) bool {
 	name := (&url.URL{Host: host}).Hostname()
 	_, err := netip.ParseAddr(name)
 	return err == nil || CanonicalHost(name) == "localhost"
 }
 
-// FromOtherPage reports whether a browser says that a page of another origin than the request's makes the request. What the user typed or
-// follows from outside the browser, and what other programs send, is from no page.
+// FromOtherPage reports whether, according to the browser, a page of another origin than the request's makes the request. Requests that the
+// user types or follows from outside the browser, and those of other programs, are from no page.
 func FromOtherPage(r *http.Request) bool {
 	switch site := r.Header.Get("Sec-Fetch-Site"); site {
 	case "", "none", "same-origin":

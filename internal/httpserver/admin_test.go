@@ -24,7 +24,7 @@ func mustServeAdmin(t *testing.T) *httpserver.Server {
 	return s
 }
 
-// ask sends a request as it is, and returns the status of the answer.
+// ask sends a request unchanged, and returns the status of the answer.
 func ask(t *testing.T, s *httpserver.Server, request string) int {
 	t.Helper()
 	c, err := net.Dial("tcp", s.Addr())
@@ -43,7 +43,7 @@ func ask(t *testing.T, s *httpserver.Server, request string) int {
 	return response.StatusCode
 }
 
-// A web page, of whatever name, reads nothing of an admin address. Probes and people do.
+// A web page, whatever its name, can read nothing from an admin address. Probes and people can.
 func TestNewAdmin_webPages(t *testing.T) {
 	t.Parallel()
 	s := mustServeAdmin(t)

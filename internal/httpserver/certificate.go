@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// Certificate is a server's certificate and key, which can be replaced while it serves: connections made from then on get the new one,
-// and those that are open stay. It is safe for concurrent use.
+// Certificate is a server's certificate and key. It can be replaced while the server serves: new connections get the new one, and open
+// connections stay. It is safe for concurrent use.
 type Certificate struct {
 	current atomic.Pointer[tls.Certificate]
 }
 
-// Set takes over a certificate, with those between it and its authority behind it, and its key, both PEM. On an error, which holds
-// nothing of the key, nothing changes.
+// Set replaces the certificate and its key, both PEM. The certificate is followed by the intermediate certificates up to its authority.
+// After an error, which holds nothing of the key, the old ones stay.
 func (c *Certificate) Set(certificate, key []byte) error {
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *Certificate) Set(certificate, key []byte) error {
 	return nil
 }
 
-// Config returns the configuration of a server with this certificate, which has been set.
+// Config returns the configuration of a server with this certificate, which must have been set.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

@@ -13,18 +13,18 @@ import (
 const (
 	// stuckGrace is how long, while a server stops, the other end of a connection may take nothing of what is written to it.
 	stuckGrace = 2 * time.Second
-	// writeChunk is how much is written at once. To take less than that in stuckGrace counts as taking nothing.
+	// writeChunk is the number of bytes that are written at once. A connection that takes less in stuckGrace counts as taking nothing.
 	writeChunk = 16 << 10
-	// idleGrace is how long a connection is left alone after it was opened, and after its last request: its first request may be on the
-	// way, and its last answer is not sent yet.
+	// idleGrace is how long a connection is left alone after it was opened, and after its last request: its first request may be on the way,
+	// and its last response may not be sent yet.
 	idleGrace = time.Second
 )
 
 // listener accepts connections up to a limit, and knows which of them are idle.
 //
-// A connection is idle while no handler runs for it. So a sender of half a header is idle, too. At the limit, the connection that has been
-// idle for the longest time is closed to make room for a new one. While none has been idle for idleGrace, new ones wait in the queue of the
-// system.
+// A connection is idle while no handler runs for it. So a connection that has sent half a header is idle too. At the limit, the connection
+// that has been idle for the longest time is closed for a new one. While none has been idle for idleGrace, new connections wait in the
+// queue of the system.
 type listener struct {
 	net.Listener
 	limit int
@@ -35,12 +35,12 @@ type listener struct {
 	// closed is closed with the listener.
 	closed  chan struct{}
 	closing sync.Once
-	// stopping says that each write has a deadline, see [listener.endStuck].
+	// stopping is set if each write has a deadline, see [listener.limitWrites].
 	stopping atomic.Bool
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
-	// idle holds the connections for which no handler runs, that which has been idle for the longest time first.
+	// idle holds the connections for which no handler runs. The first one has been idle for the longest time.
 	idle list.List
 }
 
@@ -71,7 +71,7 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// admit returns once there is room for c, or with an error when the listener is closed before.
+// admit returns when c can be added, or with an error if the listener is closed before.
 func (l *listener) admit(c *conn) error {
 	for isFirst := true; ; isFirst = false {
 		wait := l.tryAdmit(c)
@@ -90,7 +90,8 @@ func (l *listener) admit(c *conn) error {
 	}
 }
 
-// tryAdmit takes c in and returns 0, if there is room or it can be made. Otherwise it returns how long to wait, at most idleGrace.
+// tryAdmit adds c and returns 0, if a connection is free or an idle one can be closed. Otherwise it returns how long to wait, at most
+// idleGrace.
 func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +113,7 @@ func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
 	return 0
 }
 
-// becomeIdle notes that no handler runs for c. The caller holds the mutex.
+// becomeIdle records that no handler runs for c. The caller holds the mutex.
 func (l *listener) becomeIdle(c *conn) {
 	c.idleSince = time.Now()
 	c.place = l.idle.PushBack(c)
@@ -127,14 +128,14 @@ func (l *listener) forget(c *conn) {
 	}
 }
 
-// closeUnused closes the connections that have brought no request yet.
+// closeUnused closes the connections that have had no request yet.
 func (l *listener) closeUnused() {
 	for _, c := range l.connections(func(c *conn) bool { return !c.used }) {
 		_ = c.Close()
 	}
 }
 
-// limitWrites makes the write of a connection fail once its other end has taken nothing for stuckGrace. So the connection ends.
+// limitWrites makes a write to a connection fail after its other end has taken nothing for stuckGrace. The connection then ends.
 func (l *listener) limitWrites() {
 	l.stopping.Store(true)
 	for _, c := range l.connections(func(*conn) bool { return true }) {
@@ -159,12 +160,12 @@ type conn struct {
 	net.Conn
 	listener *listener
 
-	// The listener's mutex guards these.
+	// The listener's mutex guards the fields below.
 
-	// requests is how many handlers run for the connection. used is set once one has run.
+	// requests is the number of handlers that run for the connection. used is set after one has run.
 	requests int
 	used     bool
-	// place is in listener.idle. It is nil while a handler runs, and after the end.
+	// place is the connection's element of listener.idle. It is nil while a handler runs, and after the end.
 	place     *list.Element
 	idleSince time.Time
 }
@@ -180,7 +181,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// tracked has each connection know how many handlers run for it.
+// tracked counts the handlers that run for each connection.
 func tracked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		c := request.Context().Value(connKey{}).(*conn)
@@ -224,7 +225,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// limitWrite gives a write stuckGrace from now. A connection that is closed can't take a deadline, and needs none.
+// limitWrite sets the deadline of writes to stuckGrace from now. A closed connection can't take a deadline, and needs none.
 func (c *conn) limitWrite() { _ = c.SetWriteDeadline(time.Now().Add(stuckGrace)) }
 
 // Close implements [net.Conn].

@@ -7,5 +7,5 @@ func (s *Server) WrapListener(wrap func(net.Listener) net.Listener) {
 	s.listener.Listener = wrap(s.listener.Listener)
 }
 
-// DefaultMaxConnections is for a process that may open that many files.
+// DefaultMaxConnections returns the default for a process that may have that many files open.
 var DefaultMaxConnections = defaultMaxConnections

@@ -4,5 +4,5 @@ package httpserver
 
 import "math"
 
-// openFilesLimit returns how many files the process may have open.
+// openFilesLimit returns the maximum number of files that the process may have open.
 func openFilesLimit() int { return math.MaxInt32 }

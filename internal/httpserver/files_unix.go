@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// openFilesLimit returns how many files the process may have open. Go raises that at the start as far as the system lets it.
+// openFilesLimit returns the maximum number of files that the process may have open. Go raises the limit at the start as far as the system
+// allows.
 func openFilesLimit() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -1,10 +1,10 @@
-// Package httpserver holds what the HTTP servers of both services share: how they begin and end, how many connections they have, whom an
-// address without credentials lets in, and what an admin address shows.
+// Package httpserver holds what the HTTP servers of both services share: their start and stop, the limit of their connections, the access
+// to addresses without credentials, and the content of an admin address.
 //
-// A stop of net/http waits for a write whose other end takes nothing. It has one deadline for a whole answer, which large answers and
-// streams outlive, and its pings do not help: a caller that reads no answer can still answer pings. So while a server stops, each piece of
-// an answer has a deadline here. While it serves, ticketsvc gives each piece of an answer a deadline of its own (rpc.pacedWriter), because
-// answers take memory; the gateway's answers are small, or for operators.
+// net/http waits at a stop for a write whose other end takes nothing. It has only one deadline for a whole response, which is too short for
+// large responses and streams. Its pings do not help: a caller that does not read a response can still answer pings. So while a server
+// stops, this package sets a deadline for each piece of a response. While the server serves, ticketsvc sets its own deadline for each piece
+// (rpc.pacedWriter), because responses take memory. The gateway does not: its responses are small, or for operators.
 package httpserver
 
 import (
@@ -21,11 +21,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// unusedGrace is how long a stop waits for the first request on a connection that has brought none yet.
+// unusedGrace is how long a stop waits for the first request on a connection that has had none yet.
 const unusedGrace = 200 * time.Millisecond
 
-// receiveBytes is how much of its requests an HTTP/2 connection can have sent before handlers read it: the least that HTTP/2 allows.
-// net/http would hold 1 MiB for each connection. HTTP/1.1 has 4 KiB.
+// receiveBytes is the maximum number of bytes of its requests that an HTTP/2 connection can have sent before handlers read them: the
+// minimum that HTTP/2 allows. net/http would allow 1 MiB for each connection. HTTP/1.1 has 4 KiB.
 const receiveBytes = 64 << 10
 
 // Server is an HTTP server that listens.
@@ -35,9 +35,9 @@ type Server struct {
 	served   chan error
 }
 
-// Listen makes server listen on address. The error is for whoever set the address.
+// Listen makes server listen on address. The error is for the operator who set the address.
 //
-// Every answer of the server's handler has Cache-Control: no-store, because it is private, or out of date a moment later.
+// Every response of the server's handler has Cache-Control: no-store, because it is private, or out of date a moment later.
 func Listen(ctx context.Context, address string, server *http.Server) (*Server, error) {
 	var config net.ListenConfig
 	listening, err := config.Listen(ctx, "tcp", address)
@@ -53,11 +53,11 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 	return &Server{server: server, listener: newListener(listening, defaultMaxConnections(openFilesLimit())), served: make(chan error, 1)}, nil
 }
 
-// noStore is shared by all answers: net/http only reads it.
+// noStore is shared by all responses, because net/http only reads it.
 var noStore = []string{"no-store"}
 
-// withNoStore has caches keep no answer of next, whatever its status. Without that a cache may keep a GET, and calls without side effects
-// are sent as GETs.
+// withNoStore keeps caches from storing any response of next, whatever its status. Otherwise a cache may store the response to a GET, and
+// calls without side effects are sent as GETs.
 func withNoStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		w.Header()["Cache-Control"] = noStore
@@ -65,16 +65,16 @@ func withNoStore(next http.Handler) http.Handler {
 	})
 }
 
-// CloseIfAmbiguous has the connection closed after the answer to a request whose end a proxy may see elsewhere: each with a
-// Transfer-Encoding. net/http drops a Content-Length beside it without a word (in HTTP/1.0 the Transfer-Encoding), though the two together
-// can smuggle a request past a proxy. A connection that is closed has nothing to smuggle.
+// CloseIfAmbiguous closes the connection after the response if a proxy may have seen the end of the request elsewhere. That is each request
+// with a Transfer-Encoding. net/http silently drops a Content-Length beside it (in HTTP/1.0 the Transfer-Encoding), although the two
+// together can smuggle a request past a proxy. A connection that is closed can't smuggle a request.
 func CloseIfAmbiguous(w http.ResponseWriter, request *http.Request) {
 	if len(request.TransferEncoding) > 0 || !request.ProtoAtLeast(1, 1) {
 		w.Header().Set("Connection", "close")
 	}
 }
 
-// cause is the reason behind a listen error, without the address that the message has already.
+// cause returns the reason of a listen error, without the address: the message has the address already.
 func cause(err error) error {
 	var opErr *net.OpError
 	if errors.As(err, &opErr) {
@@ -86,8 +86,8 @@ func cause(err error) error {
 // Addr returns the address on which the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Start begins to serve, over TLS when the server has a configuration of it. onFailure is called when serving ends before [Server.Stop]
-// asked for it.
+// Start begins to serve, over TLS if the server has a TLS configuration. onFailure is called if serving ends before a call of
+// [Server.Stop].
 func (s *Server) Start(onFailure func(error)) {
 	go func() {
 		serve := s.server.Serve
@@ -105,10 +105,11 @@ func (s *Server) Start(onFailure func(error)) {
 	}()
 }
 
-// Stop takes no more connections, and lets the requests at hand end. Those that have not ended when ctx does are cut off, which is
-// the error then. A connection whose other end takes nothing for 2 s is closed before, which is no error: nobody waits for its answers.
+// Stop takes no more connections, and lets the current requests end. Requests that have not ended when ctx ends are cut off, and then Stop
+// returns an error. A connection whose other end takes nothing for 2 s is closed earlier. That is not an error: nobody waits for its
+// responses.
 func (s *Server) Stop(ctx context.Context) error {
-	// net/http itself would wait 5 s for connections that were opened and never used, as proxies and health checks do.
+	// net/http itself would wait 5 s for connections that were opened and never used, as by proxies and health checks.
 	unused := time.AfterFunc(unusedGrace, s.listener.closeUnused)
 	defer unused.Stop()
 	s.listener.limitWrites()
@@ -119,17 +120,17 @@ func (s *Server) Stop(ctx context.Context) error {
 	return errors.Join(err, <-s.served)
 }
 
-// Close lets go of the address of a server that was never started.
+// Close releases the address of a server that was never started.
 func (s *Server) Close() error { return s.listener.Close() }
 
-// readyTimeout bounds one question whether the service is ready.
+// readyTimeout bounds one check whether the service is ready.
 const readyTimeout = 2 * time.Second
 
-// NewAdmin returns the server of an admin address: /livez (200 while the process runs), /readyz (200 while ready returns nil or
-// [ErrReadOnly], else 503, with the error's text), and profiles under /debug/pprof/. Its address must be out of the public's reach. It
-// answers 403 to what a page of another origin asks for, see [FromOtherPage].
+// NewAdmin returns the server of an admin address. It serves /livez (200 while the process runs), /readyz (200 if ready returns nil or
+// [ErrReadOnly], otherwise 503; the response has the error's text), and profiles under /debug/pprof/. The public must not be able to reach
+// its address. It answers 403 to requests of a web page of another origin, see [FromOtherPage].
 //
-// The command line is left out of the profiles: it can hold secrets.
+// The profiles do not show the command line, which can hold secrets.
 func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
@@ -151,7 +152,7 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 	}
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Probes of HTTP/1.0 may have no Host. Browsers always send one.
+			// HTTP/1.0 probes may have no Host. Browsers always send one.
 			if r.Host != "" && !NamesThisMachine(r.Host) || FromOtherPage(r) {
 				writeLine(w, http.StatusForbidden,
 					"an admin address is called by an IP address or as localhost, and not by web pages of other origins")
@@ -165,8 +166,8 @@ func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) 
 	}, mux
 }
 
-// ErrReadOnly says that a service can answer reads and nothing else. Balancers are to leave it in use: all replicas share the database, so
-// none of them can do more.
+// ErrReadOnly means that a service can answer reads only. Load balancers should keep it in use: all replicas share the database, so none of
+// them can do more.
 var ErrReadOnly = errors.New("the database is read-only: reads are served, writes are not")
 
 var (
@@ -174,8 +175,9 @@ var (
 	errNoDatabase = errors.New("the database can't be used")
 )
 
-// Readiness returns a function for [NewAdmin] that says why a service should get no requests, if so: it is stopping, since serving has
-// ended, or ping, which asks its database, fails. [ErrReadOnly] of ping stays as it is. [WatchReadiness] logs the answer.
+// Readiness returns a function for [NewAdmin]. The function returns an error if the service should get no requests: serving has ended
+// because the service is stopping, or ping, which asks the database, fails. An [ErrReadOnly] of ping is returned unchanged.
+// [WatchReadiness] logs the result.
 func Readiness(serving context.Context, ping func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if serving.Err() != nil {
@@ -190,8 +192,8 @@ func Readiness(serving context.Context, ping func(context.Context) error) func(c
 	}
 }
 
-// WatchReadiness asks ready once a second until ctx ends, and logs when a service is not ready any more and when it is again. A service
-// that is not ready again and again is logged once a minute.
+// WatchReadiness calls ready once a second until ctx ends. It logs when a service stops being ready and when it is ready again. If that
+// changes often, it is logged once a minute.
 func WatchReadiness(ctx context.Context, ready func(context.Context) error, log *slog.Logger) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -222,13 +224,13 @@ func WatchReadiness(ctx context.Context, ready func(context.Context) error, log 
 	}
 }
 
-// maxProfileSeconds is how long a profile may take.
+// maxProfileSeconds is the maximum duration of a profile.
 const maxProfileSeconds = 60
 
 // boundedProfile answers 400 to requests for a profile that would take longer than maxProfileSeconds.
 func boundedProfile(profile http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// What is not a number stands for the default of the profile.
+		// The profile uses its default duration if the value is not a number.
 		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); (err == nil || errors.Is(err, strconv.ErrRange)) &&
 			!(seconds <= maxProfileSeconds) {
 			writeLine(w, http.StatusBadRequest, fmt.Sprintf("seconds must be at most %d", maxProfileSeconds))

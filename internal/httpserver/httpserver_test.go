@@ -219,7 +219,7 @@ func TestStopDoesNotWaitForConnectionsThatWereNeverUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unused.Close() })
-	get(t, "http://"+s.Addr()) // connections are accepted one after the other, so the first one is by now
+	get(t, "http://"+s.Addr()) // connections are accepted one after the other, so the first one is accepted by now
 	// net/http by itself waits for 5 s.
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
@@ -299,7 +299,7 @@ func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
 	}
 }
 
-// unread is a connection that is not read any more once its gate is closed.
+// unread is a connection that is not read any more after its gate is closed.
 type unread struct {
 	net.Conn
 	gate *sync.RWMutex
@@ -338,7 +338,7 @@ func TestStopDoesNotWaitForConnectionsThatNobodyReads(t *testing.T) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, address)
 				return unread{conn, &gate}, err
 			}
-			// As many as have, on one connection of HTTP/2, more to say than fits into what the kernels hold.
+			// On one HTTP/2 connection, many calls together have more to send than fits into the kernels' buffers.
 			for range 16 {
 				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr(), nil)
 				if err != nil {

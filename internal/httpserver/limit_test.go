@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
 )
 
-// memoryListener accepts connections in memory, so that a test can have a clock of its own.
+// memoryListener accepts connections in memory, so that a test can have its own clock.
 type memoryListener struct {
 	address  net.Addr
 	incoming chan net.Conn
@@ -41,7 +41,7 @@ func (l *memoryListener) Close() error {
 	return nil
 }
 
-// limited is a server in memory with a limit of connections. Its path /slow answers once goOn is closed.
+// limited is a server in memory with a limit of connections. Its path /slow answers after goOn is closed.
 type limited struct {
 	server   *httpserver.Server
 	listener *memoryListener
@@ -84,7 +84,7 @@ func mustLimit(t *testing.T, limit int) *limited {
 	return s
 }
 
-// dial opens a connection, and returns once it is accepted, or waits for that.
+// dial opens a connection, and returns after it is accepted, or waits in the queue.
 func (s *limited) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c := s.connect(t)
@@ -92,7 +92,7 @@ func (s *limited) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// connect opens a connection, which waits in a queue as that of the system until it is accepted.
+// connect opens a connection, which waits in a queue like that of the system until it is accepted.
 func (s *limited) connect(t *testing.T) net.Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
@@ -107,7 +107,7 @@ func (s *limited) connect(t *testing.T) net.Conn {
 	return ours
 }
 
-// send writes without waiting until somebody reads.
+// send writes without waiting for a reader.
 func send(c net.Conn, text string) {
 	go func() { _, _ = io.WriteString(c, text) }()
 	synctest.Wait()
@@ -123,7 +123,7 @@ func answer(c net.Conn) (string, error) {
 	return string(body), err
 }
 
-// isOpen reports whether the server has not closed a connection on which it has nothing to say.
+// isOpen reports whether the server has not closed a connection on which it sends nothing.
 func isOpen(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now())
 	_, err := c.Read(make([]byte, 1))
@@ -133,7 +133,8 @@ func isOpen(c net.Conn) bool {
 
 const get1, getSlow = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// A stranger who idles makes room for a good caller, whatever the stranger has sent: the one that has been idle for the longest time first.
+// An idle stranger is closed for a good caller, whatever the stranger has sent. The stranger that has been idle for the longest time is
+// closed first.
 func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string]string{
@@ -154,7 +155,7 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				if sent == "" || sent == get1 {
-					// A request makes the first stranger the last to go.
+					// After a request the first stranger is the last one to be closed.
 					send(strangers[0], get1)
 					if body, err := answer(strangers[0]); body != "whole" {
 						t.Fatalf("answer %q, %v", body, err)
@@ -170,7 +171,7 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 					}
 				}
 				for i, c := range strangers {
-					// What the server of HTTP/2 says to the stranger is in the way of looking.
+					// The frames that the HTTP/2 server sends to the stranger would disturb the check.
 					if open := isOpen(c); open != (i == 2) && !strings.HasPrefix(sent, "PRI") {
 						t.Errorf("stranger %d is open: %v", i, open)
 					}
@@ -186,7 +187,8 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 	}
 }
 
-// A connection with a request in progress is never closed for a new one, which waits until one ends or has been idle for a second.
+// A connection with a request in progress is never closed for a new one. The new one waits until a connection ends or has been idle for a
+// second.
 func TestServer_LimitConnections_requestsInProgressStay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -226,7 +228,7 @@ func TestServer_LimitConnections_requestsInProgressStay(t *testing.T) {
 	})
 }
 
-// A connection of HTTP/2 has a request in progress as long as one of its streams has.
+// An HTTP/2 connection has a request in progress as long as one of its streams has.
 func TestServer_LimitConnections_streams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -265,7 +267,7 @@ func TestServer_LimitConnections_streams(t *testing.T) {
 	})
 }
 
-// A caller who leaves makes room at once, and a stop does not wait for who waits.
+// A caller that leaves makes room at once, and a stop does not wait for connections that wait.
 func TestServer_LimitConnections_leavingAndStopping(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestListen_receiveWindows reads how much an HTTP/2 connection may send, and each of its streams, before the server asks for more.
+// TestListen_receiveWindows reads how much an HTTP/2 connection, and each of its streams, may send before the server asks for more.
 func TestListen_receiveWindows(t *testing.T) {
 	t.Parallel()
 	protocols := &http.Protocols{}
@@ -27,7 +27,7 @@ func TestListen_receiveWindows(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	const pingFrame, settingsFrame, windowUpdateFrame, initialWindowSize = 6, 4, 8, 4
-	// A ping, whose answer comes after all that the server says first.
+	// This is a ping. Its answer comes after everything that the server sends first.
 	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+
 		"\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong"); err != nil {
 		t.Fatal(err)
