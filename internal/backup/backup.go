@@ -1,4 +1,4 @@
-// Package backup is the commands backup and restore of both services.
+// Package backup has the commands backup and restore of both services.
 package backup
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
-// Run writes a copy of the SQLite database that databaseURL names to the new file to, while its service runs or not, and prints a line
-// about it on stdout. On stderr, where that is a terminal, it shows how far it is once a second.
+// Run writes a copy of the SQLite database that databaseURL names to the new file to, and prints a line about it on stdout. The service may
+// be running. If stderr is a terminal, Run shows its progress there once a second.
 func Run(ctx context.Context, program settings.Program, databaseURL, to string, options func(path string) sqlitedb.Options,
 	stderr io.Writer,
 ) error {

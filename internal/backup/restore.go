@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
-// Restore puts the backup from in the place of the SQLite database that databaseURL names, and prints on stdout what it did, with meaning:
-// lines that say what the restore means for others. The service must be stopped. options are those with which it opens a database.
+// Restore replaces the SQLite database that databaseURL names by the backup from. It prints on stdout what it did, and then meaning: lines
+// about what the restore means for others. The service must be stopped. options are the options with which the service opens a database.
 func Restore(ctx context.Context, program settings.Program, databaseURL, from string, options func(path string) sqlitedb.Options,
 	meaning string) error {
 	database, err := databaseurl.Parse(databaseURL)
