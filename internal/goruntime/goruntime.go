@@ -6,19 +6,20 @@ import (
 	"runtime/debug"
 )
 
-// gcPercent lets the heap grow to five times what is live before it is collected. A few megabytes are live, so by default the collector
-// would run many times a second.
+// gcPercent lets the heap grow to five times the live heap before it is collected. The live heap is a few megabytes, so by default the
+// collector would run many times a second.
 const gcPercent = 400
 
-// memoryLimit is from how many bytes on the heap is collected more often than gcPercent says: five times of what many large requests hold
-// at the same time would be too much. It is more than they hold, so the collector is never busy all the time.
+// memoryLimit is the heap size in bytes from which on the heap is collected more often than by gcPercent: five times the memory of many
+// large requests at the same time would be too much. The limit is more than these requests hold, so the collector is never busy all the
+// time.
 const memoryLimit = 256 << 20
 
-// Tune sets what the environment does not: GOGC, GOMEMLIMIT, and GOMAXPROCS to one more than there are processors.
+// Tune sets the parameters that the environment does not set: GOGC, GOMEMLIMIT, and GOMAXPROCS, to the number of processors plus one.
 //
-// The one more is for the goroutine that commits. While it waits for the disk, in a system call, it keeps its processor from the others
-// until the runtime notices. docs/performance.md has the figures of both. Go no longer
-// follows a container's processor limit that changes while the process runs.
+// The additional processor is for the goroutine that commits. While that goroutine waits for the disk, in a system call, it keeps its
+// processor from the others until the runtime notices. docs/performance.md has the figures of both. After Tune has set GOMAXPROCS, Go no
+// longer follows a container's processor limit that changes while the process runs.
 func Tune(lookupEnv func(string) (string, bool)) {
 	if value, _ := lookupEnv("GOGC"); value == "" {
 		debug.SetGCPercent(gcPercent)
