@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Throttle lets the first occurrence of an event through at once, and then at most one per interval. Each one that is let through
+// Throttle lets the first occurrence of an event through at once, and then at most one per interval. Each occurrence that is let through
 // comes with the number of occurrences since the previous one, so that a rate can be read from the log. It is safe for concurrent use.
 type Throttle struct {
 	interval time.Duration
@@ -19,8 +19,8 @@ type Throttle struct {
 // New returns a throttle that lets at most one occurrence through per interval.
 func New(interval time.Duration) *Throttle { return &Throttle{interval: interval} }
 
-// Allow counts an occurrence at now. It reports whether to log it, and then how many occurrences the log line stands for, this one
-// included. The count is 0 where ok is false.
+// Allow counts an occurrence at now. ok reports whether to log it. count is the number of occurrences that the log line stands for,
+// including this one. It is 0 if ok is false.
 func (t *Throttle) Allow(now time.Time) (count int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -32,7 +32,8 @@ func (t *Throttle) Allow(now time.Time) (count int, ok bool) {
 	return count, true
 }
 
-// PerKey is a [Throttle] for each key. It keeps every key that it was asked for, so there must be few. It is safe for concurrent use.
+// PerKey is a [Throttle] for each key. It keeps every key that it was called with, so there must be few keys. It is safe for concurrent
+// use.
 type PerKey[K comparable] struct {
 	interval time.Duration
 
