@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// Max is how many elements a message of the contract has at most, and an event of a batch. The comments of the contract name it.
+	// Max is the maximum number of elements of a message of the contract, and of an event of a batch. The comments of the contract name it.
 	Max = 10_000
-	// MaxInBatch is how many elements the events of a batch have together at most. The comments of the contract name it, too.
+	// MaxInBatch is the maximum number of elements of all events of a batch together. The comments of the contract name it too.
 	MaxInBatch = 20_000
 )
 
-// InProto returns how many elements a message has in its protobuf form. It counts no further than to one more than [Max].
+// InProto returns the number of elements of a message in its protobuf form. It stops counting at one more than [Max].
 //
 // Fields that the descriptor does not know are not counted, because they stay packed. The error is that of a form that can't be unpacked.
 func InProto(data []byte, of protoreflect.MessageDescriptor) (int, error) {
 	return countProto(data, of, Max)
 }
 
-// countProto returns how many elements a message has. It counts no further than to one more than limit.
+// countProto returns the number of elements of a message. It stops counting at one more than limit.
 func countProto(data []byte, of protoreflect.MessageDescriptor, limit int) (int, error) {
 	count := 0
 	for len(data) > 0 && count <= limit {
@@ -58,7 +58,8 @@ func countProto(data []byte, of protoreflect.MessageDescriptor, limit int) (int,
 	return min(count, limit+1), nil
 }
 
-// cutField returns the first field of a message, and what is after it. The content is that of a field of bytes, and nil for any other.
+// cutField returns the first field of a message, and the rest after it. content is the content of a field of bytes, and nil for any other
+// field.
 func cutField(data []byte) (number protowire.Number, wireType protowire.Type, content, rest []byte, err error) {
 	number, wireType, n := protowire.ConsumeTag(data)
 	if n < 0 {
@@ -76,16 +77,16 @@ func cutField(data []byte) (number protowire.Number, wireType protowire.Type, co
 	return number, wireType, content, data[n:], nil
 }
 
-// Entry is how large one message of a list is.
+// Entry is the size of one message of a list.
 type Entry struct {
 	// Bytes is its size on the wire. In JSON this includes the comma and the white space before it.
 	Bytes int
-	// Elements are those within it.
+	// Elements is the number of elements within it.
 	Elements int
 }
 
-// EntriesInProto returns the entries of a list of messages, in their order, from the protobuf form of the message whose field it is. It
-// counts no further than to one more than limit, entries and elements together, and then the last entry may be counted in part.
+// EntriesInProto returns the entries of a list of messages, in their order. data is the protobuf form of the message that has the list as a
+// field. It stops counting at one more than limit, entries and elements together. Then the last entry may be counted in part.
 func EntriesInProto(data []byte, list protoreflect.FieldDescriptor, limit int) ([]Entry, error) {
 	var entries []Entry
 	for count := 0; len(data) > 0 && count <= limit; {
@@ -107,7 +108,7 @@ func EntriesInProto(data []byte, list protoreflect.FieldDescriptor, limit int) (
 	return entries, nil
 }
 
-// isPackable reports whether the elements of a list of that kind may stand together in one field.
+// isPackable reports whether the elements of a list of that kind may be packed into one field.
 func isPackable(kind protoreflect.Kind) bool {
 	switch kind {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
@@ -117,7 +118,7 @@ func isPackable(kind protoreflect.Kind) bool {
 	}
 }
 
-// packed returns how many elements stand together in one field.
+// packed returns the number of elements that are packed into one field.
 func packed(content []byte, kind protoreflect.Kind) int {
 	switch kind {
 	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
@@ -135,9 +136,9 @@ func packed(content []byte, kind protoreflect.Kind) int {
 	}
 }
 
-// InJSON returns how many elements a message has in its JSON form. It counts no further than to one more than [Max].
+// InJSON returns the number of elements of a message in its JSON form. It stops counting at one more than [Max].
 //
-// The error is a [*jsontext.SyntacticError] for what is not JSON. What is JSON of another form than the message's is not an error here.
+// The error is a [*jsontext.SyntacticError] if data is not JSON. JSON of another form than the message's is not an error here.
 func InJSON(data []byte, of protoreflect.MessageDescriptor) (int, error) {
 	c := newJSONCounter(data, Max)
 	if err := c.message(of); err != nil {
@@ -146,7 +147,7 @@ func InJSON(data []byte, of protoreflect.MessageDescriptor) (int, error) {
 	return min(c.count, Max+1), nil
 }
 
-// EntriesInJSON is as [EntriesInProto], for the JSON form. The error is as that of [InJSON].
+// EntriesInJSON is like [EntriesInProto], for the JSON form. The errors are those of [InJSON].
 func EntriesInJSON(data []byte, list protoreflect.FieldDescriptor, limit int) ([]Entry, error) {
 	c := newJSONCounter(data, limit)
 	c.list = list
@@ -156,7 +157,7 @@ func EntriesInJSON(data []byte, list protoreflect.FieldDescriptor, limit int) ([
 
 type jsonCounter struct {
 	decoder *jsontext.Decoder
-	// count is how many elements there are. There is no need to count further than to one more than limit.
+	// count is the number of elements so far. There is no need to count further than to one more than limit.
 	count, limit int
 	// list is the list whose entries are wanted, nil for none.
 	list    protoreflect.FieldDescriptor
@@ -168,7 +169,7 @@ func newJSONCounter(data []byte, limit int) *jsonCounter {
 		decoder: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 }
 
-// message counts the elements of the next value, which stands for a message.
+// message counts the elements of the next value, which is a message.
 func (c *jsonCounter) message(of protoreflect.MessageDescriptor) error {
 	switch kind := c.decoder.PeekKind(); {
 	case kind == jsontext.KindBeginObject:
@@ -192,7 +193,7 @@ func (c *jsonCounter) message(of protoreflect.MessageDescriptor) error {
 	}
 }
 
-// field counts the elements of the next value, which is that of a field; nil is one that the message does not have.
+// field counts the elements of the next value, which is the value of a field. A nil field is one that the message does not have.
 func (c *jsonCounter) field(field protoreflect.FieldDescriptor) error {
 	kind := c.decoder.PeekKind()
 	switch {

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 )
 
-// inMemory counts the elements of a message that is unpacked.
+// inMemory counts the elements of an unpacked message.
 func inMemory(message protoreflect.Message) int {
 	count := 0
 	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -80,7 +80,7 @@ func TestElements_countsWhatIsUnpacked(t *testing.T) {
 		if got, err := elements.InProto(binary, of); err != nil || got != want {
 			t.Fatalf("InProto: %d, %v; want %d", got, err, want)
 		}
-		// A mask without paths is "", which is one path as far as its commas show.
+		// A mask without paths is "", which counts as one path because paths are counted by commas.
 		if mask := message.ProtoReflect().Descriptor().Fields().ByName("field_mask"); mask != nil &&
 			len(message.(*ticketv1.TicketUpdatedRequest).GetFieldMask().GetPaths()) == 0 {
 			message.ProtoReflect().Clear(mask)
@@ -132,7 +132,7 @@ func TestElements_stopsAfterMax(t *testing.T) {
 	}
 }
 
-// eventsOfBatch is the list of a RecordTicketEventsRequest.
+// eventsOfBatch is the list of events of a RecordTicketEventsRequest.
 var eventsOfBatch = (&ticketv1.RecordTicketEventsRequest{}).ProtoReflect().Descriptor().Fields().ByName("events")
 
 // TestEntries_areCountedEach has lists of any requests, in both forms.
@@ -169,7 +169,7 @@ func TestEntries_areCountedEach(t *testing.T) {
 		}
 		for i, entry := range got {
 			form, err := protojson.Marshal(batch.Events[i])
-			// White space and a comma may be before it.
+			// White space and a comma may precede it.
 			if err != nil || entry.Elements != want[i].Elements || entry.Bytes < len(form)-8 || entry.Bytes > len(form)+8 {
 				t.Fatalf("EntriesInJSON: entry %d: %v, want %v and about %d bytes in %s", i, entry, want[i], len(form), text)
 			}
@@ -190,7 +190,7 @@ func TestEntries_endAfterTheLimit(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		events []*ticketv1.TicketEventRequest
-		// entries and within are how many are counted at least.
+		// entries and within are the minimum numbers that are counted.
 		entries, within int
 	}{
 		"all":            {[]*ticketv1.TicketEventRequest{created(90), created(8)}, 2, 98},
@@ -244,7 +244,7 @@ func TestInProto_takesNoMemory(t *testing.T) {
 	}
 }
 
-// FuzzInProto has any bytes: whatever can be unpacked has no more elements than were counted.
+// FuzzInProto has any bytes: a message that can be unpacked has at most as many elements as were counted.
 func FuzzInProto(f *testing.F) {
 	for _, seed := range []string{"", "\x0a\x02\xff\xfe", "\x12\x06\x92\x01\x00\x92\x01\x00", "\x12\x02\x72\x00", "\x1a\x03\x0a\x01a",
 		"\x0b\x0b\x0c\x0c", "\x12\x05\xba\x01\x02\x0a\x00", "\x0a\x07\x0a\x05\x1a\x03\x0a\x01a\x0a\x00"} {
@@ -281,7 +281,7 @@ func checkEntries(t *testing.T, batch *ticketv1.RecordTicketEventsRequest, entri
 	}
 }
 
-// FuzzInJSON is as FuzzInProto, for texts.
+// FuzzInJSON is like FuzzInProto, for JSON.
 func FuzzInJSON(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"ticket":{"tags":["a","b"],"tags":[],"customSettings":[{},{"attributes":{"a":"b","c":"d"}}]}}`,
 		`{"field_mask":"title,tags"}`, `{"filter":{"app_ids":["\ud83e\udd76"],"statuses":[1,"TICKET_STATUS_CLOSED"]}}`, "{\"ticket\":null}",
