@@ -1,4 +1,4 @@
-// Package databaseurl tells by a database's URL which engine it has. Both services take the same forms.
+// Package databaseurl finds out the engine of a database from its URL. Both services accept the same forms.
 package databaseurl
 
 import (
@@ -13,15 +13,15 @@ var errUnknown = errors.New("is not of the form sqlite:<path>, such as sqlite:da
 
 // URL is a database's URL, checked for its form.
 type URL struct {
-	// SQLitePath is the file; empty for PostgreSQL.
+	// SQLitePath is the path of the file. Empty for PostgreSQL.
 	SQLitePath string
-	// PostgresURL is the URL as it was given; empty for SQLite. It can hold a password.
+	// PostgresURL is the URL as it was given. It can hold a password. Empty for SQLite.
 	PostgresURL string
 	// Name is the database's name for people and logs. It holds no password.
 	Name string
 }
 
-// Parse returns the URL. The error is for whoever set it, and does not repeat it.
+// Parse parses a URL. The error is for the operator who set it, and does not repeat the URL.
 func Parse(text string) (URL, error) {
 	if postgresdb.IsURL(text) {
 		name, err := postgresdb.Name(text)
