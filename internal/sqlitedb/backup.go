@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// ErrBackup says that a backup could not be made. The text names the file and what to do about it.
+// ErrBackup is returned if a backup could not be made. The text names the file and the fix.
 var ErrBackup = errors.New("backup failed")
 
-// progressInterval is the time between two calls of a backup's progress.
+// progressInterval is the time between two calls of a backup's progress function.
 const progressInterval = time.Second
 
-// Backup writes a copy of the database of options, as it is at one moment, to the new file to, while another process has the database
-// open and writes to it, or none. The copy is one file without a -wal file, has nothing of what was deleted, and is on disk when Backup
-// returns. It is checked before it gets its name; until then an empty file has the name.
+// Backup writes a copy of the database of options, as it is at one moment, to the new file to. Another process may have the database open
+// and write to it. The copy is one file without a -wal file, has no deleted data, and is on disk when Backup returns. It is checked before
+// it gets its name. Until then an empty file has the name.
 //
-// progress is called from the beginning, and once a second, with about how many bytes are copied and to be copied. Once both are equal,
-// the copy is being checked. No call comes after the return.
+// progress is called at the beginning and then once a second, with the approximate numbers of bytes that are copied and that are to be
+// copied. When both are equal, the copy is being checked. It is not called after Backup returns.
 //
 // Errors are [ErrBackup] with a message for the operator, or ctx's. After an error no file is left.
 func Backup(ctx context.Context, options Options, to string, progress func(done, total int64)) (err error) {
@@ -48,7 +48,7 @@ func Backup(ctx context.Context, options Options, to string, progress func(done,
 			err = errors.Join(err, os.Remove(to))
 		}
 	}()
-	// SQLite makes files beside the copy while it works on it.
+	// SQLite makes files beside the copy while it works on the copy.
 	folder, err := os.MkdirTemp(filepath.Dir(to), ".backup-*")
 	if err != nil {
 		return backupError("the folder of %s can't be written (%v): name a file in a folder that can be written", to, cause(err))
@@ -67,7 +67,7 @@ func Backup(ctx context.Context, options Options, to string, progress func(done,
 	return nil
 }
 
-// makeCopy makes the file to a copy of a database, and checks it.
+// makeCopy copies a database to the file to, and checks the copy.
 func makeCopy(ctx context.Context, options Options, to string, progress func(done, total int64)) error {
 	from := options.Path
 	var total int64
@@ -79,7 +79,7 @@ func makeCopy(ctx context.Context, options Options, to string, progress func(don
 			progress(min(info.Size(), total-1), total)
 		}
 	}
-	// Made here, because SQLite would make it readable to everyone.
+	// Made here, because SQLite would make the file readable by everyone.
 	if err := os.WriteFile(to, nil, 0o600); err != nil {
 		return backupError("the copy can't be written (%v): is the disk full?", cause(err))
 	}
@@ -123,7 +123,7 @@ func withConn(ctx context.Context, path, mode string, f func(*sql.Conn) error) (
 	return f(conn)
 }
 
-// finishCopy takes the marks of a database in use off the copy, and checks it.
+// finishCopy removes the marks of a database in use from the copy, and checks it.
 func finishCopy(ctx context.Context, conn *sql.Conn, from string) error {
 	var marked bool
 	err := conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'housekeeping')").Scan(&marked)
@@ -144,7 +144,7 @@ func finishCopy(ctx context.Context, conn *sql.Conn, from string) error {
 	return nil
 }
 
-// everySecond calls f until stop returns.
+// everySecond calls f once a second until stop returns.
 func everySecond(f func()) (stop func()) {
 	stopped := make(chan struct{})
 	var calling sync.WaitGroup
@@ -170,7 +170,7 @@ func backupError(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrBackup, fmt.Sprintf(format, args...))
 }
 
-// syncFile has a file or folder written to disk.
+// syncFile writes a file or folder to disk.
 func syncFile(path string) error {
 	file, err := os.Open(path)
 	if err != nil {

@@ -33,7 +33,7 @@ func mustBeAlone(t *testing.T, folder string, names ...string) {
 	}
 }
 
-// The service writes all the time. The backup has the state of one moment: all rows up to one.
+// The service writes all the time. The backup has the state of one moment: all rows up to a certain one.
 func TestBackup_whileTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	path, folder := filepath.Join(t.TempDir(), "a.db"), t.TempDir()
@@ -81,7 +81,7 @@ func TestBackup_whileTheServiceWrites(t *testing.T) {
 	}
 }
 
-// Deleted rows stay in the database's file until their place is used again. A backup must not carry them to other machines.
+// Deleted rows stay in the database's file until their space is reused. A backup must not carry them to other machines.
 func TestBackup_hasNothingOfWhatWasDeleted(t *testing.T) {
 	t.Parallel()
 	path, copied := filepath.Join(t.TempDir(), "a.db"), filepath.Join(t.TempDir(), "copied.db")
@@ -219,7 +219,7 @@ func TestBackup_interrupted(t *testing.T) {
 	}
 }
 
-// A database of before has no mark that it is in use.
+// A database of an older version has no mark that it is in use.
 func TestBackup_withoutHousekeeping(t *testing.T) {
 	t.Parallel()
 	path, copied := filepath.Join(t.TempDir(), "a.db"), filepath.Join(t.TempDir(), "copied.db")

@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// busyTimeout is how long a connection waits for what another process has locked.
+	// busyTimeout is how long a connection waits for a lock of another process.
 	busyTimeout = 5 * time.Second
-	// purgeWait is how long emptying the -wal file waits for readers of an older state, and holds up writes. Readers that begin meanwhile
-	// do not read the -wal file, so only those that last longer than this are in the way.
+	// purgeWait is how long emptying the -wal file waits for readers of an older state, and blocks writes. Readers that begin meanwhile do not
+	// read the -wal file, so only readers that take longer than this prevent it.
 	purgeWait = 50 * time.Millisecond
 )
 
-// PurgeWAL empties the -wal file, which otherwise keeps older versions of rows that were changed or deleted since. Where somebody reads an
-// older state, or the disk is full, it is tried again once a second until it succeeds, and when the database is opened next.
+// PurgeWAL empties the -wal file, which otherwise keeps older versions of rows that were changed or deleted since. If somebody reads an
+// older state, or the disk is full, it is retried once a second until it succeeds, and also when the database is opened next.
 func (db *DB) PurgeWAL() {
-	// Set before the attempt: another caller's rows may have come to the file after its beginning.
+	// Set before the attempt: rows of another caller may be added to the file after the attempt begins.
 	db.PurgeWALLater()
 	db.purge()
 }
 
-// PurgeWALLater has the -wal file emptied about a second later, as [DB.PurgeWAL] does. It is for the transaction that changes or deletes
-// rows: [DB.Write] can return an error although the transaction is committed.
+// PurgeWALLater empties the -wal file about a second later, as [DB.PurgeWAL] does. It is for the transaction that changes or deletes rows:
+// [DB.Write] can return an error although the transaction is committed.
 func (db *DB) PurgeWALLater() { db.unpurged.Store(true) }
 
 func (db *DB) purge() {
@@ -41,7 +41,7 @@ func (db *DB) purge() {
 	}
 }
 
-// purgeWAL moves what the -wal file holds into the database, and makes the -wal file empty. It reports whether it did.
+// purgeWAL moves the content of the -wal file into the database, and makes the -wal file empty. It reports whether that succeeded.
 func purgeWAL(writer *sql.DB) (emptied bool, err error) {
 	ctx := context.Background()
 	conn, err := writer.Conn(ctx)
@@ -63,8 +63,8 @@ func setBusyTimeout(ctx context.Context, conn *sql.Conn, timeout time.Duration) 
 	return err
 }
 
-// checkpoint moves what the -wal file holds into the database, as far as nobody reads an older state, and without waiting for readers. It
-// reports whether that was everything.
+// checkpoint moves the content of the -wal file into the database, as far as nobody reads an older state, and without waiting for readers.
+// complete reports whether all of it was moved.
 func checkpoint(writer *sql.DB) (complete bool, err error) {
 	var busy, inWAL, moved int
 	err = writer.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)

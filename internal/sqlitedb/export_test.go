@@ -1,7 +1,7 @@
 package sqlitedb
 
-// Probe and Purge are what happens each second.
+// Probe does what is done once a second after a write has failed.
 func (db *DB) Probe() { db.probe() }
 
-// Purge is as [DB.Probe].
+// Purge does what is done once a second.
 func (db *DB) Purge() { db.purge() }

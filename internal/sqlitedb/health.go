@@ -13,8 +13,8 @@ import (
 const (
 	// spaceProbe is the name of the row that a probe writes and deletes.
 	spaceProbe = "space probe"
-	// probeBytes is how much a probe writes. It is more than most transactions do: a failed one leaves room for about as much as it wrote in
-	// the -wal file, in which a smaller probe would succeed while the disk is full.
+	// probeBytes is the number of bytes that a probe writes. It is more than most transactions write: a failed transaction leaves free space
+	// in the -wal file, about as much as it wrote. A smaller probe would succeed in this space while the disk is full.
 	probeBytes    = 1 << 20
 	probeInterval = time.Second
 )
@@ -28,8 +28,8 @@ type openFile struct {
 // failure is a write that failed.
 type failure struct{ err error }
 
-// Check returns an [ErrUnavailable] that says why, when nothing can be written: a file of the database was removed or replaced, or a write
-// failed for lack of space or the like, and none has succeeded since. It neither reads nor writes, and never waits.
+// Check returns an [ErrUnavailable] with the reason if nothing can be written: a file of the database was removed or replaced, or a write
+// failed for lack of space or the like and none has succeeded since. It neither reads nor writes the database, and never waits.
 func (db *DB) Check() error {
 	if err := db.checkFiles(); err != nil {
 		return err
@@ -40,18 +40,18 @@ func (db *DB) Check() error {
 	return nil
 }
 
-// Ping returns nil when the database can be read and nothing is known that keeps it from being written to. It has a connection of its own,
-// so it waits for no other read. Errors: those of [DB.Check], and of the database as [Translate] returns them.
+// Ping returns nil if the database can be read and there is no known reason why it can't be written to. It has its own connection, so it
+// waits for no other read. Errors: those of [DB.Check], and of the database as [Translate] returns them.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.Check(); err != nil {
 		return err
 	}
-	// It reads a page of the file: a constant alone would be answered without one.
+	// The query reads a page of the file. A query for a constant would succeed without reading any.
 	var one int
 	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
 }
 
-// noteFiles notes which files the database has open.
+// noteFiles records which files the database has open.
 func (db *DB) noteFiles(path, realPath string) error {
 	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {
 		info, err := os.Stat(path)
@@ -68,8 +68,8 @@ func (db *DB) noteFiles(path, realPath string) error {
 	return db.checkFiles()
 }
 
-// checkFiles returns an [ErrUnavailable] when a file that the database has open is no longer the one at its path: what is written then is
-// gone with the process. Sizes are not compared, because another program may make the files smaller and lose nothing: by VACUUM, or by a
+// checkFiles returns an [ErrUnavailable] if a file that the database has open is no longer the one at its path: writes would then be lost
+// when the process ends. Sizes are not compared, because another program may make the files smaller without losing data: by VACUUM, or by a
 // checkpoint that truncates.
 func (db *DB) checkFiles() error {
 	for _, file := range db.files {
@@ -97,8 +97,8 @@ func (f openFile) check() error {
 		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
-// tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes prove nothing: one
-// that changes nothing needs no space, and while [DB.Check] fails there may be none at all. It also retries [DB.PurgeWAL].
+// tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not show this: a
+// write that changes nothing needs no space, and while [DB.Check] fails there may be no writes at all. It also retries [DB.PurgeWAL].
 func (db *DB) tryAgain(ctx context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
@@ -113,7 +113,7 @@ func (db *DB) tryAgain(ctx context.Context) {
 	}
 }
 
-// probe writes something if the last write failed, and notes when that succeeds.
+// probe writes something if the last write failed, and clears the failure if the probe succeeds.
 func (db *DB) probe() {
 	failed := db.failure.Load()
 	if failed == nil || db.checkFiles() != nil {
@@ -130,6 +130,6 @@ func (db *DB) probe() {
 			return
 		}
 	}
-	// Unless another write has failed meanwhile.
+	// The failure stays if another write has failed meanwhile.
 	db.failure.CompareAndSwap(failed, nil)
 }

@@ -82,7 +82,7 @@ func TestWrite_fileRemovedDuringIt(t *testing.T) {
 	}
 }
 
-// A process that ends must not remove the files of the one that took its place.
+// A process that ends must not remove the files of its successor.
 func TestClose_filesOfAnother(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
@@ -115,7 +115,7 @@ func TestOpen_symbolicLink(t *testing.T) {
 	}
 }
 
-// A process that opens the file by its own name is refused, whether the file was there when the other process opened the link or not.
+// A process that opens the file by its own name is refused, whether or not the file existed when the other process opened the link.
 func TestOpen_symbolicLinkInUse(t *testing.T) {
 	t.Parallel()
 	for _, fileExists := range []bool{true, false} {
@@ -152,7 +152,7 @@ func TestOpen_hardLink(t *testing.T) {
 	mustOpen(t, options(path))
 }
 
-// mustNotOpen checks that a database is refused with one line that has a text.
+// mustNotOpen checks that a database is refused with one line that contains a text.
 func mustNotOpen(t *testing.T, path, want string) {
 	t.Helper()
 	db, err := sqlitedb.Open(t.Context(), options(path))
@@ -175,7 +175,7 @@ func TestCheck_fullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The largest size a file may have stands in for the disk's: SQLite reports both alike, as SQLITE_FULL.
+	// The maximum size of a file simulates a full disk: SQLite reports both as SQLITE_FULL.
 	setMaxPages("20")
 	if err := db.Write(t.Context(), insertLarge); !errors.Is(err, sqlitedb.ErrUnavailable) {
 		t.Fatalf("Write beyond the space = %v, want ErrUnavailable", err)
@@ -184,7 +184,7 @@ func TestCheck_fullDisk(t *testing.T) {
 	if err := db.Check(); !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), "full") {
 		t.Errorf("Check after a write that failed = %v, want ErrUnavailable that says why", err)
 	}
-	// A write that needs no space proves nothing.
+	// A write that needs no space does not show that there is space.
 	if err := db.Write(t.Context(), insert); err != nil {
 		t.Errorf("Write that fits = %v", err)
 	}
@@ -260,7 +260,7 @@ func TestPurgeWAL_whileSomebodyReads(t *testing.T) {
 	}
 }
 
-// TestPurgeWALLater_theWriteFails has the file moved away before the commit, which succeeds: the caller learns of an error only.
+// TestPurgeWALLater_theWriteFails has the file moved away before the commit. The commit succeeds, but the caller gets an error.
 func TestPurgeWALLater_theWriteFails(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")

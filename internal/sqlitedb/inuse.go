@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// inUse is the name of the row that says that a process has the file open, or had when it ended. Such a file has its last commits in the
-	// -wal file: without that it is a copy that somebody made by hand, and lacks them.
+	// inUse is the name of the row that marks a file as in use: a process has it open, or had it open when the process was killed. The last
+	// commits of such a file are in its -wal file. Without a -wal file it is a copy that somebody made by hand, and lacks these commits.
 	inUse = "in use"
 
 	walSuffix  = "-wal"
@@ -19,8 +19,8 @@ const (
 	lockSuffix = ".lock"
 )
 
-// refuseWALAlone returns an error for an empty file beside which there is a -wal file: the database that it belongs to was removed, and
-// SQLite would delete what was written last. A crash does not leave that: the database is on disk before its -wal file is made.
+// refuseWALAlone returns an error for an empty file beside which there is a -wal file: the database of the -wal file was removed, and
+// SQLite would delete the last writes. A crash does not cause this: the database is on disk before its -wal file is made.
 func refuseWALAlone(path, realPath string) error {
 	database, err := os.Stat(realPath)
 	if err != nil || database.Size() > 0 {
@@ -33,8 +33,8 @@ func refuseWALAlone(path, realPath string) error {
 		" to start with a new database", path, realPath, walSuffix)
 }
 
-// refuseCopyInUse returns an error for a file that was in use and lacks its -wal file. That file is never missing after a crash: SQLite
-// syncs its folder with the first commit, and the mark comes into the database only by a checkpoint of the -wal file.
+// refuseCopyInUse returns an error for a file that was in use and lacks its -wal file. The -wal file is never missing after a crash: SQLite
+// syncs its folder with the first commit, and the mark gets into the database only by a checkpoint of the -wal file.
 func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 	if _, err := os.Stat(realPath + walSuffix); !errors.Is(err, fs.ErrNotExist) || !isMarked(ctx, path, "immutable=1") {
 		return nil
@@ -43,9 +43,9 @@ func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 		" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
 }
 
-// markInUse marks the file as in use. It writes the mark also where a crash has left it: the commit syncs the -wal file, and with it what a
-// process wrote there before it crashed, and SQLite shows to readers from now on. That may not be on disk, and a call that finds it done
-// writes nothing that would sync it.
+// markInUse marks the file as in use. It writes the mark even if a crash has left one: the commit syncs the -wal file, and with it the last
+// writes of the process that crashed. SQLite shows these writes to readers from now on, but they may not be on disk. A call that finds its
+// change already made writes nothing that would sync them.
 func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
 	for _, statement := range []string{
 		"CREATE TABLE IF NOT EXISTS housekeeping (name TEXT PRIMARY KEY, value BLOB) STRICT",
@@ -58,13 +58,13 @@ func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
 	return nil
 }
 
-// markUnused moves what the -wal file holds into the database, and marks that as complete. Where it can't, because another process reads
-// the database or the disk is full, the mark stays and with it the -wal file, as after a crash.
+// markUnused moves the content of the -wal file into the database, and marks the database as complete. If it can't, because another process
+// reads the database or the disk is full, the mark and the -wal file stay, as after a crash.
 func (db *DB) markUnused() error {
 	if db.files[0].check() != nil {
 		return nil
 	}
-	// The mark goes last, so that no file that lacks something is ever without it.
+	// The mark is removed last, so that a file that lacks commits always has the mark.
 	complete, err := checkpoint(db.Writer)
 	if err == nil && complete {
 		err = db.write(context.Background(), func(tx *sql.Tx) error {
@@ -79,7 +79,7 @@ func (db *DB) markUnused() error {
 		return err
 	}
 	if db.checkFiles() != nil {
-		// SQLite would remove the -wal file by its name, which may be that of another process's.
+		// SQLite would remove the -wal file by its name, and another process's file may have the name now.
 		return nil
 	}
 	conn, err := db.Writer.Conn(context.Background())

@@ -64,7 +64,7 @@ func TestOpen_copyOfAFileInUse(t *testing.T) {
 	}
 }
 
-// SQLite would delete the -wal file, and with it what was written last, although the database may come back.
+// SQLite would delete the -wal file, and with it the last writes, although the database may come back.
 func TestOpen_walWithoutItsDatabase(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -100,7 +100,7 @@ func TestOpen_afterACrash(t *testing.T) {
 	if err := db.Write(t.Context(), insert); err != nil {
 		t.Fatal(err)
 	}
-	// The two files as they are at this moment are what a crash leaves.
+	// A crash leaves the two files as they are at this moment.
 	mustCopy(t, path+"-wal", crashed+"-wal")
 	for range 2 {
 		if rows := mustCount(t, crashed); rows != 1 {
@@ -109,8 +109,8 @@ func TestOpen_afterACrash(t *testing.T) {
 	}
 }
 
-// TestOpen_syncsWhatACrashLeft checks that a commit follows what a crash left in the -wal file, which syncs it. What a process had written
-// and not synced is shown to readers after its crash, and acknowledged when it comes again.
+// TestOpen_syncsWhatACrashLeft checks that a commit, which syncs the -wal file, follows the writes that a crash left there. A process may
+// have written and not synced them. After its crash they are shown to readers, and acknowledged if they come again.
 func TestOpen_syncsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -160,7 +160,7 @@ func TestClose_leavesOneFileThatHasEverything(t *testing.T) {
 	}
 }
 
-// While somebody else reads, not everything can be moved into the database: then it needs its -wal file still.
+// While somebody else reads, not everything can be moved into the database. Then the database still needs its -wal file.
 func TestClose_whileAnotherProcessReads(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

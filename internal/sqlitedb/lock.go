@@ -7,10 +7,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// makeFile makes the database's file where it is missing, and returns its path without symbolic links. SQLite keeps its other files, and
-// this package the lock, beside the file and not beside a link to it.
+// makeFile makes the database's file if it is missing, and returns its path without symbolic links. SQLite keeps its other files beside the
+// file and not beside a link to it, and so does this package with the lock.
 func makeFile(path string) (realPath string, err error) {
-	// Made here, because SQLite would make it readable to everyone.
+	// Made here, because SQLite would make the file readable by everyone.
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return "", unusable("%s can't be written (%v): make it writable, or name another path", path, cause(err))
@@ -22,7 +22,7 @@ func makeFile(path string) (realPath string, err error) {
 	if err != nil {
 		return "", unusable("%s can't be written (%v): make it writable, or name another path", path, cause(err))
 	}
-	// Each name would have a -wal file and a lock of its own.
+	// Each name would have its own -wal file and its own lock.
 	if links(info) > 1 {
 		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was cut short, run it again;"+
 			" otherwise copy it to a file of its own (cp), and put that in its place", path)

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// Read runs f with a connection that reads the database at path, while another process has the database open, or none. The error is f's
-// own, or [ErrUnusable] with a text for whoever named the path.
+// Read runs f with a connection that reads the database at path. Another process may have the database open. The error is f's own, or
+// [ErrUnusable] with a text for the operator who named the path.
 func Read(ctx context.Context, path string, f func(*sql.Conn) error) (err error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return unusable("there is no database %s: name the file that the service has", path)

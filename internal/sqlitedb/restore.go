@@ -13,26 +13,26 @@ import (
 	"time"
 )
 
-// ErrRestore says that a backup could not be restored. The text names the file and what to do about it.
+// ErrRestore is returned if a backup could not be restored. The text names the file and the fix.
 var ErrRestore = errors.New("restore failed")
 
-// Restored says what [Restore] did.
+// Restored is the result of [Restore].
 type Restored struct {
-	// Bytes is the size of the database now.
+	// Bytes is the size of the restored database.
 	Bytes int64
-	// Aside is the name under which the files are kept that were there before; empty where there were none.
+	// Aside is the name under which the old files are kept. Empty if there were none.
 	Aside string
 }
 
 // asideLayout is the end of the name under which the old database is kept, as a layout of package time.
 const asideLayout = ".before-restore-20060102-150405"
 
-// Restore puts a copy of the file backup, which [Backup] made, in the place of the database that options name. It checks the copy first:
-// that it is complete and in order, of the same application, and of no newer schema than options have migrations. The database that was
-// there, with its -wal file and the like, gets a name beside it that ends in now. All is on disk when Restore returns.
+// Restore replaces the database that options name by a copy of the file backup, which [Backup] made. It checks the copy first: the copy
+// must be complete and undamaged, of the same application, and its schema must not be newer than the migrations of options. The old
+// database, with its -wal file and the like, gets a name beside it that ends in now. All is on disk when Restore returns.
 //
-// No process may have the database open, and none can open it meanwhile. When Restore ends too early, by an error or by a crash, a service
-// either finds the old database or refuses to start; it never finds an empty one, or one with the -wal file of the other.
+// No process may have the database open, and none can open it meanwhile. If Restore is cut off, by an error or by a crash, a service either
+// finds the old database or refuses to start. It never finds an empty database, or a database with the -wal file of the other.
 //
 // Errors are [ErrRestore] or [ErrUnusable] with a message for the operator, or ctx's. After an error everything is as before.
 func Restore(ctx context.Context, backup string, options Options, now time.Time) (restored Restored, err error) {
@@ -63,7 +63,7 @@ func Restore(ctx context.Context, backup string, options Options, now time.Time)
 	if old, err := os.Stat(realPath); err == nil && os.SameFile(old, info) {
 		return restored, restoreError("%s is the database itself: name a file that the command backup made", backup)
 	}
-	// In the database's folder, so that it can be renamed.
+	// Made in the database's folder, so that the copy can be renamed.
 	folder, err := os.MkdirTemp(filepath.Dir(realPath), ".restore-*")
 	if err != nil {
 		return restored, restoreError("the folder of %s can't be written (%v): make it writable", options.Path, cause(err))
@@ -87,7 +87,7 @@ func Restore(ctx context.Context, backup string, options Options, now time.Time)
 	return restored, err
 }
 
-// resolve returns the path of a file without symbolic links, whether the file is there or not.
+// resolve returns the path of a file without symbolic links, whether or not the file exists.
 func resolve(path string) (string, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return filepath.EvalSymlinks(path)
@@ -96,7 +96,7 @@ func resolve(path string) (string, error) {
 	return filepath.Join(folder, filepath.Base(path)), err
 }
 
-// copyFile copies a file to a new one, and writes that to disk.
+// copyFile copies a file to a new one, and syncs the new file to disk.
 func copyFile(ctx context.Context, from, to string) (size int64, err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -124,7 +124,7 @@ type readerFunc func([]byte) (int, error)
 // Read implements io.Reader.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// checkBackup returns an error unless the file copied, a copy of backup, is one that a service with these options can have.
+// checkBackup returns nil if a service with these options can have made the file copied, a copy of backup. Otherwise it returns an error.
 func checkBackup(ctx context.Context, copied, backup string, options Options) error {
 	return withConn(ctx, copied, "mode=rw", func(conn *sql.Conn) error {
 		var version, applicationID int
@@ -150,7 +150,7 @@ func checkBackup(ctx context.Context, copied, backup string, options Options) er
 	})
 }
 
-// replace puts the file copied in the place of the database, and returns where the old one is, if there was one.
+// replace replaces the database by the file copied, and returns the new name of the old database, if there was one.
 func replace(realPath, copied string, now time.Time) (aside string, err error) {
 	var undo []func() error
 	defer func() {
@@ -162,7 +162,8 @@ func replace(realPath, copied string, now time.Time) (aside string, err error) {
 		}
 	}()
 	keep := realPath + now.UTC().Format(asideLayout)
-	// By a second name, so that there is a database at each moment: where there is none, a service would make an empty one.
+	// The old database gets a second name first, so that there is a database at each moment: if there were none, a service would make an empty
+	// one.
 	err = os.Link(realPath, keep)
 	switch {
 	case err == nil:
@@ -182,7 +183,7 @@ func replace(realPath, copied string, now time.Time) (aside string, err error) {
 		}
 	}
 	folder := filepath.Dir(realPath)
-	// First that the -wal file is away, then that the backup is there.
+	// The removal of the -wal file is synced before the backup gets the database's name.
 	if err := errors.Join(syncFile(folder), os.Rename(copied, realPath)); err != nil {
 		return "", restoreError("%s can't be written (%v): make its folder writable, and try again", realPath, cause(err))
 	}

@@ -19,7 +19,7 @@ var restoreTime = time.Date(2026, 11, 28, 3, 4, 5, 0, time.UTC)
 
 const asideSuffix = ".before-restore-20261128-030405"
 
-// mustBackUp makes a backup of a new database with that many rows.
+// mustBackUp makes a backup of a new database with that number of rows.
 func mustBackUp(t *testing.T, rows int) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -36,7 +36,7 @@ func mustBackUp(t *testing.T, rows int) string {
 	return backup
 }
 
-// mustCrash makes a database with that many rows as a crash leaves it, with its -wal file.
+// mustCrash makes a database with that number of rows as a crash leaves it, with its -wal file.
 func mustCrash(t *testing.T, path string, rows int) {
 	t.Helper()
 	running := filepath.Join(t.TempDir(), "a.db")
@@ -51,7 +51,8 @@ func mustCrash(t *testing.T, path string, rows int) {
 	}
 }
 
-// TestRestore_overALeftOverWAL restores over what a crash left, and where nothing is, by the file's name and by a symbolic link.
+// TestRestore_overALeftOverWAL restores over the files that a crash left, and to a path without files, by the file's name and by a symbolic
+// link.
 func TestRestore_overALeftOverWAL(t *testing.T) {
 	t.Parallel()
 	backup := mustBackUp(t, 3)
@@ -176,7 +177,7 @@ func TestRestore_interrupted(t *testing.T) {
 	mustBeAlone(t, folder, "a.db.lock")
 }
 
-// TestRestore_failsHalfWay can't move the -wal file, because its new name is taken by a folder.
+// TestRestore_failsHalfWay can't move the -wal file, because a folder has its new name.
 func TestRestore_failsHalfWay(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -206,7 +207,7 @@ func mustExecIn(t *testing.T, path, statement string) {
 	}
 }
 
-// TestOpen_walOfAnotherDatabase copies a backup to the place of a database in use that crashed, without the command restore.
+// TestOpen_walOfAnotherDatabase copies a backup over a database in use that crashed, without the command restore.
 func TestOpen_walOfAnotherDatabase(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
@@ -236,7 +237,7 @@ func TestOpen_crashWhileItOpens(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path, crashed := mustBackUp(t, 5), filepath.Join(folder, "crashed.db")
-	// What Open writes to the -wal file first.
+	// These are the first writes of Open to the -wal file.
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)")
 	if err != nil {
 		t.Fatal(err)

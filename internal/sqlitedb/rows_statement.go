@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// sizes are the numbers of rows for which a [RowsStatement] is prepared. From 16 on an insert's cost per row hardly falls.
+// sizes are the numbers of rows for which a [RowsStatement] is prepared. From 16 on an insert's cost per row hardly decreases.
 var sizes = [...]int{16, 4, 1}
 
-// RowsStatement is a statement over any number of rows, such as INSERT … VALUES (?,?),(?,?) or … WHERE id IN (?,?,?). It is prepared
-// once, for a few numbers of rows, and executed in as many pieces as it takes.
+// RowsStatement is a statement over any number of rows, such as INSERT … VALUES (?,?),(?,?) or … WHERE id IN (?,?,?). It is prepared once,
+// for a few numbers of rows, and executed in several pieces if needed.
 type RowsStatement struct {
 	prepared [len(sizes)]*sql.Stmt
 }
 
-// PrepareRows prepares a statement of the text prefix, then row once for each row with commas between, then suffix, on pool, which is
-// [DB.Writer] or [DB.Reader]. It is closed with the pool.
+// PrepareRows prepares a statement on pool, which is [DB.Writer] or [DB.Reader]. The statement is prefix, then row once for each row with
+// commas between, then suffix. It is closed with the pool.
 //
-// It must not be called within a transaction of the writer: it would wait for the one connection that the transaction has.
+// PrepareRows must not be called within a transaction of the writer: it would wait for the one connection, which the transaction has.
 func PrepareRows(ctx context.Context, pool *sql.DB, prefix, row, suffix string) (*RowsStatement, error) {
 	s := &RowsStatement{}
 	for i, size := range sizes {
@@ -32,8 +32,8 @@ func PrepareRows(ctx context.Context, pool *sql.DB, prefix, row, suffix string) 
 	return s, nil
 }
 
-// Exec executes the statement over all rows within tx, and returns how many rows of the table it changed. fixed are the arguments that
-// come first in each piece; rows holds the arguments of the rows, perRow for each.
+// Exec executes the statement over all rows within tx, and returns how many rows of the table it changed. fixed are the arguments that come
+// first in each piece. rows holds the arguments of the rows, perRow for each.
 func (s *RowsStatement) Exec(ctx context.Context, tx *sql.Tx, fixed []any, rows []any, perRow int) (changed int64, err error) {
 	err = s.each(fixed, rows, perRow, func(stmt *sql.Stmt, args []any) error {
 		result, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
@@ -47,7 +47,7 @@ func (s *RowsStatement) Exec(ctx context.Context, tx *sql.Tx, fixed []any, rows 
 	return changed, err
 }
 
-// Query executes the statement over all rows, and calls scan for each row of the answers. A nil tx means outside a transaction.
+// Query executes the statement over all rows, and calls scan for each row of the result. A nil tx means outside a transaction.
 func (s *RowsStatement) Query(ctx context.Context, tx *sql.Tx, rows []any, perRow int, scan func(*sql.Rows) error) error {
 	return s.each(nil, rows, perRow, func(stmt *sql.Stmt, args []any) (err error) {
 		if tx != nil {

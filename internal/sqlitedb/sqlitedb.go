@@ -1,11 +1,11 @@
-// Package sqlitedb opens the SQLite files in which both services keep their data, so that what they promise about durability holds on
-// every connection.
+// Package sqlitedb opens the SQLite files in which both services keep their data. It makes sure that the promised durability holds on every
+// connection.
 //
-// One process owns a file: a lock beside it refuses a second one. Within the process there is one connection that writes, a few that read,
-// and one that checks the database; in WAL mode readers see the last commit and neither wait for the writer nor hold it up.
+// One process owns a file: a lock beside the file keeps out a second process. Within the process there is one connection that writes, a few
+// that read, and one that checks the database. In WAL mode readers see the last commit. They neither wait for the writer nor block it.
 //
-// Each file has a table housekeeping of this package beside the tables of its service. It has at most two rows: [inUse] while a process
-// has the file open, and for a moment [spaceProbe].
+// Each file has a table housekeeping of this package beside the tables of its service. It has at most two rows: [inUse] while a process has
+// the file open, and for a moment [spaceProbe].
 package sqlitedb
 
 import (
@@ -28,36 +28,36 @@ import (
 )
 
 var (
-	// ErrUnavailable says that the database can't do its work at the moment (the disk is full or failing, the file is locked). The
-	// same call may succeed later.
+	// ErrUnavailable is returned if the database can't be used at the moment (the disk is full or failing, the file is locked). A retry may
+	// succeed.
 	ErrUnavailable = errors.New("database is unavailable")
-	// ErrUnusable says that the database can't be opened as it is. The text names the file and what to do about it.
+	// ErrUnusable is returned if the database can't be opened as it is. The text names the file and the fix.
 	ErrUnusable = errors.New("database can't be used")
 )
 
-// Options says which database to open, and what is in it.
+// Options are the database to open and its schema.
 type Options struct {
-	// Path of the file. Its folder is made when it is missing.
+	// Path is the path of the file. Its folder is made if it is missing.
 	Path string
 	// ApplicationID marks the file as this service's own, in SQLite's header field of that name.
 	ApplicationID int32
-	// Migrations are the steps of the schema: step n makes version n out of version n-1. Steps are never changed once they are released.
+	// Migrations are the steps of the schema: step n makes version n out of version n-1. Steps never change after they are released.
 	Migrations []Migration
-	// Readers is how many connections read at the same time. At least 1.
+	// Readers is the number of connections that read at the same time. At least 1.
 	Readers int
-	// QuickReaders is how many other connections there are for reads that take a moment each.
+	// QuickReaders is the number of additional connections for short reads.
 	QuickReaders int
-	// Overwrite has what is deleted overwritten with zeros, also where it is only moved within the file. Otherwise it stays in the file
-	// until its place is used again.
+	// Overwrite makes SQLite overwrite deleted data with zeros, even if the data is only moved within the file. Otherwise it stays in the file
+	// until its space is reused.
 	Overwrite bool
 }
 
 // Migration is one step of a schema.
 type Migration struct {
-	// Script is statements of SQL.
+	// Script has SQL statements.
 	Script string
-	// Fill, if any, writes what SQL can't work out from the rows that are there. It runs behind the script, in the same transaction, however
-	// many rows there are, so it reads them a few at a time.
+	// Fill, if not nil, writes data that SQL can't compute from the existing rows. It runs after the script, in the same transaction. There
+	// may be many rows, so it reads a few at a time.
 	Fill func(ctx context.Context, tx *sql.Tx) error
 }
 
@@ -67,15 +67,15 @@ type DB struct {
 	Writer *sql.DB
 	// Reader has connections that can't write.
 	Reader *sql.DB
-	// QuickReader has other connections that can't write, for reads that take a moment each, so that these never wait for long ones.
+	// QuickReader has other connections that can't write, for short reads, so that these never wait for long ones.
 	QuickReader *sql.DB
 	// health has the connection of [DB.Ping], which waits for no read.
 	health *sql.DB
 
 	lock *flock.Flock
-	// files are those that must stay where they are while the database is open, the database itself first. Empty until it is open.
+	// files are the files that must stay in place while the database is open, the database itself first. Empty until the database is open.
 	files []openFile
-	// failure is the last write that failed for lack of space or the like, nil once a probe has succeeded.
+	// failure is the last write that failed for lack of space or the like. It is nil after a probe has succeeded.
 	failure atomic.Pointer[failure]
 	// unpurged is true while the -wal file must still be emptied.
 	unpurged  atomic.Bool
@@ -84,7 +84,7 @@ type DB struct {
 	closing   sync.Once
 }
 
-// PathFromURL returns the file that a database URL such as sqlite:data/gateway.db names, and false for any other.
+// PathFromURL returns the path of the file that a database URL such as sqlite:data/gateway.db names. ok is false for any other URL.
 func PathFromURL(databaseURL string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(databaseURL, "sqlite:")
 	// With two slashes, as in postgres://, it would be a file at the root of the file system.
@@ -97,10 +97,11 @@ func IsNew(path string) bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
-// Open opens the database, makes it when it is missing, and brings its schema up to date.
+// Open opens the database, makes it if it is missing, and brings its schema up to date.
 //
-// Errors are [ErrUnusable] with a text for whoever set the path: the folder or file can't be written, another process has it, it is
-// of another application or of a newer schema, or it does not do what durability needs. When ctx ends first the error is ctx's.
+// Errors are [ErrUnusable] with a text for the operator who set the path: the folder or file can't be written, another process has it open,
+// it belongs to another application or has a newer schema, or it does not meet the needs of durability. If ctx ends first, the error is
+// ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	if info, err := os.Stat(options.Path); err == nil && info.IsDir() {
 		return nil, unusable("%s is a folder: name a file in it", options.Path)
@@ -139,7 +140,7 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	if err := refuseForeignWAL(ctx, options.Path, realPath); err != nil {
 		return err
 	}
-	// Each commit walks through the writer's cache, so a large one costs more than the pages that it saves reading.
+	// Each commit scans the writer's cache, so a large cache costs more time than it saves in page reads.
 	writing := []string{"_txlock=immediate", "_pragma=cache_size(-4096)"}
 	if options.Overwrite {
 		writing = append(writing, "_pragma=secure_delete(1)")
@@ -155,18 +156,18 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	if err := migrate(ctx, db.Writer, options); err != nil {
 		return err
 	}
-	// From here on a copy of the file alone has the schema, and the mark that it is in use. The -wal file of a process that was killed may
-	// have rows that were deleted since.
+	// From here on a copy of the file without its -wal file has the schema and the mark that it is in use. The -wal file of a process that was
+	// killed may have rows that were deleted since.
 	emptied, err := purgeWAL(db.Writer)
 	if err != nil {
 		db.failure.Store(&failure{Translate(err)})
 	}
-	// Otherwise another program reads the file, or the disk is full.
+	// If it was not emptied, another program reads the file, or the disk is full.
 	db.unpurged.Store(err != nil || !emptied)
 	return db.noteFiles(options.Path, realPath)
 }
 
-// Close closes all connections and lets go of the file. A second call does nothing.
+// Close closes all connections and releases the file. A second call does nothing.
 func (db *DB) Close() (err error) {
 	db.closing.Do(func() { err = db.close() })
 	return err
@@ -190,11 +191,11 @@ func (db *DB) close() error {
 	return errors.Join(append(errs, db.lock.Unlock())...)
 }
 
-// Write runs f in a transaction that holds the write lock from its beginning, and commits it when f returns nil.
+// Write runs f in a transaction that holds the write lock from its beginning, and commits the transaction if f returns nil.
 //
-// Once f has returned, the end of ctx no longer matters: a commit that is cut off would leave it open whether it happened. The error
-// is f's own, or one of the database as [Translate] returns it. After an [ErrUnavailable] the transaction may be committed: to a file
-// that was removed meanwhile, where the next start does not find it.
+// After f has returned, the end of ctx has no effect: if a commit were cut off, it would be unknown whether it happened. The error is f's
+// own, or one of the database as [Translate] returns it. After an [ErrUnavailable] the transaction may be committed, but to a file that was
+// removed meanwhile, so that the next start does not find it.
 func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := db.checkFiles(); err != nil {
 		return err
@@ -212,25 +213,25 @@ func (db *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// database/sql rolls back, on its own, a transaction whose context ends; so this one gets a context that doesn't.
+	// database/sql itself rolls back a transaction whose context ends, so this transaction gets a context that does not end.
 	tx, err := db.Writer.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return Translate(err)
 	}
-	// Should f panic, nobody else ends the transaction, and nothing could be written any more.
+	// If f panics, nobody else ends the transaction, and nothing could be written any more.
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
 		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
-		// SQLite leaves the transaction open when its commit fails, on a full disk for one.
+		// SQLite leaves the transaction open if its commit fails, for example on a full disk.
 		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
 	}
 	return nil
 }
 
-// Translate makes an error of the driver one that says what it means to the caller: [ErrUnavailable] for what may pass, everything
-// else unchanged.
+// Translate returns an error of the driver by its meaning for the caller: [ErrUnavailable] for an error that may pass, every other error
+// unchanged.
 func Translate(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -253,7 +254,7 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
 }
 
-// cause is the reason behind a file error, without the paths that the message has already.
+// cause returns the reason of a file error, without the paths: the message has them already.
 func cause(err error) error {
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError
@@ -274,7 +275,7 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// connector opens connections to one data source, each checked for what durability needs.
+// connector opens connections to one data source, and checks each for the needs of durability.
 type connector struct {
 	db     *DB
 	driver *sqlite.Driver
@@ -289,16 +290,16 @@ func source(path string, parameters ...string) string {
 
 func (db *DB) openPool(path string, options ...string) *sql.DB {
 	uri := source(path, append([]string{
-		// A file that was removed is not made anew.
+		// A file that was removed is not made again.
 		"mode=rw",
 		fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
 		"_pragma=trusted_schema(0)",
-		// Statement journals in memory: a multi-row INSERT keeps one, and it needs no more durability than the statement.
+		// Statement journals are in memory: a multi-row INSERT keeps one, and the journal needs no more durability than the statement.
 		"_pragma=temp_store(2)",
-		// A checkpoint writes each page once, however often it changed since the last: about 64 MB of log between two.
+		// A checkpoint writes each page once, however often it changed since the last checkpoint. There are about 64 MB of log between two.
 		"_pragma=wal_autocheckpoint(16000)",
 		"_pragma=journal_size_limit(67108864)",
 	}, options...)...)
@@ -308,7 +309,7 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 	return sql.OpenDB(connector{db: db, driver: d, source: uri})
 }
 
-// openReaders returns connections that can't write, each with a cache of so many KiB.
+// openReaders returns connections that can't write, each with a cache of cacheKiB KiB.
 func (db *DB) openReaders(path string, connections, cacheKiB int) *sql.DB {
 	pool := db.openPool(path, "_pragma=query_only(1)", fmt.Sprintf("_pragma=cache_size(-%d)", cacheKiB))
 	pool.SetMaxOpenConns(connections)
@@ -316,7 +317,7 @@ func (db *DB) openReaders(path string, connections, cacheKiB int) *sql.DB {
 	return pool
 }
 
-// Connect implements driver.Connector. It refuses another file than the one that the other connections have.
+// Connect implements driver.Connector. It refuses a file that is not the one that the other connections have open.
 func (c connector) Connect(context.Context) (driver.Conn, error) {
 	// SQLite itself would remove the -wal file beside an empty file.
 	if err := c.db.checkFiles(); err != nil {
@@ -335,7 +336,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (c connector) Driver() driver.Driver { return c.driver }
 
-// checkDurability refuses a connection on which a commit would not be on disk. A setting belongs to one connection, so it is read back
+// checkDurability refuses a connection on which a commit would not be on disk. The settings belong to one connection, so they are read back
 // on each.
 func checkDurability(conn sqlite.ExecQuerierContext, _ string) error {
 	for pragma, want := range map[string]any{"journal_mode": "wal", "synchronous": int64(2)} {
@@ -350,7 +351,7 @@ func checkDurability(conn sqlite.ExecQuerierContext, _ string) error {
 	return nil
 }
 
-// keepWAL has SQLite leave the -wal file where it is when the last connection closes: whether it may go is for [DB.markUnused] to decide.
+// keepWAL makes SQLite keep the -wal file when the last connection closes: [DB.markUnused] decides whether it may be removed.
 func keepWAL(conn sqlite.ExecQuerierContext, _ string) error { return setKeepWAL(conn, 1) }
 
 func setKeepWAL(conn any, mode int) error {
@@ -404,7 +405,7 @@ func migrate(ctx context.Context, db *sql.DB, options Options) error {
 		}
 	}
 	if version < len(options.Migrations) {
-		// A PRAGMA takes no arguments; both values are our own numbers.
+		// A PRAGMA takes no arguments. Both values are our own numbers.
 		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d",
 			len(options.Migrations), options.ApplicationID)); err != nil {
 			return unusable("%s can't be marked as schema %d (%v)", options.Path, len(options.Migrations), err)

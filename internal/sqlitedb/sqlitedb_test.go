@@ -302,7 +302,7 @@ func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
 			return err
 		})
 	}
-	// The largest size a file may have stands in for the disk's: SQLite reports both alike, as SQLITE_FULL.
+	// The maximum size of a file simulates a full disk: SQLite reports both as SQLITE_FULL.
 	if _, err := db.Writer.ExecContext(t.Context(), "PRAGMA max_page_count = 10"); err != nil {
 		t.Fatal(err)
 	}

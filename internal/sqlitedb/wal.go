@@ -10,11 +10,11 @@ import (
 	"os"
 )
 
-// refuseForeignWAL returns an error for a file beside which there is the -wal file of another database, such as a backup that was copied to
-// the place of a database in use. SQLite can't tell, and would mix both.
+// refuseForeignWAL returns an error for a file beside which there is the -wal file of another database. That happens if a backup was copied
+// over a database in use. SQLite can't detect it, and would mix both.
 //
-// A file that has a -wal file of its own is marked as in use. The two exceptions are crashes: just after the mark was written, which is
-// then in the -wal file, and just before the -wal file is removed, when the database has all that is in it.
+// A file with its own -wal file is marked as in use. There are two exceptions, both after a crash: just after the mark was written, the
+// mark is in the -wal file; just before the -wal file is removed, the database has everything that is in the -wal file.
 func refuseForeignWAL(ctx context.Context, path, realPath string) error {
 	wal, err := os.Stat(realPath + walSuffix)
 	if err != nil || wal.Size() == 0 || isMarked(ctx, path, "immutable=1") || isMarked(ctx, path) {
@@ -39,13 +39,13 @@ func isMarked(ctx context.Context, path string, parameters ...string) (marked bo
 	return err == nil && marked
 }
 
-// The form of a -wal file: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+// The format of a -wal file: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 const (
 	walHeaderBytes   = 32
 	frameHeaderBytes = 24
 )
 
-// hasAllOfWAL reports whether the database at realPath has each page as its -wal file has it.
+// hasAllOfWAL reports whether each page of the -wal file is the same in the database at realPath.
 func hasAllOfWAL(realPath string) (complete bool, err error) {
 	database, err := os.Open(realPath)
 	if err != nil {
@@ -59,7 +59,7 @@ func hasAllOfWAL(realPath string) (complete bool, err error) {
 	defer func() { _ = wal.Close() }()
 	var header [walHeaderBytes]byte
 	if _, err := io.ReadFull(wal, header[:]); err != nil {
-		// Without a header SQLite reads nothing of it.
+		// SQLite ignores a -wal file without a header.
 		return true, nil
 	}
 	pageBytes := int64(binary.BigEndian.Uint32(header[8:]))
@@ -67,7 +67,7 @@ func hasAllOfWAL(realPath string) (complete bool, err error) {
 		return true, nil
 	}
 	salts := header[16:24]
-	// The last frame of each page, by page number. A frame with other salts is of an earlier time, and so are all after it.
+	// The last frame of each page, by page number. A frame with other salts is older than the header, and so are all frames after it.
 	latest := map[uint32]int64{}
 	var frame [frameHeaderBytes]byte
 	for offset := int64(walHeaderBytes); ; offset += frameHeaderBytes + pageBytes {
