@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// notifyPause is the least time between two notifications of one process: under load others look for themselves.
+// notifyPause is the minimum time between two notifications of one process: under load other processes look for themselves.
 const notifyPause = 100 * time.Millisecond
 
-// Channel is where the processes that share a database tell each other that there may be something new. It is safe for concurrent use.
+// Channel is how the processes that share a database notify each other that there may be something new. It is safe for concurrent use.
 type Channel struct {
 	db   *DB
 	name string
-	// news receives when there is something to tell.
+	// news receives when there is something to notify the others of.
 	news chan struct{}
 }
 
@@ -22,7 +22,7 @@ func (db *DB) NewChannel(name string) *Channel {
 	return &Channel{db: db, name: name, news: make(chan struct{}, 1)}
 }
 
-// Note has the other processes told, by [Channel.Watch], that there may be something new. It does not wait for that.
+// Note notifies the other processes, by [Channel.Watch], that there may be something new. It does not wait for that.
 func (c *Channel) Note() {
 	select {
 	case c.news <- struct{}{}:
@@ -30,8 +30,8 @@ func (c *Channel) Note() {
 	}
 }
 
-// Watch tells the other processes of what is noted here, ten times a second at most, and calls wake whenever one of them may have noted
-// something, until ctx ends. wake and onError are as those of [DB.Listen]. It is to run once at a time.
+// Watch sends the notifications of [Channel.Note] to the other processes, at most ten times a second. It calls wake whenever one of them
+// may have noted something. It ends when ctx ends. wake and onError are like those of [DB.Listen]. Only one Watch may run at a time.
 func (c *Channel) Watch(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
 	both.Go(func() { c.db.Listen(ctx, c.name, wake, onError) })
@@ -46,7 +46,7 @@ func (c *Channel) notifyOthers(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		// One that can't be sent is missed, and then the others find out when they look.
+		// A notification that can't be sent is lost. The others then find out when they look for themselves.
 		_ = c.db.Notify(ctx, c.name)
 		timer := time.NewTimer(notifyPause)
 		select {

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// insertingOnce returns what adds a row, unless it is there, and counts how often it was run.
+// insertingOnce returns a function that inserts a row if it is missing, and counts how often it was run.
 func insertingOnce(id int, runs *int) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, conn *pgx.Conn) error {
 		*runs++
@@ -30,8 +30,8 @@ func insertingOnce(id int, runs *int) func(context.Context, *pgx.Conn) error {
 	}
 }
 
-// TestWrite_waitsForTheStandby cuts off the wait of a write for the standby in each way that there is, which commits it at the primary
-// alone, and does the same write again, which finds it done.
+// TestWrite_waitsForTheStandby cuts off a write's wait for the standby, in each possible way. The write is then committed only at the
+// primary. Then it does the same write again, which finds it done.
 func TestWrite_waitsForTheStandby(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
@@ -86,7 +86,7 @@ func TestWrite_waitsForTheStandby(t *testing.T) {
 	}
 }
 
-// TestQueueCommit_bytesOfTheLog checks that the message is written only where nothing else was, and that it is small.
+// TestQueueCommit_bytesOfTheLog checks that the message is written only if nothing else was, and that it is small.
 func TestQueueCommit_bytesOfTheLog(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, map[string]string{"autovacuum": "off"})

@@ -14,12 +14,12 @@ import (
 )
 
 var (
-	// ErrUnavailable says that the database can't do its work at the moment, or that it is unknown whether it did. The same call may
-	// succeed later.
+	// ErrUnavailable is returned if the database can't be used at the moment, or if it is unknown whether a call had an effect. A retry may
+	// succeed.
 	ErrUnavailable = errors.New("database is unavailable")
-	// ErrReadOnly says that the database can be read, and can't be written to at the moment. It is an [ErrUnavailable].
+	// ErrReadOnly is the [ErrUnavailable] of a database that can be read but not written to at the moment.
 	ErrReadOnly = fmt.Errorf("%w: it is read-only", ErrUnavailable)
-	// ErrUnusable says that the database can't be opened as it is. The text names the server and what to do about it.
+	// ErrUnusable is returned if the database can't be opened as it is. The text names the server and the fix.
 	ErrUnusable = errors.New("database can't be used")
 )
 
@@ -27,7 +27,7 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
 }
 
-// The codes that PostgreSQL gives errors: https://www.postgresql.org/docs/current/errcodes-appendix.html
+// PostgreSQL's error codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
 	featureNotSupported   = "0A000"
 	invalidParameterValue = "22023"
@@ -56,12 +56,12 @@ const (
 	internalError         = "XX000"
 )
 
-// unavailableClasses are the classes of errors that come from the server's state and not from what was asked of it: connection,
-// resources (a full disk is among them), operator intervention, and system. Damaged data (XX001) is not among them: it is that of some
-// rows, and everything else goes on.
+// unavailableClasses are the classes of errors that come from the server's state and not from the statement: connection, resources
+// (including a full disk), operator intervention, and system. Damaged data (XX001) is not among them: it affects some rows only, and
+// everything else still works.
 var unavailableClasses = []string{"08", "53", "57", "58"}
 
-// isConflict tells whether another writer was in the way, so that it is worth trying again at once.
+// isConflict reports whether a conflict with another writer caused err, so that an immediate retry is worthwhile.
 func isConflict(err error) bool {
 	switch codeOf(err) {
 	case uniqueViolation, serializationFailure, deadlockDetected:
@@ -70,7 +70,7 @@ func isConflict(err error) bool {
 	return false
 }
 
-// isLostConnection tells whether a connection that was there is not any more, or of no use because its server hangs.
+// isLostConnection reports whether an established connection was lost, or is unusable because its server hangs.
 func isLostConnection(err error) bool {
 	var connecting *pgconn.ConnectError
 	var server *pgconn.PgError
@@ -90,8 +90,8 @@ func isLostConnection(err error) bool {
 	}
 }
 
-// Translate makes an error of the driver one that says what it means to the caller: ctx's own when that has ended, [ErrUnavailable] for
-// what may pass, everything else unchanged. ctx is that of the call.
+// Translate returns an error of the driver by its meaning for the caller: ctx's own error if ctx has ended, [ErrUnavailable] for an error
+// that may pass, every other error unchanged. ctx is the context of the call.
 func Translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -113,8 +113,8 @@ func Translate(ctx context.Context, err error) error {
 	}
 }
 
-// unavailable returns [ErrUnavailable] for a call whose context has not ended. So that of err, if any, is a bound of our own, and is
-// hidden: whoever finds a context's error takes it for that of the call.
+// unavailable returns [ErrUnavailable] for a call whose context has not ended. If err is a context's error, it comes from one of our own
+// timeouts. It is hidden, because callers take a context's error for that of the call.
 func unavailable(err error) error {
 	if isContext(err) {
 		return fmt.Errorf("%w: it did not answer in time: %v", ErrUnavailable, err)
@@ -126,7 +126,7 @@ func isContext(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// isNetwork tells whether err comes from a connection rather than from what went over it.
+// isNetwork reports whether err comes from a connection and not from the data that was sent over it.
 func isNetwork(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) ||
@@ -138,8 +138,8 @@ func mayPass(code string) bool {
 	case readOnlyTransaction, serializationFailure, deadlockDetected, uniqueViolation, lockNotAvailable, idleInTransaction, longTransaction,
 		invalidPassword, invalidAuthorization, noSuchDatabase, internalError:
 		return true
-	// Rights that were taken away, tables that are being restored (from a backup of an older version, or without their indexes so far),
-	// statements that were prepared before these changed, a pooler that left session mode.
+	// Privileges that were revoked; tables that are being restored (from a backup of an older version, or still without their indexes);
+	// statements that were prepared before these changed; a pooler that left session mode.
 	case insufficientPrivilege, undefinedTable, undefinedColumn, noConflictIndex, invalidSchemaName, featureNotSupported,
 		invalidStatementName, duplicateStatement:
 		return true
@@ -152,10 +152,10 @@ func mayPass(code string) bool {
 	return false
 }
 
-// IsLockTimeout tells whether a statement gave up waiting for what another session has locked.
+// IsLockTimeout reports whether a statement timed out while it waited for a lock of another session.
 func IsLockTimeout(err error) bool { return codeOf(err) == lockNotAvailable }
 
-// codeOf returns the code of the server's error, empty when err is none.
+// codeOf returns the code of the server's error, or empty if err is not one.
 func codeOf(err error) string {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -164,7 +164,7 @@ func codeOf(err error) string {
 	return ""
 }
 
-// explain makes an error of [Open] one line for whoever set the URL, which names the server and the mend.
+// explain returns an error of [Open] as one line for the operator who set the URL. The line names the server and the fix.
 func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
 	if errors.Is(err, ErrUnusable) {
 		return err
@@ -203,7 +203,7 @@ func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
 	}
 }
 
-// message is the server's text, which is about names and never about content here: it comes from connecting or from the schema.
+// message returns the server's text. Here it is about names and never about content, because it comes from connecting or from the schema.
 func message(err error) string {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -214,7 +214,7 @@ func message(err error) string {
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// reason is what lies behind an error of connecting, in a few words.
+// reason returns the cause of a connection error in a few words.
 func reason(err error) string {
 	var dns *net.DNSError
 	var operation *net.OpError
@@ -226,7 +226,7 @@ func reason(err error) string {
 	case errors.As(err, &operation):
 		return operation.Err.Error()
 	default:
-		// The driver's own text has a line for each address that it tried, and each begins with that: "address (host): ".
+		// The driver's own text has a line for each address that it tried. Each line begins with the address: "address (host): ".
 		lines := strings.Split(err.Error(), "\n")
 		last := lines[len(lines)-1]
 		if _, text, ok := strings.Cut(last, "): "); ok {

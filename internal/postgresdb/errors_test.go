@@ -44,7 +44,7 @@ func TestTranslate(t *testing.T) {
 		if !errors.Is(got, postgresdb.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, got)
 		}
-		// Callers take these for their own.
+		// Callers take these errors for their own.
 		if errors.Is(got, context.DeadlineExceeded) || errors.Is(got, context.Canceled) {
 			t.Errorf("%s: %v is also a context's error", name, got)
 		}

@@ -11,31 +11,31 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// CheckServer is how a server is judged. Tests have no server that is too old.
+// CheckServer is checkServer. Tests have no server that is too old.
 var CheckServer = checkServer
 
-// MigrationLock is the number of the advisory lock that whoever migrates holds.
+// MigrationLock is migrationLock.
 var MigrationLock = migrationLock
 
-// OpenWithin is [Open] with another bound on each of its waits.
+// OpenWithin is [Open] with another limit for each of its waits.
 var OpenWithin = openWithin
 
-// Pool returns the connections.
+// Pool returns the pool of connections.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// SetTimeouts changes the bounds of [DB.Write] and [DB.Close]. It must not be called while one of them runs.
+// SetTimeouts changes the timeouts of [DB.Write] and [DB.Close]. It must not be called while one of them runs.
 func (db *DB) SetTimeouts(write, closing time.Duration) {
 	db.writeTimeout, db.closeTimeout = write, closing
 }
 
-// CheckAlways has the server looked at whenever a connection is used. It must not be called while one is.
+// CheckAlways makes each use of a connection check the server. It must not be called while a connection is in use.
 func (db *DB) CheckAlways() { db.recheckInterval = 0 }
 
-// SetHangTimeout changes how long a write takes before the server is asked whether it hangs. It must not be called while one runs.
+// SetHangTimeout changes how long a write takes before the server is checked for a hang. It must not be called while a write runs.
 func (db *DB) SetHangTimeout(timeout time.Duration) { db.hangTimeout = timeout }
 
-// SortedHosts returns the network addresses of a URL's servers in the order in which a connection tries them. answered is that of the
-// server that answered last, and hung that of the one that hangs.
+// SortedHosts returns the network addresses of a URL's servers in the order in which a connection tries them. answered is the address of
+// the server that answered last, and hung that of the server that hangs.
 func SortedHosts(ctx context.Context, url, answered, hung string, resolve pgconn.LookupFunc) (tried []string, err error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -48,7 +48,7 @@ func SortedHosts(ctx context.Context, url, answered, hung string, resolve pgconn
 	}
 	s := &servers{answered: answered, hung: hung}
 	s.watch(config)
-	// The names are resolved with the first connection.
+	// The first connection resolves the names.
 	_, _ = pgx.ConnectConfig(ctx, config)
 	tried = nil
 	s.sort(config)
@@ -56,7 +56,7 @@ func SortedHosts(ctx context.Context, url, answered, hung string, resolve pgconn
 	return tried, nil
 }
 
-// ConnectTimeout is the bound on one attempt to connect.
+// ConnectTimeout returns the timeout of one attempt to connect.
 func ConnectTimeout(url string) (time.Duration, error) {
 	config, err := parse(Options{URL: url})
 	if err != nil {

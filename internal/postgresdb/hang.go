@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	// hangTimeout is how long a write may take before somebody looks whether the server hangs.
+	// hangTimeout is how long a write may take before the server is checked for a hang.
 	hangTimeout = 3 * time.Second
-	// answerTimeout is how long a server that does not hang may take to let in another connection.
+	// answerTimeout is how long a server that does not hang may take to accept another connection.
 	answerTimeout = time.Second
 )
 
 // errHung is the error of a write whose server hangs.
 var errHung = fmt.Errorf("%w: it does not answer any more", ErrUnavailable)
 
-// hangWatch gives a write up when its server turns out to hang. A write takes long for other reasons too: it waits for a lock, or for the
-// standby. So the server is asked for another connection, which it lets in unless it hangs. Other connections of the pool are to the same
-// server, and each would have to be found out on its own.
+// hangWatch cancels a write if its server turns out to hang. A write can take long for other reasons too: it waits for a lock, or for the
+// standby. So the server is asked for another connection, which only a hanging server does not accept. The other connections of the pool go
+// to the same server, and each of them would have to find this out by itself.
 type hangWatch struct {
-	// server is the network address of the write's server, and nil as long as the write waits for a connection.
+	// server is the network address of the write's server. It is nil as long as the write waits for a connection.
 	server atomic.Pointer[string]
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
 	asking sync.WaitGroup
 }
 
-// watchForHang returns a context for a write that ends with [errHung] when the server hangs. [hangWatch.stop] ends it.
+// watchForHang returns a context for a write. The context ends with [errHung] if the server hangs. [hangWatch.stop] ends the watch.
 func (db *DB) watchForHang(ctx context.Context) (context.Context, *hangWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &hangWatch{cancel: cancel}
@@ -60,7 +60,7 @@ func (w *hangWatch) stop() {
 	w.asking.Wait()
 }
 
-// hangs returns whether the server at a network address does not let in another connection. An empty address is that of no server.
+// hangs reports whether the server at a network address does not accept another connection. An empty address is that of no server.
 func (db *DB) hangs(ctx context.Context, server string) bool {
 	config, err := db.connConfig(ctx)
 	if err != nil || !db.servers.keepOnly(config, server) {

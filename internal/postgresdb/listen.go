@@ -10,11 +10,11 @@ import (
 // reconnectPause is the time between two attempts to listen again.
 const reconnectPause = time.Second
 
-// Listen calls wake whenever a notification comes on channel, and whenever one may have been missed, until ctx ends. It calls onError
-// with the error that ends its listening or keeps it from it, and not again before it has listened: it tries for as long as it takes.
+// Listen calls wake whenever a notification arrives on channel, and whenever one may have been missed, until ctx ends. If it can't listen,
+// it retries until it succeeds, and calls onError once with the error, until it has listened again.
 //
-// Notifications are hints: they are lost while the connection is, and whoever relies on them polls as well. It has a connection of its
-// own, beside those of the pool.
+// Notifications are hints: they are lost while the connection is lost, so a caller that relies on them polls as well. Listen has its own
+// connection, in addition to those of the pool.
 func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError func(error)) {
 	told := false
 	for {
@@ -39,7 +39,7 @@ func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError f
 	}
 }
 
-// listenOnce listens until the connection ends, and says why it did.
+// listenOnce listens until the connection ends, and returns the reason.
 func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error {
 	config, err := db.connConfig(ctx)
 	if err != nil {
@@ -65,8 +65,9 @@ func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error
 	}
 }
 
-// Notify tells who listens on channel that there may be something new. It is sent on its own and not within the transaction that made
-// the news: notifying transactions commit one after the other, each with its wait for the disk. This one waits for none.
+// Notify notifies the listeners of channel that there may be something new. It is sent on its own and not within the transaction that made
+// the news: transactions with a notification commit one after the other, each with its wait for the disk. This one does not wait for the
+// disk.
 func (db *DB) Notify(ctx context.Context, channel string) error {
 	return Translate(ctx, db.retryOnLostConn(func() error {
 		batch := &pgx.Batch{}

@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// listen returns where a value comes for each call of wake. Listening ends with the test.
+// listen returns a channel that receives a value for each call of wake. Listening ends with the test.
 func listen(t *testing.T, db *postgresdb.DB, channel string) <-chan struct{} {
 	t.Helper()
 	woken := make(chan struct{}, 100)
@@ -53,7 +53,7 @@ func mustNotify(t *testing.T, db *postgresdb.DB, channel string) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
-	// The one that notifies is another replica.
+	// Another replica notifies.
 	db, admin := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	woken := listen(t, mustOpen(t, options(url)), `some "Channel"`)
 	waitWoken(t, woken, "at the start")
@@ -90,7 +90,7 @@ func TestListenComesBackWithTheServer(t *testing.T) {
 	waitWoken(t, woken, "once the server answers")
 }
 
-// countingAddress returns an address that ends each connection at once, and where a value comes for each.
+// countingAddress returns an address that ends each connection at once, and a channel that receives a value for each.
 func countingAddress(t *testing.T) (address string, attempts <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -150,7 +150,8 @@ func TestListenTellsOnceThatItCannot(t *testing.T) {
 	}
 }
 
-// What is told within a transaction is told when that commits; what is told beside it, at once, and without a wait for the disk.
+// A notification within a transaction is sent when the transaction commits. A notification outside is sent at once, without a wait for the
+// disk.
 func TestNotifyLeavesNoTraceOnItsConnection(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))

@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// migrate brings the service's schema up to date, with the migrations that are missing in one transaction. timeout bounds each of its
-// waits, but not the migrations themselves.
+// migrate brings the service's schema up to date, with the missing migrations in one transaction. timeout bounds each of its waits, but not
+// the migrations themselves.
 //
-// Replicas that start at once take turns. One that has nothing to do writes nothing, so that it needs no right to.
+// Replicas that start at the same time take turns. A replica that has nothing to migrate writes nothing, so it needs no privilege to write.
 func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duration) error {
 	connecting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -38,10 +38,10 @@ func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duratio
 	})
 }
 
-// takeTurn waits until no other process changes the schema, and for timeout at most. That is the bound of the transaction's other
-// waits for locks as well: whoever waits to change a table holds up all who want to read it.
+// takeTurn waits until no other process changes the schema, for at most timeout. It sets the same limit for the transaction's other waits
+// for locks: a transaction that waits to change a table blocks all that want to read the table.
 func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout time.Duration) error {
-	// The server, while it answers, is the first to give up.
+	// The server, if it answers, times out first.
 	waiting, cancel := context.WithTimeout(ctx, timeout+connectTimeout)
 	defer cancel()
 	if _, err := tx.Exec(waiting, "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', '0', true)",
@@ -56,10 +56,10 @@ func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout 
 	return err
 }
 
-// version returns the version of the schema, 0 where there is none.
+// version returns the version of the schema, or 0 if there is none.
 //
-// It asks the catalog's own tables. Functions such as to_regclass remember, until their transaction ends, that there was none, although
-// another replica has made it meanwhile.
+// It queries the catalog's own tables. Functions such as to_regclass remember, until their transaction ends, that there was no schema,
+// although another replica has made it meanwhile.
 func (db *DB) version(ctx context.Context, conn *pgx.Conn, options Options) (version int, err error) {
 	var exists bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)",
@@ -79,7 +79,7 @@ func (db *DB) version(ctx context.Context, conn *pgx.Conn, options Options) (ver
 func migrateFrom(ctx context.Context, tx pgx.Tx, options Options, version int) error {
 	schema := pgx.Identifier{options.Schema}.Sanitize()
 	if version == 0 {
-		// IF NOT EXISTS would ask for the right to make one even where an administrator has made it.
+		// IF NOT EXISTS would need the privilege to make a schema even if an administrator has made it.
 		var exists bool
 		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)",
 			options.Schema).Scan(&exists); err != nil {
@@ -98,7 +98,7 @@ func migrateFrom(ctx context.Context, tx pgx.Tx, options Options, version int) e
 		}
 	}
 	for step, migration := range options.Migrations[version:] {
-		// A script is many statements, which only the simple protocol takes.
+		// A script has many statements, which only the simple protocol accepts.
 		_, err := tx.Conn().PgConn().Exec(ctx, migration.Script).ReadAll()
 		if err == nil && migration.Fill != nil {
 			err = migration.Fill(ctx, tx)
@@ -111,14 +111,14 @@ func migrateFrom(ctx context.Context, tx pgx.Tx, options Options, version int) e
 	return err
 }
 
-// versionTableName is the table whose one row holds the schema's version.
+// versionTableName is the name of the table whose one row holds the schema's version.
 const versionTableName = "schema_version"
 
 func versionTable(options Options) string {
 	return pgx.Identifier{options.Schema, versionTableName}.Sanitize()
 }
 
-// migrationLock returns the number of the advisory lock that whoever migrates a schema holds.
+// migrationLock returns the number of the advisory lock that a process holds while it migrates a schema.
 func migrationLock(schema string) int64 {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte("ticketbridge migration of " + schema))

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// counted are migrations that note that they ran.
+// counted are migrations that record that they ran.
 var counted = []postgresdb.Migration{
 	{Script: "CREATE TABLE test.runs (step integer); INSERT INTO test.runs VALUES (1); CREATE TABLE test.t (id integer PRIMARY KEY)"},
 	{Script: "ALTER TABLE test.t ADD COLUMN note text", Fill: func(ctx context.Context, tx pgx.Tx) error {
@@ -23,7 +23,7 @@ var counted = []postgresdb.Migration{
 	}},
 }
 
-// openAtOnce opens a database 8 times at the same time, as replicas that start do.
+// openAtOnce opens a database 8 times at the same time, as replicas do that start together.
 func openAtOnce(t *testing.T, o postgresdb.Options) {
 	t.Helper()
 	var group errgroup.Group
@@ -127,7 +127,7 @@ func postgresServer(t *testing.T, url string) (server string) {
 	return strings.Split(name, "/")[2]
 }
 
-// bound is one on the waits of Open that is long enough for a server that is there.
+// bound is a limit for the waits of Open that is long enough if the server is there.
 const bound = time.Second
 
 func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {

@@ -21,10 +21,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// password is one of the roles that tests make. No error may hold it.
+// password is the password of the roles that tests make. No error may hold it.
 const password = "open-sesame"
 
-// checkRefused checks that a database can't be opened, and that the error is of use to whoever set the URL and of none to others.
+// checkRefused checks that a database can't be opened, and that the error is useful to the operator who set the URL and reveals nothing to
+// others.
 func checkRefused(t *testing.T, o postgresdb.Options, server, want string) {
 	t.Helper()
 	db, err := postgresdb.Open(t.Context(), o)
@@ -44,7 +45,7 @@ func checkRefused(t *testing.T, o postgresdb.Options, server, want string) {
 	}
 }
 
-// newAddress returns an address where nobody listens.
+// newAddress returns an address on which nobody listens.
 func newAddress(t *testing.T) string {
 	t.Helper()
 	address, err := process.FreeAddress()
@@ -54,7 +55,7 @@ func newAddress(t *testing.T) string {
 	return address
 }
 
-// silentAddress returns an address that takes connections and says nothing.
+// silentAddress returns an address that accepts connections and sends nothing.
 func silentAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +66,7 @@ func silentAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// access is a server with a role "service" that has the rights of everybody, and no more.
+// access is a server with a role "service" that has only the privileges of everybody.
 type access struct {
 	server *postgresserver.Server
 	admin  *pgx.Conn
@@ -79,8 +80,8 @@ func newAccess(t *testing.T) access {
 	return a
 }
 
-// database makes a database, and has the administrator execute a script in it. It returns its URL for the service, with the sslmode that
-// is the default: it makes the driver try each host twice.
+// database makes a database, and executes a script in it as the administrator. It returns its URL for the service, with the default
+// sslmode, which makes the driver try each host twice.
 func (a access) database(t *testing.T, name, with, script string) string {
 	t.Helper()
 	mustExec(t, a.admin, "CREATE DATABASE "+name+" TEMPLATE template0 "+with)
@@ -217,7 +218,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer before.Release()
-		// It comes with the other, and tells that the connection has heard of both.
+		// It comes with the other setting, and shows that the connection has received both.
 		mustExec(t, admin, "ALTER SYSTEM SET work_mem = '5MB'")
 		configure(t, admin, "synchronous_commit", "off")
 		defer configure(t, admin, "synchronous_commit", "on")
@@ -252,7 +253,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 	})
 
 	t.Run("a server that stops", func(t *testing.T) {
-		// In smart mode it waits for those that are connected, and refuses others.
+		// In smart mode the server waits for connected clients, and refuses others.
 		postmaster, err := os.FindProcess(mustRead[int](t, admin, `SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`))
 		if err != nil {
 			t.Fatal(err)
@@ -274,7 +275,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 	})
 }
 
-// checkNoURL checks that a URL is refused, with one line that has want and not the password.
+// checkNoURL checks that a URL is refused, with one line that contains want and not the password.
 func checkNoURL(t *testing.T, text, want string) {
 	t.Helper()
 	db, err := postgresdb.Open(t.Context(), options(text))
@@ -336,7 +337,7 @@ func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 	}
 }
 
-// It isn't parallel, because the environment is the whole process's.
+// It is not parallel, because the environment is that of the whole process.
 func TestOpenRefusesWhatTheEnvironmentSays(t *testing.T) {
 	url := "postgres://u:" + password + "@h/db?application_name=test"
 	t.Setenv("PGPASSWORD", password)

@@ -15,7 +15,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-// checkUnavailable checks what a call gives while the database is away: not an error of a context, which would be the caller's.
+// checkUnavailable checks the error of a call while the database is unavailable. It must not be the error of a context, which would be the
+// caller's.
 func checkUnavailable(t *testing.T, call string, err error) {
 	t.Helper()
 	if !errors.Is(err, postgresdb.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -23,7 +24,7 @@ func checkUnavailable(t *testing.T, call string, err error) {
 	}
 }
 
-// waitUnavailable pings until the database is unavailable: each connection learns of a setting in its own time.
+// waitUnavailable pings until the database is unavailable: connections notice a setting at different times.
 func waitUnavailable(t *testing.T, db *postgresdb.DB) {
 	t.Helper()
 	begin := time.Now()
@@ -34,13 +35,13 @@ func waitUnavailable(t *testing.T, db *postgresdb.DB) {
 	checkUnavailable(t, "Ping", err)
 }
 
-// fill opens all connections that there can be, and leaves them idle: those of the pool, and that of [postgresdb.DB.Ping].
+// fill opens the maximum number of connections, and leaves them idle: those of the pool, and that of [postgresdb.DB.Ping].
 func fill(t *testing.T, db *postgresdb.DB) {
 	t.Helper()
 	if err := db.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	db.Pool().Reset() // Those that were lost are noticed when they are used.
+	db.Pool().Reset() // Lost connections are noticed when they are used.
 	for range db.Pool().Config().MaxConns {
 		conn, err := db.Pool().Acquire(t.Context())
 		if err != nil {
@@ -50,10 +51,10 @@ func fill(t *testing.T, db *postgresdb.DB) {
 	}
 }
 
-// calls are those of the package that need no more than a server that is there.
+// calls are the calls of the package that need only a running server.
 var calls = []struct {
 	name string
-	// reads says that it works while the database is read-only.
+	// reads is set if the call works while the database is read-only.
 	reads bool
 	call  func(context.Context, *postgresdb.DB) error
 }{
@@ -93,7 +94,7 @@ func TestTheServerGoesAndComesBack(t *testing.T) {
 	fill(t, db)
 	server.Kill()
 	begin := time.Now()
-	for range 2 { // With the connections from before, and without one.
+	for range 2 { // First with the connections from before, then without any.
 		for _, c := range calls {
 			checkUnavailable(t, c.name+" while the server is down", c.call(t.Context(), db))
 		}
@@ -238,7 +239,7 @@ func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 	}
 }
 
-// A server that accepts connections and does not talk is the worst of all for whoever connects anew.
+// For a client that connects anew, the worst server is one that accepts connections and sends nothing.
 func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
 	t.Parallel()
 	p, through := postgresql.NewProxy(t, postgresql.Database(t))
@@ -265,7 +266,7 @@ func TestClosedIsUnavailable(t *testing.T) {
 	}
 }
 
-// makeStandby turns a server into a standby of nobody: read-only until it is promoted.
+// makeStandby makes a server a standby without a primary: read-only until it is promoted.
 func makeStandby(t *testing.T, server *postgresserver.Server, admin *pgx.Conn) {
 	t.Helper()
 	signal := filepath.Join(mustRead[string](t, admin, "SHOW data_directory"), "standby.signal")
@@ -280,7 +281,7 @@ func makeStandby(t *testing.T, server *postgresserver.Server, admin *pgx.Conn) {
 	mustRestart(t, server)
 }
 
-// checkReadOnly checks what works while the database is read-only: with the connections from before, and without any.
+// checkReadOnly checks which calls work while the database is read-only: with the connections from before, and without any.
 func checkReadOnly(t *testing.T, db *postgresdb.DB) {
 	t.Helper()
 	for range 2 {
@@ -297,7 +298,7 @@ func checkReadOnly(t *testing.T, db *postgresdb.DB) {
 	}
 }
 
-// A standby that is promoted late has the address of the primary already.
+// A standby that is promoted late has the primary's address already.
 func TestRead_whileTheServerIsAStandby(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
@@ -353,7 +354,7 @@ func TestSeveralHosts(t *testing.T) {
 		checkSettings(t, db)
 	}
 
-	// The primary is set read-only and the standby promoted; then that one crashes, and the other can be written again.
+	// The primary is set read-only and the standby is promoted. Then the new primary crashes, and the old one can be written to again.
 	db = mustOpen(t, options(hosts(standby.Address()+","+primary.Address())))
 	onPrimary, onStandby := postgresql.Connect(t, primary.URL("postgres")), postgresql.Connect(t, first)
 	configure(t, onPrimary, "default_transaction_read_only", "on")

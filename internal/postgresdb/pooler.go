@@ -9,19 +9,19 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// poolerSessions is how many sessions of a pooler are compared. A service has more once it works. If one address leads to several poolers,
-// at least two of these sessions are likely to be of the same pooler.
+// poolerSessions is the number of a pooler's sessions that are compared. A running service has more. If one address leads to several
+// poolers, at least two of these sessions are likely to be of the same pooler.
 const poolerSessions = 4
 
-// checkPooler refuses a pooler that gives a client another session of the server for each transaction, or one session to several clients.
-// All that this package promises is about sessions: their settings, prepared statements, listening.
+// checkPooler refuses a pooler that gives a client another server session for each transaction, or one server session to several clients.
+// This package needs sessions for its settings, prepared statements and notifications.
 //
-// A pooler gives a client another process id than that of the server's process, so nothing is compared where both are the same. The check
-// sets nothing up: what it set would stay in sessions of others.
+// A pooler gives a client a process id that is not that of the server's process. If both are the same, there is no pooler and nothing is
+// compared. The check changes no settings: they would stay in sessions of other clients.
 func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	plain := config.ConnConfig.Copy()
 	plain.ValidateConnect = nil
-	// owners are the sessions of the pooler by the server's process that served them.
+	// owners maps each process of the server to the pooler's session that it served.
 	owners := map[uint32]int{}
 	for owner := range min(poolerSessions, max(2, config.MaxConns)) {
 		conn, err := pgconn.ConnectConfig(ctx, &plain.Config)
@@ -29,7 +29,7 @@ func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 			return err
 		}
 		defer func() { _ = conn.Close(ctx) }()
-		// Twice, in case that the pooler goes round all sessions of the server that it has.
+		// Asked twice, in case the pooler uses all its server sessions in turn.
 		for ask := range 2 {
 			process, err := serverProcess(ctx, conn)
 			if err != nil {
@@ -48,7 +48,7 @@ func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	return nil
 }
 
-// serverProcess returns the process of the server that serves a connection at the moment.
+// serverProcess returns the id of the server's process that serves a connection at the moment.
 func serverProcess(ctx context.Context, conn *pgconn.PgConn) (uint32, error) {
 	results, err := conn.Exec(ctx, "SELECT pg_backend_pid()").ReadAll()
 	if err != nil {

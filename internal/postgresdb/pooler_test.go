@@ -36,7 +36,7 @@ func TestOpen_refusesPoolersThatAreNotInSessionMode(t *testing.T) {
 	}
 }
 
-// openServerSessions has a pooler open so many sessions of its server, and leaves all of them free.
+// openServerSessions makes a pooler open that number of sessions of its server, and leaves all of them free.
 func openServerSessions(t *testing.T, through string, count int) {
 	t.Helper()
 	var clients []*pgx.Conn

@@ -1,8 +1,7 @@
-// Package postgresdb opens the PostgreSQL database in which both services can keep their data, so that what they promise about
-// durability holds on every connection, and so that no replica that hangs or dies holds up the others for long.
+// Package postgresdb opens the PostgreSQL database in which both services can keep their data. It makes sure that the promised durability
+// holds on every connection, and that a replica that hangs or dies does not block the others for long.
 //
-// Any number of processes share a database. Each service has a PostgreSQL schema of its own in it, which the first of its processes
-// makes.
+// Any number of processes share a database. Each service has its own PostgreSQL schema in it, which the service's first process makes.
 package postgresdb
 
 import (
@@ -24,36 +23,38 @@ import (
 )
 
 const (
-	// connectTimeout bounds one attempt to connect, where the URL does not say how long it may take.
+	// connectTimeout bounds one attempt to connect, if the URL sets no timeout.
 	connectTimeout = 5 * time.Second
-	// keepAlive is the time between two questions to a server that is silent, and keepAlives how many of them it may leave unanswered.
+	// keepAlive is the time between two keep-alive probes to a server that is silent, and keepAlives the number of them that may be
+	// unanswered.
 	keepAlive  = 5 * time.Second
 	keepAlives = 3
-	// silence is how long a server may leave unacknowledged what it was sent. Both are as the settings have them for the other end.
+	// silence is how long a server may leave sent data unacknowledged. This and the keep-alives are the same as the settings for the other
+	// end.
 	silence = 20 * time.Second
-	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for what a change of the
-	// schema has to lock. The change itself takes as long as there is data.
+	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for the locks of a schema
+	// change. The duration of the change itself depends on the amount of data and has no limit.
 	openTimeout = time.Minute
-	// writeTimeout bounds [DB.Write]: a caller is told that the database is away before it gives up by itself.
+	// writeTimeout bounds [DB.Write]: a caller gets the error that the database is unavailable before the caller's own timeout.
 	writeTimeout = 10 * time.Second
-	// closeTimeout bounds [DB.Close]. The driver itself takes leave of a server that does not answer for 15 s.
+	// closeTimeout bounds [DB.Close]. The driver itself waits 15 s for a server that does not answer.
 	closeTimeout = 3 * time.Second
-	// minVersion is the oldest PostgreSQL that will do, as it numbers itself.
+	// minVersion is the oldest usable PostgreSQL, in PostgreSQL's own numbering.
 	minVersion = 14_00_00
 )
 
-// Options says which database to open, and what is in it.
+// Options are the database to open and its schema.
 type Options struct {
-	// URL of the database, such as postgres://user:password@host:5432/database, with the parameters that the driver knows. What it does not
-	// say is taken from libpq's environment variables and password file.
+	// URL is the URL of the database, such as postgres://user:password@host:5432/database, with the parameters that the driver knows. Values
+	// that it lacks are taken from libpq's environment variables and password file.
 	URL string
-	// Schema is the PostgreSQL schema that holds the service's tables. It is made when it is missing.
+	// Schema is the PostgreSQL schema that holds the service's tables. It is made if it is missing.
 	Schema string
-	// Migrations are the steps of the schema: step n makes version n out of version n-1. They name tables with their schema. Steps are never
-	// changed once they are released.
+	// Migrations are the steps of the schema: step n makes version n out of version n-1. They name tables with their schema. Steps never
+	// change after they are released.
 	Migrations []Migration
-	// Connections is how many connections the process has at most, where the URL does not say so with pool_max_conns: beside these it has one
-	// for [DB.Ping], and one for each [DB.Listen].
+	// Connections is the maximum number of connections of the process, if the URL does not set it with pool_max_conns. In addition, there is
+	// one connection for [DB.Ping], and one for each [DB.Listen].
 	Connections int
 	// Log gets a line for each stuck session that is terminated. Nil means no log.
 	Log *slog.Logger
@@ -61,39 +62,39 @@ type Options struct {
 
 // Migration is one step of a schema.
 type Migration struct {
-	// Script is statements of SQL.
+	// Script has SQL statements.
 	Script string
-	// Fill, if any, writes what SQL can't work out from the rows that are there. It runs behind the script, in the same transaction, however
-	// many rows there are, so it reads them a few at a time.
+	// Fill, if not nil, writes data that SQL can't compute from the existing rows. It runs after the script, in the same transaction. There
+	// may be many rows, so it reads a few at a time.
 	Fill func(ctx context.Context, tx pgx.Tx) error
 }
 
-// DB is an open database. Its methods can be called at the same time.
+// DB is an open database. It is safe for concurrent use.
 type DB struct {
 	pool *pgxpool.Pool
 	// health has the connection of [DB.Ping], which waits for no other call.
 	health *pgxpool.Pool
 	name   string
 	log    *slog.Logger
-	// schema is the service's, quoted.
+	// schema is the name of the service's schema, quoted.
 	schema string
-	// full is the last write that failed for lack of space, nil once a probe has succeeded.
+	// full is the last write that failed for lack of space. It is nil after a probe has succeeded.
 	full atomic.Pointer[failure]
-	// reads lets in as many reads as there are connections for them, and longReads as many as may be [DB.Long].
+	// reads has a slot for each connection that reads may use, and longReads for each that [DB.Long] may use.
 	reads, longReads *semaphore.Weighted
-	// servers are those that the URL names.
+	// servers are the servers that the URL names.
 	servers *servers
-	// These are the constants, but for tests.
+	// These have the values of the constants, except in tests.
 	writeTimeout, closeTimeout, hangTimeout, recheckInterval time.Duration
 }
 
-// IsURL tells whether a database URL is meant for this package.
+// IsURL reports whether a database URL is meant for this package.
 func IsURL(databaseURL string) bool {
 	return strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://")
 }
 
-// Name returns a name of the database for people and logs, without user and password. The error says that the URL can't be one of
-// PostgreSQL; it does not repeat the URL, which can hold a password.
+// Name returns a name of the database for people and logs, without user and password. It returns an error if the URL can't be one of
+// PostgreSQL. The error does not repeat the URL, which can hold a password.
 func Name(databaseURL string) (string, error) {
 	config, err := parse(Options{URL: databaseURL})
 	if err != nil {
@@ -104,10 +105,10 @@ func Name(databaseURL string) (string, error) {
 
 // Open connects to the database, and brings the service's schema up to date.
 //
-// Several replicas can do so at once: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for whoever
-// set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too old, it is a
-// pooler that is not in session mode, its schema is newer than this binary, or it does not do what durability needs. When ctx ends first
-// the error is ctx's.
+// Several replicas can call it at the same time: the first one migrates, the others wait for it. Errors are [ErrUnusable] with a text for
+// the operator who set the URL: the server can't be reached, it refuses the user, it has no such database, it is a read-only replica or too
+// old, it is a pooler that is not in session mode, its schema is newer than this binary, or it does not meet the needs of durability. If
+// ctx ends first, the error is ctx's.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	return openWithin(ctx, options, openTimeout)
 }
@@ -132,7 +133,7 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		return reread(ctx, connection)
 	}
 	config.PrepareConn = db.prepareConn
-	// Neither connects yet.
+	// The two calls do not connect yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
 	}
@@ -152,7 +153,7 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	return db, nil
 }
 
-// prepare is what [Open] does once it knows how to connect.
+// prepare is the part of [Open] after the configuration is known.
 func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
 	checking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -162,9 +163,9 @@ func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Optio
 	return db.migrate(ctx, options, timeout)
 }
 
-// parse makes a pool's configuration of the options.
+// parse returns a pool's configuration for the options.
 func parse(options Options) (*pgxpool.Config, error) {
-	// pgx takes "key=value" texts too; a URL is what our settings promise.
+	// pgx accepts "key=value" strings too. Our settings promise a URL.
 	if !IsURL(options.URL) || isAmbiguous(options.URL) {
 		return nil, errBadURL
 	}
@@ -186,7 +187,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 	if connection.RuntimeParams["application_name"] == "" && options.Schema != "" {
 		connection.RuntimeParams["application_name"] = options.Schema
 	}
-	// The driver's own asks a silent server only every five minutes whether it is still there.
+	// The driver's own dialer probes a silent server only every five minutes.
 	connection.DialFunc = (&net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
 		Control:         setTCPUserTimeout,
@@ -195,7 +196,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 	connection.OnNotice = noteUnconfirmed
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		// First, because the driver may take a connection that is not the wanted one for want of a better one.
+		// setUp comes first, because the driver may use a connection that is not the wanted one if there is no better one.
 		if err := setUp(ctx, conn); err != nil || wanted == nil {
 			return err
 		}
@@ -204,12 +205,12 @@ func parse(options Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// nameOf is as [Name].
+// nameOf is like [Name].
 func nameOf(config *pgxpool.Config) string {
 	c := config.ConnConfig
 	hosts := []string{hostOf(c.Host, c.Port)}
 	for _, other := range c.Fallbacks {
-		// Each host is there twice when it is tried with and without TLS.
+		// Each host is in the list twice if it is tried with and without TLS.
 		if host := hostOf(other.Host, other.Port); !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
@@ -224,7 +225,7 @@ func hostOf(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// Close closes all connections, once those in use are free. It waits for that, and for the server, for 3 s at most.
+// Close closes all connections after those in use are free. It waits for that, and for the server, for at most 3 s.
 func (db *DB) Close() {
 	closed := make(chan struct{})
 	go func() {
@@ -240,8 +241,8 @@ func (db *DB) Close() {
 	}
 }
 
-// Ping returns nil when the database answers and can be written to; otherwise [ErrReadOnly], [ErrUnavailable] or ctx's error. ctx alone
-// bounds it. After a write failed for lack of space, it fails until there is space. It has a connection of its own, so it waits for no
+// Ping returns nil if the database answers and can be written to. Otherwise it returns [ErrReadOnly], [ErrUnavailable] or ctx's error. Only
+// ctx bounds it. After a write failed for lack of space, Ping fails until there is space. It has its own connection, so it waits for no
 // other call.
 func (db *DB) Ping(ctx context.Context) error {
 	var readOnly bool
@@ -262,15 +263,15 @@ func (db *DB) Ping(ctx context.Context) error {
 	}
 }
 
-// Write runs f, which changes something in one transaction, and retries it when another writer was in the way. When a lock could not be
-// had, the retry terminates the sessions of stuck processes that block it.
+// Write runs f, which changes something in one transaction, and retries it after a conflict with another writer. After a lock timeout, the
+// retry terminates the sessions of stuck processes that block it.
 //
-// f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few trips to the server as it has
-// steps. It starts from the beginning each time, and what it does must do no harm when it is done twice: the answer to a commit can be
-// lost with the connection, and then f is run once more. It returns each error that it gets: PostgreSQL takes a "commit" behind one, and
-// rolls back. Where it may find nothing to write it commits by [QueueCommit].
+// f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few round trips to the server as it has
+// steps. f starts from the beginning each time, and must do no harm if it is done twice: the answer to a commit can be lost with the
+// connection, and then f is run once more. It returns each error that it gets: after an error PostgreSQL accepts a "commit", but rolls
+// back. If f may find nothing to write, it commits by [QueueCommit].
 //
-// All of it takes 10 s at most. The error is f's own, or one of the database as [Translate] gives it. It is nil only after the
+// All of it takes at most 10 s. The error is f's own, or one of the database as [Translate] returns it. It is nil only after the
 // synchronous standbys, if there are any, have confirmed the commit.
 func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	if ctx.Err() != nil {
@@ -287,7 +288,7 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 		case isConflict(err) && conflicts < maxConflicts:
 			conflicts++
 		case isLostConnection(err) && bounded.Err() == nil && !reconnected:
-			// The server hangs, or has gone away or come back since the connection was last used, and all others are as old.
+			// The server hangs, or it went away or came back after the last use of the connection. The other connections are as old.
 			reconnected = true
 			db.reset()
 		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
@@ -301,11 +302,11 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 	}
 }
 
-// maxConflicts is how often another writer may be in the way. Each time that one had its way, so of n writers the last one to get
-// through was stopped n-1 times.
+// maxConflicts is the maximum number of conflicts with other writers. After each conflict one writer succeeds, so of n writers the last one
+// to succeed had n-1 conflicts.
 const maxConflicts = 50
 
-// writeOnce runs f once. blocked says that it could not have a lock before.
+// writeOnce runs f once. blocked is set if it had a lock timeout before.
 func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) (err error) {
 	ctx, hang := db.watchForHang(ctx)
 	defer func() {
@@ -332,17 +333,17 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 	if conn.Conn().PgConn().TxStatus() == 'I' {
 		return err
 	}
-	// The end of ctx is no reason to leave the transaction open: the pool would close the connection.
+	// The transaction must be rolled back even if ctx has ended: otherwise the pool would close the connection.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if _, rollbackErr := conn.Exec(ending, "rollback"); err == nil {
-		// Nothing was committed, and f said nothing of it.
+		// Nothing was committed, and f returned no error.
 		err = errors.Join(errors.New("postgresdb: the transaction was left open"), rollbackErr)
 	}
 	return err
 }
 
-// retryOnLostConn runs f, and retries it once with a new connection when the one that it had was lost since it was last used.
+// retryOnLostConn runs f. If the connection was lost since it was last used, it retries f once with a new one.
 func (db *DB) retryOnLostConn(f func() error) error {
 	err := f()
 	if isLostConnection(err) {
@@ -352,7 +353,7 @@ func (db *DB) retryOnLostConn(f func() error) error {
 	return err
 }
 
-// reset has each connection replaced before it is used again.
+// reset makes the pools replace each connection before it is used again.
 func (db *DB) reset() {
 	db.pool.Reset()
 	db.health.Reset()

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
-// limit bounds what would otherwise wait for ever; nothing waits for it when all is well.
+// limit bounds waits that could otherwise last for ever. If nothing is wrong, nothing waits that long.
 const limit = 30 * time.Second
 
 var migrations = []postgresdb.Migration{
@@ -52,7 +52,7 @@ func mustRead[T any](t *testing.T, conn *pgx.Conn, query string, arguments ...an
 	return value
 }
 
-// waitUntil asks the server until it says true.
+// waitUntil repeats a query until its result is true.
 func waitUntil(t *testing.T, conn *pgx.Conn, query string, arguments ...any) {
 	t.Helper()
 	for begin := time.Now(); !mustRead[bool](t, conn, query, arguments...); {
@@ -62,7 +62,7 @@ func waitUntil(t *testing.T, conn *pgx.Conn, query string, arguments ...any) {
 	}
 }
 
-// configure changes a setting of the whole server, for connections that are open as well.
+// configure changes a setting of the whole server, even for open connections.
 func configure(t *testing.T, admin *pgx.Conn, name, value string) {
 	t.Helper()
 	mustExec(t, admin, "ALTER SYSTEM SET "+name+" = "+value)
@@ -70,14 +70,14 @@ func configure(t *testing.T, admin *pgx.Conn, name, value string) {
 	waitUntil(t, admin, "SELECT current_setting('"+name+"') = '"+value+"'")
 }
 
-// terminateAll ends the connections of the databases under test, and returns once they are gone.
+// terminateAll ends the connections of the databases under test, and returns when they are gone.
 func terminateAll(t *testing.T, conn *pgx.Conn) (count int) {
 	t.Helper()
 	return mustRead[int](t, conn, "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"+
 		" WHERE datname = current_database() AND application_name = 'test'")
 }
 
-// inserting returns what adds a row in one transaction, or does nothing when it is there.
+// inserting returns a function that inserts a row in one transaction, or does nothing if the row exists.
 func inserting(id int) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, conn *pgx.Conn) error {
 		batch := &pgx.Batch{}
@@ -88,7 +88,7 @@ func inserting(id int) func(context.Context, *pgx.Conn) error {
 	}
 }
 
-// edited returns a URL as edit has changed it.
+// edited returns a URL after edit has changed it.
 func edited(t *testing.T, text string, edit func(*url.URL)) string {
 	t.Helper()
 	location, err := url.Parse(text)

@@ -7,17 +7,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Querier runs statements that read.
+// Querier runs queries.
 type Querier interface {
-	// Query is as that of a [pgx.Conn].
+	// Query is like that of a [pgx.Conn].
 	Query(ctx context.Context, statement string, arguments ...any) (pgx.Rows, error)
-	// QueryRow is as that of a [pgx.Conn].
+	// QueryRow is like that of a [pgx.Conn].
 	QueryRow(ctx context.Context, statement string, arguments ...any) pgx.Row
 }
 
-// Query runs f, which reads over one connection, and reads all of each answer. ctx alone bounds it. f starts from the beginning when it
-// is run again, because its connection was lost. It works while the database is read-only, too. The error is f's own, or one of the
-// database as [Translate] gives it.
+// Query runs f, which reads over one connection, and reads all of each answer. Only ctx bounds it. f is run again, from its beginning, if
+// its connection was lost. Query works while the database is read-only too. The error is f's own, or one of the database as [Translate]
+// returns it.
 func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	return db.reading(ctx, func() error {
 		return db.retryOnLostConn(func() error {
@@ -31,8 +31,8 @@ func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	})
 }
 
-// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. It works while the database is
-// read-only, too. ctx alone bounds it. The error is f's own, or one of the database as [Translate] gives it.
+// Read runs f in a transaction that sees the database as it is at one moment, and can't change it. Read works while the database is
+// read-only too. Only ctx bounds it. The error is f's own, or one of the database as [Translate] returns it.
 func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return db.reading(ctx, func() error {
 		b := &beginner{db: db}
@@ -47,7 +47,7 @@ type beginner struct {
 	conn *pgxpool.Conn
 }
 
-// BeginTx is as the pool's. The connection is kept for release.
+// BeginTx is like that of the pool. It keeps the connection for release.
 func (b *beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
 	err = b.db.retryOnLostConn(func() (err error) {
 		b.release()
@@ -67,15 +67,15 @@ func (b *beginner) release() {
 }
 
 const (
-	// notForReads is how many connections reads leave alone, so that there is one for each call that writes, however many read: the one that
+	// notForReads is the number of connections that reads do not use. So each call that writes has one, however many calls read: the one that
 	// records, and one more.
 	notForReads = 2
-	// notForLongReads is how many of the others long reads leave alone.
+	// notForLongReads is the number of the other connections that long reads do not use.
 	notForLongReads = 4
 )
 
-// Long runs f, which reads by [DB.Query] or [DB.Read] in a way that may take long, once fewer do so than leave connections for other reads.
-// With fewer than 4 connections there are none to leave. The error is f's own, or ctx's.
+// Long runs f, which reads by [DB.Query] or [DB.Read] and may take long. It waits while too many others do so, so that connections are left
+// for other reads. With fewer than 4 connections none are left. The error is f's own, or ctx's.
 func (db *DB) Long(ctx context.Context, f func() error) error {
 	if err := db.longReads.Acquire(ctx, 1); err != nil {
 		return Translate(ctx, err)
@@ -84,7 +84,7 @@ func (db *DB) Long(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// reading runs f, which reads over one connection, once there is one that reads may have.
+// reading runs f, which reads over one connection, after a connection for reads is free.
 func (db *DB) reading(ctx context.Context, f func() error) error {
 	if err := db.reads.Acquire(ctx, 1); err != nil {
 		return Translate(ctx, err)

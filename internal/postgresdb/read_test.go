@@ -56,8 +56,8 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// However long reads take, and however many there are, one who writes and one who asks how the database is find a connection. So does one
-// who reads in no time, beside [postgresdb.DB.Long].
+// However many reads there are, and however long they take, a writer and a ping find a connection. A quick read does too, beside
+// [postgresdb.DB.Long].
 func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 	t.Parallel()
 	const sleep = "SELECT pg_sleep(60)"
@@ -134,7 +134,7 @@ func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
 	}
 }
 
-// TestDB_Ping_waitsForNobody has each other connection in use.
+// TestDB_Ping_waitsForNobody has all other connections in use.
 func TestDB_Ping_waitsForNobody(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))

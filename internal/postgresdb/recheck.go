@@ -7,12 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// recheckInterval is how long a connection is used before the server is asked again whether it is durable: fsync changes with a reload of
-// the server's configuration, also for connections that are open. synchronous_commit is fixed for each session.
+// recheckInterval is how long a connection is used before the server is checked for durability again: fsync changes with a reload of the
+// server's configuration, even for open connections. synchronous_commit is fixed for each session.
 const recheckInterval = time.Minute
 
-// prepareConn reports whether a connection of the pool may be used now. Where it may not, the pool makes another one, and [setUp] returns
-// the reason why that is not fit either.
+// prepareConn reports whether a connection of the pool may be used now. If it may not, the pool makes another one. If that one can't be
+// used either, [setUp] returns the reason.
 func (db *DB) prepareConn(ctx context.Context, conn *pgx.Conn) (valid bool, err error) {
 	known, now := sessionOf(conn), time.Now()
 	if !known.expiry.IsZero() && !now.Before(known.expiry) {

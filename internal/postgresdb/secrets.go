@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// rereadSecrets returns what gives a connection that is about to be made the password and the certificates that the files have now: the
-// password file, of PGPASSFILE or of the URL, and those of sslcert, sslkey and sslrootcert. While these files can't be read, a connection
-// gets what was read last from them, because they may be being replaced. first is what was read at the start.
+// rereadSecrets returns a function that gives a new connection the password and the certificates that the files have now: the password
+// file, of PGPASSFILE or of the URL, and the files of sslcert, sslkey and sslrootcert. While these files can't be read, a connection gets
+// what was last read from them, because they may be being replaced. first is what was read at the start.
 func rereadSecrets(url string, first *pgx.ConnConfig) func(context.Context, *pgx.ConnConfig) error {
 	var mu sync.Mutex
 	last := first
@@ -22,7 +22,7 @@ func rereadSecrets(url string, first *pgx.ConnConfig) func(context.Context, *pgx
 		if err != nil {
 			current = last
 		}
-		// The driver takes a password file that is not there, or has no line for the database, for no password.
+		// If the password file is missing, or has no line for the database, the driver reports no error and uses no password.
 		if current.Password == "" {
 			current.Password = last.Password
 		}
@@ -36,7 +36,8 @@ func rereadSecrets(url string, first *pgx.ConnConfig) func(context.Context, *pgx
 	}
 }
 
-// currentTLS returns how a host is called with TLS now. A host can be called without TLS as well; then old is nil, and stays so.
+// currentTLS returns the current TLS configuration for a host. A host can be called without TLS as well. Then old is nil, and the result
+// too.
 func currentTLS(current *pgx.ConnConfig, host string, port uint16, old *tls.Config) *tls.Config {
 	if old == nil {
 		return nil
@@ -50,7 +51,7 @@ func currentTLS(current *pgx.ConnConfig, host string, port uint16, old *tls.Conf
 	return old
 }
 
-// connConfig returns how a connection outside of the pool is made now.
+// connConfig returns the current configuration of a connection outside of the pool.
 func (db *DB) connConfig(ctx context.Context) (*pgx.ConnConfig, error) {
 	config := db.pool.Config()
 	return config.ConnConfig, config.BeforeConnect(ctx, config.ConnConfig)

@@ -44,7 +44,7 @@ func TestOpen_passwordFileChanges(t *testing.T) {
 				t.Errorf("Write with the new password: %v", err)
 			}
 			waitWoken(t, woken, "once it listens again")
-			// While the file is not there, what was in it last goes on working: it may be being replaced.
+			// While the file is missing, its last content stays in use: the file may be being replaced.
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}

@@ -13,26 +13,26 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// servers has each new connection go first to the server that answered last, then to the others in the order of the URL, and last to one
-// that hangs: for that a new connection waits as long as connecting may take.
+// servers sorts the servers for each new connection: first the server that answered last, then the others in the order of the URL, and last
+// one that hangs. For a server that hangs, a new connection waits for the whole connect timeout.
 type servers struct {
 	resolve pgconn.LookupFunc
 
 	mu sync.Mutex
-	// addresses are those of hosts, by their names.
+	// addresses are the addresses of hosts, by host name.
 	addresses map[string][]string
-	// answered is the network address of the server that answered last, and hung that of the one that did not answer any more.
+	// answered is the network address of the server that answered last. hung is the network address of the server that stopped answering.
 	answered, hung string
 }
 
-// watch has the connections that are made by config note which server answers.
+// watch makes the connections of config record which server answers.
 func (s *servers) watch(config *pgx.ConnConfig) {
 	s.resolve, s.addresses = config.LookupFunc, map[string][]string{}
 	config.LookupFunc = s.lookUp
 	validate := config.ValidateConnect
 	config.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		err := validate(ctx, conn)
-		// One that refuses has answered as well: it is a standby, and is the first to know when it is the primary.
+		// A server that refuses the connection has answered too: it is a standby, and it will be the first to know when it is the primary.
 		if !isContext(err) && !isNetwork(err) {
 			s.noteAnswer(serverOf(conn))
 		}
@@ -58,7 +58,7 @@ func (s *servers) lastAnswered() string {
 	return s.answered
 }
 
-// noteHang notes that a server does not answer any more.
+// noteHang records that a server does not answer any more.
 func (s *servers) noteHang(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *servers) noteHang(address string) {
 	s.hung = address
 }
 
-// lookUp is [pgconn.LookupFunc]. It sorts the addresses of a host that has several.
+// lookUp is a [pgconn.LookupFunc]. It sorts the addresses of a host that has several.
 func (s *servers) lookUp(ctx context.Context, host string) ([]string, error) {
 	found, err := s.resolve(ctx, host)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *servers) sort(config *pgx.ConnConfig) {
 	config.Fallbacks = hosts[1:]
 }
 
-// keepOnly leaves one server in config, the one at that network address. It returns false where config does not have it.
+// keepOnly leaves only the server at that network address in config. It returns false if config does not have the server.
 func (s *servers) keepOnly(config *pgx.ConnConfig, server string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +118,8 @@ func hostsOf(config *pgx.ConnConfig) []*pgconn.FallbackConfig {
 	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
 }
 
-// rank returns when to try what has these servers: the lowest first. The caller holds mu.
+// rank returns the rank of a candidate in the order of attempts, lowest first. has reports whether the candidate has a server. The caller
+// holds mu.
 func (s *servers) rank(has func(server string) bool) int {
 	switch {
 	case s.answered != "" && has(s.answered):
@@ -130,7 +131,7 @@ func (s *servers) rank(has func(server string) bool) int {
 	}
 }
 
-// has returns whether a host is the server at that network address, or has it among its addresses. The caller holds mu.
+// has reports whether a host is the server at that network address, or has it among its addresses. The caller holds mu.
 func (s *servers) has(host *pgconn.FallbackConfig, server string) bool {
 	if strings.HasPrefix(host.Host, "/") {
 		_, path := pgconn.NetworkAddress(host.Host, host.Port)

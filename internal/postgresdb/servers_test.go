@@ -43,7 +43,7 @@ func TestServers_order(t *testing.T) {
 	}
 }
 
-// A primary that hangs takes all connections and answers none. Its standby takes over.
+// A primary that hangs accepts all connections and answers none. Its standby takes over.
 func TestWrite_leavesAPrimaryThatHangs(t *testing.T) {
 	t.Parallel()
 	// So that the standby has the tables.
@@ -76,7 +76,7 @@ func TestWrite_leavesAPrimaryThatHangs(t *testing.T) {
 	}
 }
 
-// A write that waits for the standby is not given up: the server answers.
+// A write that waits for the standby is not cancelled, because the server answers.
 func TestWrite_waitsForAServerThatAnswers(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
@@ -91,7 +91,7 @@ func TestWrite_waitsForAServerThatAnswers(t *testing.T) {
 	if !waits {
 		t.Fatalf("Write did not wait for the standby: %v", <-result)
 	}
-	// It is asked for a connection, and that is closed again.
+	// The server is asked for a connection, which is closed again.
 	for begin := time.Now(); proxy.Accepted() == before; runtime.Gosched() {
 		if time.Since(begin) > limit {
 			t.Fatal("the server was not asked")

@@ -12,22 +12,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// serverFacts are what a server is judged by, and the process in it that serves the connection. Behind a pooler that is not the process
-// that the connection itself was told.
+// serverFacts queries the properties by which a server is checked, and the process id of the server's process for the connection. Behind a
+// pooler, the connection itself was given another process id.
 const serverFacts = `SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'),
 	current_setting('synchronous_commit'), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, pg_backend_pid();
 `
 
-// sessionSettings are what every connection goes by, whatever the server, the database or the user has as default.
+// sessionSettings apply to every connection, whatever the defaults of the server, the database or the user.
 //
-// The bounds are there for replicas that hang or vanish while they hold locks which others wait for: the server ends their
-// transactions, and notices within seconds that the machine at the other end is gone. Without them it would wait for hours. Sessions that
-// are idle outside of a transaction hold nothing, and are not ended: the pool keeps some, and [DB.Listen] waits for news for days.
+// The timeouts are for replicas that hang or vanish while they hold locks for which others wait: the server ends their transactions, and
+// notices within seconds that the machine at the other end is gone. Without them it would wait for hours. Sessions that are idle outside of
+// a transaction hold nothing, and are not ended: the pool keeps some, and [DB.Listen] waits for notifications for days.
 //
-// Plans are made anew for each execution: one that was made, and kept, for a table of a hundred rows reads all of it when it has a
+// Plans are made anew for each execution: a plan that was made and kept for a table of a hundred rows reads the whole table when it has a
 // million, and the tables of a queue go from empty to full and back within minutes.
 //
-// synchronous_commit stays as it is judged below: otherwise it would follow the server's configuration on connections that are open.
+// synchronous_commit is fixed at the value that is checked below: otherwise it would follow the server's configuration on open connections.
 //
 // The advisory lock is [SessionMark].
 var sessionSettings = fmt.Sprintf(`
@@ -46,31 +46,32 @@ SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), f
 SELECT pg_advisory_lock_shared(%d, 0);
 `, SessionMark)
 
-// SessionMark is the first number of the advisory lock that each session of this package shares; the second one is 0. By that lock others
-// see which sessions are of this package. Names that an operator sets, such as application_name, can't tell.
+// SessionMark is the first number of the advisory lock that each session of this package shares. The second number is 0. The lock shows
+// others which sessions are of this package. Names that an operator sets, such as application_name, can't show that.
 const SessionMark = 0x7469636b
 
-// session is what is known of an open connection.
+// session is what is known about an open connection.
 type session struct {
-	// server is the server's network address, and pid its process.
+	// server is the server's network address. pid is the id of the server's process.
 	server string
 	pid    int
-	// expiry is when the connection has to be replaced, because its server can't be written to and another one may be. Zero means never.
+	// expiry is the time when the connection must be replaced, because its server can't be written to and another one may be writable. Zero
+	// means never.
 	expiry time.Time
-	// checked is when its server was found to be durable.
+	// checked is the time of the last check that the server is durable.
 	checked time.Time
-	// unconfirmed says that a commit of the connection did not wait for the standby, since [DB.Write] last looked.
+	// unconfirmed is set if a commit of the connection did not wait for the standby since [DB.Write] last looked.
 	unconfirmed bool
 }
 
-// readOnlyLifetime is how long a connection to a server that can't be written to is used for reads, before the service looks for one that
-// can be written to.
+// readOnlyLifetime is how long a connection to a read-only server is used for reads, before the service looks for a server that can be
+// written to.
 const readOnlyLifetime = time.Second
 
-// readOnlyKey is the key of a context that takes connections to servers that can't be written to.
+// readOnlyKey is the key of a context that accepts connections to read-only servers.
 type readOnlyKey struct{}
 
-// acquireForReading returns a connection for reads. Where no server can be written to it is one to a server that can be read.
+// acquireForReading returns a connection for reads. If no server can be written to, the connection is to a server that can be read.
 func (db *DB) acquireForReading(ctx context.Context) (*pgxpool.Conn, error) {
 	conn, err := db.pool.Acquire(ctx)
 	if errors.Is(err, errReadOnlyServer) {
@@ -87,10 +88,10 @@ func sessionOf(conn *pgx.Conn) *session {
 	return known
 }
 
-// setUp prepares a new connection, and refuses it when what is written through it would not be durable. It also refuses one through which
-// nothing can be written, unless ctx takes that.
+// setUp prepares a new connection. It refuses the connection if writes through it would not be durable. It also refuses a read-only
+// connection, except if ctx accepts one.
 func setUp(ctx context.Context, conn *pgconn.PgConn) error {
-	// The facts come first: a server that is too old may not know the settings.
+	// The facts come first, because a server that is too old may not know the settings.
 	results, err := conn.Exec(ctx, serverFacts+sessionSettings).ReadAll()
 	if len(results) == 0 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 6 {
 		return errors.Join(errors.New("setting up a connection: the server told nothing of itself"), err)
@@ -117,7 +118,7 @@ func setUp(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// refusal is what makes a server unfit, and the fix.
+// refusal is the reason why a server can't be used, and the fix.
 type refusal string
 
 // Error implements error.
@@ -126,8 +127,8 @@ func (r refusal) Error() string { return string(r) }
 // errReadOnlyServer refuses a server that can't be written to.
 const errReadOnlyServer = refusal("is a read-only replica, or set read-only: name the primary")
 
-// checkServer returns what makes a server unfit, as a [refusal]. Every level of synchronous_commit except off waits until the commit is on
-// the primary's own disk.
+// checkServer returns the reason why a server can't be used, as a [refusal]. Every level of synchronous_commit except off waits until the
+// commit is on the primary's own disk.
 func checkServer(version, encoding, fsync, synchronousCommit string) error {
 	number, err := strconv.Atoi(version)
 	switch {

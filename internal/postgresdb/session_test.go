@@ -76,7 +76,7 @@ func TestTheURLHasTheLastWord(t *testing.T) {
 	}
 }
 
-// It isn't parallel, because the environment is the whole process's.
+// It is not parallel, because the environment is that of the whole process.
 func TestTheEnvironmentSaysWhatTheURLDoesNot(t *testing.T) {
 	const url = "postgres://u@h/db"
 	for _, test := range []struct{ variable, query, want string }{

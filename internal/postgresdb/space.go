@@ -7,19 +7,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// failure is a write that failed. It has a size, so that each has an address of its own.
+// failure is a write that failed. It has a size, so that each failure has its own address.
 type failure struct{ _ byte }
 
-// probe writes 1 MiB, more than most transactions do, to a table that nobody else sees, and gives it back. The table is unlogged, so that
-// the write-ahead log does not grow. It is in the service's schema, because temporary tables can be in another tablespace. Its column's
-// type is one of fixed length, for which the server makes no second table.
+// probe writes 1 MiB, more than most transactions do, to a table that nobody else sees, and rolls back. The table is unlogged, so that the
+// write-ahead log does not grow. It is in the service's schema, because temporary tables can be in another tablespace. Its column has a
+// type of fixed length, for which the server makes no second table.
 const probe = `begin;
 CREATE UNLOGGED TABLE %[1]s.space_probe (filler name);
 INSERT INTO %[1]s.space_probe SELECT 'x' FROM generate_series(1, 11000);
 rollback`
 
 // probeSpace finds out, after a write failed for lack of space, whether there is space again, and returns the error if there is none. Other
-// writes do not tell: small ones find space within the tables, and while [DB.Ping] fails there may be none at all.
+// writes do not show this: small ones find space within the tables, and while [DB.Ping] fails there may be no writes at all.
 func (db *DB) probeSpace(ctx context.Context) error {
 	failed := db.full.Load()
 	if failed == nil {
@@ -29,11 +29,11 @@ func (db *DB) probeSpace(ctx context.Context) error {
 		_, err := conn.PgConn().Exec(ctx, fmt.Sprintf(probe, db.schema)).ReadAll()
 		return err
 	})
-	// Who may not make tables can't find out, except by writing.
+	// A user who may not make tables can only find out by writing.
 	if err != nil && codeOf(err) != insufficientPrivilege {
 		return err
 	}
-	// Unless another write has failed meanwhile.
+	// The failure stays if another write has failed meanwhile.
 	db.full.CompareAndSwap(failed, nil)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// Triggers stand in for a full disk: they report what the server would.
+// Triggers simulate a full disk: they report the same error as the server.
 func TestPing_fullDisk(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// stuckPoll is the time between two looks for sessions that are stuck and block a write.
+	// stuckPoll is the time between two searches for stuck sessions that block a write.
 	stuckPoll = 500 * time.Millisecond
-	// stuckTimeout bounds one of these looks.
+	// stuckTimeout bounds one of these searches.
 	stuckTimeout = time.Second
 )
 
-// terminateStuck terminates the stuck sessions that block the one of process $1, directly or through others that wait. A session is stuck
-// if it is of this package, by [SessionMark], and has waited for 3 s for the rest of a message, or for its client to read the answer. The
-// query returns process id, application name, for how many seconds the session was stuck, and whether it was terminated.
+// terminateStuck terminates the stuck sessions that block the session of process $1, directly or through others that wait. A session is
+// stuck if it is of this package, by [SessionMark], and has waited for 3 s for the rest of a message, or for its client to read the answer.
+// The query returns the process id, the application name, for how many seconds the session was stuck, and whether it was terminated.
 //
-// A session whose other end is only slow to begin its next message is idle within its transaction, for which there is a setting, and is
-// not among them.
+// A session whose other end is only slow to begin its next message is idle within its transaction. There is a setting for such sessions,
+// and they are not among the stuck ones.
 const terminateStuck = `WITH RECURSIVE blocking (pid) AS (
   SELECT unnest(pg_blocking_pids($1))
   UNION SELECT unnest(pg_blocking_pids(b.pid)) FROM blocking b
@@ -34,11 +34,11 @@ const terminateStuck = `WITH RECURSIVE blocking (pid) AS (
  )
  SELECT pid, application_name, seconds, pg_terminate_backend(pid) FROM stuck`
 
-// terminatingStuck frees, until the function that it returns is called, the session of process pid from those that block it and are stuck:
-// replicas that are stopped, or whose machine is gone, with half a message on the way. No setting of the server does that: its bounds on
-// transactions do not run within a message, and a stopped process's kernel answers for it.
+// terminatingStuck terminates the stuck sessions that block the session of process pid, until stop is called. They belong to replicas that
+// are stopped, or whose machine is gone, with half a message on the way. No setting of the server terminates them: its timeouts for
+// transactions do not run within a message, and the kernel of a stopped process still answers for it.
 //
-// A session that only seems to be stuck comes to no harm: its [DB.Write] finds the connection lost, and does all of it once more.
+// A session that only seems to be stuck loses nothing: its [DB.Write] finds the connection lost, and does all of its work once more.
 func (db *DB) terminatingStuck(ctx context.Context, pid int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup
@@ -60,9 +60,9 @@ func (db *DB) terminatingStuck(ctx context.Context, pid int) (stop func()) {
 	}
 }
 
-// terminateStuckSessions looks once. When it fails, the next look or the next writer retries it.
+// terminateStuckSessions searches once. If it fails, the next search or the next writer retries it.
 func (db *DB) terminateStuckSessions(ctx context.Context, pid int) {
-	// The writer that is no longer blocked ends ctx at once, and the terminated sessions must still be logged.
+	// The writer ends ctx as soon as it is no longer blocked, but the terminated sessions must still be logged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckTimeout)
 	defer cancel()
 	rows, err := db.pool.Query(ctx, terminateStuck, pid, SessionMark)

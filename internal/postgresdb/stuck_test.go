@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// sendHalf has a session execute statements, and leaves it waiting for the rest of their message, as a replica does that is stopped or
-// whose machine vanishes half-way through. It returns the session's process.
+// sendHalf makes a session execute statements, and leaves it waiting for the rest of their message, like a replica that is stopped or whose
+// machine vanishes half-way. It returns the session's process.
 func sendHalf(t *testing.T, session *pgx.Conn, statements ...string) (pid uint32) {
 	t.Helper()
 	conn := session.PgConn()
@@ -31,7 +31,7 @@ func sendHalf(t *testing.T, session *pgx.Conn, statements ...string) (pid uint32
 	return conn.PID()
 }
 
-// replica returns a session of another process of the service, under a name that an operator may give it.
+// replica returns a session of another process of the service, with an application name that an operator may set.
 func replica(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := mustOpen(t, options(withParameter(t, url, "application_name", "other-replica"))).Pool().Acquire(t.Context())
@@ -47,16 +47,16 @@ func replica(t *testing.T, url string) *pgx.Conn {
 	return session
 }
 
-// answer is the size of what a session is asked for that does not take it; it is more than the network takes.
+// answer is the size of an answer that a session does not read. It is more than the network buffers hold.
 const answer = "SELECT repeat('x', 100000000)"
 
-// waitStuck waits until a session does nothing but wait for the other end.
+// waitStuck waits until a session only waits for the other end.
 func waitStuck(t *testing.T, watch *pgx.Conn, pid uint32, event string) {
 	t.Helper()
 	waitUntil(t, watch, "SELECT state = 'active' AND wait_event IS NOT DISTINCT FROM $2 FROM pg_stat_activity WHERE pid = $1", pid, event)
 }
 
-// lastingWait has a statement wait for a lock for as long as it does in the services.
+// lastingWait makes a statement wait for a lock as long as it does in the services.
 const lastingWait = "SET LOCAL lock_timeout = '4s'"
 
 func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
@@ -93,7 +93,7 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 				if runs == 1 {
 					return execute(ctx, conn, "begin", test.write, "commit")
 				}
-				// Until the session that blocks it is terminated, however long that takes.
+				// Until the blocking session is terminated, however long that takes.
 				return execute(ctx, conn, "begin", "SET LOCAL lock_timeout = 0", test.write, "commit")
 			}); err != nil || runs != 2 {
 				t.Errorf("Write = %v after %d runs, want success with the 2nd", err, runs)
@@ -107,7 +107,7 @@ func TestWrite_terminatesStuckSessionsThatBlockIt(t *testing.T) {
 	}
 }
 
-// The stuck session blocks a session that must not be terminated, and that one blocks the writer.
+// The stuck session blocks a session that must not be terminated, and that session blocks the writer.
 func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -134,13 +134,13 @@ func TestWrite_terminatesStuckSessionsThatBlockThoseThatBlockIt(t *testing.T) {
 	}
 }
 
-// Sessions that are slow, of others, or in nobody's way are not terminated.
+// Sessions that are slow, that are not of this package, or that block nobody are not terminated.
 func TestWrite_terminatesNoOtherSessions(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, watch, "INSERT INTO test.t VALUES (1)")
-	// An administrator's COPY, by the same user and even under the service's name, which blocks the write.
+	// An administrator's COPY, by the same user and even with the service's application name, blocks the write.
 	loading := postgresql.Connect(t, withParameter(t, url, "application_name", "test"))
 	mustExec(t, loading, "begin")
 	mustExec(t, loading, "INSERT INTO test.t VALUES (2)")
@@ -151,7 +151,8 @@ func TestWrite_terminatesNoOtherSessions(t *testing.T) {
 		loaded <- err
 	}()
 	waitStuck(t, watch, loading.PgConn().PID(), "ClientRead")
-	// A backup of the service's own whose reader is slow, a session of it that is stuck and blocks nobody, and one that has nothing open.
+	// A backup of the service's own with a slow reader, a stuck session of the service that blocks nobody, and a session without a
+	// transaction.
 	reader := sendHalf(t, replica(t, url), "begin", "SELECT FROM test.t", answer)
 	waitStuck(t, watch, reader, "ClientWrite")
 	harmless := sendHalf(t, replica(t, url), "begin", "INSERT INTO test.t VALUES (3)")

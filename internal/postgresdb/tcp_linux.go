@@ -9,8 +9,8 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall does not have.
 const tcpUserTimeout = 0x12
 
-// setTCPUserTimeout has the kernel end a connection whose other end does not acknowledge what it was sent. By itself it would try for a
-// quarter of an hour, for which a caller without a deadline, and with it one connection of the pool, would wait.
+// setTCPUserTimeout makes the kernel end a connection whose other end does not acknowledge sent data. The kernel itself would retry for a
+// quarter of an hour. A caller without a deadline would wait for that time, and keep one connection of the pool.
 func setTCPUserTimeout(network, _ string, socket syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -2,15 +2,15 @@ package postgresdb
 
 import "strings"
 
-// PostgreSQL's texts can't hold the character NUL, which JSON's can. So it is kept as two characters that do not occur otherwise. Texts
-// stay different from each other, and keep their order by bytes.
+// PostgreSQL's strings can't hold the character NUL, but JSON's can. So NUL is stored as two characters, in an encoding that keeps strings
+// distinct and keeps their order by bytes.
 var (
 	escapeText   = strings.NewReplacer("\x00", "\x01\x01", "\x01", "\x01\x02")
 	unescapeText = strings.NewReplacer("\x01\x01", "\x00", "\x01\x02", "\x01")
 )
 
-// EscapeText returns text, which is valid UTF-8, as a column of type text can hold it. Texts without the control characters 0 and 1 stay
-// as they are. The order by bytes stays the same.
+// EscapeText returns text, which is valid UTF-8, in a form that a column of type text can hold. Strings without the control characters 0
+// and 1 stay unchanged. The order by bytes stays the same.
 func EscapeText(text string) string {
 	if strings.IndexByte(text, 0) < 0 && strings.IndexByte(text, 1) < 0 {
 		return text

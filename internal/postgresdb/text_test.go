@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// texts has the characters that matter much more often than chance would.
+// texts generates strings in which the relevant characters are much more frequent than by chance.
 var texts = rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune{0, 1, 2, 'a', 'é', '\U0010FFFF'})))
 
 func TestEscapedTexts(t *testing.T) {
@@ -27,7 +27,7 @@ func TestEscapedTexts(t *testing.T) {
 		if got := postgresdb.UnescapeText(escapedA); got != a {
 			t.Errorf("%q became %q by way of %q", a, got, escapedA)
 		}
-		// It says as well that different texts stay different.
+		// This also shows that different strings stay different.
 		if strings.Compare(a, b) != strings.Compare(escapedA, escapedB) {
 			t.Errorf("%q and %q change their order as %q and %q", a, b, escapedA, escapedB)
 		}
@@ -39,7 +39,7 @@ func TestEscapedTexts(t *testing.T) {
 
 func TestTextsKeepTheirOrderInAColumn(t *testing.T) {
 	t.Parallel()
-	// All texts of up to three of these characters.
+	// All strings of up to three of these characters.
 	want := []string{""}
 	for begin, length := 0, 0; length < 3; length++ {
 		end := len(want)

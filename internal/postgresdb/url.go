@@ -17,8 +17,8 @@ var errBadURL = errors.New("is not of the form postgres://user:password@host:543
 var errBadParameters = errors.New("has parameters that are not of the form name=value&name=value (in a value & is written %26, = %3D," +
 	" % %25, and a space %20)")
 
-// isAmbiguous tells whether there is an @ behind the one that ends user and password, so that these may have been meant to go on. What
-// is behind it is shown as the database's name, and could be a part of the password.
+// isAmbiguous reports whether there is an @ after the one that ends user and password. User and password may then have been meant to go on.
+// The part after it is shown as the database's name, and could be a part of the password.
 func isAmbiguous(databaseURL string) bool {
 	_, rest, _ := strings.Cut(databaseURL, "://")
 	if end := strings.IndexAny(rest, "@/"); end >= 0 {
@@ -27,16 +27,16 @@ func isAmbiguous(databaseURL string) bool {
 	return strings.Contains(rest, "@")
 }
 
-// explainURL makes an error of the driver's about a URL that is not ambiguous one line for whoever set the URL.
+// explainURL returns an error of the driver, about a URL that is not ambiguous, as one line for the operator who set the URL.
 //
-// Nothing of the URL is repeated but the names of parameters that the driver knows. Where the form is wrong, what the driver quotes
-// can be a part of the password.
+// Nothing of the URL is repeated except the names of parameters that the driver knows. If the form is wrong, the driver's quotations can be
+// a part of the password.
 func explainURL(databaseURL string, err error) error {
 	bare, parameters := splitParameters(databaseURL)
 	if names := faultyParameters(bare, parameters); len(names) > 0 {
 		return fmt.Errorf("has no usable value for %s%s", strings.Join(names, ", "), causeOf(err))
 	}
-	// It is ours, so that all of what the driver says of it comes from elsewhere.
+	// This URL is ours, so an error of the driver about it comes from elsewhere.
 	const harmless = "postgres://localhost/x"
 	if _, err := pgxpool.ParseConfig(harmless); err != nil {
 		text := strings.TrimPrefix(err.Error(), "cannot parse `"+harmless+"`: ")
@@ -48,7 +48,7 @@ func explainURL(databaseURL string, err error) error {
 	return errBadURL
 }
 
-// splitParameters returns a URL that is not ambiguous without its parameters, and these.
+// splitParameters splits a URL that is not ambiguous into the URL without its parameters, and the parameters.
 func splitParameters(databaseURL string) (bare string, parameters []string) {
 	// A password may hold a ? as well.
 	hosts := strings.Index(databaseURL, "@") + 1
@@ -64,8 +64,8 @@ func canParse(bare string, parameters []string) bool {
 	return err == nil
 }
 
-// faultyParameters returns the name of the parameter but for which the URL could be used. Where it is more than one, it returns
-// the names of all that can't be used by themselves.
+// faultyParameters returns the name of the parameter without which the URL could be used. If there are several faulty parameters, it
+// returns the names of all that can't be used by themselves.
 func faultyParameters(bare string, parameters []string) (names []string) {
 	for i, parameter := range parameters {
 		others := slices.Delete(slices.Clone(parameters), i, i+1)
@@ -81,8 +81,8 @@ func faultyParameters(bare string, parameters []string) (names []string) {
 	return names
 }
 
-// isFaulty tells whether a parameter's value can't be used for its name. Then the driver knows the name: with one that it doesn't know,
-// or with application_name, it takes every value of the right form.
+// isFaulty reports whether a parameter's value can't be used for its name. The driver then knows the name: for an unknown name, or for
+// application_name, it accepts every value of the right form.
 func isFaulty(bare, parameter string, others []string) (name string, faulty bool) {
 	name, value, ok := strings.Cut(parameter, "=")
 	if !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
@@ -92,7 +92,7 @@ func isFaulty(bare, parameter string, others []string) (name string, faulty bool
 	return name, !canParse(bare, append(others, parameter)) && canParse(bare, append(others, "application_name="+value))
 }
 
-// causeOf is what lies behind an error of parsing, in brackets, where that is known not to quote anything.
+// causeOf returns the cause of a parse error, in brackets, if the cause is known not to quote anything.
 func causeOf(err error) string {
 	var file *fs.PathError
 	var number *strconv.NumError
@@ -106,7 +106,7 @@ func causeOf(err error) string {
 	}
 }
 
-// outsideSources names what the driver goes by beside the URL: the environment's variables, or else the files of libpq.
+// outsideSources names what the driver uses besides the URL: the environment's variables, or else the files of libpq.
 func outsideSources() string {
 	var set []string
 	for _, variable := range os.Environ() {

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// execute runs statements one after the other, each on a trip of its own.
+// execute runs statements one after the other, each in its own round trip.
 func execute(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, statement); err != nil {
@@ -124,7 +124,7 @@ func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 	}
 }
 
-// 20 writers want the same row, and each one's first try is stopped by another's.
+// 20 writers want the same row, and the first try of each conflicts with another writer.
 func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -198,7 +198,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	if err := db.Write(ctx, func(context.Context, *pgx.Conn) error { ran = true; return nil }); !errors.Is(err, context.Canceled) || ran {
 		t.Errorf("Write with an ended context = %v, ran %t; want context.Canceled and no run", err, ran)
 	}
-	// The server is told to stop what it does for a caller who has gone.
+	// The server is told to cancel the statement of a caller that has left.
 	waitUntil(t, other, "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'test.t'::regclass)")
 	if err := db.Write(t.Context(), inserting(3)); err != nil {
 		t.Error(err)
@@ -214,13 +214,13 @@ func TestALockThatIsHeldForTooLong(t *testing.T) {
 	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
 	mustExec(t, other, "begin; LOCK TABLE test.t")
 	runs := 0
-	// The bound of every connection, in short.
+	// The timeout of every connection, shortened.
 	err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		runs++
 		return execute(ctx, conn, "begin", "SET LOCAL lock_timeout = '50ms'", "INSERT INTO test.t VALUES (1)", "commit")
 	})
 	checkUnavailable(t, "Write to a table that is locked", err)
-	// Between the runs it frees what replicas that are stuck have locked.
+	// Between the runs the locks of stuck replicas are released.
 	if runs != 2 {
 		t.Errorf("Write to a table that is locked = %v after %d runs, want 2", err, runs)
 	}
