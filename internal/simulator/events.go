@@ -1,7 +1,7 @@
-// Package simulator plays Allthings as a sender of webhooks: it makes up tickets and their events, signs them, and delivers them as the
+// Package simulator acts as Allthings, as a sender of webhooks: it generates tickets and their events, signs them, and delivers them as the
 // provider documents it, with retries, duplicates and in any order.
 //
-// It is written from the provider's contract alone and shares no code with the services, so that a misreading on one side shows.
+// It is written only from the provider's contract and shares no code with the services, so that a misreading on one side is noticed.
 package simulator
 
 import (
@@ -12,19 +12,19 @@ import (
 	"slices"
 )
 
-// Event is one thing that happened to a ticket, ready to be delivered.
+// Event is one event of a ticket, ready to be delivered.
 type Event struct {
-	// ID is the event's id in UUID form; of an event read from a file, the path as it was given.
+	// ID is the event's id, a UUID. For an event that was read from a file it is the path as given.
 	ID string
-	// TicketID is the ticket that it belongs to. Empty for an event read from a file.
+	// TicketID is the id of the event's ticket. Empty for an event that was read from a file.
 	TicketID string
 	// Body is the JSON to post, byte for byte.
 	Body []byte
-	// Duplicate marks a repetition of an event that came earlier in the sequence.
+	// Duplicate is set if the event came earlier in the sequence.
 	Duplicate bool
 }
 
-// ReadFiles returns one event a file, with the file's bytes unchanged.
+// ReadFiles returns one event per file, with the file's bytes unchanged.
 func ReadFiles(paths []string) ([]Event, error) {
 	events := make([]Event, 0, len(paths))
 	for _, path := range paths {
@@ -37,9 +37,9 @@ func ReadFiles(paths []string) ([]Event, error) {
 	return events, nil
 }
 
-// Shuffle returns the events in a random order that seed determines. With a window, that many are held in memory, and an event comes at
-// most that many places too early, and rarely much more than that too late. With a window of 0 all are held, and every order is
-// equally likely.
+// Shuffle returns the events in a random order, determined by seed. With a window, that many events are held in memory. An event then comes
+// at most that many positions too early, and rarely much more than that too late. With a window of 0 all events are held, and every order
+// is equally likely.
 func Shuffle(events iter.Seq[Event], window int, seed uint64) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		random := newRandom(seed, shuffleStream)
@@ -64,11 +64,11 @@ func Shuffle(events iter.Seq[Event], window int, seed uint64) iter.Seq[Event] {
 	}
 }
 
-// duplicateSpan is how many events later a duplicate comes at most. It bounds how many are held in memory.
+// duplicateSpan is the maximum number of events between an event and its duplicate. It bounds the number of duplicates in memory.
 const duplicateSpan = 1000
 
-// Duplicate repeats a share of the events, from 0 for none to 1 for all, each at a random later place that seed determines: up to 1000
-// events further on, or at the end when the sequence ends before.
+// Duplicate repeats a share of the events, from 0 for none to 1 for all. Each is repeated at a random later position, determined by seed:
+// up to 1000 events later, or at the end if the sequence ends before.
 func Duplicate(events iter.Seq[Event], share float64, seed uint64) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		random := newRandom(seed, duplicateStream)
@@ -117,7 +117,7 @@ func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(see
 // pick returns one of the choices.
 func pick[T any](random *rand.Rand, choices []T) T { return choices[random.IntN(len(choices))] }
 
-// pickOther returns one of the choices that is not current, which must be one of at least two.
+// pickOther returns one of the choices other than current. current must be one of the choices, of which there are at least two.
 func pickOther(random *rand.Rand, choices []string, current string) string {
 	i := slices.Index(choices, current)
 	return choices[(i+1+random.IntN(len(choices)-1))%len(choices)]

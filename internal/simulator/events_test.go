@@ -29,7 +29,7 @@ func TestSignIsTheDocumentedOne(t *testing.T) {
 	}
 }
 
-// envelope is what the contract says of a body, as far as the tests look.
+// envelope has the fields of the contract that the tests check.
 type envelope struct {
 	Event struct {
 		ID          string

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// GenerateOptions shapes the traffic. The zero value is traffic as a property manager's app makes it.
+// GenerateOptions control the traffic. The zero value is traffic like that of a property manager's app.
 type GenerateOptions struct {
-	// EvenSize makes every body about 1.6 kB, the updates too, by long descriptions. Without it updates are about a quarter of that.
+	// EvenSize makes every body about 1.6 kB long, updates too, by long descriptions. Otherwise updates are about a quarter of that.
 	EvenSize bool
 }
 
 const (
-	// bodySize is what a create has on average, and with EvenSize every event, in bytes.
+	// bodySize is the average size of a create, and with EvenSize of every event, in bytes.
 	bodySize = 1600
-	// openTickets is how many tickets get updates at the same time. It bounds the memory of a generator.
+	// openTickets is the number of tickets that get updates at the same time. It bounds the memory of a generator.
 	openTickets = 64
-	// An event is this much later than the one before it on average: 100,000 events span seven hours.
+	// meanStep is the average time between two events: 100,000 events span seven hours.
 	meanStep = 250 * time.Millisecond
-	// Envelope and fields of an event beside its description, in bytes.
+	// These are the sizes of an event without its description, in bytes: the envelope and the fields.
 	createOverhead, updateOverhead = 1440, 500
 )
 
-// firstEvent is when the made-up traffic begins. It is fixed, so that a seed gives the same bytes on any day.
+// firstEvent is the time of the first event. It is fixed, so that a seed gives the same bytes on any day.
 var firstEvent = time.Date(2026, time.March, 2, 7, 0, 0, 0, time.UTC)
 
-// Generate makes up n events of many tickets: for each a ticket.created and then up to six ticket.updated, in all the forms that a
-// delta's values can have. The same seed gives the same bytes; ids are unique, and those of different seeds do not meet.
+// Generate generates n events of many tickets: for each ticket a ticket.created and then up to six ticket.updated, with all the forms of a
+// delta's values. The same seed gives the same bytes. Ids are unique, and different seeds have different ids.
 //
-// The events come in the order in which they happened, some at the same time. The sequence can be walked several times.
+// The events come in the order in which they happened, some at the same time. The sequence can be iterated several times.
 func Generate(seed uint64, n int, options GenerateOptions) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		random := newRandom(seed, generateStream)
@@ -48,13 +48,13 @@ type generator struct {
 	random  *rand.Rand
 	options GenerateOptions
 	now     time.Time
-	// session and created make a ticket's id, as a MongoDB ObjectID has it: seconds, 5 random bytes, a counter.
+	// session and created make up a ticket's id, in the form of a MongoDB ObjectID: seconds, 5 random bytes, a counter.
 	session uint64
 	created int
 	open    []*ticket
 }
 
-// ticket is what a later update needs to know, to say what a value was before.
+// ticket holds what a later update needs to give the old values.
 type ticket struct {
 	id, app, category string
 	title, status     string
@@ -65,7 +65,7 @@ type ticket struct {
 }
 
 func (g *generator) next() Event {
-	// One event in eight happens in the same millisecond as the one before.
+	// One event in eight happens in the same millisecond as the previous event.
 	if g.random.IntN(8) > 0 {
 		g.now = g.now.Add(time.Duration(g.random.Int64N(int64(2*meanStep/time.Millisecond))) * time.Millisecond)
 	}
@@ -135,13 +135,13 @@ func (g *generator) update() Event {
 	return Event{ID: id, TicketID: t.id, Body: body}
 }
 
-// appendHead adds the envelope up to the ticket's id.
+// appendHead appends the envelope up to the ticket's id.
 func (g *generator) appendHead(body []byte, id, name string, t *ticket) []byte {
 	return fmt.Appendf(body, `{"event":{"id":"%s","name":"%s","createdDate":"%s","urn":"urn:allthings:app:%s:ticket:%s:%s","data":{"id":"%s",`,
 		id, name, g.now.Format("2006-01-02T15:04:05.000Z07:00"), t.app, t.category, t.id, t.id)
 }
 
-// appendChanges adds one to three changed fields, each followed by a comma.
+// appendChanges appends one to three changed fields, each followed by a comma.
 func (g *generator) appendChanges(body []byte, t *ticket) []byte {
 	first := g.random.IntN(len(changes))
 	for i := range 1 + g.random.IntN(3) {
@@ -151,7 +151,7 @@ func (g *generator) appendChanges(body []byte, t *ticket) []byte {
 	return body
 }
 
-// changes each change one field of a ticket, and return its name with the old and the new value as JSON texts.
+// changes are functions that each change one field of a ticket, and return the field's name with the old and the new value as JSON.
 var changes = []func(random *rand.Rand, t *ticket) (field, old, value string){
 	func(random *rand.Rand, t *ticket) (field, old, value string) {
 		old, t.status = t.status, pickOther(random, statuses, t.status)
@@ -175,7 +175,7 @@ var changes = []func(random *rand.Rand, t *ticket) (field, old, value string){
 	},
 }
 
-// deltaForms is how many forms appendChange knows. The plain one has two of the numbers, as the most likely.
+// deltaForms is the number of forms for appendChange. The plain form has two of the numbers, because it is the most likely.
 const deltaForms = 5
 
 func appendChange(body []byte, field, old, value string, form int) []byte {
@@ -191,7 +191,7 @@ func appendChange(body []byte, field, old, value string, form int) []byte {
 	}
 }
 
-// descriptionSize returns how long a description is at least, so that a body gets the wanted size.
+// descriptionSize returns the minimum length of a description, so that a body gets the wanted size.
 func (g *generator) descriptionSize(overhead int) int {
 	mean := bodySize - overhead
 	return mean/2 + g.random.IntN(mean)
@@ -204,7 +204,7 @@ func (g *generator) updateCapacity() int {
 	return updateOverhead + updateOverhead/2
 }
 
-// appendText adds sentences until they are at least size bytes long.
+// appendText appends sentences until they are at least size bytes long.
 func (g *generator) appendText(body []byte, size int) []byte {
 	for start := len(body); len(body)-start < size; {
 		body = append(body, pick(g.random, sentences)...)
@@ -213,7 +213,7 @@ func (g *generator) appendText(body []byte, size int) []byte {
 	return body
 }
 
-// uuid returns a random one, of version 4.
+// uuid returns a random UUID of version 4.
 func (g *generator) uuid() string {
 	a, b := g.random.Uint64(), g.random.Uint64()
 	return fmt.Sprintf("%08x-%04x-4%03x-%x%03x-%012x", a>>32, a>>16&0xffff, a&0xfff, 8+b>>62, b>>48&0xfff, b&0xffffffffffff)

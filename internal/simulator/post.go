@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxAnswer is how much of an answer is read, in bytes. A connection with more to come is not used again.
+// maxAnswer is the maximum number of bytes that are read of an answer. A connection with a longer answer is not reused.
 const maxAnswer = 4096
 
 // poster makes single tries.
@@ -22,7 +22,7 @@ type poster struct {
 func newPoster(options Options) (*poster, func()) {
 	transport, closeIdle := options.Transport, func() {}
 	if transport == nil {
-		// No proxy from the environment: the simulator talks to the address that it was given.
+		// No proxy from the environment: the simulator calls the given address directly.
 		own := &http.Transport{MaxIdleConnsPerHost: options.Concurrency, IdleConnTimeout: time.Minute, DisableCompression: true}
 		transport, closeIdle = own, own.CloseIdleConnections
 	}
@@ -38,7 +38,7 @@ func newPoster(options Options) (*poster, func()) {
 	}, closeIdle
 }
 
-// post delivers once, signed for this moment.
+// post delivers an event once, signed with the current time.
 func (p *poster) post(ctx context.Context, t try) Answer {
 	body := t.delivery.event.Body
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
@@ -54,7 +54,7 @@ func (p *poster) post(ctx context.Context, t try) Answer {
 		return Answer{Err: err}
 	}
 	defer func() { _ = response.Body.Close() }()
-	// The status alone decides. A body that breaks off behind it changes nothing.
+	// Only the status counts. If the body is cut off after it, the result is the same.
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return Answer{Status: response.StatusCode, Body: answer}
 }

@@ -15,70 +15,71 @@ import (
 	"time"
 )
 
-// Options says how events are delivered.
+// Options are the options of [Send].
 type Options struct {
-	// URLs are the receiver's addresses. Tries go to them in turn, so a retry may go to another than the try before. At least one.
+	// URLs are the receiver's addresses. Tries go to them in turn, so a retry may go to another address than the try before. At least one.
 	URLs []string
 	// Secret is the webhook's shared secret.
 	Secret string
-	// Rate is how many events are sent a second at most; retries come on top. 0 means as fast as answers come.
+	// Rate is the maximum number of events per second. Retries are sent in addition. 0 means as fast as answers arrive.
 	Rate float64
-	// Burst sends events in groups of this many at once, at the same rate on the whole. 0 and 1 space them evenly. Only with Rate.
+	// Burst sends events in groups of this size, at the same average rate. 0 and 1 space the events evenly. Only with Rate.
 	Burst int
-	// Concurrency is how many tries are under way at the same time at most. Default 16.
+	// Concurrency is the maximum number of tries at the same time. Default 16.
 	Concurrency int
-	// RetryBase is about the pause before the first retry, and RetryMax that which it grows to, doubling. Default 100 ms and 5 s.
+	// RetryBase is about the pause before the first retry. The pause doubles with each retry, up to RetryMax. Default 100 ms and 5 s.
 	RetryBase, RetryMax time.Duration
-	// GiveUpAfter is for how long an event is tried again, counted from its first try. Default 1 min, for the provider's seven days.
+	// GiveUpAfter is how long an event is retried, counted from its first try. Default 1 min. The provider retries for seven days.
 	GiveUpAfter time.Duration
-	// TryTimeout bounds one try, its answer included. Default 10 s.
+	// TryTimeout bounds one try, including its answer. Default 10 s.
 	TryTimeout time.Duration
-	// RefusalIsFinal gives up at once on a status from 400 to 499. Without it they are retried, as the provider does.
+	// RefusalIsFinal is set if a status from 400 to 499 ends the tries of an event at once. Otherwise such an event is retried, as the
+	// provider does.
 	RefusalIsFinal bool
-	// MaxWaiting is how many events are under way or wait for a retry at most; at that many no new one is taken. It bounds the memory
-	// during an outage of the receiver. Default 10,000.
+	// MaxWaiting is the maximum number of events that are being sent or wait for a retry. At this number no new event is taken. It bounds the
+	// memory during an outage of the receiver. Default 10,000.
 	MaxWaiting int
 	// Seed determines the jitter of the back-off.
 	Seed uint64
-	// Transport makes the requests. Default one of its own, with as many connections as Concurrency.
+	// Transport makes the requests. By default Send makes a transport, with as many connections as Concurrency.
 	Transport http.RoundTripper
 
 	// The functions below may be nil. They are called one at a time, and sending waits for them.
 
-	// OnAcknowledged is called for each 2xx: for an event and for its duplicates.
+	// OnAcknowledged is called for each 2xx, for an event and for its duplicates.
 	OnAcknowledged func(Event)
-	// OnFailed is called for each try that was not acknowledged, with what came of it.
+	// OnFailed is called for each try that was not acknowledged, with the answer.
 	OnFailed func(Answer)
-	// OnSettled is called once for each event and each duplicate that will not be tried again, with the last answer.
+	// OnSettled is called once for each event and each duplicate that will not be retried, with the last answer.
 	OnSettled func(Event, Answer)
 	// OnProgress is called about once a second.
 	OnProgress func(Summary)
 }
 
-// Answer is what came of one try.
+// Answer is the result of one try.
 type Answer struct {
-	// Status is the HTTP status code. 0 when there was no answer.
+	// Status is the HTTP status code. 0 if there was no answer.
 	Status int
 	// Body is the beginning of the answer's body, up to 4 KiB.
 	Body []byte
-	// Err says why there was no answer.
+	// Err is the reason why there was no answer.
 	Err error
 }
 
-// Acknowledged tells whether the receiver took the event: any 2xx. A redirect, which is not followed, does not count.
+// Acknowledged reports whether the receiver accepted the event: any 2xx. A redirect, which is not followed, does not count.
 func (a Answer) Acknowledged() bool { return a.Status >= 200 && a.Status <= 299 }
 
 const (
 	progressInterval = time.Second
-	// maxLag is for how much of its time a sender that fell behind its rate makes up by going faster.
+	// maxLag is the maximum time that a sender behind its rate makes up by sending faster.
 	maxLag = time.Second
 )
 
-// Send delivers the events, and tries again whatever is not acknowledged with a 2xx until it gives up on it. A duplicate is an
-// additional delivery: it is tried once.
+// Send delivers the events. It retries each event that is not acknowledged with a 2xx until it gives up on the event. A duplicate is an
+// additional delivery, and is tried only once.
 //
-// It returns when all events are settled. When ctx ends before that, tries under way are cut off and the error is ctx's; the
-// summary is right in either case. Any other error is about the options, and nothing was sent.
+// It returns when all events are settled. If ctx ends before, current tries are cut off and the error is ctx's. The summary is right in
+// both cases. Any other error is about the options, and nothing was sent.
 func Send(ctx context.Context, events iter.Seq[Event], options Options) (Summary, error) {
 	options = options.withDefaults()
 	if err := options.check(); err != nil {
@@ -109,7 +110,7 @@ func Send(ctx context.Context, events iter.Seq[Event], options Options) (Summary
 	err := s.run(ctx)
 	close(s.tries)
 	workers.Wait()
-	// A try that was under way when ctx ended may have been acknowledged all the same.
+	// A try that was cut off when ctx ended may have been acknowledged before.
 	for s.underWay > 0 {
 		s.settle(ctx, <-s.results)
 	}
@@ -153,7 +154,7 @@ func (o Options) check() error {
 }
 
 // Backoff returns the pause before a retry: about base before the first one (attempt 1), doubling up to longest. jitter, from 0 to 1,
-// takes up to half of it away, so that deliveries that failed together do not come back together.
+// shortens the pause by up to half, so that deliveries that failed together are not retried together.
 func Backoff(attempt int, base, longest time.Duration, jitter float64) time.Duration {
 	pause := longest
 	if shift := attempt - 1; shift < 32 && base<<shift>>shift == base {
@@ -162,7 +163,7 @@ func Backoff(attempt int, base, longest time.Duration, jitter float64) time.Dura
 	return pause - time.Duration(jitter*float64(pause)/2)
 }
 
-// delivery is an event on its way.
+// delivery is an event that is being delivered.
 type delivery struct {
 	event    Event
 	attempts int
@@ -183,7 +184,7 @@ type result struct {
 	took     time.Duration
 }
 
-// sender decides what is tried when. One goroutine owns it; workers only post.
+// sender decides when to try which delivery. One goroutine owns it; workers only post.
 type sender struct {
 	options Options
 	pull    func() (Event, bool)
@@ -237,7 +238,7 @@ func (s *sender) run(ctx context.Context) error {
 	}
 }
 
-// takeFresh takes the next event, unless one is at hand or as many as may wait are waiting.
+// takeFresh takes the next event, if none is taken yet and the number of waiting events is below MaxWaiting.
 func (s *sender) takeFresh() {
 	if s.fresh != nil || s.exhausted || len(s.retries)+s.underWay >= s.options.MaxWaiting {
 		return
@@ -250,7 +251,7 @@ func (s *sender) takeFresh() {
 	s.fresh = &delivery{event: event}
 }
 
-// choose returns the delivery that is to be tried now, or nil and for how long there is none.
+// choose returns the delivery to try now. If there is none, it returns nil and how long to wait.
 func (s *sender) choose(now time.Time) (*delivery, time.Duration) {
 	wait := time.Hour
 	if len(s.retries) > 0 {
@@ -267,7 +268,7 @@ func (s *sender) choose(now time.Time) (*delivery, time.Duration) {
 	return nil, wait
 }
 
-// launched notes that a worker has taken d.
+// launched records that a worker has taken d.
 func (s *sender) launched(d *delivery, now time.Time) {
 	s.underWay++
 	s.summary.Deliveries++
@@ -292,7 +293,7 @@ func (s *sender) launched(d *delivery, now time.Time) {
 	}
 }
 
-// settle notes the answer to a try, and puts off, or gives up on, what was not acknowledged.
+// settle records the answer to a try. It schedules a retry of, or gives up on, a delivery that was not acknowledged.
 func (s *sender) settle(ctx context.Context, r result) {
 	s.underWay--
 	d := r.delivery
@@ -324,7 +325,7 @@ func (s *sender) settle(ctx context.Context, r result) {
 	}
 }
 
-// putOff plans the next try, unless there is to be none.
+// putOff schedules a retry. It returns false if there is none.
 func (s *sender) putOff(d *delivery, last Answer) bool {
 	if s.options.RefusalIsFinal && last.Status >= 400 && last.Status <= 499 {
 		return false
@@ -337,7 +338,7 @@ func (s *sender) putOff(d *delivery, last Answer) bool {
 	return true
 }
 
-// retryQueue is a heap with the delivery that is due first on top.
+// retryQueue is a heap. The delivery that is due first is on top.
 type retryQueue []*delivery
 
 func (q retryQueue) Len() int           { return len(q) }

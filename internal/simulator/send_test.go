@@ -22,7 +22,7 @@ import (
 
 const secret = "a secret"
 
-// receiver answers deliveries as a test wants it, and keeps what came.
+// receiver answers deliveries as a test wants, and keeps the received events.
 type receiver struct {
 	mu     sync.Mutex
 	tries  map[string]int // by body
@@ -74,7 +74,7 @@ func events(n int) []simulator.Event {
 	return slices.Collect(simulator.Generate(1, n, simulator.GenerateOptions{}))
 }
 
-// ignoreTimes leaves what a run can't repeat out of a comparison.
+// ignoreTimes removes values that differ between runs from a comparison.
 var ignoreTimes = cmpopts.IgnoreFields(simulator.Summary{}, "P50", "P95", "P99", "Duration")
 
 func mustSend(t *testing.T, sent []simulator.Event, options simulator.Options) simulator.Summary {
@@ -191,7 +191,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	arrived := make(chan struct{}, 100)
 	stuck := http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		// Reading the body to its end is what lets the server notice that the client is gone.
+		// The server can notice that the client has left only if the body was read to its end.
 		_, _ = io.Copy(io.Discard, request.Body)
 		arrived <- struct{}{}
 		<-request.Context().Done()
@@ -223,7 +223,7 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 	}
 }
 
-// transport answers without a network, so that a test can have synctest's clock.
+// transport answers without a network, so that a test can use synctest's clock.
 type transport func(*http.Request) int
 
 func (f transport) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -232,7 +232,7 @@ func (f transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return recorder.Result(), nil
 }
 
-// sendTimes returns when each try was made, counted from the start.
+// sendTimes returns the times of the tries, counted from the start.
 func sendTimes(t *testing.T, n int, status int, change func(*simulator.Options)) ([]time.Duration, simulator.Summary) {
 	t.Helper()
 	var mu sync.Mutex

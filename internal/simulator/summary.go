@@ -11,24 +11,25 @@ import (
 	"time"
 )
 
-// Summary is what came of sending.
+// Summary is the result of [Send].
 type Summary struct {
-	// Events is how many events were sent, duplicates apart. Each is acknowledged, given up, or (when sending was cut off) neither.
+	// Events is the number of events that were sent, without duplicates. Each is acknowledged or given up. If sending was cut off, some events
+	// are neither.
 	Events, Acknowledged, GivenUp int
-	// Deliveries is how many tries were made for them. Retries and Duplicates are contained.
+	// Deliveries is the number of tries. Retries and Duplicates are parts of it.
 	Deliveries, Retries, Duplicates int
-	// StatusCounts counts the answers by HTTP status code; under 0, the tries without an answer.
+	// StatusCounts counts the answers by HTTP status code. Tries without an answer count under 0.
 	StatusCounts map[int]int
-	// P50, P95 and P99 are how long the answer to a try took at most, in that share of the tries with one; up to 3 % too high.
+	// P50, P95 and P99 are percentiles of the time until the answer, over the tries with an answer. They are up to 3 % too high.
 	P50, P95, P99 time.Duration
-	// Duration is from the start to the last answer.
+	// Duration is the time from the start to the last answer.
 	Duration time.Duration
 }
 
-// AllAcknowledged tells whether every event that was sent got its 2xx.
+// AllAcknowledged reports whether every event that was sent got a 2xx.
 func (s Summary) AllAcknowledged() bool { return s.Acknowledged == s.Events }
 
-// Rate returns the deliveries a second.
+// Rate returns the number of deliveries per second.
 func (s Summary) Rate() float64 {
 	if s.Duration <= 0 {
 		return 0
@@ -39,7 +40,7 @@ func (s Summary) Rate() float64 {
 // Print writes the summary as an aligned table.
 func (s Summary) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	// The table keeps its rows until it is flushed, so that only Flush can fail.
+	// The table keeps its rows until it is flushed, so only Flush can fail.
 	row := func(name, format string, values ...any) { _, _ = fmt.Fprintf(table, name+"\t"+format+"\n", values...) }
 	row("events", "%d", s.Events)
 	row("acknowledged", "%d", s.Acknowledged)
@@ -78,8 +79,7 @@ func (s *sender) snapshot() Summary {
 	return summary
 }
 
-// latencies is a histogram in fixed memory. Each power of two of microseconds is split into 32 buckets, so that a value is known to
-// about 3 %.
+// latencies is a histogram in fixed memory. Each power of two of microseconds is split into 32 buckets, so a value is exact to about 3 %.
 type latencies struct {
 	counts [subBuckets * 48]int
 	total  int
@@ -95,7 +95,7 @@ func (l *latencies) add(d time.Duration) {
 	l.total++
 }
 
-// quantile returns the upper end of the bucket that holds the value which the share q of all does not exceed.
+// quantile returns the upper end of the bucket with the q-quantile.
 func (l *latencies) quantile(q float64) time.Duration {
 	rank := int(q * float64(l.total))
 	for i, count := range l.counts {
@@ -106,7 +106,7 @@ func (l *latencies) quantile(q float64) time.Duration {
 	return 0
 }
 
-// bucket returns the index for v: small values have one each, then the leading bits count.
+// bucket returns the index of the bucket for v. Small values have one bucket each, larger ones a bucket by their leading bits.
 func bucket(v uint64) int {
 	shift := max(0, bits.Len64(v)-subBucketBits-1)
 	return shift<<subBucketBits + int(v>>shift)

@@ -1,7 +1,7 @@
 package simulator
 
-// The words of the made-up traffic. All of it goes into JSON strings as it is, so nothing here needs an escape; names, addresses and
-// phone numbers are nobody's.
+// The words of the generated traffic. They are written into JSON strings unchanged, so none needs an escape. Names, addresses and phone
+// numbers belong to nobody.
 var (
 	statuses  = []string{"waiting-for-agent", "waiting-for-customer", "waiting-for-external", "closed"}
 	assignees = []string{"null", `"5b00c0aa"`, `"5b00c0ab"`, `"5b00c0ac"`, `"5b00c0ad"`}
