@@ -1,4 +1,4 @@
-// Command simulator plays Allthings: it sends made-up tickets, or the bodies in files, to a webhook receiver, signed and retried as the
+// Command simulator acts as Allthings: it sends generated tickets, or the bodies in files, to a webhook receiver, signed and retried as the
 // provider does. See simulator --help.
 package main
 
@@ -37,7 +37,7 @@ const (
 	exitUsage        = 2
 )
 
-// run is the program, without what is global to its process. It returns the exit status.
+// run runs the program without using global state of the process. It returns the exit status.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout, stderr io.Writer) int {
 	s, help, err := parse(args, lookupEnv)
 	if help != "" {
@@ -62,10 +62,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	return exitAcknowledged
 }
 
-// errUsage marks what the caller has to put right.
+// errUsage marks errors that the caller must fix.
 var errUsage = errors.New("wrong usage")
 
-// send delivers what the settings say, and prints what came of it. It tells whether all was acknowledged.
+// send delivers the events of the settings, and prints the results. It reports whether all events were acknowledged.
 func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, error) {
 	files, err := simulator.ReadFiles(s.Files)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 	return summary.AllAcknowledged(), errors.Join(err, printErr)
 }
 
-// sayOnce returns a function that says why a try failed and what mends it, for the first one without an answer and the first 401.
+// sayOnce returns a function that prints why a try failed and the fix, for the first try without an answer and the first 401.
 func sayOnce(w io.Writer) func(simulator.Answer) {
 	said := map[int]bool{}
 	return func(answer simulator.Answer) {
@@ -113,7 +113,7 @@ func sayOnce(w io.Writer) func(simulator.Answer) {
 	}
 }
 
-// events returns the files, or made-up traffic when there are none, in the order in which they go out.
+// events returns the files, or generated traffic if there are none, in the order in which they are sent.
 func (s settings) events(files []simulator.Event, seed uint64) iter.Seq[simulator.Event] {
 	events := slices.Values(files)
 	if len(files) == 0 {
@@ -139,7 +139,7 @@ func (s settings) options(seed uint64) simulator.Options {
 	return options
 }
 
-// printAnswers writes one line a file: its path, the status, and what the answer says.
+// printAnswers writes one line per file: its path, the status, and the message of the answer.
 func printAnswers(w io.Writer, files []simulator.Event, answers map[string]simulator.Answer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, file := range files {
@@ -159,7 +159,7 @@ func printAnswers(w io.Writer, files []simulator.Event, answers map[string]simul
 	return table.Flush()
 }
 
-// message returns what an answer says: the field of that name when it is JSON, else its first line.
+// message returns the message of an answer: the field message if the answer is JSON, otherwise the first line.
 func message(body []byte) string {
 	var answer struct{ Message string }
 	if err := json.Unmarshal(body, &answer); err == nil {

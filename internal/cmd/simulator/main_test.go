@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receiver answers as the documented endpoint does, and keeps the bodies whose signature is right.
+// receiver answers like the documented endpoint, and keeps the bodies whose signature is right.
 type receiver struct {
 	mu     sync.Mutex
 	bodies []string

@@ -33,13 +33,13 @@ Examples:
 
 The exit status is 0 when everything was acknowledged, 1 when not, 2 for wrong usage.`
 
-// envPrefix begins the names of the environment variables: --retry-base is SIMULATOR_RETRY_BASE.
+// envPrefix is the prefix of the names of the environment variables: --retry-base is SIMULATOR_RETRY_BASE.
 const envPrefix = "SIMULATOR_"
 
-// gatewaySecretEnv is where the secret is looked for last, so that a shell that is set up for the gateway does for the simulator.
+// gatewaySecretEnv is the last source of the secret, so that a shell that is set up for the gateway works for the simulator too.
 const gatewaySecretEnv = "GATEWAY_WEBHOOK_SECRET"
 
-// appPrefix is what the gateway's secrets of one App begin with, <app id>=. It is not part of the secret.
+// appPrefix matches the prefix of a gateway secret that is for one App, <app id>=. The prefix is not part of the secret.
 var appPrefix = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24})=`)
 
 type settings struct {
@@ -65,7 +65,7 @@ type settings struct {
 	RetryRefused bool          `help:"Retry FILES that are answered with a 4xx too, as Allthings does. Made-up events always are."`
 }
 
-// parse reads the settings from the arguments, then the environment. When help was asked for it returns that text alone.
+// parse reads the settings from the arguments, then from the environment. If help was asked for, it returns only the help text.
 func parse(args []string, lookupEnv func(string) (string, bool)) (s settings, help string, err error) {
 	var output bytes.Buffer
 	helped := false
@@ -106,7 +106,7 @@ func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// findSecret fills in the secret from where it may stand beside --secret.
+// findSecret sets the secret from its other sources if --secret does not give it.
 func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 	if s.Secret != "" && s.SecretFile != "" {
 		return errors.New("set --secret or --secret-file, not both")
@@ -123,7 +123,7 @@ func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 		s.Secret = strings.TrimSpace(s.Secret)
 	}
 	if s.Secret == "" {
-		// The gateway takes several while a secret is rotated; any of them does.
+		// The gateway may have several secrets while they are rotated. Each of them works.
 		value, _ := lookupEnv(gatewaySecretEnv)
 		first, _, _ := strings.Cut(value, ",")
 		s.Secret = strings.TrimSpace(first)
@@ -135,7 +135,7 @@ func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 	return nil
 }
 
-// check finds what simulator.Send can't see. All problems come in one error.
+// check finds problems that simulator.Send can't find. The error has all of them.
 func (s *settings) check() error {
 	var errs []error
 	if s.Events < 0 || s.ShuffleWindow < 0 {
