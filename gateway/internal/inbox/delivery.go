@@ -1,8 +1,7 @@
-// Package inbox says what a delivery is to the gateway: which states it can be in, what brings it from one to another, and which of two
-// deliveries of the same event stands. It also holds the front through which deliveries come in, and the interface behind which a
-// database keeps them.
+// Package inbox defines a delivery: its states, the transitions between them, and which of two deliveries of the same event is kept. It
+// also has the front that accepts deliveries, and the interface of the database that keeps them.
 //
-// A picture of the states is in docs/deliveries.md. The rules import no SQL, no HTTP and no generated code.
+// docs/deliveries.md has a picture of the states. The rules import no SQL, no HTTP and no generated code.
 package inbox
 
 import (
@@ -10,18 +9,19 @@ import (
 	"time"
 )
 
-// State says how far a delivery has come.
+// State is the state of a delivery.
 type State uint8
 
-// The states. Their numbers are what databases hold: they never change.
+// The states. Databases store their numbers, so the numbers never change.
 const (
 	// Pending: accepted, and to be forwarded.
 	Pending State = 1
-	// Forwarded: ticketsvc recorded the event. It stays so, unless ticketsvc's log loses the event: then a [Replay] makes it pending.
+	// Forwarded: ticketsvc recorded the event. This state is final, except if ticketsvc's log loses the event: then a [Replay] makes the
+	// delivery pending.
 	Forwarded State = 2
-	// Rejected: signed, but refused or set aside for a reason. Kept, and replayable.
+	// Rejected: signed, but refused or set aside for a reason. The delivery is kept and can be replayed.
 	Rejected State = 3
-	// Dead: accepted, but can't be forwarded for a reason. Kept, and replayable.
+	// Dead: accepted, but can't be forwarded for a reason. The delivery is kept and can be replayed.
 	Dead State = 4
 )
 
@@ -41,12 +41,12 @@ func (s State) String() string {
 	}
 }
 
-// BodyHash tells bodies apart, also after a body itself is gone.
+// BodyHash identifies a body, even after the body itself is deleted.
 type BodyHash [sha256.Size]byte
 
-// Headers are the request headers of a delivery that are worth keeping.
+// Headers are the request headers of a delivery that are kept.
 type Headers struct {
-	// SignatureTimestamp is the time that the sender put beside the signature, as sent.
+	// SignatureTimestamp is the time that was sent with the signature, as sent.
 	SignatureTimestamp string
 	// ContentType and UserAgent are as sent.
 	ContentType, UserAgent string
@@ -54,30 +54,30 @@ type Headers struct {
 	TraceParent string
 }
 
-// Arrival is a signed delivery as it comes in at the door. Its texts are valid UTF-8.
+// Arrival is a signed delivery as it is received. Its strings are valid UTF-8.
 type Arrival struct {
-	// EventID is the event's id; empty where the body has none that can be read.
+	// EventID is the event's id. Empty if the body has no readable id.
 	EventID string
-	// EventName is the event's kind; empty where the body has none that can be read.
+	// EventName is the event's kind. Empty if the body has no readable kind.
 	EventName string
-	// TicketID is the ticket that the event is about; empty where the body names none.
+	// TicketID is the id of the event's ticket. Empty if the body has none.
 	TicketID string
-	// RejectReason says why the door refuses the delivery; empty when it is good. It holds nothing personal.
+	// RejectReason is the reason why the webhook server refuses the delivery. Empty if the delivery is good. It holds no personal data.
 	RejectReason string
-	// ReceiveTime is when it came in.
+	// ReceiveTime is the time when the delivery was received.
 	ReceiveTime time.Time
-	// Headers are the headers worth keeping.
+	// Headers are the headers that are kept.
 	Headers Headers
-	// Body is what was posted, without access tokens.
+	// Body is the posted body, without access tokens.
 	Body []byte
-	// BodyHash is Body's.
+	// BodyHash is the hash of Body.
 	BodyHash BodyHash
 }
 
-// Key identifies a delivery for de-duplication: no two kept deliveries have the same.
+// Key identifies a delivery for deduplication: each kept delivery has its own key.
 type Key string
 
-// Key returns what the arrival is first looked up by: its event, or its body where it has no event id.
+// Key returns the key by which the arrival is looked up first: that of its event, or that of its body if it has no event id.
 func (a *Arrival) Key() Key {
 	if a.EventID == "" {
 		return a.BodyKey()
@@ -85,10 +85,10 @@ func (a *Arrival) Key() Key {
 	return Key("e" + a.EventID)
 }
 
-// BodyKey returns what the arrival is kept by when another delivery of its event has its place.
+// BodyKey returns the key under which the arrival is kept if another delivery has the key of its event.
 func (a *Arrival) BodyKey() Key { return Key("b" + string(a.BodyHash[:])) }
 
-// State returns the state in which the arrival begins.
+// State returns the initial state of the arrival.
 func (a *Arrival) State() State {
 	if a.RejectReason != "" {
 		return Rejected
@@ -96,42 +96,43 @@ func (a *Arrival) State() State {
 	return Pending
 }
 
-// DueTime returns when the arrival is to be forwarded: at once when it is good. It returns false when it is not, and so never.
+// DueTime returns the time when the arrival is to be forwarded: at once if it is good. Otherwise it returns false, because the arrival is
+// never forwarded.
 func (a *Arrival) DueTime() (time.Time, bool) { return a.ReceiveTime, a.State() == Pending }
 
-// Kept is what a decision needs to know of a delivery that is kept under an arrival's key.
+// Kept is what [Decide] needs to know about a delivery that is kept under an arrival's key.
 type Kept struct {
-	// ID is the store's number for it. It has no part in a decision.
+	// ID is the store's number of the delivery. It does not affect the decision.
 	ID int64
-	// State is the delivery's.
+	// State is the delivery's state.
 	State State
 	// BodyHash is the hash of its body.
 	BodyHash BodyHash
 }
 
-// Action is what happens with an arrival.
+// Action is what is done with an arrival.
 type Action uint8
 
 // The actions.
 const (
-	// Insert keeps it under its [Arrival.Key].
+	// Insert keeps the arrival under its [Arrival.Key].
 	Insert Action = iota
-	// Replace gives it the place of the delivery kept under its key. The same body, where it was set aside before, is dropped.
+	// Replace replaces the delivery that is kept under the arrival's key. If the same body was set aside before, that delivery is dropped.
 	Replace
-	// Ignore keeps nothing: the same is kept already.
+	// Ignore keeps nothing, because the same body is kept already.
 	Ignore
-	// SetAside keeps it as rejected under its [Arrival.BodyKey], beside the delivery that has its event's place; nothing when that
-	// body is kept already.
+	// SetAside keeps the arrival as rejected under its [Arrival.BodyKey], in addition to the delivery that has the event's key. It keeps
+	// nothing if that body is kept already.
 	SetAside
 )
 
-// ReasonOtherBody is why a good delivery is set aside whose event came before with another body.
+// ReasonOtherBody is the reason of a good delivery that is set aside because its event came before with another body.
 const ReasonOtherBody = "another body came before with this event id"
 
-// Decide says what happens with arrival, given the delivery kept under its key, or nil when there is none.
+// Decide returns the action for arrival. kept is the delivery that is kept under its key, or nil if there is none.
 //
-// A good delivery takes the place of a rejected one. Otherwise the first body stands: the same body again is a duplicate, and another
-// one is set aside.
+// A good delivery replaces a rejected one. Otherwise the first body is kept: the same body again is a duplicate, and another body is set
+// aside.
 func Decide(kept *Kept, arrival *Arrival) Action {
 	switch {
 	case kept == nil:
@@ -145,48 +146,48 @@ func Decide(kept *Kept, arrival *Arrival) Action {
 	}
 }
 
-// Delivery is a claimed delivery, with what forwarding it needs.
+// Delivery is a claimed delivery, with the data that forwarding needs.
 type Delivery struct {
-	// ID is the store's number for it.
+	// ID is the store's number of the delivery.
 	ID int64
 	// EventID and TicketID are for logs.
 	EventID, TicketID string
-	// Attempts is how many tries failed by the event's own fault.
+	// Attempts is the number of tries that failed because of the event itself.
 	Attempts int
-	// Deferrals is how many tries in a row failed by no fault of the event's.
+	// Deferrals is the number of consecutive tries that failed for another reason than the event itself.
 	Deferrals int
-	// ReceiveTime is when it came in.
+	// ReceiveTime is the time when the delivery was received.
 	ReceiveTime time.Time
-	// TraceParent is the W3C trace context that it came with.
+	// TraceParent is the W3C trace context that was sent with it.
 	TraceParent string
-	// Reason is why it is still pending after a try.
+	// Reason is the reason why it is still pending after a try.
 	Reason string
-	// Body is what was posted. Empty when it is gone, its retention being over.
+	// Body is the posted body. Empty if it was deleted after its retention period.
 	Body []byte
-	// Lease is what the claim is good for.
+	// Lease is the lease of the claim.
 	Lease Lease
 }
 
-// Lease is the right to settle a delivery. It ends when its time runs out and another claims the delivery, or when it is used.
+// Lease is the right to settle a delivery. It ends when its time has run out and another worker claims the delivery, or when it is used.
 type Lease struct {
-	// DeliveryID is the delivery's.
+	// DeliveryID is the id of the delivery.
 	DeliveryID int64
-	// Token tells this claim from all others of the same delivery.
+	// Token distinguishes this claim from all others of the same delivery.
 	Token int64
 }
 
-// Settlement is what became of a claimed delivery.
+// Settlement is the outcome of a claimed delivery.
 type Settlement struct {
-	// Lease is the claim's. A settlement whose lease is no longer good changes nothing.
+	// Lease is the lease of the claim. A settlement whose lease has ended changes nothing.
 	Lease Lease
-	// State is the state to go to: [Pending] to be tried again, [Forwarded] or [Dead].
+	// State is the new state: [Pending] if the delivery is to be retried, [Forwarded] or [Dead].
 	State State
-	// Reason says why it is dead, or must be tried again. It holds nothing personal.
+	// Reason is why the delivery is dead, or must be retried. It holds no personal data.
 	Reason string
 	// Attempts and Deferrals are the new counts.
 	Attempts, Deferrals int
-	// NextAttemptTime is when to try again at the earliest. Only for [Pending].
+	// NextAttemptTime is the earliest time of the next try. Only for [Pending].
 	NextAttemptTime time.Time
-	// Position is a position of ticketsvc's log at or before which the event is. Only for [Forwarded]; zero where ticketsvc named none.
+	// Position is a position of ticketsvc's log. The event is at or before it. Only for [Forwarded]. Zero if ticketsvc returned none.
 	Position LogPosition
 }

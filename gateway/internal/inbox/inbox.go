@@ -8,27 +8,27 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 )
 
-// ErrBusy says that the inbox has as many deliveries waiting to be kept as it takes, or is stopping. Try again later.
+// ErrBusy is returned if the inbox has the maximum number of waiting arrivals, or is stopping. A retry may succeed.
 var ErrBusy = errors.New("inbox is busy")
 
 const (
-	// maxBatch is how many arrivals share a commit at most. With more, all that come would wait for one commit together, and then be
-	// read together, so that the disk and the webhook server take turns. docs/performance.md has the figures.
+	// maxBatch is the maximum number of arrivals that share a commit. If it were larger, all requests would wait for the same commit, and then
+	// be read at the same time, so the disk and the webhook server would take turns. docs/performance.md has the figures.
 	maxBatch = 128
-	// maxBatchBytes is about how large the bodies of one commit are together at most.
+	// maxBatchBytes is about the maximum size of the bodies of one commit together.
 	maxBatchBytes = 8 << 20
-	// maxQueue is how many arrivals wait for a commit at most.
+	// maxQueue is the maximum number of arrivals that wait for a commit.
 	maxQueue = 4096
 )
 
-// Inbox is the front of a store: it lets concurrent arrivals share a commit, and tells the forwarder that there is work.
+// Inbox is the front of a store: it lets concurrent arrivals share a commit, and notifies the forwarder of new deliveries.
 type Inbox struct {
 	store     Store
 	committer *groupcommit.Committer[Arrival, Action]
 	wake      chan struct{}
 }
 
-// New returns an inbox in front of store. End it with [Inbox.Stop], then close the store.
+// New returns an inbox in front of store. The caller ends it with [Inbox.Stop], and then closes the store.
 func New(store Store) *Inbox {
 	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
 	i.committer = groupcommit.New(i.add, groupcommit.Options[Arrival, Action]{
@@ -36,17 +36,17 @@ func New(store Store) *Inbox {
 		MaxBytes: maxBatchBytes,
 		Size:     func(a *Arrival) int { return len(a.Body) },
 		MaxQueue: maxQueue,
-		// Whatever is not the database's state may be one arrival's fault, and must not take the others with it.
+		// Every error except that of an unavailable database may be caused by one arrival, and must not affect the others.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
 	})
 	return i
 }
 
-// Accept keeps an arrival, and returns once it is durable.
+// Accept keeps an arrival, and returns after it is durable.
 //
-// It returns [ErrBusy] when the arrival was not taken, [ErrUnavailable] when the store can't keep it now, and ctx's error when ctx
-// ended first; in that last case the arrival may be kept all the same. The arrival's body must not be changed before Accept returns
-// with another error than ctx's, or none.
+// It returns [ErrBusy] if the arrival was not taken, [ErrUnavailable] if the store can't keep it now, and ctx's error if ctx ended first.
+// If ctx ended first, the arrival may still be kept. The arrival's body must not be modified until Accept returns. If Accept returns ctx's
+// error, the body must not be modified at all.
 func (i *Inbox) Accept(ctx context.Context, arrival Arrival) (Action, error) {
 	action, err := i.committer.Do(ctx, arrival)
 	if errors.Is(err, groupcommit.ErrQueueFull) || errors.Is(err, groupcommit.ErrClosed) {
@@ -87,14 +87,15 @@ func (i *Inbox) ReplayStep(ctx context.Context, now time.Time, limit int) (Repla
 // NextDue is [Store.NextDue].
 func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i.store.NextDue(ctx) }
 
-// Wake returns a channel that receives when there may be deliveries to claim. It is only a hint: [Inbox.NextDue] tells.
+// Wake returns a channel that receives when there may be deliveries to claim. It is only a hint. [Inbox.NextDue] returns whether there are
+// any.
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
-// Watch makes [Inbox.Wake] receive for deliveries that other gateways add, too. It returns when ctx ends, or at once where there can be
-// none. onError is called with what keeps it from learning of them.
+// Watch makes [Inbox.Wake] receive for deliveries that other gateways add too. It returns when ctx ends, or at once if there can be no
+// other gateways. onError is called with the reason if it can't learn of their deliveries.
 func (i *Inbox) Watch(ctx context.Context, onError func(error)) { i.store.Watch(ctx, i.hint, onError) }
 
-// Stop takes no more arrivals, and returns once those taken are kept or ctx ends.
+// Stop takes no more arrivals. It returns after the arrivals that were taken are kept, or when ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
 
 func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
@@ -105,7 +106,7 @@ func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
 	return actions, err
 }
 
-// hint says that there may be deliveries to claim.
+// hint signals that there may be deliveries to claim.
 func (i *Inbox) hint() {
 	select {
 	case i.wake <- struct{}{}:

@@ -1,35 +1,35 @@
 package inbox
 
-// Plan is what a database has to do to keep a batch of arrivals. It names no delivery and no key twice.
+// Plan is what a database must change to keep a batch of arrivals. Each delivery and each key is in it at most once.
 type Plan struct {
-	// Actions is what happens with each arrival, as [Decide] has it, each seeing what those before it did.
+	// Actions are the actions for the arrivals, by [Decide]. Each decision takes the arrivals before it into account.
 	Actions []Action
-	// Deletions are the ids of kept deliveries that go: a body set aside before, which now has its event's place. They are done first,
-	// because an insertion may have the key of one.
+	// Deletions are the ids of kept deliveries to delete: their body was set aside before, and now has its event's key. They must be done
+	// first, because an insertion may have the key of one.
 	Deletions []int64
-	// Replacements are the kept deliveries that become another.
+	// Replacements are the kept deliveries to replace.
 	Replacements []Replacement
 	// Insertions are the new deliveries.
 	Insertions []Insertion
 }
 
-// Replacement gives an arrival the place of a kept delivery. The id and the key stay; everything else is the arrival's.
+// Replacement replaces a kept delivery by an arrival. The id and the key stay. Everything else is the arrival's.
 type Replacement struct {
-	// ID is the kept delivery's.
+	// ID is the id of the kept delivery.
 	ID int64
-	// Arrival is what takes its place.
+	// Arrival is the arrival that replaces it.
 	Arrival *Arrival
 }
 
 // Insertion is a new delivery.
 type Insertion struct {
-	// Key is what it is kept by.
+	// Key is the key of the new delivery.
 	Key Key
-	// Arrival is what to keep, with the reason for which it was set aside where it was.
+	// Arrival is the delivery to keep. If it is set aside, it has the reason.
 	Arrival *Arrival
 }
 
-// Keys returns the arrivals' keys, each once: what to look up first to make a plan.
+// Keys returns the arrivals' keys, each once: the keys to look up first for a plan.
 func Keys(arrivals []Arrival) []Key {
 	keys := newKeySet(len(arrivals))
 	for i := range arrivals {
@@ -38,8 +38,8 @@ func Keys(arrivals []Arrival) []Key {
 	return keys.keys
 }
 
-// AsideKeys returns the keys of bodies on which a plan depends as well, each once, given what is kept under [Keys]. There are none as
-// long as all arrivals are new events, or events that are kept already with the same body.
+// AsideKeys returns the keys of bodies that a plan also depends on, each once. kept are the deliveries under [Keys]. There are none as long
+// as all arrivals are new events, or events that are kept already with the same body.
 func AsideKeys(arrivals []Arrival, kept map[Key]Kept) []Key {
 	seen, asides := newKeySet(len(arrivals)), newKeySet(0)
 	for i := range arrivals {
@@ -52,7 +52,8 @@ func AsideKeys(arrivals []Arrival, kept map[Key]Kept) []Key {
 	return asides.keys
 }
 
-// NewPlan returns the plan for arrivals, given what is kept under [Keys] and [AsideKeys]. It is good as long as none of that changes.
+// NewPlan returns the plan for arrivals. kept are the deliveries under [Keys] and [AsideKeys]. The plan is valid as long as none of these
+// changes.
 func NewPlan(arrivals []Arrival, kept map[Key]Kept) Plan {
 	p := planner{places: make(map[Key]*place, len(arrivals)), changed: make([]*place, 0, len(arrivals))}
 	for key, k := range kept {
@@ -75,21 +76,21 @@ func NewPlan(arrivals []Arrival, kept map[Key]Kept) Plan {
 	return plan
 }
 
-// planner does with a picture of the database what the arrivals do, one after another.
+// planner applies the arrivals one after another to an image of the database.
 type planner struct {
-	// places are those of all keys that are taken by now.
+	// places has a place for each key that is in use.
 	places map[Key]*place
-	// changed are those that differ from what is kept, in the order of their first change.
+	// changed are the places that differ from the database, in the order of their first change.
 	changed []*place
 }
 
-// place is a delivery as it will be.
+// place is a delivery as it will be after the plan.
 type place struct {
 	key Key
-	// kept is what decisions see of it. Its ID is that of the database, if isKept.
+	// kept is the delivery as decisions see it. Its ID is that of the database, if isKept.
 	kept   Kept
 	isKept bool
-	// arrival is what is to be written; nil as long as it stays as it is.
+	// arrival is what is to be written. Nil if the delivery is unchanged.
 	arrival *Arrival
 	dropped bool
 }
@@ -125,8 +126,8 @@ func (p *planner) insert(key Key, a *Arrival) {
 	p.changed = append(p.changed, added)
 }
 
-// dropAside drops the body of an arrival that takes its event's place, where that body was set aside. One that is no longer rejected
-// stays: it was tried again, and may be on its way.
+// dropAside drops the set-aside delivery with the body of an arrival that gets its event's key. A set-aside delivery that is no longer
+// rejected stays: it was replayed, and may be being forwarded.
 func (p *planner) dropAside(a *Arrival) {
 	aside := p.places[a.BodyKey()]
 	if aside == nil || aside.kept.State != Rejected || aside.key == a.Key() {
@@ -144,7 +145,7 @@ func (p *place) write(a *Arrival) {
 	p.kept.State, p.kept.BodyHash = a.State(), a.BodyHash
 }
 
-// setAside returns the arrival as it is kept beside another of its event.
+// setAside returns the arrival as it is kept if another delivery has its event's key.
 func setAside(a *Arrival) *Arrival {
 	if a.RejectReason != "" {
 		return a
@@ -154,7 +155,7 @@ func setAside(a *Arrival) *Arrival {
 	return &aside
 }
 
-// keySet holds keys, each once, in the order in which they came.
+// keySet holds keys, each once, in the order in which they were added.
 type keySet struct {
 	keys  []Key
 	taken map[Key]struct{}
@@ -164,7 +165,7 @@ func newKeySet(size int) *keySet {
 	return &keySet{keys: make([]Key, 0, size), taken: make(map[Key]struct{}, size)}
 }
 
-// add returns false when the key was there before.
+// add returns false if the key was added before.
 func (s *keySet) add(key Key) bool {
 	if _, taken := s.taken[key]; taken {
 		return false

@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// row is a delivery in a model of a database. New ones have the id 0.
+// row is a delivery in a model of a database. New rows have the id 0.
 type row struct {
 	ID     int64
 	State  inbox.State
@@ -31,7 +31,7 @@ func newRow(id int64, a *inbox.Arrival, reason string) row {
 	return row{ID: id, State: inbox.Pending, Body: string(a.Body)}
 }
 
-// kept returns what is kept under keys.
+// kept returns the deliveries that are kept under keys.
 func (m model) kept(keys ...inbox.Key) map[inbox.Key]inbox.Kept {
 	found := map[inbox.Key]inbox.Kept{}
 	for _, key := range keys {
@@ -42,7 +42,7 @@ func (m model) kept(keys ...inbox.Key) map[inbox.Key]inbox.Kept {
 	return found
 }
 
-// addOne does with one arrival what [inbox.Decide] says and [inbox.Action] describes.
+// addOne adds one arrival as [inbox.Decide] returns and [inbox.Action] describes.
 func (m model) addOne(a *inbox.Arrival) inbox.Action {
 	var kept *inbox.Kept
 	if k, ok := m.kept(a.Key())[a.Key()]; ok {
@@ -68,7 +68,7 @@ func (m model) addOne(a *inbox.Arrival) inbox.Action {
 	return action
 }
 
-// apply does what a plan says, in the order in which it must be done.
+// apply carries out a plan, in the required order.
 func (m model) apply(t *rapid.T, plan inbox.Plan) {
 	keys := map[int64]inbox.Key{}
 	for key, r := range m {
@@ -96,7 +96,7 @@ func (m model) apply(t *rapid.T, plan inbox.Plan) {
 	}
 }
 
-// drawBatch draws arrivals of few events and few bodies. As it is in truth, a body has one event.
+// drawBatch draws arrivals of few events and few bodies. As in reality, a body has one event.
 func drawBatch(t *rapid.T) []inbox.Arrival {
 	draw := rapid.Custom(func(t *rapid.T) inbox.Arrival {
 		event := rapid.SampledFrom([]string{"1", "2", ""}).Draw(t, "event")
@@ -130,7 +130,7 @@ func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
 			if diff := cmp.Diff(want, db); diff != "" {
 				t.Error(diff)
 			}
-			// Between two batches deliveries get ids, and go on as they may.
+			// Between two batches deliveries get ids, and may change their states.
 			for _, key := range slices.Sorted(maps.Keys(db)) {
 				r := db[key]
 				if r.ID == 0 {

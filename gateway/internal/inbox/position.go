@@ -6,77 +6,81 @@ import (
 	"time"
 )
 
-// LogPosition is a position of ticketsvc's event log, as ticketsvc names it. A log that holds a position holds everything up to it. The
-// zero value means that none is known.
+// LogPosition is a position of ticketsvc's event log, as ticketsvc returns it. A log that holds a position holds everything up to it. The
+// zero value means that no position is known.
 type LogPosition struct {
 	// DatabaseID is the id of ticketsvc's database: 16 bytes.
 	DatabaseID string
-	// Sequence is the number of the last entry.
+	// Sequence is the number of the entry at the position.
 	Sequence int64
 	// Fingerprint identifies that entry.
 	Fingerprint uint64
 }
 
-// Checkpoint is a position that ticketsvc's log held, with what the inbox had forwarded by then.
+// Checkpoint is a position that ticketsvc's log held, with the time before which forwarded deliveries are covered.
 type Checkpoint struct {
-	// ID is the store's number for it; 0 before it is stored.
+	// ID is the store's number of the checkpoint. 0 before it is stored.
 	ID int64
-	// Position is the last position of the log when it held every position of the deliveries that were forwarded before.
+	// Position is the last position of the log at a time when the log held every position of the deliveries that were forwarded before.
 	Position LogPosition
-	// ForwardedBefore is the time before which deliveries were forwarded that a log holding Position holds. The zero time means that nothing
-	// is known of any.
+	// ForwardedBefore is a time. Deliveries that were forwarded before it are held by every log that holds Position. The zero time means that
+	// nothing is known about any delivery.
 	ForwardedBefore time.Time
 }
 
-// UncheckedPosition is a position of a forwarded delivery that was not looked for in ticketsvc's log since.
+// UncheckedPosition is the position of a forwarded delivery that has not been looked up in ticketsvc's log since.
 type UncheckedPosition struct {
-	// ID is the store's number for it.
+	// ID is the store's number of the position.
 	ID int64
-	// Position is that of the delivery, or of several.
+	// Position is the position of one delivery, or of several.
 	Position LogPosition
 }
 
-// LogPositions is what a store knows of ticketsvc's log.
+// LogPositions is what a store knows about ticketsvc's log.
 type LogPositions struct {
-	// Unchecked are the oldest positions that were not looked for, in the order in which they came.
+	// Unchecked are the oldest unchecked positions, in the order in which they were added.
 	Unchecked []UncheckedPosition
-	// Checkpoints are those that are kept, the newest first.
+	// Checkpoints are the stored checkpoints, the newest first.
 	Checkpoints []Checkpoint
-	// Replaying says that a replay is not over.
+	// Replaying is set if a replay is running.
 	Replaying bool
 }
 
-// PositionsChange is a change of what a store knows of ticketsvc's log. All of it is one transaction.
+// PositionsChange is a change of what a store knows about ticketsvc's log. All of it is one transaction.
 type PositionsChange struct {
-	// Drop are the ids of unchecked positions and of checkpoints that go.
+	// Drop are the ids of unchecked positions and of checkpoints to delete.
 	Drop []int64
-	// Add is a new checkpoint; nil for none.
+	// Add is a new checkpoint, or nil.
 	Add *Checkpoint
-	// ReplaySince begins a replay of the deliveries that were forwarded at that time or later, where their bodies are kept; nil for none. The
-	// zero time means all. While another replay runs, that one goes on, with the earlier time of the two, and looks once more at the
-	// deliveries that it has looked at.
+	// ReplaySince begins a replay of the deliveries that were forwarded at that time or later and whose bodies are kept. Nil for none. The
+	// zero time means all deliveries. If another replay is running, that one continues with the earlier of the two times, and covers once more
+	// the deliveries that it has already covered.
 	ReplaySince *time.Time
 }
 
-// Replay is how far a replay has come: the forwarded deliveries that ticketsvc's log may have lost are made pending again.
+// Replay is the progress of a replay. A replay makes the forwarded deliveries pending again that ticketsvc's log may have lost.
 type Replay struct {
-	// Requeued is how many are pending again, in all, and WithoutBody how many stay forwarded because their body is gone.
+	// Requeued is the total number of deliveries that are pending again. WithoutBody is the number of deliveries that stay forwarded because
+	// their body was deleted.
 	Requeued, WithoutBody int
-	// Done says that no replay runs any more, and Ended that it is this step that ended it: of several gateways one takes the last step.
+	// Done is set if no replay is running any more. Ended is set if this step ended the replay: if there are several gateways, only one of
+	// them takes the last step.
 	Done, Ended bool
 }
 
-// ReplayCursor is where a replay looks next. It goes from the newest delivery to the oldest, because what the log lost is mostly new. A
-// loss that is noticed meanwhile sets Through to Before: from there the replay goes round once more, and it begins nothing anew.
+// ReplayCursor is the position of a replay. A replay goes from the newest delivery to the oldest, because the log has mostly lost new
+// events. If another loss is noticed meanwhile, Through is set to Before: the replay then continues to the oldest delivery, and from the
+// newest down to Through. So it does not start again.
 type ReplayCursor struct {
-	// Before is the id of the last delivery that it looked at; those before it are next. It is the largest int64 at the newest delivery.
+	// Before is the id of the last delivery that was covered. Deliveries with lower ids are next. At the newest delivery it is the largest
+	// int64.
 	Before int64
-	// Through is the id of the last delivery to look at. Where that is no smaller than Before, the replay goes on with the newest delivery
+	// Through is the id of the last delivery to cover. If Through is not smaller than Before, the replay continues with the newest delivery
 	// after the oldest.
 	Through int64
 }
 
-// Lowest returns the lowest id that the replay looks at before it ends or goes on with the newest delivery.
+// Lowest returns the lowest id that the replay covers before it ends or continues with the newest delivery.
 func (c ReplayCursor) Lowest() int64 {
 	if c.goesRound() {
 		return 0
@@ -84,8 +88,8 @@ func (c ReplayCursor) Lowest() int64 {
 	return c.Through
 }
 
-// Next returns the cursor after the replay looked at the deliveries down to the id last, or at all down to [ReplayCursor.Lowest]. It
-// returns false when the replay is over.
+// Next returns the cursor after the replay has covered the deliveries down to the id last, or, if all is set, down to
+// [ReplayCursor.Lowest]. It returns false if the replay is over.
 func (c ReplayCursor) Next(last int64, all bool) (next ReplayCursor, more bool) {
 	if !all {
 		return ReplayCursor{Before: last, Through: c.Through}, last != c.Through || c.goesRound()
@@ -98,22 +102,22 @@ func (c ReplayCursor) goesRound() bool { return c.Through >= c.Before }
 const (
 	// ReasonReplayed is the reason of a delivery that a replay made pending.
 	ReasonReplayed = "ticketsvc's log may have lost the event: it is forwarded again"
-	// ReplayDeferrals is the number of deferrals that a replay gives a delivery, whose attempts begin at 0: deliveries that were never tried
-	// go first, so a replay of millions holds up nothing new.
+	// ReplayDeferrals is the number of deferrals that a replay sets for a delivery. The delivery's attempts begin at 0. Deliveries that were
+	// never tried are claimed first, so a replay of millions does not delay new deliveries.
 	ReplayDeferrals = 1
-	// MaxReplayScan is how many deliveries one step of a replay looks at, at most.
+	// MaxReplayScan is the maximum number of deliveries that one step of a replay reads.
 	MaxReplayScan = 20_000
 
 	// replaySlack is how much earlier than a checkpoint's time a replay begins. It covers the differences between the clocks of several
-	// gateways, and the time that a settlement may take to be written.
+	// gateways, and the time until a settlement is written.
 	replaySlack = 2 * time.Minute
-	// maxClockDifference is how much the clocks of several gateways may differ.
+	// maxClockDifference is the maximum difference between the clocks of several gateways.
 	maxClockDifference = time.Minute
 )
 
-// ClockSetBack returns what to do when checkpoints are later than now, because the clock was set back since; false when none are.
-// Deliveries that are forwarded from now on would look as if these checkpoints covered them. So the position of the newest becomes one of
-// now.
+// ClockSetBack returns the change to make if checkpoints are later than now, because the clock was set back since. It returns false if none
+// are. These checkpoints would seem to cover deliveries that are forwarded from now on. So the position of the newest checkpoint becomes
+// one of now.
 func (p *LogPositions) ClockSetBack(now time.Time) (change PositionsChange, ok bool) {
 	for i, c := range p.Checkpoints {
 		if c.ForwardedBefore.Sub(now) <= maxClockDifference {
@@ -127,8 +131,9 @@ func (p *LogPositions) ClockSetBack(now time.Time) (change PositionsChange, ok b
 	return change, len(change.Drop) > 0
 }
 
-// NextCheckpoint returns the checkpoint that stands after the log held the newest checkpoint's position and the unchecked ones, all of them
-// or the oldest. last is the log's last position by then, and asked is a time before the unchecked positions were read.
+// NextCheckpoint returns the new checkpoint after the log held the newest checkpoint's position and the unchecked positions. all is set if
+// these were all unchecked positions, not only the oldest. last is the log's last position at that time. asked is a time before the
+// unchecked positions were read.
 func (p *LogPositions) NextCheckpoint(last LogPosition, asked time.Time, all bool) Checkpoint {
 	c := Checkpoint{Position: last}
 	switch {
@@ -140,8 +145,9 @@ func (p *LogPositions) NextCheckpoint(last LogPosition, asked time.Time, all boo
 	return c
 }
 
-// Diverged returns what to do when ticketsvc's log does not hold all positions any more: what was forwarded since the newest checkpoint
-// that it holds is replayed. missing are positions that it does not hold; every checkpoint was looked for.
+// Diverged returns the change to make if ticketsvc's log does not hold all positions any more. The deliveries that were forwarded since the
+// newest checkpoint that the log holds are replayed. missing are positions that the log does not hold. Every checkpoint must have been
+// looked up.
 func (p *LogPositions) Diverged(missing []LogPosition) PositionsChange {
 	change := PositionsChange{Drop: p.uncheckedIDs(), ReplaySince: &time.Time{}}
 	for _, c := range p.Checkpoints {
@@ -154,11 +160,11 @@ func (p *LogPositions) Diverged(missing []LogPosition) PositionsChange {
 	return change
 }
 
-// Checked returns what to do when ticketsvc's log held all positions: next takes their place. Of the earlier checkpoints the newest of each
-// minute is kept for an hour, of each hour for a day, and of each day for two months.
+// Checked returns the change to make if ticketsvc's log held all positions: next replaces them. The newest of the earlier checkpoints of
+// each minute is kept for an hour, of each hour for a day, and of each day for two months.
 func (p *LogPositions) Checked(next Checkpoint, now time.Time) PositionsChange {
 	change := PositionsChange{Drop: p.uncheckedIDs(), Add: &next}
-	// Checkpoints of several gateways, whose clocks differ, are not in the order of their times.
+	// The checkpoints of several gateways, whose clocks differ, are not in the order of their times.
 	taken := map[slot]bool{slotOf(next.ForwardedBefore, now): true}
 	for _, c := range p.Checkpoints {
 		s := slotOf(c.ForwardedBefore, now)
@@ -170,8 +176,8 @@ func (p *LogPositions) Checked(next Checkpoint, now time.Time) PositionsChange {
 	return change
 }
 
-// Thinned returns what to do when more positions are unchecked than can be kept, because ticketsvc's log can't be looked at: every other
-// one goes. The positions that stay show nearly every loss, since a log holds everything up to a position that it holds.
+// Thinned returns the change to make if more positions are unchecked than can be kept, because ticketsvc's log can't be read: every other
+// position is dropped. The remaining positions show nearly every loss, because a log that holds a position holds everything up to it.
 func (p *LogPositions) Thinned() PositionsChange {
 	var change PositionsChange
 	for i := 0; i < len(p.Unchecked); i += 2 {
@@ -188,7 +194,7 @@ func (p *LogPositions) uncheckedIDs() []int64 {
 	return ids
 }
 
-// slot is a span of time of which one checkpoint is kept. Its length is 0 for a time of which none is.
+// slot is a period from which one checkpoint is kept. Its length is 0 for a time from which none is kept.
 type slot struct {
 	start  time.Time
 	length time.Duration
@@ -208,7 +214,7 @@ func slotOf(t, now time.Time) slot {
 	return slot{start: t.Truncate(max(length, 1)), length: length}
 }
 
-// ForwardedPositions returns the positions of settlements to [Forwarded], each once: what a store keeps as unchecked.
+// ForwardedPositions returns the positions of settlements to [Forwarded], each once. A store keeps them as unchecked positions.
 func ForwardedPositions(settlements []Settlement) []LogPosition {
 	var positions []LogPosition
 	seen := map[LogPosition]struct{}{}

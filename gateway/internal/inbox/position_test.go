@@ -124,8 +124,8 @@ func TestChecked_keepsASeries(t *testing.T) {
 	}
 }
 
-// TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer has two gateways check in turn for an hour, whose clocks differ by half a minute. A
-// replay asks ticketsvc for all checkpoints in one call, which takes 1000.
+// TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer has two gateways that check in turn for an hour. Their clocks differ by half a
+// minute. A replay sends all checkpoints to ticketsvc in one call, which accepts 1000.
 func TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer(t *testing.T) {
 	t.Parallel()
 	var known inbox.LogPositions
@@ -144,8 +144,8 @@ func TestChecked_keepsOneOfEachSpanAlsoWhereClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestReplayCursor_looksAtEverythingSinceTheLastLoss takes steps over random ids, with losses in between that have all of them looked at
-// once more.
+// TestReplayCursor_looksAtEverythingSinceTheLastLoss takes steps over random ids. After each loss in between, all of the ids must be
+// covered once more.
 func TestReplayCursor_looksAtEverythingSinceTheLastLoss(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
@@ -179,7 +179,7 @@ func TestReplayCursor_looksAtEverythingSinceTheLastLoss(t *testing.T) {
 				lastSeen = id
 				delete(unseen, id)
 			}
-			// A step that sees as many as it may does not know that these were all.
+			// A step that reads the maximum number does not know that these were all.
 			at, more = at.Next(lastSeen, all && limit > 0)
 		}
 		if len(unseen) > 0 || steps > 200 {

@@ -6,55 +6,54 @@ import (
 	"time"
 )
 
-// ErrUnavailable says that the store can't do its work at the moment. The same call may succeed later.
+// ErrUnavailable is returned if the store can't be used at the moment. A retry may succeed.
 var ErrUnavailable = errors.New("inbox is unavailable")
 
-// MaxClaimBytes is about how much memory the bodies of one claim take at most.
+// MaxClaimBytes is about the maximum memory for the bodies of one claim.
 const MaxClaimBytes = 16 << 20
 
-// Store keeps deliveries in a database. Its methods can be called at the same time.
+// Store keeps deliveries in a database. It is safe for concurrent use.
 //
-// Every error that may pass with time is an [ErrUnavailable]; a context that ends gives the context's error.
+// Every error that may pass with time is an [ErrUnavailable]. If a context ends, the error is the context's.
 type Store interface {
 	ErasureStore
 
-	// Add keeps arrivals as [Decide] says, each seeing what those before it did, and returns what happened with each. All of it is one
-	// durable transaction: with an error nothing is kept, unless the answer to the commit was lost.
+	// Add keeps arrivals as [Decide] says, and returns the action for each. Each decision takes the arrivals before it into account. All of it
+	// is one durable transaction: after an error nothing is kept, except if the answer to the commit was lost.
 	Add(ctx context.Context, arrivals []Arrival) ([]Action, error)
 
-	// Claim leases up to limit pending deliveries that are due at now and leased to nobody: those never tried first, so that what keeps
-	// failing holds up nothing new, and of each kind those due longest. It may stop short of limit when the bodies are large, but never
-	// at none. One that turns up when others that are due later were claimed already may be found a second late. The leases hold until
-	// now+lease.
+	// Claim leases up to limit pending deliveries that are due at now and not leased. Deliveries that were never tried come first, so that
+	// deliveries that keep failing do not delay new ones. Within each kind the deliveries that are due longest come first. Claim may return
+	// fewer than limit if the bodies are large, but at least one if any is due. A delivery that arrives after others with a later due time
+	// were claimed may be found a second late. The leases hold until now+lease.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
-	// Settle writes what became of claimed deliveries, in one transaction, and returns how many settlements came too late: their lease
-	// was lost, and they changed nothing. now is the time to note for those that were forwarded, whose positions become unchecked ones.
-	// After an error the leases are as they were, so that it can be called again.
+	// Settle writes the outcomes of claimed deliveries, in one transaction. It returns the number of settlements that came too late: their
+	// lease was lost, and they changed nothing. now is recorded as the time of the deliveries that were forwarded. Their positions become
+	// unchecked positions. After an error the leases are unchanged, so that Settle can be retried.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
 
-	// NextDue returns when the next pending delivery that is leased to nobody is due, or a lease runs out. It returns false when none
-	// is pending.
+	// NextDue returns the time when the next pending delivery without a lease is due, or when a lease ends. It returns false if no delivery is
+	// pending.
 	NextDue(ctx context.Context) (time.Time, bool, error)
 
-	// LogPositions returns what is known of ticketsvc's log, with at most limit unchecked positions.
+	// LogPositions returns what is known about ticketsvc's log, with at most limit unchecked positions.
 	LogPositions(ctx context.Context, limit int) (LogPositions, error)
 
-	// ChangePositions changes what is known of ticketsvc's log. Ids that are gone already are no error.
+	// ChangePositions changes what is known about ticketsvc's log. Ids that no longer exist are ignored.
 	ChangePositions(ctx context.Context, change PositionsChange) error
 
-	// ReplayStep makes up to limit deliveries of the replay pending, due at now, and returns how far the replay has come. It looks at a
-	// bounded number of deliveries, the newest first, so a step may find none and the replay go on all the same. A replay that does not run is
-	// done.
+	// ReplayStep makes up to limit deliveries of the replay pending, due at now, and returns the replay's progress. It reads a bounded number
+	// of deliveries, the newest first, so a step may find none although the replay continues. A replay that does not run is done.
 	ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error)
 
-	// Watch calls wake whenever another process may have added deliveries, until ctx ends; where no other process can it returns at once.
-	// It is a hint, which may be missed: while it can't be had, onError is called once with the reason.
+	// Watch calls wake whenever another process may have added deliveries, until ctx ends. If no other process can, it returns at once. A call
+	// of wake is a hint, which may be missed. While hints can't be received, onError is called once with the reason.
 	Watch(ctx context.Context, wake func(), onError func(error))
 
-	// Ping returns an error when the store can't be used.
+	// Ping returns an error if the store can't be used.
 	Ping(ctx context.Context) error
 
-	// Close lets go of the database.
+	// Close closes the database.
 	Close() error
 }

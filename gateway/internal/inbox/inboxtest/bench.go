@@ -23,7 +23,7 @@ func newArrivals(n int) []inbox.Arrival {
 	return made
 }
 
-// Benchmark measures what one delivery costs the store: to keep it, to claim it, and to settle it. open opens a store that is empty.
+// Benchmark measures the cost of one delivery for the store: to keep it, to claim it, and to settle it. open opens an empty store.
 func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 	const batch = 256
 	perDelivery := func(b *testing.B) {

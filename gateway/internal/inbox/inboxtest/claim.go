@@ -89,7 +89,7 @@ func testLargeClaims(t *testing.T, engine Engine) {
 	}
 }
 
-// testLargeClaimsGoByDueTime has what was added last due longest.
+// testLargeClaimsGoByDueTime has deliveries of which the last one that was added is due longest.
 func testLargeClaimsGoByDueTime(t *testing.T, engine Engine) {
 	const deliveries, size = 20, 2 << 20
 	store := engine.Open(t, "a")
@@ -129,7 +129,7 @@ func testNextDue(t *testing.T, engine Engine) {
 	want(Epoch.Add(lease), true)
 	mustSettle(t, store, Epoch, forwarded(early))
 	want(late.ReceiveTime, true)
-	// What was tried counts as well.
+	// Deliveries that were tried count as well.
 	mustAdd(t, store, Arrival("again", "again"))
 	again := mustClaim(t, store, Epoch, 10)[0]
 	due := Epoch.Add(time.Second)

@@ -13,8 +13,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// askedContext is a context that ends when it has been asked a number of times whether it has. So a call can be cut short at each of its
-// steps, one after another.
+// askedContext is a context that ends after it has been asked a number of times whether it has ended. So a call can be cut off at each of
+// its steps, one after another.
 type askedContext struct {
 	context.Context
 
@@ -52,7 +52,7 @@ func (c *askedContext) Err() error {
 	}
 }
 
-// cutShort calls f with contexts that end after being asked once, twice and so on, until it goes through. In between it calls after.
+// cutShort calls f with contexts that end after being asked once, twice and so on, until f succeeds. In between it calls after.
 func cutShort(t *testing.T, f func(ctx context.Context, step int) error, after func(step int)) {
 	t.Helper()
 	const tooMany = 1000
@@ -101,7 +101,7 @@ func testAddCutShort(t *testing.T, engine Engine) {
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 1 + added, inbox.Rejected: 1 + 2*added})
 }
 
-// claimAll claims until it has as many deliveries as there are. A call that was cut short may be holding them for another moment.
+// claimAll claims until it has all deliveries. A call that was cut off may hold some of them for another moment.
 func claimAll(t *testing.T, store inbox.Store, now time.Time, want int) []inbox.Delivery {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -143,7 +143,7 @@ func testSettleCutShort(t *testing.T, engine Engine) {
 	const events = 4
 	store := engine.Open(t, "a")
 	now, batches := Epoch, 0
-	// settlements claims new deliveries and returns settlements of all kinds of them.
+	// settlements claims new deliveries and returns settlements of all kinds for them.
 	settlements := func() []inbox.Settlement {
 		batch := make([]inbox.Arrival, events)
 		for i := range batch {
@@ -169,7 +169,7 @@ func testSettleCutShort(t *testing.T, engine Engine) {
 		}
 		return err
 	}, func(int) {
-		// This waits for a call that is still at it, and then either does it all or finds it all done.
+		// This waits for a call that is still running, and then either does all of the work or finds it done.
 		lost := mustSettle(t, store, now, made...)
 		now = now.Add(lease)
 		if left := mustClaim(t, store, now, 2*events); lost != 0 && lost != events || len(left) != 0 {

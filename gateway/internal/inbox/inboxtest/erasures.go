@@ -34,7 +34,7 @@ func mustAddErasures(t *testing.T, store inbox.Store, at inbox.ErasureCursor, po
 	}
 }
 
-// wantMissing fails unless just these are missing in a generation.
+// wantMissing fails if other erasures than these are missing in a generation.
 func wantMissing(t *testing.T, store inbox.Store, generation int64, ids ...string) {
 	t.Helper()
 	var want, got []inbox.Erasure
@@ -84,7 +84,7 @@ func testErasures(t *testing.T, engine Engine) {
 	}
 }
 
-// testErasureReaders has one reader that is late: the other one went on, or began anew, in the meantime.
+// testErasureReaders has a late reader: the other reader continued, or began anew, in the meantime.
 func testErasureReaders(t *testing.T, engine Engine) {
 	stores := engine.several(t, 2)
 	late := wantCursor(t, stores[0], 1, "")

@@ -1,4 +1,4 @@
-// Package inboxtest holds what every [inbox.Store] must do, whatever database is behind it.
+// Package inboxtest tests what every [inbox.Store] must do, whatever its database.
 package inboxtest
 
 import (
@@ -16,19 +16,19 @@ var Epoch = time.Date(2026, 3, 2, 7, 15, 30, 123_456_789, time.UTC)
 // lease is how long the suite's claims hold.
 const lease = time.Minute
 
-// Engine is a kind of database that the suite is run on.
+// Engine is a kind of database on which the suite is run.
 type Engine struct {
-	// Open opens the store on the database that the test knows by that name. Called again with the same name it opens the same database
-	// again: at any time when it is shared, otherwise after the store was closed. The store is closed at the end of the test.
+	// Open opens the store on the database that the test knows by that name. If it is called with the same name again, it opens the same
+	// database: at any time if the database is shared, otherwise after the store was closed. The store is closed at the end of the test.
 	Open func(t *testing.T, name string) inbox.Store
-	// Shared says that several stores can be open on the same database at the same time.
+	// Shared is set if several stores can be open on the same database at the same time.
 	Shared bool
-	// States returns how many deliveries the database of that name holds in each state. The test fails when there is not one payload for
-	// each delivery.
+	// States returns the number of deliveries in each state in the database of that name. The test fails if a delivery does not have exactly
+	// one payload.
 	States func(t *testing.T, name string) map[inbox.State]int
 }
 
-// several returns n stores on the database "a", or the same one n times where a database can't be shared.
+// several returns n stores on the database "a". If a database can't be shared, it returns the same store n times.
 func (e Engine) several(t *testing.T, n int) []inbox.Store {
 	t.Helper()
 	stores := make([]inbox.Store, n)

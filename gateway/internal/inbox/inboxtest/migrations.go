@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// CheckMigrations fails unless the steps of a schema have these digests. Databases made by any step hold what was acknowledged.
+// CheckMigrations fails if the steps of a schema do not have these digests. Databases that were made by any step hold acknowledged
+// deliveries.
 func CheckMigrations(t *testing.T, scripts, digests []string) {
 	t.Helper()
 	got := make([]string, len(scripts))

@@ -34,7 +34,8 @@ func mustChange(t *testing.T, store inbox.Store, change inbox.PositionsChange) {
 	}
 }
 
-// mustForward adds so many deliveries and settles them as forwarded at that time, with one position each from that sequence on.
+// mustForward adds that number of deliveries and settles them as forwarded at that time. Each has its own position, from that sequence
+// number on.
 func mustForward(t *testing.T, store inbox.Store, at time.Time, from, n int) {
 	t.Helper()
 	arrivals := make([]inbox.Arrival, n)
@@ -53,7 +54,7 @@ func mustForward(t *testing.T, store inbox.Store, at time.Time, from, n int) {
 	}
 }
 
-// mustReplay takes steps until the replay is over, and returns how it ended.
+// mustReplay takes steps until the replay is over, and returns its result.
 func mustReplay(t *testing.T, store inbox.Store, now time.Time, limit int) inbox.Replay {
 	t.Helper()
 	for steps := 0; ; steps++ {
@@ -79,7 +80,7 @@ func testPositions(t *testing.T, engine Engine) {
 	}
 	before := []time.Time{{}, Epoch, Epoch.Add(time.Minute)}
 	for i, at := range before {
-		mustChange(t, store, inbox.PositionsChange{Drop: []int64{known.Unchecked[0].ID}, // Twice it is gone already.
+		mustChange(t, store, inbox.PositionsChange{Drop: []int64{known.Unchecked[0].ID}, // The second time it is gone already.
 			Add: &inbox.Checkpoint{Position: position(int64(10 + i)), ForwardedBefore: at}})
 	}
 	if err := store.Close(); err != nil {
@@ -105,7 +106,7 @@ func testPositions(t *testing.T, engine Engine) {
 	}
 }
 
-// testReplay has deliveries of all states. Just those that were forwarded since are replayed, the newest first.
+// testReplay has deliveries of all states. Only deliveries that were forwarded since are replayed, the newest first.
 func testReplay(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	since := Epoch.Add(time.Minute)
@@ -128,7 +129,7 @@ func testReplay(t *testing.T, engine Engine) {
 	if got := eventIDs(mustClaim(t, store, now, 100)); !slices.Equal(got, want) {
 		t.Errorf("after the first step %v are pending, want %v", got, want)
 	}
-	// It goes on after a restart.
+	// It continues after a restart.
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +175,8 @@ func testReplayHoldsUpNothingNew(t *testing.T, engine Engine) {
 	}
 }
 
-// testReplayIsWidened has a second loss noticed while a replay runs, from a later time. All are replayed, since the replay has not looked
-// at all deliveries, and those that it made pending before are replayed twice.
+// testReplayIsWidened has a second loss that is noticed while a replay runs, with a later time. All deliveries are replayed, because the
+// replay has not covered all of them yet. Those that it made pending before are replayed twice.
 func testReplayIsWidened(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	mustForward(t, store, Epoch, 0, 10)
@@ -196,8 +197,8 @@ func testReplayIsWidened(t *testing.T, engine Engine) {
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 20})
 }
 
-// testReplayEndsAlthoughLossesGoOn has a loss noticed after each step, when what the step made pending is forwarded: two databases answer
-// in turn. Every delivery is forwarded again all the same.
+// testReplayEndsAlthoughLossesGoOn has a loss that is noticed after each step, when the deliveries of the step are forwarded: two databases
+// answer in turn. Still every delivery is forwarded again.
 func testReplayEndsAlthoughLossesGoOn(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	const deliveries, perStep = 20, 5
@@ -216,12 +217,12 @@ func testReplayEndsAlthoughLossesGoOn(t *testing.T, engine Engine) {
 	if len(again) != deliveries {
 		t.Errorf("%d of %d deliveries were forwarded again", len(again), deliveries)
 	}
-	// Now it ends: what the last step made pending was forwarded since the last loss.
+	// Now it ends: the deliveries of the last step were forwarded since the last loss.
 	mustReplay(t, store, now, perStep)
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: deliveries - perStep, inbox.Forwarded: perStep})
 }
 
-// testReplayers has several gateways take the steps of one replay.
+// testReplayers has several gateways that take the steps of one replay.
 func testReplayers(t *testing.T, engine Engine) {
 	const deliveries = 200
 	stores := engine.several(t, 3)

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// racers is how many call at the same time.
+	// racers is the number of goroutines that call at the same time.
 	racers = 8
-	// shared is through how many stores they do.
+	// shared is the number of stores that they use.
 	shared = 3
 )
 
-// addAtOnce lets racers add their batches at the same moment, and returns what happened with each.
+// addAtOnce makes racers add their batches at the same moment, and returns the action for each arrival.
 func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Arrival) (actions [racers][]inbox.Action) {
 	t.Helper()
 	start := make(chan struct{})
@@ -61,16 +61,16 @@ func testSameEvent(t *testing.T, engine Engine) {
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: rounds})
 }
 
-// testSameEvents lets racers add the same events, each in an order of its own.
+// testSameEvents makes racers add the same events, each in its own order.
 func testSameEvents(t *testing.T, engine Engine) {
 	const rounds, events = 20, 25
 	one := func(event string) []inbox.Arrival { return []inbox.Arrival{Arrival(event, "body of "+event)} }
 	tests := map[string]struct {
-		// arrivals are what a racer adds of an event.
+		// arrivals are the arrivals of an event that a racer adds.
 		arrivals func(event string, racer int) []inbox.Arrival
-		// check checks how often each action happened to an event.
+		// check checks how often each action was taken for an event.
 		check func(counts map[inbox.Action]int) bool
-		// rejected is how many rejected deliveries may be left of an event.
+		// rejected is the maximum number of rejected deliveries of an event at the end.
 		minRejected, maxRejected int
 	}{
 		"in other orders": {
@@ -196,7 +196,7 @@ func testConcurrentClaimers(t *testing.T, engine Engine) {
 		})
 	}
 	group.Wait()
-	// A claim may pass by what another one is looking at.
+	// A claim may skip deliveries that another claim has locked.
 	for _, d := range mustClaim(t, stores[0], Epoch, events) {
 		times[d.ID]++
 	}
@@ -210,7 +210,7 @@ func testConcurrentClaimers(t *testing.T, engine Engine) {
 	}
 }
 
-// testConcurrentSettlers lets a clock run so fast that leases run out before they are used.
+// testConcurrentSettlers has a clock that runs so fast that leases end before they are used.
 func testConcurrentSettlers(t *testing.T, engine Engine) {
 	const events = 300
 	stores := engine.several(t, shared)
