@@ -27,8 +27,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 )
 
-// TestForwarder_eventOfABatchFails has a call with an event for each code. Each event ends as it would in a call of its own, and costs the
-// others nothing.
+// TestForwarder_eventOfABatchFails has a call with an event for each code. Each event has the same outcome as in its own call, and does not
+// affect the others.
 func TestForwarder_eventOfABatchFails(t *testing.T) {
 	t.Parallel()
 	const once = "one answer without a result"
@@ -46,7 +46,7 @@ func TestForwarder_eventOfABatchFails(t *testing.T) {
 			want[id] = dead(code, 1)
 		case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss:
 			want[id] = dead(code, maxAttempts)
-		case connect.CodeUnauthenticated + 1: // It is no code. The event's next call succeeds.
+		case connect.CodeUnauthenticated + 1: // This is not a code. The event's next call succeeds.
 			want[id] = row{State: inbox.Forwarded, Attempts: 1}
 		default:
 			want[id] = row{State: inbox.Forwarded}
@@ -153,7 +153,7 @@ func TestForwarder_batchFails(t *testing.T) {
 	}
 }
 
-// TestForwarder_batchIsRefusedByAProxy has a proxy that takes small requests only.
+// TestForwarder_batchIsRefusedByAProxy has a proxy that accepts only small requests.
 func TestForwarder_batchIsRefusedByAProxy(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge} {
@@ -179,8 +179,8 @@ func TestForwarder_batchIsRefusedByAProxy(t *testing.T) {
 	}
 }
 
-// TestForwarder_batchOfABusyTicketsvc has a ticketsvc that asks for a whole call later. The events stay together: single calls would be
-// more work for it.
+// TestForwarder_batchOfABusyTicketsvc has a ticketsvc that asks for a retry of a whole call. The events stay together, because single calls
+// would be more work for ticketsvc.
 func TestForwarder_batchOfABusyTicketsvc(t *testing.T) {
 	t.Parallel()
 	in := newMemoryInbox(100)
@@ -210,7 +210,7 @@ func TestForwarder_batchOfABusyTicketsvc(t *testing.T) {
 	in.checkUnharmed(t)
 }
 
-// batchClient is a ticketsvc whose answers to calls of one event, and of several, a test decides.
+// batchClient is a ticketsvc. A test decides its answers to calls with one event, and with several.
 type batchClient struct {
 	client
 	record func(context.Context, *ticketv1.RecordTicketEventsRequest) error
@@ -225,7 +225,7 @@ func (c *batchClient) RecordTicketEvents(ctx context.Context, r *ticketv1.Record
 	return recordedAll(r), nil
 }
 
-// TestForwarder_rollingUpgrade has a ticketsvc that does not know RecordTicketEvents, is updated, and goes back.
+// TestForwarder_rollingUpgrade has a ticketsvc that does not know RecordTicketEvents, is updated, and is rolled back.
 func TestForwarder_rollingUpgrade(t *testing.T) {
 	t.Parallel()
 	const period, events = forwarder.SingleCallsPeriod, 100
@@ -284,7 +284,7 @@ func TestForwarder_rollingUpgrade(t *testing.T) {
 	}
 }
 
-// TestForwarder_oldTicketsvcWithoutTokens has one that answers 404 to procedures that it does not know.
+// TestForwarder_oldTicketsvcWithoutTokens has a ticketsvc that answers 404 to unknown procedures.
 func TestForwarder_oldTicketsvcWithoutTokens(t *testing.T) {
 	t.Parallel()
 	b, s := newBox(t), newTicketsvc(nil)
@@ -310,7 +310,7 @@ func TestForwarder_oldTicketsvcWithoutTokens(t *testing.T) {
 	}
 }
 
-// TestForwarder_batchIsBounded has events that are too large to go together in one call.
+// TestForwarder_batchIsBounded has events that are too large to share one call.
 func TestForwarder_batchIsBounded(t *testing.T) {
 	t.Parallel()
 	tags := `"` + strings.Repeat(`x","`, 7000) + `x"`
@@ -347,7 +347,7 @@ func TestForwarder_batchIsBounded(t *testing.T) {
 	}
 }
 
-// boundedTicketsvc notes how large calls of several events are.
+// boundedTicketsvc records the sizes of calls with several events.
 type boundedTicketsvc struct {
 	*ticketsvc
 
@@ -375,8 +375,8 @@ func (s *boundedTicketsvc) RecordTicketEvents(ctx context.Context, r *ticketv1.R
 	return s.ticketsvc.RecordTicketEvents(ctx, r)
 }
 
-// TestForwarder_eventsCalledAloneHoldUpNoOthers has events whose calls hang for as long as they may. They are called beside one another,
-// and what is new is forwarded at once.
+// TestForwarder_eventsCalledAloneHoldUpNoOthers has events whose calls hang until their deadline. They are called at the same time, and new
+// events are forwarded at once.
 func TestForwarder_eventsCalledAloneHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	const hangingClaims, hanging, fresh = 2, 200, 1000
@@ -452,7 +452,7 @@ func TestForwarder_eventsCalledAloneAreBounded(t *testing.T) {
 	})
 }
 
-// TestForwarder_traceParent has an event that is called by itself, with the trace in which it came.
+// TestForwarder_traceParent has an event that is called by itself, with the trace context that was sent with it.
 func TestForwarder_traceParent(t *testing.T) {
 	t.Parallel()
 	const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

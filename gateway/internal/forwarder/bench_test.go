@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/samples"
 )
 
-// BenchmarkCall measures one call of ticketsvc with 256 in flight, client and server in this process, over each way to make it.
+// BenchmarkCall measures one call to ticketsvc with 256 in flight, for each kind of call. Client and server are in this process.
 func BenchmarkCall(b *testing.B) {
 	const inFlight = 256
 	body, err := samples.Files.ReadFile("created-full.json")
@@ -71,7 +71,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkForwarder measures the forwarder itself: with an inbox in memory, and a ticketsvc that answers at once.
+// BenchmarkForwarder measures the forwarder itself, with an inbox in memory and a ticketsvc that answers at once.
 func BenchmarkForwarder(b *testing.B) {
 	in := newMemoryInbox(b.N)
 	in.wake = make(chan struct{}, 1)

@@ -16,7 +16,7 @@ func TestBreaker(t *testing.T) {
 	)
 	type step struct {
 		what int
-		// begun and now are milliseconds.
+		// begun and now are in milliseconds.
 		begun, now int
 		times      int
 		want       string

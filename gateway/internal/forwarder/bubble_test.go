@@ -20,19 +20,20 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// memoryInbox is an inbox without a database, for tests whose time is simulated. It counts what is written.
+// memoryInbox is an inbox without a database, for tests with simulated time. It counts the writes.
 type memoryInbox struct {
 	// wake belongs to the bubble in which the forwarder runs.
 	wake chan struct{}
 
 	mu sync.Mutex
-	// fresh is how many deliveries were never claimed, and lastID the id of the last one that was.
+	// fresh is the number of deliveries that were never claimed, and lastID the id of the last one that was claimed.
 	fresh  int
 	lastID int64
-	// due has when those that were claimed before are due, with the earliest first, and also what was so before.
+	// due has the due times of deliveries that were claimed before, the earliest first. It also has entries that are out of date.
 	due  dueHeap
 	rows map[int64]*memoryRow
-	// forwarded is how many were forwarded, untried how often one was written back without a call, and lost how many outcomes came too late.
+	// forwarded is the number of deliveries that were forwarded, untried how often one was written back without a call, and lost how many
+	// outcomes came too late.
 	forwarded, untried, lost int
 }
 
@@ -49,7 +50,7 @@ type dueEntry struct {
 	row *memoryRow
 }
 
-// stale reports whether the entry is of the past.
+// stale reports whether the entry is out of date.
 func (e dueEntry) stale() bool { return e.row.state != inbox.Pending || !e.row.due.Equal(e.due) }
 
 type dueHeap []dueEntry
@@ -69,7 +70,7 @@ func newMemoryInbox(fresh int) *memoryInbox {
 	return &memoryInbox{fresh: fresh, rows: map[int64]*memoryRow{}}
 }
 
-// memoryClaim is how many deliveries a claim of a memoryInbox returns at most, as when their bodies are large.
+// memoryClaim is the maximum number of deliveries that a claim of a memoryInbox returns, as if their bodies were large.
 const memoryClaim = 128
 
 // Claim implements [forwarder.Inbox].
@@ -114,7 +115,7 @@ func (i *memoryInbox) Settle(_ context.Context, now time.Time, settlements []inb
 		case inbox.Forwarded:
 			i.forwarded++
 		case inbox.Pending:
-			// A call that failed gives a reason, and a later next attempt.
+			// A call that failed sets a reason, and a later next attempt.
 			if s.Reason == row.delivery.Reason && !s.NextAttemptTime.After(now) {
 				i.untried++
 			}
@@ -162,7 +163,7 @@ func (i *memoryInbox) row(id int64) memoryRow {
 	return *i.rows[id]
 }
 
-// client is a ticketsvc whose answer to a call a test decides: the same for each of the call's events.
+// client is a ticketsvc for which a test decides the answer to a call. Each of the call's events gets the same answer.
 type client func(context.Context) error
 
 // TicketCreated implements [forwarder.Client].
@@ -181,7 +182,7 @@ func (c client) RecordTicketEvents(ctx context.Context, r *ticketv1.RecordTicket
 	return recordedAll(r), c(ctx)
 }
 
-// recordedAll is the answer that all events of the request were recorded.
+// recordedAll answers that all events of the request were recorded.
 func recordedAll(r *ticketv1.RecordTicketEventsRequest) *ticketv1.RecordTicketEventsResponse {
 	response := &ticketv1.RecordTicketEventsResponse{}
 	for range r.GetEvents() {
@@ -191,14 +192,14 @@ func recordedAll(r *ticketv1.RecordTicketEventsRequest) *ticketv1.RecordTicketEv
 	return response
 }
 
-// inBubble runs a forwarder with simulated time, as it is by default, while f runs, and then what is to come after its end. It returns the
-// lines of its log.
+// inBubble runs a forwarder with the default options and simulated time while f runs. After the end of f it waits for what is still to
+// come. It returns the lines of the log.
 func inBubble(t *testing.T, in *memoryInbox, call client, f func(t *testing.T), after ...func(t *testing.T)) []string {
 	t.Helper()
 	return inBubbleWith(t, in, call, f, after...)
 }
 
-// inBubbleWith is [inBubble] with any client.
+// inBubbleWith is like [inBubble] with any client.
 func inBubbleWith(t *testing.T, in *memoryInbox, ticketsvc forwarder.Client, f func(t *testing.T), after ...func(t *testing.T)) []string {
 	t.Helper()
 	var log bytes.Buffer

@@ -17,7 +17,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// mappedEvent is a claimed delivery whose body was mapped to a request, with what that adds to a call.
+// mappedEvent is a claimed delivery that was mapped to a request. bytes and elements are its share of a call's limits.
 type mappedEvent struct {
 	delivery        inbox.Delivery
 	request         *ticketv1.TicketEventRequest
@@ -25,23 +25,23 @@ type mappedEvent struct {
 	forms           []event.Finding
 }
 
-// answer is what ticketsvc answered for one event: the position that its log has by then, or an error.
+// answer is ticketsvc's answer for one event: a position of its log, or an error.
 type answer struct {
 	position *ticketv1.LogPosition
 	err      error
 }
 
-// call is a call of ticketsvc, with an answer for each of its events.
+// call is a call to ticketsvc, with an answer for each of its events.
 type call struct {
 	events []mappedEvent
-	// isAlone says that the one event of the call is called alone, because it was tried before.
+	// isAlone is set if the call has a single event, which was tried before.
 	isAlone      bool
 	begun, ended time.Time
 	answers      []answer
 }
 
-// mapEvent maps the body of a delivery. Its error is why the delivery is dead. A mapping that panics must take down neither the gateway
-// nor, after each restart, the gateway again.
+// mapEvent maps the body of a delivery. The error is the reason why the delivery is dead. If mapping panics, the delivery is dead too:
+// otherwise the panic would end the gateway, and would do so again after each restart.
 func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error) {
 	if len(delivery.Body) == 0 {
 		return mappedEvent{}, errors.New("the body is gone")
@@ -65,11 +65,11 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error)
 	} else {
 		request.Request = &ticketv1.TicketEventRequest_Updated{Updated: result.Updated}
 	}
-	// The entry in the list of events is an element, too.
+	// The event's entry in the list of events is an element too.
 	return mappedEvent{delivery, request, proto.Size(request), result.Elements + 1, result.Forms}, nil
 }
 
-// begin begins a call with the events, which is among those in flight until [Forwarder.finish] gets it.
+// begin begins a call with the events. The call is in flight until [Forwarder.finish] gets it.
 func (f *Forwarder) begin(ctx context.Context, events []mappedEvent, isAlone bool) {
 	c := &call{events: events, isAlone: isAlone, begun: f.options.Now()}
 	if isAlone {
@@ -78,7 +78,7 @@ func (f *Forwarder) begin(ctx context.Context, events []mappedEvent, isAlone boo
 		f.calls[c] = struct{}{}
 	}
 	go func() {
-		// A call that was begun is let end, so that stopping does not leave its outcome open.
+		// The call may end even if the forwarder stops, so that its outcome is known.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.options.CallTimeout)
 		defer cancel()
 		if len(events) == 1 {
@@ -106,7 +106,7 @@ func (f *Forwarder) callSingle(ctx context.Context, e mappedEvent) answer {
 	return answer{response.GetLogPosition(), err}
 }
 
-// callBatch calls RecordTicketEvents. Where the call failed, each answer has its error as a [batchError].
+// callBatch calls RecordTicketEvents. If the call fails, each answer has its error as a [batchError].
 func (f *Forwarder) callBatch(ctx context.Context, events []mappedEvent) []answer {
 	request := &ticketv1.RecordTicketEventsRequest{Events: make([]*ticketv1.TicketEventRequest, len(events))}
 	for i, e := range events {
@@ -127,7 +127,7 @@ func (f *Forwarder) callBatch(ctx context.Context, events []mappedEvent) []answe
 	return answers
 }
 
-// answerOf returns what ticketsvc answered for one event of several.
+// answerOf returns ticketsvc's answer for one event of several.
 func answerOf(result *ticketv1.TicketEventResult) answer {
 	switch {
 	case result.GetError() != nil:
@@ -139,7 +139,7 @@ func answerOf(result *ticketv1.TicketEventResult) answer {
 	}
 }
 
-// finish writes what becomes of the deliveries of a call, and of other calls that ended meanwhile.
+// finish writes the outcomes of the deliveries of a call, and of other calls that ended meanwhile.
 func (f *Forwarder) finish(ctx context.Context, c *call) {
 	var batch []inbox.Settlement
 	for {
@@ -159,7 +159,7 @@ func (f *Forwarder) finish(ctx context.Context, c *call) {
 	f.write(ctx, batch)
 }
 
-// settlement returns what becomes of the delivery of an event of a call, with the answer for that event.
+// settlement returns the outcome of one delivery of a call, from the answer for its event.
 func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlement {
 	delivery, now, err, o := e.delivery, c.ended, a.err, classify(a.err)
 	switch o {
@@ -173,7 +173,7 @@ func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlemen
 	case retryable, permanent:
 		f.breaker.succeeded(now)
 	default:
-		// That one event is deferred repeatedly says nothing new of ticketsvc; that many are, does.
+		// A single event that is deferred repeatedly shows nothing new about ticketsvc. Many deferred events do.
 		if o != deferred || delivery.Deferrals == 0 {
 			f.noteFailure(c.begun, now, o, err)
 		}
@@ -187,16 +187,16 @@ func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlemen
 	var batch *batchError
 	switch {
 	case o == deferred && busy && len(c.events) > 1:
-		// The events stay together, since single calls would be more work for ticketsvc.
+		// The events stay together, because single calls would be more work for ticketsvc.
 		next.NextAttemptTime = now.Add(asked)
 	case o == deferred:
 		next.Deferrals++
-		// What ticketsvc asks for comes on top, so that those that it asked at the same time do not come back together.
+		// The backoff is added to the delay that ticketsvc asks for, so that events with the same delay are not retried at the same time.
 		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
 		f.warnOfDeferral(now, next.Deferrals, attributes)
 	case o == unreachable || o == misconfigured:
 		if errors.As(err, &batch) {
-			// One of the events may have broken the connection: they are called alone from now on.
+			// One of the events may have broken the connection, so from now on each is called alone.
 			next.Deferrals++
 		}
 		next.NextAttemptTime = now.Add(outageBackoff.after(1, f.options.Random()))
@@ -215,7 +215,7 @@ func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlemen
 	return next
 }
 
-// warnOfDeferral warns at growing intervals: when an event was deferred 4, 8, 16, … times in a row.
+// warnOfDeferral warns at growing intervals: after an event was deferred 4, 8, 16, … times in a row.
 func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []any) {
 	if deferrals < 4 || bits.OnesCount(uint(deferrals)) != 1 {
 		return
@@ -226,7 +226,8 @@ func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []an
 	}
 }
 
-// noteUnknownBatch notes that ticketsvc does not know RecordTicketEvents. It is called again later: a newer ticketsvc may be there by then.
+// noteUnknownBatch records that ticketsvc does not know RecordTicketEvents. It is called again later, because ticketsvc may have been
+// updated by then.
 func (f *Forwarder) noteUnknownBatch(now time.Time) {
 	if now.After(f.singleUntil) {
 		f.options.Log.Warn("ticketsvc does not know RecordTicketEvents: events are forwarded one by one, which takes more processor time "+
@@ -235,7 +236,7 @@ func (f *Forwarder) noteUnknownBatch(now time.Time) {
 	f.singleUntil = now.Add(singleCallsPeriod)
 }
 
-// noteFailure notes a call that failed by no fault of its event.
+// noteFailure records a call that failed for another reason than its event.
 func (f *Forwarder) noteFailure(begun, now time.Time, o outcome, err error) {
 	f.breaker.failed(begun, now, o == misconfigured, err)
 	if count, ok := f.failureWarnings.Allow(now); ok {
@@ -243,13 +244,13 @@ func (f *Forwarder) noteFailure(begun, now time.Time, o outcome, err error) {
 	}
 }
 
-// requeue returns what becomes of a delivery that was claimed and not tried.
+// requeue returns the settlement of a delivery that was claimed and not tried.
 func requeue(delivery inbox.Delivery, now time.Time) inbox.Settlement {
 	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
 		Deferrals: delivery.Deferrals, NextAttemptTime: now}
 }
 
-// markDead returns what becomes of a delivery that can't be forwarded.
+// markDead returns the settlement of a delivery that can't be forwarded.
 func markDead(delivery inbox.Delivery, reason string) inbox.Settlement {
 	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
 		Reason: reason}

@@ -22,18 +22,18 @@ import (
 // maxAnswerBytes, maxErrorBytes and maxAnswerHeaderBytes bound an answer of ticketsvc. The largest answers have the errors of 256 events.
 const maxAnswerBytes, maxErrorBytes, maxAnswerHeaderBytes = 1 << 20, 64 << 10, 16 << 10
 
-// ClientOptions are what a client of ticketsvc needs beside its URL.
+// ClientOptions are the options of a client of ticketsvc, in addition to its URL.
 type ClientOptions struct {
-	// Token returns the token to show, which may change from call to call, or an empty text for none. Nil means none.
+	// Token returns the token to send, which may change from call to call, or an empty string for none. Nil means none.
 	Token func() string
-	// Authorities vouch for ticketsvc's certificate. Nil means the system's.
+	// Authorities are the certificate authorities that are trusted for ticketsvc's certificate. Nil means the system's.
 	Authorities *x509.CertPool
 }
 
 // NewClient returns a client of the ticketsvc at url.
 //
-// It speaks Connect over HTTP/1.1: for small unary calls that makes a third more calls than HTTP/2, which shares one connection among all
-// of them. docs/decisions.md has the figures.
+// It uses Connect over HTTP/1.1. With small unary calls that gives a third more calls per second than HTTP/2, which uses one connection for
+// all of them. docs/decisions.md has the figures.
 func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventServiceClient {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
@@ -43,8 +43,8 @@ func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventSer
 		TLSHandshakeTimeout: 2 * time.Second,
 		MaxIdleConns:        maxEvents,
 		MaxIdleConnsPerHost: maxEvents,
-		// Shorter than ticketsvc's own two minutes, so that no call is sent on a connection that is just being closed there. One whose other
-		// end is gone is found by the deadline of the call that gets it, which closes it.
+		// Shorter than ticketsvc's own two minutes, so that no call is sent on a connection that ticketsvc is just closing. A connection whose
+		// other end is gone is detected by the deadline of the call that gets it. The call then closes it.
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxAnswerHeaderBytes,
 		DisableCompression:     true,
@@ -52,17 +52,17 @@ func NewClient(url string, options ClientOptions) ticketv1connect.TicketEventSer
 	}
 	client := &http.Client{
 		Transport: ticketsvcOnly{transport},
-		// A redirect is not an answer of ticketsvc's, and following one would send tenants' data, and the token, to an address that nobody set.
+		// A redirect does not come from ticketsvc. Following it would send tenants' data, and the token, to an address that nobody set.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return ticketv1connect.NewTicketEventServiceClient(client, url,
 		connect.WithReadMaxBytes(maxAnswerBytes),
 		connect.WithInterceptors(withBearerToken(options.Token)),
-		// Nothing worth compressing comes back.
+		// No response is worth compressing.
 		connect.WithAcceptCompression("gzip", nil, nil))
 }
 
-// withBearerToken makes every call show the token that there is at that moment.
+// withBearerToken makes every call send the current token.
 func withBearerToken(token func() string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		if token == nil {
@@ -77,7 +77,7 @@ func withBearerToken(token func() string) connect.UnaryInterceptorFunc {
 	}
 }
 
-// foreignAnswerError reports that something other than ticketsvc answered: a proxy in between, or whatever is at a wrong URL. It says
+// foreignAnswerError is returned if something other than ticketsvc answered: a proxy in between, or another server at a wrong URL. It says
 // nothing about the event.
 type foreignAnswerError struct {
 	status int
@@ -87,8 +87,8 @@ func (e *foreignAnswerError) Error() string {
 	return fmt.Sprintf("something other than ticketsvc answered: HTTP status %d", e.status)
 }
 
-// ticketsvcOnly lets only those answers through that speak the Connect protocol: a message, or an error. Connect itself reads any JSON as
-// an error, with a code that it makes from the HTTP status.
+// ticketsvcOnly accepts only answers of the Connect protocol: a message, or an error. Connect itself reads any JSON as an error, with a
+// code that it derives from the HTTP status.
 type ticketsvcOnly struct {
 	http.RoundTripper
 }
@@ -115,7 +115,7 @@ func (t ticketsvcOnly) RoundTrip(request *http.Request) (*http.Response, error) 
 	return response, nil
 }
 
-// isConnectError reports whether body is an error as the Connect protocol has it, with one of its codes.
+// isConnectError reports whether body is an error of the Connect protocol, with one of its codes.
 func isConnectError(body []byte) bool {
 	var parsed struct {
 		Code    connect.Code `json:"code"`
@@ -129,6 +129,6 @@ func isConnectError(body []byte) bool {
 		return false
 	}
 	_, known := outcomes[parsed.Code]
-	// Connect takes a null for a detail, and panics when it is read.
+	// Connect accepts a null as a detail, and panics when the detail is read.
 	return known && !slices.Contains(parsed.Details, nil)
 }

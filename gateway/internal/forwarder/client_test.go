@@ -26,7 +26,7 @@ func TestAnswersAreBounded(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/proto")
 				w.Header().Set("X-Large", strings.Repeat("x", test.header))
-				// Field 15, which nobody knows, as often as it takes.
+				// The unknown field 15, as often as needed.
 				_, _ = w.Write([]byte(strings.Repeat("\x78\x01", test.body/2)))
 			}))
 			t.Cleanup(server.Close)

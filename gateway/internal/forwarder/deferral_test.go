@@ -58,7 +58,7 @@ func TestForwarder_retryInfo(t *testing.T) {
 				if len(calls) != 2 {
 					t.Fatalf("%d calls, want 2", len(calls))
 				}
-				// The first own back-off, which is up to 250 ms, comes on top, so that not all come back at once.
+				// The first backoff, of up to 250 ms, is added to the delay, so that not all come back at the same time.
 				if waited := calls[1].Sub(calls[0]); waited < test.want || waited > test.want+260*time.Millisecond {
 					t.Errorf("the retry came after %v, want %v and little more", waited, test.want)
 				}
@@ -84,7 +84,7 @@ func TestForwarder_resourceExhaustedWithoutRetryInfo(t *testing.T) {
 	}
 }
 
-// TestClassify_unreadableRetryInfo has a RetryInfo whose bytes are cut short. It asks for a retry all the same.
+// TestClassify_unreadableRetryInfo has a RetryInfo whose bytes are cut off. It still asks for a retry.
 func TestClassify_unreadableRetryInfo(t *testing.T) {
 	t.Parallel()
 	detail, err := connect.NewErrorDetail(&anypb.Any{TypeUrl: "type.googleapis.com/google.rpc.RetryInfo", Value: []byte{0x0a, 0x22}})

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// The bounds of calls.
+// The limits of calls.
 const (
 	MaxCalls, MaxEvents          = maxCalls, maxEvents
 	MaxRequestBytes, MaxElements = maxRequestBytes, maxElements
 )
 
-// SingleCallsPeriod is for how long every event is called alone.
+// SingleCallsPeriod is how long every event is called alone.
 const SingleCallsPeriod = singleCallsPeriod
 
 // Classify returns the name of the outcome of a call that ended with err.
@@ -23,15 +23,15 @@ func Classify(err error) string {
 // Breaker is the forwarder's circuit breaker.
 type Breaker struct{ breaker breaker }
 
-// NewBreaker returns a breaker that is closed.
+// NewBreaker returns a closed breaker.
 func NewBreaker() *Breaker { return &Breaker{} }
 
-// Failed notes a call that failed.
+// Failed records a call that failed.
 func (b *Breaker) Failed(begun, now time.Time, misconfigured bool) {
 	b.breaker.failed(begun, now, misconfigured, nil)
 }
 
-// Succeeded notes a call that succeeded.
+// Succeeded records a call that succeeded.
 func (b *Breaker) Succeeded(now time.Time) { b.breaker.succeeded(now) }
 
 // State returns the name of the state.
@@ -39,7 +39,7 @@ func (b *Breaker) State() string {
 	return map[breakerState]string{breakerClosed: "closed", breakerOpen: "open", breakerMisconfigured: "misconfigured"}[b.breaker.state]
 }
 
-// Check is a check of the reconciler.
+// Check does one check of the reconciler.
 func (r *Reconciler) Check(ctx context.Context) bool { return r.check(ctx) }
 
 // Replay takes steps of a replay until it is over.

@@ -19,7 +19,7 @@ type foreignAnswer struct {
 	contentType, body string
 }
 
-// foreignAnswers returns what proxies, balancers and services at a wrong URL answer, by a name for it.
+// foreignAnswers returns answers of proxies, load balancers and services at a wrong URL, by name.
 func foreignAnswers() map[string]foreignAnswer {
 	answers := map[string]foreignAnswer{
 		"a success that is a login page":                  {200, "text/html; charset=utf-8", "<html>"},
@@ -67,7 +67,7 @@ func (a foreignAnswer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, a.body)
 }
 
-// TestClassify_foreignAnswers calls a server for each answer. None may count as an attempt, and so bring a delivery closer to its end.
+// TestClassify_foreignAnswers calls a server for each answer. No such answer may use up an attempt.
 func TestClassify_foreignAnswers(t *testing.T) {
 	t.Parallel()
 	for name, answer := range foreignAnswers() {
@@ -81,7 +81,7 @@ func TestClassify_foreignAnswers(t *testing.T) {
 	}
 }
 
-// TestClassify_foreignStatus has the same answer as HTML and as JSON: what counts is the status.
+// TestClassify_foreignStatus has the same answer as HTML and as JSON: only the status counts.
 func TestClassify_foreignStatus(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]string{
@@ -102,7 +102,7 @@ func TestClassify_foreignStatus(t *testing.T) {
 	}
 }
 
-// TestClassify_truncatedAnswer has answers whose connection ends before their end.
+// TestClassify_truncatedAnswer has answers whose connection is closed before their end.
 func TestClassify_truncatedAnswer(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []foreignAnswer{

@@ -6,11 +6,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// formInterval is how often one form of one field is logged at most.
+// formInterval is the minimum time between two logs of the same form of a field.
 const formInterval = time.Hour
 
-// noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs:
-// a finding names only fields of the provider's contract.
+// noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs,
+// because a finding names only fields of the provider's contract.
 func (f *Forwarder) noteForms(findings []event.Finding) {
 	for _, finding := range findings {
 		if !finding.Kept {

@@ -26,7 +26,7 @@ func TestForwarder_logsAFormOfAFieldOnce(t *testing.T) {
 		"level=WARN msg=\"a field can't be typed and is kept among the ticket's attributes; gateway explain shows more\" " +
 			"field=data.title form=object count=1\n": 1,
 		"field=data.commentCount form=boolean count=1\n": 1,
-		"field=":  2, // None for phoneNumber, which was read all the same.
+		"field=":  2, // None for phoneNumber, which could be read.
 		"private": 0,
 	} {
 		if got := strings.Count(log.String(), text); got != want {

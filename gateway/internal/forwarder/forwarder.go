@@ -1,13 +1,13 @@
 // Package forwarder brings pending deliveries from the inbox to ticketsvc: claim → map → call → finish.
 //
-// One goroutine claims, maps and finishes; a handful of calls are in flight beside it. A single event that is due is called at once, and
-// the events that become due meanwhile go together in the next call. An event that was deferred, or that failed, is called alone, so that
-// it neither holds up nor harms another.
+// One goroutine claims, maps and finishes. A few calls are in flight at the same time. A single event that is due is called at once, and
+// the events that become due meanwhile share the next call. An event that was deferred, or that failed, is called alone, so that it neither
+// delays nor harms another.
 //
-// The table of what an outcome means is in outcome.go: an outage of ticketsvc pauses everything and costs no delivery anything, while an
-// event that fails by its own fault is retried, and in the end dead, on its own. No order is kept and none is needed.
+// The table of outcomes is in outcome.go. An outage of ticketsvc pauses everything and uses up no attempts. An event that fails because of
+// itself is retried alone, and is dead in the end. Events are forwarded in no order, and need none.
 //
-// Beside it a [Reconciler] checks that ticketsvc's log still holds what was forwarded.
+// In addition, a [Reconciler] checks that ticketsvc's log still holds what was forwarded.
 package forwarder
 
 import (
@@ -39,77 +39,79 @@ type Client interface {
 	RecordTicketEvents(context.Context, *ticketv1.RecordTicketEventsRequest) (*ticketv1.RecordTicketEventsResponse, error)
 }
 
-// Options are the forwarder's bounds, and what it takes time and chance from.
+// Options are the forwarder's limits, and its sources of time and randomness.
 type Options struct {
 	// CallTimeout is the deadline of one call.
 	CallTimeout time.Duration
-	// MaxAttempts is how many calls may fail by the event's own fault before its delivery is dead.
+	// MaxAttempts is the number of calls that may fail because of the event itself. After that its delivery is dead.
 	MaxAttempts int
-	// FutureTolerance is how far ahead of its receipt an event may be dated; 0 lets any date pass.
+	// FutureTolerance is how much later than its receipt an event may be dated. 0 allows any date.
 	FutureTolerance time.Duration
-	// Now and Random (in [0, 1)) are the clock and the dice.
+	// Now is the clock. Random returns random numbers in [0, 1).
 	Now    func() time.Time
 	Random func() float64
-	// Log receives what operators should know.
+	// Log is the log for operators.
 	Log *slog.Logger
 }
 
 const (
-	// maxCalls is how many calls are in flight when nothing more is claimed, without those of events that are called alone. A call that takes
-	// longer than slowCall does not count, so that calls that hang hold up no others, while there are at most maxSlowCalls of all.
+	// maxCalls is the number of calls in flight at which nothing more is claimed. Events that are called alone do not count. A call that takes
+	// longer than slowCall does not count either, so that calls that hang do not delay others. The number of calls, slow or not, is at most
+	// maxSlowCalls.
 	maxCalls, maxSlowCalls = 4, 64
 	slowCall               = 250 * time.Millisecond
-	// maxEvents is how many events a claim, and so a call, takes at most, and how many are called alone at the same time. A claim takes fewer
-	// while some are, since each delivery that it finds may be one of that kind.
+	// maxEvents is the maximum number of events of a claim, and so of a call. It is also the maximum number of events that are called alone at
+	// the same time. A claim takes fewer while some are called alone, because each delivery that it finds may be one of that kind.
 	maxEvents = 256
-	// maxRequestBytes and maxElements bound a call of several events. ticketsvc takes 16 MiB and 20,000 elements, and a proxy in between 1 MiB
-	// where nobody configured it (nginx). A larger event is called alone.
+	// maxRequestBytes and maxElements bound a call of several events. ticketsvc accepts 16 MiB and 20,000 elements, and a proxy in between 1
+	// MiB if nobody configured it (nginx). A larger event is called alone.
 	maxRequestBytes, maxElements = 960 << 10, 16_000
-	// singleCallsPeriod is for how long every event is called alone after ticketsvc did not know RecordTicketEvents.
+	// singleCallsPeriod is how long every event is called alone after ticketsvc did not know RecordTicketEvents.
 	singleCallsPeriod = 5 * time.Minute
-	// leaseReserve is how long mapping a claimed delivery and writing its outcome may take before another may claim it. What a gateway had
-	// claimed when it died waits that much longer; what takes longer is forwarded once more, which does no harm.
+	// leaseReserve is how long mapping a claimed delivery and writing its outcome may take before another worker may claim it. Deliveries that
+	// a gateway had claimed when it died wait that much longer. A delivery that takes longer is forwarded once more, which does no harm.
 	leaseReserve = 10 * time.Second
-	// pollInterval is how long the forwarder sleeps at most: a missed wake-up costs no more than that.
+	// pollInterval is the maximum time that the forwarder sleeps, and so the maximum delay after a missed wake-up.
 	pollInterval = time.Second
-	// maxOutcomes is how many outcomes make a transaction large enough to be written.
+	// maxOutcomes is the number of outcomes at which a transaction is written without waiting for more.
 	maxOutcomes = 512
-	// announceInterval is how often the same change of the circuit breaker is logged at most.
+	// announceInterval is the minimum time between two logs of the same state of the circuit breaker.
 	announceInterval = 10 * time.Second
-	// deferralWarnInterval and failureWarnInterval are how often events that are deferred, and calls that fail, are logged at most.
+	// deferralWarnInterval and failureWarnInterval are the minimum times between two logs of deferred events, and of failed calls.
 	deferralWarnInterval, failureWarnInterval = 10 * time.Second, time.Minute
 )
 
 var (
-	// probeBackoff is for the time between two probes of an outage, and so bounds how late its end is noticed.
+	// probeBackoff is for the time between two probes of an outage. It bounds how late the end of the outage is noticed.
 	probeBackoff = backoff{base: 50 * time.Millisecond, limit: time.Second}
-	// outageBackoff is for a delivery whose call failed by no fault of its own.
+	// outageBackoff is for a delivery whose call failed for another reason than the event.
 	outageBackoff = backoff{base: 200 * time.Millisecond, limit: 200 * time.Millisecond}
-	// deferralBackoff is for a delivery that can't get through by no fault of its own while others do.
+	// deferralBackoff is for a delivery that can't be forwarded for another reason than the event itself, while others can.
 	deferralBackoff = backoff{base: 250 * time.Millisecond, limit: 15 * time.Second}
-	// attemptBackoff is for a delivery that fails by its own fault.
+	// attemptBackoff is for a delivery that fails because of the event itself.
 	attemptBackoff = backoff{base: time.Second, limit: 10 * time.Minute}
 )
 
-// Forwarder forwards deliveries. Make one with [New]. All of it except the calls runs in the goroutine of [Forwarder.Run].
+// Forwarder forwards deliveries. [New] makes one. Everything except the calls runs in the goroutine of [Forwarder.Run].
 type Forwarder struct {
 	inbox   Inbox
 	client  Client
 	options Options
 	breaker breaker
-	// ended receives the calls that ended. calls are those that did not, and alone is how many did not of events that are called alone.
+	// ended receives the calls that ended. calls are the calls in flight, except those of events that are called alone. alone is the number of
+	// events that are called alone and in flight.
 	ended chan *call
 	calls map[*call]struct{}
 	alone int
-	// singleUntil is until when every event is called alone, because ticketsvc did not know RecordTicketEvents.
+	// singleUntil is the time until which every event is called alone, because ticketsvc did not know RecordTicketEvents.
 	singleUntil time.Time
-	// unreadable says that the last claim failed. announced is the state of the circuit breaker that was logged last, and pausedAt when it
-	// was logged that forwarding is paused.
+	// unreadable is set if the last claim failed. announced is the state of the circuit breaker that was logged last. pausedAt is the time
+	// when the log reported that forwarding is paused.
 	unreadable bool
 	announced  breakerState
 	pausedAt   time.Time
 
-	// failureWarnings and deferralWarnings limit what an outage repeats.
+	// failureWarnings and deferralWarnings limit logs that an outage repeats.
 	failureWarnings, deferralWarnings *logthrottle.Throttle
 	// announcements limit how often each state of the circuit breaker is logged.
 	announcements *logthrottle.PerKey[breakerState]
@@ -117,7 +119,7 @@ type Forwarder struct {
 	formWarnings *logthrottle.PerKey[event.Finding]
 }
 
-// New returns a forwarder from the inbox to ticketsvc. Start it with [Forwarder.Run].
+// New returns a forwarder from the inbox to ticketsvc. [Forwarder.Run] starts it.
 func New(from Inbox, client Client, options Options) *Forwarder {
 	return &Forwarder{
 		inbox:            from,
@@ -132,7 +134,7 @@ func New(from Inbox, client Client, options Options) *Forwarder {
 	}
 }
 
-// Run forwards until ctx ends. Then it claims no more, lets the calls in flight end, writes their outcomes, and returns.
+// Run forwards until ctx ends. Then it claims no more, waits for the calls in flight, writes their outcomes, and returns.
 func (f *Forwarder) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.announce(false)
@@ -144,7 +146,7 @@ func (f *Forwarder) Run(ctx context.Context) {
 	f.announce(true)
 }
 
-// forwardDue claims what is due and begins its calls. It returns the time at which there is more to do, if no call ends before.
+// forwardDue claims the due deliveries and begins their calls. It returns the time at which there is more to do, if no call ends before.
 //
 // While the circuit breaker is open it claims one delivery at a time, as a probe: the inbox prefers one that was never tried, so events
 // that always fail do not hide the end of the outage. Nothing else is claimed then, so an outage costs few writes.
@@ -173,7 +175,7 @@ func (f *Forwarder) forwardDue(ctx context.Context) (next time.Time) {
 	return now
 }
 
-// isFull reports whether maxCalls calls are in flight that are not slow, and until when that stays so if no call ends.
+// isFull reports whether maxCalls calls that are not slow are in flight. until is the time until which that stays so if no call ends.
 func (f *Forwarder) isFull(now time.Time) (full bool, until time.Time) {
 	count, until := 0, now.Add(pollInterval)
 	for c := range f.calls {
@@ -189,7 +191,7 @@ func (f *Forwarder) isFull(now time.Time) (full bool, until time.Time) {
 
 // claim claims up to limit deliveries.
 func (f *Forwarder) claim(ctx context.Context, limit int) []inbox.Delivery {
-	// A claim that is cut off may have been made all the same, and then nobody would have those deliveries until the leases end.
+	// A claim that is cut off may have been made anyway. Then its deliveries would be left alone until the leases end.
 	deliveries, err := f.inbox.Claim(context.WithoutCancel(ctx), f.options.Now(), f.lease(), limit)
 	switch unreadable := err != nil; {
 	case unreadable == f.unreadable:
@@ -202,10 +204,10 @@ func (f *Forwarder) claim(ctx context.Context, limit int) []inbox.Delivery {
 	return deliveries
 }
 
-// lease is how long a claim holds.
+// lease returns how long a claim holds.
 func (f *Forwarder) lease() time.Duration { return f.options.CallTimeout + leaseReserve }
 
-// forward maps the deliveries and begins their calls: one for each that is called alone, and one for as many of the others as a call takes.
+// forward maps the deliveries and begins their calls: one call for each event that is called alone, and shared calls for the others.
 func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, allAlone bool) {
 	var together []mappedEvent
 	var uncalled []inbox.Settlement
@@ -236,10 +238,10 @@ func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, al
 	}
 }
 
-// nextDue returns when there may be something to claim.
+// nextDue returns the time when there may be something to claim.
 func (f *Forwarder) nextDue(ctx context.Context) time.Time {
 	next := f.options.Now().Add(pollInterval)
-	// While claims fail, something that is due must not make them follow one another without a pause.
+	// While claims fail, a due delivery must not make the claims follow one another without a pause.
 	if !f.unreadable {
 		if due, pending, err := f.inbox.NextDue(ctx); err == nil && pending && due.Before(next) {
 			return due
@@ -248,7 +250,8 @@ func (f *Forwarder) nextDue(ctx context.Context) time.Time {
 	return next
 }
 
-// wait waits until then, until there may be something new to claim, until ctx ends, or until a call ends, and finishes that.
+// wait waits until the time until, until there may be something new to claim, until ctx ends, or until a call ends. It finishes a call that
+// ended.
 func (f *Forwarder) wait(ctx context.Context, until time.Time) {
 	timer := time.NewTimer(until.Sub(f.options.Now()))
 	defer timer.Stop()
@@ -261,8 +264,8 @@ func (f *Forwarder) wait(ctx context.Context, until time.Time) {
 	}
 }
 
-// announce logs whether forwarding is paused when that differs from what was logged last. Changes that follow one another too quickly
-// are left out, except the last one, so that the last line is true a moment later, or when forwarding has ended.
+// announce logs whether forwarding is paused if that differs from the last log. Changes that follow one another too quickly are left out,
+// except the last one, so that the last line is right a moment later, or when forwarding has ended.
 func (f *Forwarder) announce(ended bool) {
 	state, cause := f.breaker.state, f.breaker.cause
 	if state == f.announced {
@@ -288,8 +291,8 @@ func (f *Forwarder) announce(ended bool) {
 	}
 }
 
-// write writes outcomes. While the database is away it tries again, for as long as a lease: there is nothing else that could be done
-// meanwhile, and what is not written is forwarded once more, when its lease has run out.
+// write writes outcomes. While the database is unavailable it retries, for as long as a lease: nothing else could be done meanwhile.
+// Deliveries whose outcome is not written are forwarded once more after their leases have ended.
 func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
 	giveUp := f.options.Now().Add(f.lease())
 	for tries := 1; ; tries++ {

@@ -33,13 +33,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ticketsvc is a server of the contract whose answers a test decides.
+// ticketsvc is a server of the contract. A test decides its answers.
 type ticketsvc struct {
 	ticketv1connect.UnimplementedTicketEventServiceHandler
 
 	answer func(eventID string, call int) error
 
-	// answerBatch, where it is set, answers a call of RecordTicketEvents as a whole. It gets the answer for its events.
+	// answerBatch, if set, answers a call of RecordTicketEvents as a whole. It gets the answer for its events.
 	answerBatch func(ids []string, response *ticketv1.RecordTicketEventsResponse) error
 
 	mu    sync.Mutex
@@ -108,7 +108,7 @@ func (s *ticketsvc) callsOf(eventID string) int {
 	return s.calls[eventID]
 }
 
-// batchSizes returns how many events each call of RecordTicketEvents had.
+// batchSizes returns the number of events of each call of RecordTicketEvents.
 func (s *ticketsvc) batchSizes() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,12 +128,12 @@ func (s *ticketsvc) handler() http.Handler {
 	return handler
 }
 
-// box is an inbox over SQLite that tells when outcomes were written.
+// box is an inbox over SQLite that notifies when outcomes were written.
 type box struct {
 	*inbox.Inbox
 	path    string
 	settled chan struct{}
-	// failures is how many times Settle is still to fail, as when the database is away.
+	// failures is the number of times that Settle is still to fail, as if the database were unavailable.
 	failures atomic.Int32
 }
 
@@ -165,7 +165,7 @@ func newBox(t *testing.T) *box {
 	return b
 }
 
-// body is a delivery that can be translated.
+// body is a delivery that can be mapped.
 func body(eventID string) string {
 	return fmt.Sprintf(`{"event":{"id":%q,"name":"ticket.created","createdDate":"2026-03-02T07:15:30Z",`+
 		`"urn":"urn:allthings:app:a:ticket:c:*",`+
@@ -228,7 +228,7 @@ func (b *box) rows(t *testing.T) map[string]row {
 	return rows
 }
 
-// waitUntil waits for outcomes to be written until what is kept satisfies the condition.
+// waitUntil waits until the rows satisfy the condition. It checks them each time that outcomes were written.
 func (b *box) waitUntil(t *testing.T, condition func(map[string]row) bool) map[string]row {
 	t.Helper()
 	for {
@@ -268,7 +268,7 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
-// waitFor waits until a line has the text.
+// waitFor waits until a line contains the text.
 func (l *logText) waitFor(t *testing.T, text string) {
 	t.Helper()
 	for {
@@ -312,7 +312,7 @@ func nonePending(rows map[string]row) bool {
 
 const maxAttempts = 3
 
-// start runs a forwarder from b to url, with waits a hundredth of what chance could make them, until stop is called.
+// start runs a forwarder from b to url until stop is called. The delays are a hundredth of the maximum random delays.
 func start(t *testing.T, b *box, url string, log io.Writer) (stop func()) {
 	t.Helper()
 	return startWithTimeout(t, b, url, log, 5*time.Second)
@@ -350,8 +350,8 @@ func startServer(t *testing.T, s *ticketsvc) string {
 	return server.URL
 }
 
-// TestForwarder_batches adds events while calls are in flight. Each is called at once, alone, until as many calls are in flight as may be.
-// What comes then goes together in the calls that follow, and everything is forwarded once.
+// TestForwarder_batches adds events while calls are in flight. Each event is called at once, alone, until the maximum number of calls is in
+// flight. Later events share the calls that follow, and everything is forwarded once.
 func TestForwarder_batches(t *testing.T) {
 	t.Parallel()
 	const many = 2*forwarder.MaxEvents - 1
@@ -412,7 +412,7 @@ func TestForwarder_everythingPendingIsForwardedOnce(t *testing.T) {
 
 func TestWhatEachCodeMeans(t *testing.T) {
 	t.Parallel()
-	const passes = 5 // more than an event may fail by its own fault
+	const passes = 5 // more than the number of failures that an event may cause itself
 	tests := map[connect.Code]row{
 		connect.CodeAlreadyExists: {State: inbox.Forwarded},
 
@@ -453,7 +453,7 @@ func TestWhatEachCodeMeans(t *testing.T) {
 			})), io.Discard)
 			got := b.waitUntil(t, nonePending)["e"]
 			if want.State == inbox.Forwarded {
-				got.Deferrals = 0 // how often it was put off before is of no account
+				got.Deferrals = 0 // the earlier number of deferrals does not matter
 			}
 			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -530,7 +530,7 @@ func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
 	}
 }
 
-// What a proxy, or whatever is at a wrong URL, has to say is no verdict on an event.
+// An answer of a proxy, or of another server at a wrong URL, says nothing about an event.
 func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)

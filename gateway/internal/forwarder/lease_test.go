@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// leaseBox is an inbox that tells for how long it was asked to lease.
+// leaseBox is an inbox that records for how long it was asked to lease.
 type leaseBox struct {
 	*box
 	leases chan time.Duration
@@ -41,13 +41,13 @@ func TestForwarder_aLeaseCoversACallAndLittleMore(t *testing.T) {
 	lease := <-b.leases
 	cancel()
 	<-ended
-	// What is claimed is called at once.
+	// Claimed deliveries are called at once.
 	if least, most := callTimeout, callTimeout+10*time.Second; lease <= least || lease > most {
 		t.Errorf("the lease is %v, want more than %v and at most %v", lease, least, most)
 	}
 }
 
-// slowBox is an inbox whose claims take until they are let go on.
+// slowBox is an inbox whose claims block until they are released.
 type slowBox struct {
 	*box
 	claiming, goOn chan struct{}

@@ -28,7 +28,7 @@ func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
 	var log logText
 	stop := start(t, b, "http://"+address, &log)
 	b.addMany(t, deliveries)
-	// By then every delivery would be dead, were the outage held against it.
+	// By then every delivery would be dead if the outage used up attempts.
 	log.waitFor(t, "forwarding is paused")
 	if listener, err = net.Listen("tcp", address); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestAWrongDeploymentIsSaidLoudlyAndPausesEverything(t *testing.T) {
 	b := newBox(t)
 	b.addMany(t, 50)
 	var log logText
-	mux := http.NewServeMux() // whatever is at the URL, it is not ticketsvc
+	mux := http.NewServeMux() // some server at the URL that is not ticketsvc
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	stop := start(t, b, server.URL, &log)

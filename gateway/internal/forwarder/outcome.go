@@ -20,15 +20,15 @@ import (
 type outcome uint8
 
 const (
-	// retryable: it may be the event's fault. The call is retried until the attempts are used up. A code without an entry means this.
+	// retryable: the event may be the cause. The call is retried until the attempts are used up. A code without an entry means this.
 	retryable outcome = iota
 	// done: ticketsvc has recorded the event, now or before.
 	done
-	// unreachable: ticketsvc can't do its work, which is no event's fault. The call is retried, and no attempt is used up.
+	// unreachable: ticketsvc can't be used, for a reason that is no event. The call is retried, and no attempt is used up.
 	unreachable
 	// deferred: like unreachable, but possibly only for this event, which may be large or slow to record.
 	deferred
-	// misconfigured: no event can get through until the deployment is fixed. Like unreachable, but logged as an error.
+	// misconfigured: no event can be forwarded until the deployment is fixed. Like unreachable, but logged as an error.
 	misconfigured
 	// permanent: the same call will never succeed.
 	permanent
@@ -36,7 +36,7 @@ const (
 	unknownBatch
 )
 
-// outcomes is the one table of what each code of ticketsvc means.
+// outcomes is the one table of the meanings of ticketsvc's codes.
 var outcomes = map[connect.Code]outcome{
 	connect.CodeAlreadyExists: done,
 
@@ -45,7 +45,7 @@ var outcomes = map[connect.Code]outcome{
 	connect.CodeDeadlineExceeded: deferred,
 	connect.CodeAborted:          deferred,
 	connect.CodeCanceled:         deferred,
-	// With a RetryInfo ticketsvc is busy. With none the event, or its ticket with it, is larger than ticketsvc takes: that is permanent.
+	// With a RetryInfo ticketsvc is busy. Without one the event, or its ticket with it, is larger than ticketsvc accepts. That is permanent.
 	connect.CodeResourceExhausted: deferred,
 
 	connect.CodeUnauthenticated:  misconfigured,
@@ -97,7 +97,7 @@ func classify(err error) outcome {
 	}
 }
 
-// batchError is the error of a call with several events. It says nothing of each: the call may have failed because of one of them.
+// batchError is the error of a call with several events. It says nothing about each event: the call may have failed because of one of them.
 type batchError struct{ error }
 
 func (e *batchError) Unwrap() error { return e.error }
@@ -119,7 +119,7 @@ func (e *batchError) classify() outcome {
 func errorOf(e *ticketv1.TicketEventError) error {
 	err := connect.NewWireError(connect.Code(e.GetCode()), errors.New(e.GetMessage()))
 	if e.GetRetryDelay() != nil {
-		// The detail is made of a valid message, so this does not fail.
+		// The detail is made from a valid message, so this does not fail.
 		if detail, detailErr := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: e.GetRetryDelay()}); detailErr == nil {
 			err.AddDetail(detail)
 		}
@@ -127,7 +127,7 @@ func errorOf(e *ticketv1.TicketEventError) error {
 	return err
 }
 
-// classifyStatus returns what an answer means that is not ticketsvc's, by its HTTP status.
+// classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.
 func classifyStatus(status int) outcome {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -146,10 +146,10 @@ func classifyStatus(status int) outcome {
 	}
 }
 
-// minRetryDelay and maxRetryDelay bound what a google.rpc.RetryInfo may ask for.
+// minRetryDelay and maxRetryDelay bound the delay of a google.rpc.RetryInfo.
 const minRetryDelay, maxRetryDelay = time.Millisecond, 15 * time.Minute
 
-// retryDelay returns how long ticketsvc asks to wait before the same call, and false if it asks for nothing.
+// retryDelay returns the delay that ticketsvc asks for before a retry, and false if it asks for none.
 func retryDelay(err error) (time.Duration, bool) {
 	var connectErr *connect.Error
 	if !errors.As(err, &connectErr) {
@@ -157,7 +157,7 @@ func retryDelay(err error) (time.Duration, bool) {
 	}
 	for _, detail := range connectErr.Details() {
 		if detail.Type() == "google.rpc.RetryInfo" {
-			// One that can't be read asks for no particular time.
+			// A RetryInfo that can't be read asks for the minimum delay.
 			message, _ := detail.Value()
 			info, _ := message.(*errdetails.RetryInfo)
 			return min(max(info.GetRetryDelay().AsDuration(), minRetryDelay), maxRetryDelay), true
@@ -166,10 +166,11 @@ func retryDelay(err error) (time.Duration, bool) {
 	return 0, false
 }
 
-// maxReason bounds how much of an error's text is kept as the reason of a delivery's state, in bytes.
+// maxReason is the maximum number of bytes of an error's text that is kept as the reason of a delivery's state.
 const maxReason = 256
 
-// reasonOf returns for people why a call failed. It holds nothing personal, since ticketsvc's errors name ids and fields only.
+// reasonOf returns for people why a call failed. It holds no personal data, because ticketsvc's errors contain only ids and names of
+// fields.
 func reasonOf(err error) string {
 	reason := "ticketsvc: " + connect.CodeOf(err).String()
 	var connectErr *connect.Error
@@ -183,7 +184,7 @@ func reasonOf(err error) string {
 	return strings.Map(printable, strings.ToValidUTF8(reason[:min(maxReason, len(reason))], ""))
 }
 
-// printable returns a space for whatever is no part of a line, such as what a terminal takes for a command.
+// printable returns a space for a character that does not belong into a line, such as one that a terminal takes for a command.
 func printable(r rune) rune {
 	if unicode.IsPrint(r) {
 		return r
@@ -191,10 +192,11 @@ func printable(r rune) rune {
 	return ' '
 }
 
-// sinceMark stands in the reason of a delivery that is retried, between why its last call failed and when its first did.
+// sinceMark separates, in the reason of a delivery that is retried, why its last call failed and when its first call failed.
 const sinceMark = " since "
 
-// failingSince returns when the first call of a delivery failed, as RFC 3339: by the delivery's reason, or now when that does not say.
+// failingSince returns when the first call of a delivery failed, as RFC 3339. It reads that from the delivery's reason, and returns now if
+// the reason does not have it.
 func failingSince(reason string, now time.Time) string {
 	if at := strings.LastIndex(reason, sinceMark); at >= 0 {
 		since := reason[at+len(sinceMark):]

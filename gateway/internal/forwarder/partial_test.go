@@ -16,25 +16,25 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// replicas is a ticketsvc with two replicas, and one of the two can be away. Its calls go over as many connections as there are callers,
-// each to one of the replicas.
+// replicas is a ticketsvc with two replicas, one of which can be away. Its calls use as many connections as there are callers, each to one
+// of the replicas.
 type replicas struct {
-	// fails is what calls of the one that is away do.
+	// fails is a call to the replica that is away.
 	fails func(context.Context) error
-	// perCall says that a balancer in between chooses the replica anew for each call.
+	// perCall is set if a load balancer chooses the replica anew for each call.
 	perCall bool
 
 	mu    sync.Mutex
 	away  bool
 	calls int
-	// idle are the connections that no call uses, with the last one used last.
+	// idle are the connections that no call uses. The one that was used last is last.
 	idle []int
 }
 
-// answerTime is how long a call of a replica that is there takes.
+// answerTime is the duration of a call to a replica that is available.
 const answerTime = 200 * time.Millisecond
 
-// fullRate is how many events are forwarded in a second while both replicas are there.
+// fullRate is the number of events per second while both replicas are available.
 const fullRate = int(forwarder.MaxCalls * memoryClaim * time.Second / answerTime)
 
 func newReplicas(perCall bool, fails func(context.Context) error) *replicas {
@@ -74,19 +74,19 @@ func (r *replicas) call(ctx context.Context) error {
 	return nil
 }
 
-// refused is what a call does whose connection is refused.
+// refused is a call whose connection is refused.
 func refused(context.Context) error {
 	time.Sleep(80 * time.Millisecond)
 	return connect.NewError(connect.CodeUnavailable, errors.New("connection refused"))
 }
 
-// unauthenticated is what a call does of a replica that has other tokens than the gateway.
+// unauthenticated is a call to a replica that has other tokens than the gateway.
 func unauthenticated(context.Context) error {
 	time.Sleep(80 * time.Millisecond)
 	return wireError(connect.CodeUnauthenticated, "a valid token is needed")
 }
 
-// hung is what a call does that is never answered.
+// hung is a call that is never answered.
 func hung(ctx context.Context) error {
 	<-ctx.Done()
 	return connect.NewError(connect.CodeDeadlineExceeded, ctx.Err())
@@ -98,15 +98,15 @@ func TestForwarder_halfOfTheCallsFail(t *testing.T) {
 		name    string
 		perCall bool
 		fails   func(context.Context) error
-		// least is how many are forwarded in a second at least while half of the calls fail, in percent of the full rate.
+		// least is the minimum number of events per second while half of the calls fail, in percent of the full rate.
 		least int
-		// recovery is how long it may take until the full rate is back.
+		// recovery is the maximum time until the full rate is reached again.
 		recovery time.Duration
 	}{
 		{"calls are refused", true, refused, 50, 2 * time.Second},
 		{"connections are refused", false, refused, 45, 2 * time.Second},
 		{"calls are unauthenticated", true, unauthenticated, 50, 2 * time.Second},
-		// A call that hangs keeps its caller until its deadline, also after the recovery.
+		// A call that hangs blocks its caller until its deadline, even after the recovery.
 		{"connections hang", false, hung, 45, 6 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,12 +125,12 @@ func TestForwarder_halfOfTheCallsFail(t *testing.T) {
 					t.Errorf("%d events were forwarded in 10 s, want at least %d %% of %d", got, test.least, 10*fullRate)
 				}
 				ticketsvc.setAway(false)
-				// Calls end at full tens of milliseconds, so the count begins in between.
+				// Calls end at multiples of ten milliseconds, so the count begins in between.
 				time.Sleep(test.recovery - 5*time.Millisecond)
 				if got := forwardedIn(time.Second); got < fullRate*95/100 {
 					t.Errorf("%d events were forwarded in the second after %v, want about %d", got, test.recovery, fullRate)
 				}
-				// Before the end of the test, when what waits is requeued.
+				// Before the end of the test, when waiting deliveries are requeued.
 				if got := in.countUntried(); got != 0 {
 					t.Errorf("%d rows were written back untried, want none", got)
 				}
@@ -150,7 +150,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		// outage is how long it is; a lease holds for 30 s.
+		// outage is the duration of the outage. A lease holds for 30 s.
 		outage time.Duration
 		events int
 		err    error
@@ -204,7 +204,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 						t.Errorf("no call for %v at %v before the recovery", gap, back.Sub(calls[i]))
 					}
 				}
-				// The first second is for noticing the outage.
+				// The outage is noticed in the first second.
 				late := 0
 				for _, at := range calls {
 					if at.Sub(calls[0]) > 5*time.Second {
@@ -216,7 +216,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 				}
 			})
 			text := strings.Join(log, "\n")
-			// There is a line once a minute that calls fail.
+			// Once a minute a line reports that calls fail.
 			if len(log) > 3+int(test.outage.Minutes()) || !strings.Contains(text, test.want) ||
 				!strings.Contains(log[len(log)-1], "forwarding resumed") {
 				t.Errorf("log, want lines that calls fail, one with %q, and last that forwarding resumed:\n%s", test.want, text)
@@ -226,7 +226,7 @@ func TestForwarder_fullOutage(t *testing.T) {
 	}
 }
 
-// TestForwarder_flapping has outages that follow one another. Few are logged, and the last line is true all the same.
+// TestForwarder_flapping has outages that follow one another. Few are logged, but the last line is right.
 func TestForwarder_flapping(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[bool]string{true: "forwarding is paused", false: "forwarding resumed"} {
@@ -267,7 +267,7 @@ func TestForwarder_stopDuringOutage(t *testing.T) {
 	in := newMemoryInbox(events)
 	var claimed int
 	inBubble(t, in, refused, func(*testing.T) { time.Sleep(5 * time.Second) }, func(t *testing.T) {
-		// Those that were tried are due within 200 ms.
+		// Deliveries that were tried are due within 200 ms.
 		time.Sleep(time.Second)
 		for more := true; more; {
 			deliveries, err := in.Claim(t.Context(), time.Now(), time.Second, events)
@@ -311,7 +311,8 @@ func (i *memoryInbox) countUntried() int {
 	return i.untried
 }
 
-// TestForwarder_callsThatHangHoldUpNoOthers has a balancer that picks one of two replicas for each call, and a replica that never answers.
+// TestForwarder_callsThatHangHoldUpNoOthers has a load balancer that picks one of two replicas for each call, and a replica that never
+// answers.
 func TestForwarder_callsThatHangHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []int{20, 50} {

@@ -24,26 +24,26 @@ type ReconcilerClient interface {
 	CheckLogPositions(context.Context, *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error)
 }
 
-// ErasureRepeater is what the reconciler needs of those who know ticketsvc's erasures.
+// ErasureRepeater repeats ticketsvc's erasures.
 type ErasureRepeater interface {
-	// Repeat has ticketsvc repeat the erasures that it lost with its database.
+	// Repeat makes ticketsvc repeat the erasures that it lost with its database.
 	Repeat(ctx context.Context) error
 }
 
 const (
-	// checkInterval is the time between two checks, and so about how late a loss is noticed.
+	// checkInterval is the time between two checks, and so about the maximum delay until a loss is noticed.
 	checkInterval = time.Second
 	// checkTimeout is the deadline of one check.
 	checkTimeout = 5 * time.Second
-	// maxUnchecked is how many positions one check looks for, beside the newest checkpoint: ticketsvc takes 1000 in a call.
+	// maxUnchecked is the maximum number of positions of one check, without the newest checkpoint. ticketsvc accepts 1000 in a call.
 	maxUnchecked = 800
-	// replayBatch is how many deliveries one step of a replay makes pending, and replayPause the time between two steps, in which others
-	// write to the inbox.
+	// replayBatch is the maximum number of deliveries that one step of a replay makes pending. replayPause is the time between two steps, in
+	// which others write to the inbox.
 	replayBatch, replayPause = 500, 50 * time.Millisecond
-	// maxReplayLag is how long any delivery may be due: a replay waits while one is due for longer. Without that a replay would make more
-	// deliveries pending than are forwarded, and a delivery that is retried would wait for all of them.
+	// maxReplayLag is how long a delivery may be due without delaying a replay. If one is due for longer, the replay waits. Otherwise a replay
+	// would make deliveries pending faster than they are forwarded, and a delivery that is retried would wait for all of them.
 	maxReplayLag = time.Second
-	// reconcileWarnInterval is how often the same trouble of the reconciler is logged at most.
+	// reconcileWarnInterval is the minimum time between two logs of the same problem.
 	reconcileWarnInterval = time.Minute
 )
 
@@ -53,12 +53,12 @@ const lossNoticed = "ticketsvc's log lost events that it had recorded: what was 
 const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's log: more is forwarded again after a loss (was it set " +
 	"back, or do the clocks of several gateways differ by more than a minute?)"
 
-// Reconciler compares what the inbox has as forwarded with ticketsvc's log, and replays what the log lost: its database was restored from a
-// backup, or a standby took over without the last commits. Make one with [NewReconciler].
+// Reconciler compares the forwarded deliveries of the inbox with ticketsvc's log, and replays what the log lost: its database was restored
+// from a backup, or a standby took over without the last commits. [NewReconciler] makes one.
 //
-// Each answer to an event names a position of ticketsvc's log, which the inbox keeps with the delivery's settlement. The reconciler looks
-// for these positions in the log. Those that are there are replaced by a checkpoint; when one is missing, everything that was forwarded
-// since the newest checkpoint that is there is replayed. The rules are in the package inbox.
+// Each answer for an event has a position of ticketsvc's log, which the inbox keeps with the delivery's settlement. The reconciler looks up
+// these positions in the log. If all are there, a checkpoint replaces them. If one is missing, everything is replayed that was forwarded
+// since the newest checkpoint that is there. The rules are in the package inbox.
 type Reconciler struct {
 	inbox    ReconcilerInbox
 	client   ReconcilerClient
@@ -68,8 +68,8 @@ type Reconciler struct {
 	warnings *logthrottle.PerKey[string]
 }
 
-// NewReconciler returns a reconciler of the inbox and the ticketsvc of client. Start it with [Reconciler.Run]. It needs only the clock
-// and the log of the options.
+// NewReconciler returns a reconciler of the inbox and the ticketsvc of client. [Reconciler.Run] starts it. It uses only the clock and the
+// log of the options.
 func NewReconciler(of ReconcilerInbox, client ReconcilerClient, erasures ErasureRepeater, options Options) *Reconciler {
 	return &Reconciler{inbox: of, client: client, erasures: erasures, now: options.Now, log: options.Log,
 		warnings: logthrottle.NewPerKey[string](reconcileWarnInterval)}
@@ -87,7 +87,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 }
 
-// check looks for all positions in ticketsvc's log, and returns whether there is something to replay.
+// check looks up all positions in ticketsvc's log, and reports whether there is something to replay.
 func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 	for more := true; more && ctx.Err() == nil; {
 		replaying, more = r.checkOldest(ctx)
@@ -95,9 +95,9 @@ func (r *Reconciler) check(ctx context.Context) (replaying bool) {
 	return replaying
 }
 
-// checkOldest looks for the newest checkpoint and the oldest positions in ticketsvc's log, as many as one call takes. It returns whether
-// there is something to replay, and whether it is to be called again: the log held all of these positions and more are unchecked, or the
-// clock was set back.
+// checkOldest looks up the newest checkpoint and the oldest positions in ticketsvc's log, as many as one call accepts. replaying reports
+// whether there is something to replay. more reports whether checkOldest must be called again: the log held all of these positions and more
+// are unchecked, or the clock was set back.
 func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	asked := r.now()
 	known, err := r.inbox.LogPositions(ctx, maxUnchecked)
@@ -119,7 +119,7 @@ func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 		positions = append(positions, u.Position)
 	}
 	if len(positions) == 0 {
-		// Nothing was forwarded yet, or only to a ticketsvc that names no positions.
+		// Nothing was forwarded yet, or only to a ticketsvc that returns no positions.
 		return known.Replaying, false
 	}
 	full := len(known.Unchecked) == maxUnchecked
@@ -140,7 +140,8 @@ func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	return known.Replaying, more
 }
 
-// noteLoss has everything replayed that ticketsvc's log may lack, now that it lacks some positions. It returns whether that is to begin.
+// noteLoss begins a replay of everything that ticketsvc's log may lack, because it lacks some positions. It reports whether a replay
+// begins.
 func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, last inbox.LogPosition, missing []inbox.LogPosition) bool {
 	checkpoints := make([]inbox.LogPosition, len(known.Checkpoints))
 	for i, c := range known.Checkpoints {
@@ -155,7 +156,7 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 	if !r.change(ctx, change) {
 		return false
 	}
-	// Two ticketsvcs on databases of their own that answer in turn lose something with each answer.
+	// Two ticketsvcs with separate databases that answer in turn would log a loss with each answer.
 	count, ok := r.warnings.Allow(lossNoticed, r.now())
 	if !ok {
 		return true
@@ -170,8 +171,8 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 	return true
 }
 
-// replay takes steps of the replay until it is over or round ends. Erasures come first: events of an erased ticket were dropped, and would
-// be recorded if the ticket is back.
+// replay takes steps of the replay until it is over or round ends. Erasures are repeated first: events of an erased ticket were dropped,
+// but would be recorded if the restored database has the ticket again.
 func (r *Reconciler) replay(ctx, round context.Context) {
 	if err := r.erasures.Repeat(ctx); err != nil {
 		r.warn(ctx, "ticketsvc can't repeat erasures yet: what its log lost is forwarded again afterwards", err)
@@ -200,7 +201,7 @@ func (r *Reconciler) replay(ctx, round context.Context) {
 	}
 }
 
-// replayStep takes a step of the replay, unless a delivery is due for longer than [maxReplayLag].
+// replayStep takes a step of the replay, if no delivery is due for longer than [maxReplayLag].
 func (r *Reconciler) replayStep(ctx context.Context) (inbox.Replay, error) {
 	now := r.now()
 	due, pending, err := r.inbox.NextDue(ctx)
@@ -210,7 +211,7 @@ func (r *Reconciler) replayStep(ctx context.Context) (inbox.Replay, error) {
 	return r.inbox.ReplayStep(ctx, now, replayBatch)
 }
 
-// ask returns the last position of ticketsvc's log, and which of the positions it does not hold.
+// ask returns the last position of ticketsvc's log, and those of the positions that the log does not hold.
 func (r *Reconciler) ask(ctx context.Context, positions []inbox.LogPosition) (last inbox.LogPosition, missing []inbox.LogPosition,
 	err error) {
 	request := &ticketv1.CheckLogPositionsRequest{Positions: make([]*ticketv1.LogPosition, len(positions))}
@@ -229,7 +230,7 @@ func (r *Reconciler) ask(ctx context.Context, positions []inbox.LogPosition) (la
 	return fromPosition(response.GetLast()), missing, nil
 }
 
-// change changes what the inbox knows of ticketsvc's log, and returns whether that worked.
+// change changes what the inbox knows about ticketsvc's log, and reports whether that succeeded.
 func (r *Reconciler) change(ctx context.Context, change inbox.PositionsChange) bool {
 	err := r.inbox.ChangePositions(ctx, change)
 	if err != nil {
@@ -238,7 +239,7 @@ func (r *Reconciler) change(ctx context.Context, change inbox.PositionsChange) b
 	return err == nil
 }
 
-// noteFailure notes that ticketsvc could not be asked. That it can't be reached is what the forwarder says.
+// noteFailure logs why ticketsvc could not be asked. If ticketsvc can't be reached, the forwarder logs that.
 func (r *Reconciler) noteFailure(ctx context.Context, err error) {
 	switch classify(err) {
 	case unreachable, deferred:

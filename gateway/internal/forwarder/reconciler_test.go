@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// eventLog is a ticketsvc with an event log that a test can put back.
+// eventLog is a ticketsvc with an event log that a test can set back.
 type eventLog struct {
 	ticketv1connect.TicketEventServiceClient
 
@@ -85,7 +85,7 @@ func (l *eventLog) CheckLogPositions(_ context.Context, r *ticketv1.CheckLogPosi
 	return response, nil
 }
 
-// putBack takes the log back to that number of events.
+// putBack sets the log back to that number of events.
 func (l *eventLog) putBack(events int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +98,7 @@ func (l *eventLog) fail(err error) {
 	l.err = err
 }
 
-// lacks returns how many of the events e0, e1 and so on are not in the log.
+// lacks returns the number of the events e0, e1 and so on that are not in the log.
 func (l *eventLog) lacks(events int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,10 +122,10 @@ type reconciled struct {
 	lines      *bytes.Buffer
 	offset     atomic.Int64
 	events     int
-	// erasures is the error of repeating erasures, and repeated how often that was asked for.
+	// erasures is the error of repeating erasures, and repeated the number of these calls.
 	erasures error
 	repeated int
-	// changes counts what is written of positions.
+	// changes counts the changes of positions.
 	changes int
 }
 
@@ -148,7 +148,7 @@ func newReconciled(t *testing.T) *reconciled {
 	return r
 }
 
-// restart makes a new reconciler, which knows nothing but what the inbox does.
+// restart makes a new reconciler, which knows only what is in the inbox.
 func (r *reconciled) restart() {
 	r.reconciler = forwarder.NewReconciler(r, r.log, r, forwarder.Options{Now: r.time, Log: slog.New(slog.NewTextHandler(r.lines, nil))})
 }
@@ -157,7 +157,7 @@ func (r *reconciled) time() time.Time { return time.Now().Add(time.Duration(r.of
 
 func (r *reconciled) pass(d time.Duration) { r.offset.Add(int64(d)) }
 
-// forward adds that many events and forwards all that are pending.
+// forward adds that number of events and forwards all pending deliveries.
 func (r *reconciled) forward(t *testing.T, events int) {
 	t.Helper()
 	for range events {
@@ -175,7 +175,7 @@ func (r *reconciled) forward(t *testing.T, events int) {
 	running.Wait()
 }
 
-// pendingAgain returns how many deliveries are pending.
+// pendingAgain returns the number of pending deliveries.
 func (r *reconciled) pendingAgain(t *testing.T) int {
 	t.Helper()
 	pending := 0
@@ -190,9 +190,9 @@ func (r *reconciled) pendingAgain(t *testing.T) int {
 func TestReconciler_replaysWhatTheLogLost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		// change makes the log, which has 60 events, another one.
+		// change replaces the log, which has 60 events, by another one.
 		change func(l *eventLog)
-		// replayed is how many of the 60 deliveries are forwarded again: those since the checkpoint that the log still holds.
+		// replayed is the number of the 60 deliveries that are forwarded again: those since the checkpoint that the log still holds.
 		replayed int
 		says     []string
 	}{
@@ -220,7 +220,7 @@ func TestReconciler_replaysWhatTheLogLost(t *testing.T) {
 			if replaying := r.reconciler.Check(t.Context()); replaying != (test.replayed > 0) {
 				t.Errorf("Check = %v", replaying)
 			}
-			// The intent outlives the process.
+			// The started replay is not lost when the process ends.
 			r.restart()
 			if r.reconciler.Check(t.Context()) {
 				r.reconciler.Replay(t.Context())
@@ -253,8 +253,8 @@ func TestReconciler_replaysWhatTheLogLost(t *testing.T) {
 	}
 }
 
-// TestReconciler_noticesALossBetweenTwoChecks has the log lose events that were recorded after the last check, and grow beyond them before
-// the next one.
+// TestReconciler_noticesALossBetweenTwoChecks has a log that loses events that were recorded after the last check, and then grows beyond
+// them before the next check.
 func TestReconciler_noticesALossBetweenTwoChecks(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)
@@ -274,8 +274,8 @@ func TestReconciler_noticesALossBetweenTwoChecks(t *testing.T) {
 	}
 }
 
-// TestReconciler_clockSetBack sets the gateway's clock back, so that what is forwarded then seems to be older than a checkpoint. The log
-// loses it before the next check, or after one.
+// TestReconciler_clockSetBack sets the gateway's clock back, so that events that are forwarded then seem to be older than a checkpoint. The
+// log loses them before the next check, or after one.
 func TestReconciler_clockSetBack(t *testing.T) {
 	t.Parallel()
 	for _, checked := range []bool{false, true} {
@@ -306,7 +306,8 @@ func TestReconciler_clockSetBack(t *testing.T) {
 	}
 }
 
-// TestReconciler_clockSetBackWhileNothingIsForwarded loses what the newest checkpoint covers, which is later than the clock.
+// TestReconciler_clockSetBackWhileNothingIsForwarded loses the events that the newest checkpoint covers. The checkpoint is later than the
+// clock.
 func TestReconciler_clockSetBackWhileNothingIsForwarded(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)
@@ -386,7 +387,7 @@ func TestReconciler_changesNothingWhileItCannotAsk(t *testing.T) {
 	}
 }
 
-// forwardApart adds that many events and settles them as forwarded, each with a position of its own. The log holds these positions.
+// forwardApart adds that number of events and settles them as forwarded, each with its own position. The log holds these positions.
 func (r *reconciled) forwardApart(t *testing.T, events int) {
 	t.Helper()
 	for range events {
@@ -414,7 +415,7 @@ func (r *reconciled) forwardApart(t *testing.T, events int) {
 	}
 }
 
-// TestReconciler_checksAllPositions has more positions come between two checks than ticketsvc is asked for in a call.
+// TestReconciler_checksAllPositions has more new positions between two checks than one call to ticketsvc may have.
 func TestReconciler_checksAllPositions(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)
@@ -432,7 +433,7 @@ func TestReconciler_checksAllPositions(t *testing.T) {
 	}
 }
 
-// TestReconciler_keepsFewPositionsWhileItCannotAsk fills the inbox with positions, one a delivery.
+// TestReconciler_keepsFewPositionsWhileItCannotAsk fills the inbox with positions, one per delivery.
 func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	t.Parallel()
 	const events = 2000
@@ -450,7 +451,7 @@ func TestReconciler_keepsFewPositionsWhileItCannotAsk(t *testing.T) {
 	}
 }
 
-// TestReconciler_Run checks about once a second until it is stopped, and replays until it is over.
+// TestReconciler_Run checks about once a second until it is stopped, and replays until the replay is over.
 func TestReconciler_Run(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -467,7 +468,7 @@ func TestReconciler_Run(t *testing.T) {
 	})
 }
 
-// TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded: deliveries that are tried again wait behind those that are replayed.
+// TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded: deliveries that are retried wait behind those that are replayed.
 func TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -487,7 +488,7 @@ func TestReconciler_Run_replaysNoFasterThanDeliveriesAreForwarded(t *testing.T) 
 	})
 }
 
-// memoryPositions is an inbox with a replay of some steps. Until forwardedAt a delivery is due that became so two seconds before.
+// memoryPositions is an inbox with a replay of some steps. Until forwardedAt it has a delivery that has been due for two seconds.
 type memoryPositions struct {
 	positions   inbox.LogPositions
 	steps       int
@@ -530,7 +531,7 @@ func TestReconciler_Replay_endedByAnotherGateway(t *testing.T) {
 	}
 }
 
-// TestReconciler_logsRepeatedLossesOnceAMinute has two ticketsvcs with databases of their own answer in turn.
+// TestReconciler_logsRepeatedLossesOnceAMinute has two ticketsvcs with separate databases that answer in turn.
 func TestReconciler_logsRepeatedLossesOnceAMinute(t *testing.T) {
 	t.Parallel()
 	r := newReconciled(t)

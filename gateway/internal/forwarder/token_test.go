@@ -21,7 +21,7 @@ import (
 
 const rightToken, wrongToken = "hush-the-right-one", "hush-the-wrong-one"
 
-// guarded is a ticketsvc that lets nobody through without the right token, by the header that callers see.
+// guarded is a ticketsvc that refuses every call without the right token, in the header that callers send.
 func guarded(s *ticketsvc, refused func()) http.Handler {
 	inner := s.handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,9 +53,9 @@ func TestAWrongTokenPausesEverythingUntilItIsRight(t *testing.T) {
 	var log logText
 	stop := startWithClient(t, b, server.URL, &log, 5*time.Second, forwarder.ClientOptions{Token: func() string { return *token.Load() }})
 	b.addMany(t, 200)
-	// By then every event would be dead, were it held against it.
+	// By then every event would be dead if the refusals used up attempts.
 	log.waitFor(t, "until the deployment is fixed")
-	show("") // as is no token at all
+	show("") // an empty token is as no token at all
 	for range 10 {
 		<-refused
 	}
