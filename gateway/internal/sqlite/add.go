@@ -10,9 +10,9 @@ import (
 
 // Add implements [inbox.Store].
 //
-// Nearly all arrivals are new, so they are inserted many at a time on the bet that they are; what becomes of those that turn out not to
-// be, and of those that share their key with an earlier arrival of the same call, is planned then. It makes no difference that they come
-// after the others: two arrivals that have to do with each other have the same key.
+// Nearly all arrivals are new, so all are inserted optimistically, many at a time. Arrivals that turn out not to be new, and those with the
+// same key as an earlier arrival of the call, are then planned. It makes no difference that these come after the others, because only
+// arrivals with the same key affect each other.
 func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
 	actions := make([]inbox.Action, len(arrivals))
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
@@ -34,7 +34,7 @@ func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err
 	if err != nil {
 		return nil, err
 	}
-	bet := make(map[inbox.Key]int64, len(arrivals)) // the ids of the arrivals that are taken to be new
+	bet := make(map[inbox.Key]int64, len(arrivals)) // the ids of the arrivals that are assumed to be new
 	deliveries := make([]any, 0, deliveryColumns*len(arrivals))
 	payloads := make([]any, 0, payloadColumns*len(arrivals))
 	firsts := make([]int, 0, len(arrivals))
@@ -66,8 +66,8 @@ func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err
 	return rest, err
 }
 
-// withoutLostBets returns the payloads of those arrivals that were inserted under the id in bet, and the indexes of those that were
-// not, because their key was there before.
+// withoutLostBets returns the payloads of the arrivals that were inserted under their id in bet. It returns the indexes of those that were
+// not, because their key existed before.
 func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []int, bet map[inbox.Key]int64) (
 	payloads []any, lost []int, err error) {
 	keys := make([]inbox.Key, len(firsts))
@@ -88,7 +88,7 @@ func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []i
 	return payloads, lost, nil
 }
 
-// addRest does with the arrivals that rest names what the rules say, and notes it in actions.
+// addRest adds the arrivals with the indexes in rest by the rules, and sets their actions.
 func (s *Store) addRest(tx *sql.Tx, arrivals []inbox.Arrival, rest []int, actions []inbox.Action) error {
 	batch := make([]inbox.Arrival, len(rest))
 	for n, i := range rest {
@@ -159,7 +159,7 @@ func deletePayload(tx *sql.Tx, id int64) error {
 	return err
 }
 
-// find returns what is kept under keys.
+// find returns the deliveries that are kept under keys.
 func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Kept, error) {
 	args := make([]any, len(keys))
 	for i, key := range keys {
@@ -179,7 +179,7 @@ func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Kept, er
 	return found, err
 }
 
-// nextID returns an id that no delivery has or ever had. The transaction has the write lock, so it stays free until it is used.
+// nextID returns an id that no delivery has or ever had. The transaction has the write lock, so nobody else can take the id.
 func (s *Store) nextID(tx *sql.Tx) (int64, error) {
 	var last int64
 	err := tx.Stmt(s.lastID).QueryRow().Scan(&last)
@@ -200,7 +200,7 @@ func appendPayload(args []any, id int64, a *inbox.Arrival) []any {
 	return append(args, id, a.Body, a.Headers.SignatureTimestamp, a.Headers.ContentType, a.Headers.UserAgent, a.Headers.TraceParent)
 }
 
-// nextAttempt is when a new delivery is due, NULL for never.
+// nextAttempt returns the time when a new delivery is due, or NULL for never.
 func nextAttempt(a *inbox.Arrival) any {
 	due, ok := a.DueTime()
 	if !ok {

@@ -14,7 +14,8 @@ import (
 func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, limit int) ([]inbox.Delivery, error) {
 	s.claiming.Lock()
 	defer s.claiming.Unlock()
-	// The leases are read before the rows. A delivery whose lease is gone by then was settled before, so the rows show it as settled.
+	// The leases are read before the rows. If the lease of a delivery is gone by then, the delivery was settled before, so the rows show it as
+	// settled.
 	before := s.leasesNow()
 	ids, err := s.due(ctx, now, limit, before)
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// One whose lease had run out may all the same have been settled since, or be about to be: then its row is out of date.
+	// A delivery whose lease had ended may have been settled since, or may be being settled. Then its row is out of date.
 	deliveries = slices.DeleteFunc(deliveries, func(d inbox.Delivery) bool { return s.leases[d.ID] != before[d.ID] })
 	for i := range deliveries {
 		s.lastToken++
@@ -49,7 +50,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 	return deliveries, nil
 }
 
-// notTooLarge returns the first of the ids, up to the one with whose body there is enough.
+// notTooLarge returns the first of the ids, up to the one with which the bodies exceed MaxClaimBytes.
 func (s *Store) notTooLarge(ctx context.Context, ids []any) ([]any, error) {
 	sizes := make(map[any]int, len(ids))
 	if err := s.measure.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
@@ -90,7 +91,7 @@ func (s *Store) due(ctx context.Context, now time.Time, limit int, leases map[in
 	return ids, nil
 }
 
-// eachPending calls f with pending deliveries, those due first first, until it returns false or limit is reached.
+// eachPending calls f with pending deliveries, in the order of their due times, until f returns false or limit is reached.
 func (s *Store) eachPending(ctx context.Context, tried bool, limit int, f func(id int64, due time.Time) bool) error {
 	rows, err := s.db.Reader.QueryContext(ctx, "SELECT id, next_attempt_time FROM deliveries"+
 		" WHERE state = 1 AND (attempts + deferrals > 0) = ? ORDER BY next_attempt_time, id LIMIT ?", tried, limit)
@@ -110,7 +111,7 @@ func (s *Store) eachPending(ctx context.Context, tried bool, limit int, f func(i
 	return rows.Err()
 }
 
-// leasesNow returns a copy of the leases as they are now.
+// leasesNow returns a copy of the current leases.
 func (s *Store) leasesNow() map[int64]lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +155,7 @@ func settleOne(tx *sql.Tx, settlement inbox.Settlement) error {
 	return err
 }
 
-// beginSettling returns the settlements whose lease nobody took over, and sees to it that nobody will.
+// beginSettling returns the settlements with a valid lease, and keeps these leases from ending.
 func (s *Store) beginSettling(settlements []inbox.Settlement) []inbox.Settlement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +171,7 @@ func (s *Store) beginSettling(settlements []inbox.Settlement) []inbox.Settlement
 	return good
 }
 
-// endSettling ends the leases of settlements that were written. The others hold until their time runs out.
+// endSettling ends the leases of settlements that were written. If they were not written, the leases hold until their time has run out.
 func (s *Store) endSettling(settlements []inbox.Settlement, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

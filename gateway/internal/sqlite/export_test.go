@@ -2,10 +2,10 @@ package sqlite
 
 import "database/sql"
 
-// Writer is the connection that writes.
+// Writer returns the connection that writes.
 func (s *Store) Writer() *sql.DB { return s.db.Writer }
 
-// ApplicationID and Migrations are what files are made by.
+// ApplicationID and Migrations are those of the files.
 const ApplicationID = applicationID
 
 var Migrations = migrations

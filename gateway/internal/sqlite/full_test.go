@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/sqlite"
 )
 
-// The largest size a file may have stands in for the disk's: SQLite reports both alike. No delivery comes once there is space again.
+// The maximum size of a file simulates a full disk: SQLite reports both alike. No delivery arrives after there is space again.
 func TestStore_Ping_fullDisk(t *testing.T) {
 	t.Parallel()
 	store, err := sqlite.Open(t.Context(), path(t, "a"))

@@ -12,15 +12,15 @@ import (
 const (
 	insertPosition = "INSERT INTO log_positions (database_id, sequence, fingerprint, forwarded_before) VALUES (?, ?, ?, ?)"
 
-	// beginReplay has the replay look at every delivery that there is, as [inbox.ReplayCursor] says.
+	// beginReplay makes the replay cover every existing delivery, as [inbox.ReplayCursor] says.
 	beginReplay = "INSERT INTO replay (one, since, before_id, through_id) VALUES (1, ?, 9223372036854775807, 0)" +
 		" ON CONFLICT DO UPDATE SET since = min(since, excluded.since), through_id = before_id"
 	readReplay = "SELECT since, before_id, through_id, requeued, without_body FROM replay"
-	// scanReplay says of each delivery whether it was forwarded since, and whether its body is kept.
+	// scanReplay returns, for each delivery, whether it was forwarded since, and whether its body is kept.
 	scanReplay = "SELECT id, forward_time >= ?1, CASE WHEN forward_time >= ?1 THEN EXISTS (SELECT 1 FROM payloads WHERE delivery_id = id)" +
 		" ELSE 0 END FROM (SELECT id, iif(state = 2, forward_time, -1) AS forward_time FROM deliveries WHERE id < ?2 AND id >= ?3" +
 		" ORDER BY id DESC LIMIT ?4) ORDER BY id DESC"
-	// ?1 is when they are due, ?2 the number of deferrals and ?3 the reason of all of them.
+	// ?1 is the due time, ?2 the number of deferrals and ?3 the reason of all of them.
 	replay = "UPDATE deliveries SET state = 1, forward_time = NULL, next_attempt_time = ?1, attempts = 0, deferrals = ?2, reason = ?3" +
 		" WHERE state = 2 AND id IN ("
 )
@@ -76,7 +76,7 @@ func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChang
 	}))
 }
 
-// addPosition keeps a position; forwardedBefore is nil unless it is a checkpoint's.
+// addPosition stores a position. forwardedBefore is that of a checkpoint, and nil for another position.
 func (s *Store) addPosition(tx *sql.Tx, p inbox.LogPosition, forwardedBefore any) error {
 	_, err := tx.Stmt(s.insertPosition).Exec([]byte(p.DatabaseID), p.Sequence, int64(p.Fingerprint), forwardedBefore)
 	return err
@@ -94,7 +94,7 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 	if err != nil {
 		return r, translate(ctx, err)
 	}
-	// One process has the file and nothing else changes a forwarded delivery, so the deliveries can be chosen before the transaction.
+	// No other process uses the file and nothing else changes a forwarded delivery, so the deliveries can be chosen before the transaction.
 	ids, withoutBody, next, more, err := s.scanReplay(ctx, since, at, limit)
 	if err != nil {
 		return r, translate(ctx, err)
@@ -120,8 +120,8 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 	return r, nil
 }
 
-// scanReplay returns the ids of the next deliveries to replay, how many others have no body, and what [inbox.ReplayCursor.Next] returns
-// then.
+// scanReplay returns the ids of the next deliveries to replay, the number of those without a body, and the results of
+// [inbox.ReplayCursor.Next] after them.
 func (s *Store) scanReplay(ctx context.Context, since int64, at inbox.ReplayCursor, limit int) (ids []any, withoutBody int,
 	next inbox.ReplayCursor, more bool, err error) {
 	rows, err := s.db.Reader.QueryContext(ctx, scanReplay, since, at.Before, at.Lowest(), inbox.MaxReplayScan)

@@ -1,6 +1,6 @@
 // Package sqlite keeps the inbox in an SQLite file, for a gateway that runs on one machine.
 //
-// One process has the file, so leases are kept in its memory: they end with it.
+// Only one process uses the file, so leases are kept in its memory and end with the process.
 package sqlite
 
 import (
@@ -28,7 +28,8 @@ var (
 	//go:embed replaycursor.sql
 	replayCursor string
 
-	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	// migrations are the steps of the schema. Databases that were made by any of them hold acknowledged deliveries, so no step is ever
+	// changed.
 	migrations = []sqlitedb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}, {Script: replayCursor}}
 )
 
@@ -49,7 +50,7 @@ type Store struct {
 	measure          *sqlitedb.RowsStatement
 	fetch            *sqlitedb.RowsStatement
 
-	// claiming lets one claim at a time choose deliveries.
+	// claiming is held while a claim chooses deliveries, so that there is one at a time.
 	claiming sync.Mutex
 	// mu guards the fields below.
 	mu        sync.Mutex
@@ -60,18 +61,18 @@ type Store struct {
 type lease struct {
 	token int64
 	until time.Time
-	// settling is set while the lease is being used: it can't run out then.
+	// settling is set while the lease is being used. It can't end then.
 	settling bool
 }
 
 func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.until) }
 
-// Options says how the database at path is opened, or restored.
+// Options returns the options for opening or restoring the database at path.
 func Options(path string) sqlitedb.Options {
 	return sqlitedb.Options{Path: path, ApplicationID: applicationID, Migrations: migrations, Readers: 4}
 }
 
-// Open opens or makes the file at path. Its errors are those of [sqlitedb.Open].
+// Open opens the file at path, or makes it. Its errors are those of [sqlitedb.Open].
 func Open(ctx context.Context, path string) (*Store, error) {
 	db, err := sqlitedb.Open(ctx, Options(path))
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		"?", ")"); err != nil {
 		return err
 	}
-	// OR FAIL spares SQLite the journal that undoes a statement which fails half-way: a failure ends the whole transaction anyway.
+	// With OR FAIL SQLite needs no journal to undo a statement that fails half-way. A failure ends the whole transaction anyway.
 	if s.insertDeliveries, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "INSERT OR FAIL INTO deliveries (id, key, state, receive_time,"+
 		" next_attempt_time, event_id, event_name, ticket_id, reason, body_hash) VALUES ",
 		"(?,?,?,?,?,?,?,?,?,?)", " ON CONFLICT (key) DO NOTHING"); err != nil {
@@ -103,7 +104,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		" content_type, user_agent, trace_parent) VALUES ", "(?,?,?,?,?,?)", ""); err != nil {
 		return err
 	}
-	// ?1 is the time of all of them.
+	// ?1 is the time for all rows.
 	if s.forward, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "UPDATE deliveries SET state = 2, forward_time = ?1,"+
 		" next_attempt_time = NULL, reason = '' WHERE state = 1 AND id IN (", "?", ")"); err != nil {
 		return err
@@ -127,13 +128,13 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 // Close implements [inbox.Store].
 func (s *Store) Close() error { return s.db.Close() }
 
-// Watch implements [inbox.Store]. One process has the file.
+// Watch implements [inbox.Store]. It does nothing, because no other process uses the file.
 func (s *Store) Watch(context.Context, func(), func(error)) {}
 
 // Ping implements [inbox.Store].
 func (s *Store) Ping(ctx context.Context) error { return translate(ctx, s.db.Ping(ctx)) }
 
-// translate makes the database's errors the inbox's.
+// translate returns an error of the database as an error of the inbox.
 func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -144,10 +145,10 @@ func translate(ctx context.Context, err error) error {
 	err = sqlitedb.Translate(err)
 	var statement *sqlite.Error
 	if errors.As(err, &statement) && !errors.Is(err, sqlitedb.ErrUnavailable) {
-		// A statement that can't be right: no later call will fare better.
+		// The statement itself is wrong, so no retry will succeed.
 		return err
 	}
-	// What is not from SQLite is from database/sql: the database is closed.
+	// An error that is not from SQLite is from database/sql: the database is closed.
 	return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
 }
 

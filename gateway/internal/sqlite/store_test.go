@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// path returns where a test keeps its database of that name. Each call of t.TempDir makes a folder under one that stays the same
-// throughout the test.
+// path returns the path of a test's database of that name. Each call of t.TempDir makes a folder under one that stays the same throughout
+// the test.
 func path(t *testing.T, name string) string {
 	t.Helper()
 	return filepath.Join(filepath.Dir(t.TempDir()), name+".db")
