@@ -14,7 +14,7 @@ import (
 const (
 	findKept = `SELECT key, id, state, body_hash FROM gateway.deliveries WHERE key = ANY($1)`
 	lockKept = `SELECT FROM gateway.deliveries WHERE key = ANY($1) ORDER BY key FOR UPDATE`
-	// newIDs are of no delivery that is kept, and of none that ever was.
+	// newIDs returns ids that no delivery has or ever had.
 	newIDs = `SELECT nextval('gateway.delivery_ids') FROM generate_series(1, $1)`
 
 	deletePayloads   = `DELETE FROM gateway.payloads WHERE delivery_id = ANY($1)`
@@ -37,10 +37,10 @@ const (
 
 // Add implements [inbox.Store].
 //
-// As long as all arrivals are new events or exact duplicates it makes two trips to the server: the first looks up what is kept under
-// their keys, the second inserts what is new and commits. What another gateway adds in between, under the same key, makes a unique
-// violation, and the whole is done again. Where nothing is new the commit waits for the standbys as well: what is kept may not have reached
-// them yet.
+// If all arrivals are new events or exact duplicates, it makes two round trips to the server: the first looks up the deliveries under their
+// keys, the second inserts the new ones and commits. If another gateway adds a delivery with the same key in between, that causes a unique
+// violation, and all is retried. If nothing is new, the commit still waits for the standbys, because they may not have the kept deliveries
+// yet.
 func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
 	var actions []inbox.Action
 	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -62,7 +62,7 @@ func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Acti
 	return actions, nil
 }
 
-// begin begins the transaction, looks up what is kept under the arrivals' keys, and reserves an id for each.
+// begin begins the transaction, looks up the deliveries under the arrivals' keys, and reserves an id for each.
 func begin(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival) (kept map[inbox.Key]inbox.Kept, ids []int64, err error) {
 	kept = make(map[inbox.Key]inbox.Kept)
 	batch := &pgx.Batch{}
@@ -76,12 +76,12 @@ func begin(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival) (kept 
 	return kept, ids, err
 }
 
-// lock makes sure of what may change while the arrivals are planned, and looks up the bodies on which the plan depends as well.
+// lock locks the deliveries that may change while the arrivals are planned, and looks up the bodies that the plan also depends on.
 //
-// Only a rejected delivery can change so that another decision comes out: a good one can take its place, and drop a body that was set
-// aside. So whoever decides on the grounds of a rejected delivery holds its row until the commit, and looks again with the row in hand.
-// Everyone locks in the order of keys, in one statement; what is there is read in another one behind it, because the one that waits for a
-// row does not see what else its holder has added.
+// Only a change of a rejected delivery can change a decision: a good delivery can replace it, and drop a body that was set aside. So a
+// transaction that decides by a rejected delivery holds the delivery's row until the commit, and reads the row again after it has the lock.
+// All transactions lock in the order of keys, in one statement. A second statement then reads the rows, because a statement that waited for
+// a lock does not see the rows that the lock's holder has added.
 func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept map[inbox.Key]inbox.Kept) error {
 	asides := inbox.AsideKeys(arrivals, kept)
 	if len(asides) == 0 {
@@ -102,7 +102,7 @@ func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept ma
 	return conn.SendBatch(ctx, batch).Close()
 }
 
-// carryOut does what the plan says, and commits. ids are enough for its insertions.
+// carryOut writes the plan, and commits. ids are enough for its insertions.
 func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64) error {
 	batch := &pgx.Batch{}
 	var payloads payloadColumns
@@ -120,7 +120,7 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 		batch.Queue(replaceDeliveries, columns.arguments()...)
 	}
 	if len(plan.Insertions) > 0 {
-		// Gateways that insert the same events wait for one another in the same order.
+		// Sorted, so that gateways that insert the same events wait for one another in the same order.
 		slices.SortFunc(plan.Insertions, func(a, b inbox.Insertion) int { return cmp.Compare(a.Key, b.Key) })
 		var columns deliveryColumns
 		for n, i := range plan.Insertions {
@@ -134,7 +134,7 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 	return conn.SendBatch(ctx, batch).Close()
 }
 
-// into returns what reads the answer of findKept or lockKept.
+// into returns a function that reads the result of findKept.
 func into(found map[inbox.Key]inbox.Kept) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		var key, hash []byte
@@ -187,8 +187,8 @@ func (c *deliveryColumns) arguments() []any {
 	return []any{c.ids, c.keys, c.states, c.receiveTimes, c.dueTimes, c.eventIDs, c.eventNames, c.ticketIDs, c.reasons, c.bodyHashes}
 }
 
-// maxInsertBytes is about how many bytes of bodies one statement inserts at the most: an array can't be larger than 1 GB, and the server
-// holds each in memory more than once.
+// maxInsertBytes is about the maximum number of bytes of bodies that one statement inserts: an array can't be larger than 1 GB, and the
+// server holds each in memory more than once.
 const maxInsertBytes = 8 << 20
 
 // payloadColumns are rows of payloads, as arrays for unnest.

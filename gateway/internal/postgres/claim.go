@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// noWait makes the commit of this transaction not wait for the disk: a crash of PostgreSQL may undo it.
+	// noWait makes the commit of this transaction not wait for the disk. A crash of PostgreSQL may undo the commit.
 	noWait = `SET LOCAL synchronous_commit = off`
 
-	// byIndex keeps the planner to the indexes for this transaction. It plans by how the table was when it last looked, and a queue goes
-	// from empty to full and back in between. Then it reads and sorts all that is pending, or the whole table, for a hundred rows.
+	// byIndex makes the planner use the indexes in this transaction. The planner uses statistics of the table from its last analysis, and in
+	// between a queue goes from empty to full and back. Then the planner would read and sort all pending deliveries, or the whole table, for a
+	// hundred rows.
 	byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
-	// claim passes over what another claim is at just now. It measures the bodies in the order in which deliveries are due, and leaves
-	// those for later before which there is enough. $1 is now, $2 the limit, $3 and $4 the lease's end and token, $5 how many bytes are
-	// enough, $6 and $7 from when on to look.
+	// claim skips deliveries that another claim has locked. It measures the bodies in the order in which deliveries are due. When the bodies
+	// exceed the limit of bytes, it leaves the remaining deliveries for later. $1 is now, $2 the limit, $3 and $4 the lease's end and token,
+	// $5 the limit of bytes, $6 and $7 the due times from which on to look.
 	claim = `WITH fresh AS MATERIALIZED (
   SELECT id, due_time FROM gateway.deliveries WHERE state = 1 AND NOT tried AND due_time BETWEEN $6 AND $1
   ORDER BY due_time, id LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -42,8 +43,8 @@ FROM measured m WHERE d.id = m.id AND coalesce(m.bytes_before, 0) <= $5
 RETURNING d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals, d.receive_time, d.reason, coalesce(m.trace_parent, ''), m.body,
  m.tried, m.due_time`
 
-	// nextDue has ORDER BY and LIMIT rather than min, which is planned as a walk through all that is pending if there was little of it
-	// when the planner last looked.
+	// nextDue uses ORDER BY and LIMIT instead of min. min is planned as a scan of all pending deliveries if there were few at the planner's
+	// last analysis.
 	nextDue = `SELECT least(
  (SELECT due_time FROM gateway.deliveries WHERE state = 1 AND NOT tried AND due_time >= $1 ORDER BY due_time LIMIT 1),
  (SELECT due_time FROM gateway.deliveries WHERE state = 1 AND tried AND due_time >= $2 ORDER BY due_time LIMIT 1))`
@@ -51,11 +52,11 @@ RETURNING d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals, d.receive_time
 
 // Claim implements [inbox.Store].
 //
-// Its commit does not wait for the disk. A lease that a crash of PostgreSQL undoes only means that the delivery is claimed again, and
-// forwarding it twice does no harm. That is why the lease's token is random and not from a sequence, which a crash may set back: the
-// same number could then be given to two.
+// Its commit does not wait for the disk. If a crash of PostgreSQL undoes a lease, the delivery is only claimed again, and forwarding it
+// twice does no harm. So the lease's token is random and not from a sequence, which a crash may set back: two claims could then get the
+// same number.
 //
-// Leases go by the clocks of the gateways. Where those differ, leases run out that much early or late for one another.
+// Leases use the clocks of the gateways. If these clocks differ, leases end early or late for other gateways, by the difference.
 func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
 	token := 1 + rand.Int64N(math.MaxInt64)
 	var deliveries []inbox.Delivery
@@ -98,7 +99,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 	return deliveries, nil
 }
 
-// scanDelivery returns a claimed delivery, whether it was tried before, and since when it was due.
+// scanDelivery returns a claimed delivery, whether it was tried before, and the time when it was due.
 func scanDelivery(row pgx.Row) (d inbox.Delivery, tried bool, due int64, err error) {
 	var receiveTime int64
 	if err := row.Scan(&d.ID, &d.EventID, &d.TicketID, &d.Attempts, &d.Deferrals, &receiveTime, &d.Reason, &d.TraceParent, &d.Body,

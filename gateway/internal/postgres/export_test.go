@@ -12,7 +12,7 @@ const (
 	LockKept = lockKept
 )
 
-// From returns from which due times on the next claim looks, unless it looks at everything.
+// From returns the due times from which on the next claim looks, except if that claim looks at all due deliveries.
 func (s *Store) From() (fresh, tried int64) { return s.front.last() }
 
 // Migrations are the steps of the schema.

@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// lookBackPeriod is the time between two claims that look at everything.
+	// lookBackPeriod is the time between two claims that look at all due deliveries.
 	lookBackPeriod = time.Second
-	// slack is how much later a delivery may be there than another one that is due as long, and be found at once all the same. It covers
-	// the time that a commit takes.
+	// slack is the maximum delay with which a delivery that becomes visible later than another one with the same due time is still found at
+	// once. It covers the duration of a commit.
 	slack = 2 * time.Second
 )
 
-// front says from which due time on it is worth looking for deliveries.
+// front computes from which due time on a claim looks for deliveries.
 //
-// Wherever a delivery was claimed or settled PostgreSQL leaves a dead entry in the index of what is due, until it vacuums the table: once
-// a minute at best, and not at all while anyone keeps a transaction open. All of them lie before what is due next, hundreds of thousands
-// after a minute under load, and a claim from the very beginning takes some 3 ms to step over each 100,000. So claims begin shortly before
-// the earliest delivery that the last one found. What lies further back, because it took long to commit or another gateway was about to
-// claim it and died, is found by a claim from the very beginning, once a second.
+// Each delivery that was claimed or settled leaves a dead entry in PostgreSQL's index of due deliveries, until the table is vacuumed: at
+// best once a minute, and not at all while anyone keeps a transaction open. All dead entries are before the next due delivery, hundreds of
+// thousands after a minute under load. A claim from the beginning of the index takes about 3 ms to skip 100,000 of them. So claims begin
+// shortly before the earliest delivery that the last claim found. A delivery may be further back, because it took long to commit or a
+// gateway that was about to claim it died. Once a second a claim from the beginning finds such deliveries.
 type front struct {
 	mu sync.Mutex
-	// fresh and tried are for the deliveries that were never tried, and for the others; in nanoseconds since the epoch.
+	// fresh is for the deliveries that were never tried, and tried for the others. In nanoseconds since the epoch.
 	fresh, tried int64
 	lookedBack   time.Time
 }
 
-// at returns from where on a claim at now has to look.
+// at returns the due times from which on a claim at now has to look.
 func (f *front) at(now time.Time) (fresh, tried int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,15 +39,15 @@ func (f *front) at(now time.Time) (fresh, tried int64) {
 	return f.fresh, f.tried
 }
 
-// last returns what at returned last, or what was found since.
+// last returns the last result of at, or newer values that were set by found.
 func (f *front) last() (fresh, tried int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fresh, f.tried
 }
 
-// found notes what a claim at now found: the due times of the earliest deliveries, [math.MaxInt64] where there were none. all says that it
-// had room for more: then nothing else is due before now.
+// found records the result of a claim at now: the due times of the earliest deliveries, [math.MaxInt64] if there were none. all is set if
+// the claim was not full. Then nothing else is due before now.
 func (f *front) found(now time.Time, fresh, tried int64, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

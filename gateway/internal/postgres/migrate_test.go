@@ -32,7 +32,8 @@ func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 	}
 }
 
-// TestOpen_replayOfAnOlderVersion has a replay run that went from the oldest delivery to the newest, and had looked at the first.
+// TestOpen_replayOfAnOlderVersion has a running replay of an older version. It went from the oldest delivery to the newest, and has covered
+// the first.
 func TestOpen_replayOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

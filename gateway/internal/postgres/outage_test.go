@@ -66,7 +66,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	p, through := postgresql.NewProxy(t, url)
 	store := mustOpen(t, through)
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
-		// The name tells the events of one round from those of the other.
+		// The name distinguishes the events of the two rounds.
 		arrivals := []inbox.Arrival{inboxtest.Arrival(name, name), inboxtest.Arrival("stale "+name, name)}
 		arrivals[1].RejectReason = "stale"
 		kept := []inbox.Action{inbox.Ignore, inbox.Ignore}
@@ -182,7 +182,7 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	}
 }
 
-// claimAll claims until it has as many as there are. What was cut off may be holding them for another moment.
+// claimAll claims until it has all deliveries. A call that was cut off may hold some of them for another moment.
 func claimAll(t *testing.T, store inbox.Store, now time.Time, want int) (claimed []inbox.Delivery) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); len(claimed) < want && time.Now().Before(deadline); {
@@ -212,7 +212,7 @@ func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 			t.Errorf("claimed %d and lost %d, want 1 and 0", len(claimed), lost)
 		}
 		end()
-		// A question that finds its connection gone may say so, once.
+		// A query that finds its connection lost may return an error once.
 		for name, ask := range map[string]func() error{
 			"NextDue": func() error { _, _, err := store.NextDue(t.Context()); return err },
 			"Ping":    func() error { return store.Ping(t.Context()) },

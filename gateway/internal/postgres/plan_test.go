@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// fill adds 50,000 deliveries in a state, due one nanosecond after the other.
+// fill adds 50,000 deliveries in a state, each due one nanosecond after the previous one.
 const fill = `WITH made AS (
   INSERT INTO gateway.deliveries
     (id, key, state, receive_time, next_attempt_time, due_time, attempts, event_id, event_name, ticket_id, body_hash)
@@ -90,7 +90,7 @@ func TestNoStatementReadsAllDeliveries(t *testing.T) {
 	}
 }
 
-// explain executes a statement and returns how it was done.
+// explain executes a statement and returns its plan.
 func explain(t *testing.T, conn *pgx.Conn, byIndex bool, statement string, arguments []any) string {
 	t.Helper()
 	tx, err := conn.Begin(t.Context())
@@ -151,7 +151,7 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 		return n
 	}
 	all, few := blocks(math.MinInt64, math.MinInt64), blocks(store.From())
-	// What both read beside the index, of the catalog for one, varies with what else the server does.
+	// Both also read other data than the index, such as the catalog. That varies with the other work of the server.
 	if all-few < 50 {
 		t.Errorf("a claim reads %d blocks, and %d from the very beginning; want 50 more, those of the settled ones", few, all)
 	}

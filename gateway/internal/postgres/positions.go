@@ -21,13 +21,13 @@ const (
 	isReplaying   = `SELECT EXISTS (SELECT 1 FROM gateway.replay)`
 	dropPositions = `DELETE FROM gateway.log_positions WHERE id = ANY($1)`
 
-	// beginReplay has the replay look at every delivery that there is, as [inbox.ReplayCursor] says.
+	// beginReplay makes the replay cover every existing delivery, as [inbox.ReplayCursor] says.
 	beginReplay = `INSERT INTO gateway.replay AS r (one, since, before_id, through_id) VALUES (1, $1, 9223372036854775807, 0)
  ON CONFLICT (one) DO UPDATE SET since = least(r.since, excluded.since), through_id = r.before_id`
-	// lockReplay lets one gateway at a time take a step.
+	// lockReplay lets only one gateway at a time take a step.
 	lockReplay = `SELECT since, before_id, through_id, requeued, without_body FROM gateway.replay FOR UPDATE`
-	// replayStep makes the next deliveries pending: it looks at $4 of those before the id $2 and down to $3, and takes at most $5 that were
-	// forwarded at $1 or later. $6 is when they are due, $7 their number of deferrals, $8 their reason.
+	// replayStep makes the next deliveries pending. It reads $4 deliveries with ids below $2 and not below $3, and takes at most $5 of those
+	// that were forwarded at $1 or later. $6 is their due time, $7 their number of deferrals, $8 their reason.
 	replayStep = `WITH scanned AS MATERIALIZED (
   SELECT id, state, forward_time FROM gateway.deliveries WHERE id < $2 AND id >= $3 ORDER BY id DESC LIMIT $4
 ), lost AS MATERIALIZED (
@@ -75,8 +75,8 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 
 // ChangePositions implements [inbox.Store].
 //
-// The commit waits for the disk only for a replay. A checkpoint that a crash of PostgreSQL undoes leaves the positions unchecked, so they
-// are checked once more.
+// The commit waits for the disk only if a replay begins. If a crash of PostgreSQL undoes a checkpoint, the positions are unchecked again,
+// so they are checked once more.
 func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
 	return translate(s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		batch := &pgx.Batch{}

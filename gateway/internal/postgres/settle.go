@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 )
 
-// That the state is still pending is asked as state + 0, so that the index of what is pending is no way to find the rows: by id each is
-// found at once, and there may be a million that are pending.
+// The condition on the state is written as state + 0, so that the planner does not use the index of pending deliveries: there may be a
+// million of them, while each row is found at once by its id.
 const (
 	forward = `UPDATE gateway.deliveries d SET state = 2, forward_time = $3, next_attempt_time = NULL, due_time = NULL, lease_token = 0,
  reason = '' FROM unnest($1::bigint[], $2::bigint[]) AS s (id, token)
@@ -27,12 +27,12 @@ const (
 
 // Settle implements [inbox.Store].
 //
-// When all were forwarded the commit does not wait for the disk: what a crash of PostgreSQL undoes is claimed and forwarded once more,
-// which does no harm. The others do wait. A try that failed must stay counted, or an event that brings the machine down would be tried
-// for ever; and whoever was told that a delivery is dead must find it so.
+// If all deliveries were forwarded, the commit does not wait for the disk: if a crash of PostgreSQL undoes it, the deliveries are claimed
+// and forwarded once more, which does no harm. Otherwise the commit waits. The count of failed tries must not be lost, or an event that
+// crashes the machine would be retried for ever. A delivery that was reported as dead must stay dead.
 //
-// Where the answer to the commit is lost and [postgresdb.DB.Write] does all of it again, it finds the leases used. So settlements count
-// as lost that were not; a warning in the log is all that comes of it.
+// If the answer to the commit is lost, [postgresdb.DB.Write] retries the transaction and finds the leases used. Then settlements count as
+// lost that were not. The only consequence is a warning in the log.
 func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
 	forwarded, others := columnsOf(settlements)
 	positions := inbox.ForwardedPositions(settlements)
@@ -80,7 +80,7 @@ type settlementColumns struct {
 	nextAttemptTimes    []int64
 }
 
-// columnsOf returns the settlements to [inbox.Forwarded], and the others. Of those with the same lease the first stands.
+// columnsOf returns the settlements to [inbox.Forwarded], and the others. If several have the same lease, the first counts.
 func columnsOf(settlements []inbox.Settlement) (forwarded, others *settlementColumns) {
 	forwarded, others = &settlementColumns{}, &settlementColumns{}
 	used := make(map[inbox.Lease]struct{}, len(settlements))

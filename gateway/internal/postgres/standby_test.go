@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// TestAdd_waitsForTheStandbyAgain cuts off the wait of deliveries for the standby, which keeps them at the primary alone, and adds what is
-// kept once more: each answer to that is a 2xx or 4xx, so it must wait as the first one did.
+// TestAdd_waitsForTheStandbyAgain cuts off the wait of deliveries for the standby, so that only the primary keeps them. Then it adds the
+// same deliveries once more. Each answer to that is a 2xx or 4xx, so the second call must wait as the first one did.
 func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
@@ -67,7 +67,7 @@ func TestAdd_waitsForTheStandbyAgain(t *testing.T) {
 	}
 }
 
-// TestAdd_failsWithoutTheStandby cancels a session that waits for the standby: PostgreSQL reports success then, with a warning. All
+// TestAdd_failsWithoutTheStandby cancels a session that waits for the standby. PostgreSQL then reports success, with a warning. All
 // deliveries of the transaction fail.
 func TestAdd_failsWithoutTheStandby(t *testing.T) {
 	t.Parallel()
@@ -87,7 +87,7 @@ func TestAdd_failsWithoutTheStandby(t *testing.T) {
 	}
 }
 
-// awaitKept waits until the primary shows what was cut off.
+// awaitKept waits until the primary shows the deliveries that were cut off.
 func awaitKept(t *testing.T, url string, arrivals []inbox.Arrival) {
 	t.Helper()
 	key, conn := []byte(arrivals[0].Key()), postgresql.Connect(t, url)

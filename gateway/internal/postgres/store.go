@@ -1,6 +1,6 @@
-// Package postgres keeps the inbox in PostgreSQL, for any number of gateways at once.
+// Package postgres keeps the inbox in PostgreSQL, for any number of gateways at the same time.
 //
-// Each of them may die at any moment. So nothing that others wait for outlives a transaction, and a claim is a lease that ends by itself.
+// Each gateway may die at any moment. So nothing for which others wait outlives a transaction, and a claim is a lease that ends by itself.
 package postgres
 
 import (
@@ -25,24 +25,25 @@ var (
 	//go:embed replaycursor.sql
 	replayCursor string
 
-	// migrations are the steps of the schema. Databases made by any of them hold what was acknowledged, so none is ever changed.
+	// migrations are the steps of the schema. Databases that were made by any of them hold acknowledged deliveries, so no step is ever
+	// changed.
 	migrations = []postgresdb.Migration{{Script: schema}, {Script: erasures}, {Script: positions}, {Script: replayCursor}}
 )
 
-// connections is how many calls use the database at the same time: a gateway adds, claims, settles, notifies and asks what is due with
-// one each. The others are for what is known of ticketsvc's log and of erasures.
+// connections is the maximum number of calls that use the database at the same time. A gateway uses one connection each to add, claim,
+// settle, notify, and find out what is due. The others are for ticketsvc's log positions and erasures.
 const connections = 8
 
 // Store implements [inbox.Store].
 type Store struct {
 	db    *postgresdb.DB
 	front front
-	// added tells the other gateways that deliveries were added.
+	// added notifies the other gateways of new deliveries.
 	added *postgresdb.Channel
 }
 
-// Open opens the database at url, and makes or brings up to date the gateway's tables in it. log is that of [postgresdb.Options]. Errors
-// are those of [postgresdb.Open].
+// Open opens the database at url, and makes the gateway's tables in it or brings them up to date. log is that of [postgresdb.Options].
+// Errors are those of [postgresdb.Open].
 func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	db, err := postgresdb.Open(ctx, postgresdb.Options{URL: url, Schema: "gateway",
 		Migrations: migrations, Connections: connections, Log: log})
@@ -61,7 +62,7 @@ func (s *Store) Close() error {
 // Ping implements [inbox.Store].
 func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
 
-// translate makes the database's errors the inbox's own.
+// translate returns an error of the database as an error of the inbox.
 func translate(err error) error {
 	if errors.Is(err, postgresdb.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)

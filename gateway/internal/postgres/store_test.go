@@ -16,13 +16,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
-// databases are those of the tests of a suite, by the tests' names and their own.
+// databases are the databases of a suite's tests, by the names of the tests and of the databases.
 type databases struct {
 	mu   sync.Mutex
 	urls map[[2]string]string
 }
 
-// url returns the URL of the database that the test knows by that name. It is made on the first call.
+// url returns the URL of the database that the test knows by that name. The database is made on the first call.
 func (d *databases) url(t *testing.T, name string) string {
 	t.Helper()
 	d.mu.Lock()

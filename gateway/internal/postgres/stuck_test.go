@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// A gateway can be stopped, or its machine vanish, when it has sent the insertion of its deliveries and not yet the rest.
+// A gateway can be stopped, or its machine can vanish, after it has sent the insertion of its deliveries but not the rest.
 func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)

@@ -2,7 +2,7 @@ package postgres
 
 import "context"
 
-// channel is where gateways tell each other of new deliveries.
+// channel is the name of the channel on which gateways notify each other of new deliveries.
 const channel = "ticketbridge_deliveries"
 
 // Watch implements [inbox.Store].

@@ -27,7 +27,7 @@ func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
 		t.Cleanup(func() { _ = store.Close() })
 		wakes := make(chan struct{}, 100)
 		watching.Go(func() { store.Watch(ctx, func() { wakes <- struct{}{} }, func(err error) { t.Error(err) }) })
-		// It is woken when it begins to listen, for what it may have missed.
+		// It is woken when it begins to listen, because it may have missed notifications.
 		<-wakes
 		return store, wakes
 	}
