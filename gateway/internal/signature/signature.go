@@ -1,8 +1,8 @@
-// Package signature tells whether a delivery was signed by Allthings, and when.
+// Package signature checks whether a delivery was signed by Allthings, and when.
 //
-// A signature is the HMAC-SHA256 of the raw body under the webhook's shared secret, in hex. The time that goes with it is not covered
-// by it: the documented code signs the body alone. So a captured delivery can be sent again with a new time, and only de-duplication
-// by event id makes that harmless.
+// A signature is the HMAC-SHA256 of the raw body under the webhook's shared secret, in hex. It does not cover the time that is sent with
+// it: the documented code signs only the body. So a captured delivery can be sent again with a new time, and only deduplication by event id
+// makes that harmless.
 //
 // Source: the provider's developer documentation, page "Best practices".
 package signature
@@ -22,17 +22,17 @@ import (
 	"time"
 )
 
-// ErrInvalid says that a delivery is not signed with any of the secrets. Nothing it holds can be trusted.
+// ErrInvalid is returned if a delivery is not signed with any of the secrets. Nothing in the delivery can be trusted.
 var ErrInvalid = errors.New("invalid signature")
 
-// ErrStale says that the time beside a signature is missing, can't be read, or is too far from now.
+// ErrStale is returned if the time of a signature is missing, can't be read, or is too far from now.
 var ErrStale = errors.New("signature timestamp is missing, not in milliseconds, or too far from now")
 
-// Signature is what a signature header claims.
+// Signature is the signature from a signature header, not verified.
 type Signature [sha256.Size]byte
 
-// Parse reads values, those of the signature header: one signature, which is 64 hex digits of either case, with or without "sha256="
-// before them. The error is [ErrInvalid]: a header of another form is wrong for every body.
+// Parse parses the values of the signature header. It accepts one value with one signature: 64 hex digits of either case, with or without
+// "sha256=" before them. The error is [ErrInvalid], because a header of another form is wrong for every body.
 func Parse(values []string) (Signature, error) {
 	var s Signature
 	if len(values) != 1 {
@@ -50,16 +50,16 @@ func Parse(values []string) (Signature, error) {
 
 // Secret is a key of signatures.
 type Secret struct {
-	// App is the id of the App whose deliveries the key may sign. Empty means those of every App.
+	// App is the id of the App whose deliveries the key may sign. Empty means every App.
 	App string
 	Key string
 }
 
-// appSecret finds an App's id before a secret: a UUID, or 24 hex digits, the two forms that ids of Allthings have. No secret in hex, base64
-// or base64url begins with one and an equals sign, so that such a secret means itself.
+// appSecret matches a secret with an App's id before it: a UUID, or 24 hex digits, the two forms of Allthings' ids. No secret in hex,
+// base64 or base64url begins with such an id and an equals sign, so these are never mistaken for one.
 var appSecret = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24})=(.*)$`)
 
-// ParseSecret reads <app id>=<secret>, or a secret for every App.
+// ParseSecret parses <app id>=<secret>, or a secret for every App.
 func ParseSecret(text string) Secret {
 	if parts := appSecret.FindStringSubmatch(text); parts != nil {
 		return Secret{App: parts[1], Key: parts[2]}
@@ -67,29 +67,29 @@ func ParseSecret(text string) Secret {
 	return Secret{Key: text}
 }
 
-// Signer is whoever made a signature: a holder of one of the secrets.
+// Signer is the maker of a signature: a holder of one of the secrets.
 type Signer struct {
 	// every is set for a secret of every App.
 	every bool
 	apps  []string
 }
 
-// MaySignFor reports whether a delivery of that App may have the signer's signature. An empty id is that of an App that is not known, for
-// which only a signer for every App may sign: otherwise a delivery without an App could change any App's tickets.
+// MaySignFor reports whether the signer may sign deliveries of that App. An empty id means an unknown App, for which only a signer for
+// every App may sign: otherwise a delivery without an App could change the tickets of any App.
 func (s Signer) MaySignFor(app string) bool {
 	return s.every || app != "" && slices.Contains(s.apps, app)
 }
 
-// Verifier checks signatures against one or more secrets, more than one while they are rotated. The zero value accepts none. It is safe for
-// concurrent use.
+// Verifier checks signatures against one or more secrets. There are several while secrets are rotated. The zero value accepts none. It is
+// safe for concurrent use.
 type Verifier struct {
 	keys atomic.Pointer[[]key]
 }
 
-// key is a secret as it is used.
+// key is a secret in the form in which it is used.
 type key struct {
 	app string
-	// keyed holds hashes that the secret is already worked into.
+	// keyed holds hashes that are initialized with the secret.
 	keyed *sync.Pool
 }
 
@@ -100,7 +100,7 @@ func NewVerifier(secrets ...Secret) *Verifier {
 	return v
 }
 
-// Set replaces the secrets, all at once: each call of Verify sees either the old or the new ones.
+// Set replaces all secrets at once: each call of Verify sees either the old or the new ones.
 func (v *Verifier) Set(secrets ...Secret) {
 	keys := make([]key, 0, len(secrets))
 	for _, secret := range secrets {
@@ -109,9 +109,9 @@ func (v *Verifier) Set(secrets ...Secret) {
 	v.keys.Store(&keys)
 }
 
-// Verify returns who made the signature when claimed is the signature of body, and [ErrInvalid] otherwise.
+// Verify returns the signer if claimed is the signature of body, and otherwise [ErrInvalid].
 //
-// The time that it takes says nothing about the secrets to whoever has none: each is tried, and compared in constant time.
+// Its duration reveals nothing about the secrets to a caller that has none: each secret is tried, and compared in constant time.
 func (v *Verifier) Verify(claimed Signature, body []byte) (Signer, error) {
 	keys := v.keys.Load()
 	if keys == nil {
@@ -144,8 +144,8 @@ func (s *Signer) add(app string) {
 	}
 }
 
-// CheckTime returns nil when header, the values of the timestamp header, is one time in milliseconds since the epoch that is no
-// further than tolerance from now, in either direction, and [ErrStale] otherwise. A tolerance of 0 means that there need not be any time.
+// CheckTime returns nil if header, the values of the timestamp header, is one time in milliseconds since the epoch that differs from now by
+// at most tolerance, in either direction. Otherwise it returns [ErrStale]. A tolerance of 0 means that no time is needed.
 func CheckTime(header []string, now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		return nil

@@ -22,7 +22,7 @@ func mac(secret, body string) []byte {
 
 func sign(secret, body string) string { return hex.EncodeToString(mac(secret, body)) }
 
-// verify does what a server does with the values of a signature header.
+// verify processes the values of a signature header as a server does.
 func verify(v *signature.Verifier, header []string, body string) error {
 	claimed, err := signature.Parse(header)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestAVerifierWithoutSecretsAcceptsNothing(t *testing.T) {
 	}
 }
 
-// Which forms of a header are wrong for every body is known before a body is read.
+// A header in a form that is wrong for every body is refused before a body is read.
 func TestParse_impossible(t *testing.T) {
 	t.Parallel()
 	digits := sign("secret", "body")
