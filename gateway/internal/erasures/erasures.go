@@ -1,4 +1,4 @@
-// Package erasures keeps which tickets ticketsvc erased, and repeats the erasures that ticketsvc lost: its database was restored from a
+// Package erasures stores which tickets ticketsvc erased, and repeats the erasures that ticketsvc lost: its database was restored from a
 // backup, or a standby took over without the last commits. docs/erasure.md has the reasons.
 package erasures
 
@@ -18,36 +18,36 @@ import (
 )
 
 const (
-	// interval is the time between two looks at ticketsvc's erasures, give or take a quarter. It is how long a ticket can be back after a
-	// restore. An erasure that ticketsvc loses before the gateway has read it is not repeated.
+	// interval is the average time between two reads of ticketsvc's erasures. It varies by a quarter. It is also how long a ticket can be back
+	// after a restore. An erasure that ticketsvc loses before the gateway has read it is not repeated.
 	interval = 5 * time.Second
 	// refusedInterval is the time between two tries to repeat erasures that ticketsvc refuses.
 	refusedInterval = time.Minute
-	// warnInterval is how often calls that fail are logged at most.
+	// warnInterval is the minimum time between two logs of failed calls.
 	warnInterval = time.Minute
-	// callTimeout is the deadline of one call. To erase a page of tickets can take seconds where ticketsvc's database is SQLite.
+	// callTimeout is the deadline of one call. Erasing a page of tickets can take seconds if ticketsvc's database is SQLite.
 	callTimeout = 30 * time.Second
-	// repeatLimit is how many erasures one call repeats at most.
+	// repeatLimit is the maximum number of erasures that one call repeats.
 	repeatLimit = 100
 )
 
-// Client is what a follower needs of ticketsvc.
+// Client is the part of ticketsvc's API that a follower needs.
 type Client interface {
 	ListErasures(context.Context, *ticketv1.ListErasuresRequest) (*ticketv1.ListErasuresResponse, error)
 	RepeatErasures(context.Context, *ticketv1.RepeatErasuresRequest) (*ticketv1.RepeatErasuresResponse, error)
 }
 
-// Options are what a follower takes time and chance from, and its log.
+// Options are a follower's sources of time and randomness, and its log.
 type Options struct {
 	// Now is the clock.
 	Now func() time.Time
-	// Random returns a number in [0, 1).
+	// Random returns a random number in [0, 1).
 	Random func() float64
-	// Log receives what operators should know.
+	// Log is the log for operators.
 	Log *slog.Logger
 }
 
-// Follower follows ticketsvc's erasures. Make one with [New].
+// Follower follows ticketsvc's erasures. [New] makes one.
 type Follower struct {
 	store    inbox.ErasureStore
 	client   Client
@@ -55,16 +55,16 @@ type Follower struct {
 	warnings *logthrottle.Throttle
 	// looking is held during a look, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
 	looking sync.Mutex
-	// saidUnimplemented says that it was logged that ticketsvc does not list erasures.
+	// saidUnimplemented is set after it was logged that ticketsvc does not list erasures.
 	saidUnimplemented bool
-	// completeIn is the generation in which all erasures are known to be repeated. None becomes missing within a generation.
+	// completeIn is the generation in which all known erasures were repeated. No erasure becomes missing within a generation.
 	completeIn int64
-	// refusedIn is the generation in which ticketsvc refused some, and retryAt when they are tried again.
+	// refusedIn is the generation in which ticketsvc refused some erasures. retryAt is when these are retried.
 	refusedIn int64
 	retryAt   time.Time
 }
 
-// New returns a follower that keeps the erasures of ticketsvc in store. Start it with [Follower.Run].
+// New returns a follower that keeps the erasures of ticketsvc in store. [Follower.Run] starts it.
 func New(store inbox.ErasureStore, client Client, options Options) *Follower {
 	return &Follower{store: store, client: client, options: options, warnings: logthrottle.New(warnInterval)}
 }
@@ -83,14 +83,14 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// note logs what a look found.
+// note logs the error of a look.
 func (f *Follower) note(ctx context.Context, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case connect.CodeOf(err) == connect.CodeUnavailable, connect.CodeOf(err) == connect.CodeDeadlineExceeded:
-		// That ticketsvc can't be reached is what the forwarder says.
+		// If ticketsvc can't be reached, the forwarder logs that.
 	case connect.CodeOf(err) == connect.CodeUnimplemented:
-		// It can be upgraded at any time, so the looks go on.
+		// ticketsvc can be upgraded at any time, so the looks continue.
 		if !f.saidUnimplemented {
 			f.saidUnimplemented = true
 			f.options.Log.Warn("ticketsvc is of an older version: erasures that its database loses with a restore are not repeated")
@@ -103,7 +103,8 @@ func (f *Follower) note(ctx context.Context, err error) {
 	}
 }
 
-// Repeat looks at once: when it returns nil, ticketsvc has every erasure that is known, except those that it refuses, or is too old for.
+// Repeat looks at once. After it returns nil, ticketsvc has every known erasure, except those that it refuses. If ticketsvc is too old for
+// erasures, Repeat returns nil too.
 func (f *Follower) Repeat(ctx context.Context) error {
 	err := f.look(ctx)
 	if connect.CodeOf(err) == connect.CodeUnimplemented {
@@ -112,7 +113,7 @@ func (f *Follower) Repeat(ctx context.Context) error {
 	return err
 }
 
-// look reads the erasures that are new, and repeats those that ticketsvc lacks.
+// look reads the new erasures, and repeats those that ticketsvc lacks.
 func (f *Follower) look(ctx context.Context) error {
 	f.looking.Lock()
 	defer f.looking.Unlock()
@@ -135,14 +136,14 @@ func (f *Follower) look(ctx context.Context) error {
 		return nil
 	default:
 		f.completeIn = generation
-		// So that those that were repeated are known to be listed, also after a restart.
+		// So that the repeated erasures are known to be listed, even after a restart.
 		_, err = f.read(ctx)
 		return err
 	}
 }
 
-// read reads all erasures that follow the cursor. Where ticketsvc's log does not hold the cursor's position, it reads all from the
-// beginning. It returns the cursor's generation.
+// read reads all erasures after the cursor. If ticketsvc's log does not hold the cursor's position, it reads all from the beginning. It
+// returns the cursor's generation.
 func (f *Follower) read(ctx context.Context) (generation int64, err error) {
 	for {
 		cursor, err := f.store.ErasureCursor(ctx)
@@ -183,13 +184,13 @@ func (f *Follower) list(ctx context.Context, position *ticketv1.LogPosition) (*t
 	return f.client.ListErasures(ctx, &ticketv1.ListErasuresRequest{Position: position})
 }
 
-// encodePosition returns a position as the inbox keeps it.
+// encodePosition returns a position in the form in which the inbox keeps it.
 func encodePosition(position *ticketv1.LogPosition) (string, error) {
 	content, err := proto.Marshal(position)
 	return base64.StdEncoding.EncodeToString(content), err
 }
 
-// decodePosition is the inverse of encodePosition. The position is nil for an empty text, which is the beginning.
+// decodePosition is the inverse of encodePosition. The position is nil for an empty string, which is the beginning.
 func decodePosition(text string) (*ticketv1.LogPosition, error) {
 	if text == "" {
 		return nil, nil
@@ -202,7 +203,7 @@ func decodePosition(text string) (*ticketv1.LogPosition, error) {
 	return position, proto.Unmarshal(content, position)
 }
 
-// repeatMissing repeats the erasures that ticketsvc did not list in a generation. It returns how many were repeated and refused.
+// repeatMissing repeats the erasures that ticketsvc did not list in a generation. It returns the numbers of repeated and refused ones.
 func (f *Follower) repeatMissing(ctx context.Context, generation int64) (repeated, refused int, err error) {
 	for after := ""; ; {
 		missing, err := f.store.MissingErasures(ctx, generation, after, repeatLimit)

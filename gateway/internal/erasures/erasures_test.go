@@ -24,12 +24,12 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// ticketsvc is a ticketsvc with its database: what it erased, and its key.
+// ticketsvc is a ticketsvc with its database: its erasures, and its key.
 type ticketsvc struct {
 	mu     sync.Mutex
 	erased []string
 	key    string
-	// err is what every call gets, if any, and repeatErr what the next RepeatErasures gets.
+	// err is the error of every call, and repeatErr that of the next RepeatErasures.
 	err, repeatErr error
 	repeats        int
 }
@@ -87,7 +87,7 @@ func (s *ticketsvc) set(f func(*ticketsvc)) {
 	f(s)
 }
 
-// wantErased fails unless just these tickets are erased, in whatever order.
+// wantErased fails if other tickets than these are erased, in any order.
 func (s *ticketsvc) wantErased(t *testing.T, want []string) {
 	t.Helper()
 	s.mu.Lock()
@@ -101,7 +101,7 @@ func wireError(code connect.Code) error {
 	return connect.NewWireError(code, errors.New("as ticketsvc says"))
 }
 
-// logBuffer holds what was logged.
+// logBuffer holds the log.
 type logBuffer struct {
 	mu      sync.Mutex
 	content bytes.Buffer
@@ -114,7 +114,7 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 	return b.content.Write(line)
 }
 
-// take returns what was logged since the last call.
+// take returns the lines that were logged since the last call.
 func (b *logBuffer) take() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,8 +130,8 @@ func ids(prefix string, n int) []string {
 	return all
 }
 
-// follow runs a follower with simulated time while f runs. passed lets so much time pass, and returns what was logged in it. The follower
-// keeps what it reads in the file at path.
+// follow runs a follower with simulated time while f runs. passed lets that time pass, and returns the lines that were logged in it. The
+// follower keeps the erasures in the file at path.
 func follow(t *testing.T, path string, s *ticketsvc, f func(passed func(time.Duration) string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestFollower_aDatabaseMadeAnew(t *testing.T) {
 			t.Errorf("in ten minutes it logs %q, want a line a minute", log)
 		}
 		s.wantErased(t, ids("new", 3))
-		// They are imported. What is erased from now on is repeated after a restore of this database.
+		// They are imported. Later erasures are repeated after a restore of this database.
 		s.set(func(s *ticketsvc) { s.erased = append(s.erased, ids("t", 150)...) })
 		passed(2 * time.Minute)
 		if log := passed(time.Hour); log != "" {
