@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what the tests get to testdata")
 
 var options = explain.Options{BodyOptions: webhook.BodyOptions{MaxBodyBytes: 1 << 20}, FutureTolerance: 24 * time.Hour}
 
-// now is when every body in these tests arrives.
+// now is the time at which every body in these tests is received.
 var now = time.Date(2026, 6, 19, 12, 0, 0, 0, time.UTC)
 
 // TestWriteTables shows every body of the corpus, and those in testdata, which have forms that the provider does not document.
@@ -137,7 +137,7 @@ func mustCompact(t *testing.T, body []byte) []byte {
 	return out.Bytes()
 }
 
-// TestExplain_hidesTokens keeps access tokens off the screen: what is explained is the body as it is kept.
+// TestExplain_hidesTokens keeps access tokens off the screen: the body is explained as it is kept.
 func TestExplain_hidesTokens(t *testing.T) {
 	t.Parallel()
 	reports := []explain.Report{explain.Body("token", bodies(t)["token-in-a-list.json"], now, options)}
@@ -153,7 +153,8 @@ func TestExplain_hidesTokens(t *testing.T) {
 	}
 }
 
-// TestWriteTables_isHarmlessOnATerminal has what a terminal acts on in each place of a body that a table shows, and in the file's name.
+// TestWriteTables_isHarmlessOnATerminal has characters on which a terminal acts, in each place of a body that a table shows, and in the
+// file's name.
 func TestWriteTables_isHarmlessOnATerminal(t *testing.T) {
 	t.Parallel()
 	for _, escaped := range []string{`\u001b[2J`, `\u009b2J`, `\u202e`, `\u2066`, `\u200f`, `\u2028`, `\n`, `\t`, `\u007f`} {

@@ -1,5 +1,5 @@
-// Package explain shows what the gateway makes of a body, without a server or a database: how it is answered, which event it is, and what
-// ticketsvc is told. An integrator who holds a real payload sees whether it fits.
+// Package explain shows how the gateway processes a body, without a server or a database: the answer to the sender, the event, and the
+// request to ticketsvc. An integrator with a real payload sees whether it fits.
 package explain
 
 import (
@@ -16,53 +16,53 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// Outcome says where a delivery of a body ends.
+// Outcome is the final state of a delivery of a body.
 type Outcome string
 
-// The outcomes. They are the names of the states of a delivery.
+// The outcomes. They have the names of the states of a delivery.
 const (
 	// Forwarded: ticketsvc gets the event.
 	Forwarded Outcome = "forwarded"
-	// Rejected: the body is refused, and kept unless it is over the size limit.
+	// Rejected: the body is refused. It is kept if it is within the size limit.
 	Rejected Outcome = "rejected"
-	// Dead: the body is acknowledged and kept, and can't be forwarded.
+	// Dead: the body is acknowledged and kept, but can't be forwarded.
 	Dead Outcome = "dead"
 )
 
-// Options are the gateway's settings that decide what becomes of a body.
+// Options are the gateway's settings that affect the outcome of a body.
 type Options struct {
 	webhook.BodyOptions
-	// FutureTolerance is how far ahead of now an event may be dated; 0 lets any date pass.
+	// FutureTolerance is how much later than now an event may be dated. 0 allows any date.
 	FutureTolerance time.Duration
 }
 
-// Report is what the gateway makes of one body. Its JSON form is the output of `gateway explain --json`.
+// Report describes how the gateway processes one body. Its JSON form is the output of `gateway explain --json`.
 type Report struct {
 	// File is the name of the body's file.
 	File string `json:"file"`
-	// Outcome is where the delivery ends.
+	// Outcome is the final state of the delivery.
 	Outcome Outcome `json:"outcome"`
-	// Reason says why it is not forwarded. Empty when it is.
+	// Reason is why the event is not forwarded. Empty if it is.
 	Reason string `json:"reason,omitempty"`
-	// Status and Message are the answer to the sender, where the signature is right.
+	// Status and Message are the answer to the sender, if the signature is right.
 	Status  int    `json:"status"`
 	Message string `json:"message"`
-	// EventID and EventName are the event's, as far as the body names them.
+	// EventID and EventName are the id and the name of the event, if the body has them.
 	EventID   string `json:"eventId,omitempty"`
 	EventName string `json:"eventName,omitempty"`
-	// TicketID is the ticket that the event is about, and TicketIDSource where the body names it.
+	// TicketID is the id of the event's ticket. TicketIDSource is the place in the body where the id was found.
 	TicketID       string `json:"ticketId,omitempty"`
 	TicketIDSource string `json:"ticketIdSource,omitempty"`
-	// Procedure is the RPC that ticketsvc is called with, and Request its request in the contract's JSON form.
+	// Procedure is the RPC of ticketsvc that is called, and Request its request in the contract's JSON form.
 	Procedure string          `json:"procedure,omitempty"`
 	Request   json.RawMessage `json:"request,omitempty"`
-	// Forms are the values that have another form than the provider documents.
+	// Forms are the values whose form differs from the provider's documentation.
 	Forms []Form `json:"forms,omitempty"`
 
 	message request
 }
 
-// request is what the requests of both RPCs have.
+// request has the methods that the requests of both RPCs have.
 type request interface {
 	proto.Message
 	GetEvent() *ticketv1.EventMetadata
@@ -71,17 +71,17 @@ type request interface {
 	GetElementChangeMask() *fieldmaskpb.FieldMask
 }
 
-// Form is a value that has another form than the provider documents.
+// Form is a value whose form differs from the provider's documentation.
 type Form struct {
-	// Field is where the value stands, such as "data.delta.phoneNumber".
+	// Field is the path of the value, such as "data.delta.phoneNumber".
 	Field string `json:"field"`
-	// Form says what is there, such as "list of numbers".
+	// Form describes the value, such as "list of numbers".
 	Form string `json:"form"`
-	// Kept is true where the typed field stays empty and the value is kept as JSON in attributes, false where the value was read.
+	// Kept is true if the typed field stays empty and the value is kept as JSON in attributes. It is false if the value was read.
 	Kept bool `json:"kept"`
 }
 
-// Body returns the report on a body that arrives at now with the right signature.
+// Body returns the report on a body that is received at now with the right signature.
 func Body(file string, body []byte, now time.Time, options Options) Report {
 	answer := webhook.Explain(body, options.BodyOptions)
 	report := Report{
@@ -114,7 +114,7 @@ func Body(file string, body []byte, now time.Time, options Options) Report {
 	return report
 }
 
-// WriteJSON writes reports for programs: a JSON object on a line of its own for each body.
+// WriteJSON writes reports for programs: one line with a JSON object for each body.
 func WriteJSON(w io.Writer, reports []Report) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

@@ -19,7 +19,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// maxShown is how many characters of a value a table shows.
+// maxShown is the maximum number of characters of a value in a table.
 const maxShown = 72
 
 // WriteTables writes reports for people: for each body a summary, a table of the ticket's fields, and one of the values in another form.
@@ -81,7 +81,7 @@ func from(source string) string {
 	return " (from " + source + ")"
 }
 
-// kept returns how many values do not fit their field.
+// kept returns the number of values that do not fit their field.
 func (r *Report) kept() int {
 	kept := 0
 	for _, f := range r.Forms {
@@ -92,7 +92,7 @@ func (r *Report) kept() int {
 	return kept
 }
 
-// completeness says what the call does to the completeness of the ticket.
+// completeness describes the effect of the call on the completeness of the ticket.
 func (r *Report) completeness() string {
 	if changes := r.message.GetElementChangeMask().GetPaths(); len(changes) > 0 {
 		return "incomplete until a later event has all of " + strings.Join(changes, ", ")
@@ -110,7 +110,7 @@ func (f Form) result() string {
 	return "read"
 }
 
-// writeFields writes the fields of a ticket that are named, in the order of the contract, then the attributes.
+// writeFields writes the fields of a ticket that are in named, in the order of the contract, then the attributes.
 func writeFields(ticket *ticketv1.Ticket, named []string, row func(...string)) {
 	message := ticket.ProtoReflect()
 	fields := message.Descriptor().Fields()
@@ -168,7 +168,7 @@ func element(value protoreflect.Value) string {
 
 func moment(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format(time.RFC3339Nano) }
 
-// compact returns JSON without the blanks between its parts. What is forwarded has them.
+// compact returns JSON without the white space between its parts. Forwarded JSON has it.
 func compact(text string) string {
 	var out bytes.Buffer
 	if err := json.Compact(&out, []byte(text)); err != nil {
@@ -177,7 +177,7 @@ func compact(text string) string {
 	return out.String()
 }
 
-// printable returns text as it is, or quoted where it has a character that a terminal acts on or does not show.
+// printable returns text unchanged, or quoted if it has a character that a terminal acts on or does not show.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Sprintf("%q", text)
@@ -185,7 +185,7 @@ func printable(text string) string {
 	return text
 }
 
-// cut shortens text to what a table shows.
+// cut shortens text to the maximum length in a table.
 func cut(text string) string {
 	if utf8.RuneCountInString(text) <= maxShown {
 		return text
