@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// answer is a response of the door, made once.
+// answer is a response of the webhook handler. Each is made once.
 type answer struct {
 	status  int
 	message string
 	body    []byte
 	length  []string
-	// closes says that the rest of the request is not worth reading, so that the connection ends.
+	// closes is set if the connection is closed because the rest of the request is not worth reading.
 	closes bool
 }
 
-// The door's answers. The texts of the first three are the provider's own.
+// The answers of the webhook handler. The texts of the first three are the provider's own.
 var (
 	answerSuccess    = newAnswer(http.StatusOK, "success")
 	answerTest       = newAnswer(http.StatusOK, "Received test event.")
@@ -54,8 +54,8 @@ func (a *answer) closing() *answer {
 
 var contentTypeJSON = []string{"application/json"}
 
-// writeEarly writes an answer to a request whose body is not read. net/http then reads some of it all the same, so that the sender gets the
-// answer before the connection ends.
+// writeEarly writes an answer to a request whose body is not read. net/http then still reads some of the body, so that the sender gets the
+// answer before the connection is closed.
 func (a *answer) writeEarly(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTimeout))
 	a.write(w)
@@ -63,7 +63,7 @@ func (a *answer) writeEarly(w http.ResponseWriter) {
 
 func (a *answer) write(w http.ResponseWriter) {
 	header := w.Header()
-	// Set as slices that all answers share, which net/http only reads.
+	// All answers share these slices, because net/http only reads them.
 	header["Content-Type"] = contentTypeJSON
 	header["Content-Length"] = a.length
 	if a.status == http.StatusServiceUnavailable {

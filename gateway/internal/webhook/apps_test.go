@@ -8,8 +8,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 )
 
-// The secret of one App signs nothing of another, nor what names no App. What it signed all the same is kept once, as rejected, and gives
-// way to the App's own delivery.
+// The secret of one App is not valid for the deliveries of another App, nor for deliveries that name no App. A delivery that is signed with
+// it anyway is kept once, as rejected. The App's own delivery replaces it.
 func TestHandler_secretsOfApps(t *testing.T) {
 	t.Parallel()
 	const other = "the-secret-of-another-app"

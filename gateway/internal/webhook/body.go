@@ -15,16 +15,17 @@ import (
 var errTooLarge = errors.New("body is over the size limit")
 
 const (
-	// stretchBytes is what a sender must bring in each stretchTimeout once its body is larger than that. It is also the size of the recycled
-	// buffers into which each body is read at first. Allthings' events are a few kilobytes.
+	// stretchBytes is the number of bytes that a sender must send in each stretchTimeout when its body is larger than that. It is also the
+	// size of the recycled buffers into which each body is read at first. Allthings' events are a few kilobytes.
 	stretchBytes = 16 << 10
 	// stretchTimeout makes the minimum rate of a large body 5 KiB/s.
 	stretchTimeout = 3 * time.Second
-	// bodiesMemory is for 4,096 bodies of at most stretchBytes, as many as the inbox lets wait, and for 64 of the default size limit.
+	// bodiesMemory is enough for 4,096 bodies of at most stretchBytes, the maximum number that waits in the inbox, and for 64 bodies of the
+	// default size limit.
 	bodiesMemory = 4096 * stretchBytes
 )
 
-// bodyReader reads request bodies under a limit of size, of rate and of memory.
+// bodyReader reads request bodies within limits of size, rate and memory.
 type bodyReader struct {
 	limit   int64
 	budget  *memoryBudget
@@ -45,7 +46,7 @@ type requestBody struct {
 
 	reader *bodyReader
 	grant  *grant
-	// buffer is a recycled one, which bytes begins in.
+	// buffer is a recycled buffer. It holds the first bytes.
 	buffer *[stretchBytes]byte
 }
 
@@ -65,13 +66,13 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*requestBody,
 		return nil, err
 	}
 	if len(body.bytes) > stretchBytes {
-		// The deadline of the last stretch would end the request's context while the body is stored.
+		// Otherwise the deadline of the last stretch would end the request's context while the body is stored.
 		_ = sender.SetReadDeadline(time.Time{})
 	}
 	return body, nil
 }
 
-// fill reads stretch by stretch, so that only what has arrived takes memory, whatever length was declared.
+// fill reads stretch by stretch, so that only received bytes take memory, whatever length was declared.
 func (b *requestBody) fill(r *http.Request) error {
 	// One byte more than the limit shows that the body is too large.
 	most := b.reader.limit + 1
@@ -79,7 +80,7 @@ func (b *requestBody) fill(r *http.Request) error {
 		most = r.ContentLength
 	}
 	end := time.Now().Add(readTimeout)
-	var deadline time.Time // The server's own counts at first.
+	var deadline time.Time // At first the server's own deadline applies.
 	for {
 		if err := b.grow(most, deadline); err != nil {
 			return err
@@ -101,7 +102,7 @@ func (b *requestBody) fill(r *http.Request) error {
 	}
 }
 
-// grow makes room for the next stretch, which has to be there at deadline.
+// grow makes room for the next stretch, which must be received before deadline.
 func (b *requestBody) grow(most int64, deadline time.Time) error {
 	size := int64(cap(b.bytes))
 	if len(b.bytes) == cap(b.bytes) {
@@ -121,7 +122,7 @@ func (b *requestBody) grow(most int64, deadline time.Time) error {
 	return nil
 }
 
-// readAll fills p, or returns the error that comes before.
+// readAll fills p, or returns the error that occurs before p is full.
 func readAll(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var some int
@@ -131,7 +132,7 @@ func readAll(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// release gives the body's memory back.
+// release returns the body's memory to the budget.
 func (b *requestBody) release() {
 	b.recycle()
 	b.grant.release()
@@ -144,7 +145,7 @@ func (b *requestBody) recycle() {
 	}
 }
 
-// validText returns s without what is not UTF-8 or is hidden, so that it can be stored and shown anywhere.
+// validText returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
 func validText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || id.Hidden(r) {

@@ -17,7 +17,7 @@ import (
 
 const unexpectedEvent = `{"event":{"id":"e3","name":"ticket.deleted","data":{"id":"t1","title":"` + private + `"}}}`
 
-// nested returns a body of so many levels.
+// nested returns a body with that number of levels.
 func nested(levels int) string {
 	const around = 4 // the body, its event, its data and the list
 	return eventWith("e1", `"x":[`+strings.Repeat("[", levels-around)+strings.Repeat("]", levels-around)+`]`)
@@ -79,7 +79,7 @@ func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
 			d.wantRows(t, kept)
 			d.follow(t, step{signed(test.body), malformed})
 			d.wantRows(t, kept)
-			// It is in nobody's way. A good delivery takes its place when both are of the same event.
+			// It blocks no delivery. A good delivery replaces it if both are of the same event.
 			d.follow(t, step{signed(good), success})
 			if test.eventID == "" {
 				d.wantRows(t, kept, pending("e1", good))
@@ -117,7 +117,7 @@ func TestUnexpectedEvents(t *testing.T) {
 	}
 }
 
-// What is acknowledged without being expected is so only when it is in order otherwise.
+// An unexpected event is acknowledged only if it is valid otherwise.
 func TestAcknowledgeUnexpectedCoversNothingElse(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.options.AcknowledgeUnexpected = true })
@@ -176,7 +176,7 @@ func TestLongestIDs(t *testing.T) {
 	d.wantRows(t, pending(id, bodyOf(id)), rejected(inbox.ReasonOtherBody, id, escaped))
 }
 
-// An id is logged, because operators look for it. Nobody can write a line of the log with it.
+// An id is logged, because operators search for it. Nobody can write a log line with it.
 func TestIDsAreHarmlessInTheLog(t *testing.T) {
 	t.Parallel()
 	for name, escaped := range map[string]string{"escape sequence": `\u001b[31mred`, "DEL": `\u007f`, "C1 control": `\u009b31m`,
@@ -217,7 +217,7 @@ func TestNothingIsFetched(t *testing.T) {
 		d.follow(t, step{signed(body).and("Origin", url).and("Referer", url).and("Traceparent", url), success})
 		d.wantRows(t, pending("e1", body))
 	})
-	// The door has ended by now, and what it began with it: a connection would be waiting.
+	// The door has ended by now, with everything that it began: a connection would be waiting.
 	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestNothingIsFetched(t *testing.T) {
 	}
 }
 
-// What is kept has no tokens, so that a token alone does not make another body.
+// The kept body has no tokens, so bodies that differ only in a token are the same.
 func TestADuplicateMayHaveAnotherToken(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)

@@ -12,17 +12,17 @@ var (
 	errCutOff   = errors.New("memory for bodies is used up, and this sender was the slowest")
 )
 
-// memoryBudget bounds the memory of all bodies that are read or being stored. When a body needs more than is left, the slowest sender is
-// cut off: the one that has been sending the same stretch of its body for the longest time. So a sender that stalls makes room for one that
+// memoryBudget bounds the memory of all bodies that are being read or stored. If a body needs more than is left, the slowest sender is cut
+// off: the one that has been sending the same stretch of its body for the longest time. So a sender that stalls makes room for one that
 // sends.
 //
 // It is safe for concurrent use.
 type memoryBudget struct {
 	mu   sync.Mutex
 	free int64
-	// arriving holds the grants of bodies that are still read, in the order in which each began its stretch: the slowest sender is the first.
+	// arriving holds the grants of bodies that are being read, in the order in which each began its stretch: the slowest sender is the first.
 	arriving list.List
-	// arrivingBytes is what they hold together.
+	// arrivingBytes is the memory that the grants in arriving hold together.
 	arrivingBytes int64
 }
 
@@ -33,14 +33,14 @@ type readDeadliner interface {
 	SetReadDeadline(deadline time.Time) error
 }
 
-// grant is what one body holds of a memory budget. Only the budget calls its sender, and only until [grant.finish].
+// grant is the share of a memory budget that one body holds. Only the budget calls its sender, and only until [grant.finish].
 type grant struct {
 	budget *memoryBudget
 	sender readDeadliner
 
-	// The budget's mutex guards what follows.
+	// The budget's mutex guards the fields below.
 	held int64
-	// place is in budget.arriving. It is nil before the first stretch and after the last.
+	// place is the grant's element of budget.arriving. It is nil before the first stretch and after the last.
 	place *list.Element
 	isCut bool
 }
@@ -48,9 +48,9 @@ type grant struct {
 // open returns the grant of a body that holds nothing yet.
 func (b *memoryBudget) open(sender readDeadliner) *grant { return &grant{budget: b, sender: sender} }
 
-// advance begins the next stretch of a body, which holds size bytes of memory from now on, and sets the time at which the stretch has to be
-// there; the zero time leaves the deadline alone. It returns [errCutOff], or [errNoMemory] when there is too little even without all other
-// senders; then it cuts off none of them.
+// advance begins the next stretch of a body, which holds size bytes of memory from now on. It sets the time by which the stretch must be
+// received. The zero time leaves the deadline unchanged. It returns [errCutOff], or [errNoMemory] if there is too little memory even
+// without all other senders. Then it cuts off none of them.
 func (g *grant) advance(size int64, deadline time.Time) error {
 	b := g.budget
 	b.mu.Lock()
@@ -61,7 +61,7 @@ func (g *grant) advance(size int64, deadline time.Time) error {
 	if size > b.free+b.arrivingBytes {
 		return errNoMemory
 	}
-	// What it holds is given back first, so that it is not there to be cut off.
+	// The body's memory is released first, so that the body itself is not the one that is cut off.
 	g.leave()
 	g.giveBack()
 	for b.free < size {
@@ -72,13 +72,13 @@ func (g *grant) advance(size int64, deadline time.Time) error {
 	g.place = b.arriving.PushBack(g)
 	b.arrivingBytes += size
 	if !deadline.IsZero() {
-		// A connection that can't have a deadline is none of a server's.
+		// A connection that can't have a deadline is not from a server.
 		_ = g.sender.SetReadDeadline(deadline)
 	}
 	return nil
 }
 
-// cut ends the reading of a body. Its memory counts as free at once, because its reader wakes up and lets go of it.
+// cut ends the reading of a body. Its memory counts as free at once, because its reader wakes up and releases the memory.
 func (g *grant) cut() {
 	g.isCut = true
 	g.leave()
@@ -86,7 +86,8 @@ func (g *grant) cut() {
 	_ = g.sender.SetReadDeadline(time.Unix(1, 0)) // long ago
 }
 
-// finish says that the body is not read any more. It still holds its memory. The error is [errCutOff] when it was cut off before.
+// finish is called when the body is not read any more. The body still holds its memory. The error is [errCutOff] if the body was cut off
+// before.
 func (g *grant) finish() error {
 	g.budget.mu.Lock()
 	defer g.budget.mu.Unlock()
@@ -97,7 +98,7 @@ func (g *grant) finish() error {
 	return nil
 }
 
-// leave takes the body from those that arrive.
+// leave removes the body from arriving.
 func (g *grant) leave() {
 	if g.place != nil {
 		g.budget.arriving.Remove(g.place)
@@ -106,7 +107,7 @@ func (g *grant) leave() {
 	}
 }
 
-// release gives back what the body holds.
+// release releases the memory that the body holds.
 func (g *grant) release() {
 	g.budget.mu.Lock()
 	defer g.budget.mu.Unlock()

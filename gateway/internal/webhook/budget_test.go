@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fakeSender notes the deadline that it was given last.
+// fakeSender records the last deadline that was set.
 type fakeSender struct{ deadline time.Time }
 
 func (s *fakeSender) SetReadDeadline(deadline time.Time) error {
@@ -18,7 +18,7 @@ func (s *fakeSender) SetReadDeadline(deadline time.Time) error {
 
 func (s *fakeSender) isCut() bool { return s.deadline.Equal(time.Unix(1, 0)) }
 
-// advanceTo has a body hold size bytes, and fails the test unless the error is the one wanted.
+// advanceTo makes a body hold size bytes, and fails the test if the error is not the wanted one.
 func advanceTo(t *testing.T, g *grant, size int64, want error) {
 	t.Helper()
 	if err := g.advance(size, time.Time{}); !errors.Is(err, want) {
@@ -35,7 +35,7 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 		grants[i] = b.open(&senders[i])
 		advanceTo(t, grants[i], 25, nil)
 	}
-	// The first of them gets on, so the second is now the one that has been at its stretch for the longest time.
+	// The first of them advances, so the second is now the one that has been in its stretch for the longest time.
 	advanceTo(t, grants[0], 25, nil)
 	grants[4] = b.open(&senders[4])
 	advanceTo(t, grants[4], 25, nil)
@@ -48,7 +48,7 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 		}
 	}
 	wantCut(false, true, false, false, false)
-	// As many are cut off as it takes, and no more.
+	// As many senders are cut off as needed, and no more.
 	advanceTo(t, grants[4], 51, nil)
 	wantCut(false, true, true, true, false)
 	if b.free != 24 {
@@ -70,7 +70,7 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 	}
 }
 
-// A body that is being stored has been sent whole: nobody is cut off for it, and it is not cut off.
+// A body that is being stored was received completely. No sender is cut off for it, and it is not cut off itself.
 func TestMemoryBudget_storedBodiesStay(t *testing.T) {
 	t.Parallel()
 	b := newMemoryBudget(100)
@@ -89,7 +89,7 @@ func TestMemoryBudget_storedBodiesStay(t *testing.T) {
 	advanceTo(t, second, 11, nil)
 }
 
-// Nobody is cut off in vain.
+// No sender is cut off if that would not help.
 func TestMemoryBudget_nobodyIsCutOffForWhatCanNotFit(t *testing.T) {
 	t.Parallel()
 	b := newMemoryBudget(100)

@@ -6,25 +6,25 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// BodyOptions say what becomes of a signed body.
+// BodyOptions are the options for classifying signed bodies.
 type BodyOptions struct {
-	// MaxBodyBytes is the size of the largest body that is taken.
+	// MaxBodyBytes is the maximum size of a body.
 	MaxBodyBytes int64
-	// AcknowledgeUnexpected acknowledges events of an unknown kind, which are kept as rejected either way.
+	// AcknowledgeUnexpected acknowledges events of an unknown kind. They are kept as rejected in both cases.
 	AcknowledgeUnexpected bool
 }
 
-// classified is what a signed body is.
+// classified is the classification of a signed body.
 type classified struct {
 	event event.Envelope
 	// redacted is the body without access tokens, as it is kept.
 	redacted []byte
-	// rejectReason says why the body is refused. Empty when it is accepted.
+	// rejectReason is why the body is refused. Empty if it is accepted.
 	rejectReason string
 	answer       *answer
 }
 
-// classify says what a signed body is. The size is checked before, while the body is read.
+// classify classifies a signed body. The size was checked before, while the body was read.
 func (o BodyOptions) classify(body []byte) classified {
 	envelope, err := event.Parse(body)
 	c := classified{event: envelope, redacted: event.Redact(body), answer: answerSuccess}
@@ -41,20 +41,20 @@ func (o BodyOptions) classify(body []byte) classified {
 	return c
 }
 
-// Explanation is what the public address does with a body.
+// Explanation describes how the public address processes a body.
 type Explanation struct {
-	// Event is what can be read of the event.
+	// Event has the fields of the event that could be read.
 	Event event.Envelope
 	// Redacted is the body as it is kept.
 	Redacted []byte
-	// RejectReason says why the body is refused. Empty when it is accepted.
+	// RejectReason is why the body is refused. Empty if it is accepted.
 	RejectReason string
 	// Status and Message are the answer.
 	Status  int
 	Message string
 }
 
-// Explain returns what the public address does with a body whose signature and time are right.
+// Explain returns how the public address processes a body whose signature and time are right.
 func Explain(body []byte, options BodyOptions) Explanation {
 	c := classified{rejectReason: errTooLarge.Error(), answer: answerTooLarge}
 	if int64(len(body)) <= options.MaxBodyBytes {

@@ -31,7 +31,7 @@ func TestCorpus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := mustOpenDoor(t)
-			// What a sample says in words is private.
+			// The words of a sample are private.
 			d.forbid("Heizung im Bad kalt", "Seit gestern Abend", "mara@example.test", "+41790000001", "Sunrise Towers", "Hauptstrasse")
 			_, id, _ := strings.Cut(body, `"id": "`)
 			id, _, _ = strings.Cut(id, `"`)
@@ -46,7 +46,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// All samples at one door: none is in another's way, in whatever order they come.
+// All samples are posted to one door. None affects another, in whatever order they come.
 func TestCorpusTogether(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
@@ -63,7 +63,7 @@ func TestCorpusTogether(t *testing.T) {
 	}
 }
 
-// Each door looks through its log when it ends. This shows that there is something to look through, and what it may say.
+// Each door checks its log when it ends. This test shows that there is something to check, and what the log may contain.
 func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
@@ -77,7 +77,7 @@ func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
 	for text, want := range map[string]int{
 		"event_id=e3 ": 1, `"event_id":"e3"`: 1, "event_id=e4 ": 1, `reason="event.name is unexpected" status=400`: 1,
 		"status=401": 1, `event_id="" reason="body is not valid JSON" status=400`: 1,
-		// What went well, and what was not signed, is not worth a line. Anybody could write the log full.
+		// Successful and unsigned deliveries cause no line: otherwise anybody could fill the log.
 		"e1": 0, "e2": 0,
 	} {
 		if got := strings.Count(log, text); got != want {

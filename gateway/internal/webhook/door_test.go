@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// lingering waits for connections that net/http keeps for half a second after an answer that closes them. No test has to.
+// lingering waits for connections that net/http keeps for half a second after an answer that closes them. So tests need not wait for them.
 var lingering sync.WaitGroup
 
 const (
@@ -55,21 +55,21 @@ const (
 	maxBody   = 1 << 20
 )
 
-// epoch is the time at which the doors' clocks stand.
+// epoch is the fixed time of the doors' clocks.
 var epoch = time.Date(2026, 3, 2, 7, 15, 30, 123_000_000, time.UTC)
 
-// setup is how a door is opened.
+// setup has the options for opening a door.
 type setup struct {
 	options webhook.Options
 	secrets []signature.Secret
-	// inbox is what the door keeps in; nil for the real one.
+	// inbox is the inbox that the door uses. Nil for the real one.
 	inbox webhook.Inbox
-	// handler and server change those before they serve.
+	// handler and server change the handler and the server before they serve.
 	handler func(*webhook.Handler)
 	server  func(*http.Server)
 }
 
-// door is a door that serves on a socket of its own, with a real inbox behind it.
+// door is a webhook handler that serves on its own socket, with a real inbox behind it.
 type door struct {
 	address string
 	path    string
@@ -78,7 +78,7 @@ type door struct {
 	// database reads the store's file, on a connection that is not the store's.
 	database *sql.DB
 	log      *safeBuffer
-	// connections are those of the server.
+	// connections are the connections of the server.
 	connections *connections
 
 	mu        sync.Mutex
@@ -127,7 +127,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 	return d
 }
 
-// serve serves until the test ends. Then it stops everything, and looks at what was logged.
+// serve serves until the test ends. Then it stops everything, and checks the log.
 func (d *door) serve(tb testing.TB, server *http.Server) {
 	tb.Helper()
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -149,7 +149,7 @@ func (d *door) serve(tb testing.TB, server *http.Server) {
 	})
 }
 
-// forbid adds texts that may not get into the log. Short ones are left out, which turn up in any text.
+// forbid adds strings that may not get into the log. Short strings are left out, because they occur in any text.
 func (d *door) forbid(texts ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -160,7 +160,7 @@ func (d *door) forbid(texts ...string) {
 	}
 }
 
-// checkLog fails the test when something private was logged, or a byte that a terminal or a reader of lines would act on.
+// checkLog fails the test if private data was logged, or a byte that a terminal or a reader of lines would act on.
 func (d *door) checkLog(tb testing.TB) {
 	tb.Helper()
 	log := d.log.String()
@@ -179,12 +179,12 @@ func (d *door) checkLog(tb testing.TB) {
 	}
 }
 
-// row is what the tests compare of a delivery that is kept.
+// row is the part of a kept delivery that the tests compare.
 type row struct {
 	State   inbox.State
 	Reason  string
 	EventID string
-	// Body is the body, or what stands for it when it is long, see [brief].
+	// Body is the body. A long body is replaced, see [brief].
 	Body string
 }
 
@@ -194,7 +194,7 @@ func rejected(reason, eventID, body string) row {
 	return row{inbox.Rejected, reason, eventID, brief(body)}
 }
 
-// brief returns a body as it is, or for a long one its length and hash.
+// brief returns a body unchanged, or the length and hash of a long one.
 func brief(body string) string {
 	if len(body) <= 4096 {
 		return body
@@ -202,7 +202,7 @@ func brief(body string) string {
 	return fmt.Sprintf("%d bytes with SHA-256 %x", len(body), sha256.Sum256([]byte(body)))
 }
 
-// rows reads what is kept, oldest first.
+// rows returns the kept deliveries, oldest first.
 func (d *door) rows(tb testing.TB) []row {
 	tb.Helper()
 	result, err := d.database.QueryContext(tb.Context(), "SELECT d.state, d.reason, d.event_id, p.body, p.body IS NULL"+
@@ -234,7 +234,7 @@ func (d *door) rows(tb testing.TB) []row {
 	return rows
 }
 
-// count reads one number.
+// count returns the number that a query returns.
 func (d *door) count(tb testing.TB, query string, args ...any) int {
 	tb.Helper()
 	var n int
@@ -244,7 +244,7 @@ func (d *door) count(tb testing.TB, query string, args ...any) int {
 	return n
 }
 
-// wantRows fails the test unless exactly these rows are kept.
+// wantRows fails the test if other rows than these are kept.
 func (d *door) wantRows(tb testing.TB, want ...row) {
 	tb.Helper()
 	if diff := cmp.Diff(want, d.rows(tb)); diff != "" {
@@ -252,7 +252,7 @@ func (d *door) wantRows(tb testing.TB, want ...row) {
 	}
 }
 
-// step is a request, and how it must be answered.
+// step is a request, and the expected answer.
 type step struct {
 	request request
 	want    answer

@@ -1,9 +1,9 @@
 package webhook
 
-// SetMemory replaces the memory for bodies by one of this size.
+// SetMemory replaces the memory budget for bodies by one of this size.
 func (h *Handler) SetMemory(size int64) { h.bodies = newBodyReader(h.options.MaxBodyBytes, size) }
 
-// Memory returns how much memory for bodies is free, how many bodies arrive, and how much they hold.
+// Memory returns the free memory for bodies, the number of bodies that are being read, and how much memory these hold.
 func (h *Handler) Memory() (free int64, arriving int, arrivingBytes int64) {
 	b := h.bodies.budget
 	b.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestAmbiguousFraming smuggles a signed delivery behind or inside of another. Wherever a proxy sees the first one end, the second must
+// TestAmbiguousFraming smuggles a signed delivery after or inside another. Wherever a proxy sees the end of the first one, the second must
 // not be taken for a request.
 func TestAmbiguousFraming(t *testing.T) {
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestAmbiguousFraming(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		request request
-		// want is the only answer, where it is the door's own. Otherwise it is net/http's, with this status.
+		// want is the only answer, if the door itself answers. Otherwise net/http answers with the status.
 		want   answer
 		status string
 		rows   []row
@@ -99,7 +99,7 @@ func TestAmbiguousFraming(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !strings.Contains(got.Head, "\nConnection: close") {
-				// It has to be closed all the same, and soon.
+				// It must be closed too, and soon.
 				if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +120,7 @@ func TestAmbiguousFraming(t *testing.T) {
 	}
 }
 
-// behind appends to what is sent, without a change of the headers.
+// behind appends to the sent bytes, without changing the headers.
 func (r request) behind(more string) request {
 	r.body += more
 	return r
@@ -162,7 +162,7 @@ func TestSlowSendersAreTimedOut(t *testing.T) {
 	for name, test := range map[string]struct {
 		at     int
 		server func(*http.Server)
-		// want is the zero answer where net/http has nothing to say, or 400.
+		// want is the zero answer if net/http sends none, or 400.
 		want answer
 	}{
 		"in the headers": {30, func(s *http.Server) { s.ReadHeaderTimeout = 100 * time.Millisecond }, answer{}},
@@ -193,7 +193,7 @@ func TestSlowSendersAreTimedOut(t *testing.T) {
 	}
 }
 
-// The tests shorten the bounds that they run into. This one sees that there are any to shorten.
+// The tests shorten the time limits that they reach. This test checks that the limits exist.
 func TestTheServerBoundsEveryPhase(t *testing.T) {
 	t.Parallel()
 	mustOpenDoor(t, func(s *setup) {
@@ -210,7 +210,8 @@ func TestTheServerBoundsEveryPhase(t *testing.T) {
 	})
 }
 
-// trickle sends a byte at a time until the door has had enough, and returns its answer, the zero one when it just closed the connection.
+// trickle sends one byte at a time until the door stops reading, and returns the door's answer. It is the zero answer if the door only
+// closed the connection.
 func (c *client) trickle(tb testing.TB, text string) (got answer, sent int) {
 	tb.Helper()
 	for ; sent < len(text); sent++ {

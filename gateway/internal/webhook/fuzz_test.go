@@ -11,10 +11,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// FuzzDoor posts whatever is signed: it is either acknowledged and to be forwarded, or refused as malformed, and kept either way.
+// FuzzDoor posts any signed body. It must be either acknowledged and forwarded later, or refused as malformed, and kept in both cases.
 //
-// Which code runs depends on the door's goroutines as well, so that inputs look interesting which are not. With -fuzzminimizetime=1x no
-// time is lost on making them smaller.
+// The coverage also depends on the door's goroutines, so that inputs seem interesting that are not. With -fuzzminimizetime=1x no time is
+// lost on minimizing them.
 func FuzzDoor(f *testing.F) {
 	for _, body := range corpus(f) {
 		f.Add([]byte(body))
@@ -49,7 +49,7 @@ func FuzzDoor(f *testing.F) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		// Bodies that differ only in a token are kept as one, also when the token made one of them malformed.
+		// Bodies that differ only in a token are kept as one, even if the token made one of them malformed.
 		redacted := !bytes.Equal(kept, body)
 		switch {
 		case status == 200 && text == success.Body:

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
-// TestHandler_givesMemoryBack ends requests in every way at the same time, and looks whether all memory for bodies is free after that.
+// TestHandler_givesMemoryBack ends requests in every way at the same time, and checks that all memory for bodies is free after that.
 func TestHandler_givesMemoryBack(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -32,7 +32,7 @@ func TestHandler_givesMemoryBack(t *testing.T) {
 					h.SetMemory(test.memory)
 					handler = h
 				}
-				s.server = func(s *http.Server) { s.ReadTimeout = 3 * time.Second } // for those who stall
+				s.server = func(s *http.Server) { s.ReadTimeout = 3 * time.Second } // for senders that stall
 				s.options.MaxBodyBytes = 2 * littleMemory
 			}, withInbox(func(_ context.Context, a inbox.Arrival) (inbox.Action, error) {
 				switch {

@@ -1,8 +1,8 @@
-// Package webhook is the public door: it takes in what Allthings posts, and answers as Allthings' contract says.
+// Package webhook is the public endpoint: it receives what Allthings posts, and answers by Allthings' contract.
 //
-// It trusts nothing. A body is read once, under limits of size, time and memory, and its signature is checked over those very bytes; only
-// then is the body used. A signed delivery is kept before it is answered, also when it is refused. Nothing of an unsigned or wrongly signed
-// delivery is stored: the log counts it, and that is all.
+// It trusts nothing. A body is read once, within limits of size, time and memory, and its signature is checked over the same bytes. The
+// body is used only after that. A signed delivery is kept before it is answered, even if it is refused. Nothing of an unsigned or wrongly
+// signed delivery is stored. It is only counted in the log.
 package webhook
 
 import (
@@ -26,29 +26,31 @@ import (
 
 // Inbox keeps arrivals.
 type Inbox interface {
-	// Accept returns once the arrival is durable. Its errors are those of [inbox.Inbox.Accept].
+	// Accept returns after the arrival is durable. Its errors are those of [inbox.Inbox.Accept].
 	Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error)
 }
 
-// Options say how the door behaves.
+// Options are the options of the webhook handler.
 type Options struct {
 	// Path is the only path that is served.
 	Path string
-	// SignatureHeaders are the names of the headers that can hold the signature. The first that a request has counts. The header of its time
-	// is named the same with "-timestamp" after it.
+	// SignatureHeaders are the names of the headers that can hold the signature. If a request has several of them, the first of this list
+	// counts. The header of the signature's time has the same name with "-timestamp" after it.
 	SignatureHeaders []string
-	// TimestampTolerance is how far the time of a signature may be from now, in both directions. 0 means that the time is not checked.
+	// TimestampTolerance is the maximum difference between the time of a signature and now, in both directions. 0 means that the time is not
+	// checked.
 	TimestampTolerance time.Duration
 	BodyOptions
-	// RejectUnsigned refuses deliveries without a signature. Otherwise they are acknowledged, as the provider's test deliveries must be.
+	// RejectUnsigned is set if deliveries without a signature are refused. Otherwise they are acknowledged, as the provider's test deliveries
+	// must be.
 	RejectUnsigned bool
 	// Now is the clock.
 	Now func() time.Time
-	// Log receives what operators should know.
+	// Log is the log for operators.
 	Log *slog.Logger
 }
 
-// Handler is the door.
+// Handler is the webhook handler.
 type Handler struct {
 	inbox    Inbox
 	verifier *signature.Verifier
@@ -58,14 +60,14 @@ type Handler struct {
 
 	unkept   *logthrottle.Throttle
 	warnings *logthrottle.PerKey[*warning]
-	// largest is the largest size that a delivery over the limit declared since the last warning.
+	// largest is the largest size of a delivery over the limit since the last warning.
 	largest atomic.Int64
 }
 
-// signatureHeader is where a sender puts a signature and its time, by canonical names.
+// signatureHeader has the canonical names of the headers with a signature and its time.
 type signatureHeader struct{ signature, timestamp string }
 
-// NewHandler returns a door that keeps in inbox what one of the verifier's secrets signed.
+// NewHandler returns a handler that keeps in inbox the deliveries that are signed with one of the verifier's secrets.
 func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
 	h := &Handler{
 		inbox:    in,
@@ -99,7 +101,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// survive answers a request whose handling panicked, and says so. What the panic holds may be personal, so only where it was is logged.
+// survive answers a request whose handling panicked, and logs the panic. The panic's value may hold personal data, so only the stack trace
+// is logged.
 func (h *Handler) survive(w http.ResponseWriter) {
 	if recover() != nil {
 		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
@@ -107,7 +110,7 @@ func (h *Handler) survive(w http.ResponseWriter) {
 	}
 }
 
-// serveDelivery answers what was posted. Where the header can't be a signature of any body, the body is not read.
+// serveDelivery answers a posted delivery. If the signature header can't be the signature of any body, the body is not read.
 func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
 	header, isSigned := h.findSignature(r)
 	claimed, err := signature.Parse(r.Header[header.signature])
@@ -135,7 +138,7 @@ func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
 	h.serveSigned(w, r, header, signer, body.bytes)
 }
 
-// findSignature returns the header that holds a request's signature, unless there is none.
+// findSignature returns the header that holds a request's signature. ok is false if there is none.
 func (h *Handler) findSignature(r *http.Request) (header signatureHeader, ok bool) {
 	for _, header := range h.headers {
 		if len(r.Header[header.signature]) > 0 {
@@ -166,8 +169,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// serveUnsigned answers a delivery without a signature. Nothing of it is stored: it should be Allthings' test. If it is an event, something
-// is wrong that only the operator can see.
+// serveUnsigned answers a delivery without a signature. Nothing of it is stored: it should be Allthings' test. If it is an event, there is
+// a problem that only the operator can see.
 func (h *Handler) serveUnsigned(w http.ResponseWriter, body []byte) {
 	answer := answerTest
 	if h.options.RejectUnsigned {
@@ -189,7 +192,8 @@ func isTicketEvent(body []byte) bool {
 // serveSigned keeps and answers a delivery whose signature is right.
 func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, signer signature.Signer, body []byte) {
 	arrival, answer := h.incoming(r, header, signer, body)
-	// A sender that stops listening must not end the wait: without an answer of ours, net/http would say 200 for what may not be kept.
+	// The wait must not end if the sender disconnects: without an answer from us, net/http would answer 200 for a delivery that may not be
+	// kept.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
 	switch {
 	case errors.Is(err, inbox.ErrBusy):
@@ -209,10 +213,11 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 	answer.write(w)
 }
 
-// reasonOtherApp is why a delivery is refused that is signed with the secret of an App, and is of another App or names none.
+// reasonOtherApp is the reason of a delivery that is refused because it is signed with the secret of an App, but is of another App or names
+// none.
 const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
 
-// incoming returns a signed delivery as it is to be kept, and the answer to it once it is.
+// incoming returns a signed delivery as it is to be kept, and the answer to it after it is kept.
 func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signature.Signer, body []byte) (inbox.Arrival, *answer) {
 	now := h.options.Now()
 	c := h.options.classify(body)
@@ -231,7 +236,7 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 		Body:     c.redacted,
 		BodyHash: sha256.Sum256(c.redacted),
 	}
-	// Said before anything about the time: a delivery that is kept for its time alone is good to be retried.
+	// This check comes before that of the time: a delivery that is rejected only for its time can be replayed.
 	if c.answer != answerMalformed && !signer.MaySignFor(c.event.AppID) {
 		arrival.RejectReason = reasonOtherApp
 		return arrival, answerUnauthenticated
@@ -243,10 +248,10 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 	return arrival, c.answer
 }
 
-// maxHeaderBytes bounds each header that is kept. Longer ones say nothing to anyone who reads a delivery.
+// maxHeaderBytes bounds each header that is kept. Longer headers are of no use to readers of a delivery.
 const maxHeaderBytes = 256
 
-// firstValue returns the first value of a header as valid text of bounded length.
+// firstValue returns the first value of a header as a valid string of bounded length.
 func firstValue(r *http.Request, canonicalName string) string {
 	values := r.Header[canonicalName]
 	if len(values) == 0 {

@@ -26,7 +26,7 @@ func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 	leavesNoTrace := func(name string, r request, want answer) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// The answer is compared whole, and its body is that to a stale delivery.
+			// The whole answer is compared. Its body is the same as that for a stale delivery.
 			d.follow(t, step{r, want}, step{r, want})
 			d.wantRows(t)
 		})
@@ -202,11 +202,11 @@ func TestHandler_otherSignatureHeaders(t *testing.T) {
 	d.follow(t,
 		step{r, testEvent}, // It has no signature for this door.
 		step{r.and("Signature", wrong), unauthorized},
-		// The first name of the setting counts, whichever header a request has first, and also when it can't be right.
+		// The first name of the setting counts, whatever the order of the request's headers, and even if its signature can't be right.
 		step{r.and("Signature", good).and("Signature-Timestamp", at(0)).and("X-Hub-Signature-256", wrong), unauthorized},
 		step{r.and("Signature", good).and("Signature-Timestamp", at(0)).and("X-Hub-Signature-256", ""), noSignature})
 	d.wantRows(t)
-	// The time is that of the header which counts.
+	// The time is taken from the header that belongs to the signature's header.
 	d.follow(t, step{r.and("Signature", good).and("X-Hub-Signature-256-Timestamp", at(0)), unauthorized})
 	d.wantRows(t, stale)
 	d.follow(t, step{r.and("X-Hub-Signature-256", "sha256="+good).and("Signature-Timestamp", at(0)).and("Signature", wrong), unauthorized})
@@ -226,7 +226,7 @@ func TestHandler_tolerance0(t *testing.T) {
 	d.follow(t,
 		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
 		step{unsigned(second).and("Signature", "sha256="+sign(secret, second)).and("Signature-Timestamp", "1"), success},
-		// De-duplication by event id is the protection that is left.
+		// Only deduplication by event id protects then.
 		step{unsigned(first).and("X-Hub-Signature-256", "sha256="+sign(secret, first)), success},
 		step{unsigned(bodyOf("e3")).and("X-Hub-Signature-256", "sha256="+sign("wrong", bodyOf("e3"))), unauthorized})
 	d.wantRows(t, pending("e1", first), pending("e2", second))
@@ -291,7 +291,7 @@ func TestWhatIsKeptOfADelivery(t *testing.T) {
 	now := epoch.UnixNano()
 	want := []kept{
 		{"ee1", "ticket.created", "t1", at(0), "application/json", "Allthings", traceParent, now, now},
-		// 256 bytes of a header are kept, as far as they are valid text.
+		// 256 bytes of a header are kept, if they are valid text.
 		{"ee2", "ticket.created", "t1", at(0), "application/json", "ab31m" + long[:248], "", now, now},
 		{"ee3", "ticket.deleted", "t1", at(0), "application/json", "Allthings", "", now, 0},
 	}

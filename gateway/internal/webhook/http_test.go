@@ -43,7 +43,7 @@ func TestPaths(t *testing.T) {
 			t.Parallel()
 			want := answers(404, "Not found")
 			if strings.HasPrefix(line, "POST %") {
-				// No target that HTTP knows: net/http's own answer.
+				// The target is not valid in HTTP, so net/http itself answers.
 				want = answer{
 					Head: "HTTP/1.1 400 Bad Request\nConnection: close\nContent-Type: text/plain; charset=utf-8", Body: "400 Bad Request", Closed: true,
 				}
@@ -63,7 +63,7 @@ func TestAnotherPath(t *testing.T) {
 	d.wantRows(t, pending("e1", r.body))
 }
 
-// Were an encoded body inflated, the first of each pair would be accepted; were its encoding overlooked, the second would be kept.
+// If an encoded body were inflated, the first of each pair would be accepted. If its encoding were ignored, the second would be kept.
 func TestEncodedBodiesAreNeitherInflatedNorKept(t *testing.T) {
 	t.Parallel()
 	plain := bodyOf("e1")
@@ -103,7 +103,7 @@ func TestEncodedBodiesAreNeitherInflatedNorKept(t *testing.T) {
 	}
 }
 
-// sized returns the body of a good event with this many bytes.
+// sized returns the body of a good event with this number of bytes.
 func sized(bytes int) string {
 	return eventWith("e1", `"x":"`+strings.Repeat("x", bytes-len(eventWith("e1", `"x":""`)))+`"`)
 }
@@ -140,7 +140,7 @@ func TestSizeLimit(t *testing.T) {
 	}
 }
 
-// None of the body is sent in these cases, so it can't have been waited for.
+// None of the body is sent in these cases, so the door can't have waited for it.
 func TestADeclaredSizeIsEnoughToRefuse(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)

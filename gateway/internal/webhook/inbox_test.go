@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
-// inboxFunc is an inbox of the test's own.
+// inboxFunc is an inbox of a test.
 type inboxFunc func(context.Context, inbox.Arrival) (inbox.Action, error)
 
 func (f inboxFunc) Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error) {
@@ -25,7 +25,7 @@ func (f inboxFunc) Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Act
 
 func withInbox(f inboxFunc) func(*setup) { return func(s *setup) { s.inbox = f } }
 
-// What would be refused is no less to be kept: until it is, only trying again is right.
+// A delivery that would be refused must be kept too. Until it is kept, only an answer that asks for a retry is right.
 func signedRequests() map[string]request {
 	return map[string]request{
 		"a good delivery":      signed(bodyOf("e1")),
@@ -55,8 +55,8 @@ func TestAnInboxThatFailsIsTriedAgainLater(t *testing.T) {
 				t.Run(kind, func(t *testing.T) {
 					t.Parallel()
 					d.follow(t, step{r, tryLater}, step{r, tryLater})
-					// A full inbox passes; a broken one needs someone.
-					// And that is said once, not for each delivery of an outage.
+					// A full inbox recovers by itself, but a broken one needs an operator. The broken one is logged once, not for each delivery of an
+					// outage.
 					if logged := strings.Count(d.log.String(), "level=ERROR"); logged > 1 || logged == 1 == errors.Is(failure, inbox.ErrBusy) {
 						t.Errorf("logged as an error %d times", logged)
 					}
@@ -106,7 +106,7 @@ func failSlowly(ctx context.Context, _ inbox.Arrival) (inbox.Action, error) {
 	}
 }
 
-// A sender may say that nothing more comes and still wait for the answer. net/http then ends the request's context.
+// A sender may close its side of the connection and still wait for the answer. net/http then ends the request's context.
 func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, withInbox(failSlowly))
@@ -116,7 +116,7 @@ func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
 			c := d.dial(t)
 			c.mustWrite(t, r.String())
 			c.mustCloseWrite(t)
-			// Closing the connection without a word would do as well.
+			// Closing the connection without an answer would be right as well.
 			if got, err := c.read("POST"); err == nil && got.status() != "503" {
 				t.Errorf("nothing is kept, and the answer is:\n%s\n%s", got.Head, got.Body)
 			}
@@ -127,14 +127,14 @@ func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
 func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
-	for i := range 50 { // whether the end of sending is seen before the answer is made is a matter of chance
+	for i := range 50 { // it is random whether the end of sending is noticed before the answer is made
 		id := fmt.Sprint("e", i)
 		c := d.dial(t)
 		c.mustWrite(t, signed(bodyOf(id)).String())
 		c.mustCloseWrite(t)
 		got, err := c.read("POST")
 		if err != nil || got.status() != "200" {
-			continue // not acknowledged, so that it comes again
+			continue // not acknowledged, so the sender will retry it
 		}
 		kept := d.count(t, "SELECT count(*) FROM deliveries WHERE event_id = ? AND state = ?", id, inbox.Pending)
 		if got.Body != success.Body || kept != 1 {
@@ -143,7 +143,7 @@ func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
 	}
 }
 
-// Large bodies are read a bounded number at a time. Senders who leave must not use the number up for good.
+// The number of large bodies that are read at the same time is bounded. Senders that leave must not use up that number for good.
 func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 	t.Parallel()
 	const senders = 200
@@ -191,7 +191,7 @@ func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 	}
 }
 
-// TestHandler_memoryIsUsedUp holds up as many bodies as there is memory for. One more is told when to try again.
+// TestHandler_memoryIsUsedUp holds as many bodies as the memory allows. The answer to one more says when to retry.
 func TestHandler_memoryIsUsedUp(t *testing.T) {
 	t.Parallel()
 	const atATime = 16
@@ -229,7 +229,7 @@ func TestHandler_memoryIsUsedUp(t *testing.T) {
 	}
 }
 
-// TestAPanicIsAnsweredAndSaid has the inbox panic with something personal.
+// TestAPanicIsAnsweredAndSaid has an inbox that panics with personal data.
 func TestAPanicIsAnsweredAndSaid(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { panic("Heizung im Bad kalt") }))

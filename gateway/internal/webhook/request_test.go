@@ -40,17 +40,17 @@ func mac(key, body string) []byte {
 
 func sign(key, body string) string { return hex.EncodeToString(mac(key, body)) }
 
-// at is the timestamp of the doors' clocks and a bit.
+// at returns the time of the doors' clocks plus a bit, as a timestamp.
 func at(offset time.Duration) string { return strconv.FormatInt(epoch.Add(offset).UnixMilli(), 10) }
 
-// request is a request in the making. Its methods return changed copies, so that a case says what is different from a good one.
+// request is a request. Its methods return changed copies, so that a case shows only the differences from a good request.
 type request struct {
 	line    string
 	headers [][2]string
 	body    string
 }
 
-// unsigned returns a request for the door.
+// unsigned returns a request without a signature.
 func unsigned(body string) request {
 	return request{line: "POST /webhook HTTP/1.1", body: body, headers: [][2]string{
 		{"Host", "door.example"}, {"User-Agent", "Allthings"}, {"Content-Type", "application/json"}, {"Content-Length", strconv.Itoa(len(body))},
@@ -74,7 +74,7 @@ func (r request) without(name string) request {
 
 func (r request) with(name, value string) request { return r.without(name).and(name, value) }
 
-// and adds a header beside those of the same name.
+// and adds a header in addition to those of the same name.
 func (r request) and(name, value string) request {
 	r.headers = append(slices.Clone(r.headers), [2]string{name, value})
 	return r
@@ -86,7 +86,7 @@ func (r request) carrying(body string) request {
 	return r.with("Content-Length", strconv.Itoa(len(body)))
 }
 
-// chunked sends the body in chunks of this many bytes.
+// chunked sends the body in chunks of this number of bytes.
 func (r request) chunked(size int) request {
 	r.body = inChunks(r.body, size)
 	return r.without("Content-Length").and("Transfer-Encoding", "chunked")
@@ -111,16 +111,16 @@ func (r request) head() string {
 
 func (r request) String() string { return r.head() + r.body }
 
-// answer is an answer as it was on the wire.
+// answer is an answer as it was sent.
 type answer struct {
-	// Head is the status line, and the headers but Date in the order of their names.
+	// Head is the status line, and the headers except Date in the order of their names.
 	Head string
 	Body string
-	// Closed tells whether the connection was closed behind it.
+	// Closed reports whether the connection was closed after it.
 	Closed bool
 }
 
-// answers is the answer that the door is to give.
+// answers returns the answer that is expected from the door.
 func answers(status int, message string, headers ...string) answer {
 	body := fmt.Sprintf(`{"message":%q}`, message)
 	headers = append(headers, "Content-Type: application/json", "Content-Length: "+strconv.Itoa(len(body)))
@@ -157,7 +157,7 @@ type client struct {
 	reader *bufio.Reader
 }
 
-// patience is how long a client waits for anything. It only ends tests that hang.
+// patience is how long a client waits. It only ends tests that hang.
 const patience = 20 * time.Second
 
 func (d *door) dial(tb testing.TB) *client {
@@ -181,7 +181,7 @@ func (c *client) mustWrite(tb testing.TB, text string) {
 	}
 }
 
-// mustCloseWrite says that no more comes, and still listens.
+// mustCloseWrite ends the client's side of the connection. The client can still read.
 func (c *client) mustCloseWrite(tb testing.TB) {
 	tb.Helper()
 	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
@@ -189,7 +189,7 @@ func (c *client) mustCloseWrite(tb testing.TB) {
 	}
 }
 
-// post sends a request on a connection of its own, and returns the answer.
+// post sends a request on its own connection, and returns the answer.
 func (d *door) post(tb testing.TB, r request) answer {
 	tb.Helper()
 	for _, h := range r.headers {
@@ -204,7 +204,7 @@ func (d *door) post(tb testing.TB, r request) answer {
 	return c.answer(tb, method)
 }
 
-// answer reads the answer to a request of this method, and finds out whether the connection is closed behind it. Nothing may follow it.
+// answer reads the answer to a request of this method, and finds out whether the connection is closed after it. Nothing may follow it.
 func (c *client) answer(tb testing.TB, method string) answer {
 	tb.Helper()
 	a, err := c.read(method)

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
-// TestHandler_strangersWhoStall has many send a part of a body and then nothing. All deliveries that are signed are accepted meanwhile.
+// TestHandler_strangersWhoStall has many senders that send a part of a body and then nothing. All signed deliveries are accepted meanwhile.
 func TestHandler_strangersWhoStall(t *testing.T) {
 	t.Parallel()
 	declared := unsigned("").with("Content-Length", "1000000")
@@ -37,7 +37,7 @@ func TestHandler_strangersWhoStall(t *testing.T) {
 			var group sync.WaitGroup
 			for range test.strangers {
 				c := d.dial(t)
-				// One that is cut off, or refused at once, can't send all of it.
+				// A sender that is cut off, or refused at once, can't send all of it.
 				group.Go(func() { _, _ = io.WriteString(c, text) })
 			}
 			group.Wait()
@@ -56,7 +56,7 @@ func TestHandler_strangersWhoStall(t *testing.T) {
 	}
 }
 
-// stall sends the head of a delivery and as much of its body, and returns once memory is set aside for the body.
+// stall sends the head of a delivery and a part of its body, and returns after memory is reserved for the body.
 func (d *door) stall(tb testing.TB, r request, sent int) *client {
 	tb.Helper()
 	c := d.dial(tb)
@@ -69,7 +69,7 @@ func (d *door) stall(tb testing.TB, r request, sent int) *client {
 	return c
 }
 
-// TestHandler_theSlowestIsCutOff has memory for eight small bodies, and as many senders who stall.
+// TestHandler_theSlowestIsCutOff has memory for eight small bodies, and eight senders that stall.
 func TestHandler_theSlowestIsCutOff(t *testing.T) {
 	t.Parallel()
 	const stalled = 8
@@ -102,7 +102,7 @@ func TestHandler_theSlowestIsCutOff(t *testing.T) {
 	}
 }
 
-// TestHandler_minimumRate has a server that would wait for an hour. A sender who stalls in a large body is timed out all the same.
+// TestHandler_minimumRate has a server that would wait for an hour. A sender that stalls in a large body is still timed out.
 func TestHandler_minimumRate(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
@@ -119,7 +119,7 @@ func TestHandler_minimumRate(t *testing.T) {
 	}
 }
 
-// A sender whose header can't be a signature gets the answer before the body has come.
+// A sender whose header can't be a signature gets the answer before the body is received.
 func TestHandler_anImpossibleSignatureIsRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
@@ -146,7 +146,7 @@ func TestHandler_anImpossibleSignatureIsRefusedBeforeTheBody(t *testing.T) {
 	}
 }
 
-// A body that fits into a recycled buffer to the last byte needs no other.
+// A body that exactly fills a recycled buffer needs no other buffer.
 func TestHandler_sizesAboutABuffer(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
@@ -167,7 +167,8 @@ func TestHandler_sizesAboutABuffer(t *testing.T) {
 	}
 }
 
-// A body takes 16 KiB of memory up to that size. A larger one takes its size where it declares that, and otherwise the next double.
+// A body of up to 16 KiB takes 16 KiB of memory. A larger one takes its declared size. If it declares none, the memory is doubled each time
+// that it is full.
 func TestHandler_memoryOfABody(t *testing.T) {
 	t.Parallel()
 	const memory = 1 << 20

@@ -1,9 +1,11 @@
 package webhook
 
-// warning is a line for operators that anybody can cause. It is logged at most once a minute, with the number of requests it stands for.
+// warning is a log line for operators that anybody can cause. It is logged at most once a minute, with the number of requests that it
+// stands for.
 type warning struct{ message, fix string }
 
-// The warnings of requests that leave nothing stored. Allthings gives up after seven days, and without a warning nobody would know before.
+// The warnings of requests of which nothing is stored. Allthings gives up after seven days, and without a warning nobody would notice
+// before.
 var (
 	warnTooLarge = &warning{"deliveries over the size limit are refused",
 		"raise --max-body-bytes to largest_bytes or more; the most is 3145728"}
@@ -31,7 +33,7 @@ var (
 	}
 )
 
-// warn counts a request, and reports whether the line was due and is logged.
+// warn counts a request, and reports whether the line was due and was logged.
 func (h *Handler) warn(kind *warning, attributes ...any) bool {
 	count, ok := h.warnings.Allow(kind, h.options.Now())
 	if ok {
@@ -43,7 +45,7 @@ func (h *Handler) warn(kind *warning, attributes ...any) bool {
 // warnTooLarge warns of a delivery of at least this size.
 func (h *Handler) warnTooLarge(size int64) {
 	largest := max(size, h.largest.Load())
-	h.largest.Store(largest) // If two come at the same time, one of their sizes may be lost.
+	h.largest.Store(largest) // If two requests come at the same time, one of their sizes may be lost.
 	if h.warn(warnTooLarge, "largest_bytes", largest, "max_body_bytes", h.options.MaxBodyBytes) {
 		h.largest.Store(0)
 	}

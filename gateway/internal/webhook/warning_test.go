@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// Each kind of request that leaves nothing stored causes a line with what to do about it: the first at once, the others together a minute
-// later. Nobody can fill the log with them.
+// Each kind of request of which nothing is stored causes a line with the fix: the first request at once, the others together a minute
+// later. So nobody can fill the log.
 func TestHandler_warnings(t *testing.T) {
 	t.Parallel()
 	rejectUnsigned := func(s *setup) { s.options.RejectUnsigned = true }
@@ -20,7 +20,7 @@ func TestHandler_warnings(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*setup)
 		post   func(*testing.T, *door)
-		// want is in the line, each part once.
+		// want are parts of the line, each of which must be there once.
 		want []string
 	}{
 		"413": {
@@ -149,7 +149,7 @@ func TestHandler_warnings(t *testing.T) {
 	}
 }
 
-// Allthings' test, and what is no event, is not worth a line.
+// Allthings' test, and a body that is not an event, cause no line.
 func TestHandler_unsignedWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	d := mustOpenDoor(t)
