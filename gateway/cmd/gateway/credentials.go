@@ -15,16 +15,16 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 )
 
-// noteProblem notes what is wrong with a setting.
+// noteProblem records a problem of a setting.
 type noteProblem func(flag, format string, values ...any)
 
-// maxSecrets bounds the work that a wrong signature causes, since each secret is tried.
+// maxSecrets bounds the work for a wrong signature, because each secret is tried.
 const maxSecrets = 64
 
 var errNoSecret = errors.New(
 	"holds no secret: set it to the webhook's shared secret, or name a file that holds it, one a line, with --webhook-secret-file")
 
-// readSecrets makes what --webhook-secret and --webhook-secret-file give together the secrets that count.
+// readSecrets sets the secrets of --webhook-secret and --webhook-secret-file together.
 func (c *config) readSecrets(problem noteProblem) {
 	c.verifier = &signature.Verifier{}
 	fixed, err := parseSecrets(c.WebhookSecret, c.WebhookSecretMinLength)
@@ -52,7 +52,7 @@ func (c *config) readSecrets(problem noteProblem) {
 	c.files = append(c.files, files)
 }
 
-// parseSecrets returns the secrets among entries, without the whitespace around them. The error holds none of them.
+// parseSecrets returns the secrets of entries, without the whitespace around them. The error holds none of them.
 func parseSecrets(entries []string, minLength int) ([]signature.Secret, error) {
 	var secrets []signature.Secret
 	for i, entry := range entries {
@@ -83,7 +83,7 @@ func setSecrets(verifier *signature.Verifier, secrets []signature.Secret) error 
 	return nil
 }
 
-// readToken makes what --ticketsvc-token or --ticketsvc-token-file holds the token that ticketsvc is shown.
+// readToken sets the token for ticketsvc from --ticketsvc-token or --ticketsvc-token-file.
 func (c *config) readToken(problem noteProblem) {
 	c.token = &credentials.Outgoing{}
 	switch {
@@ -107,7 +107,7 @@ func (c *config) readToken(problem noteProblem) {
 
 var errNoAuthority = errors.New("holds no certificate: name a PEM file with those of ticketsvc's authorities")
 
-// readAuthorities makes those of --ticketsvc-ca-file the ones that vouch for ticketsvc's certificate.
+// readAuthorities sets the certificate authorities for ticketsvc's certificate from --ticketsvc-ca-file.
 func (c *config) readAuthorities(problem noteProblem) {
 	if c.TicketsvcCAFile == "" {
 		return
@@ -124,7 +124,7 @@ func (c *config) readAuthorities(problem noteProblem) {
 	}
 }
 
-// isReadable tells whether what is sent to a URL crosses a network in cleartext.
+// isReadable reports whether requests to a URL cross a network in cleartext.
 func isReadable(u *url.URL) bool {
 	return u.Scheme == "http" && !httpserver.IsLoopback(net.JoinHostPort(u.Hostname(), "0"))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-// deliver posts an event of this id, and returns the answer's status.
+// deliver posts an event with this id, and returns the answer's status.
 func (g *running) deliver(t *testing.T, eventID string) (status int) {
 	t.Helper()
 	return post(t, g.url, testSecret, "x-allthings-signature", strings.Replace(created, "e1", eventID, 1),

@@ -12,14 +12,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-// explainOptions are the settings of explaining bodies.
+// explainOptions are the settings of the command explain.
 type explainOptions struct {
 	bodySettings
 	JSON  bool     `name:"json" noenv:"" help:"Write a JSON object for each body, on a line of its own, instead of tables."`
 	Files []string `arg:"" name:"file" help:"File with a body as Allthings posts it; - reads standard input."`
 }
 
-// Help is what --help says of the command.
+// Help returns the text that --help prints about the command.
 func (explainOptions) Help() string {
 	return `No server runs, and nothing is stored or sent. The signature is taken to be right.
 
@@ -29,10 +29,10 @@ another form than Allthings documents. The output holds what the body holds: per
 Exit status: 0 when every event would be forwarded, 1 when one would be rejected or dead, 2 when a file can't be read.`
 }
 
-// errNotForwarded is returned after the reports that say why.
+// errNotForwarded is returned after the reports, which give the reasons.
 var errNotForwarded = errors.New("not every event would be forwarded")
 
-// explainFiles writes what the gateway makes of each body.
+// explainFiles writes a report on each body.
 func explainFiles(ctx context.Context, program settings.Program, o explainOptions, stdin io.Reader, now time.Time) error {
 	var problems []error
 	o.check(func(flag, format string, values ...any) {
@@ -67,8 +67,8 @@ func explainFiles(ctx context.Context, program settings.Program, o explainOption
 	return nil
 }
 
-// readBody reads a file, or stdin where it is named -, up to the first byte over the limit. When ctx ends, readBody returns at once. The
-// reading of a terminal or a pipe can't be ended, so it lasts until the process ends.
+// readBody reads a file, or stdin if its name is -, up to the first byte over the limit. When ctx ends, readBody returns at once. Reading a
+// terminal or a pipe can't be ended, so it goes on until the process ends.
 func readBody(ctx context.Context, file string, stdin io.Reader, limit int64) ([]byte, error) {
 	type result struct {
 		body []byte

@@ -39,7 +39,7 @@ func TestExplain(t *testing.T) {
 		args           []string
 		env            string
 		code           int
-		stdout, stderr string // what each holds; "" for nothing at all
+		stdout, stderr string // what each contains; "" for nothing at all
 	}{
 		"a file":             {[]string{good}, "", settings.ExitOK, "created.json: forwarded\n", ""},
 		"standard input":     {[]string{"-"}, "", settings.ExitOK, "-: forwarded\n", ""},
@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestExplain_ends waits for a body that never comes, as at a terminal, until it is told to end.
+// TestExplain_ends waits for a body that is never sent, as at a terminal, until the command must end.
 func TestExplain_ends(t *testing.T) {
 	t.Parallel()
 	stdin, writer := io.Pipe()

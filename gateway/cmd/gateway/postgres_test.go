@@ -11,13 +11,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// A wrong database is told in one line when the service starts, and without the password.
+// A wrong database is reported in one line when the service starts, without the password.
 func TestADatabaseThatCannotBeUsedIsToldInOneLine(t *testing.T) {
 	t.Parallel()
 	for name, database := range postgresql.UnusableDatabases(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // should it start after all
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // in case it starts after all
 			defer cancel()
 			var stderr strings.Builder
 			code := run(ctx, []string{"--database-url=" + database.URL}, env(t), nil, io.Discard, &stderr)

@@ -27,7 +27,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 )
 
-// run is the whole gateway: it serves until ctx ends, or does what a command says, and returns the process's exit code.
+// run is the whole program: it serves until ctx ends, or runs a command, and returns the process's exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	program := settings.Program{Name: "gateway", Description: description, EnvPrefix: "GATEWAY", IgnoredVariables: ignoredVariables,
 		Args: args, Environ: environ, Stdout: stdout}
@@ -49,8 +49,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 
 // serve runs the gateway until ctx ends or a server fails.
 //
-// It stops from the outside in: first no more deliveries come in, then those that came are kept, then the calls in flight end, and
-// last the database is closed.
+// It stops from the outside in: first no more deliveries are accepted, then the accepted deliveries are kept, then the calls in flight end,
+// and last the database is closed.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
 	hangups := goruntime.KeepServing()
 	c, err := o.check(program)
@@ -132,8 +132,8 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 
 	<-ctx.Done()
 	log.Info("gateway is stopping")
-	// The door gets half of the time, because a sender that dawdles can use up all that it gets. What is cut off was not acknowledged
-	// (a delivery) or will be done again (a call), so that is worth a line, and no failure.
+	// The webhook server gets half of the time, because a slow sender can use up all the time that it gets. Cut-off deliveries were not
+	// acknowledged, and cut-off calls will be repeated, so they are logged but are not an error.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	closing, closed := context.WithTimeout(ending, c.ShutdownTimeout/2)

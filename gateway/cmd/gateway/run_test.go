@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
 const testSecret = "a-secret-of-the-tests"
 
-// env returns an environment of settings that work, with addresses that nobody else has, and then pairs NAME=value, which replace those.
+// env returns an environment with working settings, with addresses that nobody else uses. The pairs NAME=value replace or add settings.
 func env(t *testing.T, pairs ...string) []string {
 	t.Helper()
 	return append([]string{"GATEWAY_LISTEN=127.0.0.1:0", "GATEWAY_ADMIN_LISTEN=127.0.0.1:0", "GATEWAY_WEBHOOK_SECRET=" + testSecret,
@@ -69,7 +69,7 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 	}
 	tests := map[string]struct {
 		setting string
-		want    []string // what the line says: the setting in both forms, and the mend
+		want    []string // what the line contains: the setting in both forms, and the fix
 	}{
 		"no secret":          {"GATEWAY_WEBHOOK_SECRET=", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
 		"a secret of commas": {"GATEWAY_WEBHOOK_SECRET= , ,", []string{"--webhook-secret / GATEWAY_WEBHOOK_SECRET", "set it to"}},
@@ -136,7 +136,7 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // in case it starts after all
 			defer cancel()
 			var stderr bytes.Buffer
 			if code := run(ctx, nil, env(t, test.setting), nil, io.Discard, &stderr); code != settings.ExitSettings {
@@ -198,7 +198,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	}
 }
 
-// post sends a body that is signed with secret, with a time or without, and returns the status.
+// post sends a body that is signed with secret, with or without a time, and returns the status.
 func post(t *testing.T, url, secret, header, body string, time string) int {
 	t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -222,7 +222,7 @@ func post(t *testing.T, url, secret, header, body string, time string) int {
 
 const created = `{"event":{"id":"e1","name":"ticket.created","createdDate":"2026-03-02T07:15:30.123Z","data":{"id":"t1"}}}`
 
-// TestRun_secretsAreReadAgain rotates a secret without a restart: first both count, then the new one alone. A file that can't be used
+// TestRun_secretsAreReadAgain rotates a secret without a restart: first both are valid, then only the new one. A file that can't be used
 // changes nothing.
 func TestRun_secretsAreReadAgain(t *testing.T) {
 	const oldSecret, newSecret = "the-old-secret-of-the-tests", "the-new-secret-of-the-tests"
@@ -251,7 +251,7 @@ func TestRun_secretsAreReadAgain(t *testing.T) {
 	}
 	want(oldSecret, 200)
 	want(newSecret, 401)
-	want(testSecret, 200) // What --webhook-secret holds counts as well.
+	want(testSecret, 200) // The secret of --webhook-secret is valid too.
 	write(newSecret + "\n" + oldSecret)
 	readAgain("files were read again")
 	want(oldSecret, 200)
@@ -274,7 +274,7 @@ func TestRun_secretsAreReadAgain(t *testing.T) {
 	}
 }
 
-// TestRun_withoutTimestamps takes what GitHub's form of signing makes, and says at the start which protection is left.
+// TestRun_withoutTimestamps accepts signatures in GitHub's form, and logs at the start which protection is left.
 func TestRun_withoutTimestamps(t *testing.T) {
 	t.Parallel()
 	g := start(t, env(t, "GATEWAY_TIMESTAMP_TOLERANCE=0", "GATEWAY_SIGNATURE_HEADER=x-hub-signature-256, signature"))
@@ -302,7 +302,7 @@ func TestOptions_check_shortSecretsWhereTheyAreAllowed(t *testing.T) {
 	mustCheck(t, "GATEWAY_WEBHOOK_SECRET=hush", "GATEWAY_WEBHOOK_SECRET_MIN_LENGTH=4")
 }
 
-// mustCheck returns the settings that pairs NAME=value make.
+// mustCheck returns the settings for the pairs NAME=value.
 func mustCheck(t *testing.T, pairs ...string) config {
 	t.Helper()
 	program := settings.Program{Name: "gateway", EnvPrefix: "GATEWAY", Environ: env(t, pairs...)}
@@ -318,7 +318,7 @@ func mustCheck(t *testing.T, pairs ...string) config {
 	return c
 }
 
-// running is a gateway that runs.
+// running is a running gateway.
 type running struct {
 	url    string
 	cancel context.CancelFunc
@@ -341,7 +341,7 @@ func start(t *testing.T, environ []string) *running {
 	return g
 }
 
-// Write takes a line of the log.
+// Write receives a line of the log.
 func (g *running) Write(line []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -350,7 +350,7 @@ func (g *running) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// readUntil waits until something in the log matches that was not read before, and returns the last group of the match.
+// readUntil waits until a part of the log that was not read before matches. It returns the last group of the match.
 func (g *running) readUntil(t *testing.T, pattern *regexp.Regexp) string {
 	t.Helper()
 	expired := false
@@ -386,7 +386,7 @@ func (g *running) stop(t *testing.T) string {
 	return string(g.log)
 }
 
-// A gateway whose context ends stops by itself, with status 0, and lets go of its database and addresses.
+// A gateway whose context ends stops by itself, with status 0, and releases its database and addresses.
 func TestItStopsCleanly(t *testing.T) {
 	t.Parallel()
 	environ := env(t)

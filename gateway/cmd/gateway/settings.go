@@ -26,7 +26,7 @@ It refuses to start without the webhook's shared secret. To try it out on this m
 Each setting is a flag or an environment variable; the flag takes precedence. A variable that begins with GATEWAY_ and
 is not a setting is an error. Give secrets in files or in the environment: other users can read the command line of a process.`
 
-// commandLine is what gateway can be called with.
+// commandLine has the commands of gateway.
 type commandLine struct {
 	Serve   options        `cmd:"" default:"withargs" help:"Serve until SIGTERM or Ctrl-C. The default."`
 	Explain explainOptions `cmd:"" help:"Show how the gateway reads webhook bodies, without a server or a database."`
@@ -34,7 +34,7 @@ type commandLine struct {
 	Restore restoreOptions `cmd:"" help:"Put a backup in the place of the SQLite database, while gateway is stopped. The old database is kept beside it."`
 }
 
-// restoreMeaning is what the command restore says at the end.
+// restoreMeaning is what the command restore prints at the end.
 const restoreMeaning = `Deliveries that were acknowledged after the backup are not in it; ticketsvc may have their events.
 Deliveries that are pending in the backup are forwarded again, and ticketsvc drops those that it has.
 `
@@ -51,13 +51,13 @@ type backupOptions struct {
 	File        string `arg:"" help:"The new file. Its folder must be there."`
 }
 
-// ignoredVariables are those of a setting that there was, and of settings that are planned: a deployment that has them starts.
+// ignoredVariables are the variables of a former setting, and of planned settings: a deployment that has them still starts.
 var ignoredVariables = []string{
 	"GATEWAY_FORWARD_CONCURRENCY",
 	"GATEWAY_WEBHOOKS_API_URL", "GATEWAY_WEBHOOKS_API_TOKEN", "GATEWAY_WEBHOOKS_API_TOKEN_FILE", "GATEWAY_WEBHOOK_ID",
 }
 
-// options are the settings of serving, as they are given.
+// options are the settings of the command serve, as given.
 type options struct {
 	Listen      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public address. It serves POST on the webhook path over HTTP/1.1, and nothing else. Put a proxy with TLS in front."`
 	WebhookPath string `default:"/webhook" placeholder:"PATH" help:"Path that Allthings posts to."`
@@ -88,7 +88,7 @@ type options struct {
 	settings.Log
 }
 
-// bodySettings decide what becomes of a signed body. Serving and explaining share them.
+// bodySettings are the settings for signed bodies. The commands serve and explain share them.
 type bodySettings struct {
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a body, at most 3145728."`
 	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"Answer to events of an unknown kind: reject (400) or acknowledge (200). They are stored as rejected in both cases."`
@@ -109,25 +109,25 @@ func (b bodySettings) forWebhook() webhook.BodyOptions {
 	return webhook.BodyOptions{MaxBodyBytes: b.MaxBodyBytes, AcknowledgeUnexpected: b.Unexpected == "acknowledge"}
 }
 
-// maxBodyBytes is the most that --max-body-bytes can be. A request can be three times as large as its body, and ticketsvc takes 11 MiB.
+// maxBodyBytes is the maximum of --max-body-bytes. A request can be three times as large as its body, and ticketsvc accepts 11 MiB.
 const maxBodyBytes = 3 << 20
 
-// config is the gateway's settings, checked and ready for use.
+// config has the gateway's settings, checked and ready for use.
 type config struct {
 	options
 	database     databaseurl.URL
 	ticketsvcURL *url.URL
-	// verifier knows the webhook's secrets.
+	// verifier has the webhook's secrets.
 	verifier *signature.Verifier
-	// token holds none when none is set.
+	// token is empty if none is set.
 	token *credentials.Outgoing
-	// authorities are nil when the system's count.
+	// authorities are nil if the system's are used.
 	authorities *x509.CertPool
-	// files are those that are read again while the gateway runs.
+	// files are the files that are read again while the gateway runs.
 	files []*reload.Files
 }
 
-// check makes the settings ready for use. Its error names every setting that is wrong, one a line.
+// check makes the settings ready for use. The error names every setting that is wrong, one per line.
 func (o options) check(program settings.Program) (config, error) {
 	c := config{options: o}
 	var problems []error
