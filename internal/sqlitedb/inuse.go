@@ -62,7 +62,7 @@ func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
 // the database or the disk is full, the mark stays and with it the -wal file, as after a crash.
 func (db *DB) markUnused() error {
 	if db.files[0].check() != nil {
-		return nil //nolint:nilerr // The path has another file by now, which is not ours to mark.
+		return nil //nolint:nilerr // The file was replaced or removed: there is none to mark.
 	}
 	// The mark goes last, so that no file that lacks something is ever without it.
 	complete, err := checkpoint(db.Writer)
