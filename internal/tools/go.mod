@@ -1,5 +1,5 @@
 // The module holds what the services are worked on with: the benchmark, and the linters and clients that the Makefile and the
-// tests run. It is apart because of what these bring (grpc-go, golang.org/x/tools and their own dependencies), and so that
+// tests run. It is apart because of what these bring (grpc-go, those of golangci-lint, and their own dependencies), and so that
 // ./... in the repository's folder is the product. buf and the plugins of protoc are in the repository's go.mod: they generate its code.
 module github.com/ticketbridge/ticketbridge/internal/tools
 
@@ -8,7 +8,6 @@ go 1.26.7
 tool (
 	github.com/fullstorydev/grpcurl/cmd/grpcurl
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	honnef.co/go/tools/cmd/staticcheck
 )
 
 replace github.com/ticketbridge/ticketbridge => ../..
