@@ -1,5 +1,5 @@
 // The module holds what the services are worked on with: the benchmark, and the linters and clients that the Makefile and the
-// tests run. It is apart because of what these bring (grpc-go, those of golangci-lint, and their own dependencies), and so that
+// tests run. It is apart because of what these bring (grpc-go, golangci-lint's linters and their own dependencies), and so that
 // ./... in the repository's folder is the product. buf and the plugins of protoc are in the repository's go.mod: they generate its code.
 module github.com/ticketbridge/ticketbridge/internal/tools
 

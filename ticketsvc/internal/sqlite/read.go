@@ -139,7 +139,8 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scan
 	from := " FROM tickets " + l.by + text + orderBy + " LIMIT ?"
 	args = append(args, limit)
 	if !l.sorted {
-		rows, err := l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...) //nolint:gosec // Values are arguments, never part of the text.
+		//nolint:gosec // Values are arguments, never part of the statement.
+		rows, err := l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...)
 		if err != nil {
 			return err
 		}
