@@ -184,11 +184,9 @@ lint: ## Check the contract, the code's form, and what the analysers find
 	@gofmt -l $$(git ls-files '*.go') | { ! grep .; } || { echo "not formatted: run gofmt -w on these"; exit 1; }
 	@echo "lines of at most 140 characters"
 	@! $(long_lines) || { echo "longer: wrap these"; exit 1; }
-	@echo "go vet"
-	@go vet ./...
-	@go -C internal/tools vet ./...
-	@echo "staticcheck (the first time, building it takes a minute)"
-	@staticcheck=$$(go -C internal/tools tool -n staticcheck); "$$staticcheck" ./...; cd internal/tools; "$$staticcheck" ./...
+	@echo "golangci-lint (the first time, building it takes some minutes)"
+	@golangci=$$(go -C internal/tools tool -n golangci-lint); "$$golangci" run ./...; \
+		cd internal/tools; "$$golangci" run --config ../../.golangci.yml ./...
 	@! clients/find-python.sh >/dev/null 2>&1 || ! command -v mypy >/dev/null || { echo "mypy"; $(MAKE) client-python; \
 		mypy --config-file clients/python/mypy.ini clients/python/follow_tickets.py clients/python/test/call.py; }
 

@@ -64,12 +64,12 @@ func (f *Follower) Follow(ctx context.Context) error {
 			failures = 0
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // The caller ended the stream.
 		}
 		if errors.Is(err, errCopy) {
 			return err
 		}
-		pause := rand.N(min(longestPause, firstPause<<min(failures, 10)))
+		pause := rand.N(min(longestPause, firstPause<<min(failures, 10))) //nolint:gosec // It spreads retries, and is no secret.
 		switch code := connect.CodeOf(err); {
 		case code == connect.CodeInvalidArgument, code == connect.CodeUnimplemented:
 			return fmt.Errorf("ticketsvc does not understand the call: %w", err)

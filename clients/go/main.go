@@ -31,10 +31,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
+	err := run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		stop()
 		if errors.Is(err, errUsage) {
 			os.Exit(2)
 		}
@@ -60,7 +60,7 @@ func run(ctx context.Context) (err error) {
 	get := flag.String("get", "", "print this ticket of the copy, and end")
 	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage)
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -48,7 +48,7 @@ func newGuardedSystem(t *testing.T) *guardedSystem {
 		"TICKETSVC_TLS_KEY_FILE="+g.certificate.Key, "GATEWAY_TICKETSVC_TOKEN_FILE="+g.token,
 		"GATEWAY_TICKETSVC_CA_FILE="+g.certificate.Certificate)
 	client, url := g.newClient(t)
-	g.system.tickets = ticketv1connect.NewTicketServiceClient(client, url, connect.WithInterceptors(showing(readerToken)))
+	g.tickets = ticketv1connect.NewTicketServiceClient(client, url, connect.WithInterceptors(showing(readerToken)))
 	t.Cleanup(func() {
 		for _, service := range []*service{g.gateways[0], g.ticketsvcs[0]} {
 			if has, err := service.logHas("hush"); has || err != nil {

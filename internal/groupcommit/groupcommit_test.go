@@ -352,7 +352,7 @@ func TestCommitter_DoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
 		}
 		closeNow(t, c)
 		close(r.started)
-		if results, err := c.DoAll(t.Context(), []int{1}); err != nil || results[0].Err != groupcommit.ErrClosed {
+		if results, err := c.DoAll(t.Context(), []int{1}); err != nil || !errors.Is(results[0].Err, groupcommit.ErrClosed) {
 			t.Errorf("DoAll after Close: %v, %v; want ErrClosed", results, err)
 		}
 	})

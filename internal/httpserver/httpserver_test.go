@@ -103,7 +103,7 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("a service whose database answers: %v", err)
 	}
 	away = httpserver.ErrReadOnly
-	if err := ready(t.Context()); err != httpserver.ErrReadOnly {
+	if err := ready(t.Context()); !errors.Is(err, httpserver.ErrReadOnly) {
 		t.Errorf("a service whose database is read-only: %v", err)
 	}
 	away = errors.New("no route to it")

@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -119,6 +120,7 @@ func answer(c net.Conn) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	return string(body), err
 }
@@ -128,7 +130,7 @@ func isOpen(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now())
 	_, err := c.Read(make([]byte, 1))
 	_ = c.SetReadDeadline(time.Time{})
-	return err != io.EOF
+	return !errors.Is(err, io.EOF)
 }
 
 const get1, getSlow = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -286,7 +288,7 @@ func TestServer_LimitConnections_leavingAndStopping(t *testing.T) {
 		third := s.dial(t)
 		stopped := make(chan error)
 		go func() { stopped <- s.stop() }()
-		if _, err := third.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := third.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("who waits when it stops gets %v", err)
 		}
 		close(s.goOn)

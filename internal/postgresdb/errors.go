@@ -117,6 +117,7 @@ func Translate(ctx context.Context, err error) error {
 // timeouts. It is hidden, because callers take a context's error for that of the call.
 func unavailable(err error) error {
 	if isContext(err) {
+		//nolint:errorlint // The error of the bound must not be found by errors.Is.
 		return fmt.Errorf("%w: it did not answer in time: %v", ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

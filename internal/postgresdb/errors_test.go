@@ -55,7 +55,7 @@ func TestTranslate(t *testing.T) {
 		staying[code] = &pgconn.PgError{Code: code}
 	}
 	for name, err := range staying {
-		if got := postgresdb.Translate(t.Context(), err); got != err {
+		if got := postgresdb.Translate(t.Context(), err); got != err { //nolint:errorlint // A wrapped error is not unchanged.
 			t.Errorf("%s: %v, want it unchanged", name, got)
 		}
 	}

@@ -156,7 +156,7 @@ func TestNotifyLeavesNoTraceOnItsConnection(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))
 	mustNotify(t, db, "news")
-	if err := db.Write(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+	if err := db.Write(t.Context(), func(_ context.Context, conn *pgx.Conn) error {
 		if got := mustRead[string](t, conn, "SHOW synchronous_commit"); got != "on" {
 			t.Errorf("synchronous_commit is %s behind Notify, want on", got)
 		}

@@ -3,6 +3,7 @@ package postgresdb_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ const bound = time.Second
 func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
 	o := options(postgresql.Database(t))
-	o.Migrations = append(counted[:2:2], postgresdb.Migration{Script: "SELECT pg_sleep(2)"})
+	o.Migrations = slices.Concat(counted[:2], []postgresdb.Migration{{Script: "SELECT pg_sleep(2)"}})
 	db, err := postgresdb.OpenWithin(t.Context(), o, bound)
 	if err != nil {
 		t.Fatal(err)

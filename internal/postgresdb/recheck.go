@@ -23,7 +23,7 @@ func (db *DB) prepareConn(ctx context.Context, conn *pgx.Conn) (valid bool, err 
 	}
 	results, err := conn.PgConn().Exec(ctx, "SHOW fsync").ReadAll()
 	if err != nil || string(results[0].Rows[0][0]) != "on" {
-		return false, nil
+		return false, nil //nolint:nilerr // A connection that fails here is not used, and another one is made.
 	}
 	known.checked = now
 	return true, nil

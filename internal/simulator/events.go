@@ -112,6 +112,7 @@ const (
 	backoffStream
 )
 
+//nolint:gosec // It draws made-up events, and is no secret.
 func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
 // pick returns one of the choices.

@@ -67,6 +67,6 @@ func setBusyTimeout(ctx context.Context, conn *sql.Conn, timeout time.Duration) 
 // complete reports whether all of it was moved.
 func checkpoint(writer *sql.DB) (complete bool, err error) {
 	var busy, inWAL, moved int
-	err = writer.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)
+	err = writer.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &inWAL, &moved)
 	return busy == 0 && inWAL == moved, err
 }

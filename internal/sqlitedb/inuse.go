@@ -24,10 +24,10 @@ const (
 func refuseWALAlone(path, realPath string) error {
 	database, err := os.Stat(realPath)
 	if err != nil || database.Size() > 0 {
-		return nil
+		return nil //nolint:nilerr // Opening the file reports what is wrong with it.
 	}
 	if wal, err := os.Stat(realPath + walSuffix); err != nil || wal.Size() == 0 {
-		return nil
+		return nil //nolint:nilerr // There is no -wal file.
 	}
 	return unusable("%s is missing or empty, and %s%s has what was written to it last: put the database back beside that, or move it away"+
 		" to start with a new database", path, realPath, walSuffix)
@@ -62,7 +62,7 @@ func markInUse(ctx context.Context, tx *sql.Tx, path string) error {
 // reads the database or the disk is full, the mark and the -wal file stay, as after a crash.
 func (db *DB) markUnused() error {
 	if db.files[0].check() != nil {
-		return nil
+		return nil //nolint:nilerr // The file was replaced or removed: there is none to mark.
 	}
 	// The mark is removed last, so that a file that lacks commits always has the mark.
 	complete, err := checkpoint(db.Writer)
@@ -79,7 +79,7 @@ func (db *DB) markUnused() error {
 		return err
 	}
 	if db.checkFiles() != nil {
-		// SQLite would remove the -wal file by its name, and another process's file may have the name now.
+		//nolint:nilerr // SQLite would remove the -wal file by its name, and another process's file may have the name now.
 		return nil
 	}
 	conn, err := db.Writer.Conn(context.Background())

@@ -13,5 +13,5 @@ func links(info os.FileInfo) uint64 {
 	if !ok {
 		return 1
 	}
-	return uint64(stat.Nlink)
+	return uint64(stat.Nlink) //nolint:unconvert // The field's type differs between systems.
 }

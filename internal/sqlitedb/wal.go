@@ -18,7 +18,7 @@ import (
 func refuseForeignWAL(ctx context.Context, path, realPath string) error {
 	wal, err := os.Stat(realPath + walSuffix)
 	if err != nil || wal.Size() == 0 || isMarked(ctx, path, "immutable=1") || isMarked(ctx, path) {
-		return nil
+		return nil //nolint:nilerr // There is no -wal file, or it belongs to the database.
 	}
 	if complete, err := hasAllOfWAL(realPath); err != nil || complete {
 		return err

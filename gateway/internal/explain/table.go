@@ -47,9 +47,9 @@ func (r *Report) writeTo(out *strings.Builder) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
 		if len(cells) > 0 {
-			fmt.Fprint(table, "  ", strings.Join(cells, "\t"))
+			_, _ = fmt.Fprint(table, "  ", strings.Join(cells, "\t"))
 		}
-		fmt.Fprintln(table)
+		_, _ = fmt.Fprintln(table)
 	}
 
 	row("answer", fmt.Sprintf("%d %s", r.Status, r.Message))

@@ -76,11 +76,11 @@ func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
 	inner := s.handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Every third answer is lost after the event was recorded: half of them before the headers, half within the body.
-		switch n := cut.Add(1); {
-		case n%6 == 0:
+		switch cut.Add(1) % 6 {
+		case 0:
 			inner.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
-		case n%6 == 3:
+		case 3:
 			inner.ServeHTTP(httptest.NewRecorder(), r)
 			w.Header().Set("Content-Type", "application/proto")
 			w.Header().Set("Content-Length", "100")

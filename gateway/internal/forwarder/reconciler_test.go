@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -228,7 +229,7 @@ func TestReconciler_replaysWhatTheLogLost(t *testing.T) {
 			if got := r.pendingAgain(t); got != test.replayed {
 				t.Errorf("%d deliveries are pending, want %d", got, test.replayed)
 			}
-			says := append(test.says, fmt.Sprintf("count=%d without_body=0", test.replayed))
+			says := slices.Concat(test.says, []string{fmt.Sprintf("count=%d without_body=0", test.replayed)})
 			for _, words := range says {
 				if got := strings.Contains(r.lines.String(), words); got != (test.replayed > 0) {
 					t.Errorf("the log has %q: %v\n%s", words, got, r.lines)

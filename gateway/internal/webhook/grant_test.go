@@ -35,10 +35,10 @@ func TestHandler_givesMemoryBack(t *testing.T) {
 				s.server = func(s *http.Server) { s.ReadTimeout = 3 * time.Second } // for senders that stall
 				s.options.MaxBodyBytes = 2 * littleMemory
 			}, withInbox(func(_ context.Context, a inbox.Arrival) (inbox.Action, error) {
-				switch {
-				case a.EventID == "panic":
+				switch a.EventID {
+				case "panic":
 					panic("inbox")
-				case a.EventID == "busy":
+				case "busy":
 					return inbox.Ignore, inbox.ErrBusy
 				}
 				return inbox.Insert, nil

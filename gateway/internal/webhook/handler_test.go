@@ -288,6 +288,9 @@ func TestWhatIsKeptOfADelivery(t *testing.T) {
 		}
 		got = append(got, k)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	now := epoch.UnixNano()
 	want := []kept{
 		{"ee1", "ticket.created", "t1", at(0), "application/json", "Allthings", traceParent, now, now},

@@ -71,7 +71,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	seed := rand.Uint64N(1 << 32)
+	seed := rand.Uint64N(1 << 32) //nolint:gosec // It draws made-up events, and is no secret.
 	if s.Seed != nil {
 		seed = *s.Seed
 	}
@@ -143,12 +143,10 @@ func (s settings) options(seed uint64) simulator.Options {
 func printAnswers(w io.Writer, files []simulator.Event, answers map[string]simulator.Answer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, file := range files {
-		status, text := "no answer", ""
-		if answer, ok := answers[file.ID]; !ok {
-			text = "cut off"
-		} else if answer.Err != nil {
+		status, text := "no answer", "cut off"
+		if answer, ok := answers[file.ID]; ok && answer.Err != nil {
 			text = answer.Err.Error()
-		} else {
+		} else if ok {
 			status, text = strconv.Itoa(answer.Status), message(answer.Body)
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", file.ID, status, text)

@@ -179,7 +179,7 @@ func (s *Server) waitReady(ctx context.Context, p *postmaster) error {
 		case <-p.exited:
 			return fmt.Errorf("%w: %v", process.ErrExited, p.cmd.ProcessState)
 		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w (%v)", context.Cause(ctx), reason)
+			return fmt.Errorf("not ready: %w (%w)", context.Cause(ctx), reason)
 		case <-poll.C:
 		}
 	}

@@ -221,7 +221,7 @@ func TestCPUCountsBackendsThatHaveEnded(t *testing.T) {
 // reachableFolder returns a new folder that every account of the machine can reach, which one of [testing.T.TempDir] isn't.
 func reachableFolder(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "ticketbridge-postgresserver-")
+	folder, err := os.MkdirTemp("", "ticketbridge-postgresserver-") //nolint:usetesting // The comment above says why.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,7 +195,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 		case <-p.exited:
 			return fmt.Errorf("%w: %v", ErrExited, p.cmd.ProcessState)
 		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w (%v)", context.Cause(ctx), reason)
+			return fmt.Errorf("not ready: %w (%w)", context.Cause(ctx), reason)
 		case <-poll.C:
 		}
 	}

@@ -25,7 +25,7 @@ func newTestBench(t *testing.T, reachable bool) *bench {
 	dir := t.TempDir()
 	if reachable {
 		var err error
-		if dir, err = os.MkdirTemp("", "ticketbridge-bench-"); err != nil {
+		if dir, err = os.MkdirTemp("", "ticketbridge-bench-"); err != nil { //nolint:usetesting // The comment above says why.
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -82,7 +82,7 @@ func (f *fleet) watch(filter *ticketv1.TicketFilter, isReady func()) error {
 		}
 	}
 	if err := stream.Err(); connect.CodeOf(err) != connect.CodeCanceled {
-		return fmt.Errorf("a watcher's stream ended: %v", err)
+		return fmt.Errorf("a watcher's stream ended: %w", err)
 	}
 	return nil
 }

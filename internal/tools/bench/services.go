@@ -152,7 +152,7 @@ func (s *service) profile(ctx context.Context, folder string, during part, lengt
 	defer func() { _ = response.Body.Close() }()
 	profile, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s, %v", url, response.Status, err)
+		return fmt.Errorf("%s answers %s, %v", url, response.Status, err) //nolint:errorlint // err can be nil.
 	}
 	name := strings.NewReplacer(" ", "-", ",", "").Replace(during.String()+" "+s.name) + ".pprof"
 	return os.WriteFile(filepath.Join(folder, name), profile, 0o600)

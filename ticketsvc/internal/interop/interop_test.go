@@ -52,7 +52,7 @@ type store struct {
 	ticket.Store
 	// hanging is how many readings began that hang, and abandoned gets a value each time that one of them has ended.
 	hanging   atomic.Int32
-	abandoned chan error
+	abandoned chan struct{}
 }
 
 func (s *store) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
@@ -60,7 +60,7 @@ func (s *store) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ti
 	case hangs:
 		s.hanging.Add(1)
 		<-ctx.Done()
-		s.abandoned <- ctx.Err()
+		s.abandoned <- struct{}{}
 		return ticket.Ticket{}, ctx.Err()
 	case unavailable:
 		return ticket.Ticket{}, ticket.ErrUnavailable
@@ -81,7 +81,7 @@ func mustServe(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{store: &store{Store: opened, abandoned: make(chan error, 100)}}
+	s := &server{store: &store{Store: opened, abandoned: make(chan struct{}, 100)}}
 	tokens, err := credentials.Parse([]string{"admin=" + adminToken})
 	if err != nil {
 		t.Fatal(err)

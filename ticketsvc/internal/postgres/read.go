@@ -58,7 +58,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 				noRoom = err
 			}
 			if noRoom != nil {
-				return nil
+				return nil //nolint:nilerr // It is returned once all rows are counted.
 			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
 			tickets[id] = t

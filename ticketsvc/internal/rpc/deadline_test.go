@@ -21,13 +21,13 @@ func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		begin := time.Now()
-		if _, err := call(t.Context(), nil); err != context.DeadlineExceeded || time.Since(begin) != rpc.MaxCallTime {
+		if _, err := call(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != rpc.MaxCallTime {
 			t.Errorf("without a deadline: %v after %v, want context.DeadlineExceeded after %v", err, time.Since(begin), rpc.MaxCallTime)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin = time.Now()
-		if _, err := call(ctx, nil); err != context.DeadlineExceeded || time.Since(begin) != time.Second {
+		if _, err := call(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
 			t.Errorf("with a deadline of a second: %v after %v", err, time.Since(begin))
 		}
 	})

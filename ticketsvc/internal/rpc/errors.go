@@ -163,7 +163,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 // note logs an error. kind is the error of the table that it matches.
 func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, kind, err error) {
 	level, count := levels[code], 1
-	if code == connect.CodeResourceExhausted && kind != errOversized {
+	if code == connect.CodeResourceExhausted && !errors.Is(kind, errOversized) {
 		var ok bool
 		if count, ok = e.refusals.Allow(kind, time.Now()); !ok {
 			return

@@ -343,7 +343,7 @@ type gunzipped struct{ *gzip.Reader }
 // Read implements [io.Reader].
 func (g gunzipped) Read(p []byte) (int, error) {
 	n, err := g.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = invalidRequest(errNotGzip)
 	}
 	return n, err

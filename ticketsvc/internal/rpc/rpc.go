@@ -194,11 +194,9 @@ func (h health) Check(ctx context.Context, request *grpchealth.CheckRequest) (*g
 		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such service"))
 	}
 	err := h.ready(ctx)
-	if errors.Is(err, httpserver.ErrReadOnly) && request.Service != ticketv1connect.TicketEventServiceName {
-		err = nil
+	status := grpchealth.StatusNotServing
+	if err == nil || errors.Is(err, httpserver.ErrReadOnly) && request.Service != ticketv1connect.TicketEventServiceName {
+		status = grpchealth.StatusServing
 	}
-	if err != nil {
-		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
-	}
-	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+	return &grpchealth.CheckResponse{Status: status}, nil
 }

@@ -44,7 +44,7 @@ var uncompressed = connect.WithAcceptCompression("gzip", nil, nil)
 func fill(t *testing.T, store ticket.Store) {
 	t.Helper()
 	noise := make([]byte, 1<<20)
-	rand.NewChaCha8([32]byte{}).Read(noise)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	for i := range 16 {
 		mustRecord(t, store, titled(fmt.Sprint("large", i), fmt.Sprint("large", i), 1, base64.StdEncoding.EncodeToString(noise)))
 	}
@@ -63,7 +63,8 @@ func (s *stream) nextChange(t *testing.T) string {
 // walk reads until the snapshot is over. In the form of [said], heartbeats during the snapshot differ from the one after it.
 func (s *stream) walk(t *testing.T) {
 	t.Helper()
-	for s.next(t) != "heartbeat" {
+	for message := s.next(t); message != "heartbeat"; {
+		message = s.next(t)
 	}
 }
 
@@ -150,7 +151,9 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 		}
 		// A watcher can resume from its last token.
 		again := mustWatch(t, newClient(t, patientServer, protocol, uncompressed), stuck[i].token, nil)
-		for again.nextChange(t); again.Msg().GetChange().GetTicket().GetTicketId() != "t"; again.nextChange(t) {
+		for id := ""; id != "t"; {
+			again.nextChange(t)
+			id = again.Msg().GetChange().GetTicket().GetTicketId()
 		}
 	}
 }

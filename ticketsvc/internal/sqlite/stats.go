@@ -117,7 +117,7 @@ func fillWaits(ctx context.Context, tx *sql.Tx) error {
 			var id, since string
 			var content sql.RawBytes
 			if err := rows.Scan(&last, &id, &since, &content); err != nil {
-				return errors.Join(err, rows.Close())
+				return errors.Join(err, rows.Close()) //nolint:sqlclosecheck // Each round has rows of its own.
 			}
 			if t, err := ticketcodec.UnmarshalTicket(id, content); err == nil {
 				since = t.WaitingSince().SortableText()

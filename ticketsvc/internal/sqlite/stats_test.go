@@ -25,6 +25,7 @@ func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	var plan []string
 	for rows.Next() {
 		var id, parent, unused int

@@ -45,7 +45,7 @@ func TestTextsOfWhatWaits(t *testing.T) {
 			t.Errorf("ParseWaiting(%q) = %+v, %v; want %+v, and the text behind %q", text, got, err, waiting, last)
 		}
 		last = text
-		if i > 0 && (waiting.Compare(inOrder[i-1]) != 1 || inOrder[i-1].Compare(waiting) != -1 || waiting.Compare(waiting) != 0) {
+		if i > 0 && (waiting.Compare(inOrder[i-1]) != 1 || inOrder[i-1].Compare(waiting) != -1 || waiting.Compare(*got) != 0) {
 			t.Errorf("%+v does not come behind %+v", waiting, inOrder[i-1])
 		}
 	}

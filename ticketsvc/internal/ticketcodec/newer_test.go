@@ -60,7 +60,7 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			content := append(test.content, mustMarshal(t, &ticketv1.Ticket{TicketId: "ticket", Title: "title"})...)
+			content := slices.Concat(test.content, mustMarshal(t, &ticketv1.Ticket{TicketId: "ticket", Title: "title"}))
 			test.want.ID, test.want.Title = "ticket", "title"
 			got, err := ticketcodec.UnmarshalTicket("ticket", content)
 			if err != nil {

@@ -95,9 +95,10 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 				var places []watch.ResumePoint
 				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
 					places = append(places, expect(t, first, say).ResumePoint)
-					if i == 2 {
+					switch i {
+					case 2:
 						log.record(updated("c2", "c", "closed"))
-					} else if i == 3 {
+					case 3:
 						log.record(updated("d1", "d", "open"), updated("c3", "c", "open"))
 						log.erase("a")
 					}

@@ -119,14 +119,14 @@ func (c *copier) take(m watch.Message) error {
 	}
 	c.sequence = e.Sequence
 	c.told[e.Sequence] = true
-	switch {
-	case m.Kind == watch.Change:
+	switch m.Kind {
+	case watch.Change:
 		if !c.filter.Matches(m.Ticket) || m.Ticket.ID != e.TicketID {
 			return fmt.Errorf("the change at %d has a ticket that does not match", e.Sequence)
 		}
 		c.tickets[e.TicketID] = *m.Ticket
 		return nil
-	case m.Kind == watch.NoLongerMatches:
+	case watch.NoLongerMatches:
 		c.log.mu.Lock()
 		before, events := c.log.fold(e.TicketID, e.Sequence)
 		c.log.mu.Unlock()

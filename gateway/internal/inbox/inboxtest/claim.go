@@ -15,9 +15,9 @@ import (
 
 func testClaimOrder(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	for i, offset := range []time.Duration{3, 1, 2, 10} {
+	for i, offset := range []time.Duration{3 * time.Second, time.Second, 2 * time.Second, 10 * time.Second} {
 		a := Arrival(fmt.Sprint(i), fmt.Sprint(i))
-		a.ReceiveTime = Epoch.Add(offset * time.Second)
+		a.ReceiveTime = Epoch.Add(offset)
 		mustAdd(t, store, a)
 	}
 	now := Epoch.Add(5 * time.Second)

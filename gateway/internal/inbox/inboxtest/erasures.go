@@ -108,7 +108,7 @@ func testErasureReaders(t *testing.T, engine Engine) {
 func testErasuresCutShort(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	at := wantCursor(t, store, 1, "")
-	cutShort(t, func(ctx context.Context, step int) error {
+	cutShort(t, func(ctx context.Context, _ int) error {
 		return store.AddErasures(ctx, at, []inbox.Erasure{erasure("a"), erasure("b")}, "after b")
 	}, func(step int) {
 		cursor, err := store.ErasureCursor(t.Context())

@@ -93,6 +93,7 @@ func Run(t *testing.T, engine Engine) {
 	}
 }
 
+// Arrival returns a delivery of ticket.created that came at [Epoch].
 func Arrival(eventID, body string) inbox.Arrival {
 	return inbox.Arrival{
 		EventID: eventID, EventName: "ticket.created", TicketID: "ticket of " + eventID, ReceiveTime: Epoch, Body: []byte(body),

@@ -56,7 +56,9 @@ type waiter struct {
 }
 
 // Spread returns a random time between half of longest and longest, so that callers that began to wait together do not retry together.
-func Spread(longest time.Duration) time.Duration { return longest/2 + rand.N(longest/2+1) }
+func Spread(longest time.Duration) time.Duration {
+	return longest/2 + rand.N(longest/2+1) //nolint:gosec // It spreads retries, and is no secret.
+}
 
 // NewBudget returns a budget of that many bytes. wait is the maximum time that a call waits for room: see [Spread].
 func NewBudget(bytes int64, wait time.Duration) *Budget {

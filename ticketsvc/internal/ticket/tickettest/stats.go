@@ -110,7 +110,7 @@ func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
 		}}
 	for _, name := range []string{"status_text", "app_id", "category_id", "assignee_id", "last_status_update_time", "create_time"} {
 		if random.IntN(2) == 0 {
-			c.Fields = c.Fields | Named(name)
+			c.Fields |= Named(name)
 		}
 	}
 	c.Values = c.Values.Only(c.Fields)
@@ -140,7 +140,7 @@ func testStatsNeverDrift(t *testing.T, env Env) {
 			// Some events were recorded before, and some are twice in the batch.
 			batch = append(batch, moved(random, fmt.Sprintf("e%d", random.IntN(round*8+8)), fmt.Sprintf("t%d", random.IntN(tickets))))
 		}
-		var ctx context.Context = t.Context()
+		ctx := t.Context()
 		if round%3 == 0 {
 			ctx = newCountdown(1 + random.IntN(60))
 		}
