@@ -66,8 +66,8 @@ func withNoStore(next http.Handler) http.Handler {
 }
 
 // CloseIfAmbiguous closes the connection after the response if a proxy may have seen the end of the request elsewhere. That is each request
-// with a Transfer-Encoding. net/http silently drops a Content-Length beside it (in HTTP/1.0 the Transfer-Encoding), although the two
-// together can smuggle a request past a proxy. A connection that is closed can't smuggle a request.
+// with a Transfer-Encoding and each HTTP/1.0 request. net/http silently drops a Content-Length beside it (in HTTP/1.0 the
+// Transfer-Encoding), although the two together can smuggle a request past a proxy. A connection that is closed can't smuggle a request.
 func CloseIfAmbiguous(w http.ResponseWriter, request *http.Request) {
 	if len(request.TransferEncoding) > 0 || !request.ProtoAtLeast(1, 1) {
 		w.Header().Set("Connection", "close")

@@ -1,7 +1,8 @@
 // Package settings reads a service's settings from flags and environment variables. Its errors name the setting and the fix.
 //
 // Every flag --some-name can be given as the environment variable PREFIX_SOME_NAME. The flag takes precedence. A variable that begins with
-// the prefix but belongs to no flag is an error, because it is a mistyped setting.
+// the prefix but belongs to no flag is an error, because it is a mistyped setting. Exceptions are variables of removed settings, and those
+// that Kubernetes sets for a service.
 package settings
 
 import (

@@ -34,7 +34,8 @@ const asideLayout = ".before-restore-20060102-150405"
 // No process may have the database open, and none can open it meanwhile. If Restore is cut off, by an error or by a crash, a service either
 // finds the old database or refuses to start. It never finds an empty database, or a database with the -wal file of the other.
 //
-// Errors are [ErrRestore] or [ErrUnusable] with a message for the operator, or ctx's. After an error everything is as before.
+// Errors are [ErrRestore] or [ErrUnusable] with a message for the operator, or ctx's. After an error everything is as before,
+// except after an error that says that the database is restored and can't be written to disk.
 func Restore(ctx context.Context, backup string, options Options, now time.Time) (restored Restored, err error) {
 	info, err := os.Stat(backup)
 	switch {

@@ -109,7 +109,7 @@
 //   - channelPaths, a list of lists: a list of two is old and new if each element is a list of lists, an empty list or null. The exception
 //     is two empty lists, which are two paths.
 //   - labels and files as a list of two objects with ids: two elements.
-//   - A list of two nulls is never old and new: it is a list that can't be typed.
+//   - A list field as a list of two nulls is never old and new: it can't be typed.
 //   - A field that the SDK does not have may have any type. An object with exactly the keys of old/new, before/after or oldValue/newValue
 //     is a change. Everything else is the plain new value.
 //

@@ -43,18 +43,18 @@ type call struct {
 // mapEvent maps the body of a delivery. The error is the reason why the delivery is dead. If mapping panics, the delivery is dead too:
 // otherwise the panic would end the gateway, and would do so again after each restart.
 func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error) {
-	if len(delivery.Body) == 0 {
-		return mappedEvent{}, errors.New("the body is gone")
-	}
 	defer func() {
 		if recover() != nil {
-			err = errors.New("the translator panicked")
+			err = errors.New("the mapping panicked")
 		}
 		if err != nil {
-			f.options.Log.Error("delivery can't be translated and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID,
+			f.options.Log.Error("delivery can't be mapped to the contract and is dead", "delivery_id", delivery.ID, "event_id", delivery.EventID,
 				"reason", err.Error())
 		}
 	}()
+	if len(delivery.Body) == 0 {
+		return mappedEvent{}, errors.New("the body is gone")
+	}
 	result, err := event.Map(delivery.Body, delivery.ReceiveTime, f.options.FutureTolerance)
 	if err != nil {
 		return mappedEvent{}, err

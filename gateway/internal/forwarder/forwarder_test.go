@@ -1,6 +1,7 @@
 package forwarder_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -530,7 +531,6 @@ func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
 	}
 }
 
-// An answer of a proxy, or of another server at a wrong URL, says nothing about an event.
 func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
@@ -545,8 +545,13 @@ func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	start(t, b, startServer(t, newTicketsvc(nil)), io.Discard)
+	var log bytes.Buffer
+	stop := start(t, b, startServer(t, newTicketsvc(nil)), &log)
 	if diff := gocmp.Diff(row{State: inbox.Dead, Reason: "the body is gone"}, b.waitUntil(t, nonePending)["e"]); diff != "" {
 		t.Error(diff)
+	}
+	stop()
+	if !strings.Contains(log.String(), `"the body is gone"`) {
+		t.Errorf("the log does not say why the delivery is dead: %s", log.String())
 	}
 }

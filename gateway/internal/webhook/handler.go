@@ -1,8 +1,8 @@
 // Package webhook is the public endpoint: it receives what Allthings posts, and answers by Allthings' contract.
 //
-// It trusts nothing. A body is read once, within limits of size, time and memory, and its signature is checked over the same bytes. The
-// body is used only after that. A signed delivery is kept before it is answered, even if it is refused. Nothing of an unsigned or wrongly
-// signed delivery is stored. It is only counted in the log.
+// It trusts nothing. A body is read once, within limits of size, time and memory, and its signature is checked over the same bytes. A
+// signed delivery is kept before it is answered, even if it is refused. Nothing of an unsigned or wrongly signed delivery is stored: its
+// body is only parsed to choose the answer and the warning.
 package webhook
 
 import (

@@ -72,7 +72,8 @@ func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err e
 			s.queueEvents(last, erasure, nil)
 		} else if !erased {
 			s.queueEvents(last, erasure, []ticket.GroupChange{{Group: group, Change: -1}})
-			// If the ticket was the last one of its group, this also removes the ids of the group.
+			// If the ticket was the last one of its group, this usually removes the ids of the group too. If another transaction folds
+			// at the moment, a later fold does.
 			last.Queue(foldChanges)
 		}
 		// If the ticket was erased before, the commit still waits for the standbys: the erasure may not have reached them yet.

@@ -46,8 +46,8 @@ const (
 // Append implements [ticket.Store].
 //
 // It makes two round trips to the server. The first locks the tickets that exist. The second adds the new tickets, updates the others,
-// numbers and adds the events, and commits. The log is locked as late as possible, and after that lock the transaction waits only for the
-// disk.
+// numbers and adds the events, and commits. The log is locked as late as possible, and after that lock the transaction waits only for its
+// commit: for the disk and for synchronous standbys.
 //
 // There are no deadlocks: first the existing tickets are locked in the order of their ids, then the new tickets are added in that order,
 // and then the log is locked. If another transaction adds one of the tickets or one of the events in between, this is a unique violation,

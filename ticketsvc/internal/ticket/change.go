@@ -48,8 +48,9 @@ type Change struct {
 	ElementChanges FieldSet
 	// VersionWithoutUpdateTime reports that an earlier version of this service recorded the event, which ordered events by time and id alone.
 	VersionWithoutUpdateTime bool
-	// Values holds the values of the named fields except ElementChanges, and the attributes that the event named. Its other fields are zero. A
-	// state that the change was merged into shares its lists: they must not be modified afterwards.
+	// Values holds valid UTF-8, as messages of the contract do: the values of the named fields except ElementChanges, and the attributes that
+	// the event named. Its other fields are zero. A state that the change was merged into shares its lists: they must not be modified
+	// afterwards.
 	Values Ticket
 }
 

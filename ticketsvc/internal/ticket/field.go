@@ -90,8 +90,11 @@ func (f Field) copy(to, from *Ticket) {
 	}
 }
 
-// FieldSet is a set of fields.
+// FieldSet is a set of fields, with a bit for each.
 type FieldSet uint32
+
+// A field that FieldSet has no bit for does not compile.
+const _ = uint(32 - fieldCount)
 
 // With returns the set with f added.
 func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }

@@ -30,11 +30,11 @@ const (
 	DeliveryState_DELIVERY_STATE_UNSPECIFIED DeliveryState = 0
 	// Accepted, and not yet recorded by ticketsvc.
 	DeliveryState_DELIVERY_STATE_PENDING DeliveryState = 1
-	// Recorded by ticketsvc. Final.
+	// Recorded by ticketsvc. Pending again only if ticketsvc's database lost the event.
 	DeliveryState_DELIVERY_STATE_FORWARDED DeliveryState = 2
 	// Signed correctly, but refused, or in conflict with another delivery of the event; see Delivery.reason. Can be retried.
 	//
-	// A later, good delivery of the same event replaces it.
+	// A later, good delivery of the same event replaces a refused one. It replaces one in conflict only if it has the same body.
 	DeliveryState_DELIVERY_STATE_REJECTED DeliveryState = 3
 	// Accepted, but it can't be recorded; see Delivery.reason. Can be retried.
 	DeliveryState_DELIVERY_STATE_DEAD DeliveryState = 4
