@@ -327,9 +327,16 @@ func startWithTimeout(t *testing.T, b *box, url string, log io.Writer, callTimeo
 func startWithClient(t *testing.T, b *box, url string, log io.Writer, callTimeout time.Duration, options forwarder.ClientOptions,
 ) (stop func()) {
 	t.Helper()
-	f := forwarder.New(b, forwarder.NewClient(url, options),
-		forwarder.Options{CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: time.Now,
-			Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))})
+	return startForwarder(t, forwarder.New(b, forwarder.NewClient(url, options), optionsOf(log, callTimeout, time.Now)))
+}
+
+func optionsOf(log io.Writer, callTimeout time.Duration, now func() time.Time) forwarder.Options {
+	return forwarder.Options{CallTimeout: callTimeout, MaxAttempts: maxAttempts, FutureTolerance: 24 * time.Hour, Now: now,
+		Random: func() float64 { return 0.01 }, Log: slog.New(slog.NewTextHandler(log, nil))}
+}
+
+func startForwarder(t *testing.T, f *forwarder.Forwarder) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -362,7 +369,10 @@ func TestForwarder_batches(t *testing.T) {
 		<-goOn
 		return nil
 	})
-	start(t, b, startServer(t, s), io.Discard)
+	// The clock stands, so that no call becomes a slow one, which would not count. All deliveries are due.
+	later := time.Now().Add(time.Hour)
+	startForwarder(t, forwarder.New(b, forwarder.NewClient(startServer(t, s), forwarder.ClientOptions{}),
+		optionsOf(io.Discard, time.Minute, func() time.Time { return later })))
 	for i := range forwarder.MaxCalls {
 		id := fmt.Sprint("lone", i)
 		b.add(t, id, body(id))
