@@ -49,16 +49,12 @@ build: ## Build bin/gateway, bin/ticketsvc and bin/simulator
 	@echo "building bin/gateway, bin/ticketsvc and bin/simulator (the first time takes some minutes)"
 	@go build -o bin/ ./gateway/cmd/gateway ./ticketsvc/cmd/ticketsvc ./internal/cmd/simulator
 
-# Most tests wait most of the time: for servers, leases, and others. So more of them run at once than there are processors.
-processors := $(shell getconf _NPROCESSORS_ONLN)
-test_flags = -timeout 20m -p $$((2 * $(processors))) -parallel $$((4 * $(processors)))
-
 .PHONY: test
 test: ## Run all tests; those with PostgreSQL where that is installed, or on TEST_POSTGRES_URL
 	@$(say_skipped)
 	@echo "running all tests (the first time, building them takes some minutes)"
-	@trap '$(say_skipped)' EXIT; status=0; go test $(test_flags) ./... || status=$$?; \
-		go -C internal/tools test $(test_flags) ./... || status=$$?; exit $$status
+	@trap '$(say_skipped)' EXIT; status=0; go test -timeout 20m ./... || status=$$?; \
+		go -C internal/tools test -timeout 20m ./... || status=$$?; exit $$status
 
 # SQLite is C that was translated to Go, by modernc.org, with locks of its own. The race detector does not check it: with the check it takes
 # three to five times as long.
@@ -75,14 +71,14 @@ race: ## Run the tests under the race detector, except those of make unraced; ne
 	@command -v "$$(go env CC)" >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	@$(say_skipped)
 	@trap '$(say_skipped)' EXIT; export CGO_ENABLED=1; status=0; \
-		go test $(race_flags) $(test_flags) -skip '$(memory_tests)' $$(go list ./... | grep -v -E '/(internal/e2e|clients)$$') || status=$$?; \
-		go -C internal/tools test $(race_flags) $(test_flags) ./... || status=$$?; exit $$status
+		go test $(race_flags) -timeout 20m -skip '$(memory_tests)' $$(go list ./... | grep -v -E '/(internal/e2e|clients)$$') || status=$$?; \
+		go -C internal/tools test $(race_flags) -timeout 20m ./... || status=$$?; exit $$status
 
 .PHONY: unraced
 unraced: ## Run the tests that gain nothing from the race detector: of memory, and of built programs
 	@$(say_skipped)
-	@trap '$(say_skipped)' EXIT; status=0; go test $(test_flags) $(program_packages) || status=$$?; \
-		go test $(test_flags) -run '$(memory_tests)' $(memory_packages) || status=$$?; exit $$status
+	@trap '$(say_skipped)' EXIT; status=0; go test -timeout 20m $(program_packages) || status=$$?; \
+		go test -timeout 20m -run '$(memory_tests)' $(memory_packages) || status=$$?; exit $$status
 
 # With TEST_POSTGRES_REQUIRED the benchmark fails where there is no PostgreSQL, as the tests do; otherwise it says what it leaves out.
 build_bench = go -C internal/tools build -o "$(CURDIR)/bin/bench" ./bench
