@@ -12,7 +12,7 @@ import (
 )
 
 // A wrong database is reported in one line when the service starts, without the password.
-func TestADatabaseThatCannotBeUsedIsToldInOneLine(t *testing.T) {
+func TestRun_databaseThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for name, database := range postgresql.UnusableDatabases(t) {
 		t.Run(name, func(t *testing.T) {

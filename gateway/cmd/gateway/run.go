@@ -78,7 +78,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	if err != nil {
 		return errors.Join(program.Problem("admin-listen", "%w", err), in.Stop(context.WithoutCancel(ctx)))
 	}
-	door, err := httpserver.Listen(ctx, c.Listen, newDoor(in, c, log))
+	webhookServer, err := httpserver.Listen(ctx, c.Listen, newWebhookServer(in, c, log))
 	if err != nil {
 		return errors.Join(program.Problem("listen", "%w", err), adminServer.Close(), in.Stop(context.WithoutCancel(ctx)))
 	}
@@ -110,9 +110,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	adminServer.LimitConnections(httpserver.MaxAdminConnections)
 	adminServer.LogAccepting(log)
 	adminServer.Start(fail)
-	door.LimitConnections(c.MaxConnections)
-	door.LogAccepting(log)
-	door.Start(fail)
+	webhookServer.LimitConnections(c.MaxConnections)
+	webhookServer.LogAccepting(log)
+	webhookServer.Start(fail)
 	var watching sync.WaitGroup
 	watching.Go(func() { httpserver.WatchReadiness(ctx, ready, log) })
 	defer watching.Wait()
@@ -127,7 +127,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		file, _ := filepath.Abs(c.database.SQLitePath)
 		log.Info("database is new and empty", "file", file)
 	}
-	log.Info("gateway is ready", "webhook", "http://"+door.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
+	log.Info("gateway is ready", "webhook", "http://"+webhookServer.Addr()+c.WebhookPath, "admin", "http://"+adminServer.Addr(),
 		"database", c.database.Name, "ticketsvc", c.ticketsvcURL.Redacted())
 
 	<-ctx.Done()
@@ -138,7 +138,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	defer cancel()
 	closing, closed := context.WithTimeout(ending, c.ShutdownTimeout/2)
 	defer closed()
-	if err := errors.Join(door.Stop(closing), in.Stop(ending)); err != nil {
+	if err := errors.Join(webhookServer.Stop(closing), in.Stop(ending)); err != nil {
 		log.Warn("deliveries were cut off before they were kept; Allthings will send them again", "error", err)
 	}
 	stopForwarding()
@@ -163,8 +163,8 @@ func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) 
 	return sqlite.Open(ctx, database.SQLitePath)
 }
 
-// newDoor returns the server of the public address.
-func newDoor(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
+// newWebhookServer returns the server of the public address.
+func newWebhookServer(in *inbox.Inbox, c config, log *slog.Logger) *http.Server {
 	return webhook.NewServer(webhook.NewHandler(in, c.verifier, webhook.Options{
 		Path:               c.WebhookPath,
 		SignatureHeaders:   c.SignatureHeader,

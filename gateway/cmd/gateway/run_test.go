@@ -40,7 +40,7 @@ func env(t *testing.T, pairs ...string) []string {
 		"GATEWAY_DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "gateway.db"), "GATEWAY_TICKETSVC_URL=http://127.0.0.1:1"}, pairs...)
 }
 
-func TestWrongSettingsStopItAtOnce(t *testing.T) {
+func TestRun_wrongSettings(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
@@ -158,7 +158,7 @@ func TestWrongSettingsStopItAtOnce(t *testing.T) {
 	}
 }
 
-func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
+func TestRun_namesAllWrongSettings(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	code := run(t.Context(), []string{"--webhook-path=x", "--ticketsvc-token=0123456789abcdef", "--ticketsvc-token-file=as-well"},
@@ -168,7 +168,7 @@ func TestAllWrongSettingsAreNamedTogether(t *testing.T) {
 	}
 }
 
-func TestATokenThatCrossesANetworkReadablyIsWarnedOf(t *testing.T) {
+func TestRun_warnsOfATokenInCleartext(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{"http://127.0.0.1:1": false, "http://localhost:1": false, "http://[::1]:1": false,
 		"https://ticketsvc.test": false, "http://ticketsvc.test": true, "http://192.0.2.1:9090": true, "http://[2001:db8::1]": true} {
@@ -182,7 +182,7 @@ func TestATokenThatCrossesANetworkReadablyIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEverySetting(t *testing.T) {
+func TestRun_helpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"--help"}, env(t), nil, &stdout, &stderr); code != settings.ExitOK || stderr.Len() != 0 {
@@ -291,7 +291,7 @@ func TestRun_withoutTimestamps(t *testing.T) {
 func TestOptions_check_idleTimeout(t *testing.T) {
 	t.Parallel()
 	for pair, want := range map[string]time.Duration{"": 620 * time.Second, "GATEWAY_IDLE_TIMEOUT=30s": 30 * time.Second} {
-		if got := newDoor(nil, mustCheck(t, pair), slog.New(slog.DiscardHandler)).IdleTimeout; got != want {
+		if got := newWebhookServer(nil, mustCheck(t, pair), slog.New(slog.DiscardHandler)).IdleTimeout; got != want {
 			t.Errorf("connections stay open for %v, want %v", got, want)
 		}
 	}
@@ -387,7 +387,7 @@ func (g *running) stop(t *testing.T) string {
 }
 
 // A gateway whose context ends stops by itself, with status 0, and releases its database and addresses.
-func TestItStopsCleanly(t *testing.T) {
+func TestRun_stopsCleanly(t *testing.T) {
 	t.Parallel()
 	environ := env(t)
 	for range 2 {

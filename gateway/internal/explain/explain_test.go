@@ -137,8 +137,8 @@ func mustCompact(t *testing.T, body []byte) []byte {
 	return out.Bytes()
 }
 
-// TestExplain_hidesTokens keeps access tokens off the screen: the body is explained as it is kept.
-func TestExplain_hidesTokens(t *testing.T) {
+// TestBody_hidesTokens keeps access tokens off the screen: the body is explained as it is kept.
+func TestBody_hidesTokens(t *testing.T) {
 	t.Parallel()
 	reports := []explain.Report{explain.Body("token", bodies(t)["token-in-a-list.json"], now, options)}
 	var out bytes.Buffer

@@ -100,11 +100,11 @@ func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duratio
 	return claimed, nil
 }
 
-// Settle implements [forwarder.Inbox].
-func (i *memoryInbox) Settle(_ context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
+// Finish implements [forwarder.Inbox].
+func (i *memoryInbox) Finish(_ context.Context, now time.Time, outcomes []inbox.Outcome) (lost int, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, s := range settlements {
+	for _, s := range outcomes {
 		row := i.rows[s.Lease.DeliveryID]
 		if row == nil || row.state != inbox.Pending || !row.leased || row.delivery.Lease != s.Lease {
 			lost++

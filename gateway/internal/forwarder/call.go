@@ -69,8 +69,8 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error)
 	return mappedEvent{delivery, request, proto.Size(request), result.Elements + 1, result.Forms}, nil
 }
 
-// begin begins a call with the events. The call is in flight until [Forwarder.finish] gets it.
-func (f *Forwarder) begin(ctx context.Context, events []mappedEvent, isAlone bool) {
+// startCall starts a call with the events. The call is in flight until [Forwarder.finish] gets it.
+func (f *Forwarder) startCall(ctx context.Context, events []mappedEvent, isAlone bool) {
 	c := &call{events: events, isAlone: isAlone, begun: f.options.Now()}
 	if isAlone {
 		f.alone++
@@ -141,7 +141,7 @@ func answerOf(result *ticketv1.TicketEventResult) answer {
 
 // finish writes the outcomes of the deliveries of a call, and of other calls that ended meanwhile.
 func (f *Forwarder) finish(ctx context.Context, c *call) {
-	var batch []inbox.Settlement
+	var batch []inbox.Outcome
 	for {
 		if c.isAlone {
 			f.alone--
@@ -149,7 +149,7 @@ func (f *Forwarder) finish(ctx context.Context, c *call) {
 			delete(f.calls, c)
 		}
 		for i, e := range c.events {
-			batch = append(batch, f.settlement(c, e, c.answers[i]))
+			batch = append(batch, f.outcome(c, e, c.answers[i]))
 		}
 		if len(batch) >= maxOutcomes || len(f.ended) == 0 {
 			break
@@ -159,14 +159,14 @@ func (f *Forwarder) finish(ctx context.Context, c *call) {
 	f.write(ctx, batch)
 }
 
-// settlement returns the outcome of one delivery of a call, from the answer for its event.
-func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlement {
+// outcome returns the outcome of one delivery of a call, from the answer for its event.
+func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
 	delivery, now, err, o := e.delivery, c.ended, a.err, classify(a.err)
 	switch o {
 	case done:
 		f.breaker.succeeded(now)
 		f.noteForms(e.forms)
-		return inbox.Settlement{Lease: delivery.Lease, State: inbox.Forwarded, Position: fromPosition(a.position)}
+		return inbox.Outcome{Lease: delivery.Lease, State: inbox.Forwarded, Position: fromPosition(a.position)}
 	case unknownBatch:
 		f.noteUnknownBatch(now)
 		return requeue(delivery, now)
@@ -180,7 +180,7 @@ func (f *Forwarder) settlement(c *call, e mappedEvent, a answer) inbox.Settlemen
 	}
 
 	reason, since := reasonOf(err), failingSince(delivery.Reason, now)
-	next := inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: reason + sinceMark + since,
+	next := inbox.Outcome{Lease: delivery.Lease, State: inbox.Pending, Reason: reason + sinceMark + since,
 		Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
 	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "since", since, "reason", reason}
 	asked, busy := retryDelay(err)
@@ -237,21 +237,21 @@ func (f *Forwarder) noteUnknownBatch(now time.Time) {
 }
 
 // noteFailure records a call that failed for another reason than its event.
-func (f *Forwarder) noteFailure(begun, now time.Time, o outcome, err error) {
-	f.breaker.failed(begun, now, o == misconfigured, err)
+func (f *Forwarder) noteFailure(begun, now time.Time, class errorClass, err error) {
+	f.breaker.failed(begun, now, class == misconfigured, err)
 	if count, ok := f.failureWarnings.Allow(now); ok {
 		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)
 	}
 }
 
-// requeue returns the settlement of a delivery that was claimed and not tried.
-func requeue(delivery inbox.Delivery, now time.Time) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
+// requeue returns the outcome of a delivery that was claimed and not tried.
+func requeue(delivery inbox.Delivery, now time.Time) inbox.Outcome {
+	return inbox.Outcome{Lease: delivery.Lease, State: inbox.Pending, Reason: delivery.Reason, Attempts: delivery.Attempts,
 		Deferrals: delivery.Deferrals, NextAttemptTime: now}
 }
 
-// markDead returns the settlement of a delivery that can't be forwarded.
-func markDead(delivery inbox.Delivery, reason string) inbox.Settlement {
-	return inbox.Settlement{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
+// markDead returns the outcome of a delivery that can't be forwarded.
+func markDead(delivery inbox.Delivery, reason string) inbox.Outcome {
+	return inbox.Outcome{Lease: delivery.Lease, State: inbox.Dead, Attempts: delivery.Attempts, Deferrals: delivery.Deferrals,
 		Reason: reason}
 }

@@ -17,11 +17,11 @@ import (
 )
 
 // outcome is what the end of a call means for the delivery, and for all others.
-type outcome uint8
+type errorClass uint8
 
 const (
 	// retryable: the event may be the cause. The call is retried until the attempts are used up. A code without an entry means this.
-	retryable outcome = iota
+	retryable errorClass = iota
 	// done: ticketsvc has recorded the event, now or before.
 	done
 	// unreachable: ticketsvc can't be used, for a reason that is no event. The call is retried, and no attempt is used up.
@@ -37,7 +37,7 @@ const (
 )
 
 // outcomes is the one table of the meanings of ticketsvc's codes.
-var outcomes = map[connect.Code]outcome{
+var errorClasses = map[connect.Code]errorClass{
 	connect.CodeAlreadyExists: done,
 
 	connect.CodeUnavailable: unreachable,
@@ -63,7 +63,7 @@ var outcomes = map[connect.Code]outcome{
 }
 
 // classify returns what the error of a call means. Only an error that ticketsvc itself sent can use up an attempt or make a delivery dead.
-func classify(err error) outcome {
+func classify(err error) errorClass {
 	if err == nil {
 		return done
 	}
@@ -76,7 +76,7 @@ func classify(err error) outcome {
 		if _, retry := retryDelay(err); code == connect.CodeResourceExhausted && !retry {
 			return permanent
 		}
-		return outcomes[code]
+		return errorClasses[code]
 	}
 	var foreign *foreignAnswerError
 	var untrusted *tls.CertificateVerificationError
@@ -103,7 +103,7 @@ type batchError struct{ error }
 func (e *batchError) Unwrap() error { return e.error }
 
 // classify returns what the error means for each of the events.
-func (e *batchError) classify() outcome {
+func (e *batchError) classify() errorClass {
 	var foreign *foreignAnswerError
 	// An older ticketsvc without tokens answers 404.
 	if connect.CodeOf(e) == connect.CodeUnimplemented || errors.As(e, &foreign) && foreign.status == http.StatusNotFound {
@@ -128,7 +128,7 @@ func errorOf(e *ticketv1.TicketEventError) error {
 }
 
 // classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.
-func classifyStatus(status int) outcome {
+func classifyStatus(status int) errorClass {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return unreachable

@@ -10,7 +10,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-func TestAnswersAreBounded(t *testing.T) {
+func TestNewClient_boundsAnswers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		header, body int

@@ -14,9 +14,9 @@ const (
 // SingleCallsPeriod is how long every event is called alone.
 const SingleCallsPeriod = singleCallsPeriod
 
-// Classify returns the name of the outcome of a call that ended with err.
+// Classify returns the name of the class of the error of a call that ended with err.
 func Classify(err error) string {
-	return map[outcome]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
+	return map[errorClass]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
 		retryable: "retryable", permanent: "permanent", unknownBatch: "unknown batch"}[classify(err)]
 }
 

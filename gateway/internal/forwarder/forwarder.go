@@ -4,8 +4,8 @@
 // the events that become due meanwhile share the next call. An event that was deferred, or that failed, is called alone, so that it neither
 // delays nor harms another.
 //
-// The table of outcomes is in outcome.go. An outage of ticketsvc pauses everything and uses up no attempts. An event that fails because of
-// itself is retried alone, and is dead in the end. Events are forwarded in no order, and need none.
+// The table of error classes is in classify.go. An outage of ticketsvc pauses everything and uses up no attempts. An event that fails
+// because of itself is retried alone, and is dead in the end. Events are forwarded in no order, and need none.
 //
 // In addition, a [Reconciler] checks that ticketsvc's log still holds what was forwarded.
 package forwarder
@@ -27,7 +27,7 @@ import (
 // Inbox is what the forwarder needs of the inbox.
 type Inbox interface {
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error)
-	Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error)
+	Finish(ctx context.Context, now time.Time, outcomes []inbox.Outcome) (lost int, err error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Wake() <-chan struct{}
 }
@@ -210,7 +210,7 @@ func (f *Forwarder) lease() time.Duration { return f.options.CallTimeout + lease
 // forward maps the deliveries and begins their calls: one call for each event that is called alone, and shared calls for the others.
 func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, allAlone bool) {
 	var together []mappedEvent
-	var uncalled []inbox.Settlement
+	var uncalled []inbox.Outcome
 	bytes, elements := 0, 0
 	for _, delivery := range deliveries {
 		e, err := f.mapEvent(delivery)
@@ -220,18 +220,18 @@ func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, al
 		case ctx.Err() != nil:
 			uncalled = append(uncalled, requeue(delivery, f.options.Now()))
 		case allAlone || delivery.Attempts+delivery.Deferrals > 0:
-			f.begin(ctx, []mappedEvent{e}, true)
+			f.startCall(ctx, []mappedEvent{e}, true)
 		default:
 			bytes, elements = bytes+e.bytes, elements+e.elements
 			if len(together) > 0 && (bytes > maxRequestBytes || elements > maxElements) {
-				f.begin(ctx, together, false)
+				f.startCall(ctx, together, false)
 				together, bytes, elements = nil, e.bytes, e.elements
 			}
 			together = append(together, e)
 		}
 	}
 	if len(together) > 0 {
-		f.begin(ctx, together, false)
+		f.startCall(ctx, together, false)
 	}
 	if len(uncalled) > 0 {
 		f.write(ctx, uncalled)
@@ -293,10 +293,10 @@ func (f *Forwarder) announce(ended bool) {
 
 // write writes outcomes. While the database is unavailable it retries, for as long as a lease: nothing else could be done meanwhile.
 // Deliveries whose outcome is not written are forwarded once more after their leases have ended.
-func (f *Forwarder) write(ctx context.Context, batch []inbox.Settlement) {
+func (f *Forwarder) write(ctx context.Context, batch []inbox.Outcome) {
 	giveUp := f.options.Now().Add(f.lease())
 	for tries := 1; ; tries++ {
-		lost, err := f.inbox.Settle(context.Background(), f.options.Now(), batch)
+		lost, err := f.inbox.Finish(context.Background(), f.options.Now(), batch)
 		switch {
 		case err == nil && lost > 0:
 			f.options.Log.Warn("outcomes came after another worker took the deliveries over", "count", lost)

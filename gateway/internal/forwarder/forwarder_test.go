@@ -132,19 +132,19 @@ func (s *ticketsvc) handler() http.Handler {
 // box is an inbox over SQLite that notifies when outcomes were written.
 type box struct {
 	*inbox.Inbox
-	path    string
-	settled chan struct{}
-	// failures is the number of times that Settle is still to fail, as if the database were unavailable.
+	path     string
+	finished chan struct{}
+	// failures is the number of times that Finish is still to fail, as if the database were unavailable.
 	failures atomic.Int32
 }
 
-func (b *box) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (int, error) {
+func (b *box) Finish(ctx context.Context, now time.Time, outcomes []inbox.Outcome) (int, error) {
 	if b.failures.Add(-1) >= 0 {
 		return 0, inbox.ErrUnavailable
 	}
-	lost, err := b.Inbox.Settle(ctx, now, settlements)
+	lost, err := b.Inbox.Finish(ctx, now, outcomes)
 	select {
-	case b.settled <- struct{}{}:
+	case b.finished <- struct{}{}:
 	default:
 	}
 	return lost, err
@@ -157,7 +157,7 @@ func newBox(t *testing.T) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{Inbox: inbox.New(store), path: path, settled: make(chan struct{}, 1)}
+	b := &box{Inbox: inbox.New(store), path: path, finished: make(chan struct{}, 1)}
 	t.Cleanup(func() {
 		if err := errors.Join(b.Stop(context.Background()), store.Close()); err != nil {
 			t.Error(err)
@@ -180,7 +180,7 @@ func (b *box) add(t *testing.T, eventID, body string) {
 
 func (b *box) addWith(t *testing.T, eventID, body string, headers inbox.Headers) {
 	t.Helper()
-	if _, err := b.Accept(t.Context(), inbox.Arrival{EventID: eventID, EventName: "ticket.created", TicketID: "t-" + eventID,
+	if _, err := b.Accept(t.Context(), inbox.Incoming{EventID: eventID, EventName: "ticket.created", TicketID: "t-" + eventID,
 		ReceiveTime: time.Now(), Headers: headers, Body: []byte(body), BodyHash: sha256.Sum256([]byte(body))}); err != nil {
 		t.Error(err)
 	}
@@ -237,7 +237,7 @@ func (b *box) waitUntil(t *testing.T, condition func(map[string]row) bool) map[s
 			return rows
 		}
 		select {
-		case <-b.settled:
+		case <-b.finished:
 		case <-t.Context().Done():
 			t.Fatal("the test is over")
 		}
@@ -421,7 +421,7 @@ func TestForwarder_everythingPendingIsForwardedOnce(t *testing.T) {
 	}
 }
 
-func TestWhatEachCodeMeans(t *testing.T) {
+func TestForwarder_outcomeOfEachCode(t *testing.T) {
 	t.Parallel()
 	const passes = 5 // more than the number of failures that an event may cause itself
 	tests := map[connect.Code]row{
@@ -473,7 +473,7 @@ func TestWhatEachCodeMeans(t *testing.T) {
 	}
 }
 
-func TestBadEventsHoldUpNoOthers(t *testing.T) {
+func TestForwarder_badEventsDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	const good = 1000
 	b := newBox(t)
@@ -518,7 +518,7 @@ func TestBadEventsHoldUpNoOthers(t *testing.T) {
 	}
 }
 
-func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
+func TestForwarder_Run_stopWaitsForTheCallInFlight(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.add(t, "e", body("e"))
@@ -541,7 +541,7 @@ func TestStoppingLetsTheCallInFlightEnd(t *testing.T) {
 	}
 }
 
-func TestADeliveryWhoseBodyIsGoneIsDead(t *testing.T) {
+func TestForwarder_deliveryWithoutBodyIsDead(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.add(t, "e", body("e"))

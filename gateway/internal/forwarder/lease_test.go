@@ -61,7 +61,7 @@ func (b *slowBox) Claim(ctx context.Context, now time.Time, lease time.Duration,
 	return b.box.Claim(ctx, now, lease, limit)
 }
 
-func TestStoppingPutsBackWhatIsBeingClaimed(t *testing.T) {
+func TestForwarder_Run_stopRequeuesWhatIsBeingClaimed(t *testing.T) {
 	t.Parallel()
 	b := &slowBox{box: newBox(t), claiming: make(chan struct{}), goOn: make(chan struct{})}
 	b.addMany(t, 10)

@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
+func TestForwarder_outageUsesUpNoAttempt(t *testing.T) {
 	t.Parallel()
 	const deliveries = 500
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func TestAnOutageCostsNoDeliveryAnything(t *testing.T) {
 	}
 }
 
-func TestAWrongDeploymentIsSaidLoudlyAndPausesEverything(t *testing.T) {
+func TestForwarder_misconfiguredIsLoggedAndPausesEverything(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.addMany(t, 50)
@@ -69,7 +69,7 @@ func TestAWrongDeploymentIsSaidLoudlyAndPausesEverything(t *testing.T) {
 	}
 }
 
-func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
+func TestForwarder_retriesAfterABrokenConnection(t *testing.T) {
 	t.Parallel()
 	b, s := newBox(t), newTicketsvc(nil)
 	var cut atomic.Int64
@@ -100,7 +100,7 @@ func TestWhatAConnectionLosesIsForwardedAgain(t *testing.T) {
 	}
 }
 
-func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
+func TestForwarder_hangingEventsDelayNothingNew(t *testing.T) {
 	t.Parallel()
 	const hanging = 40
 	b := newBox(t)
@@ -135,7 +135,7 @@ func TestEventsThatHangHoldUpNothingNew(t *testing.T) {
 	}
 }
 
-func TestOutcomesAreWrittenOnceTheDatabaseIsBack(t *testing.T) {
+func TestForwarder_writesOutcomesAfterTheDatabaseIsBack(t *testing.T) {
 	t.Parallel()
 	b, s := newBox(t), newTicketsvc(nil)
 	b.failures.Store(2)

@@ -56,7 +56,7 @@ const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's l
 // Reconciler compares the forwarded deliveries of the inbox with ticketsvc's log, and replays what the log lost: its database was restored
 // from a backup, or a standby took over without the last commits. [NewReconciler] makes one.
 //
-// Each answer for an event has a position of ticketsvc's log, which the inbox keeps with the delivery's settlement. The reconciler looks up
+// Each answer for an event has a position of ticketsvc's log, which the inbox keeps with the delivery's outcome. The reconciler looks up
 // these positions in the log. If all are there, a checkpoint replaces them. If one is missing, everything is replayed that was forwarded
 // since the newest checkpoint that is there. The rules are in the package inbox.
 type Reconciler struct {

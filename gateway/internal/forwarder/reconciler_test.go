@@ -388,7 +388,7 @@ func TestReconciler_changesNothingWhileItCannotAsk(t *testing.T) {
 	}
 }
 
-// forwardApart adds that number of events and settles them as forwarded, each with its own position. The log holds these positions.
+// forwardApart adds that number of events and finishes them as forwarded, each with its own position. The log holds these positions.
 func (r *reconciled) forwardApart(t *testing.T, events int) {
 	t.Helper()
 	for range events {
@@ -403,14 +403,14 @@ func (r *reconciled) forwardApart(t *testing.T, events int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var settlements []inbox.Settlement
+		var outcomes []inbox.Outcome
 		for _, d := range claimed {
 			r.log.nonce++
 			r.log.events, r.log.nonces = append(r.log.events, d.EventID), append(r.log.nonces, r.log.nonce)
-			settlements = append(settlements, inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded,
+			outcomes = append(outcomes, inbox.Outcome{Lease: d.Lease, State: inbox.Forwarded,
 				Position: inbox.LogPosition{DatabaseID: "a", Sequence: int64(len(r.log.events)), Fingerprint: r.log.nonce}})
 		}
-		if _, err := r.Settle(t.Context(), r.time(), settlements); err != nil {
+		if _, err := r.Finish(t.Context(), r.time(), outcomes); err != nil {
 			t.Fatal(err)
 		}
 	}

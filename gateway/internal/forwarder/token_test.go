@@ -36,7 +36,7 @@ func guarded(s *ticketsvc, refused func()) http.Handler {
 	})
 }
 
-func TestAWrongTokenPausesEverythingUntilItIsRight(t *testing.T) {
+func TestForwarder_wrongTokenPausesEverything(t *testing.T) {
 	t.Parallel()
 	b, s := newBox(t), newTicketsvc(nil)
 	refused := make(chan struct{})
@@ -74,7 +74,7 @@ func TestAWrongTokenPausesEverythingUntilItIsRight(t *testing.T) {
 	}
 }
 
-func TestAWrongTokenIsSaidLoudlyAfterAnOutage(t *testing.T) {
+func TestForwarder_wrongTokenIsLoggedAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	b, s := newBox(t), newTicketsvc(nil)
 	var back atomic.Bool
@@ -99,7 +99,7 @@ func TestAWrongTokenIsSaidLoudlyAfterAnOutage(t *testing.T) {
 	}
 }
 
-func TestARedirectNeverGetsTheToken(t *testing.T) {
+func TestNewClient_redirectNeverGetsTheToken(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.add(t, "e", body("e"))
@@ -119,7 +119,7 @@ func TestARedirectNeverGetsTheToken(t *testing.T) {
 	}
 }
 
-func TestACertificateIsTrustedOrTheDeploymentIsWrong(t *testing.T) {
+func TestNewClient_certificateIsTrustedOrMisconfigured(t *testing.T) {
 	t.Parallel()
 	files := certificates.MustCreate(t)
 	b, s := newBox(t), newTicketsvc(nil)

@@ -54,8 +54,8 @@ type Headers struct {
 	TraceParent string
 }
 
-// Arrival is a signed delivery as it is received. Its strings are valid UTF-8.
-type Arrival struct {
+// Incoming is a signed delivery as it is received. Its strings are valid UTF-8.
+type Incoming struct {
 	// EventID is the event's id. Empty if the body has no readable id.
 	EventID string
 	// EventName is the event's kind. Empty if the body has no readable kind.
@@ -77,31 +77,31 @@ type Arrival struct {
 // Key identifies a delivery for deduplication: each kept delivery has its own key.
 type Key string
 
-// Key returns the key by which the arrival is looked up first: that of its event, or that of its body if it has no event id.
-func (a *Arrival) Key() Key {
-	if a.EventID == "" {
-		return a.BodyKey()
+// Key returns the key by which the incoming delivery is looked up first: that of its event, or that of its body if it has no event id.
+func (in *Incoming) Key() Key {
+	if in.EventID == "" {
+		return in.BodyKey()
 	}
-	return Key("e" + a.EventID)
+	return Key("e" + in.EventID)
 }
 
-// BodyKey returns the key under which the arrival is kept if another delivery has the key of its event.
-func (a *Arrival) BodyKey() Key { return Key("b" + string(a.BodyHash[:])) }
+// BodyKey returns the key under which the incoming delivery is kept if another delivery has the key of its event.
+func (in *Incoming) BodyKey() Key { return Key("b" + string(in.BodyHash[:])) }
 
-// State returns the initial state of the arrival.
-func (a *Arrival) State() State {
-	if a.RejectReason != "" {
+// State returns the initial state of the incoming delivery.
+func (in *Incoming) State() State {
+	if in.RejectReason != "" {
 		return Rejected
 	}
 	return Pending
 }
 
-// DueTime returns the time when the arrival is to be forwarded: at once if it is good. Otherwise it returns false, because the arrival is
-// never forwarded.
-func (a *Arrival) DueTime() (time.Time, bool) { return a.ReceiveTime, a.State() == Pending }
+// DueTime returns the time when the incoming delivery is to be forwarded: at once if it is good. Otherwise it returns false, because the
+// incoming delivery is never forwarded.
+func (in *Incoming) DueTime() (time.Time, bool) { return in.ReceiveTime, in.State() == Pending }
 
-// Kept is what [Decide] needs to know about a delivery that is kept under an arrival's key.
-type Kept struct {
+// Existing is what [Decide] needs to know about a delivery that is kept under an incoming delivery's key.
+type Existing struct {
 	// ID is the store's number of the delivery. It does not affect the decision.
 	ID int64
 	// State is the delivery's state.
@@ -110,39 +110,40 @@ type Kept struct {
 	BodyHash BodyHash
 }
 
-// Action is what is done with an arrival.
+// Action is what is done with an incoming delivery.
 type Action uint8
 
 // The actions.
 const (
-	// Insert keeps the arrival under its [Arrival.Key].
+	// Insert keeps the incoming delivery under its [Incoming.Key].
 	Insert Action = iota
-	// Replace replaces the delivery that is kept under the arrival's key. If the same body was set aside before, that delivery is dropped.
+	// Replace replaces the delivery that is kept under the incoming delivery's key. If the same body was set aside before, that delivery is
+	// dropped.
 	Replace
 	// Ignore keeps nothing, because the same body is kept already.
 	Ignore
-	// SetAside keeps the arrival as rejected under its [Arrival.BodyKey], in addition to the delivery that has the event's key. It keeps
-	// nothing if that body is kept already.
-	SetAside
+	// Conflict keeps the incoming delivery as rejected under its [Incoming.BodyKey], in addition to the delivery that has the event's key. It
+	// keeps nothing if that body is kept already.
+	Conflict
 )
 
 // ReasonOtherBody is the reason of a good delivery that is set aside because its event came before with another body.
 const ReasonOtherBody = "another body came before with this event id"
 
-// Decide returns the action for arrival. kept is the delivery that is kept under its key, or nil if there is none.
+// Decide returns the action for incoming delivery. kept is the delivery that is kept under its key, or nil if there is none.
 //
 // A good delivery replaces a rejected one. Otherwise the first body is kept: the same body again is a duplicate, and another body is set
 // aside.
-func Decide(kept *Kept, arrival *Arrival) Action {
+func Decide(existing *Existing, incoming *Incoming) Action {
 	switch {
-	case kept == nil:
+	case existing == nil:
 		return Insert
-	case kept.State == Rejected && arrival.RejectReason == "":
+	case existing.State == Rejected && incoming.RejectReason == "":
 		return Replace
-	case kept.BodyHash == arrival.BodyHash:
+	case existing.BodyHash == incoming.BodyHash:
 		return Ignore
 	default:
-		return SetAside
+		return Conflict
 	}
 }
 
@@ -168,7 +169,7 @@ type Delivery struct {
 	Lease Lease
 }
 
-// Lease is the right to settle a delivery. It ends when its time has run out and another worker claims the delivery, or when it is used.
+// Lease is the right to finish a delivery. It ends when its time has run out and another worker claims the delivery, or when it is used.
 type Lease struct {
 	// DeliveryID is the id of the delivery.
 	DeliveryID int64
@@ -176,9 +177,9 @@ type Lease struct {
 	Token int64
 }
 
-// Settlement is the outcome of a claimed delivery.
-type Settlement struct {
-	// Lease is the lease of the claim. A settlement whose lease has ended changes nothing.
+// Outcome is the outcome of a claimed delivery.
+type Outcome struct {
+	// Lease is the lease of the claim. An outcome whose lease has ended changes nothing.
 	Lease Lease
 	// State is the new state: [Pending] if the delivery is to be retried, [Forwarded] or [Dead].
 	State State

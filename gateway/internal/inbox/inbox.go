@@ -8,47 +8,47 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 )
 
-// ErrBusy is returned if the inbox has the maximum number of waiting arrivals, or is stopping. A retry may succeed.
+// ErrBusy is returned if the maximum number of deliveries waits to be kept, or the inbox is stopping. A retry may succeed.
 var ErrBusy = errors.New("inbox is busy")
 
 const (
-	// maxBatch is the maximum number of arrivals that share a commit. If it were larger, all requests would wait for the same commit, and then
-	// be read at the same time, so the disk and the webhook server would take turns. docs/performance.md has the figures.
+	// maxBatch is the maximum number of deliveries that share a commit. If it were larger, all requests would wait for the same commit, and
+	// then be read at the same time, so the disk and the webhook server would take turns. docs/performance.md has the figures.
 	maxBatch = 128
 	// maxBatchBytes is about the maximum size of the bodies of one commit together.
 	maxBatchBytes = 8 << 20
-	// maxQueue is the maximum number of arrivals that wait for a commit.
+	// maxQueue is the maximum number of deliveries that wait for a commit.
 	maxQueue = 4096
 )
 
-// Inbox is the front of a store: it lets concurrent arrivals share a commit, and notifies the forwarder of new deliveries.
+// Inbox accepts deliveries into a store: it lets concurrent deliveries share a commit, and notifies the forwarder of new deliveries.
 type Inbox struct {
 	store     Store
-	committer *groupcommit.Committer[Arrival, Action]
+	committer *groupcommit.Committer[Incoming, Action]
 	wake      chan struct{}
 }
 
-// New returns an inbox in front of store. The caller ends it with [Inbox.Stop], and then closes the store.
+// New returns an inbox that keeps deliveries in store. The caller ends it with [Inbox.Stop], and then closes the store.
 func New(store Store) *Inbox {
 	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
-	i.committer = groupcommit.New(i.add, groupcommit.Options[Arrival, Action]{
+	i.committer = groupcommit.New(i.add, groupcommit.Options[Incoming, Action]{
 		MaxBatch: maxBatch,
 		MaxBytes: maxBatchBytes,
-		Size:     func(a *Arrival) int { return len(a.Body) },
+		Size:     func(in *Incoming) int { return len(in.Body) },
 		MaxQueue: maxQueue,
-		// Every error except that of an unavailable database may be caused by one arrival, and must not affect the others.
+		// Every error except that of an unavailable database may be caused by one delivery, and must not affect the others.
 		MayBeItemsFault: func(err error) bool { return !errors.Is(err, ErrUnavailable) },
 	})
 	return i
 }
 
-// Accept keeps an arrival, and returns after it is durable.
+// Accept keeps a delivery, and returns after it is durable.
 //
-// It returns [ErrBusy] if the arrival was not taken, [ErrUnavailable] if the store can't keep it now, and ctx's error if ctx ended first.
-// If ctx ended first, the arrival may still be kept. The arrival's body must not be modified until Accept returns. If Accept returns ctx's
-// error, the body must not be modified at all.
-func (i *Inbox) Accept(ctx context.Context, arrival Arrival) (Action, error) {
-	action, err := i.committer.Do(ctx, arrival)
+// It returns [ErrBusy] if the delivery was not taken, [ErrUnavailable] if the store can't keep it now, and ctx's error if ctx ended first.
+// If ctx ended first, the delivery may still be kept. The delivery's body must not be modified until Accept returns. If Accept returns
+// ctx's error, the body must not be modified at all.
+func (i *Inbox) Accept(ctx context.Context, incoming Incoming) (Action, error) {
+	action, err := i.committer.Do(ctx, incoming)
 	if errors.Is(err, groupcommit.ErrQueueFull) || errors.Is(err, groupcommit.ErrClosed) {
 		return action, errors.Join(ErrBusy, err)
 	}
@@ -60,9 +60,9 @@ func (i *Inbox) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 	return i.store.Claim(ctx, now, lease, limit)
 }
 
-// Settle is [Store.Settle].
-func (i *Inbox) Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error) {
-	return i.store.Settle(ctx, now, settlements)
+// Finish is [Store.Finish].
+func (i *Inbox) Finish(ctx context.Context, now time.Time, outcomes []Outcome) (lost int, err error) {
+	return i.store.Finish(ctx, now, outcomes)
 }
 
 // LogPositions is [Store.LogPositions].
@@ -95,11 +95,11 @@ func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 // other gateways. onError is called with the reason if it can't learn of their deliveries.
 func (i *Inbox) Watch(ctx context.Context, onError func(error)) { i.store.Watch(ctx, i.hint, onError) }
 
-// Stop takes no more arrivals. It returns after the arrivals that were taken are kept, or when ctx ends.
+// Stop takes no more deliveries. It returns after the deliveries that were taken are kept, or when ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
 
-func (i *Inbox) add(ctx context.Context, arrivals []Arrival) ([]Action, error) {
-	actions, err := i.store.Add(ctx, arrivals)
+func (i *Inbox) add(ctx context.Context, incoming []Incoming) ([]Action, error) {
+	actions, err := i.store.Add(ctx, incoming)
 	if err == nil {
 		i.hint()
 	}

@@ -1,8 +1,8 @@
 package inbox
 
-// Plan is what a database must change to keep a batch of arrivals. Each delivery and each key is in it at most once.
+// Plan is what a database must change to keep a batch of incoming deliveries. Each delivery and each key is in it at most once.
 type Plan struct {
-	// Actions are the actions for the arrivals, by [Decide]. Each decision takes the arrivals before it into account.
+	// Actions are the actions for the incoming deliveries, by [Decide]. Each decision takes the incoming deliveries before it into account.
 	Actions []Action
 	// Deletions are the ids of kept deliveries to delete: their body was set aside before, and now has its event's key. They must be done
 	// first, because an insertion may have the key of one.
@@ -13,70 +13,70 @@ type Plan struct {
 	Insertions []Insertion
 }
 
-// Replacement replaces a kept delivery by an arrival. The id and the key stay. Everything else is the arrival's.
+// Replacement replaces a kept delivery by an incoming delivery. The id and the key stay. Everything else is the incoming delivery's.
 type Replacement struct {
 	// ID is the id of the kept delivery.
 	ID int64
-	// Arrival is the arrival that replaces it.
-	Arrival *Arrival
+	// Incoming is the incoming delivery that replaces it.
+	Incoming *Incoming
 }
 
 // Insertion is a new delivery.
 type Insertion struct {
 	// Key is the key of the new delivery.
 	Key Key
-	// Arrival is the delivery to keep. If it is set aside, it has the reason.
-	Arrival *Arrival
+	// Incoming is the delivery to keep. If it is set aside, it has the reason.
+	Incoming *Incoming
 }
 
-// Keys returns the arrivals' keys, each once: the keys to look up first for a plan.
-func Keys(arrivals []Arrival) []Key {
-	keys := newKeySet(len(arrivals))
-	for i := range arrivals {
-		keys.add(arrivals[i].Key())
+// Keys returns the incoming deliveries' keys, each once: the keys to look up first for a plan.
+func Keys(incoming []Incoming) []Key {
+	keys := newKeySet(len(incoming))
+	for i := range incoming {
+		keys.add(incoming[i].Key())
 	}
 	return keys.keys
 }
 
-// AsideKeys returns the keys of bodies that a plan also depends on, each once. kept are the deliveries under [Keys]. There are none as long
-// as all arrivals are new events, or events that are kept already with the same body.
-func AsideKeys(arrivals []Arrival, kept map[Key]Kept) []Key {
-	seen, asides := newKeySet(len(arrivals)), newKeySet(0)
-	for i := range arrivals {
-		a := &arrivals[i]
-		k, isKept := kept[a.Key()]
-		if again := !seen.add(a.Key()); again || isKept && (k.State == Rejected || k.BodyHash != a.BodyHash) {
-			asides.add(a.BodyKey())
+// ConflictKeys returns the keys of bodies that a plan also depends on, each once. kept are the deliveries under [Keys]. There are none as
+// long as all incoming deliveries are new events, or events that are kept already with the same body.
+func ConflictKeys(incoming []Incoming, existing map[Key]Existing) []Key {
+	seen, conflicts := newKeySet(len(incoming)), newKeySet(0)
+	for i := range incoming {
+		in := &incoming[i]
+		k, isStored := existing[in.Key()]
+		if again := !seen.add(in.Key()); again || isStored && (k.State == Rejected || k.BodyHash != in.BodyHash) {
+			conflicts.add(in.BodyKey())
 		}
 	}
-	return asides.keys
+	return conflicts.keys
 }
 
-// NewPlan returns the plan for arrivals. kept are the deliveries under [Keys] and [AsideKeys]. The plan is valid as long as none of these
-// changes.
-func NewPlan(arrivals []Arrival, kept map[Key]Kept) Plan {
-	p := planner{places: make(map[Key]*place, len(arrivals)), changed: make([]*place, 0, len(arrivals))}
-	for key, k := range kept {
-		p.places[key] = &place{key: key, kept: k, isKept: true}
+// NewPlan returns the plan for incoming deliveries. kept are the deliveries under [Keys] and [ConflictKeys]. The plan is valid as long as
+// none of these changes.
+func NewPlan(incoming []Incoming, existing map[Key]Existing) Plan {
+	p := planner{places: make(map[Key]*place, len(incoming)), changed: make([]*place, 0, len(incoming))}
+	for key, k := range existing {
+		p.places[key] = &place{key: key, existing: k, isStored: true}
 	}
-	plan := Plan{Actions: make([]Action, len(arrivals)), Insertions: make([]Insertion, 0, len(arrivals))}
-	for i := range arrivals {
-		plan.Actions[i] = p.add(&arrivals[i])
+	plan := Plan{Actions: make([]Action, len(incoming)), Insertions: make([]Insertion, 0, len(incoming))}
+	for i := range incoming {
+		plan.Actions[i] = p.add(&incoming[i])
 	}
 	for _, c := range p.changed {
 		switch {
-		case c.isKept && c.dropped:
-			plan.Deletions = append(plan.Deletions, c.kept.ID)
-		case c.isKept:
-			plan.Replacements = append(plan.Replacements, Replacement{ID: c.kept.ID, Arrival: c.arrival})
+		case c.isStored && c.dropped:
+			plan.Deletions = append(plan.Deletions, c.existing.ID)
+		case c.isStored:
+			plan.Replacements = append(plan.Replacements, Replacement{ID: c.existing.ID, Incoming: c.incoming})
 		case !c.dropped:
-			plan.Insertions = append(plan.Insertions, Insertion{Key: c.key, Arrival: c.arrival})
+			plan.Insertions = append(plan.Insertions, Insertion{Key: c.key, Incoming: c.incoming})
 		}
 	}
 	return plan
 }
 
-// planner applies the arrivals one after another to an image of the database.
+// planner applies the incoming deliveries one after another to an image of the database.
 type planner struct {
 	// places has a place for each key that is in use.
 	places map[Key]*place
@@ -87,72 +87,72 @@ type planner struct {
 // place is a delivery as it will be after the plan.
 type place struct {
 	key Key
-	// kept is the delivery as decisions see it. Its ID is that of the database, if isKept.
-	kept   Kept
-	isKept bool
-	// arrival is what is to be written. Nil if the delivery is unchanged.
-	arrival *Arrival
-	dropped bool
+	// kept is the delivery as decisions see it. Its ID is that of the database, if isStored.
+	existing Existing
+	isStored bool
+	// incoming delivery is what is to be written. Nil if the delivery is unchanged.
+	incoming *Incoming
+	dropped  bool
 }
 
-func (p *planner) add(a *Arrival) Action {
-	var kept *Kept
-	taken := p.places[a.Key()]
+func (p *planner) add(in *Incoming) Action {
+	var existing *Existing
+	taken := p.places[in.Key()]
 	if taken != nil {
-		kept = &taken.kept
+		existing = &taken.existing
 	}
-	action := Decide(kept, a)
+	action := Decide(existing, in)
 	switch action {
 	case Insert:
-		p.insert(a.Key(), a)
+		p.insert(in.Key(), in)
 	case Replace:
-		p.dropAside(a)
-		if taken.isKept {
+		p.dropConflict(in)
+		if taken.isStored {
 			p.changed = append(p.changed, taken)
 		}
-		taken.write(a)
-	case SetAside:
-		if p.places[a.BodyKey()] == nil {
-			p.insert(a.BodyKey(), setAside(a))
+		taken.write(in)
+	case Conflict:
+		if p.places[in.BodyKey()] == nil {
+			p.insert(in.BodyKey(), asConflict(in))
 		}
 	}
 	return action
 }
 
-func (p *planner) insert(key Key, a *Arrival) {
+func (p *planner) insert(key Key, in *Incoming) {
 	added := &place{key: key}
-	added.write(a)
+	added.write(in)
 	p.places[key] = added
 	p.changed = append(p.changed, added)
 }
 
-// dropAside drops the set-aside delivery with the body of an arrival that gets its event's key. A set-aside delivery that is no longer
-// rejected stays: it was replayed, and may be being forwarded.
-func (p *planner) dropAside(a *Arrival) {
-	aside := p.places[a.BodyKey()]
-	if aside == nil || aside.kept.State != Rejected || aside.key == a.Key() {
+// dropConflict drops the set-aside delivery with the body of an incoming delivery that gets its event's key. A set-aside delivery that is
+// no longer rejected stays: it was replayed, and may be being forwarded.
+func (p *planner) dropConflict(in *Incoming) {
+	conflict := p.places[in.BodyKey()]
+	if conflict == nil || conflict.existing.State != Rejected || conflict.key == in.Key() {
 		return
 	}
-	delete(p.places, aside.key)
-	aside.dropped = true
-	if aside.isKept {
-		p.changed = append(p.changed, aside)
+	delete(p.places, conflict.key)
+	conflict.dropped = true
+	if conflict.isStored {
+		p.changed = append(p.changed, conflict)
 	}
 }
 
-func (p *place) write(a *Arrival) {
-	p.arrival = a
-	p.kept.State, p.kept.BodyHash = a.State(), a.BodyHash
+func (p *place) write(in *Incoming) {
+	p.incoming = in
+	p.existing.State, p.existing.BodyHash = in.State(), in.BodyHash
 }
 
-// setAside returns the arrival as it is kept if another delivery has its event's key.
-func setAside(a *Arrival) *Arrival {
-	if a.RejectReason != "" {
-		return a
+// asConflict returns the incoming delivery as it is kept if another delivery has its event's key.
+func asConflict(in *Incoming) *Incoming {
+	if in.RejectReason != "" {
+		return in
 	}
-	aside := *a
-	aside.RejectReason = ReasonOtherBody
-	return &aside
+	conflict := *in
+	conflict.RejectReason = ReasonOtherBody
+	return &conflict
 }
 
 // keySet holds keys, each once, in the order in which they were added.

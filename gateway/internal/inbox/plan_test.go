@@ -24,7 +24,7 @@ type row struct {
 // model is a database: its deliveries by key.
 type model map[inbox.Key]row
 
-func newRow(id int64, a *inbox.Arrival, reason string) row {
+func newRow(id int64, a *inbox.Incoming, reason string) row {
 	if reason != "" {
 		return row{ID: id, State: inbox.Rejected, Body: string(a.Body), Reason: reason}
 	}
@@ -32,36 +32,36 @@ func newRow(id int64, a *inbox.Arrival, reason string) row {
 }
 
 // kept returns the deliveries that are kept under keys.
-func (m model) kept(keys ...inbox.Key) map[inbox.Key]inbox.Kept {
-	found := map[inbox.Key]inbox.Kept{}
+func (m model) existing(keys ...inbox.Key) map[inbox.Key]inbox.Existing {
+	found := map[inbox.Key]inbox.Existing{}
 	for _, key := range keys {
 		if r, ok := m[key]; ok {
-			found[key] = inbox.Kept{ID: r.ID, State: r.State, BodyHash: arrival("", r.Body, "").BodyHash}
+			found[key] = inbox.Existing{ID: r.ID, State: r.State, BodyHash: newIncoming("", r.Body, "").BodyHash}
 		}
 	}
 	return found
 }
 
-// addOne adds one arrival as [inbox.Decide] returns and [inbox.Action] describes.
-func (m model) addOne(a *inbox.Arrival) inbox.Action {
-	var kept *inbox.Kept
-	if k, ok := m.kept(a.Key())[a.Key()]; ok {
-		kept = &k
+// addOne adds one incoming delivery as [inbox.Decide] returns and [inbox.Action] describes.
+func (m model) addOne(a *inbox.Incoming) inbox.Action {
+	var existing *inbox.Existing
+	if k, ok := m.existing(a.Key())[a.Key()]; ok {
+		existing = &k
 	}
-	action := inbox.Decide(kept, a)
-	aside, hasAside := m[a.BodyKey()]
+	action := inbox.Decide(existing, a)
+	conflict, hasConflict := m[a.BodyKey()]
 	switch action {
 	case inbox.Insert:
 		m[a.Key()] = newRow(0, a, a.RejectReason)
 	case inbox.Replace:
-		if hasAside && aside.State == inbox.Rejected {
+		if hasConflict && conflict.State == inbox.Rejected {
 			delete(m, a.BodyKey())
 		}
-		m[a.Key()] = newRow(kept.ID, a, a.RejectReason)
-	case inbox.SetAside:
-		if reason := a.RejectReason; !hasAside && reason != "" {
+		m[a.Key()] = newRow(existing.ID, a, a.RejectReason)
+	case inbox.Conflict:
+		if reason := a.RejectReason; !hasConflict && reason != "" {
 			m[a.BodyKey()] = newRow(0, a, reason)
-		} else if !hasAside {
+		} else if !hasConflict {
 			m[a.BodyKey()] = newRow(0, a, inbox.ReasonOtherBody)
 		}
 	}
@@ -86,26 +86,26 @@ func (m model) apply(t *rapid.T, plan inbox.Plan) {
 			t.Errorf("delivery %d is replaced, which is %v", r.ID, m[key])
 		}
 		delete(keys, r.ID)
-		m[key] = newRow(r.ID, r.Arrival, r.Arrival.RejectReason)
+		m[key] = newRow(r.ID, r.Incoming, r.Incoming.RejectReason)
 	}
 	for _, i := range plan.Insertions {
 		if taken, ok := m[i.Key]; ok {
 			t.Errorf("key %q is inserted, which is taken by %v", i.Key, taken)
 		}
-		m[i.Key] = newRow(0, i.Arrival, i.Arrival.RejectReason)
+		m[i.Key] = newRow(0, i.Incoming, i.Incoming.RejectReason)
 	}
 }
 
-// drawBatch draws arrivals of few events and few bodies. As in reality, a body has one event.
-func drawBatch(t *rapid.T) []inbox.Arrival {
-	draw := rapid.Custom(func(t *rapid.T) inbox.Arrival {
+// drawBatch draws incoming deliveries of few events and few bodies. As in reality, a body has one event.
+func drawBatch(t *rapid.T) []inbox.Incoming {
+	draw := rapid.Custom(func(t *rapid.T) inbox.Incoming {
 		event := rapid.SampledFrom([]string{"1", "2", ""}).Draw(t, "event")
 		body := fmt.Sprintf("body %d of %q", rapid.IntRange(0, 2).Draw(t, "body"), event)
 		reason := rapid.SampledFrom([]string{"", "", "stale"}).Draw(t, "reason")
 		if event == "" {
 			reason = "no id"
 		}
-		return *arrival(event, body, reason)
+		return *newIncoming(event, body, reason)
 	})
 	return rapid.SliceOfN(draw, 0, 12).Draw(t, "batch")
 }
@@ -120,9 +120,9 @@ func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
 			for i := range batch {
 				wantActions[i] = want.addOne(&batch[i])
 			}
-			kept := db.kept(inbox.Keys(batch)...)
-			maps.Copy(kept, db.kept(inbox.AsideKeys(batch, kept)...))
-			plan := inbox.NewPlan(batch, kept)
+			existing := db.existing(inbox.Keys(batch)...)
+			maps.Copy(existing, db.existing(inbox.ConflictKeys(batch, existing)...))
+			plan := inbox.NewPlan(batch, existing)
 			db.apply(t, plan)
 			if diff := cmp.Diff(wantActions, plan.Actions); diff != "" {
 				t.Error(diff)
@@ -153,49 +153,49 @@ func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
 
 func TestPlanWritesEachDeliveryOnce(t *testing.T) {
 	t.Parallel()
-	stale, other, good := arrival("1", "body", "stale"), arrival("1", "other", "stale"), arrival("1", "other", "")
+	stale, other, good := newIncoming("1", "body", "stale"), newIncoming("1", "other", "stale"), newIncoming("1", "other", "")
 	hash := stale.BodyHash
-	aside := *arrival("1", "third", "")
-	aside.RejectReason = inbox.ReasonOtherBody
+	conflict := *newIncoming("1", "third", "")
+	conflict.RejectReason = inbox.ReasonOtherBody
 	tests := map[string]struct {
-		batch []inbox.Arrival
-		kept  map[inbox.Key]inbox.Kept
-		want  inbox.Plan
+		batch    []inbox.Incoming
+		existing map[inbox.Key]inbox.Existing
+		want     inbox.Plan
 	}{
 		"a good one comes behind a stale one and one set aside with its body": {
-			batch: []inbox.Arrival{*stale, *other, *good},
-			want: inbox.Plan{Actions: []inbox.Action{inbox.Insert, inbox.SetAside, inbox.Replace},
-				Insertions: []inbox.Insertion{{Key: good.Key(), Arrival: good}}},
+			batch: []inbox.Incoming{*stale, *other, *good},
+			want: inbox.Plan{Actions: []inbox.Action{inbox.Insert, inbox.Conflict, inbox.Replace},
+				Insertions: []inbox.Insertion{{Key: good.Key(), Incoming: good}}},
 		},
 		"the stale one is kept": {
-			batch: []inbox.Arrival{*other, *good, *good},
-			kept:  map[inbox.Key]inbox.Kept{stale.Key(): {ID: 7, State: inbox.Rejected, BodyHash: hash}},
-			want: inbox.Plan{Actions: []inbox.Action{inbox.SetAside, inbox.Replace, inbox.Ignore},
-				Replacements: []inbox.Replacement{{ID: 7, Arrival: good}}},
+			batch:    []inbox.Incoming{*other, *good, *good},
+			existing: map[inbox.Key]inbox.Existing{stale.Key(): {ID: 7, State: inbox.Rejected, BodyHash: hash}},
+			want: inbox.Plan{Actions: []inbox.Action{inbox.Conflict, inbox.Replace, inbox.Ignore},
+				Replacements: []inbox.Replacement{{ID: 7, Incoming: good}}},
 		},
 		"both are kept": {
-			batch: []inbox.Arrival{*good, *arrival("1", "third", "")},
-			kept: map[inbox.Key]inbox.Kept{
+			batch: []inbox.Incoming{*good, *newIncoming("1", "third", "")},
+			existing: map[inbox.Key]inbox.Existing{
 				stale.Key():    {ID: 7, State: inbox.Rejected, BodyHash: hash},
 				good.BodyKey(): {ID: 8, State: inbox.Rejected, BodyHash: good.BodyHash},
 			},
-			want: inbox.Plan{Actions: []inbox.Action{inbox.Replace, inbox.SetAside}, Deletions: []int64{8},
-				Replacements: []inbox.Replacement{{ID: 7, Arrival: good}},
-				Insertions:   []inbox.Insertion{{Key: aside.BodyKey(), Arrival: &aside}}},
+			want: inbox.Plan{Actions: []inbox.Action{inbox.Replace, inbox.Conflict}, Deletions: []int64{8},
+				Replacements: []inbox.Replacement{{ID: 7, Incoming: good}},
+				Insertions:   []inbox.Insertion{{Key: conflict.BodyKey(), Incoming: &conflict}}},
 		},
 		"what was set aside was tried again": {
-			batch: []inbox.Arrival{*good},
-			kept: map[inbox.Key]inbox.Kept{
+			batch: []inbox.Incoming{*good},
+			existing: map[inbox.Key]inbox.Existing{
 				stale.Key():    {ID: 7, State: inbox.Rejected, BodyHash: hash},
 				good.BodyKey(): {ID: 8, State: inbox.Forwarded, BodyHash: good.BodyHash},
 			},
-			want: inbox.Plan{Actions: []inbox.Action{inbox.Replace}, Replacements: []inbox.Replacement{{ID: 7, Arrival: good}}},
+			want: inbox.Plan{Actions: []inbox.Action{inbox.Replace}, Replacements: []inbox.Replacement{{ID: 7, Incoming: good}}},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(test.want, inbox.NewPlan(test.batch, test.kept), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(test.want, inbox.NewPlan(test.batch, test.existing), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -204,10 +204,10 @@ func TestPlanWritesEachDeliveryOnce(t *testing.T) {
 
 func TestPlansOfNewEventsNeedOneLookUp(t *testing.T) {
 	t.Parallel()
-	batch := []inbox.Arrival{*arrival("1", "a", ""), *arrival("2", "b", "stale"), *arrival("", "c", "no id")}
-	kept := map[inbox.Key]inbox.Kept{batch[0].Key(): {ID: 1, State: inbox.Forwarded, BodyHash: batch[0].BodyHash}}
-	if keys := inbox.AsideKeys(batch, kept); len(keys) != 0 {
-		t.Errorf("AsideKeys = %q, want none for new events and a duplicate", keys)
+	batch := []inbox.Incoming{*newIncoming("1", "a", ""), *newIncoming("2", "b", "stale"), *newIncoming("", "c", "no id")}
+	existing := map[inbox.Key]inbox.Existing{batch[0].Key(): {ID: 1, State: inbox.Forwarded, BodyHash: batch[0].BodyHash}}
+	if keys := inbox.ConflictKeys(batch, existing); len(keys) != 0 {
+		t.Errorf("ConflictKeys = %q, want none for new events and a duplicate", keys)
 	}
 	if keys := inbox.Keys(append(batch, batch...)); len(keys) != len(batch) {
 		t.Errorf("Keys = %q, want each once", keys)

@@ -18,9 +18,9 @@ const MaxClaimBytes = 16 << 20
 type Store interface {
 	ErasureStore
 
-	// Add keeps arrivals as [Decide] says, and returns the action for each. Each decision takes the arrivals before it into account. All of it
+	// Add keeps deliveries by [Decide], and returns the action for each. Each decision takes the deliveries before it into account. All of it
 	// is one durable transaction: after an error nothing is kept, except if the answer to the commit was lost.
-	Add(ctx context.Context, arrivals []Arrival) ([]Action, error)
+	Add(ctx context.Context, incoming []Incoming) ([]Action, error)
 
 	// Claim leases up to limit pending deliveries that are due at now and not leased. Deliveries that were never tried come first, so that
 	// deliveries that keep failing do not delay new ones. Within each kind the deliveries that are due longest come first. Claim may return
@@ -28,10 +28,10 @@ type Store interface {
 	// were claimed may be found a second late. The leases hold until now+lease.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Delivery, error)
 
-	// Settle writes the outcomes of claimed deliveries, in one transaction. It returns the number of settlements that came too late: their
+	// Finish writes the outcomes of claimed deliveries, in one transaction. It returns the number of outcomes that came too late: their
 	// lease was lost, and they changed nothing. now is recorded as the time of the deliveries that were forwarded. Their positions become
-	// unchecked positions. After an error the leases are unchanged, so that Settle can be retried.
-	Settle(ctx context.Context, now time.Time, settlements []Settlement) (lost int, err error)
+	// unchecked positions. After an error the leases are unchanged, so that Finish can be retried.
+	Finish(ctx context.Context, now time.Time, outcomes []Outcome) (lost int, err error)
 
 	// NextDue returns the time when the next pending delivery without a lease is due, or when a lease ends. It returns false if no delivery is
 	// pending.

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	findKept = `SELECT key, id, state, body_hash FROM gateway.deliveries WHERE key = ANY($1)`
-	lockKept = `SELECT FROM gateway.deliveries WHERE key = ANY($1) ORDER BY key FOR UPDATE`
+	findExisting = `SELECT key, id, state, body_hash FROM gateway.deliveries WHERE key = ANY($1)`
+	lockExisting = `SELECT FROM gateway.deliveries WHERE key = ANY($1) ORDER BY key FOR UPDATE`
 	// newIDs returns ids that no delivery has or ever had.
 	newIDs = `SELECT nextval('gateway.delivery_ids') FROM generate_series(1, $1)`
 
@@ -37,68 +37,69 @@ const (
 
 // Add implements [inbox.Store].
 //
-// If all arrivals are new events or exact duplicates, it makes two round trips to the server: the first looks up the deliveries under their
-// keys, the second inserts the new ones and commits. If another gateway adds a delivery with the same key in between, that causes a unique
-// violation, and all is retried. If nothing is new, the commit still waits for the standbys, because they may not have the kept deliveries
-// yet.
-func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
+// If all deliveries are new events or exact duplicates, it makes two round trips to the server: the first looks up the existing deliveries
+// under their keys, the second inserts the new ones and commits. If another gateway adds a delivery with the same key in between, that
+// causes a unique violation, and all is retried. If nothing is new, the commit still waits for the standbys, because they may not have the
+// existing deliveries yet.
+func (s *Store) Add(ctx context.Context, incoming []inbox.Incoming) ([]inbox.Action, error) {
 	var actions []inbox.Action
 	err := s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		kept, ids, err := begin(ctx, conn, arrivals)
+		existing, ids, err := lookUp(ctx, conn, incoming)
 		if err != nil {
 			return err
 		}
-		if err := lock(ctx, conn, arrivals, kept); err != nil {
+		if err := lock(ctx, conn, incoming, existing); err != nil {
 			return err
 		}
-		plan := inbox.NewPlan(arrivals, kept)
+		plan := inbox.NewPlan(incoming, existing)
 		actions = plan.Actions
 		return carryOut(ctx, conn, plan, ids)
 	})
 	if err != nil {
-		return nil, translate(err)
+		return nil, mapError(err)
 	}
 	s.added.Note()
 	return actions, nil
 }
 
-// begin begins the transaction, looks up the deliveries under the arrivals' keys, and reserves an id for each.
-func begin(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival) (kept map[inbox.Key]inbox.Kept, ids []int64, err error) {
-	kept = make(map[inbox.Key]inbox.Kept)
+// lookUp begins the transaction, looks up the existing deliveries under the keys of the incoming ones, and reserves an id for each.
+func lookUp(ctx context.Context, conn *pgx.Conn, incoming []inbox.Incoming) (existing map[inbox.Key]inbox.Existing, ids []int64,
+	err error) {
+	existing = make(map[inbox.Key]inbox.Existing)
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
-	batch.Queue(findKept, toBytes(inbox.Keys(arrivals))).Query(into(kept))
-	batch.Queue(newIDs, len(arrivals)).Query(func(rows pgx.Rows) error {
+	batch.Queue(findExisting, toBytes(inbox.Keys(incoming))).Query(into(existing))
+	batch.Queue(newIDs, len(incoming)).Query(func(rows pgx.Rows) error {
 		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		return err
 	})
 	err = conn.SendBatch(ctx, batch).Close()
-	return kept, ids, err
+	return existing, ids, err
 }
 
-// lock locks the deliveries that may change while the arrivals are planned, and looks up the bodies that the plan also depends on.
+// lock locks the existing deliveries that may change while the incoming ones are planned, and looks up the bodies that the plan also
+// depends on.
 //
 // Only a change of a rejected delivery can change a decision: a good delivery can replace it, and drop a body that was set aside. So a
 // transaction that decides by a rejected delivery holds the delivery's row until the commit, and reads the row again after it has the lock.
 // All transactions lock in the order of keys, in one statement. A second statement then reads the rows, because a statement that waited for
 // a lock does not see the rows that the lock's holder has added.
-func lock(ctx context.Context, conn *pgx.Conn, arrivals []inbox.Arrival, kept map[inbox.Key]inbox.Kept) error {
-	asides := inbox.AsideKeys(arrivals, kept)
-	if len(asides) == 0 {
+func lock(ctx context.Context, conn *pgx.Conn, incoming []inbox.Incoming, existing map[inbox.Key]inbox.Existing) error {
+	unsure := inbox.ConflictKeys(incoming, existing)
+	if len(unsure) == 0 {
 		return nil
 	}
-	unsure := asides
-	for key, k := range kept {
-		if k.State == inbox.Rejected {
+	for key, e := range existing {
+		if e.State == inbox.Rejected {
 			unsure = append(unsure, key)
 		}
 	}
 	for _, key := range unsure {
-		delete(kept, key)
+		delete(existing, key)
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(lockKept, toBytes(unsure))
-	batch.Queue(findKept, toBytes(unsure)).Query(into(kept))
+	batch.Queue(lockExisting, toBytes(unsure))
+	batch.Queue(findExisting, toBytes(unsure)).Query(into(existing))
 	return conn.SendBatch(ctx, batch).Close()
 }
 
@@ -113,8 +114,8 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 	if len(plan.Replacements) > 0 {
 		var columns deliveryColumns
 		for _, r := range plan.Replacements {
-			columns.add(r.ID, r.Arrival.Key(), r.Arrival)
-			payloads.add(r.ID, r.Arrival)
+			columns.add(r.ID, r.Incoming.Key(), r.Incoming)
+			payloads.add(r.ID, r.Incoming)
 		}
 		batch.Queue(deletePayloads, columns.ids)
 		batch.Queue(replaceDeliveries, columns.arguments()...)
@@ -124,8 +125,8 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 		slices.SortFunc(plan.Insertions, func(a, b inbox.Insertion) int { return cmp.Compare(a.Key, b.Key) })
 		var columns deliveryColumns
 		for n, i := range plan.Insertions {
-			columns.add(ids[n], i.Key, i.Arrival)
-			payloads.add(ids[n], i.Arrival)
+			columns.add(ids[n], i.Key, i.Incoming)
+			payloads.add(ids[n], i.Incoming)
 		}
 		batch.Queue(insertDeliveries, columns.arguments()...)
 	}
@@ -134,14 +135,14 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 	return conn.SendBatch(ctx, batch).Close()
 }
 
-// into returns a function that reads the result of findKept.
-func into(found map[inbox.Key]inbox.Kept) func(pgx.Rows) error {
+// into returns a function that reads the result of findExisting.
+func into(found map[inbox.Key]inbox.Existing) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		var key, hash []byte
-		var kept inbox.Kept
-		_, err := pgx.ForEachRow(rows, []any{&key, &kept.ID, &kept.State, &hash}, func() error {
-			copy(kept.BodyHash[:], hash)
-			found[inbox.Key(key)] = kept
+		var existing inbox.Existing
+		_, err := pgx.ForEachRow(rows, []any{&key, &existing.ID, &existing.State, &hash}, func() error {
+			copy(existing.BodyHash[:], hash)
+			found[inbox.Key(key)] = existing
 			return nil
 		})
 		return err
@@ -166,21 +167,21 @@ type deliveryColumns struct {
 	eventIDs, eventNames, ticketIDs, reasons []string
 }
 
-func (c *deliveryColumns) add(id int64, key inbox.Key, a *inbox.Arrival) {
+func (c *deliveryColumns) add(id int64, key inbox.Key, in *inbox.Incoming) {
 	c.ids = append(c.ids, id)
 	c.keys = append(c.keys, []byte(key))
-	c.states = append(c.states, int16(a.State()))
-	c.receiveTimes = append(c.receiveTimes, a.ReceiveTime.UnixNano())
+	c.states = append(c.states, int16(in.State()))
+	c.receiveTimes = append(c.receiveTimes, in.ReceiveTime.UnixNano())
 	c.dueTimes = append(c.dueTimes, nil)
-	if due, ok := a.DueTime(); ok {
+	if due, ok := in.DueTime(); ok {
 		nanoseconds := due.UnixNano()
 		c.dueTimes[len(c.dueTimes)-1] = &nanoseconds
 	}
-	c.eventIDs = append(c.eventIDs, postgresdb.EscapeText(a.EventID))
-	c.eventNames = append(c.eventNames, postgresdb.EscapeText(a.EventName))
-	c.ticketIDs = append(c.ticketIDs, postgresdb.EscapeText(a.TicketID))
-	c.reasons = append(c.reasons, postgresdb.EscapeText(a.RejectReason))
-	c.bodyHashes = append(c.bodyHashes, a.BodyHash[:])
+	c.eventIDs = append(c.eventIDs, postgresdb.EscapeText(in.EventID))
+	c.eventNames = append(c.eventNames, postgresdb.EscapeText(in.EventName))
+	c.ticketIDs = append(c.ticketIDs, postgresdb.EscapeText(in.TicketID))
+	c.reasons = append(c.reasons, postgresdb.EscapeText(in.RejectReason))
+	c.bodyHashes = append(c.bodyHashes, in.BodyHash[:])
 }
 
 func (c *deliveryColumns) arguments() []any {
@@ -198,13 +199,13 @@ type payloadColumns struct {
 	signatureTimestamps, contentTypes, userAgents, traceParents []string
 }
 
-func (c *payloadColumns) add(id int64, a *inbox.Arrival) {
+func (c *payloadColumns) add(id int64, in *inbox.Incoming) {
 	c.ids = append(c.ids, id)
-	c.bodies = append(c.bodies, a.Body)
-	c.signatureTimestamps = append(c.signatureTimestamps, postgresdb.EscapeText(a.Headers.SignatureTimestamp))
-	c.contentTypes = append(c.contentTypes, postgresdb.EscapeText(a.Headers.ContentType))
-	c.userAgents = append(c.userAgents, postgresdb.EscapeText(a.Headers.UserAgent))
-	c.traceParents = append(c.traceParents, postgresdb.EscapeText(a.Headers.TraceParent))
+	c.bodies = append(c.bodies, in.Body)
+	c.signatureTimestamps = append(c.signatureTimestamps, postgresdb.EscapeText(in.Headers.SignatureTimestamp))
+	c.contentTypes = append(c.contentTypes, postgresdb.EscapeText(in.Headers.ContentType))
+	c.userAgents = append(c.userAgents, postgresdb.EscapeText(in.Headers.UserAgent))
+	c.traceParents = append(c.traceParents, postgresdb.EscapeText(in.Headers.TraceParent))
 }
 
 // queue queues the statements that insert the rows.

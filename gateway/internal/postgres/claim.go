@@ -28,11 +28,11 @@ const (
 	claim = `WITH fresh AS MATERIALIZED (
   SELECT id, due_time FROM gateway.deliveries WHERE state = 1 AND NOT tried AND due_time BETWEEN $6 AND $1
   ORDER BY due_time, id LIMIT $2 FOR UPDATE SKIP LOCKED
-), again AS MATERIALIZED (
+), retried AS MATERIALIZED (
   SELECT id, due_time FROM gateway.deliveries WHERE state = 1 AND tried AND due_time BETWEEN $7 AND $1
   ORDER BY due_time, id LIMIT $2 - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
 ), due AS (
-  SELECT id, false AS tried, due_time FROM fresh UNION ALL SELECT id, true, due_time FROM again
+  SELECT id, false AS tried, due_time FROM fresh UNION ALL SELECT id, true, due_time FROM retried
 ), measured AS MATERIALIZED (
   SELECT due.id, due.tried, due.due_time, p.trace_parent, p.body, sum(octet_length(p.body)) OVER (ORDER BY due.tried, due.due_time, due.id
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
@@ -58,7 +58,7 @@ RETURNING d.id, d.event_id, d.ticket_id, d.attempts, d.deferrals, d.receive_time
 //
 // Leases use the clocks of the gateways. If these clocks differ, leases end early or late for other gateways, by the difference.
 func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]inbox.Delivery, error) {
-	token := 1 + rand.Int64N(math.MaxInt64) //nolint:gosec // It tells leases apart, and is no secret.
+	token := 1 + rand.Int64N(math.MaxInt64) //nolint:gosec // It distinguishes leases, and is no secret.
 	var deliveries []inbox.Delivery
 	var freshFound, triedFound int64
 	var bytes int
@@ -66,7 +66,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 		deliveries = make([]inbox.Delivery, 0, limit)
 		freshFound, triedFound = math.MaxInt64, math.MaxInt64
 		bytes = 0
-		fresh, tried := s.front.at(now)
+		fresh, tried := s.floor.at(now)
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		batch.Queue(noWait)
@@ -93,9 +93,9 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 		return conn.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return nil, translate(err)
+		return nil, mapError(err)
 	}
-	s.front.found(now, freshFound, triedFound, len(deliveries) < limit && bytes <= inbox.MaxClaimBytes)
+	s.floor.record(now, freshFound, triedFound, len(deliveries) < limit && bytes <= inbox.MaxClaimBytes)
 	return deliveries, nil
 }
 
@@ -115,12 +115,12 @@ func scanDelivery(row pgx.Row) (d inbox.Delivery, tried bool, due int64, err err
 
 // NextDue implements [inbox.Store].
 func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
-	fresh, tried := s.front.last()
+	fresh, tried := s.floor.last()
 	var due *int64
 	if err := s.db.Query(ctx, func(q postgresdb.Querier) error {
 		return q.QueryRow(ctx, nextDue, fresh, tried).Scan(&due)
 	}); err != nil {
-		return time.Time{}, false, translate(err)
+		return time.Time{}, false, mapError(err)
 	}
 	if due == nil {
 		return time.Time{}, false, nil

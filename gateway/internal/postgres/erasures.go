@@ -23,7 +23,7 @@ func (s *Store) ErasureCursor(ctx context.Context) (cursor inbox.ErasureCursor, 
 	err = s.db.Query(ctx, func(q postgresdb.Querier) error {
 		return q.QueryRow(ctx, readErasureCursor).Scan(&cursor.Generation, &cursor.Position)
 	})
-	return cursor, translate(err)
+	return cursor, mapError(err)
 }
 
 // AddErasures implements [inbox.ErasureStore].
@@ -57,7 +57,7 @@ func (s *Store) moveErasureCursor(ctx context.Context, from, to inbox.ErasureCur
 		last.Queue("commit")
 		return conn.SendBatch(ctx, last).Close()
 	})
-	return translate(err)
+	return mapError(err)
 }
 
 // MissingErasures implements [inbox.ErasureStore].
@@ -74,5 +74,5 @@ func (s *Store) MissingErasures(ctx context.Context, generation int64, after str
 		})
 		return err
 	})
-	return missing, translate(err)
+	return missing, mapError(err)
 }

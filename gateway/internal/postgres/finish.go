@@ -17,7 +17,7 @@ const (
 	forward = `UPDATE gateway.deliveries d SET state = 2, forward_time = $3, next_attempt_time = NULL, due_time = NULL, lease_token = 0,
  reason = '' FROM unnest($1::bigint[], $2::bigint[]) AS s (id, token)
  WHERE d.id = s.id AND d.lease_token = s.token AND d.state + 0 = 1`
-	settle = `UPDATE gateway.deliveries d SET state = s.state, reason = s.reason, attempts = s.attempts, deferrals = s.deferrals,
+	finish = `UPDATE gateway.deliveries d SET state = s.state, reason = s.reason, attempts = s.attempts, deferrals = s.deferrals,
  next_attempt_time = CASE s.state WHEN 1 THEN s.next_attempt_time END, due_time = CASE s.state WHEN 1 THEN s.next_attempt_time END,
  lease_token = 0
  FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[], $5::int[], $6::int[], $7::bigint[])
@@ -25,17 +25,17 @@ const (
  WHERE d.id = s.id AND d.lease_token = s.token AND d.state + 0 = 1`
 )
 
-// Settle implements [inbox.Store].
+// Finish implements [inbox.Store].
 //
 // If all deliveries were forwarded, the commit does not wait for the disk: if a crash of PostgreSQL undoes it, the deliveries are claimed
 // and forwarded once more, which does no harm. Otherwise the commit waits. The count of failed tries must not be lost, or an event that
 // crashes the machine would be retried for ever. A delivery that was reported as dead must stay dead.
 //
-// If the answer to the commit is lost, [postgresdb.DB.Write] retries the transaction and finds the leases used. Then settlements count as
+// If the answer to the commit is lost, [postgresdb.DB.Write] retries the transaction and finds the leases used. Then outcomes count as
 // lost that were not. The only consequence is a warning in the log.
-func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
-	forwarded, others := columnsOf(settlements)
-	positions := inbox.ForwardedPositions(settlements)
+func (s *Store) Finish(ctx context.Context, now time.Time, outcomes []inbox.Outcome) (lost int, err error) {
+	forwarded, others := columnsOf(outcomes)
+	positions := inbox.ForwardedPositions(outcomes)
 	changed := 0
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		changed = 0
@@ -52,16 +52,16 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.S
 			batch.Queue(insertPosition, []byte(p.DatabaseID), p.Sequence, int64(p.Fingerprint), nil)
 		}
 		if len(others.ids) > 0 {
-			batch.Queue(settle, others.ids, others.tokens, others.states, others.reasons, others.attempts, others.deferrals,
+			batch.Queue(finish, others.ids, others.tokens, others.states, others.reasons, others.attempts, others.deferrals,
 				others.nextAttemptTimes).Exec(countInto(&changed))
 		}
 		batch.Queue("commit")
 		return conn.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
-		return 0, translate(err)
+		return 0, mapError(err)
 	}
-	return len(settlements) - changed, nil
+	return len(outcomes) - changed, nil
 }
 
 func countInto(changed *int) func(pgconn.CommandTag) error {
@@ -71,8 +71,8 @@ func countInto(changed *int) func(pgconn.CommandTag) error {
 	}
 }
 
-// settlementColumns are settlements, as arrays for unnest.
-type settlementColumns struct {
+// outcomeColumns are outcomes, as arrays for unnest.
+type outcomeColumns struct {
 	ids, tokens         []int64
 	states              []int16
 	reasons             []string
@@ -80,31 +80,31 @@ type settlementColumns struct {
 	nextAttemptTimes    []int64
 }
 
-// columnsOf returns the settlements to [inbox.Forwarded], and the others. If several have the same lease, the first counts.
-func columnsOf(settlements []inbox.Settlement) (forwarded, others *settlementColumns) {
-	forwarded, others = &settlementColumns{}, &settlementColumns{}
-	used := make(map[inbox.Lease]struct{}, len(settlements))
-	for i := range settlements {
-		s := &settlements[i]
-		if _, again := used[s.Lease]; again {
+// columnsOf returns the outcomes to [inbox.Forwarded], and the others. If several have the same lease, the first counts.
+func columnsOf(outcomes []inbox.Outcome) (forwarded, others *outcomeColumns) {
+	forwarded, others = &outcomeColumns{}, &outcomeColumns{}
+	used := make(map[inbox.Lease]struct{}, len(outcomes))
+	for i := range outcomes {
+		o := &outcomes[i]
+		if _, isUsed := used[o.Lease]; isUsed {
 			continue
 		}
-		used[s.Lease] = struct{}{}
-		if s.State == inbox.Forwarded {
-			forwarded.add(s)
+		used[o.Lease] = struct{}{}
+		if o.State == inbox.Forwarded {
+			forwarded.add(o)
 		} else {
-			others.add(s)
+			others.add(o)
 		}
 	}
 	return forwarded, others
 }
 
-func (c *settlementColumns) add(s *inbox.Settlement) {
-	c.ids = append(c.ids, s.Lease.DeliveryID)
-	c.tokens = append(c.tokens, s.Lease.Token)
-	c.states = append(c.states, int16(s.State))
-	c.reasons = append(c.reasons, postgresdb.EscapeText(s.Reason))
-	c.attempts = append(c.attempts, int32(s.Attempts))
-	c.deferrals = append(c.deferrals, int32(s.Deferrals))
-	c.nextAttemptTimes = append(c.nextAttemptTimes, s.NextAttemptTime.UnixNano())
+func (c *outcomeColumns) add(o *inbox.Outcome) {
+	c.ids = append(c.ids, o.Lease.DeliveryID)
+	c.tokens = append(c.tokens, o.Lease.Token)
+	c.states = append(c.states, int16(o.State))
+	c.reasons = append(c.reasons, postgresdb.EscapeText(o.Reason))
+	c.attempts = append(c.attempts, int32(o.Attempts))
+	c.deferrals = append(c.deferrals, int32(o.Deferrals))
+	c.nextAttemptTimes = append(c.nextAttemptTimes, o.NextAttemptTime.UnixNano())
 }

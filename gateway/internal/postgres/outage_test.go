@@ -18,9 +18,9 @@ import (
 
 const lease = time.Minute
 
-func mustAdd(t *testing.T, store inbox.Store, arrivals ...inbox.Arrival) []inbox.Action {
+func mustAdd(t *testing.T, store inbox.Store, incoming ...inbox.Incoming) []inbox.Action {
 	t.Helper()
-	actions, err := store.Add(t.Context(), arrivals)
+	actions, err := store.Add(t.Context(), incoming)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,21 +36,21 @@ func mustClaim(t *testing.T, store inbox.Store, now time.Time) []inbox.Delivery 
 	return claimed
 }
 
-func mustSettle(t *testing.T, store inbox.Store, settlements ...inbox.Settlement) (lost int) {
+func mustFinish(t *testing.T, store inbox.Store, outcomes ...inbox.Outcome) (lost int) {
 	t.Helper()
-	lost, err := store.Settle(t.Context(), inboxtest.Epoch, settlements)
+	lost, err := store.Finish(t.Context(), inboxtest.Epoch, outcomes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return lost
 }
 
-func forwarded(claimed []inbox.Delivery) []inbox.Settlement {
-	settlements := make([]inbox.Settlement, len(claimed))
+func forwarded(claimed []inbox.Delivery) []inbox.Outcome {
+	outcomes := make([]inbox.Outcome, len(claimed))
 	for i, d := range claimed {
-		settlements[i] = inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded}
+		outcomes[i] = inbox.Outcome{Lease: d.Lease, State: inbox.Forwarded}
 	}
-	return settlements
+	return outcomes
 }
 
 func wantStates(t *testing.T, url string, want map[inbox.State]int) {
@@ -60,15 +60,15 @@ func wantStates(t *testing.T, url string, want map[inbox.State]int) {
 	}
 }
 
-func TestTheAnswerToACommitIsLost(t *testing.T) {
+func TestStore_answerToACommitIsLost(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	p, through := postgresql.NewProxy(t, url)
 	store := mustOpen(t, through)
 	for name, refuse := range map[string]bool{"the server is there again at once": false, "the server stays away": true} {
 		// The name distinguishes the events of the two rounds.
-		arrivals := []inbox.Arrival{inboxtest.Arrival(name, name), inboxtest.Arrival("stale "+name, name)}
-		arrivals[1].RejectReason = "stale"
+		incoming := []inbox.Incoming{inboxtest.Incoming(name, name), inboxtest.Incoming("stale "+name, name)}
+		incoming[1].RejectReason = "stale"
 		kept := []inbox.Action{inbox.Ignore, inbox.Ignore}
 		wantErr := func(err error) {
 			t.Helper()
@@ -78,12 +78,12 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 		}
 
 		p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
-		actions, err := store.Add(t.Context(), arrivals)
+		actions, err := store.Add(t.Context(), incoming)
 		wantErr(err)
 		if err == nil && !slices.Equal(actions, kept) {
 			t.Errorf("%s: actions %v, want %v: it was done the first time", name, actions, kept)
 		}
-		if again := mustAdd(t, store, arrivals...); !slices.Equal(again, kept) {
+		if again := mustAdd(t, store, incoming...); !slices.Equal(again, kept) {
 			t.Errorf("%s: adding it again: actions %v, want %v", name, again, kept)
 		}
 
@@ -99,23 +99,23 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 		}
 
 		p.Cut(postgresql.Cut{Times: 1, Before: postgresql.Committed, Refuse: refuse})
-		_, err = store.Settle(t.Context(), inboxtest.Epoch, forwarded(claimed))
+		_, err = store.Finish(t.Context(), inboxtest.Epoch, forwarded(claimed))
 		wantErr(err)
-		if lost := mustSettle(t, store, forwarded(claimed)...); lost != 1 {
-			t.Errorf("%s: settling it again: lost %d, want 1", name, lost)
+		if lost := mustFinish(t, store, forwarded(claimed)...); lost != 1 {
+			t.Errorf("%s: finishing it again: lost %d, want 1", name, lost)
 		}
 	}
 	wantStates(t, url, map[inbox.State]int{inbox.Forwarded: 2, inbox.Rejected: 2})
 }
 
-func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
+func TestStore_connectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	p, through := postgresql.NewProxy(t, url)
 	store := mustOpen(t, through)
 	other := mustOpen(t, url)
-	mustAdd(t, store, inboxtest.Arrival("0", "zero"))
-	mustSettle(t, store, forwarded(mustClaim(t, store, inboxtest.Epoch))...)
+	mustAdd(t, store, inboxtest.Incoming("0", "zero"))
+	mustFinish(t, store, forwarded(mustClaim(t, store, inboxtest.Epoch))...)
 	now := inboxtest.Epoch
 	deliveries := 1
 	// eachMoment cuts the connection before the first message that call gets, before the second, and so on until call gets no more.
@@ -137,14 +137,14 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		}
 	}
 
-	batch := func(moment int) []inbox.Arrival {
+	batch := func(moment int) []inbox.Incoming {
 		event := fmt.Sprint("event ", moment)
-		stale := inboxtest.Arrival(event, "stale "+event)
+		stale := inboxtest.Incoming(event, "stale "+event)
 		stale.RejectReason = "stale"
-		return []inbox.Arrival{stale, inboxtest.Arrival("0", "zero"), inboxtest.Arrival(event, event), inboxtest.Arrival(event, "other "+event)}
+		return []inbox.Incoming{stale, inboxtest.Incoming("0", "zero"), inboxtest.Incoming(event, event), inboxtest.Incoming(event, "other "+event)}
 	}
-	whole := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Replace, inbox.SetAside}
-	kept := []inbox.Action{inbox.SetAside, inbox.Ignore, inbox.Ignore, inbox.SetAside}
+	whole := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Replace, inbox.Conflict}
+	kept := []inbox.Action{inbox.Conflict, inbox.Ignore, inbox.Ignore, inbox.Conflict}
 	eachMoment("Add", func(moment int) error {
 		_, err := store.Add(t.Context(), batch(moment))
 		return err
@@ -166,17 +166,17 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 		now = now.Add(lease)
 	})
 
-	eachMoment("Settle", func(int) error {
-		_, err := store.Settle(t.Context(), now, forwarded(claimed[:min(3, len(claimed))]))
+	eachMoment("Finish", func(int) error {
+		_, err := store.Finish(t.Context(), now, forwarded(claimed[:min(3, len(claimed))]))
 		return err
 	}, func(int) {
 		n := min(3, len(claimed))
-		if lost := mustSettle(t, other, forwarded(claimed[:n])...); lost != 0 && lost != n {
-			t.Errorf("settling again lost %d of %d", lost, n)
+		if lost := mustFinish(t, other, forwarded(claimed[:n])...); lost != 0 && lost != n {
+			t.Errorf("finishing again lost %d of %d", lost, n)
 		}
 		claimed = claimed[n:]
 	})
-	mustSettle(t, other, forwarded(claimed)...)
+	mustFinish(t, other, forwarded(claimed)...)
 	if got := states(t, url); got[inbox.Pending] != 0 || got[inbox.Forwarded] != deliveries {
 		t.Errorf("%d events left %v", deliveries, got)
 	}
@@ -194,7 +194,7 @@ func claimAll(t *testing.T, store inbox.Store, now time.Time, want int) (claimed
 	return claimed
 }
 
-func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
+func TestStore_replacesConnectionsThatTheServerEnded(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)
@@ -204,11 +204,11 @@ func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 	}
 	for i := range 3 {
 		end()
-		mustAdd(t, store, inboxtest.Arrival(fmt.Sprint(i), fmt.Sprint(i)))
+		mustAdd(t, store, inboxtest.Incoming(fmt.Sprint(i), fmt.Sprint(i)))
 		end()
 		claimed := mustClaim(t, store, inboxtest.Epoch)
 		end()
-		if lost := mustSettle(t, store, forwarded(claimed)...); lost != 0 || len(claimed) != 1 {
+		if lost := mustFinish(t, store, forwarded(claimed)...); lost != 0 || len(claimed) != 1 {
 			t.Errorf("claimed %d and lost %d, want 1 and 0", len(claimed), lost)
 		}
 		end()
@@ -224,22 +224,22 @@ func TestConnectionsThatTheServerEndedAreReplaced(t *testing.T) {
 	}
 }
 
-func TestACrashOfTheServerLosesNothingThatWasKept(t *testing.T) {
+func TestStore_serverCrashLosesNothing(t *testing.T) {
 	t.Parallel()
 	const cycles, perCycle, adders = 3, 150, 4
 	server := postgresql.Server(t, nil)
 	url := server.URL("postgres")
 	store := mustOpen(t, url)
 	var mu sync.Mutex
-	var acknowledged []inbox.Arrival
+	var acknowledged []inbox.Incoming
 	for cycle := range cycles {
 		var group sync.WaitGroup
 		killed := sync.OnceFunc(server.Kill)
 		for adder := range adders {
 			group.Go(func() {
 				for i := 0; ; i++ {
-					a := inboxtest.Arrival(fmt.Sprintf("%d of %d in %d", i, adder, cycle), "body")
-					if _, err := store.Add(t.Context(), []inbox.Arrival{a}); err != nil {
+					a := inboxtest.Incoming(fmt.Sprintf("%d of %d in %d", i, adder, cycle), "body")
+					if _, err := store.Add(t.Context(), []inbox.Incoming{a}); err != nil {
 						if !errors.Is(err, inbox.ErrUnavailable) {
 							t.Errorf("Add = %v, want ErrUnavailable", err)
 						}
@@ -275,16 +275,16 @@ func TestACrashOfTheServerLosesNothingThatWasKept(t *testing.T) {
 	}
 }
 
-// buryOne claims everything, settles one delivery as dead, and returns its event.
-func buryOne(t *testing.T, store *postgres.Store, among []inbox.Arrival) (eventID string) {
+// buryOne claims everything, finishes one delivery as dead, and returns its event.
+func buryOne(t *testing.T, store *postgres.Store, among []inbox.Incoming) (eventID string) {
 	t.Helper()
 	if len(among) == 0 {
 		t.Fatal("nothing was acknowledged")
 	}
 	claimed := mustClaim(t, store, inboxtest.Epoch.Add(time.Duration(len(among))*lease))
 	d := claimed[0]
-	if lost := mustSettle(t, store, inbox.Settlement{Lease: d.Lease, State: inbox.Dead, Reason: "hopeless"}); lost != 0 {
-		t.Error("the settlement is lost")
+	if lost := mustFinish(t, store, inbox.Outcome{Lease: d.Lease, State: inbox.Dead, Reason: "hopeless"}); lost != 0 {
+		t.Error("the outcome is lost")
 	}
 	return d.EventID
 }

@@ -27,9 +27,9 @@ const fill = `WITH made AS (
 
 var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) `)
 
-func TestNoStatementReadsAllDeliveries(t *testing.T) {
+func TestStatements_noneReadsAllDeliveries(t *testing.T) {
 	t.Parallel()
-	const pending, settled = 1, 2
+	const pending, finished = 1, 2
 	const limit = 100
 	ids, keys, zeros := make([]int64, limit), make([][]byte, limit), make([]int64, limit)
 	texts := make([]string, limit)
@@ -44,16 +44,16 @@ func TestNoStatementReadsAllDeliveries(t *testing.T) {
 	}{
 		"claim":   {postgres.Claim, []any{now, limit, now + int64(time.Minute), 1, 1 << 20, 0, 0}, true},
 		"forward": {postgres.Forward, []any{ids, zeros, now}, true},
-		"settle":  {postgres.Settle, []any{ids, zeros, zeros, texts, zeros, zeros, ids}, true},
+		"finish":  {postgres.Finish, []any{ids, zeros, zeros, texts, zeros, zeros, ids}, true},
 		"nextDue": {postgres.NextDue, []any{0, 0}, false},
 		"replay":  {postgres.Replay, []any{0, 10_000_000, 100, 5 * limit, limit, now, 1, "again"}, true},
-		"find":    {postgres.FindKept, []any{keys}, false},
-		"lock":    {postgres.LockKept, []any{keys}, false},
+		"find":    {postgres.FindExisting, []any{keys}, false},
+		"lock":    {postgres.LockExisting, []any{keys}, false},
 	}
 	for name, steps := range map[string][]any{
-		"never looked at":                     {settled, pending},
-		"looked at when nothing was pending":  {settled, "ANALYZE", pending},
-		"looked at when everything was there": {settled, pending, "ANALYZE"},
+		"never looked at":                     {finished, pending},
+		"looked at when nothing was pending":  {finished, "ANALYZE", pending},
+		"looked at when everything was there": {finished, pending, "ANALYZE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +119,7 @@ func explain(t *testing.T, conn *pgx.Conn, byIndex bool, statement string, argum
 
 var blocksRead = regexp.MustCompile(`Buffers: shared hit=([0-9]+)`)
 
-func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
+func TestStore_Claim_skipsDeadIndexEntries(t *testing.T) {
 	t.Parallel()
 	const rounds, perRound = 60, 250
 	url := postgresql.Database(t)
@@ -129,15 +129,15 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 	now := inboxtest.Epoch
 	for round := range rounds {
 		now = now.Add(time.Second)
-		batch := make([]inbox.Arrival, perRound)
+		batch := make([]inbox.Incoming, perRound)
 		for i := range batch {
-			batch[i] = inboxtest.Arrival(fmt.Sprintf("%d of %d", i, round), "body")
+			batch[i] = inboxtest.Incoming(fmt.Sprintf("%d of %d", i, round), "body")
 			batch[i].ReceiveTime = now
 		}
 		mustAdd(t, store, batch...)
 		// The first claim of each second looks at everything.
 		for range 3 {
-			mustSettle(t, store, forwarded(mustClaim(t, store, now))...)
+			mustFinish(t, store, forwarded(mustClaim(t, store, now))...)
 		}
 	}
 	conn := postgresql.Connect(t, url)
@@ -153,19 +153,19 @@ func TestAClaimDoesNotStepOverAllThatWasSettled(t *testing.T) {
 	all, few := blocks(math.MinInt64, math.MinInt64), blocks(store.From())
 	// Both also read other data than the index, such as the catalog. That varies with the other work of the server.
 	if all-few < 50 {
-		t.Errorf("a claim reads %d blocks, and %d from the very beginning; want 50 more, those of the settled ones", few, all)
+		t.Errorf("a claim reads %d blocks, and %d from the very beginning; want 50 more, those of the finished ones", few, all)
 	}
 }
 
-func TestADeliveryThatTurnsUpLateIsFoundWithinASecond(t *testing.T) {
+func TestStore_Claim_findsALateCommitWithinASecond(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store, other := mustOpen(t, url), mustOpen(t, url)
 	now := inboxtest.Epoch.Add(time.Hour)
-	early, late := inboxtest.Arrival("early", "early"), inboxtest.Arrival("late", "late")
+	early, late := inboxtest.Incoming("early", "early"), inboxtest.Incoming("late", "late")
 	early.ReceiveTime = now
 	mustAdd(t, store, early)
-	mustSettle(t, store, forwarded(mustClaim(t, store, now))...)
+	mustFinish(t, store, forwarded(mustClaim(t, store, now))...)
 	mustAdd(t, other, late)
 	if claimed := mustClaim(t, store, now.Add(time.Second)); len(claimed) != 1 || claimed[0].EventID != "late" {
 		t.Errorf("claimed %d a second later, want the one that turned up", len(claimed))

@@ -70,7 +70,7 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 		}
 		return q.QueryRow(ctx, isReplaying).Scan(&p.Replaying)
 	})
-	return p, translate(err)
+	return p, mapError(err)
 }
 
 // ChangePositions implements [inbox.Store].
@@ -78,7 +78,7 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 // The commit waits for the disk only if a replay begins. If a crash of PostgreSQL undoes a checkpoint, the positions are unchecked again,
 // so they are checked once more.
 func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
-	return translate(s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return mapError(s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		if change.ReplaySince == nil {
@@ -142,7 +142,7 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 		return conn.SendBatch(ctx, end).Close()
 	})
 	if err != nil {
-		return inbox.Replay{}, translate(err)
+		return inbox.Replay{}, mapError(err)
 	}
 	return r, nil
 }

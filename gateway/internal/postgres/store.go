@@ -31,13 +31,13 @@ var (
 )
 
 // connections is the maximum number of calls that use the database at the same time. A gateway uses one connection each to add, claim,
-// settle, notify, and find out what is due. The others are for ticketsvc's log positions and erasures.
+// finish, notify, and find out what is due. The others are for ticketsvc's log positions and erasures.
 const connections = 8
 
 // Store implements [inbox.Store].
 type Store struct {
 	db    *postgresdb.DB
-	front front
+	floor claimFloor
 	// added notifies the other gateways of new deliveries.
 	added *postgresdb.Channel
 }
@@ -60,10 +60,10 @@ func (s *Store) Close() error {
 }
 
 // Ping implements [inbox.Store].
-func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.Ping(ctx)) }
 
-// translate returns an error of the database as an error of the inbox.
-func translate(err error) error {
+// mapError returns an error of the database as an error of the inbox.
+func mapError(err error) error {
 	if errors.Is(err, postgresdb.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
 	}

@@ -34,7 +34,7 @@ func (d *databases) url(t *testing.T, name string) string {
 	return d.urls[key]
 }
 
-func TestStoreConforms(t *testing.T) {
+func TestStore(t *testing.T) {
 	t.Parallel()
 	d := &databases{urls: map[[2]string]string{}}
 	inboxtest.Run(t, inboxtest.Engine{
@@ -80,11 +80,11 @@ func states(t *testing.T, url string) map[inbox.State]int {
 	return counts
 }
 
-func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
+func TestStore_Claim_deliveryWithoutBody(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)
-	mustAdd(t, store, inboxtest.Arrival("1", "one"))
+	mustAdd(t, store, inboxtest.Incoming("1", "one"))
 	postgresql.Execute(t, url, "DELETE FROM gateway.payloads")
 	if claimed := mustClaim(t, store, inboxtest.Epoch); len(claimed) != 1 || len(claimed[0].Body) != 0 || claimed[0].EventID != "1" {
 		t.Errorf("claimed %+v, want the event without a body", claimed)
@@ -95,7 +95,7 @@ func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)
-	mustAdd(t, store, inboxtest.Arrival("1", "one"), inboxtest.Arrival("2", "two"))
+	mustAdd(t, store, inboxtest.Incoming("1", "one"), inboxtest.Incoming("2", "two"))
 	postgresql.Execute(t, url, "UPDATE gateway.deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL, due_time = NULL")
 	postgresql.Execute(t, url, "DELETE FROM gateway.payloads WHERE delivery_id = 1")
 	if err := store.ChangePositions(t.Context(), inbox.PositionsChange{ReplaySince: &time.Time{}}); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // A gateway can be stopped, or its machine can vanish, after it has sent the insertion of its deliveries but not the rest.
-func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
+func TestStore_Add_terminatesAStuckGateway(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)
@@ -41,7 +41,7 @@ func TestAGatewayThatIsStuckWithADeliveryIsCutOff(t *testing.T) {
 		}
 	}
 	begin := time.Now()
-	actions := mustAdd(t, store, inboxtest.Arrival("stuck", "one"), inboxtest.Arrival("unrelated", "two"))
+	actions := mustAdd(t, store, inboxtest.Incoming("stuck", "one"), inboxtest.Incoming("unrelated", "two"))
 	if !slices.Equal(actions, []inbox.Action{inbox.Insert, inbox.Insert}) {
 		t.Errorf("actions %v, want both inserted", actions)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
+func TestStore_Watch_deliveriesOfAnotherGateway(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -33,7 +33,7 @@ func TestAGatewayLearnsOfWhatAnotherOneAdds(t *testing.T) {
 	}
 	adding, _ := open()
 	_, other := open()
-	if _, err := adding.Add(ctx, []inbox.Arrival{inboxtest.Arrival("e", "body")}); err != nil {
+	if _, err := adding.Add(ctx, []inbox.Incoming{inboxtest.Incoming("e", "body")}); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -10,44 +10,44 @@ import (
 
 // Add implements [inbox.Store].
 //
-// Nearly all arrivals are new, so all are inserted optimistically, many at a time. Arrivals that turn out not to be new, and those with the
-// same key as an earlier arrival of the call, are then planned. It makes no difference that these come after the others, because only
-// arrivals with the same key affect each other.
-func (s *Store) Add(ctx context.Context, arrivals []inbox.Arrival) ([]inbox.Action, error) {
-	actions := make([]inbox.Action, len(arrivals))
+// Nearly all deliveries are new, so all are inserted optimistically, many at a time. The deliveries whose key exists, and those with the
+// same key as an earlier delivery of the call, are then planned. It makes no difference that these come after the others, because only
+// deliveries with the same key affect each other.
+func (s *Store) Add(ctx context.Context, incoming []inbox.Incoming) ([]inbox.Action, error) {
+	actions := make([]inbox.Action, len(incoming))
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		rest, err := s.insertNew(tx, arrivals)
+		rest, err := s.insertNew(tx, incoming)
 		if err != nil || len(rest) == 0 {
 			return err
 		}
-		return s.addRest(tx, arrivals, rest, actions)
+		return s.addRest(tx, incoming, rest, actions)
 	})
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	return actions, nil
 }
 
-// insertNew inserts the arrivals whose keys are new, and returns the indexes of the others.
-func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err error) {
+// insertNew inserts the deliveries whose keys are new, and returns the indexes of the others.
+func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, err error) {
 	id, err := s.nextID(tx)
 	if err != nil {
 		return nil, err
 	}
-	bet := make(map[inbox.Key]int64, len(arrivals)) // the ids of the arrivals that are assumed to be new
-	deliveries := make([]any, 0, deliveryColumns*len(arrivals))
-	payloads := make([]any, 0, payloadColumns*len(arrivals))
-	firsts := make([]int, 0, len(arrivals))
-	for i := range arrivals {
-		a := &arrivals[i]
-		key := a.Key()
-		if _, taken := bet[key]; taken {
+	optimistic := make(map[inbox.Key]int64, len(incoming)) // the ids of the deliveries that are assumed to be new
+	deliveries := make([]any, 0, deliveryColumns*len(incoming))
+	payloads := make([]any, 0, payloadColumns*len(incoming))
+	firsts := make([]int, 0, len(incoming))
+	for i := range incoming {
+		in := &incoming[i]
+		key := in.Key()
+		if _, taken := optimistic[key]; taken {
 			rest = append(rest, i)
 			continue
 		}
-		bet[key] = id
-		deliveries = appendDelivery(deliveries, id, key, a)
-		payloads = appendPayload(payloads, id, a)
+		optimistic[key] = id
+		deliveries = appendDelivery(deliveries, id, key, in)
+		payloads = appendPayload(payloads, id, in)
 		firsts = append(firsts, i)
 		id++
 	}
@@ -56,54 +56,54 @@ func (s *Store) insertNew(tx *sql.Tx, arrivals []inbox.Arrival) (rest []int, err
 		return nil, err
 	}
 	if int(inserted) < len(firsts) {
-		var lost []int
-		if payloads, lost, err = s.withoutLostBets(tx, arrivals, firsts, bet); err != nil {
+		var conflicts []int
+		if payloads, conflicts, err = s.withoutKeyConflicts(tx, incoming, firsts, optimistic); err != nil {
 			return nil, err
 		}
-		rest = append(lost, rest...)
+		rest = append(conflicts, rest...)
 	}
 	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
 	return rest, err
 }
 
-// withoutLostBets returns the payloads of the arrivals that were inserted under their id in bet. It returns the indexes of those that were
-// not, because their key existed before.
-func (s *Store) withoutLostBets(tx *sql.Tx, arrivals []inbox.Arrival, firsts []int, bet map[inbox.Key]int64) (
-	payloads []any, lost []int, err error) {
+// withoutKeyConflicts returns the payloads of the deliveries that were inserted under their id in optimistic. conflicts are the indexes of
+// the deliveries that were not inserted, because their key existed before.
+func (s *Store) withoutKeyConflicts(tx *sql.Tx, incoming []inbox.Incoming, firsts []int, optimistic map[inbox.Key]int64) (
+	payloads []any, conflicts []int, err error) {
 	keys := make([]inbox.Key, len(firsts))
 	for n, i := range firsts {
-		keys[n] = arrivals[i].Key()
+		keys[n] = incoming[i].Key()
 	}
-	kept, err := s.find(tx, keys)
+	existing, err := s.find(tx, keys)
 	if err != nil {
 		return nil, nil, err
 	}
 	for n, i := range firsts {
-		if id := bet[keys[n]]; kept[keys[n]].ID == id {
-			payloads = appendPayload(payloads, id, &arrivals[i])
+		if id := optimistic[keys[n]]; existing[keys[n]].ID == id {
+			payloads = appendPayload(payloads, id, &incoming[i])
 		} else {
-			lost = append(lost, i)
+			conflicts = append(conflicts, i)
 		}
 	}
-	return payloads, lost, nil
+	return payloads, conflicts, nil
 }
 
-// addRest adds the arrivals with the indexes in rest by the rules, and sets their actions.
-func (s *Store) addRest(tx *sql.Tx, arrivals []inbox.Arrival, rest []int, actions []inbox.Action) error {
-	batch := make([]inbox.Arrival, len(rest))
+// addRest adds the deliveries with the indexes in rest by the rules, and sets their actions.
+func (s *Store) addRest(tx *sql.Tx, incoming []inbox.Incoming, rest []int, actions []inbox.Action) error {
+	batch := make([]inbox.Incoming, len(rest))
 	for n, i := range rest {
-		batch[n] = arrivals[i]
+		batch[n] = incoming[i]
 	}
-	kept, err := s.find(tx, inbox.Keys(batch))
+	existing, err := s.find(tx, inbox.Keys(batch))
 	if err != nil {
 		return err
 	}
-	asides, err := s.find(tx, inbox.AsideKeys(batch, kept))
+	conflicts, err := s.find(tx, inbox.ConflictKeys(batch, existing))
 	if err != nil {
 		return err
 	}
-	maps.Copy(kept, asides)
-	plan := inbox.NewPlan(batch, kept)
+	maps.Copy(existing, conflicts)
+	plan := inbox.NewPlan(batch, existing)
 	for n, i := range rest {
 		actions[i] = plan.Actions[n]
 	}
@@ -120,7 +120,7 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 		}
 	}
 	for _, r := range plan.Replacements {
-		if err := s.replace(tx, r.ID, r.Arrival); err != nil {
+		if err := s.replace(tx, r.ID, r.Incoming); err != nil {
 			return err
 		}
 	}
@@ -130,8 +130,8 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 	}
 	var deliveries, payloads []any
 	for _, i := range plan.Insertions {
-		deliveries = appendDelivery(deliveries, id, i.Key, i.Arrival)
-		payloads = appendPayload(payloads, id, i.Arrival)
+		deliveries = appendDelivery(deliveries, id, i.Key, i.Incoming)
+		payloads = appendPayload(payloads, id, i.Incoming)
 		id++
 	}
 	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns); err != nil {
@@ -141,16 +141,16 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 	return err
 }
 
-func (s *Store) replace(tx *sql.Tx, id int64, a *inbox.Arrival) error {
+func (s *Store) replace(tx *sql.Tx, id int64, in *inbox.Incoming) error {
 	if _, err := tx.Exec("UPDATE deliveries SET state = ?, receive_time = ?, next_attempt_time = ?, attempts = 0, deferrals = 0,"+
 		" event_name = ?, ticket_id = ?, reason = ?, body_hash = ? WHERE id = ?",
-		a.State(), unixNano(a.ReceiveTime), nextAttempt(a), a.EventName, a.TicketID, a.RejectReason, a.BodyHash[:], id); err != nil {
+		in.State(), unixNano(in.ReceiveTime), nextAttempt(in), in.EventName, in.TicketID, in.RejectReason, in.BodyHash[:], id); err != nil {
 		return err
 	}
 	if err := deletePayload(tx, id); err != nil {
 		return err
 	}
-	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, a), payloadColumns)
+	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, appendPayload(nil, id, in), payloadColumns)
 	return err
 }
 
@@ -160,20 +160,20 @@ func deletePayload(tx *sql.Tx, id int64) error {
 }
 
 // find returns the deliveries that are kept under keys.
-func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Kept, error) {
+func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Existing, error) {
 	args := make([]any, len(keys))
 	for i, key := range keys {
 		args[i] = []byte(key)
 	}
-	found := make(map[inbox.Key]inbox.Kept, len(keys))
-	err := s.findKept.Query(context.Background(), tx, args, 1, func(rows *sql.Rows) error {
+	found := make(map[inbox.Key]inbox.Existing, len(keys))
+	err := s.findExisting.Query(context.Background(), tx, args, 1, func(rows *sql.Rows) error {
 		var key, hash []byte
-		var kept inbox.Kept
-		if err := rows.Scan(&key, &kept.ID, &kept.State, &hash); err != nil {
+		var existing inbox.Existing
+		if err := rows.Scan(&key, &existing.ID, &existing.State, &hash); err != nil {
 			return err
 		}
-		copy(kept.BodyHash[:], hash)
-		found[inbox.Key(key)] = kept
+		copy(existing.BodyHash[:], hash)
+		found[inbox.Key(key)] = existing
 		return nil
 	})
 	return found, err
@@ -191,18 +191,18 @@ const (
 	payloadColumns  = 6
 )
 
-func appendDelivery(args []any, id int64, key inbox.Key, a *inbox.Arrival) []any {
-	return append(args, id, []byte(key), int64(a.State()), unixNano(a.ReceiveTime), nextAttempt(a), a.EventID, a.EventName, a.TicketID,
-		a.RejectReason, a.BodyHash[:])
+func appendDelivery(args []any, id int64, key inbox.Key, in *inbox.Incoming) []any {
+	return append(args, id, []byte(key), int64(in.State()), unixNano(in.ReceiveTime), nextAttempt(in), in.EventID, in.EventName, in.TicketID,
+		in.RejectReason, in.BodyHash[:])
 }
 
-func appendPayload(args []any, id int64, a *inbox.Arrival) []any {
-	return append(args, id, a.Body, a.Headers.SignatureTimestamp, a.Headers.ContentType, a.Headers.UserAgent, a.Headers.TraceParent)
+func appendPayload(args []any, id int64, in *inbox.Incoming) []any {
+	return append(args, id, in.Body, in.Headers.SignatureTimestamp, in.Headers.ContentType, in.Headers.UserAgent, in.Headers.TraceParent)
 }
 
 // nextAttempt returns the time when a new delivery is due, or NULL for never.
-func nextAttempt(a *inbox.Arrival) any {
-	due, ok := a.DueTime()
+func nextAttempt(in *inbox.Incoming) any {
+	due, ok := in.DueTime()
 	if !ok {
 		return nil
 	}

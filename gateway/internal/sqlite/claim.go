@@ -14,15 +14,15 @@ import (
 func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, limit int) ([]inbox.Delivery, error) {
 	s.claiming.Lock()
 	defer s.claiming.Unlock()
-	// The leases are read before the rows. If the lease of a delivery is gone by then, the delivery was settled before, so the rows show it as
-	// settled.
+	// The leases are read before the rows. If the lease of a delivery is gone by then, the delivery was finished before, so the rows show it
+	// as finished.
 	before := s.leasesNow()
 	ids, err := s.due(ctx, now, limit, before)
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	if ids, err = s.notTooLarge(ctx, ids); err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	deliveries := make([]inbox.Delivery, 0, len(ids))
 	if err := s.fetch.Query(ctx, nil, ids, 1, func(rows *sql.Rows) error {
@@ -36,11 +36,11 @@ func (s *Store) Claim(ctx context.Context, now time.Time, period time.Duration, 
 		deliveries = append(deliveries, d)
 		return nil
 	}); err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A delivery whose lease had ended may have been settled since, or may be being settled. Then its row is out of date.
+	// A delivery whose lease had ended may have been finished since, or may be being finished. Then its row is out of date.
 	deliveries = slices.DeleteFunc(deliveries, func(d inbox.Delivery) bool { return s.leases[d.ID] != before[d.ID] })
 	for i := range deliveries {
 		s.lastToken++
@@ -118,16 +118,16 @@ func (s *Store) leasesNow() map[int64]lease {
 	return maps.Clone(s.leases)
 }
 
-// Settle implements [inbox.Store].
-func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.Settlement) (lost int, err error) {
-	good := s.beginSettling(settlements)
-	defer func() { s.endSettling(good, err == nil) }()
+// Finish implements [inbox.Store].
+func (s *Store) Finish(ctx context.Context, now time.Time, outcomes []inbox.Outcome) (lost int, err error) {
+	good := s.beginFinishing(outcomes)
+	defer func() { s.endFinishing(good, err == nil) }()
 	if err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		forwarded := make([]any, 0, len(good))
-		for _, settlement := range good {
-			if settlement.State == inbox.Forwarded {
-				forwarded = append(forwarded, settlement.Lease.DeliveryID)
-			} else if err := settleOne(tx, settlement); err != nil {
+		for _, outcome := range good {
+			if outcome.State == inbox.Forwarded {
+				forwarded = append(forwarded, outcome.Lease.DeliveryID)
+			} else if err := finishOne(tx, outcome); err != nil {
 				return err
 			}
 		}
@@ -139,49 +139,49 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []inbox.S
 		_, err := s.forward.Exec(context.Background(), tx, []any{unixNano(now)}, forwarded, 1)
 		return err
 	}); err != nil {
-		return 0, translate(ctx, err)
+		return 0, mapError(ctx, err)
 	}
-	return len(settlements) - len(good), nil
+	return len(outcomes) - len(good), nil
 }
 
-func settleOne(tx *sql.Tx, settlement inbox.Settlement) error {
+func finishOne(tx *sql.Tx, outcome inbox.Outcome) error {
 	var nextAttempt any
-	if settlement.State == inbox.Pending {
-		nextAttempt = unixNano(settlement.NextAttemptTime)
+	if outcome.State == inbox.Pending {
+		nextAttempt = unixNano(outcome.NextAttemptTime)
 	}
 	_, err := tx.Exec("UPDATE deliveries SET state = ?, reason = ?, attempts = ?, deferrals = ?, next_attempt_time = ?"+
-		" WHERE state = 1 AND id = ?", int64(settlement.State), settlement.Reason, settlement.Attempts, settlement.Deferrals, nextAttempt,
-		settlement.Lease.DeliveryID)
+		" WHERE state = 1 AND id = ?", int64(outcome.State), outcome.Reason, outcome.Attempts, outcome.Deferrals, nextAttempt,
+		outcome.Lease.DeliveryID)
 	return err
 }
 
-// beginSettling returns the settlements with a valid lease, and keeps these leases from ending.
-func (s *Store) beginSettling(settlements []inbox.Settlement) []inbox.Settlement {
+// beginFinishing returns the outcomes with a valid lease, and keeps these leases from ending.
+func (s *Store) beginFinishing(outcomes []inbox.Outcome) []inbox.Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	good := make([]inbox.Settlement, 0, len(settlements))
-	for _, settlement := range settlements {
-		id := settlement.Lease.DeliveryID
-		if l, ok := s.leases[id]; ok && l.token == settlement.Lease.Token && !l.settling {
-			l.settling = true
+	good := make([]inbox.Outcome, 0, len(outcomes))
+	for _, outcome := range outcomes {
+		id := outcome.Lease.DeliveryID
+		if l, ok := s.leases[id]; ok && l.token == outcome.Lease.Token && !l.finishing {
+			l.finishing = true
 			s.leases[id] = l
-			good = append(good, settlement)
+			good = append(good, outcome)
 		}
 	}
 	return good
 }
 
-// endSettling ends the leases of settlements that were written. If they were not written, the leases hold until their time has run out.
-func (s *Store) endSettling(settlements []inbox.Settlement, written bool) {
+// endFinishing ends the leases of outcomes that were written. If they were not written, the leases hold until their time has run out.
+func (s *Store) endFinishing(outcomes []inbox.Outcome, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, settlement := range settlements {
-		id := settlement.Lease.DeliveryID
+	for _, outcome := range outcomes {
+		id := outcome.Lease.DeliveryID
 		if written {
 			delete(s.leases, id)
 		} else {
 			l := s.leases[id]
-			l.settling = false
+			l.finishing = false
 			s.leases[id] = l
 		}
 	}
@@ -202,7 +202,7 @@ func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
 			}
 			return leased
 		}); err != nil {
-			return time.Time{}, false, translate(ctx, err)
+			return time.Time{}, false, mapError(ctx, err)
 		}
 	}
 	return earliest, !earliest.IsZero(), nil

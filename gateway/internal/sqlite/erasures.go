@@ -19,7 +19,7 @@ const (
 // ErasureCursor implements [inbox.ErasureStore].
 func (s *Store) ErasureCursor(ctx context.Context) (cursor inbox.ErasureCursor, err error) {
 	err = s.db.Reader.QueryRowContext(ctx, readErasureCursor).Scan(&cursor.Generation, &cursor.Position)
-	return cursor, translate(ctx, err)
+	return cursor, mapError(ctx, err)
 }
 
 // AddErasures implements [inbox.ErasureStore].
@@ -48,17 +48,17 @@ func (s *Store) moveErasureCursor(ctx context.Context, from, to inbox.ErasureCur
 		}
 		return nil
 	})
-	return translate(ctx, err)
+	return mapError(ctx, err)
 }
 
 // MissingErasures implements [inbox.ErasureStore].
 func (s *Store) MissingErasures(ctx context.Context, generation int64, after string, limit int) ([]inbox.Erasure, error) {
 	rows, err := s.db.Reader.QueryContext(ctx, missingErasures, generation, after, limit)
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	missing, err := scanErasures(rows)
-	return missing, translate(ctx, err)
+	return missing, mapError(ctx, err)
 }
 
 // scanErasures reads all rows of [missingErasures], and closes them.

@@ -22,7 +22,7 @@ func TestStore_Ping_fullDisk(t *testing.T) {
 	if _, err := store.Writer().ExecContext(t.Context(), "PRAGMA max_page_count = 20"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Add(t.Context(), []inbox.Arrival{inboxtest.Arrival("1", strings.Repeat("x", 200000))}); !errors.Is(err,
+	if _, err := store.Add(t.Context(), []inbox.Incoming{inboxtest.Incoming("1", strings.Repeat("x", 200000))}); !errors.Is(err,
 		inbox.ErrUnavailable) {
 		t.Errorf("Add beyond the space = %v, want ErrUnavailable", err)
 	}

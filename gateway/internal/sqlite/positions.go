@@ -31,7 +31,7 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 		"SELECT * FROM (SELECT * FROM log_positions WHERE forwarded_before IS NULL ORDER BY id LIMIT ?)"+
 		" UNION ALL SELECT * FROM log_positions WHERE forwarded_before IS NOT NULL) ORDER BY iif(forwarded_before IS NULL, id, -id)", limit)
 	if err != nil {
-		return p, translate(ctx, err)
+		return p, mapError(ctx, err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -39,7 +39,7 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 		var before sql.NullInt64
 		var position inbox.LogPosition
 		if err := rows.Scan(&id, &position.DatabaseID, &position.Sequence, &fingerprint, &before); err != nil {
-			return p, translate(ctx, err)
+			return p, mapError(ctx, err)
 		}
 		position.Fingerprint = uint64(fingerprint)
 		if before.Valid {
@@ -49,15 +49,15 @@ func (s *Store) LogPositions(ctx context.Context, limit int) (p inbox.LogPositio
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return p, translate(ctx, err)
+		return p, mapError(ctx, err)
 	}
 	err = s.db.Reader.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM replay)").Scan(&p.Replaying)
-	return p, translate(ctx, err)
+	return p, mapError(ctx, err)
 }
 
 // ChangePositions implements [inbox.Store].
 func (s *Store) ChangePositions(ctx context.Context, change inbox.PositionsChange) error {
-	return translate(ctx, s.db.Write(ctx, func(tx *sql.Tx) error {
+	return mapError(ctx, s.db.Write(ctx, func(tx *sql.Tx) error {
 		for _, id := range change.Drop {
 			if _, err := tx.Exec("DELETE FROM log_positions WHERE id = ?", id); err != nil {
 				return err
@@ -92,12 +92,12 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 		return inbox.Replay{Done: true}, nil
 	}
 	if err != nil {
-		return r, translate(ctx, err)
+		return r, mapError(ctx, err)
 	}
 	// No other process uses the file and nothing else changes a forwarded delivery, so the deliveries can be chosen before the transaction.
 	ids, withoutBody, next, more, err := s.scanReplay(ctx, since, at, limit)
 	if err != nil {
-		return r, translate(ctx, err)
+		return r, mapError(ctx, err)
 	}
 	r.WithoutBody += withoutBody
 	r.Done, r.Ended = !more, !more
@@ -115,7 +115,7 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 		return err
 	})
 	if err != nil {
-		return inbox.Replay{}, translate(ctx, err)
+		return inbox.Replay{}, mapError(ctx, err)
 	}
 	return r, nil
 }

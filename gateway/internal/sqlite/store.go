@@ -41,7 +41,7 @@ type Store struct {
 	db *sqlitedb.DB
 
 	lastID           *sql.Stmt
-	findKept         *sqlitedb.RowsStatement
+	findExisting     *sqlitedb.RowsStatement
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
 	forward          *sqlitedb.RowsStatement
@@ -61,11 +61,11 @@ type Store struct {
 type lease struct {
 	token int64
 	until time.Time
-	// settling is set while the lease is being used. It can't end then.
-	settling bool
+	// finishing is set while the lease is being used. It can't end then.
+	finishing bool
 }
 
-func (l lease) holdsAt(now time.Time) bool { return l.settling || now.Before(l.until) }
+func (l lease) holdsAt(now time.Time) bool { return l.finishing || now.Before(l.until) }
 
 // Options returns the options for opening or restoring the database at path.
 func Options(path string) sqlitedb.Options {
@@ -90,7 +90,7 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		" WHERE name = 'deliveries'"); err != nil {
 		return err
 	}
-	if s.findKept, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT key, id, state, body_hash FROM deliveries WHERE key IN (",
+	if s.findExisting, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT key, id, state, body_hash FROM deliveries WHERE key IN (",
 		"?", ")"); err != nil {
 		return err
 	}
@@ -132,10 +132,10 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) Watch(context.Context, func(), func(error)) {}
 
 // Ping implements [inbox.Store].
-func (s *Store) Ping(ctx context.Context) error { return translate(ctx, s.db.Ping(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return mapError(ctx, s.db.Ping(ctx)) }
 
-// translate returns an error of the database as an error of the inbox.
-func translate(ctx context.Context, err error) error {
+// mapError returns an error of the database as an error of the inbox.
+func mapError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}

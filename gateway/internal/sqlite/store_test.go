@@ -22,7 +22,7 @@ func path(t *testing.T, name string) string {
 	return filepath.Join(filepath.Dir(t.TempDir()), name+".db")
 }
 
-func TestStoreConforms(t *testing.T) {
+func TestStore(t *testing.T) {
 	t.Parallel()
 	inboxtest.Run(t, inboxtest.Engine{
 		Open: func(t *testing.T, name string) inbox.Store {
@@ -71,14 +71,14 @@ func states(t *testing.T, name string) map[inbox.State]int {
 	return counts
 }
 
-func TestADeliveryWhoseBodyIsGoneIsClaimedWithoutOne(t *testing.T) {
+func TestStore_Claim_deliveryWithoutBody(t *testing.T) {
 	t.Parallel()
 	store, err := sqlite.Open(t.Context(), path(t, "a"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	if _, err := store.Add(t.Context(), []inbox.Arrival{inboxtest.Arrival("1", "one")}); err != nil {
+	if _, err := store.Add(t.Context(), []inbox.Incoming{inboxtest.Incoming("1", "one")}); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", "file:"+path(t, "a"))
@@ -102,7 +102,7 @@ func TestStore_ReplayStep_leavesDeliveriesWithoutBodyForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	if _, err := store.Add(t.Context(), []inbox.Arrival{inboxtest.Arrival("1", "one"), inboxtest.Arrival("2", "two")}); err != nil {
+	if _, err := store.Add(t.Context(), []inbox.Incoming{inboxtest.Incoming("1", "one"), inboxtest.Incoming("2", "two")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Writer().ExecContext(t.Context(), "UPDATE deliveries SET state = 2, forward_time = 1, next_attempt_time = NULL;"+

@@ -39,7 +39,7 @@ func TestHandler_secretsOfApps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t, apps)
+			d := mustServe(t, apps)
 			d.forbid(other)
 			r := by(test.key, test.body)
 			d.follow(t, step{r, test.want}, step{r, test.want})
@@ -48,7 +48,7 @@ func TestHandler_secretsOfApps(t *testing.T) {
 	}
 	t.Run("too old as well", func(t *testing.T) {
 		t.Parallel()
-		d := mustOpenDoor(t, apps)
+		d := mustServe(t, apps)
 		d.follow(t, step{by(other, body).with(timestampHeader, at(-time.Hour)), unauthorized})
 		d.wantRows(t, rejected(reason, "e1", body))
 		d.follow(t, step{by(secret, body), success}, step{by(other, body), unauthorized})

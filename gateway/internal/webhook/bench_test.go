@@ -19,7 +19,7 @@ func BenchmarkHandler(b *testing.B) {
 			"signed": signed(body), "wrongly signed": signed(body).with(signatureHeader, wrong), "unsigned": unsigned(body),
 		} {
 			b.Run(name+"/"+strconv.Itoa(size), func(b *testing.B) {
-				d := mustOpenDoor(b, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { return inbox.Insert, nil }))
+				d := mustServe(b, withInbox(func(context.Context, inbox.Incoming) (inbox.Action, error) { return inbox.Insert, nil }))
 				text := r.String()
 				b.SetBytes(int64(size))
 				b.ReportAllocs()

@@ -23,7 +23,7 @@ func nested(levels int) string {
 	return eventWith("e1", `"x":[`+strings.Repeat("[", levels-around)+strings.Repeat("]", levels-around)+`]`)
 }
 
-func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
+func TestHandler_malformedIsRejectedAndKeptOnce(t *testing.T) {
 	t.Parallel()
 	good := bodyOf("e1")
 	withID := func(member string) string { return strings.Replace(good, `"id":"e1",`, member, 1) }
@@ -73,7 +73,7 @@ func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			kept := rejected(test.reason, test.eventID, test.body)
 			d.follow(t, step{signed(test.body), malformed})
 			d.wantRows(t, kept)
@@ -90,7 +90,7 @@ func TestMalformedIsRefusedAndKeptOnce(t *testing.T) {
 	}
 }
 
-func TestUnexpectedEvents(t *testing.T) {
+func TestHandler_unexpectedEvents(t *testing.T) {
 	t.Parallel()
 	const reason = "event.name is unexpected"
 	for name, eventName := range map[string]string{
@@ -107,7 +107,7 @@ func TestUnexpectedEvents(t *testing.T) {
 				acknowledge bool
 				want        answer
 			}{{false, unexpected}, {true, success}} {
-				d := mustOpenDoor(t, func(s *setup) { s.options.AcknowledgeUnexpected = test.acknowledge })
+				d := mustServe(t, func(s *setup) { s.options.AcknowledgeUnexpected = test.acknowledge })
 				d.follow(t, step{signed(body), test.want}, step{signed(body), test.want})
 				d.wantRows(t, rejected(reason, "e1", body))
 				d.follow(t, step{signed(bodyOf("e1")), success})
@@ -118,9 +118,9 @@ func TestUnexpectedEvents(t *testing.T) {
 }
 
 // An unexpected event is acknowledged only if it is valid otherwise.
-func TestAcknowledgeUnexpectedCoversNothingElse(t *testing.T) {
+func TestHandler_acknowledgeUnexpectedCoversNothingElse(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.options.AcknowledgeUnexpected = true })
+	d := mustServe(t, func(s *setup) { s.options.AcknowledgeUnexpected = true })
 	d.follow(t,
 		step{signed("{"), malformed},
 		step{signed(unexpectedEvent).with(timestampHeader, "1"), unauthorized},
@@ -128,7 +128,7 @@ func TestAcknowledgeUnexpectedCoversNothingElse(t *testing.T) {
 	d.wantRows(t, rejected("body is not valid JSON", "", "{"), rejected(signature.ErrStale.Error(), "e3", unexpectedEvent))
 }
 
-func TestValuesAreKeptExactly(t *testing.T) {
+func TestHandler_storesValuesExactly(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"2^53+1":                     eventWith("e1", `"externalRef":9007199254740993`),
@@ -155,7 +155,7 @@ func TestValuesAreKeptExactly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			stale := signed(body).with(timestampHeader, "1")
 			d.follow(t, step{stale, unauthorized})
 			d.wantRows(t, rejected(signature.ErrStale.Error(), "e1", body))
@@ -167,23 +167,23 @@ func TestValuesAreKeptExactly(t *testing.T) {
 	}
 }
 
-func TestLongestIDs(t *testing.T) {
+func TestHandler_longestIDs(t *testing.T) {
 	t.Parallel()
 	id := strings.Repeat("ä", 128)
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	escaped := bodyOf(strings.Repeat(`\u00e4`, 128))
 	d.follow(t, step{signed(bodyOf(id)), success}, step{signed(escaped), success})
 	d.wantRows(t, pending(id, bodyOf(id)), rejected(inbox.ReasonOtherBody, id, escaped))
 }
 
 // An id is logged, because operators search for it. Nobody can write a log line with it.
-func TestIDsAreHarmlessInTheLog(t *testing.T) {
+func TestHandler_idsAreHarmlessInTheLog(t *testing.T) {
 	t.Parallel()
 	for name, escaped := range map[string]string{"escape sequence": `\u001b[31mred`, "DEL": `\u007f`, "C1 control": `\u009b31m`,
 		"line break": `\r\nlevel=ERROR`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			body := bodyOf(escaped)
 			d.follow(t, step{signed(body), malformed})
 			d.wantRows(t, rejected("event.id is not valid text", "", body))
@@ -191,7 +191,7 @@ func TestIDsAreHarmlessInTheLog(t *testing.T) {
 	}
 	t.Run("quotes", func(t *testing.T) {
 		t.Parallel()
-		d := mustOpenDoor(t)
+		d := mustServe(t)
 		body := bodyOf(`msg=forged \"quoted\"`)
 		id := `msg=forged "quoted"`
 		d.follow(t, step{signed(body).with(timestampHeader, "1"), unauthorized})
@@ -202,7 +202,7 @@ func TestIDsAreHarmlessInTheLog(t *testing.T) {
 	})
 }
 
-func TestNothingIsFetched(t *testing.T) {
+func TestHandler_fetchesNothing(t *testing.T) {
 	t.Parallel()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -210,14 +210,14 @@ func TestNothingIsFetched(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	url := "http://" + listener.Addr().String() + "/"
-	t.Run("door", func(t *testing.T) {
-		d := mustOpenDoor(t)
+	t.Run("handler", func(t *testing.T) {
+		d := mustServe(t)
 		body := strings.ReplaceAll(eventWith("e1", `"title":"URL","description":"<img src='URL'>","files":["URL"],"url":"URL",`+
 			`"_embedded":{"files":[{"id":"f1","href":"URL","_links":{"self":{"href":"URL"}}}]}`), "URL", url)
 		d.follow(t, step{signed(body).and("Origin", url).and("Referer", url).and("Traceparent", url), success})
 		d.wantRows(t, pending("e1", body))
 	})
-	// The door has ended by now, with everything that it began: a connection would be waiting.
+	// The handler has ended by now, with everything that it began: a connection would be waiting.
 	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -227,34 +227,34 @@ func TestNothingIsFetched(t *testing.T) {
 }
 
 // The kept body has no tokens, so bodies that differ only in a token are the same.
-func TestADuplicateMayHaveAnotherToken(t *testing.T) {
+func TestHandler_duplicateWithAnotherToken(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	withToken := func(token string) string { return eventWith("e1", `"token":"`+token+`"`) }
 	d.follow(t, step{signed(withToken(accessToken)), success}, step{signed(withToken(accessToken + "2")), success})
 	d.wantRows(t, pending("e1", withToken("redacted")))
 }
 
-func TestAccessTokensAreNotOnTheDisk(t *testing.T) {
+func TestHandler_accessTokensAreNotOnTheDisk(t *testing.T) {
 	t.Parallel()
 	member := `"token":"` + accessToken + `"`
 	good := eventWith("e1", member+`,"marker":"is on the disk"`)
 	deep := eventWith("e2", `"_embedded":{"users":[{"\u0074oken" : ["`+accessToken+`",{"a":"`+accessToken+`"}]}]}`)
 	redact := strings.NewReplacer(`["`+accessToken+`",{"a":"`+accessToken+`"}]`, `"redacted"`, `"`+accessToken+`"`, `"redacted"`)
-	setAside, doubled, trailing := good+" ", eventWith("e4", member+","+member), good+"x"
+	asConflict, doubled, trailing := good+" ", eventWith("e4", member+","+member), good+"x"
 	truncated := good[:strings.Index(good, accessToken)+len(accessToken)]
 	tooDeep := strings.Replace(nested(10_001), `"x"`, member+`,"x"`, 1)
 
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	d.follow(t,
 		step{signed(good).with(timestampHeader, "1"), unauthorized},
 		step{signed(good), success}, step{signed(good), success},
-		step{signed(deep), success}, step{signed(setAside), success},
+		step{signed(deep), success}, step{signed(asConflict), success},
 		step{signed(doubled), malformed}, step{signed(trailing), malformed}, step{signed(truncated), malformed},
 		step{signed(tooDeep), malformed})
 	d.wantRows(t,
 		pending("e1", redact.Replace(good)), pending("e2", redact.Replace(deep)),
-		rejected(inbox.ReasonOtherBody, "e1", redact.Replace(setAside)),
+		rejected(inbox.ReasonOtherBody, "e1", redact.Replace(asConflict)),
 		rejected("doubled key", "", redact.Replace(doubled)), rejected("data after the JSON value", "", redact.Replace(trailing)),
 		rejected("body is not valid JSON", "", strings.Replace(truncated, `"`+accessToken, `"redacted"`, 1)),
 		rejected("nesting is over 10000 levels", "", redact.Replace(tooDeep)))

@@ -13,17 +13,17 @@ var (
 )
 
 // memoryBudget bounds the memory of all bodies that are being read or stored. If a body needs more than is left, the slowest sender is cut
-// off: the one that has been sending the same stretch of its body for the longest time. So a sender that stalls makes room for one that
-// sends.
+// off: the one that has been sending the same chunk of its body for the longest time. So a sender that stalls frees memory for one
+// that sends.
 //
 // It is safe for concurrent use.
 type memoryBudget struct {
 	mu   sync.Mutex
 	free int64
-	// arriving holds the grants of bodies that are being read, in the order in which each began its stretch: the slowest sender is the first.
-	arriving list.List
-	// arrivingBytes is the memory that the grants in arriving hold together.
-	arrivingBytes int64
+	// reading holds the grants of bodies that are being read, in the order in which each began its chunk: the slowest sender is the first.
+	reading list.List
+	// readingBytes is the memory that the grants in reading hold together.
+	readingBytes int64
 }
 
 func newMemoryBudget(size int64) *memoryBudget { return &memoryBudget{free: size} }
@@ -40,15 +40,15 @@ type grant struct {
 
 	// The budget's mutex guards the fields below.
 	held int64
-	// place is the grant's element of budget.arriving. It is nil before the first stretch and after the last.
-	place *list.Element
-	isCut bool
+	// element is the grant's element of budget.reading. It is nil before the first chunk and after the last.
+	element *list.Element
+	isCut   bool
 }
 
 // open returns the grant of a body that holds nothing yet.
 func (b *memoryBudget) open(sender readDeadliner) *grant { return &grant{budget: b, sender: sender} }
 
-// advance begins the next stretch of a body, which holds size bytes of memory from now on. It sets the time by which the stretch must be
+// advance begins the next chunk of a body, which holds size bytes of memory from now on. It sets the time by which the chunk must be
 // received. The zero time leaves the deadline unchanged. It returns [errCutOff], or [errNoMemory] if there is too little memory even
 // without all other senders. Then it cuts off none of them.
 func (g *grant) advance(size int64, deadline time.Time) error {
@@ -58,19 +58,19 @@ func (g *grant) advance(size int64, deadline time.Time) error {
 	if g.isCut {
 		return errCutOff
 	}
-	if size > b.free+b.arrivingBytes {
+	if size > b.free+b.readingBytes {
 		return errNoMemory
 	}
 	// The body's memory is released first, so that the body itself is not the one that is cut off.
 	g.leave()
-	g.giveBack()
+	g.releaseLocked()
 	for b.free < size {
-		b.arriving.Front().Value.(*grant).cut()
+		b.reading.Front().Value.(*grant).cut()
 	}
 	b.free -= size
 	g.held = size
-	g.place = b.arriving.PushBack(g)
-	b.arrivingBytes += size
+	g.element = b.reading.PushBack(g)
+	b.readingBytes += size
 	if !deadline.IsZero() {
 		// A connection that can't have a deadline is not from a server.
 		_ = g.sender.SetReadDeadline(deadline)
@@ -82,7 +82,7 @@ func (g *grant) advance(size int64, deadline time.Time) error {
 func (g *grant) cut() {
 	g.isCut = true
 	g.leave()
-	g.giveBack()
+	g.releaseLocked()
 	_ = g.sender.SetReadDeadline(time.Unix(1, 0)) // long ago
 }
 
@@ -100,10 +100,10 @@ func (g *grant) finish() error {
 
 // leave removes the body from arriving.
 func (g *grant) leave() {
-	if g.place != nil {
-		g.budget.arriving.Remove(g.place)
-		g.budget.arrivingBytes -= g.held
-		g.place = nil
+	if g.element != nil {
+		g.budget.reading.Remove(g.element)
+		g.budget.readingBytes -= g.held
+		g.element = nil
 	}
 }
 
@@ -111,10 +111,10 @@ func (g *grant) leave() {
 func (g *grant) release() {
 	g.budget.mu.Lock()
 	defer g.budget.mu.Unlock()
-	g.giveBack()
+	g.releaseLocked()
 }
 
-func (g *grant) giveBack() {
+func (g *grant) releaseLocked() {
 	g.budget.free += g.held
 	g.held = 0
 }

@@ -35,7 +35,7 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 		grants[i] = b.open(&senders[i])
 		advanceTo(t, grants[i], 25, nil)
 	}
-	// The first of them advances, so the second is now the one that has been in its stretch for the longest time.
+	// The first of them advances, so the second is now the one that has been in its chunk for the longest time.
 	advanceTo(t, grants[0], 25, nil)
 	grants[4] = b.open(&senders[4])
 	advanceTo(t, grants[4], 25, nil)
@@ -65,8 +65,8 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 		}
 		grants[i].release()
 	}
-	if b.free != 100 || b.arriving.Len() != 0 {
-		t.Errorf("%d bytes are free and %d bodies arrive, want 100 and 0", b.free, b.arriving.Len())
+	if b.free != 100 || b.reading.Len() != 0 {
+		t.Errorf("%d bytes are free and %d bodies arrive, want 100 and 0", b.free, b.reading.Len())
 	}
 }
 
@@ -113,8 +113,8 @@ func TestMemoryBudget_nobodyIsCutOffForWhatCanNotFit(t *testing.T) {
 		_ = g.finish()
 		g.release()
 	}
-	if b.free != 100 || b.arrivingBytes != 0 {
-		t.Errorf("%d bytes are free and %d arrive, want 100 and 0", b.free, b.arrivingBytes)
+	if b.free != 100 || b.readingBytes != 0 {
+		t.Errorf("%d bytes are free and %d arrive, want 100 and 0", b.free, b.readingBytes)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestMemoryBudget_holdsNoMoreThanItsSize(t *testing.T) {
 					held += random.Int64N(300)
 					err = g.advance(held, time.Time{})
 					b.mu.Lock()
-					if b.free < 0 || b.arrivingBytes < 0 || b.free+b.arrivingBytes > size {
+					if b.free < 0 || b.readingBytes < 0 || b.free+b.readingBytes > size {
 						t.Errorf("%d of %d bytes are free", b.free, size)
 					}
 					b.mu.Unlock()
@@ -160,7 +160,7 @@ func TestMemoryBudget_holdsNoMoreThanItsSize(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if b.free != size || b.arriving.Len() != 0 || b.arrivingBytes != 0 {
-		t.Errorf("%d bytes are free, and %d bodies with %d bytes arrive, want %d, 0 and 0", b.free, b.arriving.Len(), b.arrivingBytes, size)
+	if b.free != size || b.reading.Len() != 0 || b.readingBytes != 0 {
+		t.Errorf("%d bytes are free, and %d bodies with %d bytes arrive, want %d, 0 and 0", b.free, b.reading.Len(), b.readingBytes, size)
 	}
 }

@@ -25,12 +25,12 @@ func corpus(tb testing.TB) map[string]string {
 	return bodies
 }
 
-func TestCorpus(t *testing.T) {
+func TestHandler_corpus(t *testing.T) {
 	t.Parallel()
 	for name, body := range corpus(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			// The words of a sample are private.
 			d.forbid("Heizung im Bad kalt", "Seit gestern Abend", "mara@example.test", "+41790000001", "Sunrise Towers", "Hauptstrasse")
 			_, id, _ := strings.Cut(body, `"id": "`)
@@ -46,10 +46,10 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// All samples are posted to one door. None affects another, in whatever order they come.
-func TestCorpusTogether(t *testing.T) {
+// All samples are posted to one handler. None affects another, in whatever order they come.
+func TestHandler_corpusTogether(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	bodies := corpus(t)
 	for name, body := range bodies {
 		want := success
@@ -63,10 +63,10 @@ func TestCorpusTogether(t *testing.T) {
 	}
 }
 
-// Each door checks its log when it ends. This test shows that there is something to check, and what the log may contain.
+// Each handler checks its log when it ends. This test shows that there is something to check, and what the log may contain.
 func TestTheLogSaysWhatWasRejectedAndWhy(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	d.follow(t,
 		step{signed(bodyOf("e1")), success},
 		step{signed(bodyOf("e2")).with(signatureHeader, sign("wrong", "")), unauthorized},

@@ -4,9 +4,9 @@ package webhook
 func (h *Handler) SetMemory(size int64) { h.bodies = newBodyReader(h.options.MaxBodyBytes, size) }
 
 // Memory returns the free memory for bodies, the number of bodies that are being read, and how much memory these hold.
-func (h *Handler) Memory() (free int64, arriving int, arrivingBytes int64) {
+func (h *Handler) Memory() (free int64, reading int, readingBytes int64) {
 	b := h.bodies.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.free, b.arriving.Len(), b.arrivingBytes
+	return b.free, b.reading.Len(), b.readingBytes
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestAmbiguousFraming smuggles a signed delivery after or inside another. Wherever a proxy sees the end of the first one, the second must
-// not be taken for a request.
-func TestAmbiguousFraming(t *testing.T) {
+// TestHandler_ambiguousFraming smuggles a signed delivery after or inside another. Wherever a proxy sees the end of the first one, the
+// second must not be taken for a request.
+func TestHandler_ambiguousFraming(t *testing.T) {
 	t.Parallel()
 	first, smuggled := signed(bodyOf("e1")), signed(bodyOf("e2")).String()
 	plain := first.body
@@ -21,7 +21,7 @@ func TestAmbiguousFraming(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		request request
-		// want is the only answer, if the door itself answers. Otherwise net/http answers with the status.
+		// want is the only answer, if the handler itself answers. Otherwise net/http answers with the status.
 		want   answer
 		status string
 		rows   []row
@@ -91,7 +91,7 @@ func TestAmbiguousFraming(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			c := d.dial(t)
 			c.mustWrite(t, test.request.String())
 			got, err := c.read("POST")
@@ -126,7 +126,7 @@ func (r request) behind(more string) request {
 	return r
 }
 
-func TestABodyCutShortIsNotKept(t *testing.T) {
+func TestHandler_incompleteBody(t *testing.T) {
 	t.Parallel()
 	small, large := signed(bodyOf("e1")), signed(sized(100_000))
 	for name, r := range map[string]request{
@@ -135,7 +135,7 @@ func TestABodyCutShortIsNotKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			half := r.head() + r.body[:len(r.body)/2]
 
 			listening := d.dial(t)
@@ -156,7 +156,7 @@ func TestABodyCutShortIsNotKept(t *testing.T) {
 	}
 }
 
-func TestSlowSendersAreTimedOut(t *testing.T) {
+func TestNewServer_timesOutSlowSenders(t *testing.T) {
 	t.Parallel()
 	r := signed(sized(20_000))
 	for name, test := range map[string]struct {
@@ -177,7 +177,7 @@ func TestSlowSendersAreTimedOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t, func(s *setup) { s.server = test.server })
+			d := mustServe(t, func(s *setup) { s.server = test.server })
 			c := d.dial(t)
 			text := r.String()
 			c.mustWrite(t, text[:test.at])
@@ -186,7 +186,7 @@ func TestSlowSendersAreTimedOut(t *testing.T) {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
 			if sent == len(text)-test.at {
-				t.Error("the door waited for all of it")
+				t.Error("the handler waited for all of it")
 			}
 			d.wantRows(t)
 		})
@@ -194,9 +194,9 @@ func TestSlowSendersAreTimedOut(t *testing.T) {
 }
 
 // The tests shorten the time limits that they reach. This test checks that the limits exist.
-func TestTheServerBoundsEveryPhase(t *testing.T) {
+func TestNewServer_boundsEveryPhase(t *testing.T) {
 	t.Parallel()
-	mustOpenDoor(t, func(s *setup) {
+	mustServe(t, func(s *setup) {
 		s.server = func(server *http.Server) {
 			for name, bound := range map[string]time.Duration{
 				"ReadHeaderTimeout": server.ReadHeaderTimeout, "ReadTimeout": server.ReadTimeout,
@@ -210,8 +210,8 @@ func TestTheServerBoundsEveryPhase(t *testing.T) {
 	})
 }
 
-// trickle sends one byte at a time until the door stops reading, and returns the door's answer. It is the zero answer if the door only
-// closed the connection.
+// trickle sends one byte at a time until the handler stops reading, and returns the handler's answer. It is the zero answer if the handler
+// only closed the connection.
 func (c *client) trickle(tb testing.TB, text string) (got answer, sent int) {
 	tb.Helper()
 	for ; sent < len(text); sent++ {
@@ -225,7 +225,7 @@ func (c *client) trickle(tb testing.TB, text string) (got answer, sent int) {
 			break
 		}
 	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(hangTimeout)); err != nil {
 		tb.Fatal(err)
 	}
 	if got, err := c.read("POST"); err == nil {

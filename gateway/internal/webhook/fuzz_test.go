@@ -11,11 +11,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// FuzzDoor posts any signed body. It must be either acknowledged and forwarded later, or refused as malformed, and kept in both cases.
+// FuzzHandler posts any signed body. It must be either acknowledged and forwarded later, or refused as malformed, and kept in both cases.
 //
-// The coverage also depends on the door's goroutines, so that inputs seem interesting that are not. With -fuzzminimizetime=1x no time is
+// The coverage also depends on the handler's goroutines, so that inputs seem interesting that are not. With -fuzzminimizetime=1x no time is
 // lost on minimizing them.
-func FuzzDoor(f *testing.F) {
+func FuzzHandler(f *testing.F) {
 	for _, body := range corpus(f) {
 		f.Add([]byte(body))
 	}
@@ -28,7 +28,7 @@ func FuzzDoor(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	d := mustOpenDoor(f)
+	d := mustServe(f)
 	p := mustOpenPoster(f, 1)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if len(body) > maxBody {

@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
-// TestHandler_givesMemoryBack ends requests in every way at the same time, and checks that all memory for bodies is free after that.
-func TestHandler_givesMemoryBack(t *testing.T) {
+// TestHandler_releasesMemory ends requests in every way at the same time, and checks that all memory for bodies is free after that.
+func TestHandler_releasesMemory(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		memory int64
@@ -27,14 +27,14 @@ func TestHandler_givesMemoryBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var handler *webhook.Handler
-			d := mustOpenDoor(t, func(s *setup) {
+			d := mustServe(t, func(s *setup) {
 				s.handler = func(h *webhook.Handler) {
 					h.SetMemory(test.memory)
 					handler = h
 				}
 				s.server = func(s *http.Server) { s.ReadTimeout = 3 * time.Second } // for senders that stall
 				s.options.MaxBodyBytes = 2 * littleMemory
-			}, withInbox(func(_ context.Context, a inbox.Arrival) (inbox.Action, error) {
+			}, withInbox(func(_ context.Context, a inbox.Incoming) (inbox.Action, error) {
 				switch a.EventID {
 				case "panic":
 					panic("inbox")
@@ -44,8 +44,8 @@ func TestHandler_givesMemoryBack(t *testing.T) {
 				return inbox.Insert, nil
 			}))
 			d.endInEveryWay(t)
-			if free, arriving, arrivingBytes := handler.Memory(); free != test.memory || arriving != 0 || arrivingBytes != 0 {
-				t.Errorf("%d of %d bytes are free, and %d bodies with %d bytes arrive", free, test.memory, arriving, arrivingBytes)
+			if free, reading, readingBytes := handler.Memory(); free != test.memory || reading != 0 || readingBytes != 0 {
+				t.Errorf("%d of %d bytes are free, and %d bodies with %d bytes arrive", free, test.memory, reading, readingBytes)
 			}
 			for _, end := range test.ends {
 				if !strings.Contains(d.log.String(), end) {
@@ -60,7 +60,7 @@ func TestHandler_givesMemoryBack(t *testing.T) {
 const littleMemory = 16 * 16 << 10
 
 // endInEveryWay makes requests that end in every way, and returns when the server is done with them.
-func (d *door) endInEveryWay(t *testing.T) {
+func (d *harness) endInEveryWay(t *testing.T) {
 	t.Helper()
 	const all = math.MaxInt
 	small, large, tooMuch, tooLarge := bodyOf("e1"), sized(100_000), sized(littleMemory+1), sized(2*littleMemory+1)

@@ -24,10 +24,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// Inbox keeps arrivals.
+// Inbox keeps deliveries.
 type Inbox interface {
-	// Accept returns after the arrival is durable. Its errors are those of [inbox.Inbox.Accept].
-	Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error)
+	// Accept returns after the delivery is durable. Its errors are those of [inbox.Inbox.Accept].
+	Accept(ctx context.Context, incoming inbox.Incoming) (inbox.Action, error)
 }
 
 // Options are the options of the webhook handler.
@@ -85,7 +85,7 @@ func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handle
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer h.survive(w)
+	defer h.recoverPanic(w)
 	httpserver.CloseIfAmbiguous(w, r)
 	switch {
 	case r.URL.Path != h.options.Path:
@@ -101,9 +101,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// survive answers a request whose handling panicked, and logs the panic. The panic's value may hold personal data, so only the stack trace
-// is logged.
-func (h *Handler) survive(w http.ResponseWriter) {
+// recoverPanic answers a request whose handling panicked, and logs the panic. The panic's value may hold personal data, so only the stack
+// trace is logged.
+func (h *Handler) recoverPanic(w http.ResponseWriter) {
 	if recover() != nil {
 		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
 		answerUnavailable.write(w)
@@ -191,10 +191,10 @@ func isTicketEvent(body []byte) bool {
 
 // serveSigned keeps and answers a delivery whose signature is right.
 func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, signer signature.Signer, body []byte) {
-	arrival, answer := h.incoming(r, header, signer, body)
+	incoming, answer := h.incoming(r, header, signer, body)
 	// The wait must not end if the sender disconnects: without an answer from us, net/http would answer 200 for a delivery that may not be
 	// kept.
-	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), arrival)
+	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), incoming)
 	switch {
 	case errors.Is(err, inbox.ErrBusy):
 		h.warn(warnBusy)
@@ -204,10 +204,10 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 			h.options.Log.Error("deliveries can't be kept; Allthings will send them again", "count", count, "error", err)
 		}
 		answer = answerUnavailable
-	case action == inbox.SetAside && arrival.RejectReason == "":
-		h.options.Log.Warn("delivery is set aside", "event_id", arrival.EventID, "reason", inbox.ReasonOtherBody)
-	case action != inbox.Ignore && arrival.RejectReason != "":
-		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", arrival.EventID, "reason", arrival.RejectReason,
+	case action == inbox.Conflict && incoming.RejectReason == "":
+		h.options.Log.Warn("delivery is set aside", "event_id", incoming.EventID, "reason", inbox.ReasonOtherBody)
+	case action != inbox.Ignore && incoming.RejectReason != "":
+		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", incoming.EventID, "reason", incoming.RejectReason,
 			"status", answer.status)
 	}
 	answer.write(w)
@@ -218,10 +218,10 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
 
 // incoming returns a signed delivery as it is to be kept, and the answer to it after it is kept.
-func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signature.Signer, body []byte) (inbox.Arrival, *answer) {
+func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signature.Signer, body []byte) (inbox.Incoming, *answer) {
 	now := h.options.Now()
 	c := h.options.classify(body)
-	arrival := inbox.Arrival{
+	incoming := inbox.Incoming{
 		EventID:      c.event.EventID,
 		EventName:    c.event.EventName,
 		TicketID:     c.event.TicketID,
@@ -238,14 +238,14 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 	}
 	// This check comes before that of the time: a delivery that is rejected only for its time can be replayed.
 	if c.answer != answerMalformed && !signer.MaySignFor(c.event.AppID) {
-		arrival.RejectReason = reasonOtherApp
-		return arrival, answerUnauthenticated
+		incoming.RejectReason = reasonOtherApp
+		return incoming, answerUnauthenticated
 	}
 	if err := signature.CheckTime(r.Header[header.timestamp], now, h.options.TimestampTolerance); err != nil {
-		arrival.RejectReason = err.Error()
-		return arrival, answerUnauthenticated
+		incoming.RejectReason = err.Error()
+		return incoming, answerUnauthenticated
 	}
-	return arrival, c.answer
+	return incoming, c.answer
 }
 
 // maxHeaderBytes bounds each header that is kept. Longer headers are of no use to readers of a delivery.

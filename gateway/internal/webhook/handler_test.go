@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 )
 
-func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
+func TestHandler_storesNothingUnsigned(t *testing.T) {
 	t.Parallel()
 	body := bodyOf("e1")
 	good := signed(body)
@@ -22,7 +22,7 @@ func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 	flipped[0] ^= 0x80
 	pretty := strings.ReplaceAll(body, ":", ": ")
 
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	leavesNoTrace := func(name string, r request, want answer) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,15 +70,15 @@ func TestWhatIsNotSignedLeavesNoTrace(t *testing.T) {
 	}
 }
 
-func TestADoorWithoutSecretsTakesNothing(t *testing.T) {
+func TestHandler_withoutSecrets(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.secrets = nil })
+	d := mustServe(t, func(s *setup) { s.secrets = nil })
 	r := signed(bodyOf("e1"))
 	d.follow(t, step{r, unauthorized}, step{r.with(signatureHeader, sign("", r.body)), unauthorized})
 	d.wantRows(t)
 }
 
-func TestSignedButStaleIsRefusedAndKeptOnce(t *testing.T) {
+func TestHandler_staleIsRejectedAndKeptOnce(t *testing.T) {
 	t.Parallel()
 	body := bodyOf("e1")
 	good := signed(body)
@@ -106,7 +106,7 @@ func TestSignedButStaleIsRefusedAndKeptOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			kept := rejected(signature.ErrStale.Error(), "e1", body)
 			d.follow(t, step{stale, unauthorized})
 			d.wantRows(t, kept)
@@ -120,12 +120,12 @@ func TestSignedButStaleIsRefusedAndKeptOnce(t *testing.T) {
 	}
 }
 
-func TestAcknowledged(t *testing.T) {
+func TestHandler_acknowledged(t *testing.T) {
 	t.Parallel()
 	body, other := bodyOf("e1"), eventWith("e1", `"title":"other"`)
 	good, digits := signed(body), sign(secret, body)
 	one := []row{pending("e1", body)}
-	setAside := rejected(inbox.ReasonOtherBody, "e1", other)
+	asConflict := rejected(inbox.ReasonOtherBody, "e1", other)
 
 	for name, test := range map[string]struct {
 		requests []request
@@ -144,21 +144,21 @@ func TestAcknowledged(t *testing.T) {
 		"identity in upper case":        {[]request{good.and("Content-Encoding", "IDENTITY")}, one},
 		"no Content-Type":               {[]request{good.without("Content-Type")}, one},
 		"a query":                       {[]request{good.to("POST /webhook?x=1 HTTP/1.1")}, one},
-		"an absolute target":            {[]request{good.to("POST http://door.example/webhook HTTP/1.1")}, one},
+		"an absolute target":            {[]request{good.to("POST http://gateway.example/webhook HTTP/1.1")}, one},
 		"an exact duplicate":            {[]request{good, good}, one},
 		"a captured body with a new timestamp": {
 			[]request{good, good.with(timestampHeader, at(time.Minute)), good.with(timestampHeader, at(-time.Minute))}, one,
 		},
 		"a duplicate under the other secret": {[]request{good, good.with(signatureHeader, sign(previousSecret, body))}, one},
 		"the same id with another body": {
-			[]request{good, signed(other)}, []row{pending("e1", body), setAside},
+			[]request{good, signed(other)}, []row{pending("e1", body), asConflict},
 		},
 		"the same id with another body, twice": {
-			[]request{good, signed(other), signed(other), good}, []row{pending("e1", body), setAside},
+			[]request{good, signed(other), signed(other), good}, []row{pending("e1", body), asConflict},
 		},
 		"the same id with two other bodies": {
 			[]request{good, signed(other), signed(other + " ")},
-			[]row{pending("e1", body), setAside, rejected(inbox.ReasonOtherBody, "e1", other+" ")},
+			[]row{pending("e1", body), asConflict, rejected(inbox.ReasonOtherBody, "e1", other+" ")},
 		},
 		"ids that differ by case": {
 			[]request{good, signed(bodyOf("E1"))}, []row{pending("e1", body), pending("E1", bodyOf("E1"))},
@@ -166,7 +166,7 @@ func TestAcknowledged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			for _, r := range test.requests {
 				d.follow(t, step{r, success})
 			}
@@ -175,17 +175,17 @@ func TestAcknowledged(t *testing.T) {
 	}
 }
 
-func TestADuplicateOfAForwardedEventHasNoEffect(t *testing.T) {
+func TestHandler_duplicateOfAForwardedEvent(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	body := bodyOf("e1")
 	d.follow(t, step{signed(body), success})
 	claimed, err := d.store.Claim(t.Context(), epoch, time.Minute, 10)
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("claimed %d, %v", len(claimed), err)
 	}
-	settlement := inbox.Settlement{Lease: claimed[0].Lease, State: inbox.Forwarded}
-	if lost, err := d.store.Settle(t.Context(), epoch, []inbox.Settlement{settlement}); lost != 0 || err != nil {
+	outcome := inbox.Outcome{Lease: claimed[0].Lease, State: inbox.Forwarded}
+	if lost, err := d.store.Finish(t.Context(), epoch, []inbox.Outcome{outcome}); lost != 0 || err != nil {
 		t.Fatalf("lost %d, %v", lost, err)
 	}
 	d.follow(t, step{signed(body), success}, step{signed(body).with(timestampHeader, "1"), unauthorized})
@@ -194,13 +194,13 @@ func TestADuplicateOfAForwardedEventHasNoEffect(t *testing.T) {
 
 func TestHandler_otherSignatureHeaders(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"} })
+	d := mustServe(t, func(s *setup) { s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"} })
 	body := bodyOf("e1")
 	good, wrong := sign(secret, body), sign("wrong", body)
 	r := signed(body)
 	stale := rejected(signature.ErrStale.Error(), "e1", body)
 	d.follow(t,
-		step{r, testEvent}, // It has no signature for this door.
+		step{r, testEvent}, // It has no signature for this handler.
 		step{r.and("Signature", wrong), unauthorized},
 		// The first name of the setting counts, whatever the order of the request's headers, and even if its signature can't be right.
 		step{r.and("Signature", good).and("Signature-Timestamp", at(0)).and("X-Hub-Signature-256", wrong), unauthorized},
@@ -218,7 +218,7 @@ func TestHandler_otherSignatureHeaders(t *testing.T) {
 // GitHub's form: the signature has a prefix, and no time.
 func TestHandler_tolerance0(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) {
+	d := mustServe(t, func(s *setup) {
 		s.options.SignatureHeaders = []string{"x-hub-signature-256", "signature"}
 		s.options.TimestampTolerance = 0
 	})
@@ -232,7 +232,7 @@ func TestHandler_tolerance0(t *testing.T) {
 	d.wantRows(t, pending("e1", first), pending("e2", second))
 }
 
-func TestUnsigned(t *testing.T) {
+func TestHandler_unsigned(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]request{
 		"a good event":          unsigned(bodyOf("e1")),
@@ -248,20 +248,20 @@ func TestUnsigned(t *testing.T) {
 			if strings.Contains(name, "closed") {
 				headers = []string{"Connection: close"}
 			}
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			d.follow(t, step{r, answers(200, "Received test event.", headers...)})
 			d.wantRows(t)
 
-			strict := mustOpenDoor(t, func(s *setup) { s.options.RejectUnsigned = true })
+			strict := mustServe(t, func(s *setup) { s.options.RejectUnsigned = true })
 			strict.follow(t, step{r, answers(400, "Missing signature", headers...)})
 			strict.wantRows(t)
 		})
 	}
 }
 
-func TestWhatIsKeptOfADelivery(t *testing.T) {
+func TestHandler_whatIsStored(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	long := strings.Repeat("ä", 200) // 400 bytes, of which 124½ letters are within the bound
 	d.follow(t,

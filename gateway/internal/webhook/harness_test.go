@@ -55,22 +55,22 @@ const (
 	maxBody   = 1 << 20
 )
 
-// epoch is the fixed time of the doors' clocks.
+// epoch is the fixed time of the handlers' clocks.
 var epoch = time.Date(2026, 3, 2, 7, 15, 30, 123_000_000, time.UTC)
 
-// setup has the options for opening a door.
+// setup has the options for opening a handler.
 type setup struct {
 	options webhook.Options
 	secrets []signature.Secret
-	// inbox is the inbox that the door uses. Nil for the real one.
+	// inbox is the inbox that the handler uses. Nil for the real one.
 	inbox webhook.Inbox
 	// handler and server change the handler and the server before they serve.
 	handler func(*webhook.Handler)
 	server  func(*http.Server)
 }
 
-// door is a webhook handler that serves on its own socket, with a real inbox behind it.
-type door struct {
+// harness is a webhook handler that serves on its own socket, with a real inbox behind it.
+type harness struct {
 	address string
 	path    string
 	inbox   *inbox.Inbox
@@ -85,9 +85,9 @@ type door struct {
 	forbidden []string
 }
 
-func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
+func mustServe(tb testing.TB, changes ...func(*setup)) *harness {
 	tb.Helper()
-	d := &door{
+	d := &harness{
 		path: filepath.Join(tb.TempDir(), "gateway.db"), log: &safeBuffer{}, connections: newConnections(),
 		forbidden: []string{secret, previousSecret, retiredSecret, private, accessToken},
 	}
@@ -128,7 +128,7 @@ func mustOpenDoor(tb testing.TB, changes ...func(*setup)) *door {
 }
 
 // serve serves until the test ends. Then it stops everything, and checks the log.
-func (d *door) serve(tb testing.TB, server *http.Server) {
+func (d *harness) serve(tb testing.TB, server *http.Server) {
 	tb.Helper()
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -150,7 +150,7 @@ func (d *door) serve(tb testing.TB, server *http.Server) {
 }
 
 // forbid adds strings that may not get into the log. Short strings are left out, because they occur in any text.
-func (d *door) forbid(texts ...string) {
+func (d *harness) forbid(texts ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, text := range texts {
@@ -161,7 +161,7 @@ func (d *door) forbid(texts ...string) {
 }
 
 // checkLog fails the test if private data was logged, or a byte that a terminal or a reader of lines would act on.
-func (d *door) checkLog(tb testing.TB) {
+func (d *harness) checkLog(tb testing.TB) {
 	tb.Helper()
 	log := d.log.String()
 	for _, text := range d.forbidden {
@@ -174,7 +174,7 @@ func (d *door) checkLog(tb testing.TB) {
 	}
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "time=") && !strings.HasPrefix(line, `{"time":`) {
-			tb.Errorf("a line of the log that is no entry of the door: %q", line)
+			tb.Errorf("a line of the log that is no entry of the handler: %q", line)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func brief(body string) string {
 }
 
 // rows returns the kept deliveries, oldest first.
-func (d *door) rows(tb testing.TB) []row {
+func (d *harness) rows(tb testing.TB) []row {
 	tb.Helper()
 	result, err := d.database.QueryContext(tb.Context(), "SELECT d.state, d.reason, d.event_id, p.body, p.body IS NULL"+
 		" FROM deliveries d LEFT JOIN payloads p ON p.delivery_id = d.id ORDER BY d.id")
@@ -235,7 +235,7 @@ func (d *door) rows(tb testing.TB) []row {
 }
 
 // count returns the number that a query returns.
-func (d *door) count(tb testing.TB, query string, args ...any) int {
+func (d *harness) count(tb testing.TB, query string, args ...any) int {
 	tb.Helper()
 	var n int
 	if err := d.database.QueryRowContext(tb.Context(), query, args...).Scan(&n); err != nil {
@@ -245,7 +245,7 @@ func (d *door) count(tb testing.TB, query string, args ...any) int {
 }
 
 // wantRows fails the test if other rows than these are kept.
-func (d *door) wantRows(tb testing.TB, want ...row) {
+func (d *harness) wantRows(tb testing.TB, want ...row) {
 	tb.Helper()
 	if diff := cmp.Diff(want, d.rows(tb)); diff != "" {
 		tb.Errorf("what is kept (-want +got):\n%s", diff)
@@ -259,7 +259,7 @@ type step struct {
 }
 
 // follow posts the steps, one after the other.
-func (d *door) follow(tb testing.TB, steps ...step) {
+func (d *harness) follow(tb testing.TB, steps ...step) {
 	tb.Helper()
 	for i, s := range steps {
 		if diff := cmp.Diff(s.want, d.post(tb, s.request)); diff != "" {
@@ -300,7 +300,7 @@ func (c *connections) noteDialed() {
 	c.dialed++
 }
 
-// waitForDialed waits until the server is done with every connection that [door.dial] made.
+// waitForDialed waits until the server is done with every connection that [harness.dial] made.
 func (c *connections) waitForDialed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMethods(t *testing.T) {
+func TestHandler_methods(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "post", "Post"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
@@ -28,15 +28,15 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-func TestPaths(t *testing.T) {
+func TestHandler_paths(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for _, line := range []string{
 		"POST / HTTP/1.1", "POST /webhook/ HTTP/1.1", "POST //webhook HTTP/1.1", "POST /webhook// HTTP/1.1",
 		"POST /webhook/../webhook HTTP/1.1", "POST /./webhook HTTP/1.1", "POST /x/../webhook HTTP/1.1", "POST /WEBHOOK HTTP/1.1",
 		"POST /webhook%2f HTTP/1.1", "POST /webhook%2F HTTP/1.1", "POST %2fwebhook HTTP/1.1", "POST /webhook%00 HTTP/1.1",
-		"POST /webhook;x HTTP/1.1", "POST /webhook%3fx HTTP/1.1", "POST http://door.example/ HTTP/1.1",
-		"POST http://door.example HTTP/1.1", "GET / HTTP/1.1", "GET /favicon.ico HTTP/1.1", "OPTIONS * HTTP/1.1",
+		"POST /webhook;x HTTP/1.1", "POST /webhook%3fx HTTP/1.1", "POST http://gateway.example/ HTTP/1.1",
+		"POST http://gateway.example HTTP/1.1", "GET / HTTP/1.1", "GET /favicon.ico HTTP/1.1", "OPTIONS * HTTP/1.1",
 		"CONNECT /webhook/ HTTP/1.1", "GET /webhook/ HTTP/1.1", "GET /livez HTTP/1.1", "GET /metrics HTTP/1.1", "GET /debug/pprof/ HTTP/1.1",
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -54,9 +54,9 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestAnotherPath(t *testing.T) {
+func TestHandler_anotherPath(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.options.Path = "/in/allthings/" })
+	d := mustServe(t, func(s *setup) { s.options.Path = "/in/allthings/" })
 	r := signed(bodyOf("e1"))
 	d.follow(t, step{r, answers(404, "Not found")}, step{r.to("POST /in/allthings HTTP/1.1"), answers(404, "Not found")},
 		step{r.to("POST /in/allthings/ HTTP/1.1"), success})
@@ -64,7 +64,7 @@ func TestAnotherPath(t *testing.T) {
 }
 
 // If an encoded body were inflated, the first of each pair would be accepted. If its encoding were ignored, the second would be kept.
-func TestEncodedBodiesAreNeitherInflatedNorKept(t *testing.T) {
+func TestHandler_encodedBodies(t *testing.T) {
 	t.Parallel()
 	plain := bodyOf("e1")
 	var b bytes.Buffer
@@ -77,7 +77,7 @@ func TestEncodedBodiesAreNeitherInflatedNorKept(t *testing.T) {
 	}
 	zipped := b.String()
 	want := answers(415, "Content-Encoding is not supported")
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for name, encodings := range map[string][]string{
 		"gzip":                  {"gzip"},
 		"GZIP":                  {"GZIP"},
@@ -108,7 +108,7 @@ func sized(bytes int) string {
 	return eventWith("e1", `"x":"`+strings.Repeat("x", bytes-len(eventWith("e1", `"x":""`)))+`"`)
 }
 
-func TestSizeLimit(t *testing.T) {
+func TestHandler_sizeLimit(t *testing.T) {
 	t.Parallel()
 	tooLarge := answers(413, "Body is too large", "Connection: close")
 	chunkedSuccess := answers(200, "success", "Connection: close")
@@ -131,7 +131,7 @@ func TestSizeLimit(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					d := mustOpenDoor(t, limited)
+					d := mustServe(t, limited)
 					d.follow(t, test.step)
 					d.wantRows(t, test.rows...)
 				})
@@ -140,10 +140,10 @@ func TestSizeLimit(t *testing.T) {
 	}
 }
 
-// None of the body is sent in these cases, so the door can't have waited for it.
-func TestADeclaredSizeIsEnoughToRefuse(t *testing.T) {
+// None of the body is sent in these cases, so the handler can't have waited for it.
+func TestHandler_declaredSizeOverTheLimit(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for name, headers := range map[string][][2]string{
 		"one byte over":            {{"Content-Length", strconv.Itoa(maxBody + 1)}},
 		"a terabyte":               {{"Content-Length", "1099511627776"}},
@@ -162,9 +162,9 @@ func TestADeclaredSizeIsEnoughToRefuse(t *testing.T) {
 	}
 }
 
-func TestExpectContinue(t *testing.T) {
+func TestHandler_expectContinue(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	r := signed(bodyOf("e1")).and("Expect", "100-continue")
 	c := d.dial(t)
 	c.mustWrite(t, r.head())
@@ -178,9 +178,9 @@ func TestExpectContinue(t *testing.T) {
 	d.wantRows(t, pending("e1", r.body))
 }
 
-func TestHeaderLimit(t *testing.T) {
+func TestNewServer_headerLimit(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	body := bodyOf("e1")
 	d.follow(t,
 		step{signed(body).and("X-Long", strings.Repeat("x", 15<<10)), success},
@@ -192,11 +192,11 @@ func TestHeaderLimit(t *testing.T) {
 	d.wantRows(t, pending("e1", body))
 }
 
-func TestOnlyHTTP11(t *testing.T) {
+func TestNewServer_onlyHTTP11(t *testing.T) {
 	t.Parallel()
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for name, test := range map[string]struct{ text, status string }{
 		"HTTP/2 with prior knowledge": {preface + settings, "404"},
 		"HTTP/2 in a POST":            {signed(bodyOf("e1")).to("POST /webhook HTTP/2.0").String(), "505"},
@@ -224,18 +224,18 @@ func TestOnlyHTTP11(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeToHTTP2IsNotTaken(t *testing.T) {
+func TestNewServer_ignoresUpgradeToHTTP2(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	r := signed(bodyOf("e1"))
 	d.follow(t, step{r.and("Connection", "Upgrade, HTTP2-Settings").and("Upgrade", "h2c").and("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
 		success})
 	d.wantRows(t, pending("e1", r.body))
 }
 
-func TestAnHTTP2ClientIsRefused(t *testing.T) {
+func TestNewServer_refusesHTTP2(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()

@@ -17,10 +17,10 @@ import (
 )
 
 // inboxFunc is an inbox of a test.
-type inboxFunc func(context.Context, inbox.Arrival) (inbox.Action, error)
+type inboxFunc func(context.Context, inbox.Incoming) (inbox.Action, error)
 
-func (f inboxFunc) Accept(ctx context.Context, arrival inbox.Arrival) (inbox.Action, error) {
-	return f(ctx, arrival)
+func (f inboxFunc) Accept(ctx context.Context, incoming inbox.Incoming) (inbox.Action, error) {
+	return f(ctx, incoming)
 }
 
 func withInbox(f inboxFunc) func(*setup) { return func(s *setup) { s.inbox = f } }
@@ -36,7 +36,7 @@ func signedRequests() map[string]request {
 	}
 }
 
-func TestAnInboxThatFailsIsTriedAgainLater(t *testing.T) {
+func TestHandler_inboxFails(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]error{
 		"full":        inbox.ErrBusy,
@@ -50,7 +50,7 @@ func TestAnInboxThatFailsIsTriedAgainLater(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { return 0, failure }))
+			d := mustServe(t, withInbox(func(context.Context, inbox.Incoming) (inbox.Action, error) { return 0, failure }))
 			t.Run("all kinds", func(t *testing.T) {
 				for kind, r := range signedRequests() {
 					t.Run(kind, func(t *testing.T) {
@@ -68,9 +68,9 @@ func TestAnInboxThatFailsIsTriedAgainLater(t *testing.T) {
 	}
 }
 
-func TestAClosedStoreIsTriedAgainLater(t *testing.T) {
+func TestHandler_storeIsClosed(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	if err := d.store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +83,9 @@ func TestAClosedStoreIsTriedAgainLater(t *testing.T) {
 	}
 }
 
-func TestAStoppedInboxIsTriedAgainLater(t *testing.T) {
+func TestHandler_inboxIsStopped(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	if err := d.inbox.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestAStoppedInboxIsTriedAgainLater(t *testing.T) {
 }
 
 // failSlowly is an inbox on a slow disk that then fails. Nothing is ever kept, so nothing may ever be acknowledged.
-func failSlowly(ctx context.Context, _ inbox.Arrival) (inbox.Action, error) {
+func failSlowly(ctx context.Context, _ inbox.Incoming) (inbox.Action, error) {
 	select {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
@@ -109,9 +109,9 @@ func failSlowly(ctx context.Context, _ inbox.Arrival) (inbox.Action, error) {
 }
 
 // A sender may close its side of the connection and still wait for the answer. net/http then ends the request's context.
-func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
+func TestHandler_halfClosedSender_getsNoFalseSuccess(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, withInbox(failSlowly))
+	d := mustServe(t, withInbox(failSlowly))
 	for kind, r := range signedRequests() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -126,9 +126,9 @@ func TestASenderThatOnlyListensIsNotToldOfASuccessThatIsNone(t *testing.T) {
 	}
 }
 
-func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
+func TestHandler_halfClosedSender_isAnsweredAfterTheCommit(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for i := range 50 { // it is random whether the end of sending is noticed before the answer is made
 		id := fmt.Sprint("e", i)
 		c := d.dial(t)
@@ -146,7 +146,7 @@ func TestASenderThatOnlyListensIsAnsweredOnceItIsKept(t *testing.T) {
 }
 
 // The number of large bodies that are read at the same time is bounded. Senders that leave must not use up that number for good.
-func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
+func TestHandler_releasesMemoryOfSendersThatDisconnected(t *testing.T) {
 	t.Parallel()
 	const senders = 200
 	large, tooLarge := signed(sized(20_000)), signed(sized(30_001)).chunked(30_001)
@@ -163,7 +163,7 @@ func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var healthy atomic.Bool
-			d := mustOpenDoor(t, withInbox(func(ctx context.Context, a inbox.Arrival) (inbox.Action, error) {
+			d := mustServe(t, withInbox(func(ctx context.Context, a inbox.Incoming) (inbox.Action, error) {
 				if healthy.Load() {
 					return inbox.Insert, nil
 				}
@@ -197,9 +197,9 @@ func TestLargeBodiesOfSendersWhoLeftMakeRoom(t *testing.T) {
 func TestHandler_memoryIsUsedUp(t *testing.T) {
 	t.Parallel()
 	const atATime = 16
-	var d *door
+	var d *harness
 	entered, proceed := make(chan struct{}, atATime+1), make(chan struct{})
-	d = mustOpenDoor(t, withInbox(func(ctx context.Context, a inbox.Arrival) (inbox.Action, error) {
+	d = mustServe(t, withInbox(func(ctx context.Context, a inbox.Incoming) (inbox.Action, error) {
 		entered <- struct{}{}
 		<-proceed
 		return d.inbox.Accept(ctx, a)
@@ -231,9 +231,9 @@ func TestHandler_memoryIsUsedUp(t *testing.T) {
 	}
 }
 
-// TestAPanicIsAnsweredAndSaid has an inbox that panics with personal data.
-func TestAPanicIsAnsweredAndSaid(t *testing.T) {
+// TestHandler_panic has an inbox that panics with personal data.
+func TestHandler_panic(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, withInbox(func(context.Context, inbox.Arrival) (inbox.Action, error) { panic("Heizung im Bad kalt") }))
+	d := mustServe(t, withInbox(func(context.Context, inbox.Incoming) (inbox.Action, error) { panic("Heizung im Bad kalt") }))
 	d.follow(t, step{signed(bodyOf("e")), tryLater}, step{signed(bodyOf("e")), tryLater})
 }

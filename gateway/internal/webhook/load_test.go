@@ -16,13 +16,13 @@ func mustOpenPoster(tb testing.TB, connections int) *poster {
 	tb.Helper()
 	transport := &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections}
 	tb.Cleanup(transport.CloseIdleConnections)
-	return &poster{http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &poster{http.Client{Transport: transport, Timeout: hangTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}}
 }
 
 // post returns the status and the body of the answer.
-func (p *poster) post(tb testing.TB, d *door, body string) (int, string, error) {
+func (p *poster) post(tb testing.TB, d *harness, body string) (int, string, error) {
 	request, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, "http://"+d.address+"/webhook", strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
@@ -39,10 +39,10 @@ func (p *poster) post(tb testing.TB, d *door, body string) (int, string, error) 
 }
 
 // Each event is posted by two senders at about the same time.
-func TestConcurrentSenders(t *testing.T) {
+func TestHandler_concurrentSenders(t *testing.T) {
 	t.Parallel()
 	const senders, events = 64, 50
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	p := mustOpenPoster(t, senders)
 	var group sync.WaitGroup
 	for sender := range senders {

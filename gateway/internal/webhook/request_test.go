@@ -40,7 +40,7 @@ func mac(key, body string) []byte {
 
 func sign(key, body string) string { return hex.EncodeToString(mac(key, body)) }
 
-// at returns the time of the doors' clocks plus a bit, as a timestamp.
+// at returns the time of the handlers' clocks plus a bit, as a timestamp.
 func at(offset time.Duration) string { return strconv.FormatInt(epoch.Add(offset).UnixMilli(), 10) }
 
 // request is a request. Its methods return changed copies, so that a case shows only the differences from a good request.
@@ -53,7 +53,8 @@ type request struct {
 // unsigned returns a request without a signature.
 func unsigned(body string) request {
 	return request{line: "POST /webhook HTTP/1.1", body: body, headers: [][2]string{
-		{"Host", "door.example"}, {"User-Agent", "Allthings"}, {"Content-Type", "application/json"}, {"Content-Length", strconv.Itoa(len(body))},
+		{"Host", "gateway.example"}, {"User-Agent", "Allthings"}, {"Content-Type", "application/json"},
+		{"Content-Length", strconv.Itoa(len(body))},
 	}}
 }
 
@@ -120,7 +121,7 @@ type answer struct {
 	Closed bool
 }
 
-// answers returns the answer that is expected from the door.
+// answers returns the answer that is expected from the handler.
 func answers(status int, message string, headers ...string) answer {
 	body := fmt.Sprintf(`{"message":%q}`, message)
 	headers = append(headers, "Content-Type: application/json", "Content-Length: "+strconv.Itoa(len(body)))
@@ -151,16 +152,16 @@ var (
 	tryLater     = answers(503, "Try again later", "Retry-After: 1")
 )
 
-// client is a connection to a door.
+// client is a connection to a handler.
 type client struct {
 	net.Conn
 	reader *bufio.Reader
 }
 
-// patience is how long a client waits. It only ends tests that hang.
-const patience = 20 * time.Second
+// hangTimeout is how long a client waits. It only ends tests that hang.
+const hangTimeout = 20 * time.Second
 
-func (d *door) dial(tb testing.TB) *client {
+func (d *harness) dial(tb testing.TB) *client {
 	tb.Helper()
 	conn, err := new(net.Dialer).DialContext(tb.Context(), "tcp", d.address)
 	if err != nil {
@@ -168,7 +169,7 @@ func (d *door) dial(tb testing.TB) *client {
 	}
 	d.connections.noteDialed()
 	tb.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(hangTimeout)); err != nil {
 		tb.Fatal(err)
 	}
 	return &client{conn, bufio.NewReader(conn)}
@@ -190,7 +191,7 @@ func (c *client) mustCloseWrite(tb testing.TB) {
 }
 
 // post sends a request on its own connection, and returns the answer.
-func (d *door) post(tb testing.TB, r request) answer {
+func (d *harness) post(tb testing.TB, r request) answer {
 	tb.Helper()
 	for _, h := range r.headers {
 		if strings.EqualFold(h[0], signatureHeader) {
@@ -214,7 +215,7 @@ func (c *client) answer(tb testing.TB, method string) answer {
 	if strings.Contains(a.Head, "\nConnection: close") {
 		a.Closed = true
 	} else {
-		_, _ = io.WriteString(c, "GET /another HTTP/1.1\r\nHost: door.example\r\nConnection: close\r\n\r\n")
+		_, _ = io.WriteString(c, "GET /another HTTP/1.1\r\nHost: gateway.example\r\nConnection: close\r\n\r\n")
 		probe, err := c.read("GET")
 		a.Closed = err != nil
 		if err == nil && probe.status() != "404" {

@@ -24,9 +24,9 @@ const (
 // NewServer returns the webhook handler's server: HTTP/1.1 only, with a time limit for every phase of a request. idleTimeout bounds the
 // time between two requests. It must be longer than the idle timeout of a load balancer in front: a load balancer that sends a request on a
 // connection that the server is closing answers its client with 502.
-func NewServer(door *Handler, idleTimeout time.Duration, log *slog.Logger) *http.Server {
+func NewServer(handler *Handler, idleTimeout time.Duration, log *slog.Logger) *http.Server {
 	server := &http.Server{
-		Handler:           door,
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -17,13 +17,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 )
 
-// TestHandler_strangersWhoStall has many senders that send a part of a body and then nothing. All signed deliveries are accepted meanwhile.
-func TestHandler_strangersWhoStall(t *testing.T) {
+// TestHandler_unauthenticatedSendersThatStall has many senders that send a part of a body and then nothing. All signed deliveries are
+// accepted meanwhile.
+func TestHandler_unauthenticatedSendersThatStall(t *testing.T) {
 	t.Parallel()
 	declared := unsigned("").with("Content-Length", "1000000")
 	for name, test := range map[string]struct {
-		strangers, bytes int
-		request          request
+		senders, bytes int
+		request        request
 	}{
 		"270, without a possible signature": {270, 16_385, declared.with(signatureHeader, "0")},
 		"270, wrongly signed":               {270, 16_385, declared.with(signatureHeader, sign("wrong", ""))},
@@ -32,10 +33,10 @@ func TestHandler_strangersWhoStall(t *testing.T) {
 		"2,000, with more than fits":        {2_000, 40_000, declared.with(signatureHeader, sign("wrong", ""))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := mustOpenDoor(t)
+			d := mustServe(t)
 			text := test.request.head() + strings.Repeat(" ", test.bytes)
 			var group sync.WaitGroup
-			for range test.strangers {
+			for range test.senders {
 				c := d.dial(t)
 				// A sender that is cut off, or refused at once, can't send all of it.
 				group.Go(func() { _, _ = io.WriteString(c, text) })
@@ -57,7 +58,7 @@ func TestHandler_strangersWhoStall(t *testing.T) {
 }
 
 // stall sends the head of a delivery and a part of its body, and returns after memory is reserved for the body.
-func (d *door) stall(tb testing.TB, r request, sent int) *client {
+func (d *harness) stall(tb testing.TB, r request, sent int) *client {
 	tb.Helper()
 	c := d.dial(tb)
 	c.mustWrite(tb, r.and("Expect", "100-continue").head())
@@ -73,7 +74,7 @@ func (d *door) stall(tb testing.TB, r request, sent int) *client {
 func TestHandler_theSlowestIsCutOff(t *testing.T) {
 	t.Parallel()
 	const stalled = 8
-	d := mustOpenDoor(t, func(s *setup) {
+	d := mustServe(t, func(s *setup) {
 		s.handler = func(h *webhook.Handler) { h.SetMemory(stalled * 16 << 10) }
 		s.server = func(s *http.Server) { s.ReadTimeout = time.Hour }
 	})
@@ -105,7 +106,7 @@ func TestHandler_theSlowestIsCutOff(t *testing.T) {
 // TestHandler_minimumRate has a server that would wait for an hour. A sender that stalls in a large body is still timed out.
 func TestHandler_minimumRate(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
+	d := mustServe(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
 	r := signed(sized(100_000))
 	for _, sent := range []int{16<<10 + 1, 99_999} {
 		t.Run(strconv.Itoa(sent), func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestHandler_minimumRate(t *testing.T) {
 // A sender whose header can't be a signature gets the answer before the body is received.
 func TestHandler_anImpossibleSignatureIsRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
+	d := mustServe(t, func(s *setup) { s.server = func(s *http.Server) { s.ReadTimeout = time.Hour } })
 	r := signed(sized(100_000))
 	digits := sign(secret, r.body)
 	for name, r := range map[string]request{
@@ -149,7 +150,7 @@ func TestHandler_anImpossibleSignatureIsRefusedBeforeTheBody(t *testing.T) {
 // A body that exactly fills a recycled buffer needs no other buffer.
 func TestHandler_sizesAboutABuffer(t *testing.T) {
 	t.Parallel()
-	d := mustOpenDoor(t)
+	d := mustServe(t)
 	for _, size := range []int{15_872, 15_873, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 65_536, 65_537} {
 		for _, chunk := range []int{0, 1000, 16_384} {
 			id := fmt.Sprintf("e%d-%d", size, chunk)
@@ -174,12 +175,12 @@ func TestHandler_memoryOfABody(t *testing.T) {
 	const memory = 1 << 20
 	var handler *webhook.Handler
 	held := make(chan int64, 1)
-	d := mustOpenDoor(t, func(s *setup) {
+	d := mustServe(t, func(s *setup) {
 		s.handler = func(h *webhook.Handler) {
 			h.SetMemory(memory)
 			handler = h
 		}
-		s.inbox = inboxFunc(func(context.Context, inbox.Arrival) (inbox.Action, error) {
+		s.inbox = inboxFunc(func(context.Context, inbox.Incoming) (inbox.Action, error) {
 			free, _, _ := handler.Memory()
 			held <- memory - free
 			return inbox.Insert, nil

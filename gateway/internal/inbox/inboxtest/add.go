@@ -14,7 +14,7 @@ import (
 
 func testRoundTrip(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	a := Arrival("1", "body")
+	a := Incoming("1", "body")
 	if diff := cmp.Diff([]inbox.Action{inbox.Insert}, mustAdd(t, store, a)); diff != "" {
 		t.Error(diff)
 	}
@@ -36,26 +36,26 @@ func testRoundTrip(t *testing.T, engine Engine) {
 func testDecisions(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	for _, step := range []struct {
-		arrival inbox.Arrival
-		want    inbox.Action
+		incoming inbox.Incoming
+		want     inbox.Action
 	}{
-		{Arrival("1", "a"), inbox.Insert},
-		{Arrival("1", "a"), inbox.Ignore},
+		{Incoming("1", "a"), inbox.Insert},
+		{Incoming("1", "a"), inbox.Ignore},
 		{rejected("1", "a"), inbox.Ignore},
-		{Arrival("1", "b"), inbox.SetAside},
-		{Arrival("1", "b"), inbox.SetAside},
+		{Incoming("1", "b"), inbox.Conflict},
+		{Incoming("1", "b"), inbox.Conflict},
 		{rejected("2", "c"), inbox.Insert},
 		{rejected("2", "c"), inbox.Ignore},
-		{rejected("2", "d"), inbox.SetAside},
-		{Arrival("2", "c"), inbox.Replace},
-		{Arrival("2", "c"), inbox.Ignore},
+		{rejected("2", "d"), inbox.Conflict},
+		{Incoming("2", "c"), inbox.Replace},
+		{Incoming("2", "c"), inbox.Ignore},
 		{rejected("", "not JSON"), inbox.Insert},
 		{rejected("", "not JSON"), inbox.Ignore},
 		{rejected("", "nor this"), inbox.Insert},
 	} {
-		if got := mustAdd(t, store, step.arrival)[0]; got != step.want {
-			t.Errorf("event %q with body %q, rejected for %q: action %d, want %d", step.arrival.EventID, step.arrival.Body,
-				step.arrival.RejectReason, got, step.want)
+		if got := mustAdd(t, store, step.incoming)[0]; got != step.want {
+			t.Errorf("event %q with body %q, rejected for %q: action %d, want %d", step.incoming.EventID, step.incoming.Body,
+				step.incoming.RejectReason, got, step.want)
 		}
 	}
 	if diff := cmp.Diff([]string{"1", "2"}, eventIDs(mustClaim(t, store, Epoch, 100))); diff != "" {
@@ -65,11 +65,11 @@ func testDecisions(t *testing.T, engine Engine) {
 
 func testDecisionsWithinABatch(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("0", "zero"))
-	got := mustAdd(t, store, Arrival("1", "a"), Arrival("0", "zero"), Arrival("1", "a"), Arrival("1", "b"), rejected("2", "c"),
-		Arrival("2", "c"), rejected("", "x"), rejected("", "x"), Arrival("0", "other"), Arrival("3", "d"))
-	want := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Ignore, inbox.SetAside, inbox.Insert, inbox.Replace, inbox.Insert, inbox.Ignore,
-		inbox.SetAside, inbox.Insert}
+	mustAdd(t, store, Incoming("0", "zero"))
+	got := mustAdd(t, store, Incoming("1", "a"), Incoming("0", "zero"), Incoming("1", "a"), Incoming("1", "b"), rejected("2", "c"),
+		Incoming("2", "c"), rejected("", "x"), rejected("", "x"), Incoming("0", "other"), Incoming("3", "d"))
+	want := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Ignore, inbox.Conflict, inbox.Insert, inbox.Replace, inbox.Insert, inbox.Ignore,
+		inbox.Conflict, inbox.Insert}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -84,17 +84,17 @@ func testDecisionsWithinABatch(t *testing.T, engine Engine) {
 	}
 }
 
-// testBatches gives one database batches, and another one the same arrivals one by one.
+// testBatches gives one database batches, and another one the same incoming deliveries one by one.
 func testBatches(t *testing.T, engine Engine) {
 	together, single := engine.Open(t, "a"), engine.Open(t, "b")
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
-		batch := make([]inbox.Arrival, 1+random.IntN(12))
+		batch := make([]inbox.Incoming, 1+random.IntN(12))
 		want := make([]inbox.Action, len(batch))
 		for i := range batch {
 			event := fmt.Sprint(random.IntN(12))
 			body := fmt.Sprintf("body %d of %s", random.IntN(3), event)
-			if batch[i] = Arrival(event, body); random.IntN(2) == 0 {
+			if batch[i] = Incoming(event, body); random.IntN(2) == 0 {
 				batch[i] = rejected(event, body)
 			}
 			want[i] = mustAdd(t, single, batch[i])[0]
@@ -102,14 +102,14 @@ func testBatches(t *testing.T, engine Engine) {
 		if diff := cmp.Diff(want, mustAdd(t, together, batch...)); diff != "" {
 			t.Fatal(diff)
 		}
-		settled := [2]map[string]string{{}, {}}
+		finished := [2]map[string]string{{}, {}}
 		for i, store := range []inbox.Store{together, single} {
 			for _, d := range mustClaim(t, store, Epoch, 100) {
-				settled[i][d.EventID] = string(d.Body)
-				mustSettle(t, store, Epoch, forwarded(d))
+				finished[i][d.EventID] = string(d.Body)
+				mustFinish(t, store, Epoch, forwarded(d))
 			}
 		}
-		if diff := cmp.Diff(settled[1], settled[0]); diff != "" {
+		if diff := cmp.Diff(finished[1], finished[0]); diff != "" {
 			t.Fatal(diff)
 		}
 	}
@@ -121,27 +121,27 @@ func testBatches(t *testing.T, engine Engine) {
 func testReplace(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	mustAdd(t, store, rejected("1", "stale body"))
-	good := Arrival("1", "good body")
+	good := Incoming("1", "good body")
 	good.ReceiveTime = Epoch.Add(time.Hour)
 	mustAdd(t, store, good)
 	claimed := mustClaim(t, store, good.ReceiveTime, 10)
 	if len(claimed) != 1 || string(claimed[0].Body) != "good body" || !claimed[0].ReceiveTime.Equal(good.ReceiveTime) {
 		t.Fatalf("claimed %+v, want the good delivery", claimed)
 	}
-	mustSettle(t, store, good.ReceiveTime, forwarded(claimed[0]))
+	mustFinish(t, store, good.ReceiveTime, forwarded(claimed[0]))
 	if action := mustAdd(t, store, rejected("1", "good body"))[0]; action != inbox.Ignore {
 		t.Errorf("a stale copy afterwards: action %d, want it ignored", action)
 	}
 }
 
-func testAsideTakesItsPlace(t *testing.T, engine Engine) {
+func testReplace_sameBodyAsConflict(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	stale, other, good := rejected("e", "one"), rejected("e", "two"), Arrival("e", "two")
+	stale, other, good := rejected("e", "one"), rejected("e", "two"), Incoming("e", "two")
 	mustAdd(t, store, stale, other)
 	wantStates(t, engine, map[inbox.State]int{inbox.Rejected: 2})
 	mustAdd(t, store, good)
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 1})
-	stale, other, good = rejected("f", "three"), rejected("f", "four"), Arrival("f", "four")
+	stale, other, good = rejected("f", "three"), rejected("f", "four"), Incoming("f", "four")
 	mustAdd(t, store, stale, other, good)
 	wantStates(t, engine, map[inbox.State]int{inbox.Pending: 2})
 }
@@ -168,7 +168,7 @@ func testIDs(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	seen := map[int64]bool{}
 	for i := range 10 {
-		mustAdd(t, store, Arrival(fmt.Sprint(2*i), fmt.Sprint(2*i)), Arrival(fmt.Sprint(2*i+1), fmt.Sprint(2*i+1)), Arrival("0", "0"))
+		mustAdd(t, store, Incoming(fmt.Sprint(2*i), fmt.Sprint(2*i)), Incoming(fmt.Sprint(2*i+1), fmt.Sprint(2*i+1)), Incoming("0", "0"))
 		for _, d := range mustClaim(t, store, Epoch, 100) {
 			if seen[d.ID] {
 				t.Errorf("id %d was given before", d.ID)
@@ -186,7 +186,7 @@ func testOddContent(t *testing.T, engine Engine) {
 	for _, id := range []string{"quote ' and \" and ;--", "Zürich 🥶", strings.Repeat("x", 256), " ", "\x01\x1b[31m", "\x00 \x00\x01",
 		"\x01\x00 \x02"} {
 		for _, body := range []string{"\x00\xff\xfe", "", strings.Repeat("large ", 200_000)} {
-			a := Arrival(id+fmt.Sprint(len(body)), body)
+			a := Incoming(id+fmt.Sprint(len(body)), body)
 			a.EventName, a.TicketID = id, id
 			a.Headers = inbox.Headers{SignatureTimestamp: id, ContentType: id, UserAgent: id, TraceParent: id}
 			mustAdd(t, store, a)
@@ -207,7 +207,7 @@ func testNothing(t *testing.T, engine Engine) {
 	if actions := mustAdd(t, store); len(actions) != 0 {
 		t.Errorf("actions = %v", actions)
 	}
-	if lost := mustSettle(t, store, Epoch); lost != 0 {
+	if lost := mustFinish(t, store, Epoch); lost != 0 {
 		t.Errorf("lost = %d", lost)
 	}
 	if claimed := mustClaim(t, store, Epoch, 10); len(claimed) != 0 {

@@ -10,20 +10,20 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// newArrivals returns n good arrivals of new events with bodies of about 1.6 kB.
-func newArrivals(n int) []inbox.Arrival {
-	made := make([]inbox.Arrival, n)
+// newIncoming returns n good deliveries of new events with bodies of about 1.6 kB.
+func newIncoming(n int) []inbox.Incoming {
+	made := make([]inbox.Incoming, n)
 	for i := range made {
 		body := make([]byte, 1600)
 		_, _ = rand.Read(body)
-		made[i] = inbox.Arrival{EventID: fmt.Sprintf("%x-%x", body[:8], body[8:16]), EventName: "ticket.created",
+		made[i] = inbox.Incoming{EventID: fmt.Sprintf("%x-%x", body[:8], body[8:16]), EventName: "ticket.created",
 			TicketID: fmt.Sprintf("%x", body[16:28]), ReceiveTime: time.Now(), Body: body, BodyHash: sha256.Sum256(body),
 			Headers: inbox.Headers{SignatureTimestamp: "1700000000000", ContentType: "application/json"}}
 	}
 	return made
 }
 
-// Benchmark measures the cost of one delivery for the store: to keep it, to claim it, and to settle it. open opens an empty store.
+// Benchmark measures the cost of one delivery for the store: to keep it, to claim it, and to finish it. open opens an empty store.
 func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 	const batch = 256
 	perDelivery := func(b *testing.B) {
@@ -33,7 +33,7 @@ func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 		store := open(b)
 		for b.Loop() {
 			b.StopTimer()
-			made := newArrivals(batch)
+			made := newIncoming(batch)
 			b.StartTimer()
 			if _, err := store.Add(b.Context(), made); err != nil {
 				b.Fatal(err)
@@ -41,11 +41,11 @@ func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 		}
 		perDelivery(b)
 	})
-	b.Run("claim and settle", func(b *testing.B) {
+	b.Run("claim and finish", func(b *testing.B) {
 		store := open(b)
 		for b.Loop() {
 			b.StopTimer()
-			if _, err := store.Add(b.Context(), newArrivals(batch)); err != nil {
+			if _, err := store.Add(b.Context(), newIncoming(batch)); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
@@ -53,11 +53,11 @@ func Benchmark(b *testing.B, open func(testing.TB) inbox.Store) {
 			if err != nil || len(claimed) != batch {
 				b.Fatalf("claimed %d, %v", len(claimed), err)
 			}
-			settlements := make([]inbox.Settlement, len(claimed))
+			outcomes := make([]inbox.Outcome, len(claimed))
 			for i, d := range claimed {
-				settlements[i] = forwarded(d)
+				outcomes[i] = forwarded(d)
 			}
-			if lost, err := store.Settle(b.Context(), time.Now(), settlements); err != nil || lost != 0 {
+			if lost, err := store.Finish(b.Context(), time.Now(), outcomes); err != nil || lost != 0 {
 				b.Fatalf("lost %d, %v", lost, err)
 			}
 		}

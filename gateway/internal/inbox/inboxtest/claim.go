@@ -16,7 +16,7 @@ import (
 func testClaimOrder(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	for i, offset := range []time.Duration{3 * time.Second, time.Second, 2 * time.Second, 10 * time.Second} {
-		a := Arrival(fmt.Sprint(i), fmt.Sprint(i))
+		a := Incoming(fmt.Sprint(i), fmt.Sprint(i))
 		a.ReceiveTime = Epoch.Add(offset)
 		mustAdd(t, store, a)
 	}
@@ -34,18 +34,18 @@ func testClaimOrder(t *testing.T, engine Engine) {
 
 func testUntriedFirst(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("deferred", "a"), Arrival("failed", "b"), Arrival("put back", "c"))
+	mustAdd(t, store, Incoming("deferred", "a"), Incoming("failed", "b"), Incoming("put back", "c"))
 	for _, d := range mustClaim(t, store, Epoch, 10) {
-		again := inbox.Settlement{Lease: d.Lease, State: inbox.Pending, NextAttemptTime: Epoch.Add(2 * time.Second)}
+		again := inbox.Outcome{Lease: d.Lease, State: inbox.Pending, NextAttemptTime: Epoch.Add(2 * time.Second)}
 		switch d.EventID {
 		case "deferred":
 			again.Deferrals, again.NextAttemptTime = 1, Epoch
 		case "failed":
 			again.Attempts, again.NextAttemptTime = 1, Epoch.Add(time.Second)
 		}
-		mustSettle(t, store, Epoch, again)
+		mustFinish(t, store, Epoch, again)
 	}
-	fresh := Arrival("fresh", "d")
+	fresh := Incoming("fresh", "d")
 	fresh.ReceiveTime = Epoch.Add(3 * time.Second)
 	mustAdd(t, store, fresh)
 	now := Epoch.Add(time.Minute)
@@ -60,7 +60,7 @@ func testLargeClaims(t *testing.T, engine Engine) {
 	const size, huge = 6 << 20, 24 << 20
 	store := engine.Open(t, "a")
 	add := func(eventID string, size int) {
-		a := Arrival(eventID, "")
+		a := Incoming(eventID, "")
 		a.Body = bytes.Repeat([]byte(eventID), size)
 		a.BodyHash = sha256.Sum256(a.Body)
 		mustAdd(t, store, a)
@@ -94,7 +94,7 @@ func testLargeClaimsGoByDueTime(t *testing.T, engine Engine) {
 	const deliveries, size = 20, 2 << 20
 	store := engine.Open(t, "a")
 	for i := range deliveries {
-		a := Arrival(fmt.Sprintf("%02d", i), strings.Repeat(fmt.Sprintf("%02d", i), size/2))
+		a := Incoming(fmt.Sprintf("%02d", i), strings.Repeat(fmt.Sprintf("%02d", i), size/2))
 		a.ReceiveTime = Epoch.Add(-time.Duration(i) * time.Second)
 		mustAdd(t, store, a)
 	}
@@ -121,18 +121,18 @@ func testNextDue(t *testing.T, engine Engine) {
 		}
 	}
 	want(time.Time{}, false)
-	late := Arrival("late", "late")
+	late := Incoming("late", "late")
 	late.ReceiveTime = Epoch.Add(time.Hour)
-	mustAdd(t, store, Arrival("early", "early"), late)
+	mustAdd(t, store, Incoming("early", "early"), late)
 	want(Epoch, true)
 	early := mustClaim(t, store, Epoch, 10)[0]
 	want(Epoch.Add(lease), true)
-	mustSettle(t, store, Epoch, forwarded(early))
+	mustFinish(t, store, Epoch, forwarded(early))
 	want(late.ReceiveTime, true)
 	// Deliveries that were tried count as well.
-	mustAdd(t, store, Arrival("again", "again"))
+	mustAdd(t, store, Incoming("again", "again"))
 	again := mustClaim(t, store, Epoch, 10)[0]
 	due := Epoch.Add(time.Second)
-	mustSettle(t, store, Epoch, inbox.Settlement{Lease: again.Lease, State: inbox.Pending, Attempts: 1, NextAttemptTime: due})
+	mustFinish(t, store, Epoch, inbox.Outcome{Lease: again.Lease, State: inbox.Pending, Attempts: 1, NextAttemptTime: due})
 	want(due, true)
 }

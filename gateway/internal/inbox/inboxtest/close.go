@@ -11,10 +11,10 @@ import (
 
 func testReopen(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"), rejected("3", "three"))
+	mustAdd(t, store, Incoming("1", "one"), Incoming("2", "two"), rejected("3", "three"))
 	for _, d := range mustClaim(t, store, Epoch, 10) {
 		if d.EventID == "1" {
-			mustSettle(t, store, Epoch, forwarded(d))
+			mustFinish(t, store, Epoch, forwarded(d))
 		}
 	}
 	if err := store.Close(); err != nil {
@@ -26,23 +26,23 @@ func testReopen(t *testing.T, engine Engine) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]inbox.Action{inbox.Ignore, inbox.Ignore, inbox.Ignore},
-		mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"), rejected("3", "three"))); diff != "" {
+		mustAdd(t, store, Incoming("1", "one"), Incoming("2", "two"), rejected("3", "three"))); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func testClosed(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("1", "one"), Arrival("2", "two"))
+	mustAdd(t, store, Incoming("1", "one"), Incoming("2", "two"))
 	claimed := mustClaim(t, store, Epoch, 1)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() error{
-		"Add":   func() error { _, err := store.Add(t.Context(), []inbox.Arrival{Arrival("3", "three")}); return err },
+		"Add":   func() error { _, err := store.Add(t.Context(), []inbox.Incoming{Incoming("3", "three")}); return err },
 		"Claim": func() error { _, err := store.Claim(t.Context(), Epoch, lease, 1); return err },
-		"Settle": func() error {
-			_, err := store.Settle(t.Context(), Epoch, []inbox.Settlement{forwarded(claimed[0])})
+		"Finish": func() error {
+			_, err := store.Finish(t.Context(), Epoch, []inbox.Outcome{forwarded(claimed[0])})
 			return err
 		},
 		"NextDue": func() error {

@@ -75,13 +75,13 @@ func cutShort(t *testing.T, f func(ctx context.Context, step int) error, after f
 
 func testAddCutShort(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("0", "zero"), rejected("1", "stale"))
-	batch := func(step int) []inbox.Arrival {
+	mustAdd(t, store, Incoming("0", "zero"), rejected("1", "stale"))
+	batch := func(step int) []inbox.Incoming {
 		event := fmt.Sprint("new ", step)
-		return []inbox.Arrival{Arrival(event, event), Arrival("0", "zero"), rejected(event+" stale", event), Arrival(event, "other "+event)}
+		return []inbox.Incoming{Incoming(event, event), Incoming("0", "zero"), rejected(event+" stale", event), Incoming(event, "other "+event)}
 	}
-	all := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Insert, inbox.SetAside}
-	kept := []inbox.Action{inbox.Ignore, inbox.Ignore, inbox.Ignore, inbox.SetAside}
+	all := []inbox.Action{inbox.Insert, inbox.Ignore, inbox.Insert, inbox.Conflict}
+	kept := []inbox.Action{inbox.Ignore, inbox.Ignore, inbox.Ignore, inbox.Conflict}
 	added := 0
 	cutShort(t, func(ctx context.Context, step int) error {
 		added++
@@ -133,58 +133,58 @@ func testClaimCutShort(t *testing.T, engine Engine) {
 	})
 	now = now.Add(lease)
 	for _, d := range claimAll(t, store, now, events) {
-		if lost := mustSettle(t, store, now, forwarded(d)); lost != 0 {
-			t.Error("a settlement is lost after all")
+		if lost := mustFinish(t, store, now, forwarded(d)); lost != 0 {
+			t.Error("an outcome is lost after all")
 		}
 	}
 }
 
-func testSettleCutShort(t *testing.T, engine Engine) {
+func testFinishCutShort(t *testing.T, engine Engine) {
 	const events = 4
 	store := engine.Open(t, "a")
 	now, batches := Epoch, 0
-	// settlements claims new deliveries and returns settlements of all kinds for them.
-	settlements := func() []inbox.Settlement {
-		batch := make([]inbox.Arrival, events)
+	// outcomes claims new deliveries and returns outcomes of all kinds for them.
+	outcomes := func() []inbox.Outcome {
+		batch := make([]inbox.Incoming, events)
 		for i := range batch {
-			batch[i] = Arrival(fmt.Sprintf("%d of %d", i, batches), fmt.Sprintf("%d of %d", i, batches))
+			batch[i] = Incoming(fmt.Sprintf("%d of %d", i, batches), fmt.Sprintf("%d of %d", i, batches))
 			batch[i].ReceiveTime = now
 		}
 		batches++
 		mustAdd(t, store, batch...)
-		made := make([]inbox.Settlement, events)
+		made := make([]inbox.Outcome, events)
 		for i, d := range claimAll(t, store, now, events) {
 			made[i] = forwarded(d)
 			if i == 0 {
-				made[i] = inbox.Settlement{Lease: d.Lease, State: inbox.Dead, Reason: "hopeless"}
+				made[i] = inbox.Outcome{Lease: d.Lease, State: inbox.Dead, Reason: "hopeless"}
 			}
 		}
 		return made
 	}
-	made := settlements()
+	made := outcomes()
 	cutShort(t, func(ctx context.Context, _ int) error {
-		lost, err := store.Settle(ctx, now, made)
+		lost, err := store.Finish(ctx, now, made)
 		if lost != 0 {
 			t.Errorf("lost %d", lost)
 		}
 		return err
 	}, func(int) {
 		// This waits for a call that is still running, and then either does all of the work or finds it done.
-		lost := mustSettle(t, store, now, made...)
+		lost := mustFinish(t, store, now, made...)
 		now = now.Add(lease)
 		if left := mustClaim(t, store, now, 2*events); lost != 0 && lost != events || len(left) != 0 {
-			t.Errorf("settling again lost %d of %d, and %d are pending", lost, events, len(left))
+			t.Errorf("finishing again lost %d of %d, and %d are pending", lost, events, len(left))
 		}
-		made = settlements()
+		made = outcomes()
 	})
 	if claimed := mustClaim(t, store, now.Add(lease), 10); len(claimed) != 0 {
-		t.Errorf("claimed %d settled deliveries", len(claimed))
+		t.Errorf("claimed %d finished deliveries", len(claimed))
 	}
 }
 
 func testQuestionsCutShort(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("1", "one"))
+	mustAdd(t, store, Incoming("1", "one"))
 	cutShort(t, func(ctx context.Context, _ int) error {
 		due, pending, err := store.NextDue(ctx)
 		if err == nil && (!pending || !due.Equal(Epoch)) {
@@ -200,18 +200,18 @@ func testQuestionsCutShort(t *testing.T, engine Engine) {
 
 func testEndedContext(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
-	mustAdd(t, store, Arrival("1", "one"))
+	mustAdd(t, store, Incoming("1", "one"))
 	d := mustClaim(t, store, Epoch, 1)[0]
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := store.Add(ended, []inbox.Arrival{Arrival("2", "two")}); !errors.Is(err, context.Canceled) {
+	if _, err := store.Add(ended, []inbox.Incoming{Incoming("2", "two")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Add = %v, want context.Canceled", err)
 	}
-	if _, err := store.Settle(ended, Epoch, []inbox.Settlement{forwarded(d)}); !errors.Is(err, context.Canceled) {
-		t.Errorf("Settle = %v, want context.Canceled", err)
+	if _, err := store.Finish(ended, Epoch, []inbox.Outcome{forwarded(d)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Finish = %v, want context.Canceled", err)
 	}
-	if lost := mustSettle(t, store, Epoch, inbox.Settlement{Lease: d.Lease, State: inbox.Pending, NextAttemptTime: Epoch}); lost != 0 {
-		t.Error("a settlement that failed used up the lease")
+	if lost := mustFinish(t, store, Epoch, inbox.Outcome{Lease: d.Lease, State: inbox.Pending, NextAttemptTime: Epoch}); lost != 0 {
+		t.Error("an outcome that failed used up the lease")
 	}
 	if _, err := store.Claim(ended, Epoch, lease, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Claim = %v, want context.Canceled", err)

@@ -48,9 +48,9 @@ func Run(t *testing.T, engine Engine) {
 		"what is added can be claimed, whole":               testRoundTrip,
 		"decisions follow the rules":                        testDecisions,
 		"decisions follow the rules within a batch":         testDecisionsWithinABatch,
-		"batches do what their arrivals do one by one":      testBatches,
+		"batches do what single deliveries do":              testBatches,
 		"a good delivery takes a rejected one's place":      testReplace,
-		"a body is not kept twice once it takes its place":  testAsideTakesItsPlace,
+		"a body is not kept twice if it takes that place":   testReplace_sameBodyAsConflict,
 		"rejected deliveries are not claimed":               testRejectedAreNotClaimed,
 		"an id is never given twice":                        testIDs,
 		"odd texts and large bodies come back unchanged":    testOddContent,
@@ -60,18 +60,18 @@ func Run(t *testing.T, engine Engine) {
 		"large bodies are claimed few at a time":            testLargeClaims,
 		"large bodies go by due time, too":                  testLargeClaimsGoByDueTime,
 		"next due":                                          testNextDue,
-		"a settled delivery is not claimed again":           testSettle,
-		"a delivery put off is claimed when it is due":      testPutOff,
+		"a finished delivery is not claimed again":          testFinish,
+		"a delivery to be retried is claimed when due":      testRequeue,
 		"a lease that ran out is taken over":                testLostLease,
-		"a lease is good for one settlement":                testLeaseIsUsedUp,
+		"a lease is good for one outcome":                   testLeaseIsUsedUp,
 		"adders of the same event keep it once":             testSameEvent,
 		"adders of the same events keep each once":          testSameEvents,
 		"claimers get each delivery once":                   testConcurrentClaimers,
-		"a delivery is settled once though leases run out":  testConcurrentSettlers,
+		"a delivery is finished once though leases run out": testConcurrentFinishers,
 		"a context that ended changes nothing":              testEndedContext,
 		"an add that is cut short keeps all or nothing":     testAddCutShort,
 		"a claim that is cut short holds up for its lease":  testClaimCutShort,
-		"a settlement cut short writes all or nothing":      testSettleCutShort,
+		"an outcome cut short writes all or nothing":        testFinishCutShort,
 		"questions that are cut short give no wrong answer": testQuestionsCutShort,
 		"erasures are kept, and those missing are known":    testErasures,
 		"readers of erasures do not undo one another":       testErasureReaders,
@@ -93,9 +93,9 @@ func Run(t *testing.T, engine Engine) {
 	}
 }
 
-// Arrival returns a delivery of ticket.created that came at [Epoch].
-func Arrival(eventID, body string) inbox.Arrival {
-	return inbox.Arrival{
+// Incoming returns a delivery of ticket.created that came at [Epoch].
+func Incoming(eventID, body string) inbox.Incoming {
+	return inbox.Incoming{
 		EventID: eventID, EventName: "ticket.created", TicketID: "ticket of " + eventID, ReceiveTime: Epoch, Body: []byte(body),
 		BodyHash: sha256.Sum256([]byte(body)),
 		Headers: inbox.Headers{SignatureTimestamp: "1772435730123", ContentType: "application/json", UserAgent: "sender",
@@ -103,15 +103,15 @@ func Arrival(eventID, body string) inbox.Arrival {
 	}
 }
 
-func rejected(eventID, body string) inbox.Arrival {
-	a := Arrival(eventID, body)
+func rejected(eventID, body string) inbox.Incoming {
+	a := Incoming(eventID, body)
 	a.RejectReason = "stale"
 	return a
 }
 
-func mustAdd(t *testing.T, store inbox.Store, arrivals ...inbox.Arrival) []inbox.Action {
+func mustAdd(t *testing.T, store inbox.Store, incoming ...inbox.Incoming) []inbox.Action {
 	t.Helper()
-	actions, err := store.Add(t.Context(), arrivals)
+	actions, err := store.Add(t.Context(), incoming)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +127,17 @@ func mustClaim(t *testing.T, store inbox.Store, now time.Time, limit int) []inbo
 	return deliveries
 }
 
-func mustSettle(t *testing.T, store inbox.Store, now time.Time, settlements ...inbox.Settlement) (lost int) {
+func mustFinish(t *testing.T, store inbox.Store, now time.Time, outcomes ...inbox.Outcome) (lost int) {
 	t.Helper()
-	lost, err := store.Settle(t.Context(), now, settlements)
+	lost, err := store.Finish(t.Context(), now, outcomes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return lost
 }
 
-func forwarded(d inbox.Delivery) inbox.Settlement {
-	return inbox.Settlement{Lease: d.Lease, State: inbox.Forwarded}
+func forwarded(d inbox.Delivery) inbox.Outcome {
+	return inbox.Outcome{Lease: d.Lease, State: inbox.Forwarded}
 }
 
 func eventIDs(deliveries []inbox.Delivery) []string {

@@ -34,23 +34,23 @@ func mustChange(t *testing.T, store inbox.Store, change inbox.PositionsChange) {
 	}
 }
 
-// mustForward adds that number of deliveries and settles them as forwarded at that time. Each has its own position, from that sequence
+// mustForward adds that number of deliveries and finishes them as forwarded at that time. Each has its own position, from that sequence
 // number on.
 func mustForward(t *testing.T, store inbox.Store, at time.Time, from, n int) {
 	t.Helper()
-	arrivals := make([]inbox.Arrival, n)
-	for i := range arrivals {
-		arrivals[i] = Arrival(fmt.Sprintf("%05d", from+i), fmt.Sprint(from+i))
+	incoming := make([]inbox.Incoming, n)
+	for i := range incoming {
+		incoming[i] = Incoming(fmt.Sprintf("%05d", from+i), fmt.Sprint(from+i))
 	}
-	mustAdd(t, store, arrivals...)
-	var settlements []inbox.Settlement
+	mustAdd(t, store, incoming...)
+	var outcomes []inbox.Outcome
 	for _, d := range mustClaim(t, store, Epoch.Add(time.Hour), n) {
 		s := forwarded(d)
-		s.Position = position(int64(from + len(settlements)))
-		settlements = append(settlements, s)
+		s.Position = position(int64(from + len(outcomes)))
+		outcomes = append(outcomes, s)
 	}
-	if lost := mustSettle(t, store, at, settlements...); lost != 0 || len(settlements) != n {
-		t.Fatalf("forwarded %d of %d deliveries, %d too late", len(settlements), n, lost)
+	if lost := mustFinish(t, store, at, outcomes...); lost != 0 || len(outcomes) != n {
+		t.Fatalf("forwarded %d of %d deliveries, %d too late", len(outcomes), n, lost)
 	}
 }
 
@@ -112,10 +112,10 @@ func testReplay(t *testing.T, engine Engine) {
 	since := Epoch.Add(time.Minute)
 	mustForward(t, store, since.Add(-time.Nanosecond), 0, 10)
 	mustForward(t, store, since, 10, 25)
-	mustAdd(t, store, rejected("rejected", "body"), Arrival("dead", "dead"))
+	mustAdd(t, store, rejected("rejected", "body"), Incoming("dead", "dead"))
 	dead := mustClaim(t, store, Epoch.Add(time.Hour), 1)[0]
-	mustSettle(t, store, since, inbox.Settlement{Lease: dead.Lease, State: inbox.Dead, Reason: "hopeless", Attempts: 1})
-	mustAdd(t, store, Arrival("new", "new"))
+	mustFinish(t, store, since, inbox.Outcome{Lease: dead.Lease, State: inbox.Dead, Reason: "hopeless", Attempts: 1})
+	mustAdd(t, store, Incoming("new", "new"))
 	mustChange(t, store, inbox.PositionsChange{ReplaySince: &since})
 	if !mustKnow(t, store, 10).Replaying {
 		t.Error("the replay is not known")
@@ -153,7 +153,7 @@ func testReplay(t *testing.T, engine Engine) {
 			len(d.Body) == 0) {
 			t.Errorf("%d: %+v", i, d)
 		}
-		mustSettle(t, store, now, forwarded(d))
+		mustFinish(t, store, now, forwarded(d))
 	}
 	wantStates(t, engine, map[inbox.State]int{inbox.Forwarded: 36, inbox.Dead: 1, inbox.Rejected: 1})
 }
@@ -166,7 +166,7 @@ func testReplayHoldsUpNothingNew(t *testing.T, engine Engine) {
 	now := Epoch.Add(2 * time.Hour)
 	mustReplay(t, store, now, 100)
 	for i := range 3 {
-		a := Arrival(fmt.Sprint("new ", i), fmt.Sprint("new ", i))
+		a := Incoming(fmt.Sprint("new ", i), fmt.Sprint("new ", i))
 		a.ReceiveTime = now.Add(time.Duration(i) * time.Second)
 		mustAdd(t, store, a)
 		if claimed := mustClaim(t, store, now.Add(3*time.Second), 1); len(claimed) != 1 || claimed[0].EventID != a.EventID {
@@ -187,7 +187,7 @@ func testReplayIsWidened(t *testing.T, engine Engine) {
 		t.Fatal(err)
 	}
 	for _, d := range mustClaim(t, store, now, 5) {
-		mustSettle(t, store, now, forwarded(d))
+		mustFinish(t, store, now, forwarded(d))
 	}
 	later := Epoch.Add(time.Minute)
 	mustChange(t, store, inbox.PositionsChange{ReplaySince: &later})
@@ -211,7 +211,7 @@ func testReplayEndsAlthoughLossesGoOn(t *testing.T, engine Engine) {
 		}
 		for _, d := range mustClaim(t, store, now, deliveries) {
 			again[d.EventID] = true
-			mustSettle(t, store, now, forwarded(d))
+			mustFinish(t, store, now, forwarded(d))
 		}
 	}
 	if len(again) != deliveries {

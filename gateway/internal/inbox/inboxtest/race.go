@@ -20,8 +20,8 @@ const (
 	shared = 3
 )
 
-// addAtOnce makes racers add their batches at the same moment, and returns the action for each arrival.
-func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Arrival) (actions [racers][]inbox.Action) {
+// addAtOnce makes racers add their batches at the same moment, and returns the action for each incoming delivery.
+func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Incoming) (actions [racers][]inbox.Action) {
 	t.Helper()
 	start := make(chan struct{})
 	var group sync.WaitGroup
@@ -30,7 +30,7 @@ func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Arriv
 			<-start
 			var err error
 			if actions[i], err = stores[i%len(stores)].Add(t.Context(), batch); err != nil || len(actions[i]) != len(batch) {
-				t.Errorf("%d actions for %d arrivals, %v", len(actions[i]), len(batch), err)
+				t.Errorf("%d actions for %d incoming, %v", len(actions[i]), len(batch), err)
 			}
 		})
 	}
@@ -46,9 +46,9 @@ func testSameEvent(t *testing.T, engine Engine) {
 	const rounds = 200
 	stores := engine.several(t, shared)
 	for round := range rounds {
-		var batches [racers][]inbox.Arrival
+		var batches [racers][]inbox.Incoming
 		for i := range batches {
-			batches[i] = []inbox.Arrival{Arrival(fmt.Sprint(round), fmt.Sprint("body ", round))}
+			batches[i] = []inbox.Incoming{Incoming(fmt.Sprint(round), fmt.Sprint("body ", round))}
 		}
 		counts := map[inbox.Action]int{}
 		for _, actions := range addAtOnce(t, stores, batches) {
@@ -64,54 +64,54 @@ func testSameEvent(t *testing.T, engine Engine) {
 // testSameEvents makes racers add the same events, each in its own order.
 func testSameEvents(t *testing.T, engine Engine) {
 	const rounds, events = 20, 25
-	one := func(event string) []inbox.Arrival { return []inbox.Arrival{Arrival(event, "body of "+event)} }
+	one := func(event string) []inbox.Incoming { return []inbox.Incoming{Incoming(event, "body of "+event)} }
 	tests := map[string]struct {
-		// arrivals are the arrivals of an event that a racer adds.
-		arrivals func(event string, racer int) []inbox.Arrival
+		// incoming deliveries are the incoming deliveries of an event that a racer adds.
+		incoming func(event string, racer int) []inbox.Incoming
 		// check checks how often each action was taken for an event.
 		check func(counts map[inbox.Action]int) bool
 		// rejected is the maximum number of rejected deliveries of an event at the end.
 		minRejected, maxRejected int
 	}{
 		"in other orders": {
-			arrivals: func(event string, _ int) []inbox.Arrival { return one(event) },
+			incoming: func(event string, _ int) []inbox.Incoming { return one(event) },
 			check: func(counts map[inbox.Action]int) bool {
 				return counts[inbox.Insert] == 1 && counts[inbox.Ignore] == racers-1
 			},
 		},
 		"twice in a batch": {
-			arrivals: func(event string, _ int) []inbox.Arrival { return append(one(event), one(event)...) },
+			incoming: func(event string, _ int) []inbox.Incoming { return append(one(event), one(event)...) },
 			check: func(counts map[inbox.Action]int) bool {
 				return counts[inbox.Insert] == 1 && counts[inbox.Ignore] == 2*racers-1
 			},
 		},
 		"with two bodies": {
-			arrivals: func(event string, racer int) []inbox.Arrival {
-				return []inbox.Arrival{Arrival(event, fmt.Sprintf("body %d of %s", racer%2, event))}
+			incoming: func(event string, racer int) []inbox.Incoming {
+				return []inbox.Incoming{Incoming(event, fmt.Sprintf("body %d of %s", racer%2, event))}
 			},
 			check: func(counts map[inbox.Action]int) bool {
-				return counts[inbox.Insert] == 1 && counts[inbox.Ignore] == racers/2-1 && counts[inbox.SetAside] == racers/2
+				return counts[inbox.Insert] == 1 && counts[inbox.Ignore] == racers/2-1 && counts[inbox.Conflict] == racers/2
 			},
 			minRejected: 1, maxRejected: 1,
 		},
 		"good and rejected": {
-			arrivals: func(event string, racer int) []inbox.Arrival {
+			incoming: func(event string, racer int) []inbox.Incoming {
 				if racer%2 == 0 {
-					return []inbox.Arrival{rejected(event, "body of "+event)}
+					return []inbox.Incoming{rejected(event, "body of "+event)}
 				}
 				return one(event)
 			},
 			check: func(counts map[inbox.Action]int) bool {
-				return counts[inbox.Insert] == 1 && counts[inbox.Replace] <= 1 && counts[inbox.SetAside] == 0
+				return counts[inbox.Insert] == 1 && counts[inbox.Replace] <= 1 && counts[inbox.Conflict] == 0
 			},
 		},
 		"good and rejected, with two bodies": {
-			arrivals: func(event string, racer int) []inbox.Arrival {
+			incoming: func(event string, racer int) []inbox.Incoming {
 				switch racer % 4 {
 				case 0, 1:
-					return []inbox.Arrival{rejected(event, fmt.Sprintf("body %d of %s", racer%4, event))}
+					return []inbox.Incoming{rejected(event, fmt.Sprintf("body %d of %s", racer%4, event))}
 				default:
-					return []inbox.Arrival{Arrival(event, fmt.Sprintf("body 1 of %s", event))}
+					return []inbox.Incoming{Incoming(event, fmt.Sprintf("body 1 of %s", event))}
 				}
 			},
 			check:       func(counts map[inbox.Action]int) bool { return counts[inbox.Insert] == 1 && counts[inbox.Replace] <= 1 },
@@ -124,10 +124,10 @@ func testSameEvents(t *testing.T, engine Engine) {
 			stores := engine.several(t, shared)
 			random := rand.New(rand.NewPCG(3, 4))
 			for round := range rounds {
-				var batches [racers][]inbox.Arrival
+				var batches [racers][]inbox.Incoming
 				for racer := range batches {
 					for _, n := range random.Perm(events) {
-						batches[racer] = append(batches[racer], test.arrivals(fmt.Sprintf("%d of %d", n, round), racer)...)
+						batches[racer] = append(batches[racer], test.incoming(fmt.Sprintf("%d of %d", n, round), racer)...)
 					}
 				}
 				counts := map[string]map[inbox.Action]int{}
@@ -157,9 +157,9 @@ func testSameEvents(t *testing.T, engine Engine) {
 
 func addEvents(t *testing.T, store inbox.Store, events int) {
 	t.Helper()
-	batch := make([]inbox.Arrival, events)
+	batch := make([]inbox.Incoming, events)
 	for i := range batch {
-		batch[i] = Arrival(fmt.Sprint(i), fmt.Sprint(i))
+		batch[i] = Incoming(fmt.Sprint(i), fmt.Sprint(i))
 	}
 	mustAdd(t, store, batch...)
 }
@@ -182,14 +182,14 @@ func testConcurrentClaimers(t *testing.T, engine Engine) {
 				if len(claimed) == 0 {
 					return
 				}
-				settlements := make([]inbox.Settlement, len(claimed))
+				outcomes := make([]inbox.Outcome, len(claimed))
 				mu.Lock()
 				for i, d := range claimed {
 					times[d.ID]++
-					settlements[i] = forwarded(d)
+					outcomes[i] = forwarded(d)
 				}
 				mu.Unlock()
-				if lost, err := store.Settle(t.Context(), Epoch, settlements); lost != 0 || err != nil {
+				if lost, err := store.Finish(t.Context(), Epoch, outcomes); lost != 0 || err != nil {
 					t.Errorf("lost %d, %v", lost, err)
 				}
 			}
@@ -210,12 +210,12 @@ func testConcurrentClaimers(t *testing.T, engine Engine) {
 	}
 }
 
-// testConcurrentSettlers has a clock that runs so fast that leases end before they are used.
-func testConcurrentSettlers(t *testing.T, engine Engine) {
+// testConcurrentFinishers has a clock that runs so fast that leases end before they are used.
+func testConcurrentFinishers(t *testing.T, engine Engine) {
 	const events = 300
 	stores := engine.several(t, shared)
 	addEvents(t, stores[0], events)
-	var ticks, settled, lost atomic.Int64
+	var ticks, finished, lost atomic.Int64
 	var mu sync.Mutex
 	claims := map[int64][]time.Time{}
 	note := func(claimed []inbox.Delivery, now time.Time) {
@@ -234,8 +234,8 @@ func testConcurrentSettlers(t *testing.T, engine Engine) {
 	for i := range racers {
 		store, random := stores[i%len(stores)], rand.New(rand.NewPCG(5, uint64(i)))
 		group.Go(func() {
-			var held []inbox.Settlement
-			for settled.Load() < events && !t.Failed() {
+			var held []inbox.Outcome
+			for finished.Load() < events && !t.Failed() {
 				now := Epoch.Add(time.Duration(ticks.Add(1)) * lease / 16)
 				claimed, err := store.Claim(t.Context(), now, lease, 5)
 				if err != nil {
@@ -248,20 +248,20 @@ func testConcurrentSettlers(t *testing.T, engine Engine) {
 				if len(claimed) > 0 && random.IntN(4) > 0 {
 					continue
 				}
-				n, err := store.Settle(t.Context(), now, held)
+				n, err := store.Finish(t.Context(), now, held)
 				if err != nil {
 					t.Error(err)
 				}
-				settled.Add(int64(len(held) - n))
+				finished.Add(int64(len(held) - n))
 				lost.Add(int64(n))
 				held = nil
 			}
 		})
 	}
 	group.Wait()
-	if settled.Load() != events {
-		t.Errorf("%d settlements of %d deliveries stand", settled.Load(), events)
+	if finished.Load() != events {
+		t.Errorf("%d outcomes of %d deliveries stand", finished.Load(), events)
 	}
-	t.Logf("%d settlements came too late", lost.Load())
+	t.Logf("%d outcomes came too late", lost.Load())
 	wantStates(t, engine, map[inbox.State]int{inbox.Forwarded: events})
 }
