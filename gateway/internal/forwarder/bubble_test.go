@@ -87,7 +87,7 @@ func (i *memoryInbox) Claim(_ context.Context, now time.Time, lease time.Duratio
 	}
 	for ; i.fresh > 0 && len(claimed) < limit; i.fresh-- {
 		i.lastID++
-		row := &memoryRow{state: inbox.Pending, delivery: inbox.Delivery{ID: i.lastID, ReceiveTime: now,
+		row := &memoryRow{state: inbox.Pending, delivery: inbox.Delivery{ID: i.lastID, ReceiveTime: now.UTC(),
 			Body: []byte(body(fmt.Sprint("e", i.lastID))), Lease: inbox.Lease{DeliveryID: i.lastID}}}
 		i.rows[i.lastID] = row
 		claim(row)

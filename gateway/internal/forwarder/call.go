@@ -161,8 +161,8 @@ func (f *Forwarder) finish(ctx context.Context, c *call) {
 
 // outcome returns the outcome of one delivery of a call, from the answer for its event.
 func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
-	delivery, now, err, o := e.delivery, c.ended, a.err, classify(a.err)
-	switch o {
+	delivery, now, err, class := e.delivery, c.ended, a.err, classify(a.err)
+	switch class {
 	case done:
 		f.breaker.succeeded(now)
 		f.noteForms(e.forms)
@@ -174,27 +174,26 @@ func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
 		f.breaker.succeeded(now)
 	default:
 		// A single event that is deferred repeatedly shows nothing new about ticketsvc. Many deferred events do.
-		if o != deferred || delivery.Deferrals == 0 {
-			f.noteFailure(c.begun, now, o, err)
+		if class != deferred || delivery.Deferrals == 0 {
+			f.noteFailure(c.begun, now, class, err)
 		}
 	}
 
-	reason, since := reasonOf(err), failingSince(delivery.Reason, now)
-	next := inbox.Outcome{Lease: delivery.Lease, State: inbox.Pending, Reason: reason + sinceMark + since,
-		Attempts: delivery.Attempts, Deferrals: delivery.Deferrals}
-	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "since", since, "reason", reason}
+	next := inbox.Outcome{Lease: delivery.Lease, State: inbox.Pending, Reason: reasonOf(err), Attempts: delivery.Attempts,
+		Deferrals: delivery.Deferrals}
+	attributes := []any{"delivery_id", delivery.ID, "event_id", delivery.EventID, "receive_time", delivery.ReceiveTime, "reason", next.Reason}
 	asked, busy := retryDelay(err)
 	var batch *batchError
 	switch {
-	case o == deferred && busy && len(c.events) > 1:
+	case class == deferred && busy && len(c.events) > 1:
 		// The events stay together, because single calls would be more work for ticketsvc.
 		next.NextAttemptTime = now.Add(asked)
-	case o == deferred:
+	case class == deferred:
 		next.Deferrals++
 		// The backoff is added to the delay that ticketsvc asks for, so that events with the same delay are not retried at the same time.
 		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
 		f.warnOfDeferral(now, next.Deferrals, attributes)
-	case o == unreachable || o == misconfigured:
+	case class == unreachable || class == misconfigured:
 		if errors.As(err, &batch) {
 			// One of the events may have broken the connection, so from now on each is called alone.
 			next.Deferrals++
@@ -204,9 +203,9 @@ func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
 		next.Attempts++
 		next.Deferrals = 0
 		attributes = append(attributes, "attempts", next.Attempts)
-		if o == permanent || next.Attempts >= f.options.MaxAttempts {
+		if class == permanent || next.Attempts >= f.options.MaxAttempts {
 			f.options.Log.Error("event can't be forwarded and its delivery is dead", attributes...)
-			next.State, next.Reason = inbox.Dead, reason
+			next.State = inbox.Dead
 			break
 		}
 		next.NextAttemptTime = now.Add(attemptBackoff.after(next.Attempts, f.options.Random()))
@@ -226,8 +225,8 @@ func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []an
 	}
 }
 
-// noteUnknownBatch records that ticketsvc does not know RecordTicketEvents. It is called again later, because ticketsvc may have been
-// updated by then.
+// noteUnknownBatch records that ticketsvc does not know RecordTicketEvents. After singleCallsPeriod the procedure is tried once more,
+// because ticketsvc may have been updated by then.
 func (f *Forwarder) noteUnknownBatch(now time.Time) {
 	if now.After(f.singleUntil) {
 		f.options.Log.Warn("ticketsvc does not know RecordTicketEvents: events are forwarded one by one, which takes more processor time "+

@@ -16,7 +16,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// outcome is what the end of a call means for the delivery, and for all others.
+// errorClass is what the error of a call, or its success, means for the delivery and for all others.
 type errorClass uint8
 
 const (
@@ -36,7 +36,7 @@ const (
 	unknownBatch
 )
 
-// outcomes is the one table of the meanings of ticketsvc's codes.
+// errorClasses is the one table of the meanings of ticketsvc's codes.
 var errorClasses = map[connect.Code]errorClass{
 	connect.CodeAlreadyExists: done,
 
@@ -109,8 +109,8 @@ func (e *batchError) classify() errorClass {
 	if connect.CodeOf(e) == connect.CodeUnimplemented || errors.As(e, &foreign) && foreign.status == http.StatusNotFound {
 		return unknownBatch
 	}
-	if o := classify(e.error); o == unreachable || o == misconfigured {
-		return o
+	if class := classify(e.error); class == unreachable || class == misconfigured {
+		return class
 	}
 	return deferred
 }
@@ -190,19 +190,4 @@ func printable(r rune) rune {
 		return r
 	}
 	return ' '
-}
-
-// sinceMark separates, in the reason of a delivery that is retried, why its last call failed and when its first call failed.
-const sinceMark = " since "
-
-// failingSince returns when the first call of a delivery failed, as RFC 3339. It reads that from the delivery's reason, and returns now if
-// the reason does not have it.
-func failingSince(reason string, now time.Time) string {
-	if at := strings.LastIndex(reason, sinceMark); at >= 0 {
-		since := reason[at+len(sinceMark):]
-		if _, err := time.Parse(time.RFC3339, since); err == nil {
-			return since
-		}
-	}
-	return now.UTC().Format(time.RFC3339)
 }

@@ -137,14 +137,12 @@ func TestForwarder_deferredForHours(t *testing.T) {
 			if row := in.row(1); row.state != inbox.Pending || row.delivery.Attempts != 0 {
 				t.Errorf("%v after %d attempts, want it pending after none", row.state, row.delivery.Attempts)
 			}
-			// The simulated clock begins at this time.
-			const since = "2000-01-01T00:00:00Z"
 			if len(reasons) != 1 {
 				t.Errorf("the reason changed: %v", reasons)
 			}
 			for reason := range reasons {
-				if !strings.HasPrefix(reason, "ticketsvc: ") || !strings.HasSuffix(reason, " since "+since) || len(reason) > 300 {
-					t.Errorf("reason %q, want one that ends with since when", reason)
+				if !strings.HasPrefix(reason, "ticketsvc: ") || len(reason) > 256 {
+					t.Errorf("reason %q, want at most 256 bytes about ticketsvc", reason)
 				}
 			}
 			var warnings []time.Time
@@ -152,8 +150,8 @@ func TestForwarder_deferredForHours(t *testing.T) {
 				if !strings.Contains(line, "delivery_id=1 ") {
 					continue
 				}
-				if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "since="+since) {
-					t.Errorf("log line %q, want a warning that says since when", line)
+				if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "receive_time=2000-01-01T00:00:00.000Z ") {
+					t.Errorf("log line %q, want a warning with the time when the event was received", line)
 				}
 				at, err := time.Parse(time.RFC3339, regexp.MustCompile(`time=(\S+)`).FindStringSubmatch(line)[1])
 				if err != nil {
