@@ -71,8 +71,8 @@ func TestLogPositions_Checked_keepsASeries(t *testing.T) {
 	}
 }
 
-// TestLogPositions_Checked_keepsOneOfEachPeriodIfClocksDiffer has two gateways that check in turn for an hour. Their clocks differ by half a
-// minute. A replay sends all checkpoints to ticketsvc in one call, which accepts 1000.
+// TestLogPositions_Checked_keepsOneOfEachPeriodIfClocksDiffer has two gateways that check in turn for an hour. Their clocks differ by half
+// a minute. A replay sends all checkpoints to ticketsvc in one call, which accepts 1000.
 func TestLogPositions_Checked_keepsOneOfEachPeriodIfClocksDiffer(t *testing.T) {
 	t.Parallel()
 	var known inbox.LogPositions

@@ -1,5 +1,5 @@
 // Package inbox defines a delivery: its states, the transitions between them, and which of two deliveries of the same event is kept. It
-// also has the front that accepts deliveries, and the interface of the database that keeps them.
+// also has the [Inbox], which accepts deliveries, and the interface of the [Store] that keeps them.
 //
 // docs/deliveries.md has a picture of the states. The rules import no SQL, no HTTP and no generated code.
 package inbox
@@ -77,7 +77,7 @@ type Incoming struct {
 // Key identifies a delivery for deduplication: each kept delivery has its own key.
 type Key string
 
-// Key returns the key by which the incoming delivery is looked up first: that of its event, or that of its body if it has no event id.
+// Key returns the key by which the delivery is looked up first: that of its event, or that of its body if it has no event id.
 func (in *Incoming) Key() Key {
 	if in.EventID == "" {
 		return in.BodyKey()
@@ -85,10 +85,10 @@ func (in *Incoming) Key() Key {
 	return Key("e" + in.EventID)
 }
 
-// BodyKey returns the key under which the incoming delivery is kept if another delivery has the key of its event.
+// BodyKey returns the key under which the delivery is kept if another delivery has the key of its event.
 func (in *Incoming) BodyKey() Key { return Key("b" + string(in.BodyHash[:])) }
 
-// State returns the initial state of the incoming delivery.
+// State returns the initial state of the delivery.
 func (in *Incoming) State() State {
 	if in.RejectReason != "" {
 		return Rejected
@@ -96,11 +96,11 @@ func (in *Incoming) State() State {
 	return Pending
 }
 
-// DueTime returns the time when the incoming delivery is to be forwarded: at once if it is good. Otherwise it returns false, because the
-// incoming delivery is never forwarded.
+// DueTime returns the time when the delivery is to be forwarded: at once if it is good. Otherwise it returns false, because a
+// rejected delivery is never forwarded.
 func (in *Incoming) DueTime() (time.Time, bool) { return in.ReceiveTime, in.State() == Pending }
 
-// Existing is what [Decide] needs to know about a delivery that is kept under an incoming delivery's key.
+// Existing is what [Decide] needs to know about a delivery that the store has under an incoming delivery's key.
 type Existing struct {
 	// ID is the store's number of the delivery. It does not affect the decision.
 	ID int64
@@ -110,37 +110,40 @@ type Existing struct {
 	BodyHash BodyHash
 }
 
-// Action is what is done with an incoming delivery.
+// Action is what the inbox does with an incoming delivery.
 type Action uint8
 
 // The actions.
 const (
 	// Insert keeps the incoming delivery under its [Incoming.Key].
 	Insert Action = iota
-	// Replace replaces the delivery that is kept under the incoming delivery's key. If the same body was set aside before, that delivery is
+	// Replace replaces the existing delivery under the incoming delivery's key. If the same body was set aside before, that delivery is
 	// dropped.
 	Replace
 	// Ignore keeps nothing, because the same body is kept already.
 	Ignore
-	// Conflict keeps the incoming delivery as rejected under its [Incoming.BodyKey], in addition to the delivery that has the event's key. It
-	// keeps nothing if that body is kept already.
+	// Conflict sets the incoming delivery aside: it is kept as rejected under its [Incoming.BodyKey], in addition to the delivery that has the
+	// event's key.
 	Conflict
 )
+
+// MaxBodyBytes is the maximum size of a body. A request to ticketsvc can be three times as large as its body, and ticketsvc accepts 11 MiB.
+const MaxBodyBytes = 3 << 20
 
 // ReasonOtherBody is the reason of a good delivery that is set aside because its event came before with another body.
 const ReasonOtherBody = "another body came before with this event id"
 
-// Decide returns the action for incoming delivery. kept is the delivery that is kept under its key, or nil if there is none.
+// Decide returns the action for an incoming delivery. existing is the delivery under its key, and sameBody the delivery under its
+// [Incoming.BodyKey]. Nil means that there is none. sameBody matters only if existing has another body.
 //
-// A good delivery replaces a rejected one. Otherwise the first body is kept: the same body again is a duplicate, and another body is set
-// aside.
-func Decide(existing *Existing, incoming *Incoming) Action {
+// A good delivery replaces a rejected one. Otherwise the first body is kept: the same body is a duplicate, and another body is a conflict.
+func Decide(existing, sameBody *Existing, incoming *Incoming) Action {
 	switch {
 	case existing == nil:
 		return Insert
 	case existing.State == Rejected && incoming.RejectReason == "":
 		return Replace
-	case existing.BodyHash == incoming.BodyHash:
+	case existing.BodyHash == incoming.BodyHash || sameBody != nil:
 		return Ignore
 	default:
 		return Conflict
@@ -169,7 +172,8 @@ type Delivery struct {
 	Lease Lease
 }
 
-// Lease is the right to finish a delivery. It ends when its time has run out and another worker claims the delivery, or when it is used.
+// Lease is the right to write the outcome of a delivery. It ends when its time has run out and another worker claims the delivery, or when
+// it is used.
 type Lease struct {
 	// DeliveryID is the id of the delivery.
 	DeliveryID int64
@@ -177,13 +181,13 @@ type Lease struct {
 	Token int64
 }
 
-// Outcome is the outcome of a claimed delivery.
+// Outcome is what became of a claimed delivery.
 type Outcome struct {
 	// Lease is the lease of the claim. An outcome whose lease has ended changes nothing.
 	Lease Lease
 	// State is the new state: [Pending] if the delivery is to be retried, [Forwarded] or [Dead].
 	State State
-	// Reason is why the delivery is dead, or must be retried. It holds no personal data.
+	// Reason is why the delivery is dead or must be retried. It holds no personal data.
 	Reason string
 	// Attempts and Deferrals are the new counts.
 	Attempts, Deferrals int

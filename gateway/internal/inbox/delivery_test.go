@@ -13,41 +13,48 @@ func newIncoming(eventID, body, rejectReason string) *inbox.Incoming {
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	existing := func(state inbox.State) *inbox.Existing {
-		return &inbox.Existing{State: state, BodyHash: sha256.Sum256([]byte("body"))}
+	existing := func(state inbox.State, body string) *inbox.Existing {
+		return &inbox.Existing{State: state, BodyHash: sha256.Sum256([]byte(body))}
 	}
 	good, stale := newIncoming("1", "body", ""), newIncoming("1", "body", "stale")
 	otherGood, otherStale := newIncoming("1", "other", ""), newIncoming("1", "other", "stale")
+	rejected, pending := existing(inbox.Rejected, "body"), existing(inbox.Pending, "body")
+	forwarded, dead := existing(inbox.Forwarded, "body"), existing(inbox.Dead, "body")
+	aside, replayed := existing(inbox.Rejected, "other"), existing(inbox.Pending, "other")
 	tests := map[string]struct {
-		existing *inbox.Existing
-		incoming *inbox.Incoming
-		want     inbox.Action
+		existing, sameBody *inbox.Existing
+		incoming           *inbox.Incoming
+		want               inbox.Action
 	}{
-		"a good one is new":                               {nil, good, inbox.Insert},
-		"a refused one is new":                            {nil, stale, inbox.Insert},
-		"a good one takes a refused one's place":          {existing(inbox.Rejected), good, inbox.Replace},
-		"also with another body":                          {existing(inbox.Rejected), otherGood, inbox.Replace},
-		"a refused one is kept once":                      {existing(inbox.Rejected), stale, inbox.Ignore},
-		"a refused one with another body is kept as well": {existing(inbox.Rejected), otherStale, inbox.Conflict},
-		"a duplicate of a pending one":                    {existing(inbox.Pending), good, inbox.Ignore},
-		"a duplicate of a forwarded one":                  {existing(inbox.Forwarded), good, inbox.Ignore},
-		"a duplicate of a dead one":                       {existing(inbox.Dead), good, inbox.Ignore},
-		"a stale copy of a forwarded one":                 {existing(inbox.Forwarded), stale, inbox.Ignore},
-		"the first body wins over a later one":            {existing(inbox.Pending), otherGood, inbox.Conflict},
-		"also once it is forwarded":                       {existing(inbox.Forwarded), otherGood, inbox.Conflict},
-		"also when the later one is stale":                {existing(inbox.Forwarded), otherStale, inbox.Conflict},
+		"a good one is new":                               {nil, nil, good, inbox.Insert},
+		"a refused one is new":                            {nil, nil, stale, inbox.Insert},
+		"a good one takes a refused one's place":          {rejected, nil, good, inbox.Replace},
+		"also with another body":                          {rejected, nil, otherGood, inbox.Replace},
+		"also if its body is set aside":                   {rejected, aside, otherGood, inbox.Replace},
+		"a refused one is kept once":                      {rejected, nil, stale, inbox.Ignore},
+		"a refused one with another body is kept as well": {rejected, nil, otherStale, inbox.Conflict},
+		"but once":                             {rejected, aside, otherStale, inbox.Ignore},
+		"a duplicate of a pending one":         {pending, nil, good, inbox.Ignore},
+		"a duplicate of a forwarded one":       {forwarded, nil, good, inbox.Ignore},
+		"a duplicate of a dead one":            {dead, nil, good, inbox.Ignore},
+		"a stale copy of a forwarded one":      {forwarded, nil, stale, inbox.Ignore},
+		"the first body wins over a later one": {pending, nil, otherGood, inbox.Conflict},
+		"also once it is forwarded":            {forwarded, nil, otherGood, inbox.Conflict},
+		"also when the later one is stale":     {forwarded, nil, otherStale, inbox.Conflict},
+		"the later one is kept once":           {pending, aside, otherGood, inbox.Ignore},
+		"also when that one was replayed":      {forwarded, replayed, otherGood, inbox.Ignore},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := inbox.Decide(test.existing, test.incoming); got != test.want {
+			if got := inbox.Decide(test.existing, test.sameBody, test.incoming); got != test.want {
 				t.Errorf("Decide = %d, want %d", got, test.want)
 			}
 		})
 	}
 }
 
-func TestKeysTellDeliveriesApart(t *testing.T) {
+func TestIncoming_Key_tellsDeliveriesApart(t *testing.T) {
 	t.Parallel()
 	keys := map[inbox.Key]string{}
 	for name, key := range map[string]inbox.Key{

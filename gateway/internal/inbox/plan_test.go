@@ -1,12 +1,13 @@
 package inbox_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
@@ -24,15 +25,15 @@ type row struct {
 // model is a database: its deliveries by key.
 type model map[inbox.Key]row
 
-func newRow(id int64, a *inbox.Incoming, reason string) row {
+func newRow(id int64, in *inbox.Incoming, reason string) row {
 	if reason != "" {
-		return row{ID: id, State: inbox.Rejected, Body: string(a.Body), Reason: reason}
+		return row{ID: id, State: inbox.Rejected, Body: string(in.Body), Reason: reason}
 	}
-	return row{ID: id, State: inbox.Pending, Body: string(a.Body)}
+	return row{ID: id, State: inbox.Pending, Body: string(in.Body)}
 }
 
-// kept returns the deliveries that are kept under keys.
-func (m model) existing(keys ...inbox.Key) map[inbox.Key]inbox.Existing {
+// find returns the deliveries under keys.
+func (m model) find(keys ...inbox.Key) map[inbox.Key]inbox.Existing {
 	found := map[inbox.Key]inbox.Existing{}
 	for _, key := range keys {
 		if r, ok := m[key]; ok {
@@ -42,28 +43,28 @@ func (m model) existing(keys ...inbox.Key) map[inbox.Key]inbox.Existing {
 	return found
 }
 
-// addOne adds one incoming delivery as [inbox.Decide] returns and [inbox.Action] describes.
-func (m model) addOne(a *inbox.Incoming) inbox.Action {
-	var existing *inbox.Existing
-	if k, ok := m.existing(a.Key())[a.Key()]; ok {
-		existing = &k
+// findOne returns the delivery under key, or nil if there is none.
+func (m model) findOne(key inbox.Key) *inbox.Existing {
+	if e, ok := m.find(key)[key]; ok {
+		return &e
 	}
-	action := inbox.Decide(existing, a)
-	conflict, hasConflict := m[a.BodyKey()]
+	return nil
+}
+
+// addOne adds one delivery as [inbox.Decide] returns and [inbox.Action] describes.
+func (m model) addOne(in *inbox.Incoming) inbox.Action {
+	existing, sameBody := m.findOne(in.Key()), m.findOne(in.BodyKey())
+	action := inbox.Decide(existing, sameBody, in)
 	switch action {
 	case inbox.Insert:
-		m[a.Key()] = newRow(0, a, a.RejectReason)
+		m[in.Key()] = newRow(0, in, in.RejectReason)
 	case inbox.Replace:
-		if hasConflict && conflict.State == inbox.Rejected {
-			delete(m, a.BodyKey())
+		if sameBody != nil && sameBody.State == inbox.Rejected {
+			delete(m, in.BodyKey())
 		}
-		m[a.Key()] = newRow(existing.ID, a, a.RejectReason)
+		m[in.Key()] = newRow(existing.ID, in, in.RejectReason)
 	case inbox.Conflict:
-		if reason := a.RejectReason; !hasConflict && reason != "" {
-			m[a.BodyKey()] = newRow(0, a, reason)
-		} else if !hasConflict {
-			m[a.BodyKey()] = newRow(0, a, inbox.ReasonOtherBody)
-		}
+		m[in.BodyKey()] = newRow(0, in, cmp.Or(in.RejectReason, inbox.ReasonOtherBody))
 	}
 	return action
 }
@@ -96,7 +97,7 @@ func (m model) apply(t *rapid.T, plan inbox.Plan) {
 	}
 }
 
-// drawBatch draws incoming deliveries of few events and few bodies. As in reality, a body has one event.
+// drawBatch draws deliveries of few events and few bodies. As in reality, a body has one event.
 func drawBatch(t *rapid.T) []inbox.Incoming {
 	draw := rapid.Custom(func(t *rapid.T) inbox.Incoming {
 		event := rapid.SampledFrom([]string{"1", "2", ""}).Draw(t, "event")
@@ -110,7 +111,7 @@ func drawBatch(t *rapid.T) []inbox.Incoming {
 	return rapid.SliceOfN(draw, 0, 12).Draw(t, "batch")
 }
 
-func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
+func TestNewPlan_doesTheSameAsOneByOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		db, lastID := model{}, int64(0)
@@ -120,14 +121,14 @@ func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
 			for i := range batch {
 				wantActions[i] = want.addOne(&batch[i])
 			}
-			existing := db.existing(inbox.Keys(batch)...)
-			maps.Copy(existing, db.existing(inbox.ConflictKeys(batch, existing)...))
+			existing := db.find(inbox.Keys(batch)...)
+			maps.Copy(existing, db.find(inbox.ConflictKeys(batch, existing)...))
 			plan := inbox.NewPlan(batch, existing)
 			db.apply(t, plan)
-			if diff := cmp.Diff(wantActions, plan.Actions); diff != "" {
+			if diff := gocmp.Diff(wantActions, plan.Actions); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(want, db); diff != "" {
+			if diff := gocmp.Diff(want, db); diff != "" {
 				t.Error(diff)
 			}
 			// Between two batches deliveries get ids, and may change their states.
@@ -151,7 +152,7 @@ func TestPlanDoesWhatItsArrivalsDoOneByOne(t *testing.T) {
 	})
 }
 
-func TestPlanWritesEachDeliveryOnce(t *testing.T) {
+func TestNewPlan_writesEachDeliveryOnce(t *testing.T) {
 	t.Parallel()
 	stale, other, good := newIncoming("1", "body", "stale"), newIncoming("1", "other", "stale"), newIncoming("1", "other", "")
 	hash := stale.BodyHash
@@ -162,7 +163,7 @@ func TestPlanWritesEachDeliveryOnce(t *testing.T) {
 		existing map[inbox.Key]inbox.Existing
 		want     inbox.Plan
 	}{
-		"a good one comes behind a stale one and one set aside with its body": {
+		"a good one comes after a stale one and one set aside with its body": {
 			batch: []inbox.Incoming{*stale, *other, *good},
 			want: inbox.Plan{Actions: []inbox.Action{inbox.Insert, inbox.Conflict, inbox.Replace},
 				Insertions: []inbox.Insertion{{Key: good.Key(), Incoming: good}}},
@@ -183,7 +184,15 @@ func TestPlanWritesEachDeliveryOnce(t *testing.T) {
 				Replacements: []inbox.Replacement{{ID: 7, Incoming: good}},
 				Insertions:   []inbox.Insertion{{Key: conflict.BodyKey(), Incoming: &conflict}}},
 		},
-		"what was set aside was tried again": {
+		"a conflict that exists comes twice more": {
+			batch: []inbox.Incoming{*other, *other},
+			existing: map[inbox.Key]inbox.Existing{
+				stale.Key():     {ID: 7, State: inbox.Forwarded, BodyHash: hash},
+				other.BodyKey(): {ID: 8, State: inbox.Rejected, BodyHash: other.BodyHash},
+			},
+			want: inbox.Plan{Actions: []inbox.Action{inbox.Ignore, inbox.Ignore}},
+		},
+		"what was set aside was replayed": {
 			batch: []inbox.Incoming{*good},
 			existing: map[inbox.Key]inbox.Existing{
 				stale.Key():    {ID: 7, State: inbox.Rejected, BodyHash: hash},
@@ -195,14 +204,14 @@ func TestPlanWritesEachDeliveryOnce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(test.want, inbox.NewPlan(test.batch, test.existing), cmpopts.EquateEmpty()); diff != "" {
+			if diff := gocmp.Diff(test.want, inbox.NewPlan(test.batch, test.existing), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-func TestPlansOfNewEventsNeedOneLookUp(t *testing.T) {
+func TestConflictKeys_noneForNewEvents(t *testing.T) {
 	t.Parallel()
 	batch := []inbox.Incoming{*newIncoming("1", "a", ""), *newIncoming("2", "b", "stale"), *newIncoming("", "c", "no id")}
 	existing := map[inbox.Key]inbox.Existing{batch[0].Key(): {ID: 1, State: inbox.Forwarded, BodyHash: batch[0].BodyHash}}

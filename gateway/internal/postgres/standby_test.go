@@ -33,7 +33,7 @@ func TestStore_Add_waitsForTheStandbyAgain(t *testing.T) {
 		"a rejected one of an event that is kept": {[]inbox.Incoming{good("3", "a")}, []inbox.Incoming{stale("3", "a")},
 			[]inbox.Action{inbox.Ignore}},
 		"another body of an event, set aside": {[]inbox.Incoming{good("4", "a"), good("4", "b")}, []inbox.Incoming{good("4", "b")},
-			[]inbox.Action{inbox.Conflict}},
+			[]inbox.Action{inbox.Ignore}},
 		"several that are kept": {[]inbox.Incoming{good("5", "a"), stale("6", "a")}, nil, []inbox.Action{inbox.Ignore, inbox.Ignore}},
 		"several, of which one is new": {[]inbox.Incoming{good("7", "a")}, []inbox.Incoming{good("7", "a"), good("8", "a")},
 			[]inbox.Action{inbox.Ignore, inbox.Insert}},

@@ -20,7 +20,7 @@ const (
 	shared = 3
 )
 
-// addAtOnce makes racers add their batches at the same moment, and returns the action for each incoming delivery.
+// addAtOnce makes racers add their batches at the same moment, and returns the action for each delivery.
 func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Incoming) (actions [racers][]inbox.Action) {
 	t.Helper()
 	start := make(chan struct{})
@@ -30,7 +30,7 @@ func addAtOnce(t *testing.T, stores []inbox.Store, batches [racers][]inbox.Incom
 			<-start
 			var err error
 			if actions[i], err = stores[i%len(stores)].Add(t.Context(), batch); err != nil || len(actions[i]) != len(batch) {
-				t.Errorf("%d actions for %d incoming, %v", len(actions[i]), len(batch), err)
+				t.Errorf("%d actions for %d deliveries, %v", len(actions[i]), len(batch), err)
 			}
 		})
 	}
@@ -66,7 +66,7 @@ func testSameEvents(t *testing.T, engine Engine) {
 	const rounds, events = 20, 25
 	one := func(event string) []inbox.Incoming { return []inbox.Incoming{Incoming(event, "body of "+event)} }
 	tests := map[string]struct {
-		// incoming deliveries are the incoming deliveries of an event that a racer adds.
+		// incoming returns the deliveries of an event that a racer adds.
 		incoming func(event string, racer int) []inbox.Incoming
 		// check checks how often each action was taken for an event.
 		check func(counts map[inbox.Action]int) bool
@@ -90,7 +90,7 @@ func testSameEvents(t *testing.T, engine Engine) {
 				return []inbox.Incoming{Incoming(event, fmt.Sprintf("body %d of %s", racer%2, event))}
 			},
 			check: func(counts map[inbox.Action]int) bool {
-				return counts[inbox.Insert] == 1 && counts[inbox.Ignore] == racers/2-1 && counts[inbox.Conflict] == racers/2
+				return counts[inbox.Insert] == 1 && counts[inbox.Conflict] == 1 && counts[inbox.Ignore] == racers-2
 			},
 			minRejected: 1, maxRejected: 1,
 		},
