@@ -25,6 +25,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
@@ -195,6 +196,9 @@ func TestRun_helpNamesEverySetting(t *testing.T) {
 		if !strings.Contains(stdout.String(), "--"+setting) || !strings.Contains(stdout.String(), variable) {
 			t.Errorf("help lacks --%s or %s", setting, variable)
 		}
+	}
+	if limit := fmt.Sprintf("Maximum size of a body, at most %d.", inbox.MaxBodyBytes); !strings.Contains(stdout.String(), limit) {
+		t.Errorf("help lacks %q", limit)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/webhook"
 	"github.com/ticketbridge/ticketbridge/internal/credentials"
@@ -97,8 +98,8 @@ type bodySettings struct {
 
 // check reports the settings that are wrong.
 func (b bodySettings) check(problem noteProblem) {
-	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > maxBodyBytes {
-		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, maxBodyBytes)
+	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > inbox.MaxBodyBytes {
+		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, inbox.MaxBodyBytes)
 	}
 	if b.FutureTolerance < 0 {
 		problem("future-tolerance", "%v is out of range: use 0, which lets any date pass, or more", b.FutureTolerance)
@@ -108,9 +109,6 @@ func (b bodySettings) check(problem noteProblem) {
 func (b bodySettings) forWebhook() webhook.BodyOptions {
 	return webhook.BodyOptions{MaxBodyBytes: b.MaxBodyBytes, AcknowledgeUnexpected: b.Unexpected == "acknowledge"}
 }
-
-// maxBodyBytes is the maximum of --max-body-bytes. A request can be three times as large as its body, and ticketsvc accepts 11 MiB.
-const maxBodyBytes = 3 << 20
 
 // config has the gateway's settings, checked and ready for use.
 type config struct {

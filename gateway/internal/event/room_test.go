@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/internal/elements"
 )
 
@@ -213,7 +214,7 @@ func TestMap_fitsAndLosesNothing(t *testing.T) {
 // the entry of a list of changes that it came in. ticketsvc refuses requests of more than 11 MiB, so the body is as large as it may be.
 func TestMap_isAtMostThreeTimesItsBody(t *testing.T) {
 	t.Parallel()
-	const largestBody, largestRequest = 3 << 20, 11 << 20
+	const largestBody, largestRequest = inbox.MaxBodyBytes, 11 << 20
 	text := strings.Repeat("x", largestBody-1000) + `\ud800`
 	for name, data := range map[string]string{
 		"a string":              `"title":"` + text + `"`,

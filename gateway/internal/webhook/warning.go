@@ -1,5 +1,11 @@
 package webhook
 
+import (
+	"fmt"
+
+	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
+)
+
 // warning is a log line for operators that anybody can cause. It is logged at most once a minute, with the number of requests that it
 // stands for.
 type warning struct{ message, fix string }
@@ -8,7 +14,7 @@ type warning struct{ message, fix string }
 // before.
 var (
 	warnTooLarge = &warning{"deliveries over the size limit are refused",
-		"raise --max-body-bytes to largest_bytes or more; the most is 3145728"}
+		fmt.Sprintf("raise --max-body-bytes to largest_bytes or more; the most is %d", inbox.MaxBodyBytes)}
 	warnEncoded = &warning{"deliveries with a Content-Encoding are refused",
 		"switch off the compression of requests in the proxy in front"}
 	warnTooSlow = &warning{"deliveries whose body arrives too slowly are refused",
