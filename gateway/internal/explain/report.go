@@ -23,7 +23,7 @@ type Outcome string
 const (
 	// Forwarded: ticketsvc gets the event.
 	Forwarded Outcome = "forwarded"
-	// Rejected: the body is refused. It is kept if it is within the size limit.
+	// Rejected: the delivery is rejected and kept, or refused for its size.
 	Rejected Outcome = "rejected"
 	// Dead: the body is acknowledged and kept, but can't be forwarded.
 	Dead Outcome = "dead"

@@ -19,7 +19,7 @@ const (
 	// Forwarded: ticketsvc recorded the event. This state is final, except if ticketsvc's log loses the event: then a [Replay] makes the
 	// delivery pending.
 	Forwarded State = 2
-	// Rejected: signed, but refused or set aside for a reason. The delivery is kept and can be replayed.
+	// Rejected: signed, but not good, or set aside, for a reason. The delivery is kept and can be replayed.
 	Rejected State = 3
 	// Dead: accepted, but can't be forwarded for a reason. The delivery is kept and can be replayed.
 	Dead State = 4
@@ -62,7 +62,7 @@ type Incoming struct {
 	EventName string
 	// TicketID is the id of the event's ticket. Empty if the body has none.
 	TicketID string
-	// RejectReason is the reason why the webhook server refuses the delivery. Empty if the delivery is good. It holds no personal data.
+	// RejectReason is the reason why the webhook server rejects the delivery. Empty if the delivery is good. It holds no personal data.
 	RejectReason string
 	// ReceiveTime is the time when the delivery was received.
 	ReceiveTime time.Time

@@ -26,13 +26,13 @@ func TestDecide(t *testing.T) {
 		incoming           *inbox.Incoming
 		want               inbox.Action
 	}{
-		"a good one is new":                               {nil, nil, good, inbox.Insert},
-		"a refused one is new":                            {nil, nil, stale, inbox.Insert},
-		"a good one takes a refused one's place":          {rejected, nil, good, inbox.Replace},
-		"also with another body":                          {rejected, nil, otherGood, inbox.Replace},
-		"also if its body is set aside":                   {rejected, aside, otherGood, inbox.Replace},
-		"a refused one is kept once":                      {rejected, nil, stale, inbox.Ignore},
-		"a refused one with another body is kept as well": {rejected, nil, otherStale, inbox.Conflict},
+		"a good one is new":                                {nil, nil, good, inbox.Insert},
+		"a rejected one is new":                            {nil, nil, stale, inbox.Insert},
+		"a good one takes a rejected one's place":          {rejected, nil, good, inbox.Replace},
+		"also with another body":                           {rejected, nil, otherGood, inbox.Replace},
+		"also if its body is set aside":                    {rejected, aside, otherGood, inbox.Replace},
+		"a rejected one is kept once":                      {rejected, nil, stale, inbox.Ignore},
+		"a rejected one with another body is kept as well": {rejected, nil, otherStale, inbox.Conflict},
 		"but once":                             {rejected, aside, otherStale, inbox.Ignore},
 		"a duplicate of a pending one":         {pending, nil, good, inbox.Ignore},
 		"a duplicate of a forwarded one":       {forwarded, nil, good, inbox.Ignore},

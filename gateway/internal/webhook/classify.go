@@ -19,7 +19,7 @@ type classified struct {
 	event event.Envelope
 	// redacted is the body without access tokens, as it is kept.
 	redacted []byte
-	// rejectReason is why the body is refused. Empty if it is accepted.
+	// rejectReason is why the delivery is rejected. Empty if it is accepted.
 	rejectReason string
 	answer       *answer
 }
@@ -47,7 +47,7 @@ type Explanation struct {
 	Event event.Envelope
 	// Redacted is the body as it is kept.
 	Redacted []byte
-	// RejectReason is why the body is refused. Empty if it is accepted.
+	// RejectReason is why the delivery is rejected, or refused for its size. Empty if it is accepted.
 	RejectReason string
 	// Status and Message are the answer.
 	Status  int

@@ -1,7 +1,7 @@
 // Package webhook is the public endpoint: it receives what Allthings posts, and answers by Allthings' contract.
 //
 // It trusts nothing. A body is read once, within limits of size, time and memory, and its signature is checked over the same bytes. A
-// signed delivery is kept before it is answered, even if it is refused. Nothing of an unsigned or wrongly signed delivery is stored: its
+// signed delivery is kept before it is answered, even if it is rejected. Nothing of an unsigned or wrongly signed delivery is stored: its
 // body is only parsed to choose the answer and the warning.
 package webhook
 
@@ -213,7 +213,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 	answer.write(w)
 }
 
-// reasonOtherApp is the reason of a delivery that is refused because it is signed with the secret of an App, but is of another App or names
+// reasonOtherApp is the reason of a delivery that is rejected because it is signed with the secret of an App, but is of another App or names
 // none.
 const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
 
