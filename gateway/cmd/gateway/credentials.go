@@ -15,8 +15,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/reload"
 )
 
-// noteProblem records a problem of a setting.
-type noteProblem func(flag, format string, values ...any)
+// reportProblem records a problem of a setting.
+type reportProblem func(flag, format string, values ...any)
 
 // maxSecrets bounds the work for a wrong signature, because each secret is tried.
 const maxSecrets = 64
@@ -25,7 +25,7 @@ var errNoSecret = errors.New(
 	"holds no secret: set it to the webhook's shared secret, or name a file that holds it, one a line, with --webhook-secret-file")
 
 // readSecrets sets the secrets of --webhook-secret and --webhook-secret-file together.
-func (c *config) readSecrets(problem noteProblem) {
+func (c *config) readSecrets(problem reportProblem) {
 	c.verifier = &signature.Verifier{}
 	fixed, err := parseSecrets(c.WebhookSecret, c.WebhookSecretMinLength)
 	if err == nil && c.WebhookSecretFile == "" {
@@ -84,7 +84,7 @@ func setSecrets(verifier *signature.Verifier, secrets []signature.Secret) error 
 }
 
 // readToken sets the token for ticketsvc from --ticketsvc-token or --ticketsvc-token-file.
-func (c *config) readToken(problem noteProblem) {
+func (c *config) readToken(problem reportProblem) {
 	c.token = &credentials.Outgoing{}
 	switch {
 	case c.TicketsvcToken != "" && c.TicketsvcTokenFile != "":
@@ -108,7 +108,7 @@ func (c *config) readToken(problem noteProblem) {
 var errNoAuthority = errors.New("holds no certificate: name a PEM file with those of ticketsvc's authorities")
 
 // readAuthorities sets the certificate authorities for ticketsvc's certificate from --ticketsvc-ca-file.
-func (c *config) readAuthorities(problem noteProblem) {
+func (c *config) readAuthorities(problem reportProblem) {
 	if c.TicketsvcCAFile == "" {
 		return
 	}
@@ -124,7 +124,7 @@ func (c *config) readAuthorities(problem noteProblem) {
 	}
 }
 
-// isReadable reports whether requests to a URL cross a network in cleartext.
-func isReadable(u *url.URL) bool {
+// isCleartext reports whether requests to a URL cross a network in cleartext.
+func isCleartext(u *url.URL) bool {
 	return u.Scheme == "http" && !httpserver.IsLoopback(net.JoinHostPort(u.Hostname(), "0"))
 }

@@ -94,8 +94,8 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		})
 		var all sync.WaitGroup
 		all.Go(func() {
-			in.Watch(forwarding, func(err error) {
-				log.Warn("what other gateways keep is forwarded here a little later: they can't tell of it", "error", err)
+			in.Subscribe(forwarding, func(err error) {
+				log.Warn("notifications of other gateways can't be received: their deliveries are forwarded here up to a second later", "error", err)
 			})
 		})
 		options := forwarderOptions(c, log)
@@ -116,7 +116,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	var watching sync.WaitGroup
 	watching.Go(func() { httpserver.WatchReadiness(ctx, ready, log) })
 	defer watching.Wait()
-	if c.token.Token() != "" && isReadable(c.ticketsvcURL) {
+	if c.token.Token() != "" && isCleartext(c.ticketsvcURL) {
 		log.Warn("the token and all events cross the network to ticketsvc in cleartext: serve it over TLS, and set --ticketsvc-url to https://")
 	}
 	if c.TimestampTolerance == 0 {

@@ -177,7 +177,7 @@ func TestRun_warnsOfATokenInCleartext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := isReadable(parsed); got != want {
+		if got := isCleartext(parsed); got != want {
 			t.Errorf("what is sent to %s is readable: %v, want %v", address, got, want)
 		}
 	}

@@ -97,7 +97,7 @@ type bodySettings struct {
 }
 
 // check reports the settings that are wrong.
-func (b bodySettings) check(problem noteProblem) {
+func (b bodySettings) check(problem reportProblem) {
 	if b.MaxBodyBytes < 1 || b.MaxBodyBytes > inbox.MaxBodyBytes {
 		problem("max-body-bytes", "%d is out of range: use 1 to %d", b.MaxBodyBytes, inbox.MaxBodyBytes)
 	}

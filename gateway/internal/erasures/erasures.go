@@ -53,10 +53,10 @@ type Follower struct {
 	client   Client
 	options  Options
 	warnings *logthrottle.Throttle
-	// looking is held during a look, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
-	looking sync.Mutex
-	// saidUnimplemented is set after it was logged that ticketsvc does not list erasures.
-	saidUnimplemented bool
+	// checking is held during a check, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
+	checking sync.Mutex
+	// loggedUnimplemented is set after it was logged that ticketsvc does not list erasures.
+	loggedUnimplemented bool
 	// completeIn is the generation in which all known erasures were repeated. No erasure becomes missing within a generation.
 	completeIn int64
 	// refusedIn is the generation in which ticketsvc refused some erasures. retryAt is when these are retried.
@@ -69,10 +69,10 @@ func New(store inbox.ErasureStore, client Client, options Options) *Follower {
 	return &Follower{store: store, client: client, options: options, warnings: logthrottle.New(warnInterval)}
 }
 
-// Run looks at once, and then at intervals, until ctx ends.
+// Run checks at once, and then at intervals, until ctx ends.
 func (f *Follower) Run(ctx context.Context) {
 	for {
-		f.note(ctx, f.look(ctx))
+		f.logError(ctx, f.check(ctx))
 		timer := time.NewTimer(time.Duration((0.75 + 0.5*f.options.Random()) * float64(interval)))
 		select {
 		case <-timer.C:
@@ -83,40 +83,40 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// note logs the error of a look.
-func (f *Follower) note(ctx context.Context, err error) {
+// logError logs the error of a check.
+func (f *Follower) logError(ctx context.Context, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case connect.CodeOf(err) == connect.CodeUnavailable, connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		// If ticketsvc can't be reached, the forwarder logs that.
 	case connect.CodeOf(err) == connect.CodeUnimplemented:
-		// ticketsvc can be upgraded at any time, so the looks continue.
-		if !f.saidUnimplemented {
-			f.saidUnimplemented = true
+		// ticketsvc can be upgraded at any time, so the checks continue.
+		if !f.loggedUnimplemented {
+			f.loggedUnimplemented = true
 			f.options.Log.Warn("ticketsvc is of an older version: erasures that its database loses with a restore are not repeated")
 		}
 	default:
 		if count, ok := f.warnings.Allow(f.options.Now()); ok {
-			f.options.Log.Warn("ticketsvc's erasures can't be listed, kept or repeated: the gateway tries again", "code", connect.CodeOf(err),
+			f.options.Log.Warn("ticketsvc's erasures can't be listed, kept or repeated: the gateway retries", "code", connect.CodeOf(err),
 				"error", err, "count", count)
 		}
 	}
 }
 
-// Repeat looks at once. After it returns nil, ticketsvc has every known erasure, except those that it refuses. If ticketsvc is too old for
+// Repeat checks at once. After it returns nil, ticketsvc has every known erasure, except those that it refuses. If ticketsvc is too old for
 // erasures, Repeat returns nil too.
 func (f *Follower) Repeat(ctx context.Context) error {
-	err := f.look(ctx)
+	err := f.check(ctx)
 	if connect.CodeOf(err) == connect.CodeUnimplemented {
 		return nil
 	}
 	return err
 }
 
-// look reads the new erasures, and repeats those that ticketsvc lacks.
-func (f *Follower) look(ctx context.Context) error {
-	f.looking.Lock()
-	defer f.looking.Unlock()
+// check reads the new erasures, and repeats those that ticketsvc lacks.
+func (f *Follower) check(ctx context.Context) error {
+	f.checking.Lock()
+	defer f.checking.Unlock()
 	generation, err := f.read(ctx)
 	if err != nil || generation == f.completeIn || generation == f.refusedIn && f.options.Now().Before(f.retryAt) {
 		return err

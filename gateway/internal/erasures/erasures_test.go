@@ -158,7 +158,7 @@ func follow(t *testing.T, path string, s *ticketsvc, f func(passed func(time.Dur
 	})
 }
 
-// interval is the time between two looks.
+// interval is the time between two checks.
 const interval = 5 * time.Second
 
 func TestFollower_repeatsWhatARestoreLost(t *testing.T) {

@@ -60,7 +60,7 @@ func (r *Report) writeTo(out *strings.Builder) {
 		row("ticket", strings.TrimSpace(printable(r.TicketID)+from(r.TicketIDSource)))
 	}
 	if r.message != nil {
-		row("time", moment(r.message.GetEvent().GetOccurTime()))
+		row("time", formatTime(r.message.GetEvent().GetOccurTime()))
 		row("call", r.Procedure+": "+r.completeness())
 		writeFields(r.message.GetTicket(), r.message.GetFieldMask().GetPaths(), row)
 	}
@@ -119,7 +119,7 @@ func writeFields(ticket *ticketv1.Ticket, named []string, row func(...string)) {
 	for i := range fields.Len() {
 		field := fields.Get(i)
 		if name := string(field.Name()); name != "attributes" && slices.Contains(named, name) {
-			row(name, shown(message, field))
+			row(name, fieldValue(message, field))
 		}
 	}
 	attributes := ticket.GetAttributes()
@@ -129,12 +129,12 @@ func writeFields(ticket *ticketv1.Ticket, named []string, row func(...string)) {
 	row()
 	row("ATTRIBUTE", "JSON")
 	for _, key := range slices.Sorted(maps.Keys(attributes)) {
-		row(printable(key), cut(printable(compact(attributes[key]))))
+		row(printable(key), truncate(printable(compact(attributes[key]))))
 	}
 }
 
-// shown returns a field's value for people.
-func shown(message protoreflect.Message, field protoreflect.FieldDescriptor) string {
+// fieldValue returns a field's value for people.
+func fieldValue(message protoreflect.Message, field protoreflect.FieldDescriptor) string {
 	if !message.Has(field) && field.Kind() != protoreflect.Int32Kind {
 		return "(empty)"
 	}
@@ -144,11 +144,11 @@ func shown(message protoreflect.Message, field protoreflect.FieldDescriptor) str
 		for i := range elements {
 			elements[i] = element(value.Get(i))
 		}
-		return cut(strings.Join(elements, ", "))
+		return truncate(strings.Join(elements, ", "))
 	case protoreflect.Message:
-		return moment(value.Interface().(*timestamppb.Timestamp))
+		return formatTime(value.Interface().(*timestamppb.Timestamp))
 	case string:
-		return cut(fmt.Sprintf("%q", value))
+		return truncate(fmt.Sprintf("%q", value))
 	default:
 		return fmt.Sprint(value)
 	}
@@ -166,7 +166,7 @@ func element(value protoreflect.Value) string {
 	return fmt.Sprintf("%s=%q", printable(setting.GetKey()), setting.GetValue())
 }
 
-func moment(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format(time.RFC3339Nano) }
+func formatTime(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format(time.RFC3339Nano) }
 
 // compact returns JSON without the white space between its parts. Forwarded JSON has it.
 func compact(text string) string {
@@ -185,8 +185,8 @@ func printable(text string) string {
 	return text
 }
 
-// cut shortens text to the maximum length in a table.
-func cut(text string) string {
+// truncate shortens text to the maximum length in a table.
+func truncate(text string) string {
 	if utf8.RuneCountInString(text) <= maxShown {
 		return text
 	}

@@ -165,17 +165,17 @@ func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
 	switch class {
 	case done:
 		f.breaker.succeeded(now)
-		f.noteForms(e.forms)
+		f.logForms(e.forms)
 		return inbox.Outcome{Lease: delivery.Lease, State: inbox.Forwarded, Position: fromPosition(a.position)}
 	case unknownBatch:
-		f.noteUnknownBatch(now)
+		f.recordUnknownBatch(now)
 		return requeue(delivery, now)
 	case retryable, permanent:
 		f.breaker.succeeded(now)
 	default:
 		// A single event that is deferred repeatedly shows nothing new about ticketsvc. Many deferred events do.
 		if class != deferred || delivery.Deferrals == 0 {
-			f.noteFailure(c.begun, now, class, err)
+			f.recordFailure(c.begun, now, class, err)
 		}
 	}
 
@@ -225,9 +225,9 @@ func (f *Forwarder) warnOfDeferral(now time.Time, deferrals int, attributes []an
 	}
 }
 
-// noteUnknownBatch records that ticketsvc does not know RecordTicketEvents. After singleCallsPeriod the procedure is tried once more,
+// recordUnknownBatch records that ticketsvc does not know RecordTicketEvents. After singleCallsPeriod the procedure is tried once more,
 // because ticketsvc may have been updated by then.
-func (f *Forwarder) noteUnknownBatch(now time.Time) {
+func (f *Forwarder) recordUnknownBatch(now time.Time) {
 	if now.After(f.singleUntil) {
 		f.options.Log.Warn("ticketsvc does not know RecordTicketEvents: events are forwarded one by one, which takes more processor time "+
 			"(update ticketsvc)", "retry_after", singleCallsPeriod)
@@ -235,8 +235,8 @@ func (f *Forwarder) noteUnknownBatch(now time.Time) {
 	f.singleUntil = now.Add(singleCallsPeriod)
 }
 
-// noteFailure records a call that failed for another reason than its event.
-func (f *Forwarder) noteFailure(begun, now time.Time, class errorClass, err error) {
+// recordFailure records a call that failed for another reason than its event.
+func (f *Forwarder) recordFailure(begun, now time.Time, class errorClass, err error) {
 	f.breaker.failed(begun, now, class == misconfigured, err)
 	if count, ok := f.failureWarnings.Allow(now); ok {
 		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)

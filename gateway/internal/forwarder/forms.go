@@ -9,9 +9,9 @@ import (
 // formInterval is the minimum time between two logs of the same form of a field.
 const formInterval = time.Hour
 
-// noteForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs,
+// logForms logs the values of a forwarded event that a ticket's fields can't hold, by field and form. There are a few hundred such pairs,
 // because a finding names only fields of the provider's contract.
-func (f *Forwarder) noteForms(findings []event.Finding) {
+func (f *Forwarder) logForms(findings []event.Finding) {
 	for _, finding := range findings {
 		if !finding.Kept {
 			continue

@@ -105,11 +105,11 @@ type Forwarder struct {
 	alone int
 	// singleUntil is the time until which every event is called alone, because ticketsvc did not know RecordTicketEvents.
 	singleUntil time.Time
-	// unreadable is set if the last claim failed. announced is the state of the circuit breaker that was logged last. pausedAt is the time
+	// claimFailed is set if the last claim failed. announced is the state of the circuit breaker that was logged last. pausedAt is the time
 	// when the log reported that forwarding is paused.
-	unreadable bool
-	announced  breakerState
-	pausedAt   time.Time
+	claimFailed bool
+	announced   breakerState
+	pausedAt    time.Time
 
 	// failureWarnings and deferralWarnings limit logs that an outage repeats.
 	failureWarnings, deferralWarnings *logthrottle.Throttle
@@ -193,14 +193,14 @@ func (f *Forwarder) isFull(now time.Time) (full bool, until time.Time) {
 func (f *Forwarder) claim(ctx context.Context, limit int) []inbox.Delivery {
 	// A claim that is cut off may have been made anyway. Then its deliveries would be left alone until the leases end.
 	deliveries, err := f.inbox.Claim(context.WithoutCancel(ctx), f.options.Now(), f.lease(), limit)
-	switch unreadable := err != nil; {
-	case unreadable == f.unreadable:
-	case unreadable:
+	switch claimFailed := err != nil; {
+	case claimFailed == f.claimFailed:
+	case claimFailed:
 		f.options.Log.Error("pending deliveries can't be read: forwarding waits until they can", "error", err)
 	default:
 		f.options.Log.Info("pending deliveries can be read again: forwarding resumed")
 	}
-	f.unreadable = err != nil
+	f.claimFailed = err != nil
 	return deliveries
 }
 
@@ -242,7 +242,7 @@ func (f *Forwarder) forward(ctx context.Context, deliveries []inbox.Delivery, al
 func (f *Forwarder) nextDue(ctx context.Context) time.Time {
 	next := f.options.Now().Add(pollInterval)
 	// While claims fail, a due delivery must not make the claims follow one another without a pause.
-	if !f.unreadable {
+	if !f.claimFailed {
 		if due, pending, err := f.inbox.NextDue(ctx); err == nil && pending && due.Before(next) {
 			return due
 		}

@@ -47,7 +47,7 @@ const (
 	reconcileWarnInterval = time.Minute
 )
 
-const lossNoticed = "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database " +
+const lossDetected = "ticketsvc's log lost events that it had recorded: what was forwarded since is forwarded again (was its database " +
 	"restored, did a standby take over without the last commits, or do two ticketsvcs have databases of their own?)"
 
 const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's log: more is forwarded again after a loss (was it set " +
@@ -125,7 +125,7 @@ func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	full := len(known.Unchecked) == maxUnchecked
 	last, missing, err := r.ask(ctx, positions)
 	if err != nil {
-		r.noteFailure(ctx, err)
+		r.logFailure(ctx, err)
 		if full {
 			r.change(ctx, known.Thinned())
 		}
@@ -133,23 +133,23 @@ func (r *Reconciler) checkOldest(ctx context.Context) (replaying, more bool) {
 	}
 	switch {
 	case len(missing) > 0:
-		return r.noteLoss(ctx, known, last, missing) || known.Replaying, false
+		return r.startReplay(ctx, known, last, missing) || known.Replaying, false
 	case len(known.Unchecked) > 0:
 		more = r.change(ctx, known.Checked(known.NextCheckpoint(last, asked, !full), asked)) && full
 	}
 	return known.Replaying, more
 }
 
-// noteLoss begins a replay of everything that ticketsvc's log may lack, because it lacks some positions. It reports whether a replay
+// startReplay starts a replay of everything that ticketsvc's log may lack, because it lacks some positions. It reports whether a replay
 // begins.
-func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, last inbox.LogPosition, missing []inbox.LogPosition) bool {
+func (r *Reconciler) startReplay(ctx context.Context, known inbox.LogPositions, last inbox.LogPosition, missing []inbox.LogPosition) bool {
 	checkpoints := make([]inbox.LogPosition, len(known.Checkpoints))
 	for i, c := range known.Checkpoints {
 		checkpoints[i] = c.Position
 	}
 	_, gone, err := r.ask(ctx, checkpoints)
 	if err != nil {
-		r.noteFailure(ctx, err)
+		r.logFailure(ctx, err)
 		return false
 	}
 	change := known.Diverged(gone)
@@ -157,7 +157,7 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 		return false
 	}
 	// Two ticketsvcs with separate databases that answer in turn would log a loss with each answer.
-	count, ok := r.warnings.Allow(lossNoticed, r.now())
+	count, ok := r.warnings.Allow(lossDetected, r.now())
 	if !ok {
 		return true
 	}
@@ -166,7 +166,7 @@ func (r *Reconciler) noteLoss(ctx context.Context, known inbox.LogPositions, las
 	if !change.ReplaySince.IsZero() {
 		since = change.ReplaySince.UTC().Format(time.RFC3339)
 	}
-	r.log.ErrorContext(ctx, lossNoticed, "count", count, "lost_sequence", newest.Sequence, "last_sequence", last.Sequence,
+	r.log.ErrorContext(ctx, lossDetected, "count", count, "lost_sequence", newest.Sequence, "last_sequence", last.Sequence,
 		"other_database", newest.DatabaseID != last.DatabaseID, "since", since)
 	return true
 }
@@ -239,8 +239,8 @@ func (r *Reconciler) change(ctx context.Context, change inbox.PositionsChange) b
 	return err == nil
 }
 
-// noteFailure logs why ticketsvc could not be asked. If ticketsvc can't be reached, the forwarder logs that.
-func (r *Reconciler) noteFailure(ctx context.Context, err error) {
+// logFailure logs why ticketsvc could not be asked. If ticketsvc can't be reached, the forwarder logs that.
+func (r *Reconciler) logFailure(ctx context.Context, err error) {
 	switch classify(err) {
 	case unreachable, deferred:
 	default:

@@ -91,9 +91,11 @@ func (i *Inbox) NextDue(ctx context.Context) (time.Time, bool, error) { return i
 // any.
 func (i *Inbox) Wake() <-chan struct{} { return i.wake }
 
-// Watch makes [Inbox.Wake] receive for deliveries that other gateways add too. It returns when ctx ends, or at once if there can be no
+// Subscribe makes [Inbox.Wake] receive for deliveries that other gateways add too. It returns when ctx ends, or at once if there can be no
 // other gateways. onError is called with the reason if it can't learn of their deliveries.
-func (i *Inbox) Watch(ctx context.Context, onError func(error)) { i.store.Watch(ctx, i.hint, onError) }
+func (i *Inbox) Subscribe(ctx context.Context, onError func(error)) {
+	i.store.Subscribe(ctx, i.hint, onError)
+}
 
 // Stop takes no more deliveries. It returns after the deliveries that were taken are kept, or when ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }

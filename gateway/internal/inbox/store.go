@@ -47,9 +47,9 @@ type Store interface {
 	// of deliveries, the newest first, so a step may find none although the replay continues. A replay that does not run is done.
 	ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error)
 
-	// Watch calls wake whenever another process may have added deliveries, until ctx ends. If no other process can, it returns at once. A call
-	// of wake is a hint, which may be missed. While hints can't be received, onError is called once with the reason.
-	Watch(ctx context.Context, wake func(), onError func(error))
+	// Subscribe calls wake whenever another process may have added deliveries, until ctx ends. If no other process can, it returns at once. A
+	// call of wake is a hint, which may be missed. While hints can't be received, onError is called once with the reason.
+	Subscribe(ctx context.Context, wake func(), onError func(error))
 
 	// Ping returns an error if the store can't be used.
 	Ping(ctx context.Context) error

@@ -23,7 +23,7 @@ const (
 // gateway that was about to claim it died. Once a second a claim from the beginning finds such deliveries.
 type claimFloor struct {
 	mu sync.Mutex
-	// fresh is for the deliveries that were never tried, and tried for the others. In nanoseconds since the epoch.
+	// fresh is the floor for deliveries that were never tried, and tried for the others, in nanoseconds since the epoch.
 	fresh, tried int64
 	lastFullScan time.Time
 }

@@ -40,8 +40,8 @@ const (
 )
 SELECT (SELECT count(*) FROM requeued), (SELECT count(*) FROM lost WHERE NOT has_body), (SELECT count(*) FROM lost),
  (SELECT coalesce(min(id), 0) FROM lost), (SELECT count(*) FROM scanned), (SELECT coalesce(min(id), 0) FROM scanned)`
-	noteReplayed = `UPDATE gateway.replay SET before_id = $1, requeued = $2, without_body = $3`
-	endReplay    = `DELETE FROM gateway.replay`
+	moveReplay = `UPDATE gateway.replay SET before_id = $1, requeued = $2, without_body = $3`
+	endReplay  = `DELETE FROM gateway.replay`
 )
 
 // LogPositions implements [inbox.Store].
@@ -132,7 +132,7 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 				last = lastLost
 			}
 			if next, more := at.Next(last, lost < limit && scanned < inbox.MaxReplayScan); more {
-				end.Queue(noteReplayed, next.Before, r.Requeued, r.WithoutBody)
+				end.Queue(moveReplay, next.Before, r.Requeued, r.WithoutBody)
 			} else {
 				r.Done, r.Ended = true, true
 				end.Queue(endReplay)

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestStore_Watch_deliveriesOfAnotherGateway(t *testing.T) {
+func TestStore_Subscribe_deliveriesOfAnotherGateway(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -26,7 +26,7 @@ func TestStore_Watch_deliveriesOfAnotherGateway(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = store.Close() })
 		wakes := make(chan struct{}, 100)
-		watching.Go(func() { store.Watch(ctx, func() { wakes <- struct{}{} }, func(err error) { t.Error(err) }) })
+		watching.Go(func() { store.Subscribe(ctx, func() { wakes <- struct{}{} }, func(err error) { t.Error(err) }) })
 		// It is woken when it begins to listen, because it may have missed notifications.
 		<-wakes
 		return store, wakes

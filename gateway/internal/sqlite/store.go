@@ -128,8 +128,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 // Close implements [inbox.Store].
 func (s *Store) Close() error { return s.db.Close() }
 
-// Watch implements [inbox.Store]. It does nothing, because no other process uses the file.
-func (s *Store) Watch(context.Context, func(), func(error)) {}
+// Subscribe implements [inbox.Store]. It does nothing, because no other process uses the file.
+func (s *Store) Subscribe(context.Context, func(), func(error)) {}
 
 // Ping implements [inbox.Store].
 func (s *Store) Ping(ctx context.Context) error { return mapError(ctx, s.db.Ping(ctx)) }

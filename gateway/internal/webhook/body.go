@@ -145,8 +145,8 @@ func (b *requestBody) recycle() {
 	}
 }
 
-// validText returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
-func validText(s string) string {
+// validString returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
+func validString(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || id.Hidden(r) {
 			return -1

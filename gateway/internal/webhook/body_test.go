@@ -210,14 +210,14 @@ func TestHandler_fetchesNothing(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	url := "http://" + listener.Addr().String() + "/"
-	t.Run("handler", func(t *testing.T) {
+	t.Run("posted", func(t *testing.T) {
 		d := mustServe(t)
 		body := strings.ReplaceAll(eventWith("e1", `"title":"URL","description":"<img src='URL'>","files":["URL"],"url":"URL",`+
 			`"_embedded":{"files":[{"id":"f1","href":"URL","_links":{"self":{"href":"URL"}}}]}`), "URL", url)
 		d.follow(t, step{signed(body).and("Origin", url).and("Referer", url).and("Traceparent", url), success})
 		d.wantRows(t, pending("e1", body))
 	})
-	// The handler has ended by now, with everything that it began: a connection would be waiting.
+	// The server has stopped by now, with everything that it began: a connection would be waiting.
 	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func TestHandler_corpusTogether(t *testing.T) {
 	}
 }
 
-// Each handler checks its log when it ends. This test shows that there is something to check, and what the log may contain.
+// Each harness checks its log at the end. This test shows that there is something to check, and what the log may contain.
 func TestHandler_logsWhatIsRejectedOnce(t *testing.T) {
 	t.Parallel()
 	d := mustServe(t)

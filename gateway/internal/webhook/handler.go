@@ -58,8 +58,8 @@ type Handler struct {
 	headers  []signatureHeader
 	bodies   *bodyReader
 
-	unkept   *logthrottle.Throttle
-	warnings *logthrottle.PerKey[*warning]
+	storeErrors *logthrottle.Throttle
+	warnings    *logthrottle.PerKey[*warning]
 	// largest is the largest size of a delivery over the limit since the last warning.
 	largest atomic.Int64
 }
@@ -70,12 +70,12 @@ type signatureHeader struct{ signature, timestamp string }
 // NewHandler returns a handler that keeps in inbox the deliveries that are signed with one of the verifier's secrets.
 func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
 	h := &Handler{
-		inbox:    in,
-		verifier: verifier,
-		options:  options,
-		bodies:   newBodyReader(options.MaxBodyBytes, bodiesMemory),
-		unkept:   logthrottle.New(10 * time.Second),
-		warnings: logthrottle.NewPerKey[*warning](time.Minute),
+		inbox:       in,
+		verifier:    verifier,
+		options:     options,
+		bodies:      newBodyReader(options.MaxBodyBytes, bodiesMemory),
+		storeErrors: logthrottle.New(10 * time.Second),
+		warnings:    logthrottle.NewPerKey[*warning](time.Minute),
 	}
 	for _, name := range options.SignatureHeaders {
 		h.headers = append(h.headers, signatureHeader{http.CanonicalHeaderKey(name), http.CanonicalHeaderKey(name + "-timestamp")})
@@ -200,7 +200,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 		h.warn(warnBusy)
 		answer = answerUnavailable
 	case err != nil:
-		if count, ok := h.unkept.Allow(h.options.Now()); ok {
+		if count, ok := h.storeErrors.Allow(h.options.Now()); ok {
 			h.options.Log.Error("deliveries can't be kept; Allthings will send them again", "count", count, "error", err)
 		}
 		answer = answerUnavailable
@@ -213,8 +213,8 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 	answer.write(w)
 }
 
-// reasonOtherApp is the reason of a delivery that is rejected because it is signed with the secret of an App, but is of another App or names
-// none.
+// reasonOtherApp is the reason of a delivery that is rejected because it is signed with the secret of an App, but is of another App or
+// names none.
 const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
 
 // incoming returns a signed delivery as it is to be kept, and the answer to it after it is kept.
@@ -257,7 +257,7 @@ func firstValue(r *http.Request, canonicalName string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return validText(values[0][:min(maxHeaderBytes, len(values[0]))])
+	return validString(values[0][:min(maxHeaderBytes, len(values[0]))])
 }
 
 func isIdentity(encodings []string) bool {

@@ -58,7 +58,7 @@ const (
 // epoch is the fixed time of the handlers' clocks.
 var epoch = time.Date(2026, 3, 2, 7, 15, 30, 123_000_000, time.UTC)
 
-// setup has the options for opening a handler.
+// setup has the options of a harness.
 type setup struct {
 	options webhook.Options
 	secrets []signature.Secret
@@ -174,7 +174,7 @@ func (d *harness) checkLog(tb testing.TB) {
 	}
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "time=") && !strings.HasPrefix(line, `{"time":`) {
-			tb.Errorf("a line of the log that is no entry of the handler: %q", line)
+			tb.Errorf("a line of the log that is no entry of the gateway: %q", line)
 		}
 	}
 }
