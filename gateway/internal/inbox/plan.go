@@ -1,5 +1,7 @@
 package inbox
 
+import "slices"
+
 // Plan is what a database must change to keep a batch of incoming deliveries. Each delivery and each key is in it at most once.
 type Plan struct {
 	// Actions are the actions for the incoming deliveries, by [Decide]. Each decision takes the deliveries before it into account.
@@ -31,25 +33,30 @@ type Insertion struct {
 
 // Keys returns the keys of incoming deliveries, each once: the keys to look up first for a plan.
 func Keys(incoming []Incoming) []Key {
-	keys := newKeySet(len(incoming))
+	keys := make([]Key, len(incoming))
 	for i := range incoming {
-		keys.add(incoming[i].Key())
+		keys[i] = incoming[i].Key()
 	}
-	return keys.keys
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // ConflictKeys returns the keys of bodies that a plan also depends on, each once. existing are the deliveries under [Keys]. There are no
 // such keys if each incoming delivery is a new event, or an event that exists with the same body and is not rejected.
 func ConflictKeys(incoming []Incoming, existing map[Key]Existing) []Key {
-	seen, bodies := newKeySet(len(incoming)), newKeySet(0)
+	var keys []Key
+	seen := make(map[Key]bool, len(incoming))
 	for i := range incoming {
 		in := &incoming[i]
-		e, exists := existing[in.Key()]
-		if isFirst := seen.add(in.Key()); !isFirst || exists && (e.State == Rejected || e.BodyHash != in.BodyHash) {
-			bodies.add(in.BodyKey())
+		key := in.Key()
+		e, exists := existing[key]
+		if seen[key] || exists && (e.State == Rejected || e.BodyHash != in.BodyHash) {
+			keys = append(keys, in.BodyKey())
 		}
+		seen[key] = true
 	}
-	return bodies.keys
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // NewPlan returns the plan for incoming deliveries. existing are the deliveries under [Keys] and [ConflictKeys]. The plan is valid as long
@@ -156,24 +163,4 @@ func asConflict(in *Incoming) *Incoming {
 	conflict := *in
 	conflict.RejectReason = ReasonOtherBody
 	return &conflict
-}
-
-// keySet holds keys, each once, in the order in which they were added.
-type keySet struct {
-	keys  []Key
-	taken map[Key]struct{}
-}
-
-func newKeySet(size int) *keySet {
-	return &keySet{keys: make([]Key, 0, size), taken: make(map[Key]struct{}, size)}
-}
-
-// add returns false if the key was added before.
-func (s *keySet) add(key Key) bool {
-	if _, taken := s.taken[key]; taken {
-		return false
-	}
-	s.taken[key] = struct{}{}
-	s.keys = append(s.keys, key)
-	return true
 }

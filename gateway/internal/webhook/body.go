@@ -15,14 +15,14 @@ import (
 var errTooLarge = errors.New("body is over the size limit")
 
 const (
-	// chunkBytes is the number of bytes that a sender must send in each chunkTimeout when its body is larger than that. It is also the
+	// segmentBytes is the number of bytes that a sender must send in each segmentTimeout when its body is larger than that. It is also the
 	// size of the recycled buffers into which each body is read at first. Allthings' events are a few kilobytes.
-	chunkBytes = 16 << 10
-	// chunkTimeout makes the minimum rate of a large body 5 KiB/s.
-	chunkTimeout = 3 * time.Second
-	// bodiesMemory is enough for 4,096 bodies of at most chunkBytes, the maximum number that waits in the inbox, and for 64 bodies of the
+	segmentBytes = 16 << 10
+	// segmentTimeout makes the minimum rate of a large body 5 KiB/s.
+	segmentTimeout = 3 * time.Second
+	// bodiesMemory is enough for 4,096 bodies of at most segmentBytes, the maximum number that waits in the inbox, and for 64 bodies of the
 	// default size limit.
-	bodiesMemory = 4096 * chunkBytes
+	bodiesMemory = 4096 * segmentBytes
 )
 
 // bodyReader reads request bodies within limits of size, rate and memory.
@@ -36,7 +36,7 @@ func newBodyReader(limit, memory int64) *bodyReader {
 	return &bodyReader{
 		limit:   limit,
 		budget:  newMemoryBudget(memory),
-		buffers: sync.Pool{New: func() any { return new([chunkBytes]byte) }},
+		buffers: sync.Pool{New: func() any { return new([segmentBytes]byte) }},
 	}
 }
 
@@ -47,7 +47,7 @@ type requestBody struct {
 	reader *bodyReader
 	grant  *grant
 	// buffer is a recycled buffer. It holds the first bytes.
-	buffer *[chunkBytes]byte
+	buffer *[segmentBytes]byte
 }
 
 // read reads the whole body. It returns [errTooLarge], [errNoMemory], [errCutOff], or the error of the connection.
@@ -65,14 +65,14 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*requestBody,
 		body.release()
 		return nil, err
 	}
-	if len(body.bytes) > chunkBytes {
-		// Otherwise the deadline of the last chunk would end the request's context while the body is stored.
+	if len(body.bytes) > segmentBytes {
+		// Otherwise the deadline of the last segment would end the request's context while the body is stored.
 		_ = sender.SetReadDeadline(time.Time{})
 	}
 	return body, nil
 }
 
-// fill reads chunk by chunk, so that only received bytes take memory, whatever length was declared.
+// fill reads segment by segment, so that only received bytes take memory, whatever length was declared.
 func (b *requestBody) fill(r *http.Request) error {
 	// One byte more than the limit shows that the body is too large.
 	most := b.reader.limit + 1
@@ -86,7 +86,7 @@ func (b *requestBody) fill(r *http.Request) error {
 			return err
 		}
 		begin := len(b.bytes)
-		n, err := readAll(r.Body, b.bytes[begin:min(begin+chunkBytes, cap(b.bytes), int(most))])
+		n, err := readAll(r.Body, b.bytes[begin:min(begin+segmentBytes, cap(b.bytes), int(most))])
 		b.bytes = b.bytes[:begin+n]
 		switch {
 		case int64(len(b.bytes)) > b.reader.limit:
@@ -96,24 +96,24 @@ func (b *requestBody) fill(r *http.Request) error {
 		case err != nil:
 			return err
 		}
-		if deadline = time.Now().Add(chunkTimeout); deadline.After(end) {
+		if deadline = time.Now().Add(segmentTimeout); deadline.After(end) {
 			deadline = end
 		}
 	}
 }
 
-// grow grants memory for the next chunk, which must be received before deadline.
+// grow grants memory for the next segment, which must be received before deadline.
 func (b *requestBody) grow(most int64, deadline time.Time) error {
 	size := int64(cap(b.bytes))
 	if len(b.bytes) == cap(b.bytes) {
-		size = max(chunkBytes, min(2*size, most))
+		size = max(segmentBytes, min(2*size, most))
 	}
 	if err := b.grant.advance(size, deadline); err != nil {
 		return err
 	}
 	switch {
 	case b.buffer == nil && b.bytes == nil:
-		b.buffer = b.reader.buffers.Get().(*[chunkBytes]byte)
+		b.buffer = b.reader.buffers.Get().(*[segmentBytes]byte)
 		b.bytes = b.buffer[:0]
 	case size > int64(cap(b.bytes)):
 		b.bytes = append(make([]byte, 0, size), b.bytes...)

@@ -13,14 +13,14 @@ var (
 )
 
 // memoryBudget bounds the memory of all bodies that are being read or stored. If a body needs more than is left, the slowest sender is cut
-// off: the one that has been sending the same chunk of its body for the longest time. So a sender that stalls frees memory for one
+// off: the one that has been sending the same segment of its body for the longest time. So a sender that stalls frees memory for one
 // that sends.
 //
 // It is safe for concurrent use.
 type memoryBudget struct {
 	mu   sync.Mutex
 	free int64
-	// reading holds the grants of bodies that are being read, in the order in which each began its chunk: the slowest sender is the first.
+	// reading holds the grants of bodies that are being read, in the order in which each began its segment: the slowest sender is the first.
 	reading list.List
 	// readingBytes is the memory that the grants in reading hold together.
 	readingBytes int64
@@ -40,7 +40,7 @@ type grant struct {
 
 	// The budget's mutex guards the fields below.
 	held int64
-	// element is the grant's element of budget.reading. It is nil before the first chunk and after the last.
+	// element is the grant's element of budget.reading. It is nil before the first segment and after the last.
 	element *list.Element
 	isCut   bool
 }
@@ -48,7 +48,7 @@ type grant struct {
 // open returns the grant of a body that holds nothing yet.
 func (b *memoryBudget) open(sender readDeadliner) *grant { return &grant{budget: b, sender: sender} }
 
-// advance begins the next chunk of a body, which holds size bytes of memory from now on. It sets the time by which the chunk must be
+// advance begins the next segment of a body, which holds size bytes of memory from now on. It sets the time by which the segment must be
 // received. The zero time leaves the deadline unchanged. It returns [errCutOff], or [errNoMemory] if there is too little memory even
 // without all other senders. Then it cuts off none of them.
 func (g *grant) advance(size int64, deadline time.Time) error {

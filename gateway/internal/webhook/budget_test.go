@@ -35,7 +35,7 @@ func TestMemoryBudget_theSlowestIsCutOff(t *testing.T) {
 		grants[i] = b.open(&senders[i])
 		advanceTo(t, grants[i], 25, nil)
 	}
-	// The first of them advances, so the second is now the one that has been in its chunk for the longest time.
+	// The first of them advances, so the second is now the one that has been in its segment for the longest time.
 	advanceTo(t, grants[0], 25, nil)
 	grants[4] = b.open(&senders[4])
 	advanceTo(t, grants[4], 25, nil)

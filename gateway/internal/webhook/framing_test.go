@@ -61,7 +61,7 @@ func TestHandler_ambiguousFraming(t *testing.T) {
 		},
 		"both, in HTTP/1.0 with keep-alive": {
 			request: first.carrying(plain).to("POST /webhook HTTP/1.0").and("Connection", "keep-alive").and("Transfer-Encoding", "chunked").
-				behind(smuggled), status: "200", rows: []row{pending("e1", plain)},
+				followedBy(smuggled), status: "200", rows: []row{pending("e1", plain)},
 		},
 		"chunked twice": {
 			request: first.carrying(chunks+smuggled).and("Transfer-Encoding", "chunked").and("Transfer-Encoding", "chunked"), status: "501",
@@ -72,7 +72,7 @@ func TestHandler_ambiguousFraming(t *testing.T) {
 		"chunked, misspelt": {
 			request: first.carrying(chunks+smuggled).and("Transfer-Encoding", "xchunked"), status: "501",
 		},
-		"chunked behind a vertical tab": {
+		"chunked after a vertical tab": {
 			request: first.carrying(chunks+smuggled).and("Transfer-Encoding", "\x0bchunked"), status: "400",
 		},
 		"a blank before the colon": {
@@ -82,10 +82,10 @@ func TestHandler_ambiguousFraming(t *testing.T) {
 			request: first.carrying(plain+smuggled).and("Content-Length", strconv.Itoa(len(plain))), status: "400",
 		},
 		"a length with a sign": {
-			request: first.carrying(plain).with("Content-Length", "+"+strconv.Itoa(len(plain))).behind(smuggled), status: "400",
+			request: first.carrying(plain).with("Content-Length", "+"+strconv.Itoa(len(plain))).followedBy(smuggled), status: "400",
 		},
 		"a chunk of a wrong size": {
-			request: first.without("Content-Length").and("Transfer-Encoding", "chunked").behind("\r\n-1\r\n" + smuggled),
+			request: first.without("Content-Length").and("Transfer-Encoding", "chunked").followedBy("\r\n-1\r\n" + smuggled),
 			want:    answers(400, "Incomplete body", "Connection: close"),
 		},
 	} {
@@ -120,8 +120,8 @@ func TestHandler_ambiguousFraming(t *testing.T) {
 	}
 }
 
-// behind appends to the sent bytes, without changing the headers.
-func (r request) behind(more string) request {
+// followedBy appends to the sent bytes, without changing the headers.
+func (r request) followedBy(more string) request {
 	r.body += more
 	return r
 }
@@ -131,7 +131,7 @@ func TestHandler_incompleteBody(t *testing.T) {
 	small, large := signed(bodyOf("e1")), signed(sized(100_000))
 	for name, r := range map[string]request{
 		"small": small, "large": large, "small, in chunks": small.chunked(10), "large, in chunks": large.chunked(30_000),
-		"cut to what is signed": signed(bodyOf("e1")).with("Content-Length", "9999").behind(strings.Repeat(" ", len(bodyOf("e1")))),
+		"cut to what is signed": signed(bodyOf("e1")).with("Content-Length", "9999").followedBy(strings.Repeat(" ", len(bodyOf("e1")))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
