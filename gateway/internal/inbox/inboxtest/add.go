@@ -135,7 +135,7 @@ func testReplace(t *testing.T, engine Engine) {
 	}
 }
 
-func testReplace_sameBodyAsConflict(t *testing.T, engine Engine) {
+func testReplaceBySameBodyAsConflict(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	stale, other, good := rejected("e", "one"), rejected("e", "two"), Incoming("e", "two")
 	mustAdd(t, store, stale, other)

@@ -50,7 +50,7 @@ func Run(t *testing.T, engine Engine) {
 		"decisions follow the rules within a batch":         testDecisionsWithinABatch,
 		"batches do what single deliveries do":              testBatches,
 		"a good delivery takes a rejected one's place":      testReplace,
-		"a body is not kept twice if it takes that place":   testReplace_sameBodyAsConflict,
+		"a body is not kept twice if it takes that place":   testReplaceBySameBodyAsConflict,
 		"rejected deliveries are not claimed":               testRejectedAreNotClaimed,
 		"an id is never given twice":                        testIDs,
 		"odd texts and large bodies come back unchanged":    testOddContent,
