@@ -24,18 +24,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EventMetadata tells one event from all others.
+// EventMetadata identifies an event and has its times.
 type EventMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id that Allthings gave the event.
-	//
-	// Required; at most 256 bytes.
+	// The id that Allthings gave the event. Required; at most 256 bytes.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// When the event occurred at Allthings. The later of two events decides a field's value.
+	// When the event occurred at Allthings. Required. The later of two events decides a field's value.
 	//
-	// Required. Of two events with an equal occur_time, the one with the later `ticket.update_time` is the later event; an event whose mask
-	// does not name update_time, or that clears it, comes first. If these are equal too, the event with the greater event_id, in byte order,
-	// is the later one.
+	// If the occur_times of two events are equal, the event with the later `ticket.update_time` is the later event. An event whose mask does
+	// not name update_time, or that clears it, is earlier than an event with an update_time. If the update_times are equal too, the event
+	// with the greater event_id, in byte order, is the later event.
 	OccurTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=occur_time,json=occurTime,proto3" json:"occur_time,omitempty"`
 	// When the gateway received the delivery that brought the event. Optional.
 	ReceiveTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
@@ -97,21 +95,21 @@ func (x *EventMetadata) GetReceiveTime() *timestamppb.Timestamp {
 // TicketCreatedRequest is the request of TicketCreated.
 type TicketCreatedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which event this is. Required.
+	// The id and the times of the event. Required.
 	Event *EventMetadata `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// The new ticket. Required, with its ticket_id.
+	// The new ticket. Required; so is its ticket_id.
 	Ticket *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// The fields of `ticket` that the event named, by their names in Ticket.
 	//
-	// A named field that is empty in `ticket` was cleared; a field that is not named was absent, and its value is ignored.
-	// `attributes` names just those keys that are in `ticket.attributes`. Not allowed: `ticket_id`, `status` (follows
-	// `status_text`), `revision`, `complete`.
+	// A field in the mask that is empty in `ticket` was cleared. The value of a field that is not in the mask is ignored. `attributes` stands
+	// for the keys that `ticket.attributes` has. Not allowed are `ticket_id`, `status` (it follows from `status_text`), `revision` and
+	// `complete`.
 	FieldMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=field_mask,json=fieldMask,proto3" json:"field_mask,omitempty"`
-	// The fields of `field_mask` whose new value is not known, because the event reports only which elements were removed or added.
+	// The fields of `field_mask` whose new value is unknown, because the event has only the elements that were removed or added.
 	//
-	// The field's value in `ticket` is ignored, and the field is empty in the ticket until a later event names a full value. The change
-	// itself, exact, belongs in `ticket.attributes` under the provider's name. Allowed are repeated fields that `field_mask` names too;
-	// anything else is INVALID_ARGUMENT.
+	// The value of such a field in `ticket` is ignored. The recorded ticket's field is empty until a later event names its whole value. The
+	// exact change belongs into `ticket.attributes`, under the provider's name of the field. Each path must be a repeated field that is in
+	// `field_mask` too; any other path is INVALID_ARGUMENT.
 	ElementChangeMask *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=element_change_mask,json=elementChangeMask,proto3" json:"element_change_mask,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -178,12 +176,12 @@ func (x *TicketCreatedRequest) GetElementChangeMask() *fieldmaskpb.FieldMask {
 // TicketCreatedResponse is the response of TicketCreated.
 type TicketCreatedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether the event was recorded before, so that this call had no effect.
+	// Whether the event was recorded before. This call then had no effect.
 	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
-	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
+	// Whether the ticket was erased. The event was then dropped, and the caller has to remove its own copies of the event.
 	TicketErased bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
-	// A position of the event log: the event's, or that of the erasure for which it was dropped, or a later one. A log that holds it holds
-	// the event, or the erasure.
+	// The position of the event in the event log, or a later position. For a dropped event it is the position of the erasure, or a later
+	// position. A log that holds this position holds the event or the erasure.
 	LogPosition   *LogPosition `protobuf:"bytes,3,opt,name=log_position,json=logPosition,proto3" json:"log_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -243,15 +241,15 @@ func (x *TicketCreatedResponse) GetLogPosition() *LogPosition {
 // TicketUpdatedRequest is the request of TicketUpdated.
 type TicketUpdatedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which event this is. Required.
+	// The id and the times of the event. Required.
 	Event *EventMetadata `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// The values that the event gave. Required, with its ticket_id.
+	// The values that the event gave. Required; so is the ticket_id.
 	Ticket *Ticket `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	// The fields of `ticket` that the event named; as TicketCreatedRequest.field_mask.
+	// The fields of `ticket` that the event named, with the rules of TicketCreatedRequest.field_mask.
 	FieldMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=field_mask,json=fieldMask,proto3" json:"field_mask,omitempty"`
-	// Whether the event carried the whole ticket, not just the changes. The ticket is complete from then on.
+	// Whether the event had the whole ticket, instead of the changes only. The ticket is complete from then on.
 	FullSnapshot bool `protobuf:"varint,4,opt,name=full_snapshot,json=fullSnapshot,proto3" json:"full_snapshot,omitempty"`
-	// The fields of `field_mask` whose new value is not known; as TicketCreatedRequest.element_change_mask.
+	// The fields of `field_mask` whose new value is unknown, with the rules of TicketCreatedRequest.element_change_mask.
 	ElementChangeMask *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=element_change_mask,json=elementChangeMask,proto3" json:"element_change_mask,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -325,12 +323,12 @@ func (x *TicketUpdatedRequest) GetElementChangeMask() *fieldmaskpb.FieldMask {
 // TicketUpdatedResponse is the response of TicketUpdated.
 type TicketUpdatedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether the event was recorded before, so that this call had no effect.
+	// Whether the event was recorded before. This call then had no effect.
 	Duplicate bool `protobuf:"varint,1,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
-	// Whether the ticket was erased, so that the event was dropped. Whoever keeps a copy of the event is to remove it.
+	// Whether the ticket was erased. The event was then dropped, and the caller has to remove its own copies of the event.
 	TicketErased bool `protobuf:"varint,2,opt,name=ticket_erased,json=ticketErased,proto3" json:"ticket_erased,omitempty"`
-	// A position of the event log: the event's, or that of the erasure for which it was dropped, or a later one. A log that holds it holds
-	// the event, or the erasure.
+	// The position of the event in the event log, or a later position. For a dropped event it is the position of the erasure, or a later
+	// position. A log that holds this position holds the event or the erasure.
 	LogPosition   *LogPosition `protobuf:"bytes,3,opt,name=log_position,json=logPosition,proto3" json:"log_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -390,7 +388,7 @@ func (x *TicketUpdatedResponse) GetLogPosition() *LogPosition {
 // RecordTicketEventsRequest is the request of RecordTicketEvents.
 type RecordTicketEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events: 1 to 512.
+	// The events. At least 1, at most 512.
 	Events        []*TicketEventRequest `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -523,7 +521,7 @@ func (*TicketEventRequest_Updated) isTicketEventRequest_Request() {}
 // RecordTicketEventsResponse is the response of RecordTicketEvents.
 type RecordTicketEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The results, as many as the request has events, in the same order.
+	// The result of each event, in the order of the request.
 	Results       []*TicketEventResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,7 +564,7 @@ func (x *RecordTicketEventsResponse) GetResults() []*TicketEventResult {
 	return nil
 }
 
-// TicketEventResult is what became of one event of a RecordTicketEventsRequest.
+// TicketEventResult is the result of one event of a RecordTicketEventsRequest.
 type TicketEventResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Always set.
@@ -673,13 +671,14 @@ func (*TicketEventResult_Error) isTicketEventResult_Result() {}
 // TicketEventError is the error that TicketCreated or TicketUpdated would have returned.
 type TicketEventError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of the code, as in google.rpc.Code: 3 is INVALID_ARGUMENT, 14 is UNAVAILABLE.
+	// The code, a number of google.rpc.Code. For example, 3 is INVALID_ARGUMENT and 14 is UNAVAILABLE.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The message for people. It holds nothing personal.
+	// The message for people. It holds no personal data.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// How long to wait before the next try, as the google.rpc.RetryInfo of an error. Unset where an error would have no RetryInfo.
+	// The delay before a retry, which a single call's error has in its google.rpc.RetryInfo. Unset if that error has no RetryInfo.
 	RetryDelay *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
-	// The reason, for programs, as the google.rpc.ErrorInfo of an error, such as `TICKET_TOO_LARGE`. Empty where an error would have none.
+	// The reason for programs, such as `TICKET_TOO_LARGE`, which a single call's error has in its google.rpc.ErrorInfo. Empty if that error
+	// has no ErrorInfo.
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -743,19 +742,17 @@ func (x *TicketEventError) GetReason() string {
 	return ""
 }
 
-// LogPosition is a position of ticketsvc's event log, with what identifies the log up to there.
+// LogPosition is a position of ticketsvc's event log. It identifies all entries up to the position.
 //
-// The entry at a position never changes. So two databases that hold the same position hold the same entries up to it, except that
-// an erased ticket's entries lose their content.
+// Two databases that hold the same position hold the same entries up to it: an entry never changes, except that the entries of a ticket
+// lose their content when the ticket is erased.
 type LogPosition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The database. A backup has the id of the database that it was made of.
-	//
-	// 16 bytes.
+	// The id of the database, 16 bytes. A backup has the id of the database that it was made from.
 	DatabaseId []byte `protobuf:"bytes,1,opt,name=database_id,json=databaseId,proto3" json:"database_id,omitempty"`
-	// The number of the last entry at this position; 0 for an empty log. Entries have the numbers 1, 2, 3 and so on, without gaps.
+	// The number of the last entry up to this position; 0 for an empty log. The entries are numbered 1, 2, 3 and so on, without gaps.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// A hash over the entry and its random nonce; 0 for an empty log.
+	// A hash of that entry and its random nonce; 0 for an empty log.
 	Fingerprint   uint64 `protobuf:"fixed64,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -815,7 +812,7 @@ func (x *LogPosition) GetFingerprint() uint64 {
 // CheckLogPositionsRequest is the request of CheckLogPositions.
 type CheckLogPositionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The positions to look for. At most 1000.
+	// The positions to check. At most 1000.
 	Positions     []*LogPosition `protobuf:"bytes,1,rep,name=positions,proto3" json:"positions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -861,9 +858,9 @@ func (x *CheckLogPositionsRequest) GetPositions() []*LogPosition {
 // CheckLogPositionsResponse is the response of CheckLogPositions.
 type CheckLogPositionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Those of the request's positions that the log does not hold, in the request's order.
+	// The positions of the request that the log does not hold, in the order of the request.
 	Missing []*LogPosition `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
-	// The last position of the log. A log that holds it holds the positions of the request that are not missing.
+	// The last position of the log. A log that holds this position holds all positions of the request that are not missing.
 	Last          *LogPosition `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -913,13 +910,13 @@ func (x *CheckLogPositionsResponse) GetLast() *LogPosition {
 	return nil
 }
 
-// Erasure is that a ticket was erased. It says nothing about the ticket except its id.
+// Erasure is the erasure of a ticket. It has no data of the ticket except the id.
 type Erasure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the ticket. At most 256 bytes.
+	// The ticket's id. At most 256 bytes.
 	TicketId string `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
-	// The proof that ticketsvc erased the ticket. Opaque; valid for the database that gave it, and for all that are restored from its
-	// backups.
+	// The proof that ticketsvc erased the ticket. Opaque, and valid for the database that gave it and for databases that are restored from
+	// its backups.
 	Receipt       []byte `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -972,7 +969,7 @@ func (x *Erasure) GetReceipt() []byte {
 // ListErasuresRequest is the request of ListErasures.
 type ListErasuresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The position of an earlier response, to list what was erased after it. Unset for all.
+	// The position of an earlier response, to list the later erasures only. Unset to list all.
 	Position      *LogPosition `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1018,9 +1015,9 @@ func (x *ListErasuresRequest) GetPosition() *LogPosition {
 // ListErasuresResponse is the response of ListErasures.
 type ListErasuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next erasures, at most 100. None when no more are known.
+	// The next erasures, at most 100. Empty if there are no more.
 	Erasures []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
-	// The position of the last of them, for the next request; the request's own when there are none.
+	// The position of the last erasure in the list, for the next request. If the list is empty, it is the position of the request.
 	Position      *LogPosition `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1119,8 +1116,8 @@ func (x *RepeatErasuresRequest) GetErasures() []*Erasure {
 // RepeatErasuresResponse is the response of RepeatErasures.
 type RepeatErasuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tickets that are not erased, because their receipts are not valid for this database. Somebody with access to the database can
-	// import their ids (`ticketsvc erasures import`).
+	// The ids of the tickets that were not erased, because their receipts are not valid for this database. An operator with access to the
+	// database can import these ids with `ticketsvc erasures import`.
 	RefusedTicketIds []string `protobuf:"bytes,1,rep,name=refused_ticket_ids,json=refusedTicketIds,proto3" json:"refused_ticket_ids,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

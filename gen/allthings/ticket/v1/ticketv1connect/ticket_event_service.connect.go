@@ -61,30 +61,31 @@ type TicketEventServiceClient interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
-	// RecordTicketEvents records up to 512 events in one call: each as TicketCreated or TicketUpdated would, and each on its own.
+	// RecordTicketEvents records 1 to 512 events in one call. It records each event as TicketCreated or TicketUpdated would, independently of
+	// the others.
 	//
-	// The response has a result for each event, in the order of the request. The failure of one event is in its result, and does not affect
-	// the others. The events may be of one ticket or of many, and an event may be there twice.
+	// The response has a result for each event, in the order of the request. If an event fails, its result has the error, and the other
+	// events are not affected. The events may be of one ticket or of many. An event may be in the request twice.
 	//
-	// Errors of the whole call, after which some events may be recorded: those of the service. INVALID_ARGUMENT also when there are no
-	// events, or more than 512; RESOURCE_EXHAUSTED without a google.rpc.RetryInfo when the request is larger than 16 MiB, or has more than
-	// 20,000 elements in all events together. The caller then sends the events in several calls.
+	// Errors of the whole call: those of the service. Some events may be recorded nevertheless. INVALID_ARGUMENT if there are no events, or
+	// more than 512. RESOURCE_EXHAUSTED without a google.rpc.RetryInfo if the request is larger than 16 MiB, or if its events have more than
+	// 20,000 elements together: send the events in several calls.
 	RecordTicketEvents(context.Context, *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error)
-	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
+	// ListErasures returns the erased tickets, each once, in the order in which they were erased.
 	//
-	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
-	// the beginning, and repeats the erasures that it knows and that are not listed.
+	// Errors: OUT_OF_RANGE if the event log does not hold the position, because the database lost its last commits or is another one. List
+	// from the beginning, and repeat the known erasures that are not listed.
 	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
-	// RepeatErasures erases tickets that were erased before, by this database or by one that had the same log. A ticket that is erased stays
-	// as it is.
+	// RepeatErasures erases tickets that were erased before, in this database or in one that had the same event log. It changes nothing for a
+	// ticket that is already erased.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
-	// of the tickets may be erased: call again.
+	// Errors: INVALID_ARGUMENT if there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some of
+	// the tickets may be erased: call again.
 	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
-	// CheckLogPositions reports which positions the event log does not hold, and where the log ends.
+	// CheckLogPositions returns the positions that the event log does not hold, and the last position of the log.
 	//
-	// A position that an answer named, and that the log does not hold, shows that the database lost events: it was restored from a backup, or
-	// it is a standby that took over without the last commits. All events that were recorded up to that position are to be sent again.
+	// If the log does not hold a position that an earlier response had, the database lost events: it was restored from a backup, or a standby
+	// without the last commits took over. Send all events that were recorded up to that position again.
 	CheckLogPositions(context.Context, *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error)
 }
 
@@ -217,30 +218,31 @@ type TicketEventServiceHandler interface {
 	//
 	// The ticket's TicketCreated may come later, or never.
 	TicketUpdated(context.Context, *v1.TicketUpdatedRequest) (*v1.TicketUpdatedResponse, error)
-	// RecordTicketEvents records up to 512 events in one call: each as TicketCreated or TicketUpdated would, and each on its own.
+	// RecordTicketEvents records 1 to 512 events in one call. It records each event as TicketCreated or TicketUpdated would, independently of
+	// the others.
 	//
-	// The response has a result for each event, in the order of the request. The failure of one event is in its result, and does not affect
-	// the others. The events may be of one ticket or of many, and an event may be there twice.
+	// The response has a result for each event, in the order of the request. If an event fails, its result has the error, and the other
+	// events are not affected. The events may be of one ticket or of many. An event may be in the request twice.
 	//
-	// Errors of the whole call, after which some events may be recorded: those of the service. INVALID_ARGUMENT also when there are no
-	// events, or more than 512; RESOURCE_EXHAUSTED without a google.rpc.RetryInfo when the request is larger than 16 MiB, or has more than
-	// 20,000 elements in all events together. The caller then sends the events in several calls.
+	// Errors of the whole call: those of the service. Some events may be recorded nevertheless. INVALID_ARGUMENT if there are no events, or
+	// more than 512. RESOURCE_EXHAUSTED without a google.rpc.RetryInfo if the request is larger than 16 MiB, or if its events have more than
+	// 20,000 elements together: send the events in several calls.
 	RecordTicketEvents(context.Context, *v1.RecordTicketEventsRequest) (*v1.RecordTicketEventsResponse, error)
-	// ListErasures returns which tickets were erased, in the order of their erasures, each once.
+	// ListErasures returns the erased tickets, each once, in the order in which they were erased.
 	//
-	// Errors: OUT_OF_RANGE when the log does not hold the position: it went back, or the database is another one. The caller then lists from
-	// the beginning, and repeats the erasures that it knows and that are not listed.
+	// Errors: OUT_OF_RANGE if the event log does not hold the position, because the database lost its last commits or is another one. List
+	// from the beginning, and repeat the known erasures that are not listed.
 	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
-	// RepeatErasures erases tickets that were erased before, by this database or by one that had the same log. A ticket that is erased stays
-	// as it is.
+	// RepeatErasures erases tickets that were erased before, in this database or in one that had the same event log. It changes nothing for a
+	// ticket that is already erased.
 	//
-	// Errors: INVALID_ARGUMENT when there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some
-	// of the tickets may be erased: call again.
+	// Errors: INVALID_ARGUMENT if there are more than 100 erasures, or one has no ticket_id. After UNAVAILABLE and DEADLINE_EXCEEDED some of
+	// the tickets may be erased: call again.
 	RepeatErasures(context.Context, *v1.RepeatErasuresRequest) (*v1.RepeatErasuresResponse, error)
-	// CheckLogPositions reports which positions the event log does not hold, and where the log ends.
+	// CheckLogPositions returns the positions that the event log does not hold, and the last position of the log.
 	//
-	// A position that an answer named, and that the log does not hold, shows that the database lost events: it was restored from a backup, or
-	// it is a standby that took over without the last commits. All events that were recorded up to that position are to be sent again.
+	// If the log does not hold a position that an earlier response had, the database lost events: it was restored from a backup, or a standby
+	// without the last commits took over. Send all events that were recorded up to that position again.
 	CheckLogPositions(context.Context, *v1.CheckLogPositionsRequest) (*v1.CheckLogPositionsResponse, error)
 }
 
