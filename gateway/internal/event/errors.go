@@ -1,5 +1,7 @@
 package event
 
+import "time"
+
 // Error is the reason why a body is refused or can't be mapped to a request. The same body gets the same Error until a setting or this
 // package changes.
 type Error struct {
@@ -26,7 +28,26 @@ var (
 	errNotObject      = &Error{Reason: "body is not an object"}
 	errNoEvent        = &Error{Reason: "event is missing"}
 	errEventNotObject = &Error{Reason: "event is not an object"}
+
+	errNoTicketID       = &Error{Reason: "no ticket id"}
+	errUnreadableDelta = &Error{Reason: "data.delta: list in which no change can be read"}
 )
+
+// errDeltaForm is returned for the delta of an update that has a form without changes.
+func errDeltaForm(f form) *Error {
+	return &Error{Reason: "data.delta: " + string(f) + ", in which no change can be read"}
+}
+
+// errNoEventTime is returned for an event without a time. f is the form of its createdDate.
+func errNoEventTime(f form) *Error {
+	return &Error{Reason: "no usable event time: event.createdDate: " + string(f) + ", and no updatedAt to take in its place"}
+}
+
+// errFromFuture is returned for an event that is dated more than tolerance after its receipt.
+func errFromFuture(tolerance time.Duration) *Error {
+	return &Error{Reason: "the event is dated more than " + tolerance.String() + " ahead of its receipt: " +
+		"correct the sender's clock or raise --future-tolerance, then retry"}
+}
 
 // fieldErrors are the errors of a field that must be a short string.
 type fieldErrors struct {

@@ -36,7 +36,7 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 		return Result{}, err
 	}
 	if env.TicketID == "" {
-		return Result{}, &Error{Reason: "no ticket id"}
+		return Result{}, errNoTicketID
 	}
 	isUpdate := env.EventName == TicketUpdated
 	t := mapping{ticket: &ticketv1.Ticket{TicketId: env.TicketID, AppId: env.AppID}}
@@ -49,8 +49,7 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 		return Result{}, err
 	}
 	if futureTolerance > 0 && occurTime.AsTime().Sub(receiveTime) > futureTolerance {
-		return Result{}, &Error{Reason: "the event is dated more than " + futureTolerance.String() + " ahead of its receipt: " +
-			"correct the sender's clock or raise --future-tolerance, then retry"}
+		return Result{}, errFromFuture(futureTolerance)
 	}
 	if env.AppID != "" {
 		t.named.add(appID)
@@ -121,7 +120,7 @@ func (t *mapping) occurTime(createdDate []byte, p *parts) (*timestamppb.Timestam
 			return date, nil
 		}
 	}
-	return nil, &Error{Reason: "no usable event time: event.createdDate: " + string(form) + ", and no updatedAt to take in its place"}
+	return nil, errNoEventTime(form)
 }
 
 // mask returns the request's mask of the fields that the event named.

@@ -53,10 +53,10 @@ func (t *mapping) readParts(p *parts, data []byte, isUpdate bool) error {
 		p.delta.read(delta, false)
 	case delta[0] == '[' && !isEmpty(delta):
 		if !t.readChanges(&p.delta, delta) && isUpdate {
-			return &Error{Reason: "data.delta: list in which no change can be read"}
+			return errUnreadableDelta
 		}
 	case isUpdate && delta[0] != '[':
-		return &Error{Reason: "data.delta: " + string(kindOf(delta)) + ", in which no change can be read"}
+		return errDeltaForm(kindOf(delta))
 	default:
 		t.takeUnusable("data", "delta", delta)
 	}
