@@ -13,10 +13,10 @@ const (
 	Unknown Kind = iota
 	// Scalar is any value that is not a list, of a field that Ticket does not model.
 	Scalar
-	// Text is a string.
-	Text
-	// IntegerText is an integer in older payloads and a string in newer ones. Ticket has the string.
-	IntegerText
+	// String is a string.
+	String
+	// IntegerString is an integer in older payloads and a string in newer ones. Ticket has the string.
+	IntegerString
 	// ID is an id.
 	ID
 	// ObjectName is a string, or an object that has the string as its name.
@@ -25,8 +25,8 @@ const (
 	Count
 	// Date is a date.
 	Date
-	// Texts is a list of strings.
-	Texts
+	// Strings is a list of strings.
+	Strings
 	// IDs is a list of ids.
 	IDs
 	// Settings is a list of custom settings.
@@ -36,7 +36,7 @@ const (
 )
 
 // IsList reports whether values of the kind are lists.
-func (k Kind) IsList() bool { return k >= Texts }
+func (k Kind) IsList() bool { return k >= Strings }
 
 // Field is a field of the provider.
 type Field struct {
@@ -68,20 +68,20 @@ func (f Field) Attribute() string {
 // _embedded; if it came beside the other fields, a user's data must not end up among the attributes.
 var table = [...]Field{
 	{"", "app_id", ID, "", false}, // from the event's URN
-	{"incrementID", "increment_id", IntegerText, "", false},
-	{"title", "title", Text, "", false},
-	{"description", "description", Text, "", false},
-	{"status", "status_text", Text, "", false},
+	{"incrementID", "increment_id", IntegerString, "", false},
+	{"title", "title", String, "", false},
+	{"description", "description", String, "", false},
+	{"status", "status_text", String, "", false},
 	{"category", "category_id", ID, "category", true},
 	{"assignedTo", "assignee_id", ID, "assignedTo", false},
 	{"createdBy", "creator_id", ID, "createdBy", false},
 	{"", "property_id", ID, "property", false},
 	{"", "unit_name", ObjectName, "unit", false},
-	{"channels", "channels", Texts, "", false},
+	{"channels", "channels", Strings, "", false},
 	{"labels", "label_ids", IDs, "labels", false},
-	{"tags", "tags", Texts, "", false},
+	{"tags", "tags", Strings, "", false},
 	{"files", "file_ids", IDs, "files", true},
-	{"phoneNumber", "phone_number", Text, "", false},
+	{"phoneNumber", "phone_number", String, "", false},
 	{"customSettings", "custom_settings", Settings, "", false},
 	{"commentCount", "comment_count", Count, "", false},
 	{"createdAt", "create_time", Date, "", false},

@@ -15,15 +15,15 @@ var notSetByEvents = []protoreflect.Name{"ticket_id", "status", "attributes", "r
 
 // types has the type that each kind has in the contract.
 var types = map[ticketfields.Kind]string{
-	ticketfields.Text:        "string",
-	ticketfields.IntegerText: "string",
-	ticketfields.ID:          "string",
-	ticketfields.ObjectName:  "string",
-	ticketfields.Count:       "int32",
-	ticketfields.Date:        "google.protobuf.Timestamp",
-	ticketfields.Texts:       "repeated string",
-	ticketfields.IDs:         "repeated string",
-	ticketfields.Settings:    "repeated allthings.ticket.v1.CustomSetting",
+	ticketfields.String:        "string",
+	ticketfields.IntegerString: "string",
+	ticketfields.ID:            "string",
+	ticketfields.ObjectName:    "string",
+	ticketfields.Count:         "int32",
+	ticketfields.Date:          "google.protobuf.Timestamp",
+	ticketfields.Strings:       "repeated string",
+	ticketfields.IDs:           "repeated string",
+	ticketfields.Settings:      "repeated allthings.ticket.v1.CustomSetting",
 }
 
 func typeOf(f protoreflect.FieldDescriptor) string {

@@ -103,8 +103,8 @@ func (f *field) read(ticket *ticketv1.Ticket, value []byte) (r reading) {
 // readString reads a string, or an element of a list of strings.
 func (f *field) readString(value []byte) (string, reading) {
 	switch f.Kind {
-	case ticketfields.IntegerText:
-		return readIntegerText(value)
+	case ticketfields.IntegerString:
+		return readIntegerString(value)
 	case ticketfields.ID, ticketfields.IDs:
 		return readID(value)
 	case ticketfields.ObjectName:

@@ -46,8 +46,8 @@ func readID(value []byte) (string, reading) {
 	}
 }
 
-// readIntegerText reads an integer, which newer payloads have as a string.
-func readIntegerText(value []byte) (string, reading) {
+// readIntegerString reads an integer, which newer payloads have as a string.
+func readIntegerString(value []byte) (string, reading) {
 	text, r := readString(value)
 	if r.form == aNumber && !bytes.ContainsAny(value, ".eE") {
 		r.form = ""
