@@ -47,15 +47,25 @@ func newModelled() []string {
 
 func newFields(key func(ticketfields.Field) string) map[string]*field {
 	byKey := map[string]*field{}
-	for _, f := range ticketfields.All() {
-		if key(f) != "" {
-			// The generated name of assignee_id is AssigneeId.
-			goName := strings.ReplaceAll(f.Contract, "_", "")
-			goField, _ := reflect.TypeFor[ticketv1.Ticket]().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, goName) })
-			byKey[key(f)] = &field{f, slices.Index(modelled, f.Contract), goField.Index}
+	for _, row := range ticketfields.All() {
+		if key(row) != "" {
+			byKey[key(row)] = newField(row)
 		}
 	}
 	return byKey
+}
+
+// newField panics if Ticket has no field for the row, or one that [field.read] can't set.
+func newField(row ticketfields.Field) *field {
+	f := &field{Field: row, index: slices.Index(modelled, row.Contract)}
+	if row.Contract != "" {
+		// The generated name of assignee_id is AssigneeId.
+		goName := strings.ReplaceAll(row.Contract, "_", "")
+		goField, _ := reflect.TypeFor[ticketv1.Ticket]().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, goName) })
+		f.goIndex = goField.Index
+		f.read(&ticketv1.Ticket{}, []byte(`""`))
+	}
+	return f
 }
 
 // fieldSet is a set of fields that Ticket models. Bit i is for the field modelled[i].
