@@ -84,7 +84,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 		_, _ = fmt.Fprintf(stderr, "%4.0fs  %d sent, %d acknowledged, %d given up, %d retries\n",
 			summary.Duration.Seconds(), summary.Events, summary.Acknowledged, summary.GivenUp, summary.Retries)
 	}
-	options.OnFailed = sayOnce(stderr)
+	options.OnFailed = reportOnce(stderr)
 	summary, err := simulator.Send(ctx, s.events(files, seed), options)
 	if summary.StatusCounts == nil {
 		return false, fmt.Errorf("%w: %w", errUsage, err)
@@ -96,19 +96,20 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 	return summary.AllAcknowledged(), errors.Join(err, printErr)
 }
 
-// sayOnce returns a function that prints why a try failed and the fix, for the first try without an answer and the first 401.
-func sayOnce(w io.Writer) func(simulator.Answer) {
-	said := map[int]bool{}
+// reportOnce returns a function that prints a failure and its fix: the first attempt without an answer, and the first 401.
+func reportOnce(w io.Writer) func(simulator.Answer) {
+	reported := map[int]bool{}
 	return func(answer simulator.Answer) {
-		if said[answer.Status] {
+		if reported[answer.Status] {
 			return
 		}
-		said[answer.Status] = true
+		reported[answer.Status] = true
 		switch answer.Status {
 		case 0:
-			_, _ = fmt.Fprintf(w, "simulator: no answer: %v (said once): is the receiver up, and is this its address?\n", answer.Err)
+			_, _ = fmt.Fprintf(w, "simulator: no answer: %v (reported once): check that the receiver runs and that --url is its address\n",
+				answer.Err)
 		case http.StatusUnauthorized:
-			_, _ = fmt.Fprintln(w, "simulator: 401 (said once): give --secret or --secret-file the secret that the receiver has")
+			_, _ = fmt.Fprintln(w, "simulator: 401 (reported once): set --secret or --secret-file to the secret of the receiver")
 		}
 	}
 }

@@ -72,7 +72,7 @@ func mustWrite(t *testing.T, name, content string) string {
 	return path
 }
 
-func TestMadeUpEventsArriveAndRepeatForASeed(t *testing.T) {
+func TestRun_generatedEventsRepeatForASeed(t *testing.T) {
 	t.Parallel()
 	r, url := mustServe(t)
 	args := []string{"--events", "20", "--seed", "3", "--url", url, "--shuffle", "--duplicates", "0.5"}
@@ -91,7 +91,7 @@ func TestMadeUpEventsArriveAndRepeatForASeed(t *testing.T) {
 	}
 }
 
-func TestFilesShowTheirAnswers(t *testing.T) {
+func TestRun_filesShowTheirAnswers(t *testing.T) {
 	t.Parallel()
 	r, url := mustServe(t)
 	good, refused := mustWrite(t, "good.json", "{ \"event\": 1 }\n"), mustWrite(t, "refused.json", `{"event":{"name":"booking.created"}}`)
@@ -111,7 +111,7 @@ func TestFilesShowTheirAnswers(t *testing.T) {
 	}
 }
 
-func TestTheSecretIsFound(t *testing.T) {
+func TestFindSecret(t *testing.T) {
 	t.Parallel()
 	_, url := mustServe(t)
 	file := mustWrite(t, "secret", "\n  s3cret\nother\n")
@@ -128,7 +128,8 @@ func TestTheSecretIsFound(t *testing.T) {
 		"argument goes before variable": {map[string]string{"SIMULATOR_SECRET": "x"}, []string{"--secret", "s3cret"}, 0},
 		"of one App":                    {nil, []string{"--secret-file", ofApp}, 0},
 		"of one App, in the variable":   {map[string]string{"GATEWAY_WEBHOOK_SECRET": "5f0c1e2d3b4a596877660101=s3cret"}, nil, 0},
-		"argument as it is":             {nil, []string{"--secret", app + "=s3cret", "--give-up-after", "1ms"}, 1},
+		"of one App, as argument":       {nil, []string{"--secret", app + "=s3cret", "--give-up-after", "1ms"}, 0},
+		"of one App, in own variable":   {map[string]string{"SIMULATOR_SECRET": app + "=s3cret"}, []string{"--give-up-after", "1ms"}, 0},
 		"file variable":                 {map[string]string{"SIMULATOR_SECRET_FILE": file}, nil, 0},
 		"wrong":                         {nil, []string{"--secret", "x", "--give-up-after", "1ms"}, 1},
 		"none":                          {nil, nil, 2},
@@ -145,7 +146,7 @@ func TestTheSecretIsFound(t *testing.T) {
 	}
 }
 
-func TestWrongUsage(t *testing.T) {
+func TestRun_wrongUsage(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
 		"unknown flag":   {"--evnets", "1"},
@@ -163,14 +164,14 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-func TestWhyATryFailedIsSaidOnce(t *testing.T) {
+func TestRun_reportsAFailureOnce(t *testing.T) {
 	t.Parallel()
 	_, url := mustServe(t)
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	for _, test := range []struct{ url, want string }{
 		{gone.URL, gone.URL},
-		{url, "401 (said once): give --secret or --secret-file"},
+		{url, "401 (reported once): set --secret or --secret-file"},
 	} {
 		status, stdout, stderr := call(t.Context(), nil, "--secret", "x", "--events", "3", "--give-up-after", "1ms", "--url", test.url)
 		if status != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, test.want) {
@@ -179,7 +180,7 @@ func TestWhyATryFailedIsSaidOnce(t *testing.T) {
 	}
 }
 
-func TestHelpTeaches(t *testing.T) {
+func TestRun_help(t *testing.T) {
 	t.Parallel()
 	status, stdout, _ := call(t.Context(), nil, "--help")
 	for _, want := range []string{"Examples:", "--give-up-after", "[$SIMULATOR_GIVE_UP_AFTER]", "--url=http://127.0.0.1:8080/webhook",
@@ -190,7 +191,7 @@ func TestHelpTeaches(t *testing.T) {
 	}
 }
 
-func TestACancelledRunSaysHowFarItCame(t *testing.T) {
+func TestRun_cancelledPrintsTheSummary(t *testing.T) {
 	t.Parallel()
 	_, url := mustServe(t)
 	ctx, cancel := context.WithCancel(t.Context())

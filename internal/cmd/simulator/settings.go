@@ -12,26 +12,26 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-const description = `Plays Allthings: sends signed webhook deliveries, and sends again whatever is not answered with a 2xx.
+const description = `Acts as Allthings: sends signed webhook deliveries, and retries each delivery until it is answered with a 2xx.
 
-Without FILES it makes up tickets in German and English: each is created and then changed a few times. With FILES it posts their bytes as
-they are and shows each answer.
+Without FILES it generates tickets in German and English: each is created and then changed a few times. With FILES it posts the bytes of the
+files unchanged and prints each answer.
 
 Examples:
 
-  One hundred made-up events to a gateway on this machine (its secret is taken from GATEWAY_WEBHOOK_SECRET):
+  One hundred generated events for a gateway on this machine (the secret is that of GATEWAY_WEBHOOK_SECRET):
     simulator --events 100
 
-  What the real sender does on a bad day: late, in any order, some twice:
+  Events as the real sender delivers them on a bad day: in bursts, in any order, some twice:
     simulator --events 10000 --rate 500 --burst 50 --shuffle --duplicates 0.1
 
   The same events again:
     simulator --events 10000 --seed 42
 
-  Bodies from files, each with its answer:
+  Bodies from files:
     simulator --secret-file data/webhook-secret internal/testkit/samples/created-*.json
 
-The exit status is 0 when everything was acknowledged, 1 when not, 2 for wrong usage.`
+The exit status is 0 if all events were acknowledged, 1 if not, and 2 for wrong usage.`
 
 // envPrefix is the prefix of the names of the environment variables: --retry-base is SIMULATOR_RETRY_BASE.
 const envPrefix = "SIMULATOR_"
@@ -43,26 +43,26 @@ const gatewaySecretEnv = "GATEWAY_WEBHOOK_SECRET"
 var appPrefix = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24})=`)
 
 type settings struct {
-	Files []string `arg:"" optional:"" name:"files" help:"Post the bytes of these files, instead of made-up events."`
+	Files []string `arg:"" optional:"" name:"files" help:"Post the bytes of these files, instead of generated events."`
 
-	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" help:"Where to send. With several, comma-separated, tries go to them in turn."`
-	Secret     string   `help:"The webhook's shared secret. Without one, the first of GATEWAY_WEBHOOK_SECRET is used."`
-	SecretFile string   `placeholder:"PATH" help:"Take the secret from the first line of this file that is not empty, without the <app id>= before it."`
+	URL        []string `name:"url" default:"http://127.0.0.1:8080/webhook" help:"The webhook's URL. With several URLs, comma-separated, attempts go to each in turn."`
+	Secret     string   `help:"The webhook's shared secret. An <app id>= before it is removed. Default: the first secret of GATEWAY_WEBHOOK_SECRET."`
+	SecretFile string   `placeholder:"PATH" help:"Read the secret from the first line of this file that is not empty."`
 
-	Events        int     `default:"100" help:"How many events to make up."`
-	Seed          *uint64 `help:"What the events, their order and the duplicates are made from. Default: a new one each time, so that runs do not repeat events."`
-	Rate          float64 `default:"0" help:"Events a second; retries come on top. 0 is as fast as answers come."`
-	Burst         int     `default:"1" help:"Send in groups of this many at once, at the same rate on the whole."`
-	Concurrency   int     `default:"16" help:"Tries under way at the same time, at most."`
+	Events        int     `default:"100" help:"The number of events to generate."`
+	Seed          *uint64 `help:"The seed of the events, their order and the duplicates. Default: a new seed for each run, so that runs do not repeat events."`
+	Rate          float64 `default:"0" help:"Events a second, without retries. 0 means as fast as answers come."`
+	Burst         int     `default:"1" help:"Send the events in groups of this size, at the same average rate."`
+	Concurrency   int     `default:"16" help:"The maximum number of attempts in progress at the same time."`
 	Duplicates    float64 `default:"0" placeholder:"SHARE" help:"Send this share of the events, from 0 to 1, a second time later."`
-	Shuffle       bool    `help:"Send in a random order. All events are held in memory, unless there is a window."`
+	Shuffle       bool    `help:"Send in a random order. Without a window, all events are held in memory."`
 	ShuffleWindow int     `default:"0" placeholder:"N" help:"Shuffle, but let an event overtake at most about this many others."`
 
-	RetryBase    time.Duration `default:"100ms" help:"About the pause before the first retry. It doubles with each."`
-	RetryMax     time.Duration `default:"5s" help:"The longest pause between retries."`
-	GiveUpAfter  time.Duration `default:"0" help:"For how long an event is tried again. 0 is 1m, in place of the provider's seven days; for FILES 5s."`
-	TryTimeout   time.Duration `default:"10s" help:"How long one try may take."`
-	RetryRefused bool          `help:"Retry FILES that are answered with a 4xx too, as Allthings does. Made-up events always are."`
+	RetryBase    time.Duration `default:"100ms" help:"The approximate delay before the first retry. It doubles with each retry."`
+	RetryMax     time.Duration `default:"5s" help:"The maximum delay between retries."`
+	GiveUpAfter  time.Duration `default:"0" help:"The maximum time for which an event is retried. 0 means 1m, instead of the provider's seven days; for FILES 5s."`
+	TryTimeout   time.Duration `default:"10s" help:"The maximum time of one attempt."`
+	RetryRefused bool          `help:"Retry FILES that are answered with a 4xx too, as Allthings does. Generated events are always retried."`
 }
 
 // parse reads the settings from the arguments, then from the environment. If help was asked for, it returns only the help text.
@@ -106,13 +106,10 @@ func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// findSecret sets the secret from its other sources if --secret does not give it.
+// findSecret sets the secret from its other sources if --secret is not set. It removes the App id before the secret.
 func (s *settings) findSecret(lookupEnv func(string) (string, bool)) error {
 	if s.Secret != "" && s.SecretFile != "" {
 		return errors.New("set --secret or --secret-file, not both")
-	}
-	if s.Secret != "" {
-		return nil
 	}
 	if s.SecretFile != "" {
 		content, err := os.ReadFile(s.SecretFile)
