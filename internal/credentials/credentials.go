@@ -1,7 +1,7 @@
-// Package credentials finds out what a caller may do from the token that it sends.
+// Package credentials identifies callers by their bearer tokens, and holds the token that a service sends itself.
 //
-// A token is a secret string with a scope. A scope may have several tokens, so that a token can be replaced without a moment in which
-// neither the old nor the new one is valid.
+// A token is a secret string with a scope. A scope may have several tokens, so that the old and the new token are both valid while a token
+// is replaced.
 package credentials
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 )
 
-// Scope is what a token is for. Each service defines what a scope allows.
+// Scope is the purpose of a token. Each service defines which RPCs a scope allows.
 type Scope uint8
 
 const (
@@ -34,10 +34,10 @@ var scopeNames = map[Scope]string{None: "none", Ingest: "ingest", Read: "read", 
 func (s Scope) String() string { return scopeNames[s] }
 
 const (
-	// minTokenBytes keeps tokens from being guessed over a network: sixteen hex digits have 2^64 possible values, and a token that people make
-	// up is hardly ever that long.
+	// minTokenBytes makes it infeasible to guess a token over a network: sixteen hex digits have 2^64 possible values, and a token that people
+	// invent is rarely that long.
 	minTokenBytes = 16
-	// maxTokenBytes bounds how many bytes a caller can make the service hash. The maximum size of a header is a bound too, but a larger one.
+	// maxTokenBytes limits the bytes that a caller can make the service hash. The maximum size of a header is a larger limit.
 	maxTokenBytes = 4096
 	// maxWrong is the maximum number of wrong entries that an error names: a file that is not a list of tokens has many.
 	maxWrong = 10
@@ -55,9 +55,9 @@ func CheckToken(token string) error {
 	return nil
 }
 
-// grant is a token with its scope. Only the digest of the token is kept: digests have the same length, so a comparison reveals nothing
-// about the token's length, and a digest that is found in memory can't be sent as a token.
-type grant struct {
+// scopedToken is a valid token with its scope. It has only the digest of the token: digests have the same length, so a comparison reveals
+// nothing about the token's length, and a digest that is found in memory can't be sent as a token.
+type scopedToken struct {
 	digest [sha256.Size]byte
 	scope  Scope
 	// name is the first nameBytes of the digest, in hex.
@@ -69,7 +69,7 @@ const nameBytes = 8
 
 // Tokens are valid tokens. The zero value has none. Tokens are immutable, so they are safe for concurrent use.
 type Tokens struct {
-	grants []grant
+	scoped []scopedToken
 }
 
 // Parse reads entries of the form scope=token. Whitespace around an entry is dropped, and empty entries are skipped. The error is one line
@@ -82,9 +82,9 @@ func Parse(entries []string) (Tokens, error) {
 		if entry == "" {
 			continue
 		}
-		g, err := parseEntry(entry)
+		token, err := parseEntry(entry)
 		if err == nil {
-			tokens, err = tokens.with(g)
+			tokens, err = tokens.with(token)
 		}
 		if err != nil {
 			wrong = append(wrong, fmt.Sprintf("entry %d %v", i+1, err))
@@ -99,42 +99,42 @@ func Parse(entries []string) (Tokens, error) {
 	return tokens, nil
 }
 
-func parseEntry(entry string) (grant, error) {
+func parseEntry(entry string) (scopedToken, error) {
 	name, token, _ := strings.Cut(entry, "=")
 	for _, scope := range []Scope{Ingest, Read, Admin} {
 		if name == scope.String() {
 			if err := CheckToken(token); err != nil {
-				return grant{}, fmt.Errorf("(of scope %s): its token %w", scope, err)
+				return scopedToken{}, fmt.Errorf("(of scope %s): its token %w", scope, err)
 			}
 			digest := sha256.Sum256([]byte(token))
-			return grant{digest: digest, scope: scope, name: hex.EncodeToString(digest[:nameBytes])}, nil
+			return scopedToken{digest: digest, scope: scope, name: hex.EncodeToString(digest[:nameBytes])}, nil
 		}
 	}
 	// A string that is not one of our own words can be the token, so the error does not repeat it.
-	return grant{}, errors.New("is not of the form scope=token with one of the scopes ingest, read and admin")
+	return scopedToken{}, errors.New("is not of the form scope=token with one of the scopes ingest, read and admin")
 }
 
 var errTwoScopes = errors.New("has the token of another entry with another scope: use a token of its own for each scope")
 
 // with returns the tokens and one more. A token that is among them already is not added again.
-func (t Tokens) with(g grant) (Tokens, error) {
-	for _, other := range t.grants {
-		if other.digest == g.digest {
-			if other.scope != g.scope {
-				return Tokens{grants: t.grants}, errTwoScopes
+func (t Tokens) with(token scopedToken) (Tokens, error) {
+	for _, other := range t.scoped {
+		if other.digest == token.digest {
+			if other.scope != token.scope {
+				return t, errTwoScopes
 			}
 			return t, nil
 		}
 	}
-	return Tokens{grants: append(t.grants[:len(t.grants):len(t.grants)], g)}, nil
+	return Tokens{scoped: append(t.scoped[:len(t.scoped):len(t.scoped)], token)}, nil
 }
 
 // Join returns the tokens of both. It fails if they have the same token with different scopes.
 func (t Tokens) Join(others Tokens) (Tokens, error) {
 	joined := t
-	for i, g := range others.grants {
+	for i, token := range others.scoped {
 		var err error
-		if joined, err = joined.with(g); err != nil {
+		if joined, err = joined.with(token); err != nil {
 			return Tokens{}, fmt.Errorf("token %d %w", i+1, err)
 		}
 	}
@@ -142,7 +142,7 @@ func (t Tokens) Join(others Tokens) (Tokens, error) {
 }
 
 // Empty reports whether there are no tokens.
-func (t Tokens) Empty() bool { return len(t.grants) == 0 }
+func (t Tokens) Empty() bool { return len(t.scoped) == 0 }
 
 // Identify returns the scope of a token, and a name that distinguishes the token from others. The name is not secret: a token that was made
 // at random can't be found from it. An invalid token has the scope [None] and no name.
@@ -155,14 +155,14 @@ func (t Tokens) Identify(token string) (scope Scope, name string) {
 	}
 	digest := sha256.Sum256([]byte(token))
 	found := -1
-	for i := range t.grants {
-		same := subtle.ConstantTimeCompare(t.grants[i].digest[:], digest[:])
+	for i := range t.scoped {
+		same := subtle.ConstantTimeCompare(t.scoped[i].digest[:], digest[:])
 		found = subtle.ConstantTimeSelect(same, i, found)
 	}
 	if found < 0 {
 		return None, ""
 	}
-	return t.grants[found].scope, t.grants[found].name
+	return t.scoped[found].scope, t.scoped[found].name
 }
 
 // Current holds the tokens that are valid at the moment. The zero value has none. It is safe for concurrent use.

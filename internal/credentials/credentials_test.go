@@ -44,18 +44,18 @@ func TestTokens_Identify_names(t *testing.T) {
 	}
 }
 
-func TestEachTokenHasItsScope(t *testing.T) {
+func TestTokens_Identify_scopes(t *testing.T) {
 	t.Parallel()
 	tokens := mustParse(t, "ingest="+gatewayToken, "", " read="+readerToken+"\r", "read="+strings.Repeat("r", 4096), "admin="+operatorToken,
 		"read="+readerToken)
-	for shown, want := range map[string]credentials.Scope{
+	for token, want := range map[string]credentials.Scope{
 		gatewayToken: credentials.Ingest, readerToken: credentials.Read, strings.Repeat("r", 4096): credentials.Read,
 		operatorToken: credentials.Admin, "": credentials.None, gatewayToken[:15]: credentials.None, gatewayToken + "0": credentials.None,
 		"ingest=" + gatewayToken: credentials.None, strings.ToUpper(gatewayToken): credentials.None, " " + gatewayToken: credentials.None,
 		strings.Repeat("r", 4097): credentials.None,
 	} {
-		if got := scope(tokens, shown); got != want {
-			t.Errorf("scope of %.40q is %v, want %v", shown, got, want)
+		if got := scope(tokens, token); got != want {
+			t.Errorf("scope of %.40q is %v, want %v", token, got, want)
 		}
 	}
 	if scope := scope(credentials.Tokens{}, ""); scope != credentials.None {
@@ -63,7 +63,7 @@ func TestEachTokenHasItsScope(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongIsSaidWithoutTheToken(t *testing.T) {
+func TestParse_errorsHoldNoToken(t *testing.T) {
 	t.Parallel()
 	const hidden = "hush-hush-hush-hush"
 	for name, test := range map[string]struct {
@@ -102,7 +102,7 @@ func TestWhatIsWrongIsSaidWithoutTheToken(t *testing.T) {
 	}
 }
 
-func TestTokensJoin(t *testing.T) {
+func TestTokens_Join(t *testing.T) {
 	t.Parallel()
 	one := mustParse(t, "ingest="+gatewayToken)
 	both, err := one.Join(mustParse(t, "ingest="+gatewayToken, "read="+readerToken))
@@ -117,7 +117,7 @@ func TestTokensJoin(t *testing.T) {
 	}
 }
 
-func TestCurrentTokensAreReplacedAtOnce(t *testing.T) {
+func TestCurrent_Set_replacesAtOnce(t *testing.T) {
 	t.Parallel()
 	var current credentials.Current
 	if scope := scope(&current, gatewayToken); scope != credentials.None {
@@ -130,7 +130,7 @@ func TestCurrentTokensAreReplacedAtOnce(t *testing.T) {
 	}
 }
 
-func TestOutgoingToken(t *testing.T) {
+func TestOutgoing_Set(t *testing.T) {
 	t.Parallel()
 	var outgoing credentials.Outgoing
 	if token := outgoing.Token(); token != "" {

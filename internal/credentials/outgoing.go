@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// Outgoing is the token that a service sends to another. The zero value has none. It is safe for concurrent use.
+// Outgoing is the token that a service sends to another service. The zero value has none. It is safe for concurrent use.
 type Outgoing struct {
 	token atomic.Pointer[string]
 }
 
-// Set replaces the token by the one token in text. Whitespace around the token is dropped. After an error, which does not hold the token,
-// the old token stays.
+// Set replaces the token by the one token in text. Whitespace around the token is dropped. After an error the old token stays. The error
+// does not contain the token.
 func (o *Outgoing) Set(text string) error {
 	token := strings.TrimSpace(text)
 	if strings.ContainsAny(token, "\r\n") {
-		return errors.New("holds more than one line: give the one token that is to be sent")
+		return errors.New("holds more than one line: give only the token to send")
 	}
 	if name, _, found := strings.Cut(token, "="); found {
 		for _, scope := range []Scope{Ingest, Read, Admin} {
