@@ -176,7 +176,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		var t, stamps pgtype.DriverBytes
 		_, err = pgx.ForEachRow(rows, append(row.columns(), &nonce, &erased, &bytes, &t, &stamps), func() error {
 			r := row.unescaped()
-			r.Nonce, r.Erased, r.TicketBytes, r.Ticket, r.Stamps = nonce, erased, bytes, t, stamps
+			r.Nonce, r.Erased, r.TicketBytes, r.Ticket, r.Versions = nonce, erased, bytes, t, stamps
 			if !page.Add(&r) {
 				return errPageFull
 			}

@@ -247,7 +247,7 @@ func readEvents(rows pgx.Rows, record *ticket.State, limit ticket.PageLimit) (ev
 		}
 		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
 			Name: ticket.EventName(name)}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && record != nil {
+		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && record != nil {
 			return err
 		}
 		e.Outcome = record.OutcomeOf(&e)

@@ -122,7 +122,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 			&erased, &bytes, &t, &stamps); err != nil {
 			return nil, translate(ctx, err)
 		}
-		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Stamps = content, erased.Bool, int(bytes.Int64), t, stamps
+		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Versions = content, erased.Bool, int(bytes.Int64), t, stamps
 		if !page.Add(&row) {
 			break
 		}

@@ -67,7 +67,7 @@ func scanEvents(rows *sql.Rows, record *ticket.State, limit ticket.PageLimit) (e
 		if added, err := page.Add(e.TicketID, ticketcodec.WeighEvent(content)); err != nil || !added {
 			return events, true, err
 		}
-		if err := ticketcodec.UnmarshalEvent(&e, occur, receive, content); err != nil && record != nil {
+		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && record != nil {
 			return nil, false, err
 		}
 		e.Outcome = record.OutcomeOf(&e)

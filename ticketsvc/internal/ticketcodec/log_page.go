@@ -20,8 +20,8 @@ type LogRow struct {
 	Erased bool
 	// TicketBytes is the stored size of the ticket.
 	TicketBytes int
-	// Ticket and Stamps are the ticket and its versions. They may be missing if an earlier row of the page has them.
-	Ticket, Stamps []byte
+	// Ticket and Versions are the stored ticket and its versions. They may be missing if an earlier row of the page has them.
+	Ticket, Versions []byte
 }
 
 // LogPage decodes the rows of a database into entries of the log. It is for one page, and not for concurrent use.
@@ -32,11 +32,11 @@ type LogPage struct {
 	tickets map[string]loggedTicket
 }
 
-// loggedTicket is the ticket of a row. record is nil if a newer version of the service wrote the ticket.
+// loggedTicket is the ticket of a row. state is nil if a newer version of the service wrote the ticket.
 type loggedTicket struct {
 	weight ticket.Weight
 	ticket *ticket.Ticket
-	record *ticket.State
+	state  *ticket.State
 	err    error
 }
 
@@ -82,15 +82,15 @@ func (p *LogPage) Add(row *LogRow) bool {
 func (p *LogPage) Entries() []ticket.Entry { return p.entries }
 
 func unmarshalLogged(row *LogRow, weight ticket.Weight) loggedTicket {
-	record, err := UnmarshalState(row.Ticket, row.Stamps)
+	state, err := UnmarshalState(row.Ticket, row.Versions)
 	switch {
 	case err == nil:
-		return loggedTicket{weight: weight, ticket: &record.Ticket, record: record}
+		return loggedTicket{weight: weight, ticket: &state.Ticket, state: state}
 	case !errors.Is(err, ticket.ErrNewerVersion):
 		return loggedTicket{err: ticket.DecodeError(row.Event.TicketID, err)}
 	}
-	shown, err := UnmarshalTicket(row.Event.TicketID, row.Ticket)
-	return loggedTicket{weight: weight, ticket: &shown, err: err}
+	t, err := UnmarshalTicket(row.Event.TicketID, row.Ticket)
+	return loggedTicket{weight: weight, ticket: &t, err: err}
 }
 
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
@@ -99,15 +99,15 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 		e.Err = t.err
 		return e
 	}
-	err := UnmarshalEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
+	err := CompleteEvent(&e.Event, row.OccurTime, row.ReceiveTime, row.Content)
 	if errors.Is(err, ticket.ErrNewerVersion) || row.Erased {
 		err = nil // The remains of an erased ticket must not block the entries after it.
 	}
 	switch {
 	case row.Erased:
 		e.Event.Outcome = ticket.OutcomeErased
-	case t.record != nil:
-		e.Event.Outcome = t.record.Outcome(e.Event.EventID, e.Event.ChangedFields)
+	case t.state != nil:
+		e.Event.Outcome = t.state.Outcome(e.Event.EventID, e.Event.ChangedFields)
 	}
 	if err == nil {
 		err = t.err
@@ -124,7 +124,7 @@ func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 // error is that of [ticket.DecodeError].
 func UnmarshalChange(row *LogRow, fullSnapshot bool, payload []byte) (ticket.Change, error) {
 	e := row.Event
-	if err := UnmarshalEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewerVersion) {
+	if err := CompleteEvent(&e, row.OccurTime, row.ReceiveTime, row.Content); err != nil && !errors.Is(err, ticket.ErrNewerVersion) {
 		return ticket.Change{}, err
 	}
 	values, err := UnmarshalTicket(e.TicketID, payload)

@@ -19,13 +19,13 @@ import (
 // unknown is a field number that no message has.
 const unknown = 99
 
-// titled is the stored form of a state with one event, which named the title. The last bytes of its stamps are the number of fields with a
-// version, the number of the title in the contract, and the index of its event.
-func titled() (content, stamps []byte) {
-	record := ticket.NewState("ticket")
-	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Fields: tickettest.Named("title"),
+// titled returns the stored form of a state with one event, which named the title. The last bytes of the versions are the number of fields
+// with a version, the number of the title in the contract, and the index of the event.
+func titled() (content, versions []byte) {
+	state := ticket.NewState("ticket")
+	state.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1), Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: "title"}})
-	return ticketcodec.MarshalState(record)
+	return ticketcodec.MarshalState(state)
 }
 
 func mustMarshal(t *testing.T, m proto.Message) []byte {
@@ -37,9 +37,9 @@ func mustMarshal(t *testing.T, m proto.Message) []byte {
 	return b
 }
 
-func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testing.T) {
+func TestUnmarshalState_unknownInContent(t *testing.T) {
 	t.Parallel()
-	_, stamps := titled()
+	_, versions := titled()
 	number := func(wireType protowire.Type) []byte { return protowire.AppendTag(nil, unknown, wireType) }
 	text := protowire.AppendString(number(protowire.BytesType), "of a later version")
 	setting := &ticketv1.CustomSetting{Key: "room"}
@@ -50,7 +50,7 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 		content []byte
 		want    ticket.Ticket
 	}{
-		"a text":         {text, ticket.Ticket{}},
+		"a string":       {text, ticket.Ticket{}},
 		"a number":       {append(number(protowire.VarintType), 1), ticket.Ticket{}},
 		"a number of 32": {append(number(protowire.Fixed32Type), 1, 2, 3, 4), ticket.Ticket{}},
 		"a number of 64": {append(number(protowire.Fixed64Type), 1, 2, 3, 4, 5, 6, 7, 8), ticket.Ticket{}},
@@ -69,12 +69,12 @@ func TestWhatANewerVersionKnowsOfATicketIsReadWithoutItAndNeverWritten(t *testin
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if _, err := ticketcodec.UnmarshalState(content, stamps); !errors.Is(err, ticket.ErrNewerVersion) {
+			if _, err := ticketcodec.UnmarshalState(content, versions); !errors.Is(err, ticket.ErrNewerVersion) {
 				t.Errorf("UnmarshalState = %v, want ErrNewerVersion", err)
 			}
 			for length := 1; length < len(test.content); length++ {
-				if _, err := ticketcodec.UnmarshalState(content[:length], stamps); err == nil || errors.Is(err, ticket.ErrNewerVersion) {
-					t.Errorf("UnmarshalState of the first %d bytes = %v, want one that says that they are malformed", length, err)
+				if _, err := ticketcodec.UnmarshalState(content[:length], versions); err == nil || errors.Is(err, ticket.ErrNewerVersion) {
+					t.Errorf("UnmarshalState of the first %d bytes = %v, want an error that they are malformed", length, err)
 				}
 			}
 		})
@@ -95,48 +95,48 @@ func TestUnmarshalTicket_unknownInEntry(t *testing.T) {
 	}
 }
 
-func TestStampsOfANewerVersionAreNotWrittenAgain(t *testing.T) {
+func TestUnmarshalState_unknownInVersions(t *testing.T) {
 	t.Parallel()
-	content, stamps := titled()
+	content, versions := titled()
 	for name, test := range map[string]struct {
-		change func(stamps []byte)
+		change func(versions []byte)
 		newer  bool
 	}{
-		"a later form":    {func(stamps []byte) { stamps[0]++ }, true},
-		"a register":      {func(stamps []byte) { stamps[len(stamps)-2] = unknown }, true},
-		"no form":         {func(stamps []byte) { stamps[0] = 0 }, false},
-		"no such event":   {func(stamps []byte) { stamps[len(stamps)-1] = 1 }, false},
-		"too many fields": {func(stamps []byte) { stamps[len(stamps)-3] = 2 }, false},
+		"a later form":    {func(versions []byte) { versions[0]++ }, true},
+		"a field":         {func(versions []byte) { versions[len(versions)-2] = unknown }, true},
+		"no form":         {func(versions []byte) { versions[0] = 0 }, false},
+		"no such event":   {func(versions []byte) { versions[len(versions)-1] = 1 }, false},
+		"too many fields": {func(versions []byte) { versions[len(versions)-3] = 2 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stamps := slices.Clone(stamps)
-			test.change(stamps)
-			if _, err := ticketcodec.UnmarshalState(content, stamps); err == nil || errors.Is(err, ticket.ErrNewerVersion) != test.newer {
-				t.Errorf("UnmarshalState = %v; that it is ErrNewerVersion is to be %v", err, test.newer)
+			versions := slices.Clone(versions)
+			test.change(versions)
+			if _, err := ticketcodec.UnmarshalState(content, versions); err == nil || errors.Is(err, ticket.ErrNewerVersion) != test.newer {
+				t.Errorf("UnmarshalState = %v; is it ErrNewerVersion? want %v", err, test.newer)
 			}
 		})
 	}
 }
 
-func TestEventsOfANewerVersion(t *testing.T) {
+func TestUnmarshalChangedFields_unknownField(t *testing.T) {
 	t.Parallel()
 	b := ticketcodec.MarshalChangedFields(ticket.ChangedFields{Fields: tickettest.Named("title"), AttributeKeys: []string{"read"}})
 	b[1] = unknown
 	want := ticket.ChangedFields{AttributeKeys: []string{"read"}}
 	if got, err := ticketcodec.UnmarshalChangedFields(b); !errors.Is(err, ticket.ErrNewerVersion) || !cmp.Equal(got, want) {
-		t.Errorf("UnmarshalContent = %+v, %v; want what is known of it, and ErrNewerVersion", got, err)
+		t.Errorf("UnmarshalChangedFields = %+v, %v; want the known fields and ErrNewerVersion", got, err)
 	}
 	// The log shows such an event, without the unknown field.
-	content, stamps := titled()
+	content, versions := titled()
 	page := ticketcodec.NewLogPage(ticket.PageLimit{Items: 1})
-	page.Add(&ticketcodec.LogRow{Event: ticket.Event{EventID: "e", TicketID: "ticket"}, Content: b, Ticket: content, Stamps: stamps})
+	page.Add(&ticketcodec.LogRow{Event: ticket.Event{EventID: "e", TicketID: "ticket"}, Content: b, Ticket: content, Versions: versions})
 	if got := page.Entries()[0]; got.Err != nil || got.Ticket.Title != "title" || !cmp.Equal(got.Event.ChangedFields, want) {
 		t.Errorf("the entry is %+v", got)
 	}
 	for length := range 2 {
 		if _, err := ticketcodec.UnmarshalChangedFields(b[:length]); err == nil || errors.Is(err, ticket.ErrNewerVersion) {
-			t.Errorf("UnmarshalContent of the first %d bytes = %v, want one that says that they are malformed", length, err)
+			t.Errorf("UnmarshalChangedFields of the first %d bytes = %v, want an error that they are malformed", length, err)
 		}
 	}
 }

@@ -17,13 +17,13 @@ func BenchmarkStoredTicket(b *testing.B) {
 	for i := range 15 {
 		values.Attributes[fmt.Sprintf("_embedded.thing%d", i)] = `{"id":"5b00c001","name":"something"}`
 	}
-	record := ticket.NewState("5f0c1e2d3b4a596877660101")
-	record.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(1), Values: values,
+	state := ticket.NewState("5f0c1e2d3b4a596877660101")
+	state.Apply(&ticket.Change{EventID: "e", Name: ticket.Created, OccurTime: tickettest.At(1), Values: values,
 		Fields: tickettest.Named("title", "description", "status_text", "app_id", "label_ids")})
-	content, stamps := ticketcodec.MarshalState(record)
+	content, versions := ticketcodec.MarshalState(state)
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := ticketcodec.UnmarshalState(content, stamps)
+		r, err := ticketcodec.UnmarshalState(content, versions)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -51,18 +51,18 @@ func mustHex(t *testing.T, text string) []byte {
 	return b
 }
 
-// TestUnmarshalRecord_form1 compares states of form 1 with the result of their events, which the same version recorded. In that version,
+// TestUnmarshalState_form1 compares states of form 1 with the result of their events, which the same version recorded. In that version,
 // ffff is later than 0000 at the same time, whatever their update times are.
-func TestUnmarshalRecord_form1(t *testing.T) {
+func TestUnmarshalState_form1(t *testing.T) {
 	t.Parallel()
-	for _, kept := range form1 {
-		got, err := ticketcodec.UnmarshalState(mustHex(t, kept.content), mustHex(t, kept.versions))
+	for _, stored := range form1 {
+		got, err := ticketcodec.UnmarshalState(mustHex(t, stored.content), mustHex(t, stored.versions))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := ticket.NewState(kept.id)
-		for _, e := range kept.events {
-			row := ticketcodec.LogRow{Event: ticket.Event{EventID: e.id, Name: e.name, TicketID: kept.id},
+		want := ticket.NewState(stored.id)
+		for _, e := range stored.events {
+			row := ticketcodec.LogRow{Event: ticket.Event{EventID: e.id, Name: e.name, TicketID: stored.id},
 				OccurTime: tickettest.At(e.at).SortableText(), Content: mustHex(t, e.content)}
 			change, err := ticketcodec.UnmarshalChange(&row, false, mustHex(t, e.payload))
 			if err != nil {
@@ -76,22 +76,22 @@ func TestUnmarshalRecord_form1(t *testing.T) {
 		content, versions := ticketcodec.MarshalState(got)
 		wantContent, wantVersions := ticketcodec.MarshalState(want)
 		if !bytes.Equal(content, wantContent) || !bytes.Equal(versions, wantVersions) || versions[0] != 2 {
-			t.Errorf("%s is written as %x %x, want %x %x", kept.id, content, versions, wantContent, wantVersions)
+			t.Errorf("%s is written as %x %x, want %x %x", stored.id, content, versions, wantContent, wantVersions)
 		}
 	}
 }
 
-// TestMarshalRecord_form2 checks that the form stays the same as in existing databases.
-func TestMarshalRecord_form2(t *testing.T) {
+// TestMarshalState_form2 checks that the form stays the same as in existing databases.
+func TestMarshalState_form2(t *testing.T) {
 	t.Parallel()
-	record := ticket.NewState("t")
-	record.Apply(&ticket.Change{EventID: "a", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
+	state := ticket.NewState("t")
+	state.Apply(&ticket.Change{EventID: "a", Name: ticket.Created, TicketID: "t", OccurTime: tickettest.At(1),
 		Fields: tickettest.Named("title", "label_ids"), Values: ticket.Ticket{Title: "x", Attributes: map[string]string{"read": "true"}}})
 	change := ticket.Change{EventID: "b", Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(1),
 		Fields: tickettest.Named("label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{UpdateTime: tickettest.At(2), Attributes: map[string]string{"labels": "{}"}}}
-	record.Apply(&change)
-	content, versions := ticketcodec.MarshalState(record)
+	state.Apply(&change)
+	content, versions := ticketcodec.MarshalState(state)
 	for _, test := range []struct{ name, got, want string }{
 		{"content", hex.EncodeToString(content),
 			"0a0174220178aa01060882cae2d006ba010c0a066c6162656c7312027b7dba010c0a0472656164120474727565c00102"},
@@ -104,20 +104,20 @@ func TestMarshalRecord_form2(t *testing.T) {
 	}
 }
 
-// TestUnmarshalRecord_form1_equalTimes has a new event with the same time as events of form 1, which have no update time.
-func TestUnmarshalRecord_form1_equalTimes(t *testing.T) {
+// TestUnmarshalState_form1_equalTimes has a new event with the same time as events of form 1, which have no update time.
+func TestUnmarshalState_form1_equalTimes(t *testing.T) {
 	t.Parallel()
 	tie := form1[0]
-	record, err := ticketcodec.UnmarshalState(mustHex(t, tie.content), mustHex(t, tie.versions))
+	state, err := ticketcodec.UnmarshalState(mustHex(t, tie.content), mustHex(t, tie.versions))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := record.Ticket; got.StatusText != "waiting-for-customer" || !got.Complete || got.Attributes["createdBy"] != "" {
+	if got := state.Ticket; got.StatusText != "waiting-for-customer" || !got.Complete || got.Attributes["createdBy"] != "" {
 		t.Errorf("the ticket is %+v", got)
 	}
-	record.Apply(&ticket.Change{EventID: "0", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
+	state.Apply(&ticket.Change{EventID: "0", Name: ticket.Updated, TicketID: "tie", OccurTime: tickettest.At(2),
 		Fields: tickettest.Named("status_text", "update_time"), Values: ticket.Ticket{StatusText: "closed", UpdateTime: tickettest.At(0)}})
-	if got := record.Ticket.StatusText; got != "closed" {
+	if got := state.Ticket.StatusText; got != "closed" {
 		t.Errorf("status %q, want closed", got)
 	}
 }

@@ -20,21 +20,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// drawRecord draws the state of some events.
-func drawRecord(t *rapid.T) *ticket.State {
-	record := ticket.NewState("ticket")
+// drawState draws the state of some events.
+func drawState(t *rapid.T) *ticket.State {
+	state := ticket.NewState("ticket")
 	for _, c := range tickettest.Changes(t, "ticket") {
-		record.Apply(&c)
+		state.Apply(&c)
 	}
-	return record
+	return state
 }
 
-func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
+func TestMarshalState_contentIsAMessageOfTheContract(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		record := drawRecord(t)
-		content, _ := ticketcodec.MarshalState(record)
-		want := ticketcodec.FromTicket(&record.Ticket)
+		state := drawState(t)
+		content, _ := ticketcodec.MarshalState(state)
+		want := ticketcodec.FromTicket(&state.Ticket)
 		got := &ticketv1.Ticket{}
 		if err := proto.Unmarshal(content, got); err != nil {
 			t.Fatal(err)
@@ -50,33 +50,33 @@ func TestStoredTicketsAreMessagesOfTheContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(record.Ticket, back); diff != "" {
+		if diff := cmp.Diff(state.Ticket, back); diff != "" {
 			t.Fatal(diff)
 		}
 	})
 }
 
-func TestRecordsComeBack(t *testing.T) {
+func TestMarshalState_roundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawRecord(t)
-		content, stamps := ticketcodec.MarshalState(want)
-		got, err := ticketcodec.UnmarshalState(content, stamps)
+		want := drawState(t)
+		content, versions := ticketcodec.MarshalState(want)
+		got, err := ticketcodec.UnmarshalState(content, versions)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
-		for length := range stamps {
-			if _, err := ticketcodec.UnmarshalState(content, stamps[:length]); err == nil {
-				t.Fatalf("the first %d of %d bytes are taken for stamps", length, len(stamps))
+		for length := range versions {
+			if _, err := ticketcodec.UnmarshalState(content, versions[:length]); err == nil {
+				t.Fatalf("the first %d of %d bytes are taken for versions", length, len(versions))
 			}
 		}
 	})
 }
 
-func TestContentsComeBack(t *testing.T) {
+func TestMarshalChangedFields_roundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		for _, c := range tickettest.Changes(t, "ticket") {
@@ -91,39 +91,39 @@ func TestContentsComeBack(t *testing.T) {
 	})
 }
 
-func FuzzUnmarshalRecord(f *testing.F) {
-	record := ticket.NewState("ticket")
-	record.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1),
+func FuzzUnmarshalState(f *testing.F) {
+	state := ticket.NewState("ticket")
+	state.Apply(&ticket.Change{EventID: "e", TicketID: "ticket", OccurTime: tickettest.At(1),
 		Fields: tickettest.Named("title", "custom_settings", "label_ids", "update_time"), ElementChanges: tickettest.Named("label_ids"),
 		Values: ticket.Ticket{Title: "title", UpdateTime: tickettest.At(2), Attributes: map[string]string{"read": "true"},
 			CustomSettings: []ticket.CustomSetting{{Key: "k", Kind: ticket.JSONValue, Value: "1", Attributes: map[string]string{"a": "b"}}}}})
-	content, stamps := ticketcodec.MarshalState(record)
-	f.Add(content, stamps)
-	for _, kept := range form1 {
-		content, err := hex.DecodeString(kept.content)
+	content, versions := ticketcodec.MarshalState(state)
+	f.Add(content, versions)
+	for _, stored := range form1 {
+		content, err := hex.DecodeString(stored.content)
 		if err != nil {
 			f.Fatal(err)
 		}
-		versions, err := hex.DecodeString(kept.versions)
+		versions, err := hex.DecodeString(stored.versions)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(content, versions)
 	}
-	f.Fuzz(func(t *testing.T, content, stamps []byte) {
-		record, err := ticketcodec.UnmarshalState(content, stamps)
+	f.Fuzz(func(t *testing.T, content, versions []byte) {
+		state, err := ticketcodec.UnmarshalState(content, versions)
 		if err != nil {
 			return
 		}
 		// The decoded state must be complete: encoded and decoded again, it is the same.
-		again, err := ticketcodec.UnmarshalState(ticketcodec.MarshalState(record))
+		again, err := ticketcodec.UnmarshalState(ticketcodec.MarshalState(state))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, stamps = ticketcodec.MarshalState(record)
-		againContent, againStamps := ticketcodec.MarshalState(again)
-		if !bytes.Equal(content, againContent) || !bytes.Equal(stamps, againStamps) {
-			t.Errorf("bytes %x %x become %x %x", content, stamps, againContent, againStamps)
+		content, versions = ticketcodec.MarshalState(state)
+		againContent, againVersions := ticketcodec.MarshalState(again)
+		if !bytes.Equal(content, againContent) || !bytes.Equal(versions, againVersions) {
+			t.Errorf("bytes %x %x become %x %x", content, versions, againContent, againVersions)
 		}
 	})
 }

@@ -30,7 +30,7 @@ func countElements(message []byte, descriptor protoreflect.MessageDescriptor) in
 }
 
 // StateMemory returns the size of a state in memory, in bytes, without unmarshalling it.
-func StateMemory(content, stamps []byte) int { return WeighTicket(content).Memory() + len(stamps) }
+func StateMemory(content, versions []byte) int { return WeighTicket(content).Memory() + len(versions) }
 
 // fields returns the fields of a message that have the wire type bytes, up to the first malformed field.
 func fields(message []byte) func(yield func(protowire.Number, []byte) bool) {
