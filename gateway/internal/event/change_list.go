@@ -13,7 +13,7 @@ import (
 func (t *mapping) readChanges(p *part, list []byte) bool {
 	var unread [][]byte
 	var sources [][][]byte // of each member, the entries of the list that it comes from
-	places := map[string]int{}
+	indexes := map[string]int{}
 	anyRead := false
 	for entry := range items(list) {
 		name, c, result := readEntry(entry)
@@ -28,19 +28,19 @@ func (t *mapping) readChanges(p *part, list []byte) bool {
 			p.embedded = nilIfNull(c.value)
 			continue
 		}
-		place, named := places[name]
+		i, named := indexes[name]
 		if !named {
-			place = len(p.members)
-			places[name] = place
+			i = len(p.members)
+			indexes[name] = i
 			p.members = append(p.members, member{name: []byte(name)})
 			p.untyped = append(p.untyped, "")
 			sources = append(sources, nil)
 		}
-		p.members[place].value, p.untyped[place] = c.value, c.untyped
+		p.members[i].value, p.untyped[i] = c.value, c.untyped
 		if c.untyped == "" {
-			sources[place] = sources[place][:0]
+			sources[i] = sources[i][:0]
 		}
-		sources[place] = append(sources[place], entry)
+		sources[i] = append(sources[i], entry)
 	}
 	for i, form := range p.untyped {
 		if form != "" {

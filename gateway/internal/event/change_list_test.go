@@ -188,13 +188,13 @@ func TestMap_listOfChanges(t *testing.T) {
 				want = event.Finding{Field: "data.delta", Form: test.form, Kept: true}
 			}
 			if !containsFinding(result, want) {
-				t.Errorf("findings %v, want %v among them", result.Forms, want)
+				t.Errorf("findings %v, want %v among them", result.Findings, want)
 			}
 		})
 	}
 }
 
-// A change of the access token is kept nowhere, whatever form it has.
+// A change of the access token is kept nowhere, in no form.
 func TestMap_dropsAChangeOfTheToken(t *testing.T) {
 	t.Parallel()
 	entries := []string{
@@ -223,7 +223,7 @@ func TestMap_dropsAChangeOfTheToken(t *testing.T) {
 	}
 }
 
-func TestMap_partsOfAnotherForm(t *testing.T) {
+func TestMap_partsInAnotherForm(t *testing.T) {
 	t.Parallel()
 	const urn = "urn:allthings:app:a:ticket:c:t1"
 	tests := map[string]struct {
@@ -287,8 +287,8 @@ func TestMap_createdWithAnUnreadableDelta(t *testing.T) {
 func TestMap_findingsCostNothingInTheDocumentedForm(t *testing.T) {
 	t.Parallel()
 	for name := range corpusRequests() {
-		if result := mustEvent(t, mustReadCorpus(t, name)); result.Forms != nil && !strings.Contains(name, "live-forms") {
-			t.Errorf("%s: %v", name, result.Forms)
+		if result := mustEvent(t, mustReadCorpus(t, name)); result.Findings != nil && !strings.Contains(name, "live-forms") {
+			t.Errorf("%s: %v", name, result.Findings)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-func TestMap_understandsEveryFormOfAChange(t *testing.T) {
+func TestMap_readsEveryFormOfAChange(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		delta string

@@ -26,7 +26,7 @@ var receiveTime = time.Date(2026, 6, 18, 15, 0, 0, 5, time.UTC)
 
 const tolerance = 24 * time.Hour
 
-func TestMap_theCorpus(t *testing.T) {
+func TestMap_corpus(t *testing.T) {
 	t.Parallel()
 	for name, want := range corpusRequests() {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestMap_theCorpus(t *testing.T) {
 	}
 }
 
-func TestEveryFileOfTheCorpusIsTested(t *testing.T) {
+func TestMap_corpusIsComplete(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../../../internal/testkit/samples/*.json")
 	if err != nil || len(paths) == 0 {
@@ -58,7 +58,7 @@ func TestEveryFileOfTheCorpusIsTested(t *testing.T) {
 	}
 }
 
-func TestMap_refusesTheUnexpectedEventOfTheCorpus(t *testing.T) {
+func TestMap_unexpectedEventOfTheCorpus(t *testing.T) {
 	t.Parallel()
 	_, err := event.Map(mustReadCorpus(t, "unexpected-event.json"), receiveTime, tolerance)
 	if reason := reasonOf(t, err); reason != "event.name is unexpected" {
@@ -145,7 +145,7 @@ func corpusRequests() map[string]event.Result {
 		},
 	}, "app_id", "assignee_id", "attributes", "category_id", "channels", "comment_count", "create_time", "custom_settings", "description",
 		"file_ids", "increment_id", "label_ids", "last_status_update_time", "phone_number", "status_text", "tags", "title", "update_time")
-	liveCreated.Forms = []event.Finding{
+	liveCreated.Findings = []event.Finding{
 		{Field: "data.labels", Form: "empty object"},
 		{Field: "data.lastStatusUpdate", Form: "zero date"},
 		{Field: "data._embedded", Form: "empty list"},
@@ -162,7 +162,7 @@ func corpusRequests() map[string]event.Result {
 		UpdateTime:           date(2026, 6, 18, 14, 10, 0, 0),
 		LastStatusUpdateTime: date(2026, 6, 18, 14, 10, 0, 0),
 	}, "app_id", "assignee_id", "custom_settings", "label_ids", "last_status_update_time", "status_text", "update_time")
-	liveUpdated.Forms = []event.Finding{{Field: "data.delta.lastStatusUpdate", Form: "object with a date"}}
+	liveUpdated.Findings = []event.Finding{{Field: "data.delta.lastStatusUpdate", Form: "object with a date"}}
 
 	return map[string]event.Result{
 		"created-live-forms.json": liveCreated,

@@ -98,7 +98,7 @@ func (r *settingsReading) addSetting(object []byte) {
 		case "value":
 			r.setValue(setting, value)
 		default:
-			if !r.hasRoom() {
+			if !r.countElement() {
 				return
 			}
 			if setting.Attributes == nil {
@@ -111,13 +111,13 @@ func (r *settingsReading) addSetting(object []byte) {
 }
 
 func (r *settingsReading) add(setting *ticketv1.CustomSetting) {
-	if r.hasRoom() {
+	if r.countElement() {
 		r.settings = append(r.settings, setting)
 	}
 }
 
-// hasRoom counts one more element, and reports whether a request can have it. If not, customSettings can't be typed.
-func (r *settingsReading) hasRoom() bool {
+// countElement counts one more element. It reports false if a request can't have the element; customSettings can't be typed then.
+func (r *settingsReading) countElement() bool {
 	if r.count++; r.count > elements.Max && !r.unreadable() {
 		r.reading = reading{tooManyElements, r.value}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// dateForms are the forms of a date: as JSON, what they are read as (nil for no date), the form that a finding names, and whether the value
-// is kept because it can't be read.
+// dateForms are the forms of a date: the JSON, the expected date (nil for no date), the form that a finding names, and whether the value is
+// kept because it can't be read.
 var dateForms = map[string]struct {
 	value string
 	want  *timestamppb.Timestamp
@@ -198,8 +198,8 @@ func TestMap_occurTime(t *testing.T) {
 			if diff := cmp.Diff(test.want, result.Updated.GetEvent().GetOccurTime(), protocmp.Transform()); diff != "" {
 				t.Errorf("occur_time (-want +got):\n%s", diff)
 			}
-			if len(result.Forms) > 0 {
-				result.Forms = result.Forms[:1]
+			if len(result.Findings) > 0 {
+				result.Findings = result.Findings[:1]
 			}
 			wantForms(t, result, finding("event.createdDate", test.form, false)...)
 		})
@@ -245,7 +245,7 @@ func TestMap_occurTime_fromUpdatedAt(t *testing.T) {
 					t.Errorf("occur_time (-want +got):\n%s", diff)
 				}
 				if !containsFinding(result, event.Finding{Field: "event.createdDate", Form: form}) {
-					t.Errorf("findings %v", result.Forms)
+					t.Errorf("findings %v", result.Findings)
 				}
 			})
 		}
@@ -275,7 +275,7 @@ func TestMap_fromTheFuture(t *testing.T) {
 	if _, err = event.Map(farAhead, receiveTime, 0); err != nil {
 		t.Errorf("with the check off: %v", err)
 	}
-	// A date that stands in for the event's is checked as well.
+	// The date of an updatedAt, which replaces the event's date, is checked too.
 	body := `{"event":{"id":"e1","name":"ticket.updated","data":{"id":"t1","updatedAt":"9999-01-01T00:00:00Z"}}}`
 	if _, err = event.Map([]byte(body), receiveTime, 24*time.Hour); reasonOf(t, err) != reason {
 		t.Errorf("updatedAt: %v", err)
@@ -294,13 +294,13 @@ func wantForms(tb testing.TB, result event.Result, want ...event.Finding) {
 	if len(want) == 0 {
 		want = nil
 	}
-	if diff := cmp.Diff(want, result.Forms); diff != "" {
+	if diff := cmp.Diff(want, result.Findings); diff != "" {
 		tb.Errorf("findings (-want +got):\n%s", diff)
 	}
 }
 
 func containsFinding(result event.Result, want event.Finding) bool {
-	for _, finding := range result.Forms {
+	for _, finding := range result.Findings {
 		if finding == want {
 			return true
 		}

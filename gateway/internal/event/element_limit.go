@@ -22,8 +22,8 @@ type heldList struct {
 	value []byte
 }
 
-// makeRoom moves lists to attributes, the largest first, until the request has at most [elements.Max] elements.
-func (t *mapping) makeRoom() {
+// limitElements moves lists to attributes, the largest first, until the request has at most [elements.Max] elements.
+func (t *mapping) limitElements() {
 	for t.elements() > elements.Max {
 		largest, most := -1, t.undocumented()
 		for i, l := range t.lists {

@@ -27,7 +27,7 @@ func repeat(n int, element string) string {
 	return b.String()
 }
 
-// elementsOf returns how many elements a request has on the wire, at most one more than allowed.
+// elementsOf returns the number of elements of a request on the wire, up to one more than allowed.
 func elementsOf(t *testing.T, result event.Result) int {
 	t.Helper()
 	message := messageOf(result)
@@ -76,7 +76,7 @@ func TestMap_movesAListWithTooManyElements(t *testing.T) {
 				t.Errorf("%d elements are left", n)
 			}
 			if found := finding("data.delta."+test.field, "too many elements", true); !containsFinding(result, found[0]) {
-				t.Errorf("findings %v", result.Forms)
+				t.Errorf("findings %v", result.Findings)
 			}
 		})
 	}
@@ -98,9 +98,9 @@ func TestMap_movesTheLargestListFirst(t *testing.T) {
 	}
 }
 
-func TestMap_keepsAsManyElementsAsThereIsRoomFor(t *testing.T) {
+func TestMap_keepsElementsUpToTheLimit(t *testing.T) {
 	t.Parallel()
-	// Beside the tags: the attribute, and the paths attributes, create_time, tags and title; not that of app_id.
+	// In addition to the tags: the attribute, and the paths attributes, create_time, tags and title, but not app_id.
 	const others = 5
 	for tags, want := range map[int]int{elements.Max - others: elements.Max, elements.Max - others + 1: others + 1} {
 		data := `{"id":"t1","title":"a","x":1,"tags":[` + repeat(tags, `"a"`) + `]}`
@@ -150,12 +150,13 @@ func TestMap_foldsTooManyUndocumentedFields(t *testing.T) {
 		t.Errorf("%d fields, want %d", len(folded), len(want))
 	}
 	if found := finding("data", "too many elements", true); !containsFinding(result, found[0]) {
-		t.Errorf("findings %v", result.Forms)
+		t.Errorf("findings %v", result.Findings)
 	}
 }
 
-// TestMap_fitsAndLosesNothing has events of any number of elements: a request has no more than are allowed, and every value is in it.
-func TestMap_fitsAndLosesNothing(t *testing.T) {
+// TestMap_limitsElementsAndLosesNothing has events with different numbers of elements. No request has more elements than are allowed, and
+// each request has every value.
+func TestMap_limitsElementsAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	lists := map[string]string{"tags": `"#"`, "channels": `"#"`, "labels": `{"id":"#"}`, "files": `"#"`, "customSettings": `{"key":"#","x":1}`}
 	for _, sizes := range [][6]int{
@@ -210,8 +211,8 @@ func TestMap_fitsAndLosesNothing(t *testing.T) {
 	}
 }
 
-// TestMap_isAtMostThreeTimesItsBody has values of which a request has the most: one that its field shows inexactly, the exact one, and
-// the entry of a list of changes that it came in. ticketsvc refuses requests of more than 11 MiB, so the body is as large as it may be.
+// TestMap_isAtMostThreeTimesItsBody has the values that a request repeats most often: in the field, inexactly; in the attribute, exactly; and
+// in the entry of the list of changes. ticketsvc refuses requests of more than 11 MiB, so the body has the maximum size.
 func TestMap_isAtMostThreeTimesItsBody(t *testing.T) {
 	t.Parallel()
 	const largestBody, largestRequest = inbox.MaxBodyBytes, 11 << 20

@@ -29,7 +29,7 @@ var (
 	errNoEvent        = &Error{Reason: "event is missing"}
 	errEventNotObject = &Error{Reason: "event is not an object"}
 
-	errNoTicketID       = &Error{Reason: "no ticket id"}
+	errNoTicketID      = &Error{Reason: "no ticket id"}
 	errUnreadableDelta = &Error{Reason: "data.delta: list in which no change can be read"}
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
-// nested returns a whole event whose data brings the body to so many levels of objects and arrays.
+// nested returns a body with an event, nested to that many levels of objects and arrays.
 func nested(levels int) string {
 	const around = 2 // the body and its event
 	return `{"event":{"id":"e1","name":"ticket.created","data":` +
@@ -24,7 +24,7 @@ func nestedObjects(levels int) string {
 		strings.Repeat(`{"a/b":`, levels-around) + "0" + strings.Repeat("}", levels-around) + `}}`
 }
 
-func TestParseRefusesBodiesThatSayNothingOrTwoThings(t *testing.T) {
+func TestParse_refusesMalformedBodies(t *testing.T) {
 	t.Parallel()
 	const good = `{"event":{"id":"e1","name":"ticket.created","data":{"id":"t1"}}}`
 	tests := map[string]struct{ body, reason string }{
@@ -80,7 +80,7 @@ func TestParseRefusesBodiesThatSayNothingOrTwoThings(t *testing.T) {
 	}
 }
 
-func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
+func TestParse_refusesFieldsAndKeepsTheOthers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", id.MaxBytes/2)
 	tests := map[string]struct{ id, name, reason, wantID, wantName string }{
@@ -132,7 +132,7 @@ func TestParseRefusesFieldsAndKeepsTheOthers(t *testing.T) {
 	}
 }
 
-func TestParseRefusesABodyWithoutAnEvent(t *testing.T) {
+func TestParse_refusesABodyWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]string{
 		`{}`:              "event is missing",
@@ -148,7 +148,7 @@ func TestParseRefusesABodyWithoutAnEvent(t *testing.T) {
 	}
 }
 
-func TestParseAcceptsWhatIsKeptExactly(t *testing.T) {
+func TestParse_acceptsUnusualValues(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", id.MaxBytes/2)
 	around := func(data string) string { return `{"event":{"id":"e1","name":"ticket.created","data":` + data + `}}` }
@@ -188,7 +188,7 @@ func TestParseAcceptsWhatIsKeptExactly(t *testing.T) {
 	}
 }
 
-func TestRefusalsNeverQuoteTheBody(t *testing.T) {
+func TestParse_errorsNeverQuoteTheBody(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		`{"event":{"secretKey":1,"secretKey":1}}`,

@@ -93,17 +93,17 @@ func (f *field) value(ticket *ticketv1.Ticket) reflect.Value {
 
 // read sets the field of a ticket to a value that is not null. It leaves the field empty if the field can't hold the value.
 func (f *field) read(ticket *ticketv1.Ticket, value []byte) (r reading) {
-	switch place := f.value(ticket).Addr().Interface().(type) {
+	switch target := f.value(ticket).Addr().Interface().(type) {
 	case *string:
-		*place, r = f.readString(value)
+		*target, r = f.readString(value)
 	case *[]string:
-		*place, r = readList(value, f)
+		*target, r = readList(value, f)
 	case *int32:
-		*place, r = readCount(value)
+		*target, r = readCount(value)
 	case **timestamppb.Timestamp:
-		*place, r = readDate(value)
+		*target, r = readDate(value)
 	case *[]*ticketv1.CustomSetting:
-		*place, r = readCustomSettings(value)
+		*target, r = readCustomSettings(value)
 	default:
 		panic("event: no reader for the contract's field " + f.Contract)
 	}

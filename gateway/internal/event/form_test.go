@@ -13,8 +13,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// fieldForms are values of fields in other forms than the documented one, with what they are read as, and the form that a finding names. A
-// value that can't be read has nil, and is kept; so is one with exact. None of the values could be a change.
+// fieldForms are values of fields in other forms than the documented one, each with the expected ticket and the form that a finding names. A
+// value that can't be read has a nil ticket and is kept. A value with exact is kept too. None of the values could be a change.
 var fieldForms = []struct {
 	field, value string
 	want         *ticketv1.Ticket
@@ -139,7 +139,7 @@ var fieldForms = []struct {
 		Attributes: map[string]string{"\ufffd": "1"}}), "string that UTF-8 can't hold", `[{"key":"k","\ud800":1}]`},
 }
 
-// embeddedForms are the same for _embedded, where they differ.
+// embeddedForms are the fieldForms whose expected ticket is different in _embedded.
 var embeddedForms = []struct {
 	field, value string
 	want         *ticketv1.Ticket
@@ -173,8 +173,9 @@ func exactly(key, json string) *ticketv1.CustomSetting {
 	return &ticketv1.CustomSetting{Key: key, SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: json}}
 }
 
-// places are where a value of a field can stand in event.data, with the place that a finding names. FIELD and VALUE stand for themselves.
-var places = map[string]struct{ data, label string }{
+// positions are the positions in event.data where a field can have a value, each with its label in a finding. FIELD, VALUE and OLD are
+// replaced.
+var positions = map[string]struct{ data, label string }{
 	"data":                      {`{"id":"t1","FIELD":VALUE}`, "data"},
 	"data, with an escaped key": {`{"id":"t1","\u0046IELD":VALUE}`, "data"},
 	"data.ticket":               {`{"ticket":{"id":"t1","FIELD":VALUE}}`, "data.ticket"},
@@ -203,7 +204,7 @@ var places = map[string]struct{ data, label string }{
 func TestMap_readsEveryFormOfAField(t *testing.T) {
 	t.Parallel()
 	isEmbedded := map[string]bool{"assignedTo": true, "category": true, "createdBy": true, "files": true, "labels": true}
-	for place, where := range places {
+	for position, where := range positions {
 		for _, test := range fieldForms {
 			if isPairOfList := strings.Contains(where.data, "[OLD,VALUE]"); isPairOfList && !readsAsPair(test.field, test.value) {
 				continue
@@ -212,19 +213,19 @@ func TestMap_readsEveryFormOfAField(t *testing.T) {
 				continue // Such a change could be two settings.
 			}
 			if inEmbedded := strings.Contains(where.label, "_embedded"); !inEmbedded || isEmbedded[test.field] {
-				checkForm(t, place, test.field, test.value, test.want, test.form, test.exact, test.field)
+				checkForm(t, position, test.field, test.value, test.want, test.form, test.exact, test.field)
 			}
 		}
 		if strings.Contains(where.label, "_embedded") {
 			for _, test := range embeddedForms {
-				checkForm(t, place, test.field, test.value, test.want, test.form, test.exact, "_embedded."+test.field)
+				checkForm(t, position, test.field, test.value, test.want, test.form, test.exact, "_embedded."+test.field)
 			}
 		}
 	}
 }
 
-// readsAsPair reports whether a list of two with that value is a change of the field. For a list field it is one if the value is no
-// element.
+// readsAsPair reports whether a list of two values, the second of them value, is a change of the field. In a list field, the list is a
+// change if the value can't be an element.
 func readsAsPair(field, value string) bool {
 	switch field {
 	case "channels", "files", "labels", "tags":
@@ -237,11 +238,11 @@ func readsAsPair(field, value string) bool {
 	}
 }
 
-func checkForm(t *testing.T, place, field, value string, want *ticketv1.Ticket, form, exact, key string) {
+func checkForm(t *testing.T, position, field, value string, want *ticketv1.Ticket, form, exact, key string) {
 	t.Helper()
-	t.Run(place+": "+field+" "+value, func(t *testing.T) {
+	t.Run(position+": "+field+" "+value, func(t *testing.T) {
 		t.Parallel()
-		where := places[place]
+		where := positions[position]
 		old := "null"
 		if field == "customSettings" || field == "tags" || field == "channels" || field == "labels" || field == "files" {
 			old = "[]"
@@ -275,9 +276,9 @@ func checkForm(t *testing.T, place, field, value string, want *ticketv1.Ticket, 
 			t.Errorf("ticket of %s (-want +got):\n%s", data, diff)
 		}
 		found := finding(where.label+"."+field, form, kept)
-		if len(found) == 1 && !containsFinding(result, found[0]) || len(found) == 0 && len(result.Forms) > 0 &&
-			result.Forms[len(result.Forms)-1].Field != "data.delta" {
-			t.Errorf("findings of %s: %v, want %v", data, result.Forms, found)
+		if len(found) == 1 && !containsFinding(result, found[0]) || len(found) == 0 && len(result.Findings) > 0 &&
+			result.Findings[len(result.Findings)-1].Field != "data.delta" {
+			t.Errorf("findings of %s: %v, want %v", data, result.Findings, found)
 		}
 		if len(result.Updated.GetFieldMask().GetPaths()) == 0 || result.Updated.GetElementChangeMask() != nil {
 			t.Errorf("masks of %s: %v, %v", data, result.Updated.GetFieldMask(), result.Updated.GetElementChangeMask())

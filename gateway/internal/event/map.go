@@ -21,8 +21,8 @@ type Result struct {
 	Updated *ticketv1.TicketUpdatedRequest
 	// Elements is the number of elements of the request, as the contract counts them.
 	Elements int
-	// Forms are the values in another form than the documented one, in the order in which they were read.
-	Forms []Finding
+	// Findings are the values in another form than the documented one, in the order in which they were read.
+	Findings []Finding
 }
 
 // Map maps the body of one event. receiveTime is the time at which its delivery came. An event that is dated more than futureTolerance
@@ -59,14 +59,14 @@ func Map(body []byte, receiveTime time.Time, futureTolerance time.Duration) (Res
 		t.named.add(createTime)
 		t.ticket.CreateTime = &timestamppb.Timestamp{Seconds: occurTime.Seconds, Nanos: occurTime.Nanos}
 	}
-	t.makeRoom()
+	t.limitElements()
 
 	metadata := &ticketv1.EventMetadata{
 		EventId:     env.EventID,
 		OccurTime:   occurTime,
 		ReceiveTime: timestamppb.New(receiveTime),
 	}
-	result := Result{Elements: t.elements(), Forms: t.forms}
+	result := Result{Elements: t.elements(), Findings: t.findings}
 	if isUpdate {
 		result.Updated = &ticketv1.TicketUpdatedRequest{
 			Event:             metadata,
@@ -91,9 +91,9 @@ type mapping struct {
 	ticket *ticketv1.Ticket
 	// named are the fields that the event named. elementChanges are the named lists whose new value the event does not have.
 	named, elementChanges fieldSet
-	// lists are the lists that the ticket's fields hold. makeRoom may move them to attributes.
-	lists []heldList
-	forms []Finding
+	// lists are the lists that the ticket's fields hold. limitElements may move them to attributes.
+	lists    []heldList
+	findings []Finding
 }
 
 // occurTime returns the time of the event: its createdDate, or else the first updatedAt that is a date.

@@ -70,7 +70,7 @@ func FuzzMap(f *testing.F) {
 	})
 }
 
-// checkRequest fails the test when the contract does not allow a ticket with those masks.
+// checkRequest fails the test if the contract does not allow the ticket with these masks.
 func checkRequest(t *testing.T, ticket *ticketv1.Ticket, mask, elementChanges *fieldmaskpb.FieldMask) {
 	t.Helper()
 	paths := mask.GetPaths()

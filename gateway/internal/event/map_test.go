@@ -12,12 +12,12 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// bodyWith returns a body around event.data, of a URN that names neither App nor ticket.
+// bodyWith returns a body with that event.data, and with a URN that names neither an App nor a ticket.
 func bodyWith(name, data string) []byte {
 	return []byte(`{"event":{"id":"e1","name":"` + name + `","createdDate":"2026-03-02T08:00:00Z","urn":"urn:x","data":` + data + `}}`)
 }
 
-// mustUpdate maps event.data, without its outer braces, as that of an update of ticket t1. It returns the ticket without its id.
+// mustUpdate maps an update of ticket t1. data is its event.data without the outer braces. It returns the ticket without its id.
 func mustUpdate(tb testing.TB, data string) (*ticketv1.Ticket, []string) {
 	tb.Helper()
 	request, err := event.Map(bodyWith("ticket.updated", `{"id":"t1",`+data+`}`), receiveTime, tolerance)
@@ -43,7 +43,7 @@ func diffTicket(tb testing.TB, data string, want *ticketv1.Ticket, wantMask ...s
 	}
 }
 
-func TestMap_putsEveryFieldInItsPlace(t *testing.T) {
+func TestMap_everyField(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		data string
@@ -108,7 +108,7 @@ func attributesOnly(name, text string) *ticketv1.Ticket {
 	return &ticketv1.Ticket{Attributes: map[string]string{name: text}}
 }
 
-func TestMap_keepsTextThatUTF8CannotHold(t *testing.T) {
+func TestMap_keepsStringsThatUTF8CannotHold(t *testing.T) {
 	t.Parallel()
 	diffTicket(t,
 		`"title":"a\ud800b","status":"\udc00","assignedTo":{"email":"mara@example.test","id":"\ud800"},"tags":["x", "\ud800"],`+
@@ -245,7 +245,7 @@ func TestMap_mergesThePartsOfData(t *testing.T) {
 	}
 }
 
-func TestMap_tellsAFullSnapshot(t *testing.T) {
+func TestMap_fullSnapshot(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		data string
@@ -273,7 +273,7 @@ func TestMap_tellsAFullSnapshot(t *testing.T) {
 	}
 }
 
-func TestACreatedTicketIsAsOldAsItsEventUnlessItSays(t *testing.T) {
+func TestMap_createTimeDefaultsToTheEventsTime(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		data string
@@ -300,7 +300,7 @@ func TestACreatedTicketIsAsOldAsItsEventUnlessItSays(t *testing.T) {
 	}
 }
 
-func TestMap_needsWhatTheEnvelopeHas(t *testing.T) {
+func TestMap_errors(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, reason string }{
 		"no JSON":         {`{`, "body is not valid JSON"},

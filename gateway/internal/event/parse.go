@@ -140,14 +140,14 @@ func (p *parsed) ticketMember(name []byte, begin int) (end int) {
 	return valueEnd(p.body, begin)
 }
 
-// value sets place to the value that begins at begin. If the value is an object and visit is not nil, visit gets each of its members.
-func (p *parsed) value(place *[]byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
+// value sets target to the value that begins at begin. If the value is an object and visit is not nil, visit gets each of its members.
+func (p *parsed) value(target *[]byte, begin int, visit func(name []byte, begin int) (end int)) (end int) {
 	if visit != nil && p.body[begin] == '{' {
 		end = walkObject(p.body, begin, visit)
 	} else {
 		end = valueEnd(p.body, begin)
 	}
-	*place = p.body[begin:end:end]
+	*target = p.body[begin:end:end]
 	return end
 }
 

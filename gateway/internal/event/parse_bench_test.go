@@ -8,7 +8,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// fullBody returns a ticket with every field that the SDK knows, as the provider would send it: without white space, some 1.6 kB.
+// fullBody returns a ticket with every field that the SDK knows, without white space, as the provider sends it. It has about 1.6 kB.
 func fullBody(b *testing.B) []byte {
 	b.Helper()
 	var compact bytes.Buffer

@@ -18,7 +18,7 @@ const (
 	urn   = "urn:allthings:app:" + appID + ":ticket:c1:t1"
 )
 
-func TestParseReadsEveryField(t *testing.T) {
+func TestParse_everyField(t *testing.T) {
 	t.Parallel()
 	body := []byte(` {"event": {"id": "e1", "name": "ticket.updated", "createdDate": "2026-03-02T08:00:00.000Z", "urn": "` + urn +
 		`", "data": {"id": "t1", "delta": {"n": 9007199254740993} } } } `)
@@ -42,7 +42,7 @@ func TestParseReadsEveryField(t *testing.T) {
 	}
 }
 
-func TestParseAcceptsTheCorpus(t *testing.T) {
+func TestParse_acceptsTheCorpus(t *testing.T) {
 	t.Parallel()
 	for _, path := range corpus(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -58,11 +58,11 @@ func TestParseAcceptsTheCorpus(t *testing.T) {
 	}
 }
 
-func TestParseFindsTheTicketID(t *testing.T) {
+func TestParse_ticketID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", id.MaxBytes)
 	tests := map[string]struct {
-		data, urn, want, place string
+		data, urn, want, source string
 	}{
 		"data.id first":                      {`{"ticket": {"id": "c"}, "ticketId": "b", "id": "a"}`, urn, "a", "data.id"},
 		"then data.ticketId":                 {`{"ticket": {"id": "c"}, "ticketId": "b"}`, urn, "b", "data.ticketId"},
@@ -113,14 +113,14 @@ func TestParseFindsTheTicketID(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
-			if got.TicketID != test.want || got.TicketIDSource != test.place {
-				t.Errorf("TicketID = %q from %q, want %q from %q", got.TicketID, got.TicketIDSource, test.want, test.place)
+			if got.TicketID != test.want || got.TicketIDSource != test.source {
+				t.Errorf("TicketID = %q from %q, want %q from %q", got.TicketID, got.TicketIDSource, test.want, test.source)
 			}
 		})
 	}
 }
 
-func TestParseFindsTheApp(t *testing.T) {
+func TestParse_appID(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ urn, want string }{
 		"of a ticket":       {`"urn:allthings:app:a1:ticket:c1:t1"`, "a1"},

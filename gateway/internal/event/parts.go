@@ -85,7 +85,7 @@ func (p *part) read(object []byte, isOutermost bool) {
 			// Parse has read the ids.
 		default:
 			if p.members == nil {
-				// This has room for the provider's thirty fields at once, and takes less for a short delta.
+				// This capacity is enough for the provider's thirty fields, and small for a short delta.
 				p.members = make([]member, 0, min(1+len(object)/32, 32))
 			}
 			p.members = append(p.members, member{name, value})
@@ -214,7 +214,7 @@ func (t *mapping) note(label, name string, r reading) {
 	if label != "" && name != "" {
 		label += "."
 	}
-	t.forms = append(t.forms, Finding{Field: label + name, Form: string(r.form), Kept: r.exact != nil})
+	t.findings = append(t.findings, Finding{Field: label + name, Form: string(r.form), Kept: r.exact != nil})
 }
 
 func nilIfNull(value []byte) []byte {

@@ -19,7 +19,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// Any JSON value of any field ends in the ticket's typed field, or byte for byte among its attributes. The expected value of the typed
+// Each JSON value of each field is afterwards in the ticket's typed field, or byte for byte among its attributes. The expected value of the typed
 // field is read here a second time, with encoding/json, time and regular expressions. None of it is from the package under test.
 
 // modelledField is a field of the provider with a field of Ticket.
@@ -87,8 +87,8 @@ var modelledFields = []modelledField{
 	{name: "unit", path: "unit_name", key: "_embedded.unit", onlyEmbedded: true, holds: holdsUnit},
 }
 
-// valuePlaces are where the value stands, and whether it could be a change there.
-var valuePlaces = []struct {
+// valuePositions are the positions in a body where a field can have a value. changes is set if the value could be a change there.
+var valuePositions = []struct {
 	data                string
 	embedded, isChanged bool
 }{
@@ -172,7 +172,7 @@ func (n node) isNumbered() bool {
 	return n.kind == '{' && !slices.ContainsFunc(n.names, func(name string) bool { return !regexp.MustCompile(`^\d+$`).MatchString(name) })
 }
 
-// id returns what stands for a thing.
+// id returns the id in a node.
 func (n node) id() (node, bool) {
 	for range 2 {
 		if n.kind != '{' {
@@ -401,7 +401,7 @@ func holdsValue(got *ticketv1.CustomSetting, n node) bool {
 	}
 }
 
-// newValues are the values that a value in a delta may be taken for: itself, or the new one of a pair.
+// newValues returns the possible new values of a value in a delta: the value itself, or the new value of a pair.
 func newValues(n node) []node {
 	values := []node{n}
 	if n.kind == '[' && len(n.members) == 2 {
@@ -420,7 +420,7 @@ func newValues(n node) []node {
 	return values
 }
 
-// keptForms are the exact texts under which a value may be kept: its own, or that of no more than its ids or its name.
+// keptForms returns the exact JSON that may be kept of a value: the whole value, only its ids, or only its name.
 func keptForms(n node) []string {
 	kept := []string{n.raw}
 	for _, name := range []string{"id", "$oid", "name"} {
@@ -441,13 +441,13 @@ func keptForms(n node) []string {
 	return append(kept, "["+strings.Join(ids, ",")+"]")
 }
 
-// checkPreserved fails the test when a value of a field in a place is lost.
+// checkPreserved fails the test if a value of a field in that position is lost.
 func checkPreserved(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, f modelledField, place int, value []byte) {
+}, f modelledField, position int, value []byte) {
 	t.Helper()
-	where := valuePlaces[place]
+	where := valuePositions[position]
 	data := strings.NewReplacer("FIELD", f.name, "VALUE", string(value)).Replace(where.data)
 	body := bodyWith("ticket.updated", data)
 	if _, err := event.Parse(body); err != nil {
@@ -490,18 +490,18 @@ func isEmptyOrInexact(ticket *ticketv1.Ticket, path string) bool {
 		ticket.GetLabelIds(), ticket.GetTags(), ticket.GetChannels(), ticket.GetFileIds()), "\ufffd")
 }
 
-// placesOf are the places in which a field can stand.
-func placesOf(f modelledField) []int {
-	var places []int
-	for i, place := range valuePlaces {
-		if place.embedded && (f.isEmbedded || f.onlyEmbedded) || !place.embedded && !f.onlyEmbedded {
-			places = append(places, i)
+// positionsOf returns the indexes in valuePositions where a field can have a value.
+func positionsOf(f modelledField) []int {
+	var positions []int
+	for i, position := range valuePositions {
+		if position.embedded && (f.isEmbedded || f.onlyEmbedded) || !position.embedded && !f.onlyEmbedded {
+			positions = append(positions, i)
 		}
 	}
-	return places
+	return positions
 }
 
-// anyJSON generates JSON values in which what means something to a reader is likely.
+// anyJSON generates JSON values. Keys and values that have a meaning for Map are likely.
 func anyJSON(depth int) *rapid.Generator[string] {
 	strs := rapid.OneOf(
 		rapid.SampledFrom([]string{`""`, `"a"`, `"12"`, `"-1.5"`, `"\ud800"`, `"a\u202eb"`, `"\u0041\ud83e\udd76"`, `"\ufffd"`,
@@ -553,8 +553,8 @@ func TestMap_losesNoValueOfAnyForm(t *testing.T) {
 	values := anyJSON(3)
 	rapid.Check(t, func(t *rapid.T) {
 		f := rapid.SampledFrom(modelledFields).Draw(t, "field")
-		place := rapid.SampledFrom(placesOf(f)).Draw(t, "place")
-		checkPreserved(t, f, place, []byte(values.Draw(t, "value")))
+		position := rapid.SampledFrom(positionsOf(f)).Draw(t, "position")
+		checkPreserved(t, f, position, []byte(values.Draw(t, "value")))
 	})
 }
 
@@ -573,13 +573,13 @@ func FuzzMap_losesNoValueOfAnyForm(f *testing.F) {
 		f.Add(uint8(16), uint8(1), []byte(value))
 		f.Add(uint8(5), uint8(6), []byte(value))
 	}
-	f.Fuzz(func(t *testing.T, field, place uint8, value []byte) {
+	f.Fuzz(func(t *testing.T, field, position uint8, value []byte) {
 		if !json.Valid(value) || bytes.Contains(value, []byte("FIELD")) || bytes.Contains(value, []byte("VALUE")) {
 			return
 		}
 		f := modelledFields[int(field)%len(modelledFields)]
-		places := placesOf(f)
-		checkPreserved(t, f, places[int(place)%len(places)], value)
+		positions := positionsOf(f)
+		checkPreserved(t, f, positions[int(position)%len(positions)], value)
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// privateUser is a user as _embedded has it. Every text in it but the id has "private" in it.
+// privateUser is a user as _embedded has it. Every string in it except the id contains "private".
 const privateUser = `{"id":"u1","email":"private@example.test","username":"private","phoneNumber":"private",` +
 	`"locale":"private","token":"private"}`
 
@@ -42,7 +42,7 @@ func TestMap_dropsUsers(t *testing.T) {
 	}
 }
 
-func TestTheCorpusKeepsNoUserData(t *testing.T) {
+func TestMap_corpusKeepsNoUserData(t *testing.T) {
 	t.Parallel()
 	wire := mustMarshal(t, mustEvent(t, mustReadCorpus(t, "created-full.json")))
 	for _, private := range []string{"mara@example.test", "Mara", "locale", "Sunrise Towers", "Urgent"} {
@@ -65,13 +65,13 @@ func TestMap_findingsAndErrorsNeverQuoteTheBody(t *testing.T) {
 		`{"id":"t1","delta":["secret"]}`,
 	} {
 		result, err := event.Map(bodyWith("ticket.updated", data), receiveTime, tolerance)
-		if err == nil && len(result.Forms) == 0 || strings.Contains(fmt.Sprint(result.Forms, err), "secret") {
-			t.Errorf("%s: %v %v", data, result.Forms, err)
+		if err == nil && len(result.Findings) == 0 || strings.Contains(fmt.Sprint(result.Findings, err), "secret") {
+			t.Errorf("%s: %v %v", data, result.Findings, err)
 		}
 	}
 }
 
-func TestMarshalledRequestsReadBack(t *testing.T) {
+func TestMap_requestsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for name := range corpusRequests() {
 		message := messageOf(mustEvent(t, mustReadCorpus(t, name)))

@@ -7,7 +7,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-func TestRedactTakesTokensOut(t *testing.T) {
+func TestRedact_removesTokens(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, want string }{
 		"a string":            {`{"token":"s3cret"}`, `{"token":"redacted"}`},
@@ -72,7 +72,7 @@ func TestRedactTakesTokensOut(t *testing.T) {
 	}
 }
 
-func TestRedactLeavesOtherBodiesAlone(t *testing.T) {
+func TestRedact_leavesOtherBodiesUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"no token":                  `{"event":{"id":"e1"}}`,
@@ -100,7 +100,7 @@ func TestRedactLeavesOtherBodiesAlone(t *testing.T) {
 	}
 }
 
-func TestRedactAllocatesOnlyToChange(t *testing.T) {
+func TestRedact_allocatesOnlyForAChange(t *testing.T) {
 	body := []byte(`{"event":{"title":"` + strings.Repeat("x", 2000) + `"}}`)
 	if allocs := testing.AllocsPerRun(100, func() { event.Redact(body) }); allocs != 0 {
 		t.Errorf("Redact allocates %v times for a body without a token", allocs)
@@ -109,7 +109,7 @@ func TestRedactAllocatesOnlyToChange(t *testing.T) {
 
 func TestRedact_isLinear(t *testing.T) {
 	t.Parallel()
-	// Each of these takes minutes where a body is gone over once for each of its quotes or brackets.
+	// Each of these takes minutes if the body is read once for each of its quotes or brackets.
 	for _, body := range []string{
 		`{"token":"a","x":"` + strings.Repeat(`\"`, 1<<19),
 		`{"token":"a","x":` + strings.Repeat(`{"field":[`, 1<<17),

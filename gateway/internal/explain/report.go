@@ -103,7 +103,7 @@ func Body(file string, body []byte, now time.Time, options Options) Report {
 		return report
 	}
 	report.Outcome = Forwarded
-	for _, f := range result.Forms {
+	for _, f := range result.Findings {
 		report.Forms = append(report.Forms, Form(f))
 	}
 	if result.Created != nil {

@@ -66,7 +66,7 @@ func (f *Forwarder) mapEvent(delivery inbox.Delivery) (e mappedEvent, err error)
 		request.Request = &ticketv1.TicketEventRequest_Updated{Updated: result.Updated}
 	}
 	// The event's entry in the list of events is an element too.
-	return mappedEvent{delivery, request, proto.Size(request), result.Elements + 1, result.Forms}, nil
+	return mappedEvent{delivery, request, proto.Size(request), result.Elements + 1, result.Findings}, nil
 }
 
 // startCall starts a call with the events. The call is in flight until [Forwarder.finish] gets it.
