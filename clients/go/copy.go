@@ -16,9 +16,9 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// schema is what the file holds: the tickets as they came, so that fields which only a newer contract knows are kept, and the token.
+// schema has the token and the received tickets. A ticket is stored as the message itself, so that fields of a newer contract are kept.
 //
-// stale marks what was in the copy before it was started again, and has not come since.
+// stale is set for a ticket that was in the copy when the copy was started again, and that has not been received since.
 const schema = `
 CREATE TABLE IF NOT EXISTS tickets (
   ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
@@ -27,22 +27,23 @@ CREATE INDEX IF NOT EXISTS stale_tickets ON tickets (stale) WHERE stale;
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');`
 
-// ErrNotFound says that a ticket is not in the copy.
-var ErrNotFound = errors.New("there is no such ticket in the copy")
+// ErrNotFound is returned if a ticket is not in the copy.
+var ErrNotFound = errors.New("no such ticket in the copy")
 
-// Copy is a copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile.
+// Copy is a copy of all tickets, with the token of the last applied message. One process may write the copy, and others may read it at the
+// same time.
 type Copy struct {
 	db *sql.DB
-	// read tells whether somebody was reading the file when SQLite's log was to be emptied for the last time.
-	read bool
+	// truncateFailed is set if the last attempt to truncate SQLite's log failed, because another process read the file.
+	truncateFailed bool
 }
 
-// OpenCopy opens the copy in an SQLite file, which it makes when it is missing.
+// OpenCopy opens the copy in an SQLite file, and creates the file if it is missing.
 func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	// SQLite gives its other files the mode of this one.
+	// SQLite creates its other files with the same mode.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -52,10 +53,10 @@ func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 	}
 	options := url.Values{"_pragma": {
 		"busy_timeout(5000)",
-		// In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
-		// brought comes again.
+		// In this mode a commit does not wait for the disk. After a crash of the machine the last commits are lost, together with their
+		// tokens, so ticketsvc sends their messages again.
 		"journal_mode(WAL)", "synchronous(NORMAL)",
-		// What is deleted is overwritten.
+		// Deleted data is overwritten.
 		"secure_delete(ON)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+options.Encode())
@@ -72,13 +73,13 @@ func OpenCopy(ctx context.Context, path string) (*Copy, error) {
 // Close closes the file.
 func (c *Copy) Close() error { return c.db.Close() }
 
-// Token returns the token to go on with. It is empty in a new copy.
+// Token returns the token to resume with. It is empty in a new copy.
 func (c *Copy) Token(ctx context.Context) (token string, err error) {
 	err = c.db.QueryRowContext(ctx, "SELECT token FROM progress").Scan(&token)
 	return token, err
 }
 
-// Apply takes in what a message says, together with its token: both, or neither.
+// Apply stores the content of a message and its token, in one transaction.
 func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse) error {
 	err := c.inTransaction(ctx, func(tx *sql.Tx) error {
 		switch {
@@ -88,8 +89,8 @@ func (c *Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse
 			if err != nil {
 				return err
 			}
-			// A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
-			// follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
+			// A message can have an older revision of a ticket: after the snapshot come all changes since the beginning of the snapshot. So the
+			// greater revision stays. A stale ticket is always replaced, because a restored database can have lower revisions.
 			_, err = tx.ExecContext(ctx, `
 INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
 ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
@@ -102,7 +103,7 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 				return err
 			}
 		}
-		// This heartbeat ends the snapshot. Tickets that were not in it are gone.
+		// This heartbeat ends the snapshot. Tickets that were not in the snapshot do not exist any more.
 		if heartbeat := message.GetHeartbeat(); heartbeat != nil && !heartbeat.GetSnapshot() {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE stale"); err != nil {
 				return err
@@ -114,22 +115,22 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision`, ticket.GetTicketI
 	if err != nil {
 		return err
 	}
-	// Wherever else you keep something of a ticket that was erased, remove it there too.
+	// If you keep data of tickets in other places, remove an erased ticket there too.
 	erased := message.GetRemoved().GetReason() == ticketv1.TicketRemoved_REASON_ERASED
-	if message.GetHeartbeat() != nil || erased && !c.read {
-		return c.emptyLog(ctx)
+	if message.GetHeartbeat() != nil || erased && !c.truncateFailed {
+		return c.truncateLog(ctx)
 	}
 	return nil
 }
 
-// emptyLog removes from SQLite's log what was erased. Nobody may read the file meanwhile; where somebody does so for longer than the
-// busy_timeout, the next heartbeat tries again.
-func (c *Copy) emptyLog(ctx context.Context) error {
-	// The message is taken in: that ctx ends now is no reason to leave this undone.
-	return c.db.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&c.read, new(int), new(int))
+// truncateLog removes erased data from SQLite's log. It fails if another process reads the file for longer than the busy_timeout. The next
+// heartbeat then retries it.
+func (c *Copy) truncateLog(ctx context.Context) error {
+	// The erasure is stored, so the log must be truncated even if ctx has ended.
+	return c.db.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&c.truncateFailed, new(int), new(int))
 }
 
-// StartAgain drops the token. What is in the copy stays until all tickets have come again.
+// StartAgain drops the token. The tickets stay in the copy until the end of the new snapshot.
 func (c *Copy) StartAgain(ctx context.Context) error {
 	return c.inTransaction(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE tickets SET stale = 1; UPDATE progress SET token = ''")
@@ -137,7 +138,7 @@ func (c *Copy) StartAgain(ctx context.Context) error {
 	})
 }
 
-// Get returns a ticket of the copy. Its error is [ErrNotFound] when it is not in there: not known, or erased, or not come yet.
+// Get returns a ticket of the copy. The error is [ErrNotFound] if the ticket is unknown, erased, or not received yet.
 func (c *Copy) Get(ctx context.Context, id string) (*ticketv1.Ticket, error) {
 	var content []byte
 	err := c.db.QueryRowContext(ctx, "SELECT ticket FROM tickets WHERE ticket_id = ?", id).Scan(&content)
@@ -151,11 +152,11 @@ func (c *Copy) Get(ctx context.Context, id string) (*ticketv1.Ticket, error) {
 	return ticket, proto.Unmarshal(content, ticket)
 }
 
-// pageSize is how many tickets are read at once by [Copy.All].
+// pageSize is the number of tickets that [Copy.All] reads at a time.
 const pageSize = 100
 
-// All goes through the tickets of the copy, by their ids. The copy can be used meanwhile: it is read page by page, so what changes may come
-// as it was or as it is.
+// All yields the tickets of the copy in the order of their ids. The copy can be used at the same time: All reads it in pages, so it may
+// yield a ticket that changes in its old or its new state.
 func (c *Copy) All(ctx context.Context) iter.Seq2[*ticketv1.Ticket, error] {
 	return func(yield func(*ticketv1.Ticket, error) bool) {
 		after := ""
@@ -177,7 +178,7 @@ func (c *Copy) All(ctx context.Context) iter.Seq2[*ticketv1.Ticket, error] {
 	}
 }
 
-// page returns the first tickets behind an id; with an error, those that come before it.
+// page returns the first tickets after an id. With an error it returns the tickets before the error.
 func (c *Copy) page(ctx context.Context, after string) (page []*ticketv1.Ticket, err error) {
 	rows, err := c.db.QueryContext(ctx, "SELECT ticket FROM tickets WHERE ticket_id > ? ORDER BY ticket_id LIMIT ?", after, pageSize)
 	if err != nil {
@@ -198,14 +199,14 @@ func (c *Copy) page(ctx context.Context, after string) (page []*ticketv1.Ticket,
 	return page, rows.Err()
 }
 
-func (c *Copy) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
+func (c *Copy) inTransaction(ctx context.Context, run func(*sql.Tx) error) error {
 	tx, err := c.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	// It does nothing after a commit.
+	// Rollback does nothing after a commit.
 	defer func() { _ = tx.Rollback() }()
-	if err := do(tx); err != nil {
+	if err := run(tx); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -10,8 +10,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// TestTheCopyCanBeUsedWhileItIsGoneThrough looks tickets up, takes some in and drops some, for each of more than a page.
-func TestTheCopyCanBeUsedWhileItIsGoneThrough(t *testing.T) {
+// TestCopy_All_whileTheCopyChanges reads and changes each ticket while All yields it. The copy has more than one page.
+func TestCopy_All_whileTheCopyChanges(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -37,7 +37,7 @@ func TestTheCopyCanBeUsedWhileItIsGoneThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 		if ticket.GetTicketId() != id(seen) || ticket.GetRevision() != 1 {
-			t.Fatalf("%v, want ticket %s as it was", ticket, id(seen))
+			t.Fatalf("%v, want the first revision of ticket %s", ticket, id(seen))
 		}
 		if _, err := tickets.Get(ctx, ticket.GetTicketId()); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestTheCopyCanBeUsedWhileItIsGoneThrough(t *testing.T) {
 		seen++
 	}
 	if seen != count {
-		t.Errorf("All went through %d tickets, want %d", seen, count)
+		t.Errorf("All yielded %d tickets, want %d", seen, count)
 	}
 }
 

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// streamTime is how long one stream lasts before it goes on as another. So nothing hangs for ever, whatever is in between, and when there
-	// are more replicas of ticketsvc than before, they get their share.
-	streamTime = 15 * time.Minute
-	// firstPause and longestPause bound the pauses between attempts.
-	firstPause, longestPause = 500 * time.Millisecond, 30 * time.Second
-	// pingAfter is how long a connection may be silent before the other end is asked whether it is there. Heartbeats come more often.
+	// maxStreamTime is the maximum time of one stream. Then a new stream resumes. So no stream hangs for ever, and new replicas of ticketsvc
+	// get their share of the streams.
+	maxStreamTime = 15 * time.Minute
+	// minBackoff and maxBackoff are the limits of the delay between attempts.
+	minBackoff, maxBackoff = 500 * time.Millisecond, 30 * time.Second
+	// pingAfter is the time after which a silent connection is checked with a ping. Heartbeats come more often.
 	pingAfter = 20 * time.Second
-	// maxMessageBytes is the size of the largest message that is taken. A ticket is a few kilobytes; it can be some megabytes.
+	// maxMessageBytes is the maximum size of a message. Most tickets have a few kilobytes, and a ticket can have some megabytes.
 	maxMessageBytes = 64 << 20
 )
 
@@ -36,7 +36,7 @@ func NewClient(url string) ticketv1connect.TicketServiceClient {
 		HTTP2:           &http.HTTP2Config{SendPingTimeout: pingAfter},
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	// Streams want HTTP/2, in cleartext as well.
+	// Streams need HTTP/2, also without TLS.
 	transport.Protocols.SetHTTP2(true)
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	return ticketv1connect.NewTicketServiceClient(&http.Client{Transport: transport}, url, connect.WithReadMaxBytes(maxMessageBytes))
@@ -46,21 +46,21 @@ func NewClient(url string) ticketv1connect.TicketServiceClient {
 type Follower struct {
 	// Client calls ticketsvc.
 	Client ticketv1connect.TicketServiceClient
-	// Token returns the bearer token to show. It is called for each stream. Without it none is shown.
+	// Token returns the bearer token to send. It is called for each stream. If it is nil, no token is sent.
 	Token func() (string, error)
-	// Silence is after what time without any message a stream is given up. A heartbeat comes every 15 s.
+	// Silence is the maximum time without a message. A stream that is silent for longer is ended. A heartbeat comes every 15 s.
 	Silence time.Duration
 	// Copy is the local copy.
 	Copy *Copy
-	// Log receives a line when a ticket changes, and when a stream ends.
+	// Log receives a line for each change of a ticket and for each end of a stream.
 	Log *slog.Logger
 }
 
-// Follow keeps the copy in sync until ctx ends, which is no error, or something is wrong that does not pass.
+// Follow keeps the copy in sync. It returns nil when ctx ends, and an error if a retry does not help.
 func (f *Follower) Follow(ctx context.Context) error {
 	for failures := 0; ; failures++ {
-		came, err := f.followOnce(ctx)
-		if came {
+		received, err := f.followOnce(ctx)
+		if received {
 			failures = 0
 		}
 		if ctx.Err() != nil {
@@ -69,28 +69,28 @@ func (f *Follower) Follow(ctx context.Context) error {
 		if errors.Is(err, errCopy) {
 			return err
 		}
-		pause := rand.N(min(longestPause, firstPause<<min(failures, 10))) //nolint:gosec // It spreads retries, and is no secret.
+		delay := rand.N(min(maxBackoff, minBackoff<<min(failures, 10))) //nolint:gosec // It spreads retries, and is no secret.
 		switch code := connect.CodeOf(err); {
 		case code == connect.CodeInvalidArgument, code == connect.CodeUnimplemented:
-			return fmt.Errorf("ticketsvc does not understand the call: %w", err)
+			return fmt.Errorf("ticketsvc does not accept the request: %w", err)
 		case code == connect.CodeOutOfRange:
-			f.Log.Warn("the token can't be served any more: starting again", "error", err)
+			f.Log.Warn("ticketsvc can't resume from the token: starting again", "error", err)
 			if err := f.Copy.StartAgain(ctx); err != nil {
 				return err
 			}
 		case code == connect.CodeDeadlineExceeded:
-			f.Log.Debug("going on with another stream", "pause", pause)
+			f.Log.Debug("resuming with a new stream", "delay", delay)
 		case f.Token == nil && code == connect.CodeUnauthenticated:
-			f.Log.Error("ticketsvc wants a token: name a file with one of the scope read by --token-file", "error", err, "pause", pause)
+			f.Log.Error("ticketsvc needs a token: set --token-file to a file with a token of the scope read", "error", err, "delay", delay)
 		case f.Token != nil && (code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied):
-			f.Log.Error("ticketsvc refuses the token: give one of the scope read", "error", err, "pause", pause)
+			f.Log.Error("ticketsvc refuses the token: use a token of the scope read", "error", err, "delay", delay)
 		case errors.Is(err, errToken):
-			f.Log.Error("there is no token to show", "error", err, "pause", pause)
+			f.Log.Error("no token to send", "error", err, "delay", delay)
 		default:
-			f.Log.Warn("the stream ended", "error", err, "pause", pause)
+			f.Log.Warn("the stream ended", "error", err, "delay", delay)
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(delay):
 		case <-ctx.Done():
 			return nil
 		}
@@ -98,14 +98,15 @@ func (f *Follower) Follow(ctx context.Context) error {
 }
 
 var (
-	// errCopy says that the copy could not be read or written.
-	errCopy = errors.New("the copy can't be kept")
-	// errToken says that there is no token to show.
+	// errCopy is returned if the copy can't be read or written.
+	errCopy = errors.New("the copy can't be read or written")
+	// errToken is returned if there is no token to send.
 	errToken = errors.New("the token can't be read")
 )
 
-// followOnce takes in one stream. It tells whether anything came, and why the stream ended, which it always does some time.
-func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
+// followOnce applies the messages of one stream until the stream ends. It reports whether there was a message, and returns the reason of
+// the end.
+func (f *Follower) followOnce(ctx context.Context) (received bool, err error) {
 	token, err := f.Copy.Token(ctx)
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errCopy, err)
@@ -117,13 +118,13 @@ func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
 		}
 	}
 
-	streaming, cancel := context.WithTimeout(ctx, streamTime)
+	streaming, cancel := context.WithTimeout(ctx, maxStreamTime)
 	defer cancel()
-	streaming, giveUp := context.WithCancelCause(streaming)
-	defer giveUp(nil)
-	// A proxy answers pings, whether or not ticketsvc is behind it.
-	silent := fmt.Errorf("nothing came for %v", f.Silence)
-	silence := time.AfterFunc(f.Silence, func() { giveUp(silent) })
+	streaming, end := context.WithCancelCause(streaming)
+	defer end(nil)
+	// Pings are not enough: a proxy answers them even if it can't reach ticketsvc.
+	errSilent := fmt.Errorf("no message for %v", f.Silence)
+	silence := time.AfterFunc(f.Silence, func() { end(errSilent) })
 	defer silence.Stop()
 
 	streaming, call := connect.NewClientContext(streaming)
@@ -138,21 +139,21 @@ func (f *Follower) followOnce(ctx context.Context) (came bool, err error) {
 	for stream.Receive() {
 		silence.Reset(f.Silence)
 		if err := f.Copy.Apply(ctx, stream.Msg()); err != nil {
-			return came, fmt.Errorf("%w: %w", errCopy, err)
+			return received, fmt.Errorf("%w: %w", errCopy, err)
 		}
-		f.report(stream.Msg(), came)
-		came = true
+		f.report(stream.Msg(), received)
+		received = true
 	}
-	if errors.Is(context.Cause(streaming), silent) {
-		return came, silent
+	if errors.Is(context.Cause(streaming), errSilent) {
+		return received, errSilent
 	}
-	return came, stream.Err()
+	return received, stream.Err()
 }
 
-// report logs the ids in a message, except those of the snapshot: there can be a million.
-func (f *Follower) report(message *ticketv1.WatchTicketsResponse, came bool) {
-	if !came {
-		f.Log.Info("following: the next lines name the tickets that change")
+// report logs the ticket that a message changes or removes. It does not log the tickets of the snapshot, because there can be a million.
+func (f *Follower) report(message *ticketv1.WatchTicketsResponse, received bool) {
+	if !received {
+		f.Log.Info("following: changed tickets are logged from now on")
 	}
 	switch {
 	case message.GetChange().GetEvent() != nil:

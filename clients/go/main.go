@@ -1,16 +1,17 @@
-// Command go keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and looks tickets up in it. It is an example for
-// services of your own: take what you need.
+// Command go keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and reads tickets from the copy. It is an example
+// for your own services: copy the parts that you need.
 //
 //	go run ./clients/go                  # follows until Ctrl-C
 //	go run ./clients/go --get <ticket>   # prints a ticket of the copy as JSON, also while another process follows
 //
-// A copy has to do five things right, and each is in one place here:
+// A copy has five rules. Each rule is in one place here:
 //
-//   - The token is kept together with what it stands for, in one transaction ([Copy.Apply]).
-//   - After any interruption the stream goes on from the token ([Follower.Follow]), after a pause that grows and that chance has a part in.
-//   - A token that can't be served any more means to begin anew, and to drop what does not come again ([Copy.StartAgain]).
-//   - What is erased goes for good, from the file too, once nobody reads that ([Copy.Apply]).
-//   - A ticket that is not complete yet has empty fields which may have values at Allthings ([Copy.Get] says so).
+//   - The content of a message and its token are stored in one transaction ([Copy.Apply]).
+//   - After an interruption the stream resumes with the last token, after a growing, random delay ([Follower.Follow]).
+//   - If ticketsvc can't resume from the token, the copy starts again without a token, and drops the tickets that are not in the new
+//     snapshot ([Copy.StartAgain]).
+//   - Erased tickets are removed from the file permanently ([Copy.Apply]).
+//   - Empty fields of an incomplete ticket may have values at Allthings: the program prints a note with such a ticket.
 package main
 
 import (
@@ -42,10 +43,10 @@ func main() {
 	}
 }
 
-// errUsage marks what the caller has to put right.
+// errUsage marks errors that the caller must fix.
 var errUsage = errors.New("wrong usage")
 
-// usage comes before the options. It names the command to type: the path of the binary that go run makes is of no use.
+// usage is the help before the options. It has the command to type, because go run puts the binary into a temporary folder.
 const usage = `Keeps a local copy of all tickets in sync with ticketsvc, until Ctrl-C.
 
 Usage: go run ./clients/go [options]
@@ -53,28 +54,28 @@ Usage: go run ./clients/go [options]
 `
 
 func run(ctx context.Context) (err error) {
-	address := flag.String("url", "http://127.0.0.1:9090", "where ticketsvc is")
-	tokenFile := flag.String("token-file", "", "file with the bearer token to show, of the scope read; read for each stream")
-	silence := flag.Int("silence", 60, "after how many `seconds` without any message a stream is given up; a heartbeat comes every 15 s")
+	address := flag.String("url", "http://127.0.0.1:9090", "URL of ticketsvc")
+	tokenFile := flag.String("token-file", "", "file with the bearer token to send, of the scope read; read for each stream")
+	silence := flag.Int("silence", 60, "end a stream after that many `seconds` without a message; a heartbeat comes every 15 s")
 	path := flag.String("copy", "data/tickets-go.db", "SQLite file of the copy")
-	get := flag.String("get", "", "print this ticket of the copy, and end")
-	list := flag.Bool("list", false, "print all tickets of the copy, one a line, and end")
+	get := flag.String("get", "", "print this ticket of the copy and exit")
+	list := flag.Bool("list", false, "print all tickets of the copy, one per line, and exit")
 	flag.Usage = func() {
 		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	if *silence <= 0 {
-		return fmt.Errorf("%w: --silence is no number of seconds above 0", errUsage)
+		return fmt.Errorf("%w: --silence is not a number of seconds above 0", errUsage)
 	}
 	if u, err := url.Parse(*address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%w: --url %q: give it with http:// or https://, such as http://127.0.0.1:9090", errUsage, *address)
+		return fmt.Errorf("%w: --url %q is not a URL with http:// or https://, such as http://127.0.0.1:9090", errUsage, *address)
 	}
 
-	var looksUp bool
-	flag.Visit(func(f *flag.Flag) { looksUp = looksUp || f.Name == "get" })
-	if looksUp && *get == "" {
-		return fmt.Errorf("%w: --get is empty: give it the id of a ticket", errUsage)
+	var hasGet bool
+	flag.Visit(func(f *flag.Flag) { hasGet = hasGet || f.Name == "get" })
+	if hasGet && *get == "" {
+		return fmt.Errorf("%w: --get is empty: set it to the id of a ticket", errUsage)
 	}
 
 	tickets, err := OpenCopy(ctx, *path)
@@ -83,13 +84,13 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, tickets.Close()) }()
 	switch {
-	case looksUp:
+	case hasGet:
 		ticket, err := tickets.Get(ctx, *get)
 		if err != nil {
 			return err
 		}
 		if !ticket.GetComplete() {
-			fmt.Fprintln(os.Stderr, "not all of this ticket is known yet: fields that are empty here may have values at Allthings")
+			fmt.Fprintln(os.Stderr, "the ticket is incomplete: empty fields may have values at Allthings")
 		}
 		fmt.Println(protojson.Format(ticket))
 		return nil
@@ -110,7 +111,7 @@ func run(ctx context.Context) (err error) {
 	}
 }
 
-// tokenFrom returns a function that reads a token from a file each time, so that a new one counts at once.
+// tokenFrom returns a function that reads the token from a file. It reads the file at each call, so the token can be replaced.
 func tokenFrom(path string) func() (string, error) {
 	return func() (string, error) {
 		content, err := os.ReadFile(path)
@@ -119,7 +120,7 @@ func tokenFrom(path string) func() (string, error) {
 		}
 		token := strings.TrimSpace(string(content))
 		if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return "", fmt.Errorf("%s holds no token: one line of visible ASCII", path)
+			return "", fmt.Errorf("%s has no token: write one line of visible ASCII into it", path)
 		}
 		return token, nil
 	}

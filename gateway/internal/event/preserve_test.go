@@ -87,7 +87,7 @@ var modelledFields = []modelledField{
 	{name: "unit", path: "unit_name", key: "_embedded.unit", onlyEmbedded: true, holds: holdsUnit},
 }
 
-// valuePositions are the positions in a body where a field can have a value. changes is set if the value could be a change there.
+// valuePositions are the positions in a body where a field can have a value. isChanged is set if the value could be a change there.
 var valuePositions = []struct {
 	data                string
 	embedded, isChanged bool
