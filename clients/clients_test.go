@@ -1,5 +1,5 @@
-// Package clients_test runs the programs of this folder against ticketsvc, as processes of their own, through everything that a copy of all
-// tickets has to outlive.
+// Package clients_test runs the programs of this folder as separate processes against ticketsvc. It causes each interruption that a copy of
+// all tickets must survive.
 package clients_test
 
 import (
@@ -19,63 +19,63 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
 )
 
-func TestACopyStaysInStep(t *testing.T) {
+func TestFollow_staysInSync(t *testing.T) {
 	eachClient(t, func(t *testing.T, program []string) {
-		w := newWorld(t, program)
-		w.create(t, ids("a", 300)...)
-		w.update(t, ids("a", 20)...)
+		h := newHarness(t, program)
+		h.create(t, ids("a", 300)...)
+		h.update(t, ids("a", 20)...)
 
-		// A token that does not count is said, and the right one is taken over without a restart.
-		w.startFollower(t)
+		// The follower logs that its token is refused, and uses a new token without a restart.
+		h.startFollower(t)
 		eventually(t, func() error {
-			if !strings.Contains(w.log(t), "refuses the token") {
-				return errors.New("the log does not say that the token is refused")
+			if !strings.Contains(h.log(t), "refuses the token") {
+				return errors.New("the log lacks the refusal of the token")
 			}
 			return nil
 		})
-		mustWrite(t, w.path("token"), readerToken+"\n")
-		w.expectInStep(t)
+		mustWrite(t, h.path("token"), readerToken+"\n")
+		h.expectInSync(t)
 
-		w.create(t, ids("b", 50)...)
-		w.update(t, slices.Concat(ids("b", 10), ids("a", 40))...)
-		w.erase(t, "a001")
-		w.expectInStep(t)
+		h.create(t, ids("b", 50)...)
+		h.update(t, slices.Concat(ids("b", 10), ids("a", 40))...)
+		h.erase(t, "a001")
+		h.expectInSync(t)
 
-		w.ticketsvc.Kill()
-		w.restartTicketsvc(t)
-		w.create(t, ids("c", 20)...)
-		w.expectInStep(t)
+		h.ticketsvc.Kill()
+		h.restartTicketsvc(t)
+		h.create(t, ids("c", 20)...)
+		h.expectInSync(t)
 
-		stop(t, w.ticketsvc)
-		w.restartTicketsvc(t)
-		w.update(t, slices.Concat(ids("c", 5), ids("a", 5)[2:])...)
-		w.expectInStep(t)
+		stop(t, h.ticketsvc)
+		h.restartTicketsvc(t)
+		h.update(t, slices.Concat(ids("c", 5), ids("a", 5)[2:])...)
+		h.expectInSync(t)
 
-		// What happens while nobody follows is made up for, whether the follower was killed or stopped.
-		w.follower.Kill()
-		w.create(t, ids("d", 20)...)
-		w.erase(t, "b000")
-		w.startFollower(t)
-		w.expectInStep(t)
-		stop(t, w.follower)
-		w.update(t, "a100", "d000", "e000")
-		w.erase(t, "c000")
-		w.startFollower(t)
-		w.expectInStep(t)
+		// The follower catches up with the changes of the time in which it did not run, after a kill and after a stop.
+		h.follower.Kill()
+		h.create(t, ids("d", 20)...)
+		h.erase(t, "b000")
+		h.startFollower(t)
+		h.expectInSync(t)
+		stop(t, h.follower)
+		h.update(t, "a100", "d000", "e000")
+		h.erase(t, "c000")
+		h.startFollower(t)
+		h.expectInSync(t)
 
-		if log := w.log(t); strings.Contains(log, "starting again") || strings.Contains(log, "hush") || strings.Contains(log, "klemmt") {
-			t.Errorf("the follower began anew, or its log says what it should not:\n%s", log)
+		if log := h.log(t); strings.Contains(log, "starting again") || strings.Contains(log, "hush") || strings.Contains(log, "klemmt") {
+			t.Errorf("the follower started again, or its log has a token or the text of a ticket:\n%s", log)
 		}
-		w.expectLookUps(t)
-		stop(t, w.follower)
+		h.expectLookUps(t)
+		stop(t, h.follower)
 	})
 }
 
-// expectLookUps asks for single tickets while the copy is followed.
-func (w *world) expectLookUps(t *testing.T) {
+// expectLookUps prints single tickets while the follower runs.
+func (h *harness) expectLookUps(t *testing.T) {
 	t.Helper()
 	for id, complete := range map[string]bool{"a100": true, "e000": false} {
-		printed, note, err := w.ask(t, "--get", id)
+		printed, note, err := h.ask(t, "--get", id)
 		if err != nil {
 			t.Errorf("%s: %v: %s", id, err, note)
 			continue
@@ -84,69 +84,70 @@ func (w *world) expectLookUps(t *testing.T) {
 		if err := protojson.Unmarshal([]byte(printed), got); err != nil {
 			t.Errorf("%v in %q", err, printed)
 		}
-		if diff := cmp.Diff(w.listed(t)[id], got, protocmp.Transform()); diff != "" {
+		if diff := cmp.Diff(h.listed(t)[id], got, protocmp.Transform()); diff != "" {
 			t.Error(diff)
 		}
-		if got.GetComplete() != complete || strings.Contains(note, "not all of this ticket is known yet") == complete {
-			t.Errorf("%s: complete is %v, want %v, and a note when it is not: %q", id, got.GetComplete(), complete, note)
+		if got.GetComplete() != complete || strings.Contains(note, "the ticket is incomplete") == complete {
+			t.Errorf("%s: complete is %v, want %v, and a note for an incomplete ticket: %q", id, got.GetComplete(), complete, note)
 		}
 	}
 	for _, id := range []string{"nowhere", "b000"} {
-		printed, says, err := w.ask(t, "--get", id)
+		printed, message, err := h.ask(t, "--get", id)
 		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || printed != "" ||
-			!strings.Contains(says, "no such ticket in the copy") {
-			t.Errorf("%s: %v, %q, %q; want exit status 1 and a line that says why", id, err, printed, says)
+			!strings.Contains(message, "no such ticket in the copy") {
+			t.Errorf("%s: %v, %q, %q; want exit status 1 and a line with the reason", id, err, printed, message)
 		}
 	}
 }
 
-func TestWhatIsErasedIsGoneFromTheFiles(t *testing.T) {
+func TestCopy_erasedTicketIsGoneFromTheFiles(t *testing.T) {
 	eachClient(t, func(t *testing.T, program []string) {
-		const marker = "marker-of-what-is-erased"
-		w := newWorld(t, program)
-		mustWrite(t, w.path("token"), readerToken)
-		w.create(t, ids("a", 20)...)
-		w.create(t, marker)
-		w.startFollower(t)
-		w.expectInStep(t)
-		if !w.filesHave(t, marker) {
-			t.Error("the files of the copy do not hold what is in it, as far as this test can tell")
+		const marker = "marker-of-an-erased-ticket"
+		h := newHarness(t, program)
+		mustWrite(t, h.path("token"), readerToken)
+		h.create(t, ids("a", 20)...)
+		h.create(t, marker)
+		h.startFollower(t)
+		h.expectInSync(t)
+		if !h.filesHave(t, marker) {
+			t.Error("the files of the copy lack the ticket, or this test does not find it")
 		}
-		w.erase(t, marker)
-		w.expectInStep(t)
+		h.erase(t, marker)
+		h.expectInSync(t)
 		eventually(t, func() error {
-			if w.filesHave(t, marker) {
-				return errors.New("the files of the copy hold what was erased")
+			if h.filesHave(t, marker) {
+				return errors.New("the files of the copy still have the erased ticket")
 			}
 			return nil
 		})
-		stop(t, w.follower)
+		stop(t, h.follower)
 	})
 }
 
-// TestWhatCameWhileTheFileWasWrittenIsSaved stops the client in TypeScript, which alone writes its copy from time to time, in between.
-func TestWhatCameWhileTheFileWasWrittenIsSaved(t *testing.T) {
+// TestTypeScript_savesMessagesThatArriveWhileItWrites stops the client in TypeScript while it writes its file. The other clients write each
+// message at once.
+func TestTypeScript_savesMessagesThatArriveWhileItWrites(t *testing.T) {
 	t.Parallel()
 	node, folder := external.Node(t)
-	w := &world{folder: t.TempDir(),
+	h := &harness{folder: t.TempDir(),
 		program: []string{node, filepath.Join(folder, "dist", "test", "stop.js"), filepath.Join(t.TempDir(), "copy")}}
-	saved, says, err := w.ask(t)
+	saved, message, err := h.ask(t)
 	if err != nil || saved != "meanwhile\n" {
-		t.Errorf("the file has the token %q, %v: %s", saved, err, says)
+		t.Errorf("the file has the token %q, %v: %s", saved, err, message)
 	}
 }
 
-// TestANewDatabaseMeansToStartAgain has ticketsvc lose its database, so that no token of before can be served.
-func TestANewDatabaseMeansToStartAgain(t *testing.T) {
+// TestFollow_newDatabaseStartsAgain removes the database of ticketsvc, so that ticketsvc can't resume from earlier tokens.
+func TestFollow_newDatabaseStartsAgain(t *testing.T) {
 	eachClient(t, func(t *testing.T, program []string) {
-		w := newWorld(t, program)
-		mustWrite(t, w.path("token"), readerToken)
-		w.create(t, ids("a", 50)...)
-		w.startFollower(t)
-		w.expectInStep(t)
+		h := newHarness(t, program)
+		mustWrite(t, h.path("token"), readerToken)
+		h.create(t, ids("a", 50)...)
+		h.startFollower(t)
+		h.expectInSync(t)
 
-		w.ticketsvc.Kill()
-		databases, err := filepath.Glob(w.path("ticketsvc.db*"))
+		h.ticketsvc.Kill()
+		databases, err := filepath.Glob(h.path("ticketsvc.db*"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,21 +156,21 @@ func TestANewDatabaseMeansToStartAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.restartTicketsvc(t)
-		w.create(t, slices.Concat(ids("a", 10), ids("b", 10))...)
-		w.expectInStep(t)
-		if log := w.log(t); !strings.Contains(log, "starting again") {
-			t.Errorf("the log does not say that the follower began anew:\n%s", log)
+		h.restartTicketsvc(t)
+		h.create(t, slices.Concat(ids("a", 10), ids("b", 10))...)
+		h.expectInSync(t)
+		if log := h.log(t); !strings.Contains(log, "starting again") {
+			t.Errorf("the log lacks that the follower started again:\n%s", log)
 		}
 
-		// The new token serves as the old one did.
-		stop(t, w.follower)
-		w.update(t, ids("b", 3)...)
-		w.startFollower(t)
-		w.expectInStep(t)
-		if starts := strings.Count(w.log(t), "starting again"); starts != 1 {
-			t.Errorf("it began anew %d times", starts)
+		// The follower resumes with the new token.
+		stop(t, h.follower)
+		h.update(t, ids("b", 3)...)
+		h.startFollower(t)
+		h.expectInSync(t)
+		if starts := strings.Count(h.log(t), "starting again"); starts != 1 {
+			t.Errorf("the follower started again %d times, want 1", starts)
 		}
-		stop(t, w.follower)
+		stop(t, h.follower)
 	})
 }

@@ -31,7 +31,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// programs are the clients, by their language: what each is run with, made ready.
+// programs has a function for each client, by its language. The function builds the client and returns its command line.
 var programs = map[string]func(t *testing.T) []string{
 	"Go": func(t *testing.T) []string { return []string{commands.Path(t, "go")} },
 	"TypeScript": func(t *testing.T) []string {
@@ -44,7 +44,7 @@ var programs = map[string]func(t *testing.T) []string{
 	},
 }
 
-// eachClient runs a test with each client, side by side with all others.
+// eachClient runs a test with each client, in parallel.
 func eachClient(t *testing.T, test func(t *testing.T, program []string)) {
 	t.Helper()
 	t.Parallel()
@@ -59,15 +59,15 @@ func eachClient(t *testing.T, test func(t *testing.T, program []string)) {
 // The tokens of these tests.
 const adminToken, readerToken = "hush-of-the-operators", "hush-of-a-reader"
 
-// bound is how long anything may take on a busy machine. The clients' own pauses are a few seconds here.
+// bound is the maximum time of each step on a busy machine. The clients' own delays are a few seconds here.
 const bound = time.Minute
 
 var commands = binaries.New("ticketsvc/cmd/ticketsvc", "clients/go")
 
 func TestMain(m *testing.M) { os.Exit(commands.Main(m).Run()) }
 
-// world is a ticketsvc, and a client that keeps a copy of its tickets.
-type world struct {
+// harness has a ticketsvc, and a client that keeps a copy of its tickets.
+type harness struct {
 	folder, url string
 	ticketsvc   *process.Process
 	events      ticketv1connect.TicketEventServiceClient
@@ -78,29 +78,29 @@ type world struct {
 	follower *process.Process
 }
 
-func newWorld(t *testing.T, program []string) *world {
+func newHarness(t *testing.T, program []string) *harness {
 	t.Helper()
 	address, admin := mustFreeAddress(t), mustFreeAddress(t)
-	w := &world{folder: t.TempDir(), url: "http://" + address, program: program}
-	mustWrite(t, w.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
-	mustWrite(t, w.path("token"), "not-the-right-one\n")
-	w.ticketsvc = mustStart(t, process.Command{Path: commands.Path(t, "ticketsvc"), LogPath: w.path("ticketsvc.log"),
+	h := &harness{folder: t.TempDir(), url: "http://" + address, program: program}
+	mustWrite(t, h.path("tokens"), "admin="+adminToken+"\nread="+readerToken+"\n")
+	mustWrite(t, h.path("token"), "not-the-right-one\n")
+	h.ticketsvc = mustStart(t, process.Command{Path: commands.Path(t, "ticketsvc"), LogPath: h.path("ticketsvc.log"),
 		ReadyURL: "http://" + admin + "/readyz", Env: []string{"TICKETSVC_LISTEN=" + address, "TICKETSVC_ADMIN_LISTEN=" + admin,
-			"TICKETSVC_DATABASE_URL=sqlite:" + w.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + w.path("tokens")}})
-	t.Cleanup(func() { w.ticketsvc.Kill() })
+			"TICKETSVC_DATABASE_URL=sqlite:" + h.path("ticketsvc.db"), "TICKETSVC_TOKENS_FILE=" + h.path("tokens")}})
+	t.Cleanup(func() { h.ticketsvc.Kill() })
 
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	client, showing := &http.Client{Transport: transport}, connect.WithInterceptors(showing(adminToken))
-	w.events = ticketv1connect.NewTicketEventServiceClient(client, w.url, showing)
-	w.tickets = ticketv1connect.NewTicketServiceClient(client, w.url, showing)
-	return w
+	client, token := &http.Client{Transport: transport}, connect.WithInterceptors(withToken(adminToken))
+	h.events = ticketv1connect.NewTicketEventServiceClient(client, h.url, token)
+	h.tickets = ticketv1connect.NewTicketServiceClient(client, h.url, token)
+	return h
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.folder, name) }
+func (h *harness) path(name string) string { return filepath.Join(h.folder, name) }
 
-// showing makes a client show a token.
-func showing(token string) connect.UnaryInterceptorFunc {
+// withToken makes a client send a token.
+func withToken(token string) connect.UnaryInterceptorFunc {
 	return func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 			request.Header().Set("Authorization", "Bearer "+token)
@@ -136,15 +136,15 @@ func mustStart(t *testing.T, command process.Command) *process.Process {
 	return p
 }
 
-// startFollower starts the program that keeps the copy.
-func (w *world) startFollower(t *testing.T, options ...string) {
+// startFollower starts the client that keeps the copy.
+func (h *harness) startFollower(t *testing.T, options ...string) {
 	t.Helper()
-	w.follower = mustStart(t, process.Command{Path: w.program[0], LogPath: w.path("follower.log"), Args: slices.Concat(w.program[1:],
-		[]string{"--url", w.url, "--token-file", w.path("token"), "--copy", w.path("copy")}, options)})
-	t.Cleanup(w.follower.Kill)
+	h.follower = mustStart(t, process.Command{Path: h.program[0], LogPath: h.path("follower.log"), Args: slices.Concat(h.program[1:],
+		[]string{"--url", h.url, "--token-file", h.path("token"), "--copy", h.path("copy")}, options)})
+	t.Cleanup(h.follower.Kill)
 }
 
-// stop ends a process with SIGTERM, which must end in time and with status 0.
+// stop ends a process with SIGTERM. The process must end in time and with status 0.
 func stop(t *testing.T, p *process.Process) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -154,24 +154,24 @@ func stop(t *testing.T, p *process.Process) {
 	}
 }
 
-// restartTicketsvc starts it again.
-func (w *world) restartTicketsvc(t *testing.T) {
+// restartTicketsvc starts ticketsvc again after it has ended.
+func (h *harness) restartTicketsvc(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	p, err := w.ticketsvc.Restart(ctx)
+	p, err := h.ticketsvc.Restart(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ticketsvc = p
+	h.ticketsvc = p
 }
 
-// ask runs the program to look something up in the copy, and returns what it prints. It may fail.
-func (w *world) ask(t *testing.T, args ...string) (stdout, stderr string, err error) {
+// ask runs the client with args, and returns its output. The error is that of the process.
+func (h *harness) ask(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	command := exec.CommandContext(ctx, w.program[0], append(append(slices.Clone(w.program[1:]), "--copy", w.path("copy")), args...)...)
+	command := exec.CommandContext(ctx, h.program[0], append(append(slices.Clone(h.program[1:]), "--copy", h.path("copy")), args...)...)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	err = command.Run()
@@ -183,14 +183,14 @@ func at(seconds int) *timestamppb.Timestamp {
 }
 
 // create records that tickets were opened.
-func (w *world) create(t *testing.T, ids ...string) {
+func (h *harness) create(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		w.recorded++
-		_, err := w.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
-			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded), ReceiveTime: at(w.recorded)},
+		h.recorded++
+		_, err := h.events.TicketCreated(t.Context(), &ticketv1.TicketCreatedRequest{
+			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", h.recorded), OccurTime: at(h.recorded), ReceiveTime: at(h.recorded)},
 			Ticket: &ticketv1.Ticket{TicketId: id, AppId: "app", Title: "Tür klemmt in " + id, Description: "\u0000 <&> \U0001F6AA",
-				StatusText: "waiting-for-agent", LabelIds: []string{"a", "b"}, CommentCount: 3, CreateTime: at(w.recorded),
+				StatusText: "waiting-for-agent", LabelIds: []string{"a", "b"}, CommentCount: 3, CreateTime: at(h.recorded),
 				Attributes:     map[string]string{"large": "9007199254740993"},
 				CustomSettings: []*ticketv1.CustomSetting{{Key: "room", SettingValue: &ticketv1.CustomSetting_ValueJson{ValueJson: "1.50"}}}},
 			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"app_id", "title", "description", "status_text", "label_ids", "comment_count",
@@ -202,15 +202,15 @@ func (w *world) create(t *testing.T, ids ...string) {
 	}
 }
 
-// update records that tickets were closed. They need not have been opened.
-func (w *world) update(t *testing.T, ids ...string) {
+// update records that tickets were closed. A ticket may be unknown before.
+func (h *harness) update(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		w.recorded++
-		_, err := w.events.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
-			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", w.recorded), OccurTime: at(w.recorded),
-				ReceiveTime: at(w.recorded)},
-			Ticket:    &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssigneeId: fmt.Sprintf("user-%d", w.recorded)},
+		h.recorded++
+		_, err := h.events.TicketUpdated(t.Context(), &ticketv1.TicketUpdatedRequest{
+			Event: &ticketv1.EventMetadata{EventId: fmt.Sprintf("event-%d", h.recorded), OccurTime: at(h.recorded),
+				ReceiveTime: at(h.recorded)},
+			Ticket:    &ticketv1.Ticket{TicketId: id, StatusText: "closed", AssigneeId: fmt.Sprintf("user-%d", h.recorded)},
 			FieldMask: &fieldmaskpb.FieldMask{Paths: []string{"status_text", "assignee_id", "label_ids"}},
 		})
 		if err != nil {
@@ -219,20 +219,20 @@ func (w *world) update(t *testing.T, ids ...string) {
 	}
 }
 
-func (w *world) erase(t *testing.T, id string) {
+func (h *harness) erase(t *testing.T, id string) {
 	t.Helper()
-	if _, err := w.tickets.EraseTicket(t.Context(), &ticketv1.EraseTicketRequest{TicketId: id}); err != nil {
+	if _, err := h.tickets.EraseTicket(t.Context(), &ticketv1.EraseTicketRequest{TicketId: id}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// listed returns all tickets, as ListTickets has them.
-func (w *world) listed(t *testing.T) map[string]*ticketv1.Ticket {
+// listed returns all tickets from ListTickets.
+func (h *harness) listed(t *testing.T) map[string]*ticketv1.Ticket {
 	t.Helper()
 	tickets := map[string]*ticketv1.Ticket{}
 	request := &ticketv1.ListTicketsRequest{PageSize: 1000}
 	for {
-		page, err := w.tickets.ListTickets(t.Context(), request)
+		page, err := h.tickets.ListTickets(t.Context(), request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,9 +246,9 @@ func (w *world) listed(t *testing.T) map[string]*ticketv1.Ticket {
 }
 
 // copied returns all tickets of the copy.
-func (w *world) copied(t *testing.T) (map[string]*ticketv1.Ticket, error) {
+func (h *harness) copied(t *testing.T) (map[string]*ticketv1.Ticket, error) {
 	t.Helper()
-	printed, errs, err := w.ask(t, "--list")
+	printed, errs, err := h.ask(t, "--list")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, errs)
 	}
@@ -267,12 +267,12 @@ func (w *world) copied(t *testing.T) (map[string]*ticketv1.Ticket, error) {
 	return tickets, nil
 }
 
-// expectInStep waits until the copy is what ListTickets has.
-func (w *world) expectInStep(t *testing.T) {
+// expectInSync waits until the copy has the same tickets as ListTickets.
+func (h *harness) expectInSync(t *testing.T) {
 	t.Helper()
-	want := w.listed(t)
+	want := h.listed(t)
 	eventually(t, func() error {
-		got, err := w.copied(t)
+		got, err := h.copied(t)
 		if err != nil {
 			return err
 		}
@@ -283,27 +283,27 @@ func (w *world) expectInStep(t *testing.T) {
 	})
 }
 
-func (w *world) log(t *testing.T) string {
+func (h *harness) log(t *testing.T) string {
 	t.Helper()
-	log, err := os.ReadFile(w.path("follower.log"))
+	log, err := os.ReadFile(h.path("follower.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(log)
 }
 
-// eventually calls condition until it returns nil. It looks again after a pause, because what another process does gives no signal.
+// eventually calls condition until it returns nil. It polls, because another process gives no signal.
 func eventually(t *testing.T, condition func() error) {
 	t.Helper()
-	look, end := time.NewTicker(50*time.Millisecond), time.After(bound)
-	defer look.Stop()
+	poll, end := time.NewTicker(50*time.Millisecond), time.After(bound)
+	defer poll.Stop()
 	for {
 		err := condition()
 		if err == nil {
 			return
 		}
 		select {
-		case <-look.C:
+		case <-poll.C:
 		case <-end:
 			t.Fatalf("not within %v: %v", bound, err)
 		}
@@ -318,22 +318,22 @@ func ids(prefix string, count int) []string {
 	return all
 }
 
-// filesHave tells whether a file of the copy has a text, as it is or in Base64.
-func (w *world) filesHave(t *testing.T, text string) bool {
+// filesHave reports whether a file of the copy has a text, in plain or in Base64.
+func (h *harness) filesHave(t *testing.T, text string) bool {
 	t.Helper()
 	forms := [][]byte{[]byte(text)}
 	for shift := range 3 {
-		// What is before and behind the text has a part in the first and the last four digits.
+		// The first and the last four digits also depend on the bytes before and after the text.
 		encoded := base64.StdEncoding.EncodeToString(append(make([]byte, shift), text...))
 		forms = append(forms, []byte(encoded[4:len(encoded)-4]))
 	}
-	files, err := filepath.Glob(w.path("copy*"))
+	files, err := filepath.Glob(h.path("copy*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files of the copy, %v", len(files), err)
 	}
 	return slices.ContainsFunc(files, func(file string) bool {
 		content, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // one that goes while others are looked at
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file that was removed meanwhile
 			t.Fatal(err)
 		}
 		return slices.ContainsFunc(forms, func(form []byte) bool { return bytes.Contains(content, form) })

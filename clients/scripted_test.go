@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/external"
 )
 
-// scripted is a ticketsvc that says what a test tells it to, message by message: so a stream can end in the middle of a walk, or be silent.
+// scripted is a ticketsvc that sends the messages of a test. So a stream can end in the middle of a snapshot, or be silent.
 type scripted struct {
 	ticketv1connect.UnimplementedTicketServiceHandler
 	calls chan *call
@@ -52,21 +52,21 @@ func (s *scripted) WatchTickets(ctx context.Context, request *ticketv1.WatchTick
 				return err
 			}
 		case code := <-c.ends:
-			return connect.NewError(code, errors.New("as the test says"))
+			return connect.NewError(code, errors.New("from the test"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// newScript starts a scripted ticketsvc, for a client that does not follow it yet.
-func newScript(t *testing.T, program []string) (*world, *scripted) {
+// newScript starts a scripted ticketsvc. The client is not started yet.
+func newScript(t *testing.T, program []string) (*harness, *scripted) {
 	t.Helper()
 	return newScriptAt(t, "127.0.0.1:0", program)
 }
 
-// newScriptAt is as newScript, at an address.
-func newScriptAt(t *testing.T, address string, program []string) (*world, *scripted) {
+// newScriptAt is like newScript, with an address to listen on.
+func newScriptAt(t *testing.T, address string, program []string) (*harness, *scripted) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if away := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT); away && !external.Required() {
@@ -87,12 +87,12 @@ func newScriptAt(t *testing.T, address string, program []string) (*world, *scrip
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	w := &world{folder: t.TempDir(), url: server.URL, program: program}
-	mustWrite(t, w.path("token"), readerToken+"\n")
-	return w, s
+	h := &harness{folder: t.TempDir(), url: server.URL, program: program}
+	mustWrite(t, h.path("token"), readerToken+"\n")
+	return h, s
 }
 
-// expectCall waits until the client begins a stream, with this token.
+// expectCall waits until the client begins a stream with this token.
 func (s *scripted) expectCall(t *testing.T, token string) *call {
 	t.Helper()
 	select {
@@ -127,15 +127,15 @@ func (c *call) end(t *testing.T, code connect.Code) {
 	}
 }
 
-// walked is a ticket as the walk brings it.
-func walked(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
+// inSnapshot returns the message with a ticket of the snapshot.
+func inSnapshot(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
 	return &ticketv1.WatchTicketsResponse{ResumeToken: token, Message: &ticketv1.WatchTicketsResponse_Change{
 		Change: &ticketv1.TicketChange{Ticket: &ticketv1.Ticket{TicketId: id, Revision: revision}}}}
 }
 
-// changed is a ticket as an event brings it.
+// changed returns the message with a ticket that an event changed.
 func changed(token, id string, revision int64) *ticketv1.WatchTicketsResponse {
-	message := walked(token, id, revision)
+	message := inSnapshot(token, id, revision)
 	message.GetChange().Event = &ticketv1.TicketEvent{EventId: "event-" + token, TicketId: id}
 	return message
 }
@@ -150,11 +150,11 @@ func heartbeat(token string, snapshot bool) *ticketv1.WatchTicketsResponse {
 		Heartbeat: &ticketv1.Heartbeat{Snapshot: snapshot}}}
 }
 
-// expectCopy waits until the copy has these tickets: their ids, each with its revision behind it.
-func (w *world) expectCopy(t *testing.T, want string) {
+// expectCopy waits until the copy has exactly these tickets. want has each id followed by the revision, separated by blanks.
+func (h *harness) expectCopy(t *testing.T, want string) {
 	t.Helper()
 	eventually(t, func() error {
-		tickets, err := w.copied(t)
+		tickets, err := h.copied(t)
 		if err != nil {
 			return err
 		}
@@ -170,12 +170,12 @@ func (w *world) expectCopy(t *testing.T, want string) {
 	})
 }
 
-// expectLog waits until the log of the follower says something so many times.
-func (w *world) expectLog(t *testing.T, says string, times int) {
+// expectLog waits until the log of the follower has a text at least that many times.
+func (h *harness) expectLog(t *testing.T, text string, times int) {
 	t.Helper()
 	eventually(t, func() error {
-		if log := w.log(t); strings.Count(log, says) < times {
-			return fmt.Errorf("the log does not say %q %d times:\n%s", says, times, log)
+		if log := h.log(t); strings.Count(log, text) < times {
+			return fmt.Errorf("the log does not have %q %d times:\n%s", text, times, log)
 		}
 		return nil
 	})

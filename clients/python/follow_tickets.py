@@ -1,17 +1,18 @@
-"""Keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and looks tickets up in it.
+"""Keeps a local copy of all tickets in sync with ticketsvc, in an SQLite file, and reads tickets from the copy.
 
-It is an example for services of your own: take what you need.
+It is an example for your own services: copy the parts that you need.
 
     python3 clients/python/follow_tickets.py                 # follows until Ctrl-C
     python3 clients/python/follow_tickets.py --get <ticket>  # prints a ticket of the copy as JSON, also while another process follows
 
-A copy has to do five things right, and each is in one place here:
+A copy has five rules. Each rule is in one place here:
 
-- The token is kept together with what it stands for, in one transaction (Copy.apply).
-- After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
-- A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.start_again).
-- What is erased goes for good, from the file too, once nobody reads that (Copy.apply).
-- A ticket that is not complete yet has empty fields which may have values at Allthings (look_up says so).
+- The content of a message and its token are stored in one transaction (Copy.apply).
+- After an interruption the stream resumes with the last token, after a growing, random delay (follow).
+- If ticketsvc can't resume from the token, the copy starts again without a token, and drops the tickets that are not in the new snapshot
+  (Copy.start_again).
+- Erased tickets are removed from the file permanently (Copy.apply).
+- Empty fields of an incomplete ticket may have values at Allthings: look_up prints a note with such a ticket.
 """
 
 from __future__ import annotations
@@ -44,25 +45,25 @@ except ImportError as err:
 
 log = logging.getLogger("follow_tickets")
 
-# How long one stream lasts, in seconds, before it goes on as another. So nothing hangs for ever, whatever is in between, and when there
-# are more replicas of ticketsvc than before, they get their share.
-STREAM_TIME = 15 * 60
-# Bounds of the pauses between attempts, in seconds.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# The maximum time of one stream, in seconds. Then a new stream resumes. So no stream hangs for ever, and new replicas of ticketsvc get
+# their share of the streams.
+MAX_STREAM_TIME = 15 * 60
+# The limits of the delay between attempts, in seconds.
+MIN_BACKOFF, MAX_BACKOFF = 0.5, 30.0
 
 CHANNEL_OPTIONS = [
-    # A ticket is a few kilobytes. It can be some megabytes, and gRPC takes 4 MiB unless told.
+    # Most tickets have a few kilobytes, and a ticket can have some megabytes. The default limit of gRPC is 4 MiB.
     ("grpc.max_receive_message_length", 64 << 20),
-    # A connection that is silent for so long is asked whether the other end is still there, in milliseconds. Heartbeats come more often.
+    # A connection that is silent for this time, in milliseconds, is checked with a ping. Heartbeats come more often.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # Otherwise it is two minutes after a long outage before gRPC looks again.
+    # By default gRPC waits for up to two minutes before it connects again after a long outage.
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 
-# The tickets as they came, so that fields which only a newer contract knows are kept, and the token. stale marks what was in the copy
-# before it was started again, and has not come since.
+# The token and the received tickets. A ticket is stored as the message itself, so that fields of a newer contract are kept. stale is set
+# for a ticket that was in the copy when the copy was started again, and that has not been received since.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tickets (
   ticket_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, ticket BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
@@ -72,8 +73,8 @@ CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), toke
 INSERT OR IGNORE INTO progress (id, token) VALUES (1, '');
 """
 
-# A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
-# follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
+# A message can have an older revision of a ticket: after the snapshot come all changes since the beginning of the snapshot. So the greater
+# revision stays. A stale ticket is always replaced, because a restored database can have lower revisions.
 PUT = """
 INSERT INTO tickets (ticket_id, revision, ticket) VALUES (?, ?, ?)
 ON CONFLICT (ticket_id) DO UPDATE SET revision = excluded.revision, ticket = excluded.ticket, stale = 0
@@ -82,33 +83,36 @@ WHERE tickets.stale OR excluded.revision >= tickets.revision
 
 
 class Copy:
-    """A copy of all tickets, with the token of the last message in it. One process writes it; others may read it meanwhile."""
+    """A copy of all tickets, with the token of the last applied message.
+
+    One process may write the copy, and others may read it at the same time.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its other files the mode of this one.
+        # SQLite creates its other files with the same mode.
         path.touch(mode=0o600)
         self._db = sqlite3.connect(path, timeout=5)
-        # In this mode a commit does not wait for the disk. A machine that fails loses the last ones, and with them the tokens: what they
-        # brought comes again.
+        # In this mode a commit does not wait for the disk. After a crash of the machine the last commits are lost, together with their
+        # tokens, so ticketsvc sends their messages again.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        # What is deleted is overwritten.
+        # Deleted data is overwritten.
         self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(SCHEMA)
-        # Whether somebody was reading the file when SQLite's log was to be emptied for the last time.
-        self._read = False
+        # Whether the last attempt to truncate SQLite's log failed, because another process read the file.
+        self._truncate_failed = False
 
     def close(self) -> None:
         self._db.close()
 
     def token(self) -> str:
-        """Returns the token to go on with. It is empty in a new copy."""
+        """Returns the token to resume with. It is empty in a new copy."""
         (token,) = self._db.execute("SELECT token FROM progress").fetchone()
         return str(token)
 
     def apply(self, message: WatchTicketsResponse) -> None:
-        """Takes in what a message says, together with its token: both, or neither."""
+        """Stores the content of a message and its token, in one transaction."""
         with self._db:  # a transaction
             kind = message.WhichOneof("message")
             if kind == "change":
@@ -116,36 +120,36 @@ class Copy:
                 self._db.execute(PUT, (ticket.ticket_id, ticket.revision, ticket.SerializeToString()))
             elif kind == "removed":
                 self._db.execute("DELETE FROM tickets WHERE ticket_id = ?", (message.removed.ticket_id,))
-            # This heartbeat ends the snapshot. Tickets that were not in it are gone.
+            # This heartbeat ends the snapshot. Tickets that were not in the snapshot do not exist any more.
             if kind == "heartbeat" and not message.heartbeat.snapshot:
                 self._db.execute("DELETE FROM tickets WHERE stale")
             self._db.execute("UPDATE progress SET token = ?", (message.resume_token,))
-        # Wherever else you keep something of a ticket that was erased, remove it there too.
+        # If you keep data of tickets in other places, remove an erased ticket there too.
         erased = message.removed.reason == TicketRemoved.REASON_ERASED
-        if kind == "heartbeat" or (erased and not self._read):
-            self._empty_log()
+        if kind == "heartbeat" or (erased and not self._truncate_failed):
+            self._truncate_log()
 
-    def _empty_log(self) -> None:
-        """Removes from SQLite's log what was erased.
+    def _truncate_log(self) -> None:
+        """Removes erased data from SQLite's log.
 
-        Nobody may read the file meanwhile; where somebody does so for longer than the connection's timeout, the next heartbeat tries again.
+        It fails if another process reads the file for longer than the connection's timeout. The next heartbeat then retries it.
         """
         busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._read = bool(busy)
+        self._truncate_failed = bool(busy)
 
     def start_again(self) -> None:
-        """Drops the token. What is in the copy stays until all tickets have come again."""
+        """Drops the token. The tickets stay in the copy until the end of the new snapshot."""
         with self._db:
             self._db.execute("UPDATE tickets SET stale = 1")
             self._db.execute("UPDATE progress SET token = ''")
 
     def get(self, ticket_id: str) -> Ticket | None:
-        """Returns a ticket of the copy, None when it is not in there: not known, or erased, or not come yet."""
+        """Returns a ticket of the copy, or None if the ticket is unknown, erased, or not received yet."""
         row = self._db.execute("SELECT ticket FROM tickets WHERE ticket_id = ?", (ticket_id,)).fetchone()
         return Ticket.FromString(row[0]) if row else None
 
     def all(self) -> Iterator[Ticket]:
-        """Goes through the tickets of the copy, by their ids."""
+        """Yields the tickets of the copy in the order of their ids."""
         for (content,) in self._db.execute("SELECT ticket FROM tickets ORDER BY ticket_id"):
             yield Ticket.FromString(content)
 
@@ -153,11 +157,11 @@ class Copy:
 def open_channel(url: str) -> grpc.Channel:
     """Opens a channel to the ticketsvc at url, in cleartext for http and over TLS for https.
 
-    GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names a file with authorities that vouch for its certificate, where the usual ones don't.
+    If gRPC does not trust ticketsvc's certificate, set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to a file with the certificate's authority.
     """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    # An address of IPv6 keeps its brackets, which tell it from the port.
+    # An IPv6 address keeps its brackets, which separate it from the port.
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     target = f"{host}:{parts.port or (443 if secure else 80)}"
     if secure:
@@ -166,84 +170,90 @@ def open_channel(url: str) -> grpc.Channel:
 
 
 class TokenError(Exception):
-    """The file with the token can't be read, or holds none."""
+    """The file with the token can't be read, or has no token."""
 
 
 def read_token(token_file: Path) -> str:
-    """Reads the token to show. Its errors do not hold it."""
+    """Reads the token to send. Its errors do not contain the token."""
     try:
         token = token_file.read_bytes().strip()
     except OSError as err:
         raise TokenError(str(err)) from None
     if not token or any(byte <= ord(" ") or byte > ord("~") for byte in token):
-        raise TokenError(f"{token_file} holds no token: one line of visible ASCII")
+        raise TokenError(f"{token_file} has no token: write one line of visible ASCII into it")
     return token.decode("ascii")
 
 
-def give_up_when_silent(stream: grpc.Call, heard: threading.Event, silence: float) -> None:
-    """Cancels a stream once heard is not set for so many seconds. A proxy answers pings, whether or not ticketsvc is behind it."""
-    while heard.wait(silence):
-        heard.clear()
+def cancel_when_silent(stream: grpc.Call, received: threading.Event, silence: float) -> None:
+    """Cancels a stream if received is not set for silence seconds.
+
+    Pings are not enough: a proxy answers them even if it can't reach ticketsvc.
+    """
+    while received.wait(silence):
+        received.clear()
         if not stream.is_active():
             return
-    log.warning("nothing came for %g s", silence)
+    log.warning("no message for %g s", silence)
     stream.cancel()
 
 
 def watch(stub: TicketServiceStub, token_file: Path | None, silence: float, resume_token: str) -> Iterator[WatchTicketsResponse]:
-    """Yields what comes on one stream. It ends with grpc.RpcError or TokenError, or when ticketsvc ends the stream without an error."""
-    # Read each time, so that a token can be replaced.
+    """Yields the messages of one stream, until ticketsvc ends the stream. It raises grpc.RpcError and TokenError."""
+    # The token is read for each stream, so that it can be replaced.
     metadata = [("authorization", f"Bearer {read_token(token_file)}")] if token_file else []
-    stream = stub.WatchTickets(WatchTicketsRequest(resume_token=resume_token), timeout=STREAM_TIME, metadata=metadata)
-    heard = threading.Event()
-    threading.Thread(target=give_up_when_silent, args=(stream, heard, silence), daemon=True).start()
+    stream = stub.WatchTickets(WatchTicketsRequest(resume_token=resume_token), timeout=MAX_STREAM_TIME, metadata=metadata)
+    received = threading.Event()
+    threading.Thread(target=cancel_when_silent, args=(stream, received, silence), daemon=True).start()
     try:
         for message in stream:
-            heard.set()
+            received.set()
             yield message
     finally:
         stream.cancel()
-        heard.set()
+        received.set()
 
 
 def follow(channel: grpc.Channel, token_file: Path | None, silence: float, copy: Copy) -> NoReturn:
-    """Keeps copy in sync with ticketsvc. It ends by an exception alone: when something is wrong that does not pass.
+    """Keeps copy in sync with ticketsvc. It raises an exception if a retry does not help.
 
-    A stream is given up after silence seconds without any message. A heartbeat comes every 15.
+    A stream is ended after silence seconds without a message. A heartbeat comes every 15 s.
     """
     stub = TicketServiceStub(channel)  # type: ignore[no-untyped-call]
     failures = 0
     while True:
-        came = False
+        received = False
         try:
             for message in watch(stub, token_file, silence, copy.token()):
                 copy.apply(message)
-                report(message, came)
-                came, failures = True, 0
+                report(message, received)
+                received, failures = True, 0
             log.warning("the stream ended without an error")
         except TokenError as err:
-            log.error("there is no token to show: the token can't be read: %s", err)
+            log.error("no token to send: the token can't be read: %s", err)
         except grpc.RpcError as err:
             code = err.code()
             if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
                 raise
             if code == grpc.StatusCode.OUT_OF_RANGE:
-                log.warning("the token can't be served any more: starting again")
+                log.warning("ticketsvc can't resume from the token: starting again")
                 copy.start_again()
             elif not token_file and code == grpc.StatusCode.UNAUTHENTICATED:
-                log.error("ticketsvc wants a token: name a file with one of the scope read by --token-file (%s)", err.details())
+                log.error("ticketsvc needs a token: set --token-file to a file with a token of the scope read (%s)", err.details())
             elif token_file and code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-                log.error("ticketsvc refuses the token: give one of the scope read (%s)", err.details())
+                log.error("ticketsvc refuses the token: use a token of the scope read (%s)", err.details())
             elif code != grpc.StatusCode.DEADLINE_EXCEEDED:
                 log.warning("the stream ended: %s, %s", code.name, err.details())
-        time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))))
+        time.sleep(random.uniform(0, min(MAX_BACKOFF, MIN_BACKOFF * 2 ** min(failures, 10))))
         failures += 1
 
 
-def report(message: WatchTicketsResponse, came: bool) -> None:
-    """Logs the ids in a message, except those of the snapshot: there can be a million."""
-    if not came:
-        log.info("following: the next lines name the tickets that change")
+def report(message: WatchTicketsResponse, received: bool) -> None:
+    """Logs the ticket that a message changes or removes.
+
+    It does not log the tickets of the snapshot, because there can be a million.
+    """
+    if not received:
+        log.info("following: changed tickets are logged from now on")
     kind = message.WhichOneof("message")
     if kind == "change" and message.change.HasField("event"):
         ticket = message.change.ticket
@@ -256,34 +266,34 @@ def look_up(copy: Copy, ticket_id: str) -> None:
     """Prints a ticket of the copy."""
     ticket = copy.get(ticket_id)
     if ticket is None:
-        sys.exit(f"there is no such ticket in the copy: {ticket_id!r}")
+        sys.exit(f"no such ticket in the copy: {ticket_id!r}")
     if not ticket.complete:
-        print("not all of this ticket is known yet: fields that are empty here may have values at Allthings", file=sys.stderr)
+        print("the ticket is incomplete: empty fields may have values at Allthings", file=sys.stderr)
     print(MessageToJson(ticket, ensure_ascii=False))
 
 
-def address(url: str) -> str:
-    """Returns the address of a ticketsvc as it was given, when it can be one."""
+def checked_url(url: str) -> str:
+    """Returns url if it can be the URL of a ticketsvc. It raises an error for any other string."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{url!r}: give it with http:// or https://, such as http://127.0.0.1:9090")
+        raise argparse.ArgumentTypeError(f"{url!r} is not a URL with http:// or https://, such as http://127.0.0.1:9090")
     return url
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keeps a local copy of all tickets in sync with ticketsvc, until Ctrl-C.")
-    parser.add_argument("--url", type=address, default="http://127.0.0.1:9090", help="where ticketsvc is (default %(default)s)")
-    parser.add_argument("--token-file", type=Path, help="file with the bearer token to show, of the scope read")
-    silence = "after what time without any message a stream is given up (default %(default)s)"
+    parser.add_argument("--url", type=checked_url, default="http://127.0.0.1:9090", help="URL of ticketsvc (default %(default)s)")
+    parser.add_argument("--token-file", type=Path, help="file with the bearer token to send, of the scope read")
+    silence = "end a stream after that time without a message (default %(default)s)"
     parser.add_argument("--silence", metavar="SECONDS", type=float, default=60, help=silence)
     parser.add_argument("--copy", type=Path, default=Path("data/tickets-python.db"), help="SQLite file of the copy (default %(default)s)")
-    parser.add_argument("--get", metavar="TICKET", help="print this ticket of the copy, and end")
-    parser.add_argument("--list", action="store_true", help="print all tickets of the copy, one a line, and end")
+    parser.add_argument("--get", metavar="TICKET", help="print this ticket of the copy and exit")
+    parser.add_argument("--list", action="store_true", help="print all tickets of the copy, one per line, and exit")
     arguments = parser.parse_args()
     if not arguments.silence > 0:
-        parser.error("--silence is no number of seconds above 0")
+        parser.error("--silence is not a number of seconds above 0")
     if arguments.get == "":
-        parser.error("--get is empty: give it the id of a ticket")
+        parser.error("--get is empty: set it to the id of a ticket")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     copy = Copy(arguments.copy)
@@ -294,7 +304,7 @@ def main() -> None:
             for ticket in copy.all():
                 print(MessageToJson(ticket, indent=None, ensure_ascii=False))
         else:
-            # SIGTERM ends it as Ctrl-C does.
+            # SIGTERM has the same effect as Ctrl-C.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with open_channel(arguments.url) as channel:
                 follow(channel, arguments.token_file, arguments.silence, copy)

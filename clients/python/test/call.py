@@ -1,5 +1,7 @@
-"""Makes one call with grpcio, as the test of all clients and protocols (ticketsvc/internal/interop) asks on standard input, and prints what
-came."""
+"""Makes one call with grpcio and prints the outcome.
+
+The test of all clients and protocols (ticketsvc/internal/interop) writes the call to standard input.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def call(job: dict[str, Any]) -> dict[str, Any]:
                     break
         except grpc.RpcError as err:
             outcome["code"], outcome["message"] = err.code().value[0], err.details()
-            # The details are in here, as a google.rpc.Status.
+            # This metadata has the details, as a google.rpc.Status.
             status = dict(err.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
             outcome["status"] = base64.b64encode(status).decode()
     return outcome

@@ -8,34 +8,35 @@ import type { WatchTicketsResponse } from "../gen/allthings/ticket/v1/ticket_ser
 
 /** The first line of the file. */
 interface Head {
-  /** What to go on with. */
+  /** The token to resume with. */
   token: string;
 }
 
 /** Every other line of the file. */
 interface Line {
-  /** The ticket's binary form as Base64, so that fields which only a newer contract knows are kept. */
+  /** The ticket as a binary message in Base64, so that fields of a newer contract are kept. */
   ticket: string;
-  /** Whether it was in the copy before it was started again, and has not come since. */
+  /** Whether the ticket was in the copy when the copy was started again, and has not been received since. */
   stale: boolean;
 }
 
 /**
- * A copy of all tickets, with the token of the last message in it: in memory, and from time to time in a file, which one process writes.
+ * A copy of all tickets, with the token of the last applied message. It is in memory, and is saved to a file about once a second. Only one
+ * process may write the file.
  *
- * That does for some ten thousand tickets. For more, or where the tickets should be in a database anyway, write each message and its
- * token in one transaction there, as the examples in Go and Python do.
+ * This is enough for ten thousand tickets or so. For more tickets use a database, and write each message and its token in one transaction,
+ * as the examples in Go and Python do.
  */
 export class Copy {
   #token = "";
   #changed = false;
   readonly #tickets = new Map<string, Ticket>();
-  /** The ids of tickets that were here before the copy was started again, and have not come since. */
+  /** The ids of the tickets that were in the copy when it was started again, and that have not been received since. */
   readonly #stale = new Set<string>();
 
   private constructor(readonly path: string) {}
 
-  /** Reads the copy from a file. Without one it is empty. */
+  /** Reads the copy from a file. The copy is empty if there is no file. */
   static async open(path: string): Promise<Copy> {
     const copy = new Copy(path);
     let content: string;
@@ -60,12 +61,12 @@ export class Copy {
     return copy;
   }
 
-  /** What to go on with. Empty in a new copy. */
+  /** The token to resume with. Empty in a new copy. */
   get token(): string {
     return this.#token;
   }
 
-  /** Takes in what a message says, together with its token. */
+  /** Applies the content of a message and its token. */
   apply({ message, resumeToken }: WatchTicketsResponse): void {
     switch (message.case) {
       case "change": {
@@ -76,7 +77,7 @@ export class Copy {
         break;
       }
       case "removed":
-        // When it was erased, remove what you keep of it elsewhere, too. From here it goes for good when the copy is saved.
+        // If you keep data of tickets in other places, remove an erased ticket there too. The next save removes it from the file.
         this.#tickets.delete(message.value.ticketId);
         this.#stale.delete(message.value.ticketId);
         break;
@@ -91,8 +92,8 @@ export class Copy {
   }
 
   /**
-   * A ticket may come again in an older version: the snapshot has it as it is, and then the changes since the beginning of the snapshot
-   * follow. So the greater revision counts. A new snapshot counts in any case: a database that was restored can be behind.
+   * A message can have an older revision of a ticket: after the snapshot come all changes since the beginning of the snapshot. So the
+   * greater revision stays. A stale ticket is always replaced, because a restored database can have lower revisions.
    */
   #put(ticket: Ticket): void {
     const known = this.#tickets.get(ticket.ticketId);
@@ -103,7 +104,7 @@ export class Copy {
   }
 
   /**
-   * Removes the tickets that were not in the snapshot, after the heartbeat that ends it.
+   * Removes the tickets that were not in the snapshot. It is called for the heartbeat that ends the snapshot.
    */
   #dropStale(): void {
     for (const id of this.#stale) {
@@ -112,7 +113,7 @@ export class Copy {
     this.#stale.clear();
   }
 
-  /** Drops the token. What is in the copy stays until all tickets have come again. */
+  /** Drops the token. The tickets stay in the copy until the end of the new snapshot. */
   startAgain(): void {
     this.#token = "";
     for (const id of this.#tickets.keys()) {
@@ -121,26 +122,26 @@ export class Copy {
     this.#changed = true;
   }
 
-  /** Returns a ticket, undefined when it is not in the copy: not known, or erased, or not come yet. */
+  /** Returns a ticket, or undefined if the ticket is unknown, erased, or not received yet. */
   get(id: string): Ticket | undefined {
     return this.#tickets.get(id);
   }
 
-  /** Goes through all tickets, by their ids. */
+  /** Returns all tickets in the order of their ids. */
   all(): Iterable<Ticket> {
     return [...this.#tickets.values()].sort((a, b) => (a.ticketId < b.ticketId ? -1 : 1));
   }
 
-  /** Writes the copy to its file, if anything has changed: the tickets and their token in one step, by renaming a new file. */
+  /** Writes the copy to its file if it has changed. Tickets and token are replaced in one step, by renaming a new file. */
   async save(): Promise<void> {
     if (!this.#changed) {
       return;
     }
     this.#changed = false;
-    // At one moment, since messages are taken in while the file is written.
+    // The whole content is made here, because messages are applied while the file is written.
     const content = [...this.#lines()].join("");
     await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
-    // Always by the same name, so that nothing of what is erased stays in one that was never finished.
+    // The name is always the same, so that no unfinished file keeps erased data.
     const unfinished = `${this.path}.unfinished`;
     try {
       const file = await open(unfinished, "w", 0o600);

@@ -8,20 +8,20 @@ import { TicketRemoved_Reason, TicketService, type WatchTicketsResponse } from "
 import type { Copy } from "./copy.js";
 
 /**
- * How long one stream lasts before it goes on as another. So nothing hangs for ever, whatever is in between, and when there are more
- * replicas of ticketsvc than before, they get their share.
+ * The maximum time of one stream. Then a new stream resumes. So no stream hangs for ever, and new replicas of ticketsvc get their share of
+ * the streams.
  */
-const streamTimeMs = 15 * 60_000;
-/** Bounds of the pauses between attempts. */
-const firstPauseMs = 500;
-const longestPauseMs = 30_000;
-/** How often the copy is written to its file. */
+const maxStreamTimeMs = 15 * 60_000;
+/** The limits of the delay between attempts. */
+const minBackoffMs = 500;
+const maxBackoffMs = 30_000;
+/** The time between two writes of the file. */
 const saveEveryMs = 1_000;
 
 /**
  * Returns a client of the ticketsvc at url.
  *
- * Where nobody that Node.js knows vouches for ticketsvc's certificate, NODE_EXTRA_CA_CERTS names a file with who does.
+ * If Node.js does not trust ticketsvc's certificate, set NODE_EXTRA_CA_CERTS to a file with the certificate's authority.
  */
 export function connect(url: string): Client<typeof TicketService> {
   return createClient(
@@ -29,18 +29,18 @@ export function connect(url: string): Client<typeof TicketService> {
     createConnectTransport({
       baseUrl: url,
       httpVersion: "2",
-      // A ticket is a few kilobytes; it can be some megabytes.
+      // Most tickets have a few kilobytes, and a ticket can have some megabytes.
       readMaxBytes: 64 << 20,
-      // A connection that is silent for so long is asked whether the other end is still there. Heartbeats come more often.
+      // A connection that is silent for this time is checked with a ping. Heartbeats come more often.
       pingIntervalMs: 20_000,
     }),
   );
 }
 
-/** The file with the token can't be read, or holds none. */
+/** The file with the token can't be read, or has no token. */
 class TokenError extends Error {}
 
-/** Reads the token to show. It throws a TokenError, which does not hold the token. */
+/** Reads the token to send. It throws a TokenError that does not contain the token. */
 async function readToken(tokenFile: string): Promise<string> {
   let token: string;
   try {
@@ -49,32 +49,32 @@ async function readToken(tokenFile: string): Promise<string> {
     throw new TokenError((err as Error).message);
   }
   if (!/^[!-~]+$/.test(token)) {
-    throw new TokenError(`${tokenFile} holds no token: one line of visible ASCII`);
+    throw new TokenError(`${tokenFile} has no token: write one line of visible ASCII into it`);
   }
   return token;
 }
 
-/** What is followed, and how. */
+/** The options of follow. */
 export interface Options {
   client: Client<typeof TicketService>;
-  /** File with the bearer token to show, if any. It is read for each stream, so that it can be replaced. */
+  /** The file with the bearer token to send, if any. It is read for each stream, so that the token can be replaced. */
   tokenFile?: string | undefined;
-  /** After how many seconds without any message a stream is given up. A heartbeat comes every 15. */
+  /** The maximum time without a message, in seconds. A stream that is silent for longer is ended. A heartbeat comes every 15 s. */
   silence: number;
 }
 
 /**
- * Keeps copy in sync with ticketsvc until signal is aborted. It throws when something is wrong that does not pass.
+ * Keeps copy in sync with ticketsvc until signal is aborted. It throws an error if a retry does not help.
  *
- * When it returns or throws the copy has been saved, unless that is what went wrong.
+ * The copy is saved before it returns or throws, except if saving fails.
  */
 export async function follow(options: Options, copy: Copy, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  // Whichever of the two ends ends the other.
+  // If one of the two tasks ends, the other must end too.
   const tasks = [receive(options, copy, either), save(copy, either)];
   const outcomes = await Promise.allSettled(tasks.map((task) => task.finally(() => stop.abort())));
-  // What came while the file was written for the last time is not in it.
+  // Messages that were applied during the last write are not in the file yet.
   outcomes.push(...(await Promise.allSettled([copy.save()])));
   for (const outcome of outcomes) {
     if (outcome.status === "rejected") {
@@ -90,18 +90,18 @@ async function save(copy: Copy, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Yields what comes on one stream. */
+/** Yields the messages of one stream. */
 async function* watch(options: Options, resumeToken: string, signal: AbortSignal): AsyncIterable<WatchTicketsResponse> {
   const { client, tokenFile, silence } = options;
   const headers = tokenFile === undefined ? {} : { Authorization: `Bearer ${await readToken(tokenFile)}` };
-  // A proxy answers pings, whether or not ticketsvc is behind it.
+  // Pings are not enough: a proxy answers them even if it can't reach ticketsvc.
   const silent = new AbortController();
   const timer = setTimeout(() => {
-    console.error(`nothing came for ${silence} s`);
+    console.error(`no message for ${silence} s`);
     silent.abort();
   }, silence * 1000);
   try {
-    const settings = { headers, signal: AbortSignal.any([signal, silent.signal]), timeoutMs: streamTimeMs };
+    const settings = { headers, signal: AbortSignal.any([signal, silent.signal]), timeoutMs: maxStreamTimeMs };
     for await (const message of client.watchTickets({ resumeToken }, settings)) {
       timer.refresh();
       yield message;
@@ -113,12 +113,12 @@ async function* watch(options: Options, resumeToken: string, signal: AbortSignal
 
 async function receive(options: Options, copy: Copy, signal: AbortSignal): Promise<void> {
   for (let failures = 0; !signal.aborted; failures++) {
-    let came = false;
+    let received = false;
     try {
       for await (const message of watch(options, copy.token, signal)) {
         copy.apply(message);
-        report(message, came);
-        came = true;
+        report(message, received);
+        received = true;
         failures = 0;
       }
       console.error("the stream ended without an error");
@@ -126,32 +126,32 @@ async function receive(options: Options, copy: Copy, signal: AbortSignal): Promi
       if (signal.aborted) {
         return;
       }
-      dealWith(err, options, copy);
+      handleError(err, options, copy);
     }
-    // The pause grows, and chance has a part in it, so that not all come back at the same moment.
-    await pause(Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** failures), signal);
+    // The delay is random, so that clients do not return at the same moment.
+    await pause(Math.random() * Math.min(maxBackoffMs, minBackoffMs * 2 ** failures), signal);
   }
 }
 
-/** Logs the ids in a message, except those of the snapshot: there can be a million. */
-function report({ message }: WatchTicketsResponse, came: boolean): void {
-  if (!came) {
-    console.error("following: the next lines name the tickets that change");
+/** Logs the ticket that a message changes or removes. It does not log the tickets of the snapshot, because there can be a million. */
+function report({ message }: WatchTicketsResponse, received: boolean): void {
+  if (!received) {
+    console.error("following: changed tickets are logged from now on");
   }
   if (message.case === "change" && message.value.event !== undefined) {
     const { event, ticket } = message.value;
     console.error(`ticket changed: ${JSON.stringify(ticket?.ticketId)}, event ${event.eventName}, revision ${ticket?.revision}`);
   } else if (message.case === "removed") {
-    // A newer ticketsvc may have reasons that have no name here.
+    // A newer ticketsvc may have reasons that this contract has no name for.
     const reason = TicketRemoved_Reason[message.value.reason] ?? message.value.reason;
     console.error(`ticket removed: ${JSON.stringify(message.value.ticketId)}, ${reason}`);
   }
 }
 
-/** Says why a stream ended, and starts copy again when it has to. It throws what does not pass. */
-function dealWith(err: unknown, { tokenFile }: Options, copy: Copy): void {
+/** Logs why a stream ended, and starts copy again if necessary. It throws an error if a retry does not help. */
+function handleError(err: unknown, { tokenFile }: Options, copy: Copy): void {
   if (err instanceof TokenError) {
-    console.error(`there is no token to show: the token can't be read: ${err.message}`);
+    console.error(`no token to send: the token can't be read: ${err.message}`);
     return;
   }
   const { code, message } = ConnectError.from(err);
@@ -160,15 +160,15 @@ function dealWith(err: unknown, { tokenFile }: Options, copy: Copy): void {
     case Code.Unimplemented:
       throw err;
     case Code.OutOfRange:
-      console.error("the token can't be served any more: starting again");
+      console.error("ticketsvc can't resume from the token: starting again");
       copy.startAgain();
       break;
     case Code.Unauthenticated:
     case Code.PermissionDenied:
       if (tokenFile !== undefined) {
-        console.error(`ticketsvc refuses the token: give one of the scope read (${message})`);
+        console.error(`ticketsvc refuses the token: use a token of the scope read (${message})`);
       } else if (code === Code.Unauthenticated) {
-        console.error(`ticketsvc wants a token: name a file with one of the scope read by --token-file (${message})`);
+        console.error(`ticketsvc needs a token: set --token-file to a file with a token of the scope read (${message})`);
       } else {
         console.error(`the stream ended: ${message}`);
       }
@@ -180,7 +180,7 @@ function dealWith(err: unknown, { tokenFile }: Options, copy: Copy): void {
   }
 }
 
-/** Waits so long, or until signal is aborted. */
+/** Waits for that time, or until signal is aborted. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {
     await sleep(ms, undefined, { signal });

@@ -1,17 +1,18 @@
 /**
- * Keeps a local copy of all tickets in sync with ticketsvc, in a file, and looks tickets up in it. It is an example for services of your
- * own: take what you need.
+ * Keeps a local copy of all tickets in sync with ticketsvc, in a file, and reads tickets from the copy. It is an example for your own
+ * services: copy the parts that you need.
  *
  *     node clients/typescript/dist/src/main.js                 # follows until Ctrl-C
  *     node clients/typescript/dist/src/main.js --get <ticket>  # prints a ticket of the copy as JSON, also while another process follows
  *
- * A copy has to do five things right, and each is in one place here:
+ * A copy has five rules. Each rule is in one place here:
  *
- * - The token is kept together with what it stands for, in one step (Copy.save).
- * - After any interruption the stream goes on from the token (follow), after a pause that grows and that chance has a part in.
- * - A token that can't be served any more means to begin anew, and to drop what does not come again (Copy.startAgain).
- * - What is erased goes for good, from the file too (Copy.save).
- * - A ticket that is not complete yet has empty fields which may have values at Allthings (lookUp says so).
+ * - The tickets and the token of the last message are stored in one step (Copy.save).
+ * - After an interruption the stream resumes with the last token, after a growing, random delay (follow).
+ * - If ticketsvc can't resume from the token, the copy starts again without a token, and drops the tickets that are not in the new
+ *   snapshot (Copy.startAgain).
+ * - Erased tickets are removed from the file permanently (Copy.save).
+ * - Empty fields of an incomplete ticket may have values at Allthings: lookUp prints a note with such a ticket.
  */
 import { parseArgs } from "node:util";
 
@@ -25,25 +26,25 @@ const usage = `Keeps a local copy of all tickets in sync with ticketsvc, until C
 
 Usage: node clients/typescript/dist/src/main.js [options]
 
-  --url URL          where ticketsvc is (default http://127.0.0.1:9090)
-  --token-file FILE  file with the bearer token to show, of the scope read
-  --silence SECONDS  after what time without any message a stream is given up (default 60)
+  --url URL          URL of ticketsvc (default http://127.0.0.1:9090)
+  --token-file FILE  file with the bearer token to send, of the scope read
+  --silence SECONDS  end a stream after that time without a message (default 60)
   --copy FILE        file of the copy (default data/tickets-typescript.jsonl)
-  --get TICKET       print this ticket of the copy, and end
-  --list             print all tickets of the copy, one a line, and end
-  --help             print this, and end`;
+  --get TICKET       print this ticket of the copy and exit
+  --list             print all tickets of the copy, one per line, and exit
+  --help             print this help and exit`;
 
-/** The caller has to put something right. */
+/** An error that the caller must fix. */
 class UsageError extends Error {}
 
 /** Prints a ticket of the copy. */
 function lookUp(copy: Copy, id: string): void {
   const ticket = copy.get(id);
   if (ticket === undefined) {
-    throw new Error(`there is no such ticket in the copy: ${JSON.stringify(id)}`);
+    throw new Error(`no such ticket in the copy: ${JSON.stringify(id)}`);
   }
   if (!ticket.complete) {
-    console.error("not all of this ticket is known yet: fields that are empty here may have values at Allthings");
+    console.error("the ticket is incomplete: empty fields may have values at Allthings");
   }
   console.log(toJsonString(TicketSchema, ticket, { prettySpaces: 2 }));
 }
@@ -74,13 +75,13 @@ async function main(): Promise<void> {
   }
   const silence = Number(values.silence);
   if (!(silence > 0)) {
-    throw new UsageError("--silence is no number of seconds above 0");
+    throw new UsageError("--silence is not a number of seconds above 0");
   }
   if (!/^https?:\/\/[^/]/.test(values.url) || !URL.canParse(values.url)) {
-    throw new UsageError(`--url ${JSON.stringify(values.url)}: give it with http:// or https://, such as http://127.0.0.1:9090`);
+    throw new UsageError(`--url ${JSON.stringify(values.url)} is not a URL with http:// or https://, such as http://127.0.0.1:9090`);
   }
   if (values.get === "") {
-    throw new UsageError("--get is empty: give it the id of a ticket");
+    throw new UsageError("--get is empty: set it to the id of a ticket");
   }
   const copy = await Copy.open(values.copy);
   if (values.get !== undefined) {
@@ -95,7 +96,7 @@ async function main(): Promise<void> {
       process.once(signal, () => stop.abort());
     }
     await follow({ client: connect(values.url), tokenFile: values["token-file"], silence }, copy, stop.signal);
-    // A connection that is kept open for the next call would hold up the end.
+    // Without this call the process would wait for idle connections.
     process.exit();
   }
 }

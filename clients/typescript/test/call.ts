@@ -1,6 +1,6 @@
 /**
- * Makes one call with Connect-ES, as the test of all clients and protocols (ticketsvc/internal/interop) asks on standard input, and prints
- * what came.
+ * Makes one call with Connect-ES and prints the outcome. The test of all clients and protocols (ticketsvc/internal/interop) writes the call
+ * to standard input.
  */
 import { text } from "node:stream/consumers";
 
@@ -14,17 +14,17 @@ import { TicketService } from "../gen/allthings/ticket/v1/ticket_service_pb.js";
 interface Job {
   url: string;
   protocol: "connect" | "grpc" | "grpc-web";
-  /** One of TicketService. */
+  /** The name of an RPC of TicketService. */
   method: string;
   request: JsonValue;
   token: string;
-  /** How long the call may take. */
+  /** The maximum time of the call. */
   timeoutMs: number;
-  /** The size of the largest answer that is taken; 0 for no limit of its own. */
+  /** The maximum size of a response; 0 for the default. */
   maxBytes: number;
   /** Whether the request is compressed. */
   gzip: boolean;
-  /** After how many messages a stream is ended; 0 for never. */
+  /** The number of messages after which a stream is ended; 0 for never. */
   enough: number;
 }
 
@@ -33,7 +33,7 @@ interface Outcome {
   code: number;
   message: string;
   details: { type: string; value: string }[];
-  /** The answer, or what a stream brought. */
+  /** The response, or the messages of a stream. */
   answers: JsonValue[];
 }
 
@@ -93,5 +93,5 @@ async function call(job: Job): Promise<Outcome> {
 }
 
 const outcome = JSON.stringify(await call(JSON.parse(await text(process.stdin)) as Job));
-// A connection that is kept open for the next call would hold up the end.
+// Without this call the process would wait for idle connections.
 process.stdout.write(outcome, () => process.exit());

@@ -1,6 +1,6 @@
 /**
- * Stops a follower while it writes its file, just after a message has come that is not in what is being written. It prints the token that
- * the file has in the end.
+ * Stops a follower while it writes its file, after a message was applied that is not in the written content. It prints the token in the
+ * file at the end.
  */
 import { EventEmitter, once } from "node:events";
 
@@ -11,10 +11,10 @@ import { Copy } from "../src/copy.js";
 import { follow } from "../src/follow.js";
 
 const path = process.argv[2] ?? "";
-/** Emits what this is about, as it happens. */
-const happens = new EventEmitter();
-const writing = once(happens, "writing");
-const applied = once(happens, "applied");
+/** Emits "writing" and "applied". */
+const progress = new EventEmitter();
+const writing = once(progress, "writing");
+const applied = once(progress, "applied");
 const stop = new AbortController();
 
 const transport = createRouterTransport(({ service }) => {
@@ -33,15 +33,15 @@ const apply = copy.apply.bind(copy);
 copy.apply = (message) => {
   apply(message);
   if (message.resumeToken === "meanwhile") {
-    happens.emit("applied");
+    progress.emit("applied");
   }
 };
 const save = copy.save.bind(copy);
 copy.save = async () => {
-  // What is written is what there is at the moment of the call.
+  // save writes the copy as it is at the moment of the call.
   const saving = save();
   if (copy.token === "before") {
-    happens.emit("writing");
+    progress.emit("writing");
     await applied;
     stop.abort();
   }
