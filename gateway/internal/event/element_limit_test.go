@@ -211,8 +211,8 @@ func TestMap_limitsElementsAndLosesNothing(t *testing.T) {
 	}
 }
 
-// TestMap_isAtMostThreeTimesItsBody has the values that a request repeats most often: in the field, inexactly; in the attribute, exactly; and
-// in the entry of the list of changes. ticketsvc refuses requests of more than 11 MiB, so the body has the maximum size.
+// TestMap_isAtMostThreeTimesItsBody has the values that a request repeats most often: in the field, inexactly; in the attribute, exactly;
+// and in the entry of the list of changes. ticketsvc refuses requests of more than 11 MiB, so the body has the maximum size.
 func TestMap_isAtMostThreeTimesItsBody(t *testing.T) {
 	t.Parallel()
 	const largestBody, largestRequest = inbox.MaxBodyBytes, 11 << 20

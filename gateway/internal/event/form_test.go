@@ -13,8 +13,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// fieldForms are values of fields in other forms than the documented one, each with the expected ticket and the form that a finding names. A
-// value that can't be read has a nil ticket and is kept. A value with exact is kept too. None of the values could be a change.
+// fieldForms are values of fields in other forms than the documented one, each with the expected ticket and the form that a finding names.
+// A value that can't be read has a nil ticket and is kept. A value with exact is kept too. None of the values could be a change.
 var fieldForms = []struct {
 	field, value string
 	want         *ticketv1.Ticket

@@ -19,8 +19,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// Each JSON value of each field is afterwards in the ticket's typed field, or byte for byte among its attributes. The expected value of the typed
-// field is read here a second time, with encoding/json, time and regular expressions. None of it is from the package under test.
+// Each JSON value of each field is afterwards in the ticket's typed field, or byte for byte among its attributes. The expected value of the
+// typed field is read here a second time, with encoding/json, time and regular expressions. None of it is from the package under test.
 
 // modelledField is a field of the provider with a field of Ticket.
 type modelledField struct {

@@ -1,7 +1,7 @@
-// Package binaries builds the commands that tests run as processes of their own.
+// Package binaries builds the commands that tests run as separate processes.
 //
-// It opens the folders of all packages that they are made of while a test runs, which go test takes note of: so it does not take a result
-// for good any more once a service has changed that the test's own package does not import.
+// It opens the folders of all packages of a command while a test runs, because go test records opened folders. So go test does not reuse a
+// cached result after a service has changed that the test's package does not import.
 package binaries
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/ticketbridge/ticketbridge"
 
-// Commands are commands of this repository, which are built when the first one is asked for.
+// Commands are commands of this repository. They are built at the first call of Path.
 type Commands struct {
 	folders []string
 	once    sync.Once
@@ -26,11 +26,10 @@ type Commands struct {
 	err     error
 }
 
-// New returns the commands in these folders of the repository.
+// New returns the commands in those folders of the repository.
 func New(folders ...string) *Commands { return &Commands{folders: folders} }
 
-// Path returns the path of the command with that name, which is the last part of its folder. It may be called by any number of tests at the
-// same time.
+// Path returns the path of the command with that name, which is the last element of its folder. It is safe for concurrent use.
 func (c *Commands) Path(t testing.TB, name string) string {
 	t.Helper()
 	c.once.Do(func() { c.err = c.build() })
@@ -44,7 +43,7 @@ func (c *Commands) build() (err error) {
 	if c.built, err = os.MkdirTemp("", "ticketbridge-commands-"); err != nil {
 		return err
 	}
-	// The tests of the tools run in a module of their own, which may have newer versions of the dependencies.
+	// The tests of the tools run in another module, which may have newer versions of the dependencies.
 	root, err := runGo("list", "-m", "-f", "{{.Dir}}", module)
 	if err != nil {
 		return err
@@ -73,7 +72,7 @@ func (c *Commands) build() (err error) {
 	return nil
 }
 
-// Main returns what runs a package's tests, which may be a [testing.M], and removes the commands after them.
+// Main returns a runner of a package's tests. It runs m, which may be a [testing.M], and then removes the commands.
 func (c *Commands) Main(tests interface{ Run() int }) interface{ Run() int } { return runner{c, tests} }
 
 type runner struct {
@@ -81,7 +80,7 @@ type runner struct {
 	tests    interface{ Run() int }
 }
 
-// Run returns the status to exit with.
+// Run runs the tests and returns the exit status.
 func (r runner) Run() int {
 	status := r.tests.Run()
 	if r.commands.built == "" {

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// Files is a certificate for 127.0.0.1 that vouches for itself, and its key, as PEM files.
+// Files has the paths of a self-signed certificate for 127.0.0.1 and of its key, as PEM files.
 type Files struct {
 	Certificate, Key string
 }
 
-// MustCreate makes a new certificate in a folder of the test.
+// MustCreate creates a certificate in a temporary folder of the test.
 func MustCreate(tb testing.TB) Files {
 	tb.Helper()
 	folder := tb.TempDir()
@@ -29,7 +29,7 @@ func MustCreate(tb testing.TB) Files {
 	return f
 }
 
-// MustReplace puts another certificate, with another key, into the same files.
+// MustReplace replaces the content of the files by another certificate with another key.
 func (f Files) MustReplace(tb testing.TB) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,7 +64,7 @@ func (f Files) MustReplace(tb testing.TB) {
 	}
 }
 
-// MustRead returns what the files hold.
+// MustRead returns the content of the files.
 func (f Files) MustRead(tb testing.TB) (certificate, key []byte) {
 	tb.Helper()
 	certificate, err := os.ReadFile(f.Certificate)
@@ -77,7 +77,7 @@ func (f Files) MustRead(tb testing.TB) (certificate, key []byte) {
 	return certificate, key
 }
 
-// MustPool returns the authorities of a client that trusts the certificate, as it is now, and nothing else.
+// MustPool returns the authorities of a client that trusts only the current certificate.
 func (f Files) MustPool(tb testing.TB) *x509.CertPool {
 	tb.Helper()
 	certificate, _ := f.MustRead(tb)

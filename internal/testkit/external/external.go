@@ -1,8 +1,8 @@
-// Package external gives tests what callers in other languages, and at a command line, call ticketsvc with, and what they call it
-// through.
+// Package external finds and builds the programs with which tests call ticketsvc: clients in other languages, command-line clients, and a
+// proxy.
 //
-// Where a machine has no Node.js, no gRPC for Python, or no nginx, the tests that need it are skipped, unless TEST_CLIENTS_REQUIRED is set
-// to anything, as CI does: then they fail.
+// If the machine has no Node.js, no gRPC for Python, or no nginx, the tests that need it are skipped. If TEST_CLIENTS_REQUIRED is not
+// empty, as in CI, these tests fail instead.
 package external
 
 import (
@@ -22,14 +22,14 @@ import (
 
 const requiredEnv = "TEST_CLIENTS_REQUIRED"
 
-// Required tells whether a test must fail, rather than be skipped, where the machine has not what it needs.
+// Required reports whether a test must fail, instead of being skipped, if the machine lacks a program.
 func Required() bool { return os.Getenv(requiredEnv) != "" }
 
-// limit bounds one step of making something ready. The first time, buf or grpcurl is built, and packages come over the network.
+// limit is the maximum time of one step of the preparation. The first time, buf or grpcurl is built, and packages are downloaded.
 const limit = 9 * time.Minute
 
-// Node returns the command that Node.js is run with, and the folder clients/typescript, in which everything is made: a program of
-// src/main.ts is dist/src/main.js.
+// Node returns the path of Node.js, and the folder clients/typescript after everything in it has been built. The program of src/main.ts is
+// dist/src/main.js.
 func Node(t testing.TB) (node, folder string) {
 	t.Helper()
 	node = find(t, "clients/find-node.sh")
@@ -37,7 +37,7 @@ func Node(t testing.TB) (node, folder string) {
 	return node, filepath.Join(root(t), "clients", "typescript")
 }
 
-// Python returns the command that a Python with gRPC is run with, and the folder clients/python, in which everything is made.
+// Python returns the path of a Python with gRPC, and the folder clients/python after everything in it has been generated.
 func Python(t testing.TB) (python, folder string) {
 	t.Helper()
 	python = find(t, "clients/find-python.sh")
@@ -63,7 +63,7 @@ func Grpcurl(t testing.TB) string {
 	return strings.TrimSpace(mustRun(t, "go", "-C", "internal/tools", "tool", "-n", "grpcurl"))
 }
 
-// find returns what a script finds. Where it finds nothing the test ends.
+// find returns the path that a script prints. If the script finds nothing, the test ends.
 func find(t testing.TB, script string) string {
 	t.Helper()
 	var missing bytes.Buffer
@@ -81,15 +81,15 @@ func find(t testing.TB, script string) string {
 	return ""
 }
 
-// making is held while make runs, by this process and by others that test at the same time.
-var making sync.Mutex
+// makeMutex is held while make runs in this process. A lock file keeps other processes out.
+var makeMutex sync.Mutex
 
-// mustMake makes a target of the Makefile, from what is in the folder sources and in proto.
+// mustMake makes a target of the Makefile. Its inputs are in the folder sources and in proto.
 func mustMake(t testing.TB, target, sources string) {
 	t.Helper()
 	noteSources(t, sources, "proto/allthings/ticket")
-	making.Lock()
-	defer making.Unlock()
+	makeMutex.Lock()
+	defer makeMutex.Unlock()
 	lock := flock.New(filepath.Join(root(t), "clients", ".making"))
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -100,7 +100,7 @@ func mustMake(t testing.TB, target, sources string) {
 	mustRun(t, "make", "--silent", target)
 }
 
-// noteSources looks at all files from which something is made, so that go test runs the test again once one of them has changed.
+// noteSources opens all inputs of a target, so that go test does not reuse a cached result after an input has changed.
 func noteSources(t testing.TB, folders ...string) {
 	t.Helper()
 	for _, folder := range folders {
@@ -121,17 +121,17 @@ func noteSources(t testing.TB, folders ...string) {
 	}
 }
 
-// made are the folders that are no sources.
+// made are the folders that are built, so they are not inputs.
 var made = map[string]bool{"node_modules": true, "gen": true, "dist": true, "allthings": true, "__pycache__": true, ".mypy_cache": true}
 
-// mustRun runs a command in the repository, and returns what it prints.
+// mustRun runs a command in the repository, and returns its output.
 func mustRun(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = root(t)
-	// A test is often run by make, whose settings are not for this one.
+	// Tests are often run by make. Its settings must not reach this make.
 	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
 	var failure bytes.Buffer
 	command.Stderr = &failure
@@ -142,7 +142,7 @@ func mustRun(t testing.TB, name string, args ...string) string {
 	return string(printed)
 }
 
-// root returns the repository's folder: the nearest above the test's that has a Makefile.
+// root returns the repository's folder: the nearest folder above the test's with a Makefile.
 func root(t testing.TB) string {
 	t.Helper()
 	folder, err := os.Getwd()

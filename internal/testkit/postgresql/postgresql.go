@@ -1,8 +1,8 @@
-// Package postgresql gives tests databases of a real PostgreSQL server.
+// Package postgresql provides tests with databases of a real PostgreSQL server.
 //
-// A package whose tests use it runs them through [Main]. The server is the one that TEST_POSTGRES_URL names, whose role may create
-// databases; without it, one that is started from the binaries of this machine. Where neither is there the tests are skipped, unless
-// TEST_POSTGRES_REQUIRED is set to anything, as CI does: then they fail. So are those with a pooler where there is no PgBouncer.
+// A package whose tests need a database runs its tests through [Main]. TEST_POSTGRES_URL is the URL of the server; its role must be allowed
+// to create databases. If it is not set, a server is started from the binaries of this machine. If there are no binaries, the tests are
+// skipped. If TEST_POSTGRES_REQUIRED is not empty, as in CI, they fail instead. The same applies to tests with a pooler and PgBouncer.
 package postgresql
 
 import (
@@ -27,25 +27,25 @@ const (
 	requiredEnv = "TEST_POSTGRES_REQUIRED"
 )
 
-// limit bounds what would otherwise wait for ever: a server's start, and a statement.
+// limit is the maximum time of the start of a server, and of a statement.
 const limit = time.Minute
 
 // shared is the server of this test binary.
 var shared struct {
 	mu sync.Mutex
-	// open says that [Main] runs, which ends the server.
+	// open is set while [Main] runs. Main ends the server.
 	open   bool
 	server *postgresserver.Server
 }
 
-// Main returns what runs a package's tests and ends the server after them. TestMain hands it to goleak, or runs it:
+// Main returns a runner of a package's tests. It ends the server after the tests. TestMain passes it to goleak, or runs it:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 func Main(m *testing.M) interface{ Run() int } { return runner{m} }
 
 type runner struct{ tests *testing.M }
 
-// Run returns the status to exit with.
+// Run runs the tests and returns the exit status.
 func (r runner) Run() int {
 	shared.mu.Lock()
 	shared.open = true
@@ -64,7 +64,7 @@ func (r runner) Run() int {
 	return status
 }
 
-// Database returns the URL of a new, empty database, which is dropped at the end of the test, with all connections to it.
+// Database returns the URL of a new, empty database. At the end of the test it closes all connections to the database and drops it.
 func Database(t testing.TB) string {
 	t.Helper()
 	server := sharedURL(t)
@@ -80,8 +80,8 @@ func Database(t testing.TB) string {
 	return location.String()
 }
 
-// collation returns the options with which a database sorts texts as people do, and not by bytes, so that whoever relies on the order of
-// bytes and doesn't say so is found out. PostgreSQL 14 can't have that from ICU, and gets what the server has.
+// collation returns the options of a database that sorts strings by a language's rules instead of by bytes. So a test fails if a query
+// needs the order of bytes without COLLATE "C". PostgreSQL 14 can't use ICU for a database, and gets the default of the server.
 func collation(t testing.TB, server string) string {
 	t.Helper()
 	if queryRow[int](t, server, "SELECT current_setting('server_version_num')::int") < 15_00_00 {
@@ -90,8 +90,8 @@ func collation(t testing.TB, server string) string {
 	return "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 }
 
-// Server starts a server of the test's own, which it may stop, kill and restart. The server is ended at the end of the test. It is never
-// the one that TEST_POSTGRES_URL names. See [postgresserver.Options] for the settings; nil will do.
+// Server starts a server that only this test uses, so the test may stop, kill and restart it. The server is ended at the end of the test.
+// It is never the server of TEST_POSTGRES_URL. settings are those of [postgresserver.Options], and may be nil.
 func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
 	t.Helper()
 	server, err := start(postgresserver.Options{Settings: settings})
@@ -106,8 +106,8 @@ func Server(t testing.TB, settings map[string]string) *postgresserver.Server {
 	return server
 }
 
-// StandbyOf starts a standby of a server of the test's own, which streams from the address primary: the server's, or that of a proxy to it.
-// It is ended at the end of the test.
+// StandbyOf starts a standby of a server. primary is the address from which the standby streams: that of the server or of a proxy to it.
+// The standby is ended at the end of the test.
 func StandbyOf(t testing.TB, server *postgresserver.Server, primary string) *postgresserver.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -124,7 +124,7 @@ func StandbyOf(t testing.TB, server *postgresserver.Server, primary string) *pos
 	return standby
 }
 
-// Pooler starts a PgBouncer of the test's own, and returns it with the URL of the database through it. It is ended at the end of the test.
+// Pooler starts a PgBouncer, and returns it with the URL of the database through it. The pooler is ended at the end of the test.
 func Pooler(t testing.TB, options postgresserver.PoolerOptions) (*postgresserver.Pooler, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -145,7 +145,7 @@ func Pooler(t testing.TB, options postgresserver.PoolerOptions) (*postgresserver
 	return pooler, through
 }
 
-// Connect returns a connection to a database beside those of what is tested, until the end of the test.
+// Connect returns a separate connection to a database. It is closed at the end of the test.
 func Connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	connection, err := pgx.Connect(t.Context(), url)
@@ -168,7 +168,7 @@ func Execute(t testing.TB, url, statement string, arguments ...any) {
 	}
 }
 
-// RequireBinaries ends the test where this machine has no PostgreSQL, as [Database] does.
+// RequireBinaries skips the test, or fails it, if this machine has no PostgreSQL: see the package comment.
 func RequireBinaries(t testing.TB) {
 	t.Helper()
 	if _, err := postgresserver.Find(); err != nil {
@@ -176,17 +176,17 @@ func RequireBinaries(t testing.TB) {
 	}
 }
 
-// Unusable is a database that no service can use.
+// Unusable is the URL of a database that no service can use.
 type Unusable struct {
-	// URL names it, with a user and a password.
+	// URL is the URL with a user and a password.
 	URL string
-	// Password is the one in the URL, which nobody is to be told.
+	// Password is the password in the URL. No error and no log may contain it.
 	Password string
-	// Told is a part of what whoever set the URL is to be told.
+	// Told is a text that the error must contain.
 	Told string
 }
 
-// UnusableDatabases returns databases that no service can use, each under a name for it.
+// UnusableDatabases returns databases that no service can use, by a description of each.
 func UnusableDatabases(t testing.TB) map[string]Unusable {
 	t.Helper()
 	readOnly := Database(t)
@@ -210,7 +210,7 @@ func UnusableDatabases(t testing.TB) map[string]Unusable {
 	}
 }
 
-// sharedURL returns the URL of a database in which databases can be created, and starts the shared server on its first call.
+// sharedURL returns the URL of a database in which databases can be created. The first call starts the shared server.
 func sharedURL(t testing.TB) string {
 	t.Helper()
 	if given := os.Getenv(urlEnv); given != "" {
@@ -237,7 +237,7 @@ func start(options postgresserver.Options) (*postgresserver.Server, error) {
 	return postgresserver.Start(ctx, options)
 }
 
-// fail ends the test: it is skipped when there is no PostgreSQL, or no PgBouncer, and none is required.
+// fail ends the test. The test is skipped if PostgreSQL or PgBouncer is missing and not required; otherwise it fails.
 func fail(t testing.TB, err error) {
 	t.Helper()
 	missing := errors.Is(err, postgresserver.ErrNotInstalled) || errors.Is(err, postgresserver.ErrNoPooler)
@@ -263,7 +263,7 @@ func queryRow[T any](t testing.TB, url, query string) (value T) {
 	return value
 }
 
-// mustExecute runs one statement on a connection of its own. It isn't bound to the test's context, which has ended when a test cleans up.
+// mustExecute runs one statement on a new connection. It does not use the test's context, which has ended when a test cleans up.
 func mustExecute(t testing.TB, url, statement string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgresql.Main(m)) }
 
-func TestEachDatabaseIsNew(t *testing.T) {
+func TestDatabase_isNew(t *testing.T) {
 	t.Parallel()
 	for range 2 {
 		connection := postgresql.Connect(t, postgresql.Database(t))
@@ -24,7 +24,7 @@ func TestEachDatabaseIsNew(t *testing.T) {
 	}
 }
 
-func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
+func TestDatabase_isDroppedWithOpenConnections(t *testing.T) {
 	t.Parallel()
 	var url string
 	var left *pgx.Conn
@@ -45,7 +45,7 @@ func TestADatabaseIsDroppedUnderItsConnections(t *testing.T) {
 	}
 }
 
-func TestAServerOfItsOwn(t *testing.T) {
+func TestServer(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, map[string]string{"default_transaction_read_only": "on"})
 	connection := postgresql.Connect(t, server.URL("postgres"))

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Proxy stands between what is tested and its server, and fails as networks do.
+// Proxy is a proxy to a server of PostgreSQL. It fails as networks do.
 type Proxy struct {
 	listener net.Listener
 	server   string
@@ -22,26 +22,26 @@ type Proxy struct {
 	accepted    int
 	cut         Cut
 	refusing    bool
-	// passing is closed while the proxy passes on what it gets.
+	// passing is closed while the proxy forwards data.
 	passing chan struct{}
 }
 
-// Cut says when a [Proxy] cuts all connections.
+// Cut is a rule by which a [Proxy] cuts all connections.
 type Cut struct {
-	// Times is how often.
+	// Times is the number of cuts.
 	Times int
-	// Before says of a message of the server that, instead of passing it on, everything is cut. See [Committed].
+	// Before reports whether the proxy cuts all connections instead of forwarding a message of the server. See [Committed].
 	Before func(message []byte) bool
-	// Refuse says that new connections are refused after the last cut.
+	// Refuse is set if new connections are refused after the last cut.
 	Refuse bool
 }
 
-// Committed tells whether a message of the server says that it has committed.
+// Committed reports whether a message of the server confirms a commit.
 func Committed(message []byte) bool {
 	return message[0] == 'C' && string(message[5:]) == "COMMIT\x00"
 }
 
-// NewProxy returns a proxy to the server of the database at databaseURL, and the URL of the database by way of it. It ends with the test.
+// NewProxy returns a proxy to the server of databaseURL, and the URL of the database through the proxy. The proxy ends with the test.
 func NewProxy(t testing.TB, databaseURL string) (*Proxy, string) {
 	t.Helper()
 	location, err := url.Parse(databaseURL)
@@ -66,20 +66,20 @@ func NewProxy(t testing.TB, databaseURL string) (*Proxy, string) {
 	})
 	location.Host = listener.Addr().String()
 	query := location.Query()
-	// So that the proxy can read along.
+	// Without TLS the proxy can read the messages.
 	query.Set("sslmode", "disable")
 	location.RawQuery = query.Encode()
 	return p, location.String()
 }
 
-// Cut has the proxy cut all connections, as cut says.
+// Cut makes the proxy cut all connections by the rule cut.
 func (p *Proxy) Cut(cut Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = cut
 }
 
-// Restore lets everything through from now on. It returns whether all cuts were made that [Proxy.Cut] wanted.
+// Restore ends the cuts and lets all connections through. It reports whether [Cut.Times] cuts were made.
 func (p *Proxy) Restore() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,21 +88,21 @@ func (p *Proxy) Restore() bool {
 	return done
 }
 
-// Accepted returns how many connections were made to the proxy.
+// Accepted returns the number of connections that the proxy has accepted.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
 }
 
-// Hang makes the proxy keep what it gets to itself, on all connections, until [Proxy.Resume].
+// Hang makes the proxy hold back all data, on all connections, until [Proxy.Resume].
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.passing = make(chan struct{})
 }
 
-// Resume has the proxy pass on what it gets.
+// Resume makes the proxy forward data again.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +164,7 @@ func (p *Proxy) passMessages(client io.Writer, server io.Reader) {
 	}
 }
 
-// readMessage reads one message of the server: a letter, a length, and as many bytes, less the four of the length.
+// readMessage reads one message of the server: a letter, a length of four bytes, and the content. The length includes its own four bytes.
 func readMessage(server io.Reader) ([]byte, error) {
 	message := make([]byte, 5)
 	if _, err := io.ReadFull(server, message); err != nil {
@@ -175,7 +175,7 @@ func readMessage(server io.Reader) ([]byte, error) {
 	return message, err
 }
 
-// waitUntilPassing returns false when the proxy ends before it passes on what it gets.
+// waitUntilPassing waits until the proxy forwards data. It returns false if the proxy ends before.
 func (p *Proxy) waitUntilPassing() bool {
 	p.mu.Lock()
 	passing := p.passing

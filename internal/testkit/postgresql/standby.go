@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-// Standby is a synchronous standby that is cut off: every commit of its primary waits for it.
+// Standby is a synchronous standby that does not answer, so each commit of the primary waits.
 type Standby struct {
 	admin *pgx.Conn
 }
@@ -20,12 +20,12 @@ const (
 	probeName         = "standby-probe"
 )
 
-// LoseStandby has the commits of a server wait for a standby that is not there, until [Standby.Return] or the end of the test.
+// LoseStandby makes all commits of a server wait for a missing standby, until [Standby.Return] or the end of the test.
 func LoseStandby(t testing.TB, server *postgresserver.Server) *Standby {
 	t.Helper()
 	s := &Standby{admin: Connect(t, server.URL("postgres"))}
 	s.configure(t, "away")
-	// The server takes the setting over in its own time: once a commit waits it has.
+	// The server applies the setting with a delay. It has applied the setting when a commit waits.
 	ctx, cancel := context.WithCancel(context.Background())
 	probed := make(chan struct{})
 	conn := Connect(t, server.URL("postgres")+"&application_name="+probeName)
@@ -44,7 +44,7 @@ func LoseStandby(t testing.TB, server *postgresserver.Server) *Standby {
 	return s
 }
 
-// Return brings the standby back: what waits for it, and what commits from now on, is confirmed.
+// Return ends the wait: all waiting and all later commits are confirmed.
 func (s *Standby) Return(t testing.TB) {
 	t.Helper()
 	s.configure(t, "")
@@ -61,8 +61,8 @@ func (s *Standby) configure(t testing.TB, names string) {
 	}
 }
 
-// Begin begins call, and returns once a session with that application's name waits for the standby. waits is false if call returned before
-// one did. Call's error comes over result.
+// Begin begins call, and returns when a session with that application's name waits for the standby. waits is false if call returned before
+// a session waited. result receives call's error.
 func (s *Standby) Begin(t testing.TB, application string, call func() error) (result <-chan error, waits bool) {
 	t.Helper()
 	errs, returned := make(chan error, 1), make(chan struct{})
@@ -73,14 +73,14 @@ func (s *Standby) Begin(t testing.TB, application string, call func() error) (re
 	return errs, s.awaitSession(t, application, returned)
 }
 
-// Cancel cancels the sessions with that application's name that wait for the standby: each commits without it.
+// Cancel cancels the sessions with that application's name that wait for the standby: each commits without the standby.
 func (s *Standby) Cancel(t testing.TB, application string) {
 	t.Helper()
 	s.end(t, "pg_cancel_backend(pid)", application)
 }
 
-// Terminate terminates the sessions with that application's name that wait for the standby: each commits without it. It returns once they
-// are gone.
+// Terminate terminates the sessions with that application's name that wait for the standby: each commits without the standby. It returns
+// when these sessions have ended.
 func (s *Standby) Terminate(t testing.TB, application string) {
 	t.Helper()
 	s.end(t, "pg_terminate_backend(pid, 10000)", application)
@@ -97,7 +97,7 @@ func (s *Standby) end(t testing.TB, function, application string) {
 	}
 }
 
-// awaitSession returns true once a session with that application's name waits for the standby, and false if returned is closed before.
+// awaitSession returns true when a session with that application's name waits for the standby, and false if returned is closed before.
 func (s *Standby) awaitSession(t testing.TB, application string, returned <-chan struct{}) bool {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < limit; {

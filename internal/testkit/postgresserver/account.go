@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// account returns whom the server runs as: nil for this process's own account, and another one when that is root, as whom PostgreSQL
-// refuses to run.
+// account returns the account of the server: nil for the account of this process. If this process runs as root, it is another account,
+// because PostgreSQL refuses to run as root.
 func account() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -25,7 +25,7 @@ func account() (*syscall.Credential, error) {
 }
 
 func credential(of *user.User) (*syscall.Credential, error) {
-	// Signed, and then cut to 32 bits: macOS writes nobody's id as -2.
+	// The id is signed and then cut to 32 bits, because macOS writes the id of nobody as -2.
 	uid, err := strconv.ParseInt(of.Uid, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", of.Username, err)
@@ -37,7 +37,7 @@ func credential(of *user.User) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// give makes the account the owner of a file or a folder. Nil means this process's own account, which owns what it makes.
+// give makes the account the owner of a file or a folder. It does nothing for nil, because this process already owns the file.
 func give(path string, to *syscall.Credential) error {
 	if to == nil {
 		return nil

@@ -4,7 +4,7 @@ package postgresserver
 
 import "syscall"
 
-// attributes leaves the server in this process's group: nothing else ends it here when this process is interrupted.
+// attributes leaves the server in this process's group, so that an interrupt of this process ends the server too.
 func attributes(as *syscall.Credential) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: as}
 }

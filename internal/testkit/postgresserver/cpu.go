@@ -16,10 +16,10 @@ import (
 // clockTick is the unit of CPU time in /proc/<pid>/stat: USER_HZ, which is 100 on every architecture that Go runs Linux on.
 const clockTick = time.Second / 100
 
-// CPU returns the time on all cores, in user and kernel mode, that the server and all its backends have used since it was last
-// started, those included that have ended. Each process counts in steps of 10 ms, and one that ends during the reading may be missed.
+// CPU returns the time on all cores, in user and kernel mode, that the server and all its backends have used since the last start. Backends
+// that have ended are included. Each process counts in steps of 10 ms. A backend that ends during the call may be missed.
 //
-// The error is [process.ErrNotMeasured] where there is no /proc, and [os.ErrProcessDone] when the server doesn't run.
+// The error is [process.ErrNotMeasured] if there is no /proc, and [os.ErrProcessDone] if the server does not run.
 func (s *Server) CPU() (time.Duration, error) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return 0, process.ErrNotMeasured
@@ -53,14 +53,13 @@ func (s *Server) CPU() (time.Duration, error) {
 	return total, nil
 }
 
-// times is what /proc/<pid>/stat says of a process's parent, of its own CPU time, and of that of its children that have ended.
+// times are values of /proc/<pid>/stat: the parent of a process, its own CPU time, and the CPU time of its children that have ended.
 type times struct {
 	parent     int
 	own, ended time.Duration
 }
 
-// parseTimes reads /proc/<pid>/stat. Its fields are counted from behind the program's name, which stands in parentheses and may itself
-// hold spaces and parentheses.
+// parseTimes reads /proc/<pid>/stat. It counts the fields after the program's name, because the name may contain spaces and parentheses.
 func parseTimes(stat []byte) (times, error) {
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const parent, user, system, endedUser, endedSystem = 4 - 3, 14 - 3, 15 - 3, 16 - 3, 17 - 3

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// create makes the server's files and decides its settings.
+// create creates the server's files and chooses its settings.
 func (s *Server) create(ctx context.Context, settings map[string]string) error {
 	if err := give(s.folder, s.account); err != nil {
 		return fmt.Errorf("giving PostgreSQL its folder: %w", err)
@@ -23,7 +23,7 @@ func (s *Server) create(ctx context.Context, settings map[string]string) error {
 	if err := s.initialise(ctx); err != nil {
 		return err
 	}
-	// Only now, because the port is free until another takes it.
+	// The port is chosen late, because another process may take it until the server listens.
 	var err error
 	if s.address, err = process.FreeAddress(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Server) create(ctx context.Context, settings map[string]string) error {
 
 // initialise runs initdb.
 func (s *Server) initialise(ctx context.Context) error {
-	// In a file, because others can read the command line of a process.
+	// The password is in a file, because other users can read the command line of a process.
 	password := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(password, []byte(s.password), 0o600); err != nil {
 		return fmt.Errorf("writing PostgreSQL's password: %w", err)
@@ -57,7 +57,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := give(password, s.account); err != nil {
 		return fmt.Errorf("writing PostgreSQL's password: %w", err)
 	}
-	// Nobody needs these files after the machine has crashed, so initdb doesn't wait for the disk. The server does.
+	// These files are not needed after a crash of the machine, so initdb does not wait for the disk. The server does.
 	initdb := exec.CommandContext(ctx, filepath.Join(s.binaries, "initdb"), "--pgdata", s.data(), "--username", superuser,
 		"--pwfile", password, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	initdb.Dir, initdb.Env = s.folder, environment()
@@ -70,7 +70,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	return os.Remove(password)
 }
 
-// environment returns this process's own, without what would change where PostgreSQL looks or in which language it writes.
+// environment returns the environment of this process without the variables that change the paths or the language of PostgreSQL.
 func environment() []string {
 	inherited := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return strings.HasPrefix(entry, "PG") || strings.HasPrefix(entry, "LC_") || strings.HasPrefix(entry, "LANG")

@@ -1,4 +1,4 @@
 package postgresserver
 
-// Newest lets the tests look in another folder than Debian's.
+// Newest is exported for tests with another folder than Debian's.
 var Newest = newest

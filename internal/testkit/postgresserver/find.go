@@ -8,14 +8,14 @@ import (
 	"strconv"
 )
 
-// ErrNotInstalled says that this machine has no binaries of a PostgreSQL server.
+// ErrNotInstalled is returned if this machine has no binaries of a PostgreSQL server.
 var ErrNotInstalled = errors.New("PostgreSQL is not installed; on Debian: apt-get install postgresql")
 
-// debianFolders is where Debian keeps the servers, one folder for each major version. It doesn't put them into PATH.
+// debianFolders is the pattern of Debian's folders of servers, one for each major version. They are not in PATH.
 const debianFolders = "/usr/lib/postgresql/*/bin"
 
-// Find returns the folder with the server's binaries: the one with the initdb of PATH, else the newest that Debian has installed. The
-// error is [ErrNotInstalled] when there is none.
+// Find returns the folder with the server's binaries: the folder of the initdb in PATH, otherwise Debian's folder of the newest version.
+// The error is [ErrNotInstalled] if there is neither.
 func Find() (string, error) {
 	if initdb, err := exec.LookPath("initdb"); err == nil {
 		// What is in PATH may be a link, and the other binaries need not be beside it.
@@ -29,7 +29,7 @@ func Find() (string, error) {
 	return newest(debianFolders)
 }
 
-// newest returns the folder of the highest version among those that match the pattern, whose one asterisk is the version.
+// newest returns the folder with the highest version that matches the pattern. The asterisk of the pattern stands for the version.
 func newest(pattern string) (string, error) {
 	folders, err := filepath.Glob(pattern)
 	if err != nil {

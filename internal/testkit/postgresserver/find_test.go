@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-// mustInstall makes a folder with programs of these names.
+// mustInstall creates a folder with programs of these names.
 func mustInstall(t *testing.T, folder string, names ...string) {
 	t.Helper()
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -22,7 +22,7 @@ func mustInstall(t *testing.T, folder string, names ...string) {
 	}
 }
 
-func TestFindFollowsALinkInPath(t *testing.T) {
+func TestFind_followsALinkInPath(t *testing.T) {
 	installed := t.TempDir()
 	mustInstall(t, installed, "initdb", "postgres")
 	path := t.TempDir()
@@ -34,7 +34,7 @@ func TestFindFollowsALinkInPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The temporary folder may itself be reached by a link.
+	// The path of the temporary folder may contain a link.
 	want, err := filepath.EvalSymlinks(installed)
 	if err != nil {
 		t.Fatal(err)

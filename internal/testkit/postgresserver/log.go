@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// logTail is how much of its log an error quotes, in bytes.
+// logTail is the number of bytes of the log that an error quotes.
 const logTail = 2048
 
 func (s *Server) logPath() string { return filepath.Join(s.folder, "log") }
 
-// quoteLog returns the end of the log for an error's text, or nothing when it can't be read.
+// quoteLog returns the end of the log for an error, or an empty string if the log can't be read.
 func (s *Server) quoteLog() string {
 	file, err := os.Open(s.logPath())
 	if err != nil {

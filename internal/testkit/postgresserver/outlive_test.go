@@ -19,7 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-// The test binary is also a program that runs a server in the folder that this variable names, and never ends it.
+// The test binary is also a program that runs a server in the folder of this variable, and never ends the server.
 const folderEnv = "POSTGRESSERVER_TEST_FOLDER"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// runServer prints the server's address and returns once standard input ends.
+// runServer prints the server's address and returns at the end of standard input.
 func runServer(folder string) int {
 	server, err := postgresserver.Start(context.Background(), postgresserver.Options{Dir: folder})
 	if err != nil {
@@ -41,7 +41,7 @@ func runServer(folder string) int {
 	return 0
 }
 
-func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
+func TestServer_endsWithTheProcessThatStartedIt(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends the server")
@@ -67,8 +67,8 @@ func TestAServerEndsWithTheProcessThatStartedIt(t *testing.T) {
 	}
 }
 
-// Where tests run as root, all others try the server under another account than the one that starts it. This one doesn't.
-func TestAServerRunsAsTheAccountThatStartsIt(t *testing.T) {
+// If the tests run as root, all other tests run the server as another account than the account that starts it. This test uses one account.
+func TestStart_asANonRootAccount(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("all tests run so, unless root runs them")
@@ -92,10 +92,11 @@ func TestAServerRunsAsTheAccountThatStartsIt(t *testing.T) {
 	eventually(t, "all processes of the server end", func() bool { return processesIn(t, folder) == 0 })
 }
 
-// startServerIn runs this binary as another process, under another account unless that is nil, and waits until its server runs.
+// startServerIn runs this binary as another process, and waits until its server runs. The process has that account, or the same if it is
+// nil.
 func startServerIn(t *testing.T, folder string, as *syscall.Credential) (*exec.Cmd, io.Closer) {
 	t.Helper()
-	// A copy, because what go test builds is in a folder that no other account can reach.
+	// The binary is copied, because no other account can reach the folder of go test.
 	binary := filepath.Join(folder, "starter")
 	if err := copyExecutable(binary); err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func copyExecutable(path string) error {
 	return os.WriteFile(path, content, 0o755)
 }
 
-// processesIn counts the processes that work in a folder or below it, as all of a server do. Linux alone tells.
+// processesIn returns the number of processes whose working directory is in a folder, as that of all processes of a server. Only on Linux.
 func processesIn(t *testing.T, folder string) int {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
@@ -142,7 +143,7 @@ func processesIn(t *testing.T, folder string) int {
 	}
 	count := 0
 	for _, link := range links {
-		// An error is one of a process that has ended, or of another account's.
+		// An error means that the process has ended, or is of another account.
 		if at, err := os.Readlink(link); err == nil && strings.HasPrefix(at, folder+"/") {
 			count++
 		}

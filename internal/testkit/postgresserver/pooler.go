@@ -17,20 +17,20 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// ErrNoPooler says that this machine has no PgBouncer.
+// ErrNoPooler is returned if this machine has no PgBouncer.
 var ErrNoPooler = errors.New("PgBouncer is not installed; on Debian: apt-get install pgbouncer")
 
-// PoolerOptions say which pooler to start.
+// PoolerOptions are the options of [StartPooler].
 type PoolerOptions struct {
-	// URL is that of the database itself, with a password.
+	// URL is the URL of the database itself, with a password.
 	URL string
-	// Mode is when a server's session becomes free for another client: "session", "transaction" or "statement".
+	// Mode is the unit after which another client may use a session of the server: "session", "transaction" or "statement".
 	Mode string
-	// Size is how many sessions of the server the pooler has at most.
+	// Size is the maximum number of sessions of the server.
 	Size int
-	// Extra are further lines of its configuration.
+	// Extra are additional lines of the configuration.
 	Extra string
-	// Address is where it listens. Empty means a free port.
+	// Address is the listen address. Empty means a free port.
 	Address string
 }
 
@@ -40,10 +40,10 @@ type Pooler struct {
 	process         *postmaster
 }
 
-// StartPooler starts a pooler and waits until it takes connections. The caller has to call [Pooler.Close]. After an error nothing is left
-// to close. The error is [ErrNoPooler] when this machine has none.
+// StartPooler starts a pooler and waits until it accepts connections. The caller must call [Pooler.Close], except after an error. The error
+// is [ErrNoPooler] if this machine has no PgBouncer.
 func StartPooler(ctx context.Context, options PoolerOptions) (*Pooler, error) {
-	// Debian has it where only root's PATH leads.
+	// Debian installs PgBouncer into a folder that only root has in PATH.
 	binary, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		binary, err = exec.LookPath("/usr/sbin/pgbouncer")
@@ -81,7 +81,7 @@ func (p *Pooler) start(ctx context.Context, binary string, options PoolerOptions
 	}
 	quote := func(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
 	config := filepath.Join(p.folder, "pgbouncer.ini")
-	// Clients show no password: the server's is in here.
+	// Clients send no password to the pooler. This is the password of the server.
 	if err := os.WriteFile(config, fmt.Appendf(nil, `[databases]
 * = host=%s port=%d user=%s password=%s
 [pgbouncer]
@@ -123,10 +123,10 @@ default_pool_size = %d
 	}
 }
 
-// Address returns where the pooler listens.
+// Address returns the listen address of the pooler.
 func (p *Pooler) Address() string { return p.address }
 
-// URL returns the URL of a database through the pooler, given the server's own.
+// URL returns the URL of a database through the pooler. databaseURL is its URL at the server.
 func (p *Pooler) URL(server string) (string, error) {
 	location, err := url.Parse(server)
 	if err != nil {
@@ -136,7 +136,7 @@ func (p *Pooler) URL(server string) (string, error) {
 	return location.String(), nil
 }
 
-// Close ends the pooler, with all connections through it, and removes its folder.
+// Close ends the pooler and all connections through it, and removes its folder.
 func (p *Pooler) Close() error {
 	if p.process != nil {
 		p.process.kill()

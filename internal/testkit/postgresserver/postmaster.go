@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// killLimit is how long the server may take to end in immediate mode before it gets SIGKILL. It gives its own backends 5 seconds.
+// killLimit is the maximum time of an end in immediate mode before the server gets SIGKILL. The server gives its backends 5 seconds.
 const killLimit = 15 * time.Second
 
-// postmaster is one run of the server: the process that all others of it descend from.
+// postmaster is one run of the server: the parent of all its other processes.
 type postmaster struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
 
-// startPostmaster starts the server and doesn't wait until it is ready. What it writes goes to the end of the log.
+// startPostmaster starts the server, and does not wait until the server is ready. Its output is appended to the log.
 func startPostmaster(cmd *exec.Cmd, logPath string, as *syscall.Credential) (*postmaster, error) {
 	log, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -48,9 +48,9 @@ func startPostmaster(cmd *exec.Cmd, logPath string, as *syscall.Credential) (*po
 	return p, nil
 }
 
-// kill ends the server in immediate mode and returns once it is gone. It does nothing when it has ended already.
+// kill ends the server in immediate mode, and returns when it has ended. It does nothing if the server has ended before.
 func (p *postmaster) kill() {
-	// The one error is that it has ended, which is what is wanted.
+	// The only error is that the server has ended.
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	limit := time.NewTimer(killLimit)
 	defer limit.Stop()

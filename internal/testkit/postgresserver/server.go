@@ -1,8 +1,8 @@
-// Package postgresserver runs a PostgreSQL server of its own from the binaries of this machine, in a folder of its own, on a loopback
-// port: for the tests, the end-to-end tests, and the benchmark.
+// Package postgresserver runs a separate PostgreSQL server from the binaries of this machine, in a new folder and on a loopback port. The
+// tests, the end-to-end tests and the benchmark use it.
 //
-// It is as durable as PostgreSQL is by default: fsync, full_page_writes and synchronous_commit are on. On Linux it doesn't outlive the
-// process that started it, however that ends; only its folder is left behind when [Server.Close] wasn't called.
+// The server is as durable as PostgreSQL is by default: fsync, full_page_writes and synchronous_commit are on. On Linux the server ends
+// with the process that started it, even after a crash. Only its folder stays if [Server.Close] was not called.
 package postgresserver
 
 import (
@@ -24,41 +24,41 @@ import (
 )
 
 const (
-	// superuser is the one role of a new server.
+	// superuser is the only role of a new server.
 	superuser = "postgres"
-	// readyPoll is the pause between two looks at whether the server is ready. Short beside a start, which takes tens of milliseconds.
+	// readyPoll is the pause between two checks of readiness. It is short compared with a start, which takes tens of milliseconds.
 	readyPoll = 10 * time.Millisecond
-	// readyTimeout bounds one such look, so that a server that accepts and does not answer is asked again.
+	// readyTimeout is the maximum time of one check, so that a server that accepts a connection and does not answer is checked again.
 	readyTimeout = 2 * time.Second
 )
 
-// Options say how to set a server up. The zero value will do.
+// Options are the options of [Start]. The zero value is usable.
 type Options struct {
-	// Dir is the folder in which the server's own folder is made. Empty means [os.TempDir]. When this process runs as root the server
-	// runs as another account (postgres, else nobody), which must be able to reach Dir; what [testing.T.TempDir] gives it can't.
+	// Dir is the folder in which the server's folder is created. Empty means [os.TempDir]. If this process runs as root, the server runs as
+	// another account (postgres, otherwise nobody). That account must be able to reach Dir; it can't reach a [testing.T.TempDir].
 	Dir string
-	// Settings are settings of postgresql.conf by their names. They go before those that Start chooses (128 MB of shared buffers, 200
-	// connections, a write-ahead log that may grow to 4 GB between two checkpoints), but for the address and the port.
+	// Settings are settings of postgresql.conf by their names. They override the settings that Start chooses (128 MB of shared buffers, 200
+	// connections, a write-ahead log of up to 4 GB between two checkpoints), except the address and the port.
 	Settings map[string]string
 }
 
-// Server is a PostgreSQL server. Its methods may be called from several goroutines.
+// Server is a PostgreSQL server. Its methods are safe for concurrent use.
 type Server struct {
 	binaries, folder  string
 	account           *syscall.Credential
 	password, address string
 	settings          []string
 
-	// mu guards postmaster, which is the last run.
+	// mu guards postmaster, the last run of the server.
 	mu         sync.Mutex
 	postmaster *postmaster
 }
 
-// Start makes a new server with one role, a superuser with a random password; starts it; and waits until it takes connections. The
-// caller has to call [Server.Close].
+// Start creates a server with one role, a superuser with a random password. It starts the server and waits until the server accepts
+// connections. The caller must call [Server.Close].
 //
-// ctx bounds the wait alone: the server lives on after it. When Start fails nothing is left behind; the error is [ErrNotInstalled]
-// when this machine has no PostgreSQL, [process.ErrExited] when the server ended by itself, and ctx's when that ended first.
+// ctx limits only the wait: the server runs on after ctx has ended. If Start fails, nothing is left. The error is [ErrNotInstalled] if this
+// machine has no PostgreSQL, [process.ErrExited] if the server ended by itself, and ctx's error if ctx ended first.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	binaries, err := Find()
 	if err != nil {
@@ -82,18 +82,18 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
-// Restart starts a server that has ended, on the same address with the same data, and waits until it takes connections. The error is
-// [process.ErrRunning] while it still runs. Apart from that it is [Start].
+// Restart starts a server that has ended, with the same address and data, and waits until it accepts connections. The error is
+// [process.ErrRunning] if the server has not ended. All other errors are those of [Start].
 func (s *Server) Restart(ctx context.Context) error { return s.start(ctx) }
 
-// Stop ends the server in fast mode: it breaks off what runs, closes all connections, and writes a checkpoint. When ctx ends first the
-// server is killed, and the error is [process.ErrKilled]. Stop does nothing when the server has ended already.
+// Stop ends the server in fast mode: the server cancels all statements, closes all connections, and writes a checkpoint. If ctx ends first,
+// the server is killed and the error is [process.ErrKilled]. Stop does nothing if the server has ended before.
 func (s *Server) Stop(ctx context.Context) error {
 	p := s.current()
 	if p.hasExited() {
 		return nil
 	}
-	// The one error is that it has ended, which is what is wanted.
+	// The only error is that the server has ended.
 	_ = p.cmd.Process.Signal(syscall.SIGINT)
 	select {
 	case <-p.exited:
@@ -107,22 +107,22 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the server in immediate mode, as a crash does: nothing is written any more, connections break, and the next start recovers
-// from the write-ahead log. It returns once the server is gone, and does nothing when it has ended already.
+// Kill ends the server in immediate mode, which is like a crash: nothing more is written, connections break, and the next start recovers
+// from the write-ahead log. Kill returns when the server has ended, and does nothing if it has ended before.
 //
-// It isn't SIGKILL, which would leave the backends running for a moment, and the next start refused until they have ended.
+// Kill does not send SIGKILL: the backends would then run on for a moment, and a new start would be refused until they have ended.
 func (s *Server) Kill() { s.current().kill() }
 
-// Close ends the server as [Server.Kill] does, and removes its folder with all data. It can't be used any more.
+// Close ends the server like [Server.Kill], and removes its folder with all data. The server can't be used after Close.
 func (s *Server) Close() error {
 	s.Kill()
 	return os.RemoveAll(s.folder)
 }
 
-// Address returns where the server listens, as host:port. It stays the same over restarts.
+// Address returns the listen address of the server, as host:port. It stays the same after a restart.
 func (s *Server) Address() string { return s.address }
 
-// URL returns the URL of a database of the server, for its superuser, with the password. The database "postgres" is always there.
+// URL returns the URL of a database of the server, with the superuser and the password. The database "postgres" always exists.
 func (s *Server) URL(database string) string {
 	location := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, s.password), Host: s.address, Path: "/" + database, RawQuery: "sslmode=disable",
@@ -138,7 +138,7 @@ func (s *Server) current() *postmaster {
 	return s.postmaster
 }
 
-// start starts the server and waits until it takes connections. When it fails the server doesn't run.
+// start starts the server and waits until it accepts connections. After an error the server does not run.
 func (s *Server) start(ctx context.Context) error {
 	p, err := s.launch()
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *Server) launch() (*postmaster, error) {
 	return p, err
 }
 
-// waitReady returns once the server takes connections, has ended, or ctx ends.
+// waitReady returns when the server accepts connections, the server has ended, or ctx has ended.
 func (s *Server) waitReady(ctx context.Context, p *postmaster) error {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
@@ -185,7 +185,7 @@ func (s *Server) waitReady(ctx context.Context, p *postmaster) error {
 	}
 }
 
-// connect connects once, and returns why that fails. It logs in, so that no other server that took the port can be meant.
+// connect connects once. It logs in, so that another server on the same port is not mistaken for this server.
 func (s *Server) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

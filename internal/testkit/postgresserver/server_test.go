@@ -19,7 +19,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// limit bounds what would otherwise wait for ever; nothing waits for it when all is well.
+// limit is the maximum time of a step that would otherwise hang for ever. No passing test waits for it.
 const limit = 30 * time.Second
 
 func mustExecute(t *testing.T, connection *pgx.Conn, statement string) {
@@ -47,7 +47,7 @@ func mustRestart(t *testing.T, server *postgresserver.Server) {
 	}
 }
 
-func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
+func TestServer_Restart_keepsCommittedData(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*postgresserver.Server) error{
 		"killed":  func(server *postgresserver.Server) error { server.Kill(); return nil },
@@ -86,7 +86,7 @@ func TestWhatWasCommittedIsThereAfterARestart(t *testing.T) {
 	}
 }
 
-func TestAWrongPasswordIsRefused(t *testing.T) {
+func TestServer_wrongPassword(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	location, err := url.Parse(server.URL("postgres"))
@@ -104,7 +104,7 @@ func TestAWrongPasswordIsRefused(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
+func TestStart_settings(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, map[string]string{"max_connections": "33", "application_name": "it's a test"})
 	connection := postgresql.Connect(t, server.URL("postgres"))
@@ -123,11 +123,11 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestStandby(t *testing.T) {
+func TestStartStandby(t *testing.T) {
 	t.Parallel()
 	primary := postgresql.Server(t, map[string]string{"synchronous_standby_names": "*"})
 	standby := postgresql.StandbyOf(t, primary, primary.Address())
-	// It returns once the standby has it.
+	// The statement returns when the standby has its data.
 	postgresql.Execute(t, primary.URL("postgres"), "CREATE TABLE ticket (id text)")
 	connection := postgresql.Connect(t, standby.URL("postgres"))
 	mustRead(t, connection, "SELECT pg_is_in_recovery()::text")
@@ -136,7 +136,7 @@ func TestStandby(t *testing.T) {
 	postgresql.Execute(t, standby.URL("postgres"), "INSERT INTO ticket VALUES ('1')")
 }
 
-func TestAFailedStartLeavesNothingBehind(t *testing.T) {
+func TestStart_failureLeavesNothing(t *testing.T) {
 	t.Parallel()
 	postgresql.RequireBinaries(t)
 	ended, cancel := context.WithCancel(t.Context())
@@ -168,12 +168,12 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestStopKillsWhatDoesNotStop(t *testing.T) {
+func TestServer_Stop_killsAfterItsContext(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	// A context that has ended leaves the server no moment to stop in.
+	// A context that has ended gives the server no time to stop.
 	if err := server.Stop(ended); !errors.Is(err, process.ErrKilled) {
 		t.Errorf("got %v, want ErrKilled", err)
 	}
@@ -183,7 +183,7 @@ func TestStopKillsWhatDoesNotStop(t *testing.T) {
 	}
 }
 
-func TestCPUCountsBackendsThatHaveEnded(t *testing.T) {
+func TestServer_CPU_countsEndedBackends(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	connection := postgresql.Connect(t, server.URL("postgres"))
@@ -218,10 +218,10 @@ func TestCPUCountsBackendsThatHaveEnded(t *testing.T) {
 	}
 }
 
-// reachableFolder returns a new folder that every account of the machine can reach, which one of [testing.T.TempDir] isn't.
+// reachableFolder returns a new folder that each account of the machine can reach. A folder of [testing.T.TempDir] can't be reached.
 func reachableFolder(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "ticketbridge-postgresserver-") //nolint:usetesting // The comment above says why.
+	folder, err := os.MkdirTemp("", "ticketbridge-postgresserver-") //nolint:usetesting // The comment above has the reason.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func reachableFolder(t *testing.T) string {
 	return folder
 }
 
-// eventually waits until condition is true. It looks again after a pause, because the end of another's process gives no signal.
+// eventually waits until condition is true. It polls, because the end of another process's child gives no signal.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

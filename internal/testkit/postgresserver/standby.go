@@ -13,9 +13,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// StartStandby makes a copy of the server, starts it as a standby that streams from primary, and waits until it takes connections, which
-// can only read. primary is the server's own address, or that of a proxy to it. The standby has the server's settings and password, another
-// address, and no synchronous standby. The caller has to call [Server.Close]. Errors are as those of [Start].
+// StartStandby copies the server, starts the copy as a standby that streams from primary, and waits until the standby accepts read-only
+// connections. primary is the address of the server, or of a proxy to it. The standby has the server's settings and password, another
+// address, and no synchronous standby. The caller must call [Server.Close]. Errors: those of [Start].
 func (s *Server) StartStandby(ctx context.Context, primary string) (*Server, error) {
 	folder, err := os.MkdirTemp(filepath.Dir(s.folder), "ticketbridge-postgres-")
 	if err != nil {
@@ -31,7 +31,7 @@ func (s *Server) StartStandby(ctx context.Context, primary string) (*Server, err
 	return standby, nil
 }
 
-// copyFrom makes the server's files out of those of a running one, and decides its settings.
+// copyFrom creates the server's files from those of a running server, and chooses its settings.
 func (s *Server) copyFrom(ctx context.Context, primary string, settings []string) error {
 	primaryHost, primaryPort, err := net.SplitHostPort(primary)
 	if err != nil {
@@ -42,7 +42,8 @@ func (s *Server) copyFrom(ctx context.Context, primary string, settings []string
 	}
 	backup := exec.CommandContext(ctx, filepath.Join(s.binaries, "pg_basebackup"), "--pgdata", s.data(), "--checkpoint=fast",
 		"--write-recovery-conf", "--no-sync")
-	// The password is in the environment, because others can read the command line of a process. It comes into the standby's settings.
+	// The password is in the environment, because other users can read the command line of a process. pg_basebackup writes it into the
+	// standby's settings.
 	backup.Env = append(environment(), "PGHOST="+primaryHost, "PGPORT="+primaryPort, "PGUSER="+superuser, "PGPASSWORD="+s.password,
 		"PGSSLMODE=disable", "PGGSSENCMODE=disable")
 	backup.Dir, backup.SysProcAttr = s.folder, &syscall.SysProcAttr{Credential: s.account}
@@ -58,7 +59,7 @@ func (s *Server) copyFrom(ctx context.Context, primary string, settings []string
 	if err != nil {
 		return err
 	}
-	// The last setting of a name counts.
+	// If a setting is there twice, the last one counts.
 	s.settings = append(append(s.settings, settings...), "-c", "listen_addresses="+host, "-c", "port="+port,
 		"-c", "synchronous_standby_names=")
 	return nil

@@ -1,7 +1,7 @@
-// Package process runs programs beside this one: it starts a binary, waits until it is ready, and stops or kills it.
+// Package process runs other programs: it starts a binary, waits until the program is ready, and stops or kills it.
 //
-// The benchmark and the end-to-end tests run the services with it, as an operator would: as processes of their own, set up by
-// environment variables, ended by signals.
+// The benchmark and the end-to-end tests run the services with it as an operator does: as separate processes, with settings in environment
+// variables, and stopped by signals.
 package process
 
 import (
@@ -21,43 +21,43 @@ import (
 )
 
 var (
-	// ErrExited says that the process ended before it was ready. The text holds the end of its log.
+	// ErrExited is returned if the process ended before it was ready. The error contains the end of the log.
 	ErrExited = errors.New("process ended before it was ready")
-	// ErrKilled says that the process did not end by itself in time, and was killed.
+	// ErrKilled is returned if the process did not end in time and was killed.
 	ErrKilled = errors.New("process did not stop in time and was killed")
-	// ErrRunning says that the process still runs.
+	// ErrRunning is returned if the process still runs.
 	ErrRunning = errors.New("process still runs")
 )
 
 const (
-	// readyPoll is the pause between two looks at whether a process is ready. Short beside a start, which takes tens of milliseconds.
+	// readyPoll is the pause between two checks of readiness. It is short compared with a start, which takes tens of milliseconds.
 	readyPoll = 10 * time.Millisecond
-	// readyTimeout bounds one such look, so that a process that accepts and does not answer is asked again.
+	// readyTimeout is the maximum time of one check, so that a process that accepts a connection and does not answer is checked again.
 	readyTimeout = 2 * time.Second
-	// logTail is how much of its log an error quotes, in bytes.
+	// logTail is the number of bytes of the log that an error quotes.
 	logTail = 2048
 )
 
-// Command says what to start.
+// Command describes the program to start.
 type Command struct {
-	// Path of the binary. A name without a slash is looked up in PATH.
+	// Path is the path of the binary. A name without a slash is looked up in PATH.
 	Path string
-	// Args are its arguments, without the name of the program.
+	// Args are the arguments, without the name of the program.
 	Args []string
-	// Env is its whole environment, each entry NAME=value. Nil means this process's own.
+	// Env is the whole environment, with entries of the form NAME=value. Nil means the environment of this process.
 	Env []string
-	// Dir is the folder that it runs in. Empty means this process's own.
+	// Dir is the working directory. Empty means the working directory of this process.
 	Dir string
-	// LogPath is the file that gets what it writes to standard output and standard error. It is made when it is missing, and appended
-	// to, so that a restart keeps what came before.
+	// LogPath is the file for standard output and standard error. The file is created if it is missing. The output is appended, so that a
+	// restart keeps the earlier output.
 	LogPath string
-	// Log gets the output where LogPath is empty. Nil drops the output.
+	// Log gets the output if LogPath is empty. Nil drops the output.
 	Log *os.File
-	// ReadyURL answers 200 once the process is ready. Empty means that it is ready as soon as it runs.
+	// ReadyURL returns 200 if the process is ready. If it is empty, the process is ready as soon as it runs.
 	ReadyURL string
 }
 
-// Process is a started program. Its methods may be called from several goroutines.
+// Process is a started program. Its methods are safe for concurrent use.
 type Process struct {
 	command Command
 	cmd     *exec.Cmd
@@ -66,8 +66,8 @@ type Process struct {
 
 // Start starts a program and waits until it is ready.
 //
-// ctx bounds the wait alone: the process lives on after it. When Start fails nothing is left running; the error is [ErrExited] when
-// the process ended by itself, and ctx's when that ended first.
+// ctx limits only the wait: the process runs on after ctx has ended. If Start fails, no process is left. The error is [ErrExited] if the
+// process ended by itself, and ctx's error if ctx ended first.
 func Start(ctx context.Context, command Command) (*Process, error) {
 	p := &Process{command: command, cmd: exec.Command(command.Path, command.Args...), exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = command.Env, command.Dir
@@ -99,8 +99,8 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	return p, nil
 }
 
-// Restart starts the same program again, with the same log, and waits until it is ready. The process must have ended:
-// otherwise the error is [ErrRunning]. Apart from that it is [Start].
+// Restart starts the same program again, with the same log, and waits until it is ready. The error is [ErrRunning] if the process has not
+// ended. All other errors are those of [Start].
 func (p *Process) Restart(ctx context.Context) (*Process, error) {
 	select {
 	case <-p.exited:
@@ -110,8 +110,8 @@ func (p *Process) Restart(ctx context.Context) (*Process, error) {
 	}
 }
 
-// Stop sends SIGTERM and waits until the process has ended. When ctx ends first it is killed, and the error is [ErrKilled]; when it
-// ends with another status than 0 the error says so, with the end of its log.
+// Stop sends SIGTERM and waits until the process has ended. If ctx ends first, the process is killed and the error is [ErrKilled]. If the
+// process ends with another status than 0, the error has the status and the end of the log.
 func (p *Process) Stop(ctx context.Context) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.Kill()
@@ -129,40 +129,40 @@ func (p *Process) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends the process with SIGKILL, as kill -9 does, and returns once it is gone. It does nothing when it has ended already.
+// Kill ends the process with SIGKILL, and waits until it has ended. It does nothing if the process has ended before.
 func (p *Process) Kill() {
-	// The one error is that it has ended, which is what is wanted.
+	// The only error is that the process has ended.
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 }
 
-// Signal sends a signal, such as SIGSTOP, and does not wait. The error is [os.ErrProcessDone] when the process has ended.
+// Signal sends a signal, such as SIGSTOP, and does not wait. The error is [os.ErrProcessDone] if the process has ended.
 func (p *Process) Signal(signal os.Signal) error { return p.cmd.Process.Signal(signal) }
 
 // PID returns the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Exited is closed once the process has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// ExitCode waits until the process has ended, and returns its exit status: -1 when a signal ended it.
+// ExitCode waits until the process has ended, and returns its exit status. The status is -1 if a signal ended the process.
 func (p *Process) ExitCode() int {
 	<-p.exited
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// The ports that [FreeAddress] gives out: below those that systems take for outgoing connections (from 32768 on Linux), so that no
-// connection of a test takes one between its being given out and its being used.
+// [FreeAddress] returns ports of this range. The range is below the ports of outgoing connections (from 32768 on Linux), so that no
+// connection of a test takes a port before the port is used.
 const firstPort, ports = 20_000, 12_000
 
-// nextPort is where the next search begins. It begins anywhere, so that processes that search at the same time rarely meet.
+// nextPort is the port at which the next search begins. The first one is random, so that concurrent processes rarely try the same ports.
 var nextPort = func() *atomic.Uint32 {
 	var start atomic.Uint32
 	start.Store(rand.Uint32N(ports))
 	return &start
 }()
 
-// FreeAddress returns a loopback address, with a port that nothing listens on at the moment and that it has not returned before.
+// FreeAddress returns a loopback address with a port on which nothing listens at the moment. It returns no port twice.
 func FreeAddress() (string, error) {
 	var err error
 	for range ports {
@@ -177,12 +177,12 @@ func FreeAddress() (string, error) {
 
 func (p *Process) name() string { return filepath.Base(p.command.Path) }
 
-// waitReady returns once ReadyURL answers 200, the process has ended, or ctx ends.
+// waitReady returns when ReadyURL returns 200, the process has ended, or ctx has ended.
 func (p *Process) waitReady(ctx context.Context) error {
 	if p.command.ReadyURL == "" {
 		return nil
 	}
-	// Not the default client: its idle connections would outlive the wait and hold up a clean stop.
+	// The default client would keep idle connections, which delay a clean stop.
 	client := &http.Client{Timeout: readyTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
@@ -201,7 +201,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 	}
 }
 
-// askReady asks once, and returns why the process is not ready.
+// askReady checks readiness once. It returns nil if the process is ready, otherwise the reason.
 func askReady(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -218,7 +218,7 @@ func askReady(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// quoteLog returns the end of the log for an error's text, or nothing when there is none.
+// quoteLog returns the end of the log for an error, or an empty string if there is no log.
 func (p *Process) quoteLog() string {
 	if p.command.LogPath == "" {
 		return ""

@@ -18,7 +18,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// The test binary is also the program that the tests start: this variable says how it behaves, the other where it listens.
+// The test binary is also the program that the tests start. The first variable is its behaviour, the second is its listen address.
 const (
 	behaviourEnv = "PROCESS_TEST_BEHAVIOUR"
 	addressEnv   = "PROCESS_TEST_ADDRESS"
@@ -57,7 +57,7 @@ func behave(behaviour string) int {
 	return 0
 }
 
-// limit bounds a test that would otherwise wait for ever; nothing waits for it when all is well.
+// limit is the maximum time of a test that would otherwise hang for ever. No passing test waits for it.
 const limit = 30 * time.Second
 
 func command(t *testing.T, behaviour string) process.Command {
@@ -96,7 +96,7 @@ func stop(p *process.Process) error {
 	return p.Stop(ctx)
 }
 
-func TestStartsStopsAndRestarts(t *testing.T) {
+func TestProcess_startStopAndRestart(t *testing.T) {
 	t.Parallel()
 	c := command(t, "serves")
 	p := mustStart(t, c)
@@ -127,7 +127,7 @@ func TestStartsStopsAndRestarts(t *testing.T) {
 	}
 }
 
-func TestStopOfAProcessThatHasEnded(t *testing.T) {
+func TestProcess_Stop_endedProcess(t *testing.T) {
 	t.Parallel()
 	p := mustStart(t, command(t, "serves"))
 	if err := stop(p); err != nil {
@@ -141,7 +141,7 @@ func TestStopOfAProcessThatHasEnded(t *testing.T) {
 	}
 }
 
-func TestAFailedStartShowsTheLog(t *testing.T) {
+func TestStart_failureQuotesTheLog(t *testing.T) {
 	t.Parallel()
 	_, err := process.Start(t.Context(), command(t, "fails at start"))
 	if !errors.Is(err, process.ErrExited) {
@@ -154,7 +154,7 @@ func TestAFailedStartShowsTheLog(t *testing.T) {
 	}
 }
 
-func TestTheWaitForReadinessEndsWithItsContext(t *testing.T) {
+func TestStart_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -164,7 +164,7 @@ func TestTheWaitForReadinessEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAMissingBinary(t *testing.T) {
+func TestStart_missingBinary(t *testing.T) {
 	t.Parallel()
 	_, err := process.Start(t.Context(), process.Command{Path: filepath.Join(t.TempDir(), "missing")})
 	if !errors.Is(err, os.ErrNotExist) {
@@ -172,7 +172,7 @@ func TestAMissingBinary(t *testing.T) {
 	}
 }
 
-func TestStopKillsWhatDoesNotStop(t *testing.T) {
+func TestProcess_Stop_killsAfterItsContext(t *testing.T) {
 	t.Parallel()
 	p := mustStart(t, command(t, "ignores SIGTERM"))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -183,7 +183,7 @@ func TestStopKillsWhatDoesNotStop(t *testing.T) {
 	<-p.Exited()
 }
 
-func TestStopReportsAFailingExit(t *testing.T) {
+func TestProcess_Stop_failingExit(t *testing.T) {
 	t.Parallel()
 	err := stop(mustStart(t, command(t, "fails at stop")))
 	if err == nil || !strings.Contains(err.Error(), "exit status 4") || !strings.Contains(err.Error(), "could not flush") {
@@ -191,7 +191,7 @@ func TestStopReportsAFailingExit(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestReadUsage(t *testing.T) {
 	t.Parallel()
 	p := mustStart(t, command(t, "serves"))
 	usage, err := process.ReadUsage(p.PID())
@@ -210,7 +210,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestUsageCountsCPUTime(t *testing.T) {
+func TestReadUsage_countsCPUTime(t *testing.T) {
 	t.Parallel()
 	before, err := process.ReadUsage(os.Getpid())
 	if errors.Is(err, process.ErrNotMeasured) {

@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// ErrNotMeasured says that this system does not tell what a process uses: only Linux does, in /proc.
+// ErrNotMeasured is returned on systems without /proc. Only Linux has it.
 var ErrNotMeasured = errors.New("not measured on this system")
 
 // clockTick is the unit of CPU time in /proc/<pid>/stat: USER_HZ, which is 100 on every architecture that Go runs Linux on.
 const clockTick = time.Second / 100
 
-// Usage is what a process has used so far.
+// Usage is the memory and CPU time of a process.
 type Usage struct {
-	// ResidentBytes is the memory that it holds now, and PeakResidentBytes the most that it ever held.
+	// ResidentBytes is the memory that the process holds now, and PeakResidentBytes is the maximum so far.
 	ResidentBytes, PeakResidentBytes int64
-	// CPU is its time on all cores, in user and kernel mode, in steps of 10 ms.
+	// CPU is the time on all cores so far, in user and kernel mode, in steps of 10 ms.
 	CPU time.Duration
 }
 
-// ReadUsage returns what the process with this id has used. The error is [ErrNotMeasured] where there is no /proc, and
-// [os.ErrProcessDone] when there is no such process.
+// ReadUsage returns the usage of the process with that id. The error is [ErrNotMeasured] if there is no /proc, and [os.ErrProcessDone] if
+// there is no such process.
 func ReadUsage(pid int) (Usage, error) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return Usage{}, ErrNotMeasured
@@ -69,8 +69,8 @@ func readProc(path string) ([]byte, error) {
 	return content, err
 }
 
-// parseCPU adds utime and stime, fields 14 and 15 of /proc/<pid>/stat. They are counted from behind the program's name, which stands
-// in parentheses and may itself hold spaces and parentheses.
+// parseCPU returns the sum of utime and stime, fields 14 and 15 of /proc/<pid>/stat. It counts the fields after the program's name, because
+// the name may contain spaces and parentheses.
 func parseCPU(stat []byte) (time.Duration, error) {
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const user, system = 14 - 3, 15 - 3

@@ -1,9 +1,9 @@
-// Package samples holds sample deliveries: bodies as Allthings could send them, made up from the fields that its public documents and
-// SDK name. They are nobody's data. The tests use them, and so does the quick start.
+// Package samples has sample deliveries: bodies as Allthings could send them, with the fields of its public documents and SDK. The data is
+// invented. The tests and the quick start use the samples.
 //
 //   - created-full: every field that the SDK knows
-//   - created-minimal: only what cannot be missing
-//   - created-numbers: a number where newer payloads have a string; fields that are not modelled; 2^53+1 must survive
+//   - created-minimal: only the required fields
+//   - created-numbers: a number for which newer payloads have a string; fields that are not modelled; 2^53+1 must survive
 //   - created-unknown-status: status_text keeps it, the enum is UNSPECIFIED
 //   - updated-status: plain new values
 //   - updated-old-new: old and new in three forms
@@ -18,7 +18,7 @@ package samples
 
 import "embed"
 
-// Files holds the bodies, to the byte as they are to be signed, each named for what it shows with .json behind it.
+// Files has the bodies, byte for byte as they are signed. The name of a file is its name in the list above, with the extension .json.
 //
 //go:embed *.json
 var Files embed.FS

@@ -1,5 +1,5 @@
-// Package tickets fills ticketsvc with very many tickets, for benchmarks and for tests of large databases. The same number always gives the
-// same ticket.
+// Package tickets fills ticketsvc with very many tickets, for benchmarks and for tests of large databases. A ticket is determined by its
+// number.
 package tickets
 
 import (
@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// The tickets share so many apps, categories and users, however many tickets there are. A property has so many tickets.
+	// All tickets together have this number of apps, categories and users. Each property has ticketsOfProperty tickets.
 	apps              = 5
 	categories        = 40
 	users             = 500
 	ticketsOfProperty = 200
 
-	// opened is when the first ticket was opened, in seconds since 1970. A ticket was opened every openedEvery seconds after that.
+	// opened is the time at which the first ticket was opened, in seconds since 1970. openedEvery is the time between two tickets, in seconds.
 	opened, openedEvery = 1_750_000_000, 30
-	// changedWithin is the longest time from a ticket's opening to its last change: four weeks, in seconds.
+	// changedWithin is the maximum time from a ticket's opening to its last change: four weeks, in seconds.
 	changedWithin = 4 * 7 * 24 * 60 * 60
 
-	// batch is how many events are in one call, and callers how many calls are under way.
+	// batch is the number of events in one call, and callers is the number of concurrent calls.
 	batch, callers = 512, 4
 )
 
-// Record records the tickets 0 to n-1. The error is the first of a call, or of an event.
+// Record records the tickets 0 to n-1. It returns the first error of a call or of an event.
 func Record(ctx context.Context, client ticketv1connect.TicketEventServiceClient, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(callers)
@@ -56,18 +56,19 @@ func Record(ctx context.Context, client ticketv1connect.TicketEventServiceClient
 	return group.Wait()
 }
 
-// ID returns the id of the ticket of this number. Ids grow with the numbers, as the provider's do with time.
+// ID returns the id of the ticket with that number. Ids grow with the numbers, as the provider's ids grow with time.
 func ID(number int) string { return fmt.Sprintf("%08x5b7e4a5e00%06x", openedAt(number), number) }
 
 func openedAt(number int) int64 { return opened + openedEvery*int64(number) }
 
-// Created returns the creation of the ticket of this number. Four of five tickets are closed, and a quarter of the others is assigned to
-// nobody. A ticket has half a kilobyte, less than a real one, so that the cost of a ticket's bytes hides little of the cost of finding it.
+// Created returns the creation of the ticket with that number. Four of five tickets are closed, and a quarter of the others is assigned to
+// nobody. A ticket has half a kilobyte, less than a real ticket, so that the time to read a ticket hides little of the time to find it.
 func Created(number int) *ticketv1.TicketCreatedRequest {
-	// 7919 has no factor in common with the numbers above, so all combinations of values are among the first few thousand tickets.
+	// 7919 is prime, so any 500 successive tickets have 500 users. The combinations of app, category, user and status repeat after 21,000
+	// tickets: the least common multiple of their periods.
 	spread := number * 7919
 	created := &timestamppb.Timestamp{Seconds: openedAt(number)}
-	// Knuth's multiplier: the order of the last changes is not that of the openings.
+	// With Knuth's multiplier the order of the last changes differs from the order of the openings.
 	updated := &timestamppb.Timestamp{Seconds: created.Seconds + int64(uint32(number)*2654435761)%changedWithin}
 	property := fmt.Sprintf("property-%d", number/ticketsOfProperty)
 	ticket := &ticketv1.Ticket{

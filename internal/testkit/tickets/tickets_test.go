@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/tickets"
 )
 
-// recorder keeps which tickets were recorded, and refuses the ticket refused, or fails with err.
+// recorder counts the recorded tickets. It refuses the ticket refused, and fails with err if that is not nil.
 type recorder struct {
 	ticketv1connect.TicketEventServiceClient
 	refused string
