@@ -74,10 +74,10 @@ func Duplicate(events iter.Seq[Event], share float64, seed uint64) iter.Seq[Even
 		random := newRandom(seed, duplicateStream)
 		// due[i%duplicateSpan] are the duplicates that come after event i.
 		var due [duplicateSpan][]Event
-		place := 0
+		index := 0
 		flush := func() bool {
-			slot := &due[place%duplicateSpan]
-			place++
+			slot := &due[index%duplicateSpan]
+			index++
 			for _, event := range *slot {
 				if !yield(event) {
 					return false
@@ -92,7 +92,7 @@ func Duplicate(events iter.Seq[Event], share float64, seed uint64) iter.Seq[Even
 			}
 			if random.Float64() < share {
 				event.Duplicate = true
-				slot := (place + random.IntN(duplicateSpan)) % duplicateSpan
+				slot := (index + random.IntN(duplicateSpan)) % duplicateSpan
 				due[slot] = append(due[slot], event)
 			}
 		}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestSignIsTheDocumentedOne(t *testing.T) {
+func TestSign_documentedExample(t *testing.T) {
 	t.Parallel()
 	// RFC 4231, test case 2.
 	got := simulator.Sign("Jefe", []byte("what do ya want for nothing?"))
@@ -53,7 +53,7 @@ func mustParse(t *testing.T, event simulator.Event) envelope {
 	return e
 }
 
-func TestGeneratedEventsFollowTheContract(t *testing.T) {
+func TestGenerate_followsTheContract(t *testing.T) {
 	t.Parallel()
 	eventIDs, created := map[string]bool{}, map[string]bool{}
 	var last time.Time
@@ -119,7 +119,7 @@ func formOf(value json.RawMessage) string {
 	}
 }
 
-func TestBodiesHaveTheWantedSize(t *testing.T) {
+func TestGenerate_bodySize(t *testing.T) {
 	t.Parallel()
 	sizes := func(events iter.Seq[simulator.Event]) map[string]float64 {
 		sum, count := map[string]float64{}, map[string]float64{}
@@ -147,7 +147,7 @@ func TestBodiesHaveTheWantedSize(t *testing.T) {
 	}
 }
 
-func TestASeedDeterminesTheTraffic(t *testing.T) {
+func TestGenerate_seedDeterminesTheEvents(t *testing.T) {
 	t.Parallel()
 	traffic := func(seed uint64) []simulator.Event {
 		events := simulator.Generate(seed, 300, simulator.GenerateOptions{})
@@ -167,7 +167,7 @@ func TestASeedDeterminesTheTraffic(t *testing.T) {
 	}
 }
 
-func TestShuffleKeepsEveryEvent(t *testing.T) {
+func TestShuffle_keepsEachEvent(t *testing.T) {
 	t.Parallel()
 	events := slices.Collect(simulator.Generate(3, 1000, simulator.GenerateOptions{}))
 	for name, window := range map[string]int{"full": 0, "windowed": 50, "wider than all": 5000} {
@@ -186,7 +186,7 @@ func TestShuffleKeepsEveryEvent(t *testing.T) {
 	}
 }
 
-func TestDuplicatesComeAfterTheirEvent(t *testing.T) {
+func TestDuplicate_comesAfterItsEvent(t *testing.T) {
 	t.Parallel()
 	const n = 4000
 	seen := map[string]int{}
@@ -205,7 +205,7 @@ func TestDuplicatesComeAfterTheirEvent(t *testing.T) {
 	}
 }
 
-func TestSequencesCanBeLeftEarly(t *testing.T) {
+func TestGenerate_sequencesCanEndEarly(t *testing.T) {
 	t.Parallel()
 	events := simulator.Generate(5, 100, simulator.GenerateOptions{})
 	for range simulator.Duplicate(simulator.Shuffle(events, 10, 5), 1, 5) {
@@ -213,7 +213,7 @@ func TestSequencesCanBeLeftEarly(t *testing.T) {
 	}
 }
 
-func TestReadFilesLeavesTheirBytesAlone(t *testing.T) {
+func TestReadFiles_leavesBytesUnchanged(t *testing.T) {
 	t.Parallel()
 	body := []byte("{\r\n \"event\": {} }\n\n")
 	path := filepath.Join(t.TempDir(), "event.json")

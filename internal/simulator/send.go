@@ -50,8 +50,8 @@ type Options struct {
 	OnAcknowledged func(Event)
 	// OnFailed is called for each try that was not acknowledged, with the answer.
 	OnFailed func(Answer)
-	// OnSettled is called once for each event and each duplicate that will not be retried, with the last answer.
-	OnSettled func(Event, Answer)
+	// OnFinished is called once for each event and each duplicate that will not be retried, with the last answer.
+	OnFinished func(Event, Answer)
 	// OnProgress is called about once a second.
 	OnProgress func(Summary)
 }
@@ -78,7 +78,7 @@ const (
 // Send delivers the events. It retries each event that is not acknowledged with a 2xx until it gives up on the event. A duplicate is an
 // additional delivery, and is tried only once.
 //
-// It returns when all events are settled. If ctx ends before, current tries are cut off and the error is ctx's. The summary is right in
+// It returns when all events are finished. If ctx ends before, current tries are cut off and the error is ctx's. The summary is right in
 // both cases. Any other error is about the options, and nothing was sent.
 func Send(ctx context.Context, events iter.Seq[Event], options Options) (Summary, error) {
 	options = options.withDefaults()
@@ -111,8 +111,8 @@ func Send(ctx context.Context, events iter.Seq[Event], options Options) (Summary
 	close(s.tries)
 	workers.Wait()
 	// A try that was cut off when ctx ended may have been acknowledged before.
-	for s.underWay > 0 {
-		s.settle(ctx, <-s.results)
+	for s.inProgress > 0 {
+		s.finish(ctx, <-s.results)
 	}
 	return s.snapshot(), err
 }
@@ -192,12 +192,12 @@ type sender struct {
 	tries   chan try
 	results chan result
 
-	fresh     *delivery // the next event, not yet tried
-	exhausted bool
-	retries   retryQueue
-	underWay  int
-	slot      time.Time // when the next fresh event may go
-	inBurst   int
+	fresh      *delivery // the next event, not yet tried
+	exhausted  bool
+	retries    retryQueue
+	inProgress int
+	slot       time.Time // when the next fresh event may go
+	inBurst    int
 
 	started time.Time
 	summary Summary
@@ -211,7 +211,7 @@ func (s *sender) run(ctx context.Context) error {
 	defer progress.Stop()
 	for {
 		s.takeFresh()
-		if s.fresh == nil && len(s.retries) == 0 && s.underWay == 0 {
+		if s.fresh == nil && len(s.retries) == 0 && s.inProgress == 0 {
 			return nil
 		}
 		now := time.Now()
@@ -226,7 +226,7 @@ func (s *sender) run(ctx context.Context) error {
 		case tries <- t:
 			s.launched(d, now)
 		case r := <-s.results:
-			s.settle(ctx, r)
+			s.finish(ctx, r)
 		case <-wake.C:
 		case <-progress.C:
 			if s.options.OnProgress != nil {
@@ -240,7 +240,7 @@ func (s *sender) run(ctx context.Context) error {
 
 // takeFresh takes the next event, if none is taken yet and the number of waiting events is below MaxWaiting.
 func (s *sender) takeFresh() {
-	if s.fresh != nil || s.exhausted || len(s.retries)+s.underWay >= s.options.MaxWaiting {
+	if s.fresh != nil || s.exhausted || len(s.retries)+s.inProgress >= s.options.MaxWaiting {
 		return
 	}
 	event, ok := s.pull()
@@ -270,7 +270,7 @@ func (s *sender) choose(now time.Time) (*delivery, time.Duration) {
 
 // launched records that a worker has taken d.
 func (s *sender) launched(d *delivery, now time.Time) {
-	s.underWay++
+	s.inProgress++
 	s.summary.Deliveries++
 	d.attempts++
 	if d != s.fresh {
@@ -293,9 +293,9 @@ func (s *sender) launched(d *delivery, now time.Time) {
 	}
 }
 
-// settle records the answer to a try. It schedules a retry of, or gives up on, a delivery that was not acknowledged.
-func (s *sender) settle(ctx context.Context, r result) {
-	s.underWay--
+// finish records the answer to an attempt. It schedules a retry of, or gives up on, a delivery that was not acknowledged.
+func (s *sender) finish(ctx context.Context, r result) {
+	s.inProgress--
 	d := r.delivery
 	if r.answer.Err != nil && ctx.Err() != nil {
 		return
@@ -315,18 +315,18 @@ func (s *sender) settle(ctx context.Context, r result) {
 		if s.options.OnAcknowledged != nil {
 			s.options.OnAcknowledged(d.event)
 		}
-	case !d.event.Duplicate && s.putOff(d, r.answer):
+	case !d.event.Duplicate && s.scheduleRetry(d, r.answer):
 		return
 	case !d.event.Duplicate:
 		s.summary.GivenUp++
 	}
-	if s.options.OnSettled != nil {
-		s.options.OnSettled(d.event, r.answer)
+	if s.options.OnFinished != nil {
+		s.options.OnFinished(d.event, r.answer)
 	}
 }
 
-// putOff schedules a retry. It returns false if there is none.
-func (s *sender) putOff(d *delivery, last Answer) bool {
+// scheduleRetry schedules a retry. It returns false if there is none.
+func (s *sender) scheduleRetry(d *delivery, last Answer) bool {
 	if s.options.RefusalIsFinal && last.Status >= 400 && last.Status <= 499 {
 		return false
 	}

@@ -86,7 +86,7 @@ func mustSend(t *testing.T, sent []simulator.Event, options simulator.Options) s
 	return summary
 }
 
-func TestSendRetriesUntilAcknowledged(t *testing.T) {
+func TestSend_retriesUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	r := &receiver{answer: func(w http.ResponseWriter, attempt int) {
 		switch attempt {
@@ -119,7 +119,7 @@ func TestSendRetriesUntilAcknowledged(t *testing.T) {
 	}
 }
 
-func TestARedirectIsNotReceivedAndNotFollowed(t *testing.T) {
+func TestSend_redirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	followed := mustServe(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 	r := &receiver{answer: func(w http.ResponseWriter, attempt int) {
@@ -135,7 +135,7 @@ func TestARedirectIsNotReceivedAndNotFollowed(t *testing.T) {
 	}
 }
 
-func TestDuplicatesAreAdditionalDeliveries(t *testing.T) {
+func TestSend_duplicatesAreAdditionalDeliveries(t *testing.T) {
 	t.Parallel()
 	r := &receiver{}
 	sent := events(10)
@@ -152,7 +152,7 @@ func TestDuplicatesAreAdditionalDeliveries(t *testing.T) {
 	}
 }
 
-func TestARefusalCanBeFinal(t *testing.T) {
+func TestSend_finalRefusal(t *testing.T) {
 	t.Parallel()
 	r := &receiver{answer: func(w http.ResponseWriter, _ int) {
 		w.WriteHeader(http.StatusBadRequest)
@@ -161,7 +161,7 @@ func TestARefusalCanBeFinal(t *testing.T) {
 	options := quick(mustServe(t, r))
 	options.RefusalIsFinal = true
 	var answers []simulator.Answer
-	options.OnSettled = func(_ simulator.Event, answer simulator.Answer) { answers = append(answers, answer) }
+	options.OnFinished = func(_ simulator.Event, answer simulator.Answer) { answers = append(answers, answer) }
 	summary := mustSend(t, events(1), options)
 	if diff := cmp.Diff([]simulator.Answer{{Status: 400, Body: []byte(`{"message":"Unexpected event type"}`)}}, answers); diff != "" {
 		t.Error(diff)
@@ -175,7 +175,7 @@ func TestARefusalCanBeFinal(t *testing.T) {
 	}
 }
 
-func TestTriesGoToTheURLsInTurn(t *testing.T) {
+func TestSend_usesTheURLsInTurn(t *testing.T) {
 	t.Parallel()
 	down, up := &receiver{answer: func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusBadGateway) }}, &receiver{}
 	options := quick(mustServe(t, down), mustServe(t, up))
@@ -186,7 +186,7 @@ func TestTriesGoToTheURLsInTurn(t *testing.T) {
 	}
 }
 
-func TestSendEndsWithItsContext(t *testing.T) {
+func TestSend_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	arrived := make(chan struct{}, 100)
@@ -210,7 +210,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestOptionsAreCheckedTogether(t *testing.T) {
+func TestSend_checksAllOptions(t *testing.T) {
 	t.Parallel()
 	_, err := simulator.Send(t.Context(), slices.Values(events(1)), simulator.Options{URLs: []string{"localhost:80"}, Burst: 5, RetryBase: -1})
 	for _, want := range []string{"localhost:80", "secret", "bursts need a rate", "negative"} {
@@ -249,7 +249,7 @@ func sendTimes(t *testing.T, n int, status int, change func(*simulator.Options))
 	return times, mustSend(t, events(n), options)
 }
 
-func TestTheRateHolds(t *testing.T) {
+func TestSend_rate(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		burst int
@@ -270,7 +270,7 @@ func TestTheRateHolds(t *testing.T) {
 	}
 }
 
-func TestAnEventIsGivenUpAfterItsTime(t *testing.T) {
+func TestSend_givesUpAfterItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		times, summary := sendTimes(t, 1, http.StatusInternalServerError, func(o *simulator.Options) {
@@ -282,7 +282,7 @@ func TestAnEventIsGivenUpAfterItsTime(t *testing.T) {
 	})
 }
 
-func TestProgressIsReportedEverySecond(t *testing.T) {
+func TestSend_reportsProgressEverySecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen []int
@@ -296,7 +296,7 @@ func TestProgressIsReportedEverySecond(t *testing.T) {
 	})
 }
 
-func TestAnOutageBoundsWhatWaits(t *testing.T) {
+func TestSend_limitsWaitingEventsInAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tried := map[string]bool{}

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
 )
 
-func TestSummaryIsAnAlignedTable(t *testing.T) {
+func TestSummary_Print(t *testing.T) {
 	t.Parallel()
 	summary := simulator.Summary{
 		Events: 100, Acknowledged: 99, GivenUp: 1, Deliveries: 120, Retries: 10, Duplicates: 10,

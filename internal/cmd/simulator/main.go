@@ -78,7 +78,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 	options := s.options(seed)
 	answers := make(map[string]simulator.Answer, len(files))
 	if len(files) > 0 {
-		options.OnSettled = func(event simulator.Event, answer simulator.Answer) { answers[event.ID] = answer }
+		options.OnFinished = func(event simulator.Event, answer simulator.Answer) { answers[event.ID] = answer }
 	}
 	options.OnProgress = func(summary simulator.Summary) {
 		_, _ = fmt.Fprintf(stderr, "%4.0fs  %d sent, %d acknowledged, %d given up, %d retries\n",
