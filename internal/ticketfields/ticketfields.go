@@ -1,5 +1,5 @@
-// Package ticketfields is the table of the provider's fields: what each is called, of what kind it is, and which field of the contract's
-// message Ticket holds it. A new field of a known kind is one line of the contract and one row here; see CONTRIBUTING.md.
+// Package ticketfields has the table of the provider's fields: the name and the kind of each field, and the field of the contract's message
+// Ticket that holds it. A new field of a known kind is one line of the contract and one row here: see CONTRIBUTING.md.
 package ticketfields
 
 import "slices"
@@ -9,9 +9,9 @@ type Kind uint8
 
 // The lists are the last kinds.
 const (
-	// Unknown is the kind of a field that the table does not have: its values may be of any type.
+	// Unknown is the kind of a field that is not in the table. Its values may have any type.
 	Unknown Kind = iota
-	// Scalar is any value that is not a list, of a field that Ticket does not model.
+	// Scalar is a value of any type except a list, of a field that Ticket does not model.
 	Scalar
 	// String is a string.
 	String
@@ -47,12 +47,12 @@ type Field struct {
 	Kind     Kind
 	// Embedded is the name of the member of the provider's _embedded object that stands in for the field. Empty if there is none.
 	Embedded string
-	// KeepEmbedded is set if that member is an attribute as well. The other members are users, or no more than the id and names of something.
+	// KeepEmbedded is set if that member is an attribute too. The other members are users, or have only an id and names.
 	KeepEmbedded bool
 }
 
-// Attribute returns the key of the attribute that belongs to the field, and holds the value that the field can't. Empty for a field that is
-// read from the event instead of from the ticket.
+// Attribute returns the key of the field's attribute, which has the value if the field can't hold it. Empty for a field that is read from
+// the event instead of from the ticket.
 func (f Field) Attribute() string {
 	switch {
 	case f.Name != "":
@@ -65,7 +65,7 @@ func (f Field) Attribute() string {
 }
 
 // table has first the fields that Ticket models, in the order of the contract. Source: the SDK's ticket. The SDK has createdBy only in
-// _embedded; if it came beside the other fields, a user's data must not end up among the attributes.
+// _embedded. If it came among the other fields, its user's data must not become an attribute.
 var table = [...]Field{
 	{"", "app_id", ID, "", false}, // from the event's URN
 	{"incrementID", "increment_id", IntegerString, "", false},

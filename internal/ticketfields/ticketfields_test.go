@@ -37,7 +37,7 @@ func typeOf(f protoreflect.FieldDescriptor) string {
 	return name
 }
 
-// A field that the contract got is noticed here, rather than by the absence of its values.
+// A new field of the contract without a row fails here. Without this test its values would be missing.
 func TestModelled_hasEveryFieldOfTheContract(t *testing.T) {
 	t.Parallel()
 	modelled := ticketfields.Modelled()
@@ -48,7 +48,7 @@ func TestModelled_hasEveryFieldOfTheContract(t *testing.T) {
 			continue
 		}
 		if len(modelled) == 0 || modelled[0].Contract != string(field.Name()) {
-			t.Fatalf("the contract's field %s has no row in its place of the table", field.Name())
+			t.Fatalf("the contract's field %s has no row at its position in the table", field.Name())
 		}
 		if got, want := typeOf(field), types[modelled[0].Kind]; got != want {
 			t.Errorf("%s is of the type %s in the contract; its kind is for %q", field.Name(), got, want)
@@ -56,7 +56,7 @@ func TestModelled_hasEveryFieldOfTheContract(t *testing.T) {
 		modelled = modelled[1:]
 	}
 	for _, f := range modelled {
-		t.Errorf("the contract has no field %s, or has it in another place", f.Contract)
+		t.Errorf("the contract has no field %s, or has it at another position", f.Contract)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Command ticketgen writes what ticketsvc has for each field of a ticket: the fields of ticket.Ticket, the table of those that events can
-// set, and the conversion to and from the contract's message Ticket. It takes them from package ticketfields, and from a binary
-// FileDescriptorSet of the contract with source information on its standard input, as `buf build -o - --as-file-descriptor-set` writes it:
+// Command ticketgen generates ticketsvc's code for the fields of a ticket: ticket.Ticket, the table of the fields that events can set, and
+// the conversion to and from the contract's message Ticket. Its inputs are package ticketfields and, on standard input, the contract: a
+// binary FileDescriptorSet with source information, as `buf build -o - --as-file-descriptor-set` writes it.
 //
 //	ticketgen <folder of the repository>
 package main
@@ -96,12 +96,12 @@ func generate(contract *protoregistry.Files) (map[string][]byte, error) {
 
 // field is a field of a ticket, as the templates need it.
 type field struct {
-	// Contract is the name in the contract, Message that in the Go code of the message, and Go that in ticket.Ticket.
+	// Contract is the name in the contract, Message is the name in the Go code of the message, and Go is the name in ticket.Ticket.
 	Contract, Message, Go string
 	// Comment is the first paragraph of the contract's comment, as a comment of Go.
 	Comment string
 	conversion
-	// Attribute and HoldsIDs are what package ticketfields says of the field.
+	// Attribute and HoldsIDs are from package ticketfields. HoldsIDs is set if the field holds ids.
 	Attribute string
 	HoldsIDs  bool
 }
@@ -109,14 +109,14 @@ type field struct {
 // Constant returns the name in package ticket of the constant for the field.
 func (f field) Constant() string { return strings.ToLower(f.Go[:1]) + f.Go[1:] + "Field" }
 
-// conversion is how a type of the contract is written in ticket.Ticket.
+// conversion describes the conversion of a type of the contract to a type of ticket.Ticket.
 type conversion struct {
-	// Type is the type in package ticket. To and From are the functions from the message's value and to it. Empty where the types are the
+	// Type is the type in package ticket. To converts from the message's value, and From converts to it. Both are empty if the types are the
 	// same.
 	Type, To, From string
 }
 
-// conversions are by the type in the contract.
+// conversions has the conversion of each type of the contract.
 var conversions = map[string]conversion{
 	"string":                           {Type: "string"},
 	"int32":                            {Type: "int32"},
@@ -129,7 +129,7 @@ var conversions = map[string]conversion{
 	"repeated allthings.ticket.v1.CustomSetting": {"[]CustomSetting", "toCustomSettings", "fromCustomSettings"},
 }
 
-// fieldsOf returns all fields of the message, and those of them that events can set.
+// fieldsOf returns all fields of the message, and the fields that events can set.
 func fieldsOf(message protoreflect.MessageDescriptor) (all, settable []field, err error) {
 	rows := map[string]ticketfields.Field{}
 	for _, row := range ticketfields.Modelled() {
@@ -158,7 +158,7 @@ func fieldsOf(message protoreflect.MessageDescriptor) (all, settable []field, er
 	return all, settable, nil
 }
 
-// goName returns the name in Go of a field of the contract, with those words for id and ids.
+// goName returns the name in Go of a field of the contract. It writes the words id and ids as given.
 func goName(contract, id, ids string) string {
 	var name strings.Builder
 	for word := range strings.SplitSeq(contract, "_") {

@@ -2,8 +2,8 @@
 
 package ticket
 
-// Ticket is a tenant's request, as far as the recorded events tell. Its fields mean what those of the contract's message
-// allthings.ticket.v1.Ticket do. The zero value of a field means that no event has named the field, or that it was cleared.
+// Ticket is the state of a tenant's request after the recorded events. Its fields have the meaning of the fields of the contract's message
+// allthings.ticket.v1.Ticket. The zero value of a field means that no event has named the field, or that it was cleared.
 type Ticket struct {
 	// The id that Allthings gave the ticket.
 	ID string
