@@ -53,7 +53,7 @@ func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tic
 func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) (heard bool, err error) {
 	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silence := time.AfterFunc(time.Minute, cancel) // A heartbeat comes every 15 s: after a minute nobody is there.
+	silence := time.AfterFunc(time.Minute, cancel) // A heartbeat comes every 15 s, so a minute of silence is an error.
 	defer silence.Stop()
 
 	token, err := tickets.Token(ctx)
@@ -84,7 +84,7 @@ CREATE INDEX tickets_by_snapshot ON tickets (snapshot);
 CREATE TABLE progress (token text NOT NULL, snapshot bigint NOT NULL);
 INSERT INTO progress VALUES ('', 1);`
 
-// Apply takes in a message and its token: both or neither.
+// Apply stores the content of a message and its token, in one transaction.
 func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse) error {
 	return c.inTransaction(ctx, func(tx *sql.Tx) error {
 		change, removed := message.GetChange(), message.GetRemoved()
@@ -99,7 +99,7 @@ func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse)
 			}
 		}
 		if message.GetHeartbeat() != nil && !message.GetHeartbeat().GetSnapshot() {
-			// The snapshot is over. Tickets that were not in it are gone.
+			// This heartbeat ends the snapshot. Tickets that were not in the snapshot do not exist any more.
 			if _, err := tx.ExecContext(ctx, "DELETE FROM tickets WHERE snapshot < (SELECT snapshot FROM progress)"); err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ func (c Copy) Apply(ctx context.Context, message *ticketv1.WatchTicketsResponse)
 	})
 }
 
-// put keeps a ticket, unless the copy has it newer already.
+// put stores a ticket if the copy has no newer revision of the ticket.
 func put(ctx context.Context, tx *sql.Tx, ticket *ticketv1.Ticket) error {
 	content, err := proto.Marshal(ticket)
 	if err != nil {
@@ -123,7 +123,7 @@ WHERE excluded.snapshot > tickets.snapshot OR excluded.revision >= tickets.revis
 	return err
 }
 
-// StartAgain drops the token. The tickets stay until the new snapshot is over.
+// StartAgain drops the token. The tickets stay in the copy until the end of the new snapshot.
 func (c Copy) StartAgain(ctx context.Context) error {
 	return c.inTransaction(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE progress SET token = '', snapshot = snapshot + 1")
@@ -131,14 +131,14 @@ func (c Copy) StartAgain(ctx context.Context) error {
 	})
 }
 
-// Token returns what to go on with.
+// Token returns the token to resume with.
 func (c Copy) Token(ctx context.Context) (token string, err error) {
 	err = c.db.QueryRowContext(ctx, "SELECT token FROM progress").Scan(&token)
 	return token, asCopyError(err)
 }
 
-// errCopy says that the copy can't be read or written.
-var errCopy = errors.New("the copy can't be kept")
+// errCopy is returned if the copy can't be read or written.
+var errCopy = errors.New("the copy can't be read or written")
 
 func asCopyError(err error) error {
 	if err == nil {
@@ -158,17 +158,17 @@ func (c Copy) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
 	return asCopyError(tx.Commit())
 }
 
-// script is a ticketsvc that answers each call of WatchTickets with the next of its streams.
+// script is a ticketsvc that serves its streams in order, one for each call of WatchTickets.
 type script struct {
 	ticketv1connect.UnimplementedTicketServiceHandler
 	streams []scripted
 	tokens  []string
 }
 
-// silent is how a stream ends that does not: it waits for its caller to give up.
+// silent is the end of a stream that waits until its caller cancels it.
 const silent = connect.Code(0)
 
-// scripted are the messages of a stream, and how it ends.
+// scripted has the messages of a stream and the code with which the stream ends.
 type scripted struct {
 	messages []*ticketv1.WatchTicketsResponse
 	end      connect.Code
@@ -192,7 +192,7 @@ func (s *script) WatchTickets(ctx context.Context, request *ticketv1.WatchTicket
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return connect.NewError(next.end, errors.New("as the script says"))
+	return connect.NewError(next.end, errors.New("from the script"))
 }
 
 func change(token, id string, revision int64, event *ticketv1.TicketEvent) *ticketv1.WatchTicketsResponse {
@@ -216,7 +216,7 @@ func snapshot(token string) *ticketv1.WatchTicketsResponse {
 	return message
 }
 
-func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
+func TestFollow_keepsACopyInSync(t *testing.T) {
 	t.Parallel()
 	type messages = []*ticketv1.WatchTicketsResponse
 	event := &ticketv1.TicketEvent{EventId: "e"}
@@ -225,7 +225,7 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 		want    string
 		tokens  string
 	}{
-		"the snapshot is cut off and goes on": {
+		"the snapshot is interrupted": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil)}, connect.CodeUnavailable},
 				{messages{change("2", "b", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
@@ -239,21 +239,21 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			},
 			"b2", " 6",
 		},
-		"another replica says what was before": {
+		"another replica sends an older revision": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), heartbeat("2"), change("3", "a", 4, event)}, connect.CodeUnavailable},
 				{messages{change("4", "a", 3, event)}, connect.CodeUnavailable},
 			},
 			"a4", " 3 4",
 		},
-		"a snapshot brings what is newer than the changes behind it": {
+		"the snapshot is newer than the changes after it": {
 			[]scripted{
 				{messages{change("1", "a", 2, nil), heartbeat("2"), change("3", "a", 1, event)}, connect.CodeUnavailable},
 				{messages{change("4", "b", 1, event)}, connect.CodeUnavailable},
 			},
 			"a2 b1", " 3 4",
 		},
-		"a token that can't be served": {
+		"the token is out of range": {
 			[]scripted{
 				{messages{change("1", "a", 7, nil), change("2", "gone", 1, nil), heartbeat("3")}, connect.CodeUnavailable},
 				{nil, connect.CodeOutOfRange},
@@ -266,14 +266,14 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 			[]scripted{{nil, silent}, {messages{change("1", "a", 1, nil)}, connect.CodeUnavailable}},
 			"a1", "  1",
 		},
-		"nothing goes before the snapshot is over": {
+		"stale tickets stay until the snapshot ends": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
 				{messages{change("w", "a", 1, nil), snapshot("x")}, connect.CodeUnavailable},
 			},
 			"a1 b1", "  x",
 		},
-		"only a heartbeat says that the snapshot is over": {
+		"only a heartbeat ends the snapshot": {
 			[]scripted{
 				{messages{change("1", "a", 1, nil), change("2", "b", 1, nil), heartbeat("3")}, connect.CodeOutOfRange},
 				{messages{change("x", "a", 1, event), removed("y", "never had")}, connect.CodeUnavailable},
@@ -288,7 +288,7 @@ func TestTheGuidesCodeKeepsACopyInStep(t *testing.T) {
 	}
 }
 
-// testCopy follows streams until the last has ended.
+// testCopy follows the streams until the last stream has ended.
 func testCopy(t *testing.T, streams []scripted, want, wantTokens string) {
 	t.Helper()
 	s := &script{streams: streams}
@@ -319,7 +319,7 @@ func testCopy(t *testing.T, streams []scripted, want, wantTokens string) {
 	}
 }
 
-// direct hands requests to a handler, without a network, so that time can be made to pass.
+// direct passes requests to a handler without a network, so that the clock of synctest can advance.
 type direct struct{ handler http.Handler }
 
 func (d direct) RoundTrip(request *http.Request) (*http.Response, error) {
