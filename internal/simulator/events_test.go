@@ -61,7 +61,7 @@ func TestGenerate_followsTheContract(t *testing.T) {
 	for event := range simulator.Generate(1, 5000, simulator.GenerateOptions{}) {
 		e := mustParse(t, event).Event
 		if e.ID != event.ID || e.Data.ID != event.TicketID || !strings.HasSuffix(e.URN, ":"+event.TicketID) {
-			t.Fatalf("event says %s and %s, its body %s", event.ID, event.TicketID, event.Body)
+			t.Fatalf("event has %s and %s, its body has %s", event.ID, event.TicketID, event.Body)
 		}
 		if eventIDs[e.ID] {
 			t.Fatalf("event id %s comes twice", e.ID)

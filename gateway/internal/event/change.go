@@ -150,7 +150,7 @@ func (p pair) isChangeOf(kind ticketfields.Kind) bool {
 	case ticketfields.Unknown:
 		return p.keys < unmistakableKeys && p.old != nil && p.new != nil
 	case ticketfields.Settings:
-		// A setting may have the name of a key. Its value is seldom a list or an object.
+		// A setting may have the name of a key. Its value is rarely a list or an object.
 		couldBe := func(value []byte) bool { return value == nil || couldBeList(value, kind) }
 		return couldBe(p.old) && couldBe(p.new)
 	default:

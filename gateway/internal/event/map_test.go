@@ -279,9 +279,9 @@ func TestMap_createTimeDefaultsToTheEventsTime(t *testing.T) {
 		data string
 		want *timestamppb.Timestamp
 	}{
-		"it does not say": {`{"id":"t1"}`, date(2026, 3, 2, 8, 0, 0, 0)},
-		"it says":         {`{"id":"t1","createdAt":"2020-01-01T00:00:00Z"}`, date(2020, 1, 1, 0, 0, 0, 0)},
-		"it says nothing": {`{"id":"t1","createdAt":null}`, nil},
+		"no createdAt":     {`{"id":"t1"}`, date(2026, 3, 2, 8, 0, 0, 0)},
+		"a createdAt":      {`{"id":"t1","createdAt":"2020-01-01T00:00:00Z"}`, date(2020, 1, 1, 0, 0, 0, 0)},
+		"a null createdAt": {`{"id":"t1","createdAt":null}`, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

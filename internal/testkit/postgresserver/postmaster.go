@@ -30,8 +30,7 @@ func startPostmaster(cmd *exec.Cmd, logPath string, as *syscall.Credential) (*po
 	p := &postmaster{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux tells a child that its parent has died when the parent's thread does that started it. So that thread is kept for as
-		// long as the server runs; without the lock Go would be free to end it.
+		// The kernel ends the server when the thread ends that started it. The lock keeps Go from ending this thread while the server runs.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
