@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// waitForLocks is the parameter of a URI that makes SQLite wait for locks of another process.
+var waitForLocks = fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
+
 const (
 	// busyTimeout is how long a connection waits for a lock of another process.
 	busyTimeout = 5 * time.Second
@@ -32,13 +35,12 @@ func (db *DB) purge() {
 	if !db.unpurged.Swap(false) {
 		return
 	}
-	if db.checkFiles() != nil {
-		db.unpurged.Store(true)
-		return
+	if db.checkFiles() == nil {
+		if emptied, err := purgeWAL(db.Writer); err == nil && emptied {
+			return
+		}
 	}
-	if emptied, err := purgeWAL(db.Writer); err != nil || !emptied {
-		db.unpurged.Store(true)
-	}
+	db.unpurged.Store(true)
 }
 
 // purgeWAL moves the content of the -wal file into the database, and makes the -wal file empty. It reports whether that succeeded.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -15,8 +16,7 @@ const (
 	spaceProbe = "space probe"
 	// probeBytes is the number of bytes that a probe writes. It is more than most transactions write: a failed transaction leaves free space
 	// in the -wal file, about as much as it wrote. A smaller probe would succeed in this space while the disk is full.
-	probeBytes    = 1 << 20
-	probeInterval = time.Second
+	probeBytes = 1 << 20
 )
 
 // openFile is a file that the database has open.
@@ -51,8 +51,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
 }
 
-// noteFiles records which files the database has open.
-func (db *DB) noteFiles(path, realPath string) error {
+// recordFiles records which files the database has open.
+func (db *DB) recordFiles(path, realPath string) error {
 	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -97,23 +97,8 @@ func (f openFile) check() error {
 		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
-// tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not show this: a
-// write that changes nothing needs no space, and while [DB.Check] fails there may be no writes at all. It also retries [DB.PurgeWAL].
-func (db *DB) tryAgain(ctx context.Context) {
-	ticker := time.NewTicker(probeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			db.probe()
-			db.purge()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// probe writes something if the last write failed, and clears the failure if the probe succeeds.
+// probe writes something if the last write failed, and clears the failure if the probe succeeds. It runs once a second. Other writes do not
+// show that writing works again: a write that changes nothing needs no space, and while [DB.Check] fails there may be no writes at all.
 func (db *DB) probe() {
 	failed := db.failure.Load()
 	if failed == nil || db.checkFiles() != nil {
@@ -132,4 +117,26 @@ func (db *DB) probe() {
 	}
 	// The failure stays if another write has failed meanwhile.
 	db.failure.CompareAndSwap(failed, nil)
+}
+
+// everySecond calls f once a second until stop returns. stop must be called once.
+func everySecond(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	var calling sync.WaitGroup
+	calling.Go(func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				f()
+			case <-stopped:
+				return
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		calling.Wait()
+	}
 }

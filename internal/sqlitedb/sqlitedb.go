@@ -78,10 +78,10 @@ type DB struct {
 	// failure is the last write that failed for lack of space or the like. It is nil after a probe has succeeded.
 	failure atomic.Pointer[failure]
 	// unpurged is true while the -wal file must still be emptied.
-	unpurged  atomic.Bool
-	stopProbe context.CancelFunc
-	probing   sync.WaitGroup
-	closing   sync.Once
+	unpurged atomic.Bool
+	// stopRetries ends the goroutine that probes and purges once a second.
+	stopRetries func()
+	closing     sync.Once
 }
 
 // PathFromURL returns the path of the file that a database URL such as sqlite:data/gateway.db names. ok is false for any other URL.
@@ -117,16 +117,17 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{lock: lock, stopProbe: func() {}}
+	db := &DB{lock: lock, stopRetries: func() {}}
 	if err := db.open(ctx, options, realPath); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		return nil, errors.Join(err, db.Close())
 	}
-	probing, stop := context.WithCancel(context.Background())
-	db.stopProbe = stop
-	db.probing.Go(func() { db.tryAgain(probing) })
+	db.stopRetries = everySecond(func() {
+		db.probe()
+		db.purge()
+	})
 	return db, nil
 }
 
@@ -164,7 +165,7 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	}
 	// If it was not emptied, another program reads the file, or the disk is full.
 	db.unpurged.Store(err != nil || !emptied)
-	return db.noteFiles(options.Path, realPath)
+	return db.recordFiles(options.Path, realPath)
 }
 
 // Close closes all connections and releases the file. A second call does nothing.
@@ -174,8 +175,7 @@ func (db *DB) Close() (err error) {
 }
 
 func (db *DB) close() error {
-	db.stopProbe()
-	db.probing.Wait()
+	db.stopRetries()
 	var errs []error
 	for _, pool := range []*sql.DB{db.Reader, db.QuickReader, db.health} {
 		if pool != nil {
@@ -292,7 +292,7 @@ func (db *DB) openPool(path string, options ...string) *sql.DB {
 	uri := source(path, append([]string{
 		// A file that was removed is not made again.
 		"mode=rw",
-		fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()),
+		waitForLocks,
 		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
