@@ -47,7 +47,7 @@ func SortedHosts(ctx context.Context, url, answered, hung string, resolve pgconn
 		return nil, errors.New("refused")
 	}
 	s := &servers{answered: answered, hung: hung}
-	s.watch(config)
+	s.track(config)
 	// The first connection resolves the names.
 	_, _ = pgx.ConnectConfig(ctx, config)
 	tried = nil

@@ -155,7 +155,7 @@ func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	if err == nil {
 		db.Close()
 	}
-	const want = "can't be set up while another session uses the tables of schema test: try again when it is done"
+	const want = "can't be set up while another session uses the tables of schema test: retry when it is done"
 	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open that can't have a table = %v, want %q", err, want)
 	}

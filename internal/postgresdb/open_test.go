@@ -110,13 +110,13 @@ func testOpenRefuses(t *testing.T, a access) {
 		server, want string
 	}{
 		"a wrong password": {edit: func(u *url.URL) { u.User = url.UserPassword("service", password+"!") },
-			want: `refuses user "service" (password authentication failed for user "service"): mend user and password in the URL`},
+			want: `refuses user "service" (password authentication failed for user "service"): fix user and password in the URL`},
 		"an unknown user": {edit: func(u *url.URL) { u.User = url.UserPassword("nobody", password) },
 			want: `refuses user "nobody"`},
 		"no such database": {edit: func(u *url.URL) { u.Path = "/nowhere" },
 			want: `has no database "nowhere": make it with createdb`},
 		"a host that is down": {edit: func(u *url.URL) { u.Host = closed }, server: closed,
-			want: "can't be reached (connect: connection refused): start it, or mend the URL"},
+			want: "can't be reached (connect: connection refused): start it, or fix the URL"},
 		"a host that says nothing": {edit: func(u *url.URL) { u.Host, u.RawQuery = silent, "connect_timeout=1" }, server: silent,
 			want: "can't be reached (it does not answer)"},
 		"an unknown host": {edit: func(u *url.URL) { u.Host = "nowhere.invalid:5433" }, server: "nowhere.invalid:5433",
@@ -124,9 +124,9 @@ func testOpenRefuses(t *testing.T, a access) {
 		"a server without TLS": {edit: func(u *url.URL) { u.RawQuery = "sslmode=require" },
 			want: "can't be reached (tls error: server refused TLS connection)"},
 		"an unknown parameter": {edit: func(u *url.URL) { u.RawQuery = "nonsense=1" },
-			want: `refuses a parameter (unrecognized configuration parameter "nonsense"): mend it in the URL`},
+			want: `refuses a parameter (unrecognized configuration parameter "nonsense"): fix it in the URL`},
 		"a parameter of a wrong value": {edit: func(u *url.URL) { u.RawQuery = "work_mem=much" },
-			want: `refuses a parameter (invalid value for parameter "work_mem": "much"): mend it in the URL`},
+			want: `refuses a parameter (invalid value for parameter "work_mem": "much"): fix it in the URL`},
 		"a database set read-only": {script: "ALTER DATABASE {} SET default_transaction_read_only = on",
 			want: "is a read-only replica, or set read-only: name the primary"},
 		"encoding LATIN1":    {with: "ENCODING 'LATIN1'", want: "has encoding LATIN1: make the database with encoding UTF8"},
@@ -140,8 +140,8 @@ func testOpenRefuses(t *testing.T, a access) {
 		"a preference for standbys": {script: "ALTER DATABASE {} SET synchronous_commit = off",
 			edit: func(u *url.URL) { u.RawQuery = "target_session_attrs=prefer-standby" }, want: "has synchronous_commit off"},
 		"no right to make a schema": {
-			want: `lets user "service" not do what is needed (permission denied for database {}): grant it CONNECT and CREATE on the database`},
-		"a schema without rights": {script: "CREATE SCHEMA test", want: "or what it lacks on schema test"},
+			want: `denies user "service" a privilege (permission denied for database {}): grant it CONNECT and CREATE on the database`},
+		"a schema without rights": {script: "CREATE SCHEMA test", want: "or the missing privilege on schema test"},
 		"no right to connect": {script: "REVOKE CONNECT ON DATABASE {} FROM PUBLIC",
 			want: `(permission denied for database "{}"): grant it CONNECT`},
 		"too many connections": {script: "ALTER DATABASE {} CONNECTION LIMIT 0",
@@ -271,7 +271,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 				t.Fatal("it did not stop")
 			}
 		}
-		checkRefused(t, options(databaseURL), server.Address(), "is starting or stopping: try again when it is up")
+		checkRefused(t, options(databaseURL), server.Address(), "is starting or stopping: retry when it is up")
 	})
 }
 
@@ -384,7 +384,7 @@ func TestOldServersAreRefused(t *testing.T) {
 		if err := postgresdb.CheckServer(version, "UTF8", "on", "on"); (err == nil) != want {
 			t.Errorf("version %q gave %v", version, err)
 		} else if err != nil && !strings.Contains(err.Error(), "use version 14 or newer") {
-			t.Errorf("version %q gave %q, want the mend", version, err)
+			t.Errorf("version %q gave %q, want the fix", version, err)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 			if process == conn.PID() {
 				return nil
 			}
-			if of, taken := owners[process]; taken && of != int(owner) || !taken && ask > 0 {
+			if known, taken := owners[process]; taken && known != int(owner) || !taken && ask > 0 {
 				return unusable("%s is a pooler that gives the same session of the server to several clients: set it to session mode "+
 					"(PgBouncer: pool_mode = session), or name the server itself", db.name)
 			}

@@ -29,9 +29,9 @@ const (
 	// unanswered.
 	keepAlive  = 5 * time.Second
 	keepAlives = 3
-	// silence is how long a server may leave sent data unacknowledged. This and the keep-alives are the same as the settings for the other
-	// end.
-	silence = 20 * time.Second
+	// userTimeout is how long a server may leave sent data unacknowledged. userTimeout and the keep-alives have the values that
+	// [sessionSettings] has for the server's end.
+	userTimeout = 20 * time.Second
 	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for the locks of a schema
 	// change. The duration of the change itself depends on the amount of data and has no limit.
 	openTimeout = time.Minute
@@ -79,7 +79,7 @@ type DB struct {
 	// schema is the name of the service's schema, quoted.
 	schema string
 	// full is the last write that failed for lack of space. It is nil after a probe has succeeded.
-	full atomic.Pointer[failure]
+	full atomic.Pointer[error]
 	// reads has a slot for each connection that reads may use, and longReads for each that [DB.Long] may use.
 	reads, longReads *semaphore.Weighted
 	// servers are the servers that the URL names.
@@ -123,10 +123,10 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{servers: &servers{}, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
-		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
-		longReads:    semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads-notForLongReads))),
+		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-reservedForWrites))),
+		longReads:    semaphore.NewWeighted(int64(max(1, config.MaxConns-reservedForWrites-reservedForShortReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout, hangTimeout: hangTimeout, recheckInterval: recheckInterval}
-	db.servers.watch(config.ConnConfig)
+	db.servers.track(config.ConnConfig)
 	reread := config.BeforeConnect
 	config.BeforeConnect = func(ctx context.Context, connection *pgx.ConnConfig) error {
 		db.servers.sort(connection)
@@ -135,15 +135,15 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	config.PrepareConn = db.prepareConn
 	// The two calls do not connect yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+		return nil, unusable("PostgreSQL can't be used as the URL says (%v): fix the URL", err)
 	}
 	healthConfig := config.Copy()
 	healthConfig.MaxConns, healthConfig.MinConns, healthConfig.MinIdleConns = 1, 0, 0
 	if db.health, err = pgxpool.NewWithConfig(ctx, healthConfig); err != nil {
 		db.pool.Close()
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+		return nil, unusable("PostgreSQL can't be used as the URL says (%v): fix the URL", err)
 	}
-	if err := db.prepare(ctx, config, options, timeout); err != nil {
+	if err := db.checkAndMigrate(ctx, config, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -153,8 +153,8 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	return db, nil
 }
 
-// prepare is the part of [Open] after the configuration is known.
-func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
+// checkAndMigrate is the part of [Open] that uses connections.
+func (db *DB) checkAndMigrate(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
 	checking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := db.checkPooler(checking, config); err != nil {
@@ -193,7 +193,7 @@ func parse(options Options) (*pgxpool.Config, error) {
 		Control:         setTCPUserTimeout,
 	}).DialContext
 	config.BeforeConnect = rereadSecrets(options.URL, parameters)
-	connection.OnNotice = noteUnconfirmed
+	connection.OnNotice = recordUnconfirmed
 	wanted := connection.ValidateConnect
 	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// setUp comes first, because the driver may use a connection that is not the wanted one if there is no better one.
@@ -295,7 +295,8 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 			blocked = true
 		default:
 			if codeOf(err) == diskFull {
-				db.full.Store(&failure{})
+				full := err
+				db.full.Store(&full)
 			}
 			return Translate(ctx, err)
 		}
@@ -323,7 +324,7 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 	session := sessionOf(conn.Conn())
 	hang.server.Store(&session.server)
 	if blocked {
-		defer db.terminatingStuck(ctx, session.pid)()
+		defer db.keepTerminatingStuckSessions(ctx, session.pid)()
 	}
 	session.unconfirmed = false
 	err = f(ctx, conn.Conn())

@@ -25,8 +25,8 @@ type servers struct {
 	answered, hung string
 }
 
-// watch makes the connections of config record which server answers.
-func (s *servers) watch(config *pgx.ConnConfig) {
+// track makes the connections of config record which server answers.
+func (s *servers) track(config *pgx.ConnConfig) {
 	s.resolve, s.addresses = config.LookupFunc, map[string][]string{}
 	config.LookupFunc = s.lookUp
 	validate := config.ValidateConnect
@@ -34,7 +34,7 @@ func (s *servers) watch(config *pgx.ConnConfig) {
 		err := validate(ctx, conn)
 		// A server that refuses the connection has answered too: it is a standby, and it will be the first to know when it is the primary.
 		if !isContext(err) && !isNetwork(err) {
-			s.noteAnswer(serverOf(conn))
+			s.recordAnswer(serverOf(conn))
 		}
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *servers) watch(config *pgx.ConnConfig) {
 // serverOf returns the network address of a connection's server.
 func serverOf(conn *pgconn.PgConn) string { return conn.Conn().RemoteAddr().String() }
 
-func (s *servers) noteAnswer(address string) {
+func (s *servers) recordAnswer(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answered = address
@@ -58,8 +58,8 @@ func (s *servers) lastAnswered() string {
 	return s.answered
 }
 
-// noteHang records that a server does not answer any more.
-func (s *servers) noteHang(address string) {
+// recordHang records that a server does not answer any more.
+func (s *servers) recordHang(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answered == address {

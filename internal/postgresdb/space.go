@@ -7,9 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// failure is a write that failed. It has a size, so that each failure has its own address.
-type failure struct{ _ byte }
-
 // probe writes 1 MiB, more than most transactions do, to a table that nobody else sees, and rolls back. The table is unlogged, so that the
 // write-ahead log does not grow. It is in the service's schema, because temporary tables can be in another tablespace. Its column has a
 // type of fixed length, for which the server makes no second table.
