@@ -114,7 +114,7 @@ func Translate(ctx context.Context, err error) error {
 }
 
 // unavailable returns [ErrUnavailable] for a call whose context has not ended. If err is a context's error, it comes from one of our own
-// timeouts. It is hidden, because callers take a context's error for that of the call.
+// timeouts. It is hidden, because callers take a context's error for the error of the call's own context.
 func unavailable(err error) error {
 	if isContext(err) {
 		//nolint:errorlint // The error of the bound must not be found by errors.Is.

@@ -117,7 +117,7 @@ func testOpenRefuses(t *testing.T, a access) {
 			want: `has no database "nowhere": make it with createdb`},
 		"a host that is down": {edit: func(u *url.URL) { u.Host = closed }, server: closed,
 			want: "can't be reached (connect: connection refused): start it, or fix the URL"},
-		"a host that says nothing": {edit: func(u *url.URL) { u.Host, u.RawQuery = silent, "connect_timeout=1" }, server: silent,
+		"a host that does not answer": {edit: func(u *url.URL) { u.Host, u.RawQuery = silent, "connect_timeout=1" }, server: silent,
 			want: "can't be reached (it does not answer)"},
 		"an unknown host": {edit: func(u *url.URL) { u.Host = "nowhere.invalid:5433" }, server: "nowhere.invalid:5433",
 			want: "can't be reached (its host is not known)"},
@@ -205,7 +205,7 @@ func testOpenTakes(t *testing.T, a access) {
 }
 
 // The cases here change the server itself, one after the other.
-func TestWhatTheServersOwnSettingsChange(t *testing.T) {
+func TestOpen_serverSettings(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	databaseURL := server.URL("postgres")
@@ -292,7 +292,7 @@ func checkNoURL(t *testing.T, text, want string) {
 	}
 }
 
-func TestOpenRefusesWhatIsNoURL(t *testing.T) {
+func TestOpen_unusableURLs(t *testing.T) {
 	t.Parallel()
 	const (
 		form       = "is not of the form postgres://user:password@host:5432/database"
@@ -316,7 +316,7 @@ func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 		"a password with a colon":      {"postgres://u:1:" + password + "/db?sslmode=foo", form},
 		"a password with a ? and no @": {"postgres://u:1?" + password + "/h", parameters},
 		"an unknown sslmode":           {"postgres://u@h/db?sslmode=" + password, value + "sslmode"},
-		"one behind a password with ?": {"postgres://u:?sslmode=" + password + "@h/db?sslmode=foo", value + "sslmode"},
+		"one after a password with ?":  {"postgres://u:?sslmode=" + password + "@h/db?sslmode=foo", value + "sslmode"},
 		"one that is escaped":          {"postgres://u@h/db?sslmode=%66oo", value + "sslmode"},
 		"a timeout that is no number":  {"postgres://u@h/db?connect_timeout=" + password, value + "connect_timeout" + noNumber},
 		"connections that are none":    {"postgres://u@h/db?pool_max_conns=" + password, value + "pool_max_conns" + noNumber},
@@ -338,7 +338,7 @@ func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 }
 
 // It is not parallel, because the environment is that of the whole process.
-func TestOpenRefusesWhatTheEnvironmentSays(t *testing.T) {
+func TestOpen_unusableEnvironment(t *testing.T) {
 	url := "postgres://u:" + password + "@h/db?application_name=test"
 	t.Setenv("PGPASSWORD", password)
 	for _, test := range []struct{ variable, value, want string }{
@@ -378,7 +378,7 @@ func TestName(t *testing.T) {
 }
 
 // No test has a server that is too old.
-func TestOldServersAreRefused(t *testing.T) {
+func TestCheckServer_oldVersions(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"": false, "ten": false, "90624": false, "130011": false, "140000": true, "180001": true} {
 		if err := postgresdb.CheckServer(version, "UTF8", "on", "on"); (err == nil) != want {
@@ -389,7 +389,7 @@ func TestOldServersAreRefused(t *testing.T) {
 	}
 }
 
-func TestOpenDoesNotWaitForASilentServerForEver(t *testing.T) {
+func TestOpen_silentServerTimesOut(t *testing.T) {
 	t.Parallel()
 	silent := silentAddress(t)
 	db, err := postgresdb.OpenWithin(t.Context(), options("postgres://u:"+password+"@"+silent+"/db?connect_timeout=60"), bound)
@@ -402,7 +402,7 @@ func TestOpenDoesNotWaitForASilentServerForEver(t *testing.T) {
 	}
 }
 
-func TestOpenEndsWithItsContext(t *testing.T) {
+func TestOpen_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	databaseURL := "postgres://u:" + password + "@" + silentAddress(t) + "/db"
 	ended, cancel := context.WithCancel(t.Context())

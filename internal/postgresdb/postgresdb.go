@@ -78,7 +78,7 @@ type DB struct {
 	log    *slog.Logger
 	// schema is the name of the service's schema, quoted.
 	schema string
-	// full is the last write that failed for lack of space. It is nil after a probe has succeeded.
+	// full is the error of the last write that failed for lack of space. It is nil after a probe has succeeded.
 	full atomic.Pointer[error]
 	// reads has a slot for each connection that reads may use, and longReads for each that [DB.Long] may use.
 	reads, longReads *semaphore.Weighted
@@ -135,13 +135,13 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	config.PrepareConn = db.prepareConn
 	// The two calls do not connect yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): fix the URL", err)
+		return nil, unusable("PostgreSQL can't be used with this URL (%v): fix the URL", err)
 	}
 	healthConfig := config.Copy()
 	healthConfig.MaxConns, healthConfig.MinConns, healthConfig.MinIdleConns = 1, 0, 0
 	if db.health, err = pgxpool.NewWithConfig(ctx, healthConfig); err != nil {
 		db.pool.Close()
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): fix the URL", err)
+		return nil, unusable("PostgreSQL can't be used with this URL (%v): fix the URL", err)
 	}
 	if err := db.checkAndMigrate(ctx, config, options, timeout); err != nil {
 		db.Close()
@@ -268,7 +268,7 @@ func (db *DB) Ping(ctx context.Context) error {
 //
 // f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few round trips to the server as it has
 // steps. f starts from the beginning each time, and must do no harm if it is done twice: the answer to a commit can be lost with the
-// connection, and then f is run once more. It returns each error that it gets: after an error PostgreSQL accepts a "commit", but rolls
+// connection, and then f is retried. It returns each error that it gets: after an error PostgreSQL accepts a "commit", but rolls
 // back. If f may find nothing to write, it commits by [QueueCommit].
 //
 // All of it takes at most 10 s. The error is f's own, or one of the database as [Translate] returns it. It is nil only after the
@@ -344,7 +344,7 @@ func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Co
 	return err
 }
 
-// retryOnLostConn runs f. If the connection was lost since it was last used, it retries f once with a new one.
+// retryOnLostConn runs f. If the connection was lost since it was last used, it retries f once with a new connection.
 func (db *DB) retryOnLostConn(f func() error) error {
 	err := f()
 	if isLostConnection(err) {

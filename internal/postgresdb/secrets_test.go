@@ -43,7 +43,7 @@ func TestOpen_passwordFileChanges(t *testing.T) {
 			if err := db.Write(t.Context(), inserting(2)); err != nil {
 				t.Errorf("Write with the new password: %v", err)
 			}
-			waitWoken(t, woken, "once it listens again")
+			waitWoken(t, woken, "after it has reconnected")
 			// While the file is missing, its last content stays in use: the file may be being replaced.
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)

@@ -26,7 +26,7 @@ func (db *DB) probeSpace(ctx context.Context) error {
 		_, err := conn.PgConn().Exec(ctx, fmt.Sprintf(probe, db.schema)).ReadAll()
 		return err
 	})
-	// A user who may not make tables can only find out by writing.
+	// For a user without the privilege to make tables, only the next write can show it.
 	if err != nil && codeOf(err) != insufficientPrivilege {
 		return err
 	}

@@ -38,7 +38,7 @@ const terminateStuckQuery = `WITH RECURSIVE blocking (pid) AS (
 // are stopped, or whose machine is gone, with half a message on the way. No setting of the server terminates them: its timeouts for
 // transactions do not run within a message, and the kernel of a stopped process still answers for it.
 //
-// A session that only seems to be stuck loses nothing: its [DB.Write] finds the connection lost, and does all of its work once more.
+// A session that only seems to be stuck loses nothing: its [DB.Write] finds the connection lost, and retries all of its work.
 func (db *DB) keepTerminatingStuckSessions(ctx context.Context, pid int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup

@@ -25,17 +25,14 @@ type openFile struct {
 	info os.FileInfo
 }
 
-// failure is a write that failed.
-type failure struct{ err error }
-
 // Check returns an [ErrUnavailable] with the reason if nothing can be written: a file of the database was removed or replaced, or a write
 // failed for lack of space or the like and none has succeeded since. It neither reads nor writes the database, and never waits.
 func (db *DB) Check() error {
 	if err := db.checkFiles(); err != nil {
 		return err
 	}
-	if f := db.failure.Load(); f != nil {
-		return f.err
+	if err := db.failure.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func makeFile(path string) (realPath string, err error) {
 	}
 	// Each name would have its own -wal file and its own lock.
 	if links(info) > 1 {
-		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was cut short, run it again;"+
+		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was interrupted, repeat it;"+
 			" otherwise copy it to a file of its own (cp), and put that in its place", path)
 	}
 	if realPath, err = filepath.EvalSymlinks(path); err != nil {

@@ -75,9 +75,9 @@ type DB struct {
 	lock *flock.Flock
 	// files are the files that must stay in place while the database is open, the database itself first. Empty until the database is open.
 	files []openFile
-	// failure is the last write that failed for lack of space or the like. It is nil after a probe has succeeded.
-	failure atomic.Pointer[failure]
-	// unpurged is true while the -wal file must still be emptied.
+	// failure is the error of the last write that failed for lack of space or the like. It is nil after a probe has succeeded.
+	failure atomic.Pointer[error]
+	// unpurged is true while the -wal file must be emptied.
 	unpurged atomic.Bool
 	// stopRetries ends the goroutine that probes and purges once a second.
 	stopRetries func()
@@ -157,11 +157,12 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	if err := migrate(ctx, db.Writer, options); err != nil {
 		return err
 	}
-	// From here on a copy of the file without its -wal file has the schema and the mark that it is in use. The -wal file of a process that was
-	// killed may have rows that were deleted since.
+	// After this a copy of the file without its -wal file has the schema and the mark that the file is in use. The -wal file of a process that
+	// was killed may have rows that were deleted since.
 	emptied, err := purgeWAL(db.Writer)
 	if err != nil {
-		db.failure.Store(&failure{Translate(err)})
+		err := Translate(err)
+		db.failure.Store(&err)
 	}
 	// If it was not emptied, another program reads the file, or the disk is full.
 	db.unpurged.Store(err != nil || !emptied)
@@ -202,7 +203,8 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	}
 	if err := db.write(ctx, f); err != nil {
 		if errors.Is(err, ErrUnavailable) {
-			db.failure.Store(&failure{err})
+			failure := err
+			db.failure.Store(&failure)
 		}
 		return err
 	}
@@ -290,7 +292,7 @@ func source(path string, parameters ...string) string {
 
 func (db *DB) openPool(path string, options ...string) *sql.DB {
 	uri := source(path, append([]string{
-		// A file that was removed is not made again.
+		// A file that was removed is not created anew.
 		"mode=rw",
 		waitForLocks,
 		"_pragma=journal_mode(WAL)",

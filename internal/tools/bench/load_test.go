@@ -28,7 +28,7 @@ func mustServe(t *testing.T, handler http.Handler) string {
 // long is more than any load here takes: they end when their stock runs out.
 const long = time.Minute
 
-func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
+func TestLoad_sendsEachRequestOnceAndSigned(t *testing.T) {
 	t.Parallel()
 	stock := newStock(500, secret)
 	var mu sync.Mutex
@@ -60,7 +60,7 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 	}
 }
 
-func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
+func TestLoad_dividesItsConnectionsAmongTheServers(t *testing.T) {
 	t.Parallel()
 	const connections = 12
 	var all sync.WaitGroup
@@ -94,7 +94,7 @@ func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
 	}
 }
 
-func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
+func TestLoad_failsOnAnythingButASuccess(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
@@ -138,7 +138,7 @@ func failAfter(n int) http.HandlerFunc {
 	}
 }
 
-func TestLoadThatRunsOutWhileWarmingUp(t *testing.T) {
+func TestLoad_runsOutWhileWarmingUp(t *testing.T) {
 	t.Parallel()
 	stock := newStock(10, secret)
 	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, stock: stock, warmup: long, duration: long}
@@ -147,7 +147,7 @@ func TestLoadThatRunsOutWhileWarmingUp(t *testing.T) {
 	}
 }
 
-func TestLoadEndsWithItsContext(t *testing.T) {
+func TestLoad_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	stock := newStock(10, secret)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -162,7 +162,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestLoadWithoutServer(t *testing.T) {
+func TestLoad_withoutServer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
@@ -173,7 +173,7 @@ func TestLoadWithoutServer(t *testing.T) {
 	}
 }
 
-func TestBareRefusesWhatIsTooLarge(t *testing.T) {
+func TestBare_refusesLargeBodies(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
 	bareHandler(secret).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(strings.Repeat("x", 1<<20+1))))
