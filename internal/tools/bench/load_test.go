@@ -25,12 +25,12 @@ func mustServe(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-// long is more than any load here takes: they end when their stock runs out.
+// long is more than any load here takes: they end after all requests are sent.
 const long = time.Minute
 
 func TestLoad_sendsEachRequestOnceAndSigned(t *testing.T) {
 	t.Parallel()
-	stock := newStock(500, secret)
+	requests := newRequests(500, secret)
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	bare := bareHandler(secret)
@@ -44,7 +44,7 @@ func TestLoad_sendsEachRequestOnceAndSigned(t *testing.T) {
 		mu.Unlock()
 		bare.ServeHTTP(w, r)
 	}))
-	result, err := load{addresses: []string{address}, connections: 8, stock: stock, duration: long}.run(t.Context())
+	result, err := load{addresses: []string{address}, connections: 8, requests: requests, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +52,10 @@ func TestLoad_sendsEachRequestOnceAndSigned(t *testing.T) {
 		t.Errorf("%d different requests came, result %+v: want 500", len(seen), result)
 	}
 	sum := 0
-	for _, request := range stock.requests {
+	for _, request := range requests.rendered {
 		sum += len(request)
 	}
-	if average := sum / len(stock.requests); average < 1600 || average > 2100 {
+	if average := sum / len(requests.rendered); average < 1600 || average > 2100 {
 		t.Errorf("a request has %d bytes on average", average)
 	}
 }
@@ -74,13 +74,13 @@ func TestLoad_dividesItsConnectionsAmongTheServers(t *testing.T) {
 				opened[i].Add(1)
 				all.Done()
 			}
-			// The stock can't run out before each connection has sent a request.
+			// The requests are not all sent before each connection has sent a request.
 			all.Wait()
 			_, _ = io.WriteString(w, "ok")
 		}))
 	}
-	stock := newStock(100, secret)
-	result, err := load{addresses: addresses, connections: connections, stock: stock, duration: long}.run(t.Context())
+	requests := newRequests(100, secret)
+	result, err := load{addresses: addresses, connections: connections, requests: requests, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +107,12 @@ func TestLoad_failsOnAnythingButASuccess(t *testing.T) {
 		"accepted":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }, "202"},
 		"closed":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 		"no length":     {func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }, "Content-Length"},
-		"after a while": {failAfter(20), "got a 200"},
+		"after a while": {failAfter(20), "requests with a 200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stock := newStock(100, secret)
-			load := load{addresses: []string{mustServe(t, test.handler)}, connections: 8, stock: stock, duration: long}
+			requests := newRequests(100, secret)
+			load := load{addresses: []string{mustServe(t, test.handler)}, connections: 8, requests: requests, duration: long}
 			_, err := load.run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
@@ -140,8 +140,8 @@ func failAfter(n int) http.HandlerFunc {
 
 func TestLoad_runsOutWhileWarmingUp(t *testing.T) {
 	t.Parallel()
-	stock := newStock(10, secret)
-	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, stock: stock, warmup: long, duration: long}
+	requests := newRequests(10, secret)
+	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, requests: requests, warmup: long, duration: long}
 	if _, err := load.run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up") {
 		t.Errorf("got %v, want advice", err)
 	}
@@ -149,7 +149,7 @@ func TestLoad_runsOutWhileWarmingUp(t *testing.T) {
 
 func TestLoad_endsWithItsContext(t *testing.T) {
 	t.Parallel()
-	stock := newStock(10, secret)
+	requests := newRequests(10, secret)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	address := mustServe(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -157,7 +157,7 @@ func TestLoad_endsWithItsContext(t *testing.T) {
 		cancel(why)
 		<-r.Context().Done()
 	}))
-	if _, err := (load{addresses: []string{address}, connections: 2, stock: stock, duration: long}).run(ctx); !errors.Is(err, why) {
+	if _, err := (load{addresses: []string{address}, connections: 2, requests: requests, duration: long}).run(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestLoad_withoutServer(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	addresses := []string{server.Listener.Addr().String()}
-	load := load{addresses: addresses, connections: 1, stock: newStock(1, secret), duration: long}
+	load := load{addresses: addresses, connections: 1, requests: newRequests(1, secret), duration: long}
 	if _, err := load.run(t.Context()); err == nil {
 		t.Error("no error")
 	}
