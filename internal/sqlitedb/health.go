@@ -3,10 +3,7 @@ package sqlitedb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"sync"
 	"time"
 )
@@ -18,12 +15,6 @@ const (
 	// in the -wal file, about as much as it wrote. A smaller probe would succeed in this space while the disk is full.
 	probeBytes = 1 << 20
 )
-
-// openFile is a file that the database has open.
-type openFile struct {
-	path string
-	info os.FileInfo
-}
 
 // Check returns an [ErrUnavailable] with the reason if nothing can be written: a file of the database was removed or replaced, or a write
 // failed for lack of space or the like and none has succeeded since. It neither reads nor writes the database, and never waits.
@@ -46,52 +37,6 @@ func (db *DB) Ping(ctx context.Context) error {
 	// The query reads a page of the file. A query for a constant would succeed without reading any.
 	var one int
 	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
-}
-
-// recordFiles records which files the database has open.
-func (db *DB) recordFiles(path, realPath string) error {
-	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {
-		info, err := os.Stat(path)
-		if err != nil {
-			return unusable("%s can't be found (%v): is something else removing it?", path, cause(err))
-		}
-		db.files = append(db.files, openFile{path, info})
-	}
-	info, err := db.lock.Stat()
-	if err != nil {
-		return unusable("%s can't be read (%v): is the disk in order?", db.lock.Path(), cause(err))
-	}
-	db.files = append(db.files, openFile{db.lock.Path(), info})
-	return db.checkFiles()
-}
-
-// checkFiles returns an [ErrUnavailable] if a file that the database has open is no longer the one at its path: writes would then be lost
-// when the process ends. Sizes are not compared, because another program may make the files smaller without losing data: by VACUUM, or by a
-// checkpoint that truncates.
-func (db *DB) checkFiles() error {
-	for _, file := range db.files {
-		if err := file.check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f openFile) check() error {
-	info, err := os.Stat(f.path)
-	var what string
-	switch {
-	case err == nil && os.SameFile(info, f.info):
-		return nil
-	case err == nil:
-		what = "was replaced by another file"
-	case errors.Is(err, fs.ErrNotExist):
-		what = "was removed"
-	default:
-		what = fmt.Sprintf("can't be found any more (%v)", cause(err))
-	}
-	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or copy the old file before"+
-		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
 }
 
 // probe writes something if the last write failed, and clears the failure if the probe succeeds. It runs once a second. Other writes do not
