@@ -64,3 +64,16 @@ func ConnectTimeout(url string) (time.Duration, error) {
 	}
 	return config.ConnConfig.ConnectTimeout, nil
 }
+
+// NextConnection returns a function that returns the configuration of a new connection, with the servers in the order of the URL.
+func NextConnection(url string) (next func(context.Context) *pgx.ConnConfig, err error) {
+	config, err := parse(Options{URL: url})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) *pgx.ConnConfig {
+		connection := config.ConnConfig.Copy()
+		_ = config.BeforeConnect(ctx, connection)
+		return connection
+	}, nil
+}

@@ -108,8 +108,9 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	db.servers.track(config.ConnConfig)
 	reread := config.BeforeConnect
 	config.BeforeConnect = func(ctx context.Context, connection *pgx.ConnConfig) error {
+		err := reread(ctx, connection)
 		db.servers.sort(connection)
-		return reread(ctx, connection)
+		return err
 	}
 	config.PrepareConn = db.prepareConn
 	// The two calls do not connect yet.

@@ -198,21 +198,11 @@ func (db *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return Translate(err)
 	}
-	// If f panics, nobody else ends the transaction, and nothing could be written any more.
+	// Rollback ends the transaction if f fails or panics. After Commit it does nothing: the driver itself rolls back a transaction whose commit
+	// fails, for example on a full disk.
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
-		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
+		return Translate(err)
 	}
-	if err := tx.Commit(); err != nil {
-		// SQLite leaves the transaction open if its commit fails, for example on a full disk.
-		return errors.Join(Translate(err), ignoreDone(tx.Rollback()))
-	}
-	return nil
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
+	return Translate(tx.Commit())
 }
