@@ -37,8 +37,8 @@ type Options[T, R any] struct {
 	Size func(*T) int
 	// MaxQueue is the maximum number of items that wait for a commit to begin. At least 1.
 	MaxQueue int
-	// MayBeItemsFault reports whether an error of a batch can be caused by one of its items. Such a batch is retried item by item, so that only
-	// the bad item fails. Nil means that no error is caused by an item.
+	// MayBeItemsFault reports whether an error of a batch can be caused by one of its items. Such a batch is retried item by item, so that
+	// only the bad item fails. Nil means that no error is caused by an item.
 	MayBeItemsFault func(error) bool
 	// Deferred reports whether a result means that the commit left the item for the next batch. The next batch then begins with the item. The
 	// first item of a batch is never deferred. Nil means that no item ever is.
@@ -272,8 +272,8 @@ func (c *Committer[T, R]) isDeferred(result *R) bool {
 }
 
 // callCommit calls commit and checks its results: a missing result would report a success to a caller although nothing was committed. A
-// panic becomes an error, as in the handler of an RPC. Otherwise one item that the code can't process would end the process, also after each
-// restart.
+// panic becomes an error, as in the handler of an RPC. Otherwise one item that the code can't process would end the process, also after
+// each restart.
 func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
 	defer func() {
 		if value := recover(); value != nil {

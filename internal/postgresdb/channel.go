@@ -30,9 +30,9 @@ func (c *Channel) Notify() {
 	}
 }
 
-// Subscribe blocks until ctx ends. It calls wake whenever another process may have called [Channel.Notify], and it sends the notifications of
-// this process to the others, at most ten times a second. wake and onError are like those of [DB.Listen]. Only one Subscribe may run at a
-// time.
+// Subscribe blocks until ctx ends. It calls wake whenever another process may have called [Channel.Notify], and it sends the notifications
+// of this process to the others, at most ten times a second. wake and onError are like those of [DB.Listen]. Only one Subscribe may run at
+// a time.
 func (c *Channel) Subscribe(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
 	both.Go(func() { c.db.Listen(ctx, c.name, wake, onError) })

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// hangTimeout is how long a write may take before the server is checked for a hang.
+	// hangTimeout is the duration of a write after which the server is checked for a hang.
 	hangTimeout = 3 * time.Second
-	// answerTimeout is how long a server that does not hang may take to accept another connection.
+	// answerTimeout is the time within which a server that does not hang accepts another connection.
 	answerTimeout = time.Second
 )
 

@@ -23,8 +23,8 @@ const (
 	// unanswered.
 	keepAlive  = 5 * time.Second
 	keepAlives = 3
-	// userTimeout is how long a server may leave sent data unacknowledged. userTimeout and the keep-alives have the values that
-	// [sessionSettings] has for the server's end.
+	// userTimeout is the maximum time for which a server may leave sent data unacknowledged. userTimeout and the keep-alives have the values
+	// that [sessionSettings] has for the server's end.
 	userTimeout = 20 * time.Second
 	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for the locks of a schema
 	// change. The duration of the change itself depends on the amount of data and has no limit.

@@ -9,8 +9,8 @@ import (
 
 // rereadSecrets returns a function that gives a new connection the password and the certificates that the files have now: the password
 // file, of PGPASSFILE or of the URL, and the files of sslcert, sslkey and sslrootcert. While these files can't be read, a connection gets
-// what was last read from them, because they may be being replaced. first is what was read at the start. The servers of the connection are in
-// the order of the URL.
+// what was last read from them, because they may be being replaced. first is what was read at the start. The servers of the connection are
+// in the order of the URL.
 func rereadSecrets(url string, first *pgx.ConnConfig) func(context.Context, *pgx.ConnConfig) error {
 	var mu sync.Mutex
 	last := first

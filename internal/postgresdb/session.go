@@ -64,8 +64,8 @@ type session struct {
 	unconfirmed bool
 }
 
-// readOnlyLifetime is how long a connection to a read-only server is used for reads, before the service looks for a server that can be
-// written to.
+// readOnlyLifetime is the time for which a connection to a read-only server is used for reads. After it the service looks for a server that
+// can be written to.
 const readOnlyLifetime = time.Second
 
 // readOnlyKey is the key of a context that accepts connections to read-only servers.

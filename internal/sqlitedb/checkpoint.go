@@ -12,10 +12,10 @@ import (
 var waitForLocks = fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
 
 const (
-	// busyTimeout is how long a connection waits for a lock of another process.
+	// busyTimeout bounds the wait of a connection for a lock of another process.
 	busyTimeout = 5 * time.Second
-	// purgeWait is how long emptying the -wal file waits for readers of an older state, and blocks writes. Readers that begin meanwhile do not
-	// read the -wal file, so only readers that take longer than this prevent it.
+	// purgeWait bounds the time for which the emptying of the -wal file waits for readers of an older state, and blocks writes. Readers that
+	// begin meanwhile do not read the -wal file, so only a reader that takes longer than purgeWait prevents the emptying.
 	purgeWait = 50 * time.Millisecond
 )
 

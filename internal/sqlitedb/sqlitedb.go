@@ -198,8 +198,8 @@ func (db *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return Translate(err)
 	}
-	// Rollback ends the transaction if f fails or panics. After Commit it does nothing: the driver itself rolls back a transaction whose commit
-	// fails, for example on a full disk.
+	// Rollback ends the transaction if f fails or panics. After Commit it does nothing: the driver itself rolls back a transaction whose
+	// commit fails, for example on a full disk.
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
 		return Translate(err)

@@ -18,7 +18,7 @@ type acceptCommand struct {
 	postgresSetting
 	Gateway    string `required:"" placeholder:"PATH" help:"The gateway's binary."`
 	Ticketsvc  string `required:"" placeholder:"PATH" help:"The binary of ticketsvc."`
-	ProfileDir string `placeholder:"PATH" help:"Write CPU profiles of the services to this folder, from the first round. Of several replicas the first one is profiled."`
+	ProfileDir string `placeholder:"PATH" help:"Write CPU profiles of each service's first replica to this folder, in the first round."`
 }
 
 // noiseCommand compares the bare handler to itself.

@@ -24,8 +24,8 @@ type bareCommand struct {
 	Secret  string `arg:"" help:"The secret with which requests are signed."`
 }
 
-// bareHandler returns a handler that does the minimum of a webhook endpoint: it reads the body, checks its signature, and answers. It stores
-// nothing. The gateway is compared to it.
+// bareHandler returns a handler that does the minimum of a webhook endpoint: it reads the body, checks its signature, and answers. It
+// stores nothing. The gateway is compared to it.
 func bareHandler(secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+readyPath, func(http.ResponseWriter, *http.Request) {})

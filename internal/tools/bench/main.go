@@ -15,8 +15,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-const description = `Measures the number of events a second that the services accept, as a share of the rate of a bare HTTP handler that only
-reads each body and checks its signature. Everything runs on this machine, in turns, in several rounds. The median of the rounds counts.
+const description = `Measures the number of events a second that the services accept, as a share of the rate of a bare HTTP handler that
+only reads each body and checks its signature. Everything runs on this machine, in turns, in several rounds. The median of the rounds counts.
 
   durable accept                the gateway alone: each event committed and synced before its 200. ticketsvc does not run.
   accept to applied, sustained  gateway and ticketsvc: from the first request to the last event applied.
@@ -44,7 +44,7 @@ type settings struct {
 }
 
 type postgresSetting struct {
-	Postgres *bool `negatable:"" help:"Measure on PostgreSQL too, or with --no-postgres on SQLite alone. Without either, PostgreSQL is measured if it is installed."`
+	Postgres *bool `negatable:"" help:"Measure on PostgreSQL too, or only on SQLite (--no-postgres). Default: if it is installed."`
 }
 
 func main() {

@@ -8,8 +8,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/simulator"
 )
 
-// requests are prepared requests, each with a different signed event of about 1.6 kB. All parts send the same requests, each part to an empty
-// database.
+// requests are prepared requests, each with a different signed event of about 1.6 kB. All parts send the same requests, each part to an
+// empty database.
 type requests struct {
 	rendered [][]byte
 }

@@ -25,8 +25,8 @@ const (
 	eventDigits = 12
 )
 
-// source records events. One event of three creates a ticket, and two update a recent ticket. While there are few tickets, each event creates
-// one.
+// source records events. One event of three creates a ticket, and two update a recent ticket. While there are few tickets, each event
+// creates one.
 type source struct {
 	*system
 	// properties is the number of properties over which tickets are spread.
