@@ -27,9 +27,7 @@ func rereadSecrets(url string, first *pgx.ConnConfig) func(context.Context, *pgx
 		}
 		last = current
 		// The certificates belong to the servers.
-		servers := current.Copy()
-		connection.Host, connection.Port, connection.TLSConfig, connection.Fallbacks = servers.Host, servers.Port, servers.TLSConfig,
-			servers.Fallbacks
+		setHosts(connection, hostsOf(current.Copy()))
 		connection.Password = current.Password
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 const description = `Measures the number of events a second that the services accept, as a share of the rate of a bare HTTP handler that
-only reads each body and checks its signature. Everything runs on this machine, in turns, in several rounds. The median of the rounds counts.
+only reads each body and checks its signature. Everything runs on this machine, in turns and in rounds. The median of the rounds counts.
 
   durable accept                the gateway alone: each event committed and synced before its 200. ticketsvc does not run.
   accept to applied, sustained  gateway and ticketsvc: from the first request to the last event applied.
