@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -119,7 +118,7 @@ func finishCopy(ctx context.Context, conn *sql.Conn, from string) error {
 }
 
 func backupError(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrBackup, fmt.Sprintf(format, args...))
+	return newError(ErrBackup, format, args...)
 }
 
 // syncFile writes a file or folder to disk.

@@ -41,7 +41,11 @@ func Translate(err error) error {
 }
 
 func unusable(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
+	return newError(ErrUnusable, format, args...)
+}
+
+func newError(kind error, format string, args ...any) error {
+	return fmt.Errorf("%w: %s", kind, fmt.Sprintf(format, args...))
 }
 
 // cause returns the reason of a file error, without the paths: the message has them already.

@@ -28,7 +28,7 @@ func withConn(ctx context.Context, cantOpen error, path string, f func(*sql.Conn
 	defer func() { err = errors.Join(err, db.Close()) }()
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %s can't be opened (%v): may this user read it, and write to its folder?", cantOpen, path, err)
+		return newError(cantOpen, "%s can't be opened (%v): may this user read it, and write to its folder?", path, err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	return f(conn)

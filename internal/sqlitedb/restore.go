@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -191,5 +190,5 @@ func replace(realPath, copied string, now time.Time) (aside string, err error) {
 }
 
 func restoreError(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrRestore, fmt.Sprintf(format, args...))
+	return newError(ErrRestore, format, args...)
 }
