@@ -73,7 +73,7 @@ var explainAvoids = []string{
 	module + "gateway/internal/sqlite", module + "gateway/internal/postgres", module + "gateway/internal/forwarder",
 }
 
-func TestExplainNeedsNoDatabaseAndNoTicketsvc(t *testing.T) {
+func TestExplain_needsNoDatabaseAndNoTicketsvc(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	i := slices.IndexFunc(all, func(p goPackage) bool { return p.ImportPath == module+"gateway/internal/explain" })
@@ -87,7 +87,7 @@ func TestExplainNeedsNoDatabaseAndNoTicketsvc(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+func TestPackages_haveAComment(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
 		generated := strings.HasPrefix(p.ImportPath, module+"gen/")

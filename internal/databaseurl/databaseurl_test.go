@@ -27,7 +27,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefusesAndKeepsTheSecret(t *testing.T) {
+func TestParse_refusals(t *testing.T) {
 	t.Parallel()
 	const form = "is not of the form "
 	for text, want := range map[string]string{

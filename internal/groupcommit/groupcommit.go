@@ -37,8 +37,8 @@ type Options[T, R any] struct {
 	Size func(*T) int
 	// MaxQueue is the maximum number of items that wait for a commit to begin. At least 1.
 	MaxQueue int
-	// MayBeItemsFault reports whether an error of a batch can be caused by one of its items. Such a batch is committed again item by item, so
-	// that only the bad item fails. Nil means that no error is caused by an item.
+	// MayBeItemsFault reports whether an error of a batch can be caused by one of its items. Such a batch is retried item by item, so that
+	// only the bad item fails. Nil means that no error is caused by an item.
 	MayBeItemsFault func(error) bool
 	// Deferred reports whether a result means that the commit left the item for the next batch. The next batch then begins with the item. The
 	// first item of a batch is never deferred. Nil means that no item ever is.
@@ -72,8 +72,8 @@ type request[T, R any] struct {
 
 // call is the state that the requests of one caller share.
 type call struct {
-	// open is the number of requests that are not answered.
-	open atomic.Int64
+	// unanswered is the number of requests that are not answered.
+	unanswered atomic.Int64
 	// done is closed after all requests are answered.
 	done chan struct{}
 }
@@ -81,7 +81,7 @@ type call struct {
 // answer gives a request its result.
 func (r *request[T, R]) answer(value R, err error) {
 	r.result = Result[R]{Value: value, Err: err}
-	if r.call.open.Add(-1) == 0 {
+	if r.call.unanswered.Add(-1) == 0 {
 		close(r.call.done)
 	}
 }
@@ -137,7 +137,7 @@ func (c *Committer[T, R]) do(ctx context.Context, requests []request[T, R]) erro
 		return nil
 	}
 	call := &call{done: make(chan struct{})}
-	call.open.Store(int64(len(requests)))
+	call.unanswered.Store(int64(len(requests)))
 	c.enqueue(call, requests)
 	select {
 	case <-call.done:
@@ -211,7 +211,7 @@ func (c *Committer[T, R]) loop() {
 		for _, r := range batch {
 			items = append(items, *r.item)
 		}
-		waiting = append(c.settle(batch, items), waiting...)
+		waiting = append(c.finish(batch, items), waiting...)
 		// Release what the items hold (bodies, contexts): otherwise it would stay in memory until the next batch overwrites it.
 		clear(batch)
 		clear(items)
@@ -244,12 +244,12 @@ func (c *Committer[T, R]) size(r *request[T, R]) int {
 	return c.options.Size(r.item)
 }
 
-// settle commits a batch and answers its callers. It returns the requests that the commit deferred.
-func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) (left []*request[T, R]) {
+// finish commits a batch and answers its callers. It returns the requests that the commit deferred.
+func (c *Committer[T, R]) finish(batch []*request[T, R], items []T) (deferred []*request[T, R]) {
 	results, err := c.callCommit(items)
 	if err != nil && len(batch) > 1 && c.options.MayBeItemsFault != nil && c.options.MayBeItemsFault(err) {
 		for i := range batch {
-			c.settle(batch[i:i+1], items[i:i+1])
+			c.finish(batch[i:i+1], items[i:i+1])
 		}
 		return nil
 	}
@@ -259,12 +259,12 @@ func (c *Committer[T, R]) settle(batch []*request[T, R], items []T) (left []*req
 			var none R
 			r.answer(none, err)
 		case c.isDeferred(&results[i]):
-			left = append(left, r)
+			deferred = append(deferred, r)
 		default:
 			r.answer(results[i], nil)
 		}
 	}
-	return left
+	return deferred
 }
 
 func (c *Committer[T, R]) isDeferred(result *R) bool {
@@ -272,8 +272,8 @@ func (c *Committer[T, R]) isDeferred(result *R) bool {
 }
 
 // callCommit calls commit and checks its results: a missing result would report a success to a caller although nothing was committed. A
-// panic becomes an error, as in the handler of an RPC. Otherwise one item that the code can't process would end the process, and would do
-// so again after each restart.
+// panic becomes an error, as in the handler of an RPC. Otherwise one item that the code can't process would end the process, also after
+// each restart.
 func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -285,9 +285,9 @@ func (c *Committer[T, R]) callCommit(items []T) (results []R, err error) {
 	case err != nil:
 		return nil, err
 	case len(results) != len(items):
-		return nil, fmt.Errorf("groupcommit: commit of %d items gave %d results", len(items), len(results))
+		return nil, fmt.Errorf("groupcommit: commit of %d items returned %d results", len(items), len(results))
 	case c.isDeferred(&results[0]):
-		return nil, fmt.Errorf("groupcommit: commit of %d items left the first one", len(items))
+		return nil, fmt.Errorf("groupcommit: commit of %d items deferred the first one", len(items))
 	}
 	return results, nil
 }

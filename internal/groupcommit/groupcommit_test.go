@@ -59,7 +59,7 @@ func closeNow(t *testing.T, c *groupcommit.Committer[int, int]) {
 	}
 }
 
-func TestABatchIsBoundedInBytes(t *testing.T) {
+func TestDo_batchIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8, MaxBytes: 10,
@@ -89,7 +89,7 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 	})
 }
 
-func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
+func TestDo_itemsDuringACommitShareTheNextOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 8, MaxQueue: 8})
@@ -118,7 +118,7 @@ func TestItemsThatComeDuringACommitShareTheNextOne(t *testing.T) {
 	})
 }
 
-func TestABatchIsBounded(t *testing.T) {
+func TestDo_batchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 2, MaxQueue: 8})
@@ -143,7 +143,7 @@ func TestABatchIsBounded(t *testing.T) {
 	})
 }
 
-func TestAFullQueueRefusesAtOnce(t *testing.T) {
+func TestDo_fullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}, 3)}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
@@ -163,7 +163,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 	})
 }
 
-func TestACallerThatGivesUpDoesNotStopTheCommit(t *testing.T) {
+func TestDo_cancelledCallerDoesNotStopTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
@@ -186,7 +186,7 @@ func TestACallerThatGivesUpDoesNotStopTheCommit(t *testing.T) {
 	})
 }
 
-func TestABadItemFailsAlone(t *testing.T) {
+func TestDo_badItemFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errBad := errors.New("bad item")
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
@@ -219,7 +219,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	})
 }
 
-func TestAnItemThatMakesTheCommitPanicFailsAlone(t *testing.T) {
+func TestDo_panickingItemFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
 			if slices.Contains(items, 3) {
@@ -242,14 +242,14 @@ func TestAnItemThatMakesTheCommitPanicFailsAlone(t *testing.T) {
 			}
 		}
 		if text := errs[3].Error(); strings.Contains(text, "tenant") || !strings.Contains(text, "groupcommit_test.go") {
-			t.Errorf("the error is %q, want one that says where, and not with what", text)
+			t.Errorf("the error is %q, want the stack trace without the value", text)
 		}
 		closeNow(t, c)
 		close(r.started)
 	})
 }
 
-func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
+func TestDo_errorOfNoItemFailsTheBatchOnce(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk is gone")
 	r := &recorder{fail: func([]int) error { return errDisk }}
@@ -273,7 +273,7 @@ func TestAnErrorThatIsNoItemsFaultFailsTheBatchOnce(t *testing.T) {
 	}
 }
 
-func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
+func TestDo_commitWithMissingResults(t *testing.T) {
 	t.Parallel()
 	c := groupcommit.New(func(context.Context, []int) ([]int, error) { return nil, nil },
 		groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1})
@@ -283,7 +283,7 @@ func TestACommitThatForgetsResultsIsAnError(t *testing.T) {
 	closeNow(t, c)
 }
 
-func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
+func TestClose_commitsTakenItemsAndRefusesMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 4, MaxQueue: 4})
@@ -299,7 +299,7 @@ func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
 		ended, end := context.WithCancel(t.Context())
 		end()
 		if err := c.Close(ended); err == nil {
-			t.Error("Close says that all is committed while a commit is held up")
+			t.Error("Close returned nil while a commit is held up")
 		}
 		if _, err := c.Do(t.Context(), 9); !errors.Is(err, groupcommit.ErrClosed) {
 			t.Errorf("Do after Close: %v, want ErrClosed", err)
@@ -311,7 +311,7 @@ func TestCloseCommitsWhatWasTakenAndRefusesMore(t *testing.T) {
 	})
 }
 
-func TestCommitter_DoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
+func TestDoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errBad := errors.New("bad item")
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{}), fail: func(items []int) error {
@@ -358,7 +358,7 @@ func TestCommitter_DoAll_sharesBatchesAndAnswersInOrder(t *testing.T) {
 	})
 }
 
-func TestCommitter_DoAll_endsWithItsContext(t *testing.T) {
+func TestDoAll_endsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{started: make(chan struct{}), release: make(chan struct{})}
 		c := groupcommit.New(r.commit, groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 4})
@@ -386,8 +386,8 @@ func TestCommitter_DoAll_endsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestCommitter_deferredItemsBeginTheNextBatch has a commit that accepts items up to a sum of 10.
-func TestCommitter_deferredItemsBeginTheNextBatch(t *testing.T) {
+// TestDo_deferredItemsBeginTheNextBatch has a commit that accepts items up to a sum of 10.
+func TestDo_deferredItemsBeginTheNextBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
 		begun, release := make(chan struct{}), make(chan struct{})
@@ -427,7 +427,7 @@ func TestCommitter_deferredItemsBeginTheNextBatch(t *testing.T) {
 	})
 }
 
-func TestCommitter_aBatchLeftAsAWholeIsAnError(t *testing.T) {
+func TestDo_batchDeferredAsAWhole(t *testing.T) {
 	t.Parallel()
 	c := groupcommit.New(func(_ context.Context, items []int) ([]int, error) { return items, nil },
 		groupcommit.Options[int, int]{MaxBatch: 1, MaxQueue: 1, Deferred: func(*int) bool { return true }})

@@ -32,8 +32,8 @@ var errUnconfirmed = fmt.Errorf("%w: the wait for the synchronous standby was ca
 // language.
 const waitRoutine = "SyncRepWaitForLSN"
 
-// noteUnconfirmed records, for [DB.Write], the server's warning that the wait for the standby was cancelled.
-func noteUnconfirmed(conn *pgconn.PgConn, notice *pgconn.Notice) {
+// recordUnconfirmed records, for [DB.Write], the server's warning that the wait for the standby was cancelled.
+func recordUnconfirmed(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	if notice.Routine != waitRoutine {
 		return
 	}

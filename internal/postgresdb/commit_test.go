@@ -77,7 +77,7 @@ func TestWrite_waitsForTheStandby(t *testing.T) {
 			}
 			standby.Return(t)
 			if err := <-result; err != nil {
-				t.Errorf("Write once the standby is back = %v", err)
+				t.Errorf("Write after the standby is back = %v", err)
 			}
 			if runs != test.runs {
 				t.Errorf("%d runs, want %d", runs, test.runs)

@@ -114,7 +114,7 @@ func Translate(ctx context.Context, err error) error {
 }
 
 // unavailable returns [ErrUnavailable] for a call whose context has not ended. If err is a context's error, it comes from one of our own
-// timeouts. It is hidden, because callers take a context's error for that of the call.
+// timeouts. It is hidden, because callers take a context's error for the error of the call's own context.
 func unavailable(err error) error {
 	if isContext(err) {
 		//nolint:errorlint // The error of the bound must not be found by errors.Is.
@@ -179,28 +179,28 @@ func (db *DB) explain(config *pgxpool.Config, schema string, err error) error {
 	server := strings.TrimSuffix(db.name, "/"+database)
 	switch code := codeOf(err); {
 	case code == invalidPassword, code == invalidAuthorization:
-		return unusable("%s refuses user %q (%s): mend user and password in the URL, or let the server take them (pg_hba.conf)",
+		return unusable("%s refuses user %q (%s): fix user and password in the URL, or let the server take them (pg_hba.conf)",
 			server, user, message(err))
 	case code == noSuchDatabase:
 		return unusable("%s has no database %q: make it with createdb, or name another one", server, database)
 	case code == insufficientPrivilege:
-		return unusable("%s lets user %q not do what is needed (%s): grant it CONNECT and CREATE on the database, or what it lacks on schema %s",
+		return unusable("%s denies user %q a privilege (%s): grant it CONNECT and CREATE on the database, or the missing privilege on schema %s",
 			db.name, user, message(err), schema)
 	case code == tooManyConnections:
 		return unusable("%s has no connection left (%s): raise the limit, or use fewer with pool_max_conns in the URL", server, message(err))
 	case code == cannotConnectNow:
-		return unusable("%s is starting or stopping: try again when it is up", server)
+		return unusable("%s is starting or stopping: retry when it is up", server)
 	case code == lockNotAvailable:
-		return unusable("%s can't be set up while another session uses the tables of schema %s: try again when it is done, or end it",
+		return unusable("%s can't be set up while another session uses the tables of schema %s: retry when it is done, or end it",
 			db.name, schema)
 	case !errors.As(err, &connecting) && !isContext(err) && !isNetwork(err):
-		return unusable("%s can't be set up (%s): the server's log may tell more", db.name, oneLine(err.Error()))
+		return unusable("%s can't be set up (%s): see the server's log", db.name, oneLine(err.Error()))
 	case code == undefinedObject, code == invalidParameterValue, code == fixedParameter:
-		return unusable("%s refuses a parameter (%s): mend it in the URL", server, message(err))
+		return unusable("%s refuses a parameter (%s): fix it in the URL", server, message(err))
 	case code != "":
-		return unusable("%s refuses to be used (%s): the server's log may tell more", db.name, message(err))
+		return unusable("%s refuses the connection (%s): see the server's log", db.name, message(err))
 	default:
-		return unusable("%s can't be reached (%s): start it, or mend the URL", server, reason(err))
+		return unusable("%s can't be reached (%s): start it, or fix the URL", server, reason(err))
 	}
 }
 

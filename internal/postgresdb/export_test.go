@@ -47,7 +47,7 @@ func SortedHosts(ctx context.Context, url, answered, hung string, resolve pgconn
 		return nil, errors.New("refused")
 	}
 	s := &servers{answered: answered, hung: hung}
-	s.watch(config)
+	s.track(config)
 	// The first connection resolves the names.
 	_, _ = pgx.ConnectConfig(ctx, config)
 	tried = nil
@@ -63,4 +63,17 @@ func ConnectTimeout(url string) (time.Duration, error) {
 		return 0, err
 	}
 	return config.ConnConfig.ConnectTimeout, nil
+}
+
+// NextConnection returns a function that returns the configuration of a new connection, with the servers in the order of the URL.
+func NextConnection(url string) (next func(context.Context) *pgx.ConnConfig, err error) {
+	config, err := parse(Options{URL: url})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) *pgx.ConnConfig {
+		connection := config.ConnConfig.Copy()
+		_ = config.BeforeConnect(ctx, connection)
+		return connection
+	}, nil
 }

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// hangTimeout is how long a write may take before the server is checked for a hang.
+	// hangTimeout is the duration of a write after which the server is checked for a hang.
 	hangTimeout = 3 * time.Second
-	// answerTimeout is how long a server that does not hang may take to accept another connection.
+	// answerTimeout is the time within which a server that does not hang accepts another connection.
 	answerTimeout = time.Second
 )
 
@@ -41,11 +41,11 @@ func (db *DB) watchForHang(ctx context.Context) (context.Context, *hangWatch) {
 	w.timer = time.AfterFunc(db.hangTimeout, func() {
 		defer w.asking.Done()
 		server := db.servers.lastAnswered()
-		if of := w.server.Load(); of != nil {
-			server = *of
+		if known := w.server.Load(); known != nil {
+			server = *known
 		}
 		if db.hangs(ctx, server) {
-			db.servers.noteHang(server)
+			db.servers.recordHang(server)
 			cancel(errHung)
 		}
 	})
@@ -60,7 +60,7 @@ func (w *hangWatch) stop() {
 	w.asking.Wait()
 }
 
-// hangs reports whether the server at a network address does not accept another connection. An empty address is that of no server.
+// hangs reports whether the server at a network address does not accept another connection. The address is empty if no server is known.
 func (db *DB) hangs(ctx context.Context, server string) bool {
 	config, err := db.connConfig(ctx)
 	if err != nil || !db.servers.keepOnly(config, server) {

@@ -7,35 +7,39 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// reconnectPause is the time between two attempts to listen again.
+// reconnectPause is the time between two attempts to listen.
 const reconnectPause = time.Second
 
 // Listen calls wake whenever a notification arrives on channel, and whenever one may have been missed, until ctx ends. If it can't listen,
-// it retries until it succeeds, and calls onError once with the error, until it has listened again.
+// it retries until it succeeds. It calls onError for the first of the failed attempts in a row.
 //
 // Notifications are hints: they are lost while the connection is lost, so a caller that relies on them polls as well. Listen has its own
 // connection, in addition to those of the pool.
 func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError func(error)) {
-	told := false
+	reported := false
 	for {
 		err := db.listenOnce(ctx, channel, func() {
-			told = false
+			reported = false
 			wake()
 		})
 		if ctx.Err() != nil {
 			return
 		}
-		if !told {
+		if !reported {
 			onError(Translate(ctx, err))
 		}
-		told = true
-		timer := time.NewTimer(reconnectPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
+		reported = true
+		pause(ctx, reconnectPause)
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -65,9 +69,9 @@ func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error
 	}
 }
 
-// Notify notifies the listeners of channel that there may be something new. It is sent on its own and not within the transaction that made
-// the news: transactions with a notification commit one after the other, each with its wait for the disk. This one does not wait for the
-// disk.
+// Notify notifies the listeners of channel that there may be something new. The notification is not sent within the transaction that wrote
+// something new: transactions with a notification commit one after the other, each with its wait for the disk. This one does not
+// wait for the disk.
 func (db *DB) Notify(ctx context.Context, channel string) error {
 	return Translate(ctx, db.retryOnLostConn(func() error {
 		batch := &pgx.Batch{}

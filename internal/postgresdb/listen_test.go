@@ -71,7 +71,7 @@ func TestListen(t *testing.T) {
 			" WHERE datname = current_database() AND query LIKE 'LISTEN %'"); ended != 1 {
 			t.Fatalf("%d connections listened, want 1", ended)
 		}
-		waitWoken(t, woken, "once it listens again")
+		waitWoken(t, woken, "after it has reconnected")
 	}
 	mustNotify(t, db, `some "Channel"`)
 	waitWoken(t, woken, "by a notification after it was cut off")
@@ -80,14 +80,14 @@ func TestListen(t *testing.T) {
 	}
 }
 
-func TestListenComesBackWithTheServer(t *testing.T) {
+func TestListen_reconnects(t *testing.T) {
 	t.Parallel()
 	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
 	p.Hang()
 	woken := listen(t, db, "news")
 	p.Resume()
-	waitWoken(t, woken, "once the server answers")
+	waitWoken(t, woken, "after the server answers")
 }
 
 // countingAddress returns an address that ends each connection at once, and a channel that receives a value for each.
@@ -112,7 +112,7 @@ func countingAddress(t *testing.T) (address string, attempts <-chan struct{}) {
 	return listener.Addr().String(), counted
 }
 
-func TestListenTellsOnceThatItCannot(t *testing.T) {
+func TestListen_reportsAnErrorOnce(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	// Each attempt to connect begins with the other host.
@@ -126,7 +126,7 @@ func TestListenTellsOnceThatItCannot(t *testing.T) {
 		db.Listen(ctx, "news", func() { woken <- struct{}{} }, func(err error) { errs <- err })
 	}()
 	for range 2 {
-		waitWoken(t, woken, "at the start, or once the server is back")
+		waitWoken(t, woken, "at the start, or after the server is back")
 		for len(attempts) > 0 {
 			<-attempts
 		}
@@ -135,30 +135,30 @@ func TestListenTellsOnceThatItCannot(t *testing.T) {
 		case err := <-errs:
 			checkUnavailable(t, "Listen without a server", err)
 		case <-time.After(limit):
-			t.Fatal("Listen does not tell that the server is gone")
+			t.Fatal("Listen does not report that the server is gone")
 		}
 		for range 2 {
 			waitWoken(t, attempts, "by an attempt to connect again")
 		}
 		mustRestart(t, server)
 	}
-	waitWoken(t, woken, "once the server is back")
+	waitWoken(t, woken, "after the server is back")
 	cancel()
 	<-ended
 	if len(errs) != 0 {
-		t.Errorf("it tells of %v as well", <-errs)
+		t.Errorf("Listen reports %v too", <-errs)
 	}
 }
 
 // A notification within a transaction is sent when the transaction commits. A notification outside is sent at once, without a wait for the
 // disk.
-func TestNotifyLeavesNoTraceOnItsConnection(t *testing.T) {
+func TestNotify_keepsTheSettingsOfItsConnection(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))
 	mustNotify(t, db, "news")
 	if err := db.Write(t.Context(), func(_ context.Context, conn *pgx.Conn) error {
 		if got := mustRead[string](t, conn, "SHOW synchronous_commit"); got != "on" {
-			t.Errorf("synchronous_commit is %s behind Notify, want on", got)
+			t.Errorf("synchronous_commit is %s after Notify, want on", got)
 		}
 		return nil
 	}); err != nil {

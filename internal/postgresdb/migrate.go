@@ -27,7 +27,7 @@ func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duratio
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := db.takeTurn(ctx, tx, options, timeout); err != nil {
+		if err := db.lockSchema(ctx, tx, options, timeout); err != nil {
 			return err
 		}
 		version, err := db.version(ctx, tx.Conn(), options)
@@ -38,9 +38,9 @@ func (db *DB) migrate(ctx context.Context, options Options, timeout time.Duratio
 	})
 }
 
-// takeTurn waits until no other process changes the schema, for at most timeout. It sets the same limit for the transaction's other waits
+// lockSchema waits until no other process changes the schema, for at most timeout. It sets the same limit for the transaction's other waits
 // for locks: a transaction that waits to change a table blocks all that want to read the table.
-func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout time.Duration) error {
+func (db *DB) lockSchema(ctx context.Context, tx pgx.Tx, options Options, timeout time.Duration) error {
 	// The server, if it answers, times out first.
 	waiting, cancel := context.WithTimeout(ctx, timeout+connectTimeout)
 	defer cancel()
@@ -50,7 +50,7 @@ func (db *DB) takeTurn(ctx context.Context, tx pgx.Tx, options Options, timeout 
 	}
 	_, err := tx.Exec(waiting, "SELECT pg_advisory_xact_lock($1)", migrationLock(options.Schema))
 	if codeOf(err) == lockNotAvailable {
-		return unusable("%s can't be set up while another process changes schema %s: try again when that is done, or end it",
+		return unusable("%s can't be set up while another process changes schema %s: retry when that is done, or end it",
 			db.name, options.Schema)
 	}
 	return err

@@ -50,7 +50,7 @@ func checkVersion(t *testing.T, conn *pgx.Conn, want string) {
 	}
 }
 
-func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
+func TestOpen_replicasMigrateOnce(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	o := options(url)
@@ -61,7 +61,7 @@ func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
 	checkVersion(t, postgresql.Connect(t, url), "2 by 1,2")
 }
 
-func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
+func TestOpen_migratesWhileTheOldVersionWorks(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	o := options(url)
@@ -98,7 +98,7 @@ func TestANewVersionComesWhileTheOldOneWorks(t *testing.T) {
 	}
 }
 
-func TestABrokenMigrationLeavesNothingBehind(t *testing.T) {
+func TestOpen_rollsBackAFailedMigration(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	conn := postgresql.Connect(t, url)
@@ -131,7 +131,7 @@ func postgresServer(t *testing.T, url string) (server string) {
 // bound is a limit for the waits of Open that is long enough if the server is there.
 const bound = time.Second
 
-func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
+func TestOpen_migrationHasNoTimeout(t *testing.T) {
 	t.Parallel()
 	o := options(postgresql.Database(t))
 	o.Migrations = slices.Concat(counted[:2], []postgresdb.Migration{{Script: "SELECT pg_sleep(2)"}})
@@ -142,7 +142,7 @@ func TestAMigrationTakesAsLongAsItTakes(t *testing.T) {
 	db.Close()
 }
 
-func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
+func TestOpen_migrationTimesOutOnALockedTable(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	o := options(url)
@@ -155,14 +155,14 @@ func TestAMigrationDoesNotWaitForATableForEver(t *testing.T) {
 	if err == nil {
 		db.Close()
 	}
-	const want = "can't be set up while another session uses the tables of schema test: try again when it is done"
+	const want = "can't be set up while another session uses the tables of schema test: retry when it is done"
 	if !errors.Is(err, postgresdb.ErrUnusable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open that can't have a table = %v, want %q", err, want)
 	}
 	checkVersion(t, postgresql.Connect(t, url), "1 by 1")
 }
 
-func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
+func TestOpen_waitsForAnotherMigration(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	conn := postgresql.Connect(t, url)
@@ -200,6 +200,6 @@ func TestOpenWaitsForWhoeverMigrates(t *testing.T) {
 	waitUntil(t, conn, waits)
 	mustExec(t, conn, "SELECT pg_advisory_unlock($1)", postgresdb.MigrationLock("test"))
 	if err := <-opened; err != nil {
-		t.Errorf("Open once the other is done = %v", err)
+		t.Errorf("Open after the other is done = %v", err)
 	}
 }

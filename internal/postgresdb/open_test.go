@@ -110,23 +110,23 @@ func testOpenRefuses(t *testing.T, a access) {
 		server, want string
 	}{
 		"a wrong password": {edit: func(u *url.URL) { u.User = url.UserPassword("service", password+"!") },
-			want: `refuses user "service" (password authentication failed for user "service"): mend user and password in the URL`},
+			want: `refuses user "service" (password authentication failed for user "service"): fix user and password in the URL`},
 		"an unknown user": {edit: func(u *url.URL) { u.User = url.UserPassword("nobody", password) },
 			want: `refuses user "nobody"`},
 		"no such database": {edit: func(u *url.URL) { u.Path = "/nowhere" },
 			want: `has no database "nowhere": make it with createdb`},
 		"a host that is down": {edit: func(u *url.URL) { u.Host = closed }, server: closed,
-			want: "can't be reached (connect: connection refused): start it, or mend the URL"},
-		"a host that says nothing": {edit: func(u *url.URL) { u.Host, u.RawQuery = silent, "connect_timeout=1" }, server: silent,
+			want: "can't be reached (connect: connection refused): start it, or fix the URL"},
+		"a host that does not answer": {edit: func(u *url.URL) { u.Host, u.RawQuery = silent, "connect_timeout=1" }, server: silent,
 			want: "can't be reached (it does not answer)"},
 		"an unknown host": {edit: func(u *url.URL) { u.Host = "nowhere.invalid:5433" }, server: "nowhere.invalid:5433",
 			want: "can't be reached (its host is not known)"},
 		"a server without TLS": {edit: func(u *url.URL) { u.RawQuery = "sslmode=require" },
 			want: "can't be reached (tls error: server refused TLS connection)"},
 		"an unknown parameter": {edit: func(u *url.URL) { u.RawQuery = "nonsense=1" },
-			want: `refuses a parameter (unrecognized configuration parameter "nonsense"): mend it in the URL`},
+			want: `refuses a parameter (unrecognized configuration parameter "nonsense"): fix it in the URL`},
 		"a parameter of a wrong value": {edit: func(u *url.URL) { u.RawQuery = "work_mem=much" },
-			want: `refuses a parameter (invalid value for parameter "work_mem": "much"): mend it in the URL`},
+			want: `refuses a parameter (invalid value for parameter "work_mem": "much"): fix it in the URL`},
 		"a database set read-only": {script: "ALTER DATABASE {} SET default_transaction_read_only = on",
 			want: "is a read-only replica, or set read-only: name the primary"},
 		"encoding LATIN1":    {with: "ENCODING 'LATIN1'", want: "has encoding LATIN1: make the database with encoding UTF8"},
@@ -140,8 +140,8 @@ func testOpenRefuses(t *testing.T, a access) {
 		"a preference for standbys": {script: "ALTER DATABASE {} SET synchronous_commit = off",
 			edit: func(u *url.URL) { u.RawQuery = "target_session_attrs=prefer-standby" }, want: "has synchronous_commit off"},
 		"no right to make a schema": {
-			want: `lets user "service" not do what is needed (permission denied for database {}): grant it CONNECT and CREATE on the database`},
-		"a schema without rights": {script: "CREATE SCHEMA test", want: "or what it lacks on schema test"},
+			want: `denies user "service" a privilege (permission denied for database {}): grant it CONNECT and CREATE on the database`},
+		"a schema without rights": {script: "CREATE SCHEMA test", want: "or the missing privilege on schema test"},
 		"no right to connect": {script: "REVOKE CONNECT ON DATABASE {} FROM PUBLIC",
 			want: `(permission denied for database "{}"): grant it CONNECT`},
 		"too many connections": {script: "ALTER DATABASE {} CONNECTION LIMIT 0",
@@ -205,7 +205,7 @@ func testOpenTakes(t *testing.T, a access) {
 }
 
 // The cases here change the server itself, one after the other.
-func TestWhatTheServersOwnSettingsChange(t *testing.T) {
+func TestOpen_serverSettings(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	databaseURL := server.URL("postgres")
@@ -271,7 +271,7 @@ func TestWhatTheServersOwnSettingsChange(t *testing.T) {
 				t.Fatal("it did not stop")
 			}
 		}
-		checkRefused(t, options(databaseURL), server.Address(), "is starting or stopping: try again when it is up")
+		checkRefused(t, options(databaseURL), server.Address(), "is starting or stopping: retry when it is up")
 	})
 }
 
@@ -292,7 +292,7 @@ func checkNoURL(t *testing.T, text, want string) {
 	}
 }
 
-func TestOpenRefusesWhatIsNoURL(t *testing.T) {
+func TestOpen_unusableURLs(t *testing.T) {
 	t.Parallel()
 	const (
 		form       = "is not of the form postgres://user:password@host:5432/database"
@@ -316,7 +316,7 @@ func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 		"a password with a colon":      {"postgres://u:1:" + password + "/db?sslmode=foo", form},
 		"a password with a ? and no @": {"postgres://u:1?" + password + "/h", parameters},
 		"an unknown sslmode":           {"postgres://u@h/db?sslmode=" + password, value + "sslmode"},
-		"one behind a password with ?": {"postgres://u:?sslmode=" + password + "@h/db?sslmode=foo", value + "sslmode"},
+		"one after a password with ?":  {"postgres://u:?sslmode=" + password + "@h/db?sslmode=foo", value + "sslmode"},
 		"one that is escaped":          {"postgres://u@h/db?sslmode=%66oo", value + "sslmode"},
 		"a timeout that is no number":  {"postgres://u@h/db?connect_timeout=" + password, value + "connect_timeout" + noNumber},
 		"connections that are none":    {"postgres://u@h/db?pool_max_conns=" + password, value + "pool_max_conns" + noNumber},
@@ -338,7 +338,7 @@ func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 }
 
 // It is not parallel, because the environment is that of the whole process.
-func TestOpenRefusesWhatTheEnvironmentSays(t *testing.T) {
+func TestOpen_unusableEnvironment(t *testing.T) {
 	url := "postgres://u:" + password + "@h/db?application_name=test"
 	t.Setenv("PGPASSWORD", password)
 	for _, test := range []struct{ variable, value, want string }{
@@ -378,18 +378,18 @@ func TestName(t *testing.T) {
 }
 
 // No test has a server that is too old.
-func TestOldServersAreRefused(t *testing.T) {
+func TestCheckServer_oldVersions(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"": false, "ten": false, "90624": false, "130011": false, "140000": true, "180001": true} {
 		if err := postgresdb.CheckServer(version, "UTF8", "on", "on"); (err == nil) != want {
 			t.Errorf("version %q gave %v", version, err)
 		} else if err != nil && !strings.Contains(err.Error(), "use version 14 or newer") {
-			t.Errorf("version %q gave %q, want the mend", version, err)
+			t.Errorf("version %q gave %q, want the fix", version, err)
 		}
 	}
 }
 
-func TestOpenDoesNotWaitForASilentServerForEver(t *testing.T) {
+func TestOpen_silentServerTimesOut(t *testing.T) {
 	t.Parallel()
 	silent := silentAddress(t)
 	db, err := postgresdb.OpenWithin(t.Context(), options("postgres://u:"+password+"@"+silent+"/db?connect_timeout=60"), bound)
@@ -402,7 +402,7 @@ func TestOpenDoesNotWaitForASilentServerForEver(t *testing.T) {
 	}
 }
 
-func TestOpenEndsWithItsContext(t *testing.T) {
+func TestOpen_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	databaseURL := "postgres://u:" + password + "@" + silentAddress(t) + "/db"
 	ended, cancel := context.WithCancel(t.Context())

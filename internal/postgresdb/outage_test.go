@@ -81,7 +81,7 @@ func mustRestart(t *testing.T, server *postgresserver.Server) {
 	}
 }
 
-func TestTheServerGoesAndComesBack(t *testing.T) {
+func TestDB_serverRestarts(t *testing.T) {
 	t.Parallel()
 	server := postgresql.Server(t, nil)
 	db := mustOpen(t, options(server.URL("postgres")))
@@ -105,12 +105,12 @@ func TestTheServerGoesAndComesBack(t *testing.T) {
 	mustRestart(t, server)
 	for _, c := range calls {
 		if err := c.call(t.Context(), db); err != nil {
-			t.Errorf("%s once the server is back = %v", c.name, err)
+			t.Errorf("%s after the server is back = %v", c.name, err)
 		}
 	}
 }
 
-func TestConnectionsAreTerminated(t *testing.T) {
+func TestDB_connectionsAreTerminated(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgresql.Database(t)
 	db, admin := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
@@ -120,12 +120,12 @@ func TestConnectionsAreTerminated(t *testing.T) {
 			t.Errorf("%d connections were there, want 4 and that of Ping", ended)
 		}
 		if err := c.call(t.Context(), db); err != nil {
-			t.Errorf("%s once all connections were terminated = %v", c.name, err)
+			t.Errorf("%s after all connections were terminated = %v", c.name, err)
 		}
 	}
 }
 
-func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
+func TestWrite_connectionIsTerminatedDuringIt(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgresql.Database(t)
 	db, admin := mustOpen(t, options(databaseURL)), postgresql.Connect(t, databaseURL)
@@ -152,7 +152,7 @@ func TestAConnectionIsTerminatedWithinATransaction(t *testing.T) {
 	}
 }
 
-func TestTheAnswerToACommitIsLost(t *testing.T) {
+func TestWrite_answerToTheCommitIsLost(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgresql.Database(t)
 	p, through := postgresql.NewProxy(t, databaseURL)
@@ -180,7 +180,7 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	}
 }
 
-func TestAServerThatHangs(t *testing.T) {
+func TestDB_serverHangs(t *testing.T) {
 	t.Parallel()
 	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(through))
@@ -215,12 +215,12 @@ func TestAServerThatHangs(t *testing.T) {
 	db.SetTimeouts(limit, limit)
 	for _, c := range calls {
 		if err := c.call(t.Context(), db); err != nil {
-			t.Errorf("%s once the server answers again = %v", c.name, err)
+			t.Errorf("%s after the server answers again = %v", c.name, err)
 		}
 	}
 }
 
-func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
+func TestClose_serverHangs(t *testing.T) {
 	t.Parallel()
 	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db, err := postgresdb.Open(t.Context(), options(through))
@@ -240,7 +240,7 @@ func TestCloseDoesNotWaitForAServerThatHangs(t *testing.T) {
 }
 
 // For a client that connects anew, the worst server is one that accepts connections and sends nothing.
-func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
+func TestWrite_serverHangsBeforeItsConnection(t *testing.T) {
 	t.Parallel()
 	p, through := postgresql.NewProxy(t, postgresql.Database(t))
 	db := mustOpen(t, options(withParameter(t, through, "connect_timeout", "1")))
@@ -253,11 +253,11 @@ func TestAServerThatHangsBeforeAConnectionIsThere(t *testing.T) {
 	}
 	p.Resume()
 	if err := db.Write(t.Context(), inserting(1)); err != nil {
-		t.Errorf("Write once the server answers again = %v", err)
+		t.Errorf("Write after the server answers again = %v", err)
 	}
 }
 
-func TestClosedIsUnavailable(t *testing.T) {
+func TestClose_makesCallsUnavailable(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))
 	db.Close()
@@ -313,16 +313,16 @@ func TestRead_whileTheServerIsAStandby(t *testing.T) {
 	admin := postgresql.Connect(t, databaseURL)
 	mustExec(t, admin, "SELECT pg_promote()")
 	if err := db.Write(t.Context(), inserting(2)); err != nil {
-		t.Errorf("Write once the standby is the primary = %v", err)
+		t.Errorf("Write after the standby is the primary = %v", err)
 	}
 	for _, c := range calls {
 		if err := c.call(t.Context(), db); err != nil {
-			t.Errorf("%s once the standby is the primary = %v", c.name, err)
+			t.Errorf("%s after the standby is the primary = %v", c.name, err)
 		}
 	}
 }
 
-func TestSeveralHosts(t *testing.T) {
+func TestDB_severalHosts(t *testing.T) {
 	t.Parallel()
 	standby, primary := postgresql.Server(t, nil), postgresql.Server(t, nil)
 	for _, server := range []*postgresserver.Server{standby, primary} {
@@ -361,10 +361,10 @@ func TestSeveralHosts(t *testing.T) {
 	waitUnavailable(t, db)
 	mustExec(t, onStandby, "SELECT pg_promote()")
 	if err := db.Ping(t.Context()); err != nil {
-		t.Errorf("Ping once the standby is the primary = %v", err)
+		t.Errorf("Ping after the standby is the primary = %v", err)
 	}
 	if err := db.Write(t.Context(), inserting(1)); err != nil {
-		t.Errorf("Write once the standby is the primary = %v", err)
+		t.Errorf("Write after the standby is the primary = %v", err)
 	}
 	if got := mustRead[int](t, onStandby, "SELECT count(*) FROM test.t"); got != 1 {
 		t.Errorf("the new primary has %d rows, want 1", got)
@@ -380,7 +380,7 @@ func TestSeveralHosts(t *testing.T) {
 	configure(t, onPrimary, "default_transaction_read_only", "off")
 	for _, c := range calls {
 		if err := c.call(t.Context(), db); err != nil {
-			t.Errorf("%s once there is a primary again = %v", c.name, err)
+			t.Errorf("%s after there is a primary = %v", c.name, err)
 		}
 	}
 }

@@ -2,10 +2,8 @@ package postgresdb
 
 import (
 	"context"
-	"errors"
-	"strconv"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,21 +22,21 @@ func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	// owners maps each process of the server to the pooler's session that it served.
 	owners := map[uint32]int{}
 	for owner := range min(poolerSessions, max(2, config.MaxConns)) {
-		conn, err := pgconn.ConnectConfig(ctx, &plain.Config)
+		conn, err := pgx.ConnectConfig(ctx, plain)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = conn.Close(ctx) }()
 		// Asked twice, in case the pooler uses all its server sessions in turn.
 		for ask := range 2 {
-			process, err := serverProcess(ctx, conn)
-			if err != nil {
+			var process uint32
+			if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&process); err != nil {
 				return err
 			}
-			if process == conn.PID() {
+			if process == conn.PgConn().PID() {
 				return nil
 			}
-			if of, taken := owners[process]; taken && of != int(owner) || !taken && ask > 0 {
+			if known, taken := owners[process]; taken && known != int(owner) || !taken && ask > 0 {
 				return unusable("%s is a pooler that gives the same session of the server to several clients: set it to session mode "+
 					"(PgBouncer: pool_mode = session), or name the server itself", db.name)
 			}
@@ -46,17 +44,4 @@ func (db *DB) checkPooler(ctx context.Context, config *pgxpool.Config) error {
 		}
 	}
 	return nil
-}
-
-// serverProcess returns the id of the server's process that serves a connection at the moment.
-func serverProcess(ctx context.Context, conn *pgconn.PgConn) (uint32, error) {
-	results, err := conn.Exec(ctx, "SELECT pg_backend_pid()").ReadAll()
-	if err != nil {
-		return 0, err
-	}
-	if len(results) != 1 || len(results[0].Rows) != 1 {
-		return 0, errors.New("asking for the server's process id: the server returned none")
-	}
-	process, err := strconv.ParseUint(string(results[0].Rows[0][0]), 10, 32)
-	return uint32(process), err
 }

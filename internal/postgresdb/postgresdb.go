@@ -7,17 +7,11 @@ package postgresdb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/semaphore"
 )
@@ -29,9 +23,9 @@ const (
 	// unanswered.
 	keepAlive  = 5 * time.Second
 	keepAlives = 3
-	// silence is how long a server may leave sent data unacknowledged. This and the keep-alives are the same as the settings for the other
-	// end.
-	silence = 20 * time.Second
+	// userTimeout is the maximum time for which a server may leave sent data unacknowledged. userTimeout and the keep-alives have the values
+	// that [sessionSettings] has for the server's end.
+	userTimeout = 20 * time.Second
 	// openTimeout bounds each wait of [Open]: for the server, for another replica that changes the schema, and for the locks of a schema
 	// change. The duration of the change itself depends on the amount of data and has no limit.
 	openTimeout = time.Minute
@@ -78,29 +72,14 @@ type DB struct {
 	log    *slog.Logger
 	// schema is the name of the service's schema, quoted.
 	schema string
-	// full is the last write that failed for lack of space. It is nil after a probe has succeeded.
-	full atomic.Pointer[failure]
+	// full is the error of the last write that failed for lack of space. It is nil after a probe has succeeded.
+	full atomic.Pointer[error]
 	// reads has a slot for each connection that reads may use, and longReads for each that [DB.Long] may use.
 	reads, longReads *semaphore.Weighted
 	// servers are the servers that the URL names.
 	servers *servers
 	// These have the values of the constants, except in tests.
 	writeTimeout, closeTimeout, hangTimeout, recheckInterval time.Duration
-}
-
-// IsURL reports whether a database URL is meant for this package.
-func IsURL(databaseURL string) bool {
-	return strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://")
-}
-
-// Name returns a name of the database for people and logs, without user and password. It returns an error if the URL can't be one of
-// PostgreSQL. The error does not repeat the URL, which can hold a password.
-func Name(databaseURL string) (string, error) {
-	config, err := parse(Options{URL: databaseURL})
-	if err != nil {
-		return "", err
-	}
-	return nameOf(config), nil
 }
 
 // Open connects to the database, and brings the service's schema up to date.
@@ -123,27 +102,28 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 		log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{servers: &servers{}, name: nameOf(config), log: log, schema: pgx.Identifier{options.Schema}.Sanitize(),
-		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads))),
-		longReads:    semaphore.NewWeighted(int64(max(1, config.MaxConns-notForReads-notForLongReads))),
+		reads:        semaphore.NewWeighted(int64(max(1, config.MaxConns-reservedForWrites))),
+		longReads:    semaphore.NewWeighted(int64(max(1, config.MaxConns-reservedForWrites-reservedForShortReads))),
 		writeTimeout: writeTimeout, closeTimeout: closeTimeout, hangTimeout: hangTimeout, recheckInterval: recheckInterval}
-	db.servers.watch(config.ConnConfig)
+	db.servers.track(config.ConnConfig)
 	reread := config.BeforeConnect
 	config.BeforeConnect = func(ctx context.Context, connection *pgx.ConnConfig) error {
+		err := reread(ctx, connection)
 		db.servers.sort(connection)
-		return reread(ctx, connection)
+		return err
 	}
 	config.PrepareConn = db.prepareConn
 	// The two calls do not connect yet.
 	if db.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+		return nil, unusable("PostgreSQL can't be used with this URL (%v): fix the URL", err)
 	}
 	healthConfig := config.Copy()
 	healthConfig.MaxConns, healthConfig.MinConns, healthConfig.MinIdleConns = 1, 0, 0
 	if db.health, err = pgxpool.NewWithConfig(ctx, healthConfig); err != nil {
 		db.pool.Close()
-		return nil, unusable("PostgreSQL can't be used as the URL says (%v): mend the URL", err)
+		return nil, unusable("PostgreSQL can't be used with this URL (%v): fix the URL", err)
 	}
-	if err := db.prepare(ctx, config, options, timeout); err != nil {
+	if err := db.checkAndMigrate(ctx, config, options, timeout); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -153,76 +133,14 @@ func openWithin(ctx context.Context, options Options, timeout time.Duration) (*D
 	return db, nil
 }
 
-// prepare is the part of [Open] after the configuration is known.
-func (db *DB) prepare(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
+// checkAndMigrate is the part of [Open] that uses connections.
+func (db *DB) checkAndMigrate(ctx context.Context, config *pgxpool.Config, options Options, timeout time.Duration) error {
 	checking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := db.checkPooler(checking, config); err != nil {
 		return err
 	}
 	return db.migrate(ctx, options, timeout)
-}
-
-// parse returns a pool's configuration for the options.
-func parse(options Options) (*pgxpool.Config, error) {
-	// pgx accepts "key=value" strings too. Our settings promise a URL.
-	if !IsURL(options.URL) || isAmbiguous(options.URL) {
-		return nil, errBadURL
-	}
-	config, err := pgxpool.ParseConfig(options.URL)
-	if err != nil {
-		return nil, explainURL(options.URL, err)
-	}
-	parameters, err := pgx.ParseConfig(options.URL)
-	if err != nil {
-		return nil, errBadURL
-	}
-	if _, ok := parameters.RuntimeParams["pool_max_conns"]; !ok {
-		config.MaxConns = int32(max(2, options.Connections))
-	}
-	connection := config.ConnConfig
-	if connection.ConnectTimeout == 0 {
-		connection.ConnectTimeout = connectTimeout
-	}
-	if connection.RuntimeParams["application_name"] == "" && options.Schema != "" {
-		connection.RuntimeParams["application_name"] = options.Schema
-	}
-	// The driver's own dialer probes a silent server only every five minutes.
-	connection.DialFunc = (&net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAlives},
-		Control:         setTCPUserTimeout,
-	}).DialContext
-	config.BeforeConnect = rereadSecrets(options.URL, parameters)
-	connection.OnNotice = noteUnconfirmed
-	wanted := connection.ValidateConnect
-	connection.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		// setUp comes first, because the driver may use a connection that is not the wanted one if there is no better one.
-		if err := setUp(ctx, conn); err != nil || wanted == nil {
-			return err
-		}
-		return wanted(ctx, conn)
-	}
-	return config, nil
-}
-
-// nameOf is like [Name].
-func nameOf(config *pgxpool.Config) string {
-	c := config.ConnConfig
-	hosts := []string{hostOf(c.Host, c.Port)}
-	for _, other := range c.Fallbacks {
-		// Each host is in the list twice if it is tried with and without TLS.
-		if host := hostOf(other.Host, other.Port); !slices.Contains(hosts, host) {
-			hosts = append(hosts, host)
-		}
-	}
-	return fmt.Sprintf("postgres://%s/%s", strings.Join(hosts, ","), c.Database)
-}
-
-func hostOf(host string, port uint16) string {
-	if strings.HasPrefix(host, "/") {
-		return host
-	}
-	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // Close closes all connections after those in use are free. It waits for that, and for the server, for at most 3 s.
@@ -261,100 +179,4 @@ func (db *DB) Ping(ctx context.Context) error {
 	default:
 		return Translate(ctx, db.probeSpace(ctx))
 	}
-}
-
-// Write runs f, which changes something in one transaction, and retries it after a conflict with another writer. After a lock timeout, the
-// retry terminates the sessions of stuck processes that block it.
-//
-// f sends "begin" with its first batch and "commit" with its last, so that a transaction takes as few round trips to the server as it has
-// steps. f starts from the beginning each time, and must do no harm if it is done twice: the answer to a commit can be lost with the
-// connection, and then f is run once more. It returns each error that it gets: after an error PostgreSQL accepts a "commit", but rolls
-// back. If f may find nothing to write, it commits by [QueueCommit].
-//
-// All of it takes at most 10 s. The error is f's own, or one of the database as [Translate] returns it. It is nil only after the
-// synchronous standbys, if there are any, have confirmed the commit.
-func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	bounded, cancel := context.WithTimeout(ctx, db.writeTimeout)
-	defer cancel()
-	reconnected, blocked := false, false
-	for conflicts := 0; ; {
-		err := db.writeOnce(bounded, blocked, f)
-		switch {
-		case err == nil:
-			return nil
-		case isConflict(err) && conflicts < maxConflicts:
-			conflicts++
-		case isLostConnection(err) && bounded.Err() == nil && !reconnected:
-			// The server hangs, or it went away or came back after the last use of the connection. The other connections are as old.
-			reconnected = true
-			db.reset()
-		case codeOf(err) == lockNotAvailable && bounded.Err() == nil && !blocked:
-			blocked = true
-		default:
-			if codeOf(err) == diskFull {
-				db.full.Store(&failure{})
-			}
-			return Translate(ctx, err)
-		}
-	}
-}
-
-// maxConflicts is the maximum number of conflicts with other writers. After each conflict one writer succeeds, so of n writers the last one
-// to succeed had n-1 conflicts.
-const maxConflicts = 50
-
-// writeOnce runs f once. blocked is set if it had a lock timeout before.
-func (db *DB) writeOnce(ctx context.Context, blocked bool, f func(ctx context.Context, conn *pgx.Conn) error) (err error) {
-	ctx, hang := db.watchForHang(ctx)
-	defer func() {
-		if err != nil && errors.Is(context.Cause(ctx), errHung) {
-			err = errHung
-		}
-		hang.stop()
-	}()
-	conn, err := db.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	session := sessionOf(conn.Conn())
-	hang.server.Store(&session.server)
-	if blocked {
-		defer db.terminatingStuck(ctx, session.pid)()
-	}
-	session.unconfirmed = false
-	err = f(ctx, conn.Conn())
-	if err == nil && session.unconfirmed {
-		return errUnconfirmed
-	}
-	if conn.Conn().PgConn().TxStatus() == 'I' {
-		return err
-	}
-	// The transaction must be rolled back even if ctx has ended: otherwise the pool would close the connection.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if _, rollbackErr := conn.Exec(ending, "rollback"); err == nil {
-		// Nothing was committed, and f returned no error.
-		err = errors.Join(errors.New("postgresdb: the transaction was left open"), rollbackErr)
-	}
-	return err
-}
-
-// retryOnLostConn runs f. If the connection was lost since it was last used, it retries f once with a new one.
-func (db *DB) retryOnLostConn(f func() error) error {
-	err := f()
-	if isLostConnection(err) {
-		db.reset()
-		err = f()
-	}
-	return err
-}
-
-// reset makes the pools replace each connection before it is used again.
-func (db *DB) reset() {
-	db.pool.Reset()
-	db.health.Reset()
 }

@@ -15,8 +15,8 @@ type Querier interface {
 	QueryRow(ctx context.Context, statement string, arguments ...any) pgx.Row
 }
 
-// Query runs f, which reads over one connection, and reads all of each answer. Only ctx bounds it. f is run again, from its beginning, if
-// its connection was lost. Query works while the database is read-only too. The error is f's own, or one of the database as [Translate]
+// Query runs f, which reads over one connection, and reads all of each answer. Only ctx bounds it. f is retried from its beginning if its
+// connection was lost. Query works while the database is read-only too. The error is f's own, or one of the database as [Translate]
 // returns it.
 func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	return db.reading(ctx, func() error {
@@ -35,43 +35,33 @@ func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 // read-only too. Only ctx bounds it. The error is f's own, or one of the database as [Translate] returns it.
 func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return db.reading(ctx, func() error {
-		b := &beginner{db: db}
-		defer b.release()
-		return pgx.BeginTxFunc(ctx, b, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
-	})
-}
-
-// beginner begins a transaction on a connection that is not lost.
-type beginner struct {
-	db   *DB
-	conn *pgxpool.Conn
-}
-
-// BeginTx is like that of the pool. It keeps the connection for release.
-func (b *beginner) BeginTx(ctx context.Context, options pgx.TxOptions) (tx pgx.Tx, err error) {
-	err = b.db.retryOnLostConn(func() (err error) {
-		b.release()
-		if b.conn, err = b.db.acquireForReading(ctx); err != nil {
+		var conn *pgxpool.Conn
+		var tx pgx.Tx
+		// f itself is not retried.
+		if err := db.retryOnLostConn(func() (err error) {
+			if conn, err = db.acquireForReading(ctx); err != nil {
+				return err
+			}
+			if tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+				conn.Release()
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		tx, err = b.conn.BeginTx(ctx, options)
-		return err
+		defer conn.Release()
+		// There is nothing to commit.
+		defer func() { _ = tx.Rollback(ctx) }()
+		return f(tx)
 	})
-	return tx, err
-}
-
-func (b *beginner) release() {
-	if b.conn != nil {
-		b.conn.Release()
-	}
 }
 
 const (
-	// notForReads is the number of connections that reads do not use. So each call that writes has one, however many calls read: the one that
-	// records, and one more.
-	notForReads = 2
-	// notForLongReads is the number of the other connections that long reads do not use.
-	notForLongReads = 4
+	// reservedForWrites is the number of connections that reads do not use. With them a call that writes gets a connection, however many calls
+	// read.
+	reservedForWrites = 2
+	// reservedForShortReads is the number of the other connections that long reads do not use.
+	reservedForShortReads = 4
 )
 
 // Long runs f, which reads by [DB.Query] or [DB.Read] and may take long. It waits while too many others do so, so that connections are left

@@ -13,7 +13,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestReadSeesOneMomentAndCannotWrite(t *testing.T) {
+func TestRead_seesOneMomentAndCannotWrite(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db := mustOpen(t, options(url))
@@ -58,7 +58,7 @@ func TestQuery(t *testing.T) {
 
 // However many reads there are, and however long they take, a writer and a ping find a connection. A quick read does too, beside
 // [postgresdb.DB.Long].
-func TestReadsLeaveConnectionsForOthers(t *testing.T) {
+func TestRead_leavesConnectionsForOthers(t *testing.T) {
 	t.Parallel()
 	const sleep = "SELECT pg_sleep(60)"
 	reads := map[string]func(ctx context.Context, db *postgresdb.DB) error{
@@ -100,8 +100,8 @@ func TestReadsLeaveConnectionsForOthers(t *testing.T) {
 	}
 }
 
-// TestDB_Long_leavesConnectionsForOtherReads has more long reads than there are connections.
-func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
+// TestLong_leavesConnectionsForOtherReads has more long reads than there are connections.
+func TestLong_leavesConnectionsForOtherReads(t *testing.T) {
 	t.Parallel()
 	for connections, want := range map[int]int{4: 1, 10: 4} {
 		url := postgresql.Database(t)
@@ -134,8 +134,8 @@ func TestDB_Long_leavesConnectionsForOtherReads(t *testing.T) {
 	}
 }
 
-// TestDB_Ping_waitsForNobody has all other connections in use.
-func TestDB_Ping_waitsForNobody(t *testing.T) {
+// TestPing_waitsForNobody has all other connections in use.
+func TestPing_waitsForNobody(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))
 	for range db.Pool().Config().MaxConns {

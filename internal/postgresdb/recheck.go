@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// recheckInterval is how long a connection is used before the server is checked for durability again: fsync changes with a reload of the
+// recheckInterval is the age of a connection's last check of fsync at which the check is repeated: fsync changes with a reload of the
 // server's configuration, even for open connections. synchronous_commit is fixed for each session.
 const recheckInterval = time.Minute
 

@@ -1,12 +1,15 @@
 package postgresdb_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
+	"github.com/ticketbridge/ticketbridge/internal/testkit/certificates"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
@@ -43,7 +46,7 @@ func TestOpen_passwordFileChanges(t *testing.T) {
 			if err := db.Write(t.Context(), inserting(2)); err != nil {
 				t.Errorf("Write with the new password: %v", err)
 			}
-			waitWoken(t, woken, "once it listens again")
+			waitWoken(t, woken, "after it has reconnected")
 			// While the file is missing, its last content stays in use: the file may be being replaced.
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
@@ -53,6 +56,38 @@ func TestOpen_passwordFileChanges(t *testing.T) {
 				t.Errorf("Write without the password file: %v", err)
 			}
 		})
+	}
+}
+
+// TestRereadSecrets_certificateChanges replaces the file of sslrootcert, and then removes it.
+func TestRereadSecrets_certificateChanges(t *testing.T) {
+	t.Parallel()
+	files := certificates.MustCreate(t)
+	next, err := postgresdb.NextConnection("postgres://u@a:1,b:2/db?sslmode=verify-full&sslrootcert=" + url.QueryEscape(files.Certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string) {
+		t.Helper()
+		connection := next(t.Context())
+		if len(connection.Fallbacks) != 1 {
+			t.Fatalf("%s: servers besides the first: %v, want one", when, connection.Fallbacks)
+		}
+		for host, config := range map[string]*tls.Config{"a": connection.TLSConfig, "b": connection.Fallbacks[0].TLSConfig} {
+			if config == nil || config.ServerName != host || !config.RootCAs.Equal(files.MustPool(t)) {
+				t.Errorf("%s: host %s is checked with %+v, want its name and the current certificate", when, host, config)
+			}
+		}
+	}
+	check("at the start")
+	files.MustReplace(t)
+	check("after the file was replaced")
+	current := files.MustPool(t)
+	if err := os.Remove(files.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	if config := next(t.Context()).TLSConfig; !config.RootCAs.Equal(current) {
+		t.Error("without the file: another certificate, want the last one")
 	}
 }
 

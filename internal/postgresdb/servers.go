@@ -25,8 +25,8 @@ type servers struct {
 	answered, hung string
 }
 
-// watch makes the connections of config record which server answers.
-func (s *servers) watch(config *pgx.ConnConfig) {
+// track makes the connections of config record which server answers.
+func (s *servers) track(config *pgx.ConnConfig) {
 	s.resolve, s.addresses = config.LookupFunc, map[string][]string{}
 	config.LookupFunc = s.lookUp
 	validate := config.ValidateConnect
@@ -34,7 +34,7 @@ func (s *servers) watch(config *pgx.ConnConfig) {
 		err := validate(ctx, conn)
 		// A server that refuses the connection has answered too: it is a standby, and it will be the first to know when it is the primary.
 		if !isContext(err) && !isNetwork(err) {
-			s.noteAnswer(serverOf(conn))
+			s.recordAnswer(serverOf(conn))
 		}
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *servers) watch(config *pgx.ConnConfig) {
 // serverOf returns the network address of a connection's server.
 func serverOf(conn *pgconn.PgConn) string { return conn.Conn().RemoteAddr().String() }
 
-func (s *servers) noteAnswer(address string) {
+func (s *servers) recordAnswer(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answered = address
@@ -58,8 +58,8 @@ func (s *servers) lastAnswered() string {
 	return s.answered
 }
 
-// noteHang records that a server does not answer any more.
-func (s *servers) noteHang(address string) {
+// recordHang records that a server does not answer any more.
+func (s *servers) recordHang(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answered == address {
@@ -94,8 +94,7 @@ func (s *servers) sort(config *pgx.ConnConfig) {
 		return s.rank(func(server string) bool { return s.has(host, server) })
 	}
 	slices.SortStableFunc(hosts, func(a, b *pgconn.FallbackConfig) int { return cmp.Compare(rank(a), rank(b)) })
-	config.Host, config.Port, config.TLSConfig = hosts[0].Host, hosts[0].Port, hosts[0].TLSConfig
-	config.Fallbacks = hosts[1:]
+	setHosts(config, hosts)
 }
 
 // keepOnly leaves only the server at that network address in config. It returns false if config does not have the server.
@@ -107,15 +106,20 @@ func (s *servers) keepOnly(config *pgx.ConnConfig, server string) bool {
 	if i < 0 {
 		return false
 	}
-	config.Host, config.Port, config.TLSConfig, config.Fallbacks = hosts[i].Host, hosts[i].Port, hosts[i].TLSConfig, nil
+	setHosts(config, hosts[i:i+1])
 	if address, _, err := net.SplitHostPort(server); err == nil {
 		config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{address}, nil }
 	}
 	return true
 }
 
+// hostsOf returns the servers of a configuration. For the driver the first one is not among the fallbacks.
 func hostsOf(config *pgx.ConnConfig) []*pgconn.FallbackConfig {
 	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
+}
+
+func setHosts(config *pgx.ConnConfig, hosts []*pgconn.FallbackConfig) {
+	config.Host, config.Port, config.TLSConfig, config.Fallbacks = hosts[0].Host, hosts[0].Port, hosts[0].TLSConfig, hosts[1:]
 }
 
 // rank returns the rank of a candidate in the order of attempts, lowest first. has reports whether the candidate has a server. The caller

@@ -99,6 +99,6 @@ func TestWrite_waitsForAServerThatAnswers(t *testing.T) {
 	}
 	standby.Return(t)
 	if err := <-result; err != nil || runs != 1 {
-		t.Errorf("Write once the standby is back = %v after %d runs, want success with the 1st", err, runs)
+		t.Errorf("Write after the standby is back = %v after %d runs, want success with the 1st", err, runs)
 	}
 }

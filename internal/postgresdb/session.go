@@ -21,7 +21,7 @@ const serverFacts = `SELECT current_setting('server_version_num'), current_setti
 // sessionSettings apply to every connection, whatever the defaults of the server, the database or the user.
 //
 // The timeouts are for replicas that hang or vanish while they hold locks for which others wait: the server ends their transactions, and
-// notices within seconds that the machine at the other end is gone. Without them it would wait for hours. Sessions that are idle outside of
+// detects within seconds that the machine at the other end is gone. Without them it would wait for hours. Sessions that are idle outside of
 // a transaction hold nothing, and are not ended: the pool keeps some, and [DB.Listen] waits for notifications for days.
 //
 // Plans are made anew for each execution: a plan that was made and kept for a table of a hundred rows reads the whole table when it has a
@@ -64,8 +64,8 @@ type session struct {
 	unconfirmed bool
 }
 
-// readOnlyLifetime is how long a connection to a read-only server is used for reads, before the service looks for a server that can be
-// written to.
+// readOnlyLifetime is the time for which a connection to a read-only server is used for reads. After it the service looks for a server that
+// can be written to.
 const readOnlyLifetime = time.Second
 
 // readOnlyKey is the key of a context that accepts connections to read-only servers.
@@ -91,10 +91,10 @@ func sessionOf(conn *pgx.Conn) *session {
 // setUp prepares a new connection. It refuses the connection if writes through it would not be durable. It also refuses a read-only
 // connection, except if ctx accepts one.
 func setUp(ctx context.Context, conn *pgconn.PgConn) error {
-	// The facts come first, because a server that is too old may not know the settings.
+	// serverFacts comes first, because a server that is too old may not know the settings.
 	results, err := conn.Exec(ctx, serverFacts+sessionSettings).ReadAll()
 	if len(results) == 0 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 6 {
-		return errors.Join(errors.New("setting up a connection: the server told nothing of itself"), err)
+		return errors.Join(errors.New("setting up a connection: the server returned none of its properties"), err)
 	}
 	row := results[0].Rows[0]
 	if err := checkServer(string(row[0]), string(row[1]), string(row[2]), string(row[3])); err != nil {

@@ -42,7 +42,7 @@ func checkSettings(t *testing.T, db *postgresdb.DB) {
 	}
 }
 
-func TestEveryConnectionHasTheSettings(t *testing.T) {
+func TestOpen_everyConnectionHasTheSettings(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	admin := postgresql.Connect(t, url)
@@ -63,7 +63,7 @@ func TestEveryConnectionHasTheSettings(t *testing.T) {
 	checkSettings(t, db)
 }
 
-func TestTheURLHasTheLastWord(t *testing.T) {
+func TestOpen_urlOverridesTheSettings(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db := mustOpen(t, options(withParameter(t, withParameter(t, url, "pool_max_conns", "3"), "application_name", "replica-7")))
@@ -77,7 +77,7 @@ func TestTheURLHasTheLastWord(t *testing.T) {
 }
 
 // It is not parallel, because the environment is that of the whole process.
-func TestTheEnvironmentSaysWhatTheURLDoesNot(t *testing.T) {
+func TestOpen_environmentCompletesTheURL(t *testing.T) {
 	const url = "postgres://u@h/db"
 	for _, test := range []struct{ variable, query, want string }{
 		{"", "", "5s"},

@@ -7,9 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// failure is a write that failed. It has a size, so that each failure has its own address.
-type failure struct{ _ byte }
-
 // probe writes 1 MiB, more than most transactions do, to a table that nobody else sees, and rolls back. The table is unlogged, so that the
 // write-ahead log does not grow. It is in the service's schema, because temporary tables can be in another tablespace. Its column has a
 // type of fixed length, for which the server makes no second table.
@@ -29,7 +26,7 @@ func (db *DB) probeSpace(ctx context.Context) error {
 		_, err := conn.PgConn().Exec(ctx, fmt.Sprintf(probe, db.schema)).ReadAll()
 		return err
 	})
-	// A user who may not make tables can only find out by writing.
+	// For a user without the privilege to make tables, only the next write can show it.
 	if err != nil && codeOf(err) != insufficientPrivilege {
 		return err
 	}

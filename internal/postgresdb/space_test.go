@@ -33,7 +33,7 @@ func TestPing_fullDisk(t *testing.T) {
 	checkFull := func(when string) {
 		t.Helper()
 		if err := db.Ping(t.Context()); !errors.Is(err, postgresdb.ErrUnavailable) || !strings.Contains(err.Error(), "could not extend") {
-			t.Errorf("Ping %s = %v, want ErrUnavailable that says why", when, err)
+			t.Errorf("Ping %s = %v, want ErrUnavailable with the reason", when, err)
 		}
 	}
 	checkFull("after a write that failed")
@@ -43,7 +43,7 @@ func TestPing_fullDisk(t *testing.T) {
 	checkFull("before there is space")
 	mustExec(t, admin, "DROP EVENT TRIGGER full_disk")
 	if err := db.Ping(t.Context()); err != nil {
-		t.Errorf("Ping once there is space = %v", err)
+		t.Errorf("Ping after space is free = %v", err)
 	}
 	if tables := mustRead[int](t, admin, "SELECT count(*) FROM pg_tables WHERE schemaname = 'test'"); tables != len(migrations) {
 		t.Errorf("%d tables, want %d: the probe leaves none", tables, len(migrations))

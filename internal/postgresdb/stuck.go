@@ -15,13 +15,13 @@ const (
 	stuckTimeout = time.Second
 )
 
-// terminateStuck terminates the stuck sessions that block the session of process $1, directly or through others that wait. A session is
-// stuck if it is of this package, by [SessionMark], and has waited for 3 s for the rest of a message, or for its client to read the answer.
-// The query returns the process id, the application name, for how many seconds the session was stuck, and whether it was terminated.
+// terminateStuckQuery terminates the stuck sessions that block the session of process $1, directly or through others that wait. A session
+// is stuck if it is of this package, by [SessionMark], and has waited for 3 s for the rest of a message, or for its client to read the
+// answer. The query returns the process id, the application name, the seconds since the session is stuck, and true if it was terminated.
 //
 // A session whose other end is only slow to begin its next message is idle within its transaction. There is a setting for such sessions,
 // and they are not among the stuck ones.
-const terminateStuck = `WITH RECURSIVE blocking (pid) AS (
+const terminateStuckQuery = `WITH RECURSIVE blocking (pid) AS (
   SELECT unnest(pg_blocking_pids($1))
   UNION SELECT unnest(pg_blocking_pids(b.pid)) FROM blocking b
  ), stuck AS MATERIALIZED (
@@ -34,12 +34,12 @@ const terminateStuck = `WITH RECURSIVE blocking (pid) AS (
  )
  SELECT pid, application_name, seconds, pg_terminate_backend(pid) FROM stuck`
 
-// terminatingStuck terminates the stuck sessions that block the session of process pid, until stop is called. They belong to replicas that
-// are stopped, or whose machine is gone, with half a message on the way. No setting of the server terminates them: its timeouts for
-// transactions do not run within a message, and the kernel of a stopped process still answers for it.
+// keepTerminatingStuckSessions terminates the stuck sessions that block the session of process pid, until stop is called. They belong to
+// replicas that are stopped, or whose machine is gone, with half a message on the way. No setting of the server terminates them: its
+// timeouts for transactions do not run within a message, and the kernel of a stopped process still answers for it.
 //
-// A session that only seems to be stuck loses nothing: its [DB.Write] finds the connection lost, and does all of its work once more.
-func (db *DB) terminatingStuck(ctx context.Context, pid int) (stop func()) {
+// A session that only seems to be stuck loses nothing: its [DB.Write] finds the connection lost, and retries all of its work.
+func (db *DB) keepTerminatingStuckSessions(ctx context.Context, pid int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup
 	looking.Go(func() {
@@ -65,7 +65,7 @@ func (db *DB) terminateStuckSessions(ctx context.Context, pid int) {
 	// The writer ends ctx as soon as it is no longer blocked, but the terminated sessions must still be logged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuckTimeout)
 	defer cancel()
-	rows, err := db.pool.Query(ctx, terminateStuck, pid, SessionMark)
+	rows, err := db.pool.Query(ctx, terminateStuckQuery, pid, SessionMark)
 	if err != nil {
 		return
 	}

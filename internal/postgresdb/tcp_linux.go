@@ -17,7 +17,7 @@ func setTCPUserTimeout(network, _ string, socket syscall.RawConn) error {
 	}
 	var failed error
 	err := socket.Control(func(fd uintptr) {
-		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(silence.Milliseconds()))
+		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(userTimeout.Milliseconds()))
 	})
 	return errors.Join(err, failed)
 }

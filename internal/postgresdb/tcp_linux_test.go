@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-func TestConnectionsNoticeAMachineThatIsGone(t *testing.T) {
+func TestSetTCPUserTimeout_onEveryConnection(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(postgresql.Database(t)))
 	conn, err := db.Pool().Acquire(t.Context())

@@ -16,7 +16,7 @@ import (
 // texts generates strings in which the relevant characters are much more frequent than by chance.
 var texts = rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune{0, 1, 2, 'a', 'é', '\U0010FFFF'})))
 
-func TestEscapedTexts(t *testing.T) {
+func TestEscapeText(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := texts.Draw(t, "a"), texts.Draw(t, "b")
@@ -37,7 +37,7 @@ func TestEscapedTexts(t *testing.T) {
 	})
 }
 
-func TestTextsKeepTheirOrderInAColumn(t *testing.T) {
+func TestEscapeText_keepsTheOrderInAColumn(t *testing.T) {
 	t.Parallel()
 	// All strings of up to three of these characters.
 	want := []string{""}

@@ -29,8 +29,8 @@ func isAmbiguous(databaseURL string) bool {
 
 // explainURL returns an error of the driver, about a URL that is not ambiguous, as one line for the operator who set the URL.
 //
-// Nothing of the URL is repeated except the names of parameters that the driver knows. If the form is wrong, the driver's quotations can be
-// a part of the password.
+// Nothing of the URL is repeated except the names of parameters that the driver knows. The driver's own error repeats the user, the values
+// of parameters, and any part of a password that its redaction, by its own account a best effort, does not recognize in a malformed URL.
 func explainURL(databaseURL string, err error) error {
 	bare, parameters := splitParameters(databaseURL)
 	if names := faultyParameters(bare, parameters); len(names) > 0 {

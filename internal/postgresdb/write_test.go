@@ -24,7 +24,7 @@ func execute(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 	return nil
 }
 
-func TestWriteCommitsOrRollsBack(t *testing.T) {
+func TestWrite_commitsOrRollsBack(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
@@ -71,7 +71,7 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 	}
 }
 
-func TestWriteRunsAgainAfterAConflict(t *testing.T) {
+func TestWrite_retriesAfterAConflict(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
@@ -109,7 +109,7 @@ func TestWriteRunsAgainAfterAConflict(t *testing.T) {
 	}
 }
 
-func TestWriteGivesUpAConflictThatStays(t *testing.T) {
+func TestWrite_givesUpAfterManyConflicts(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db := mustOpen(t, options(url))
@@ -125,7 +125,7 @@ func TestWriteGivesUpAConflictThatStays(t *testing.T) {
 }
 
 // 20 writers want the same row, and the first try of each conflicts with another writer.
-func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
+func TestWrite_manyWritersOfOneRow(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	o := options(url)
@@ -148,7 +148,7 @@ func TestManyWritersOfOneRowAllGetThrough(t *testing.T) {
 	}
 }
 
-func TestADeadlockResolves(t *testing.T) {
+func TestWrite_deadlock(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, watch := mustOpen(t, options(url)), postgresql.Connect(t, url)
@@ -177,7 +177,7 @@ func TestADeadlockResolves(t *testing.T) {
 	}
 }
 
-func TestWriteEndsWithItsContext(t *testing.T) {
+func TestWrite_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)
@@ -208,7 +208,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestALockThatIsHeldForTooLong(t *testing.T) {
+func TestWrite_lockTimeout(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	db, other := mustOpen(t, options(url)), postgresql.Connect(t, url)

@@ -4,21 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // ErrBackup is returned if a backup could not be made. The text names the file and the fix.
 var ErrBackup = errors.New("backup failed")
-
-// progressInterval is the time between two calls of a backup's progress function.
-const progressInterval = time.Second
 
 // Backup writes a copy of the database of options, as it is at one moment, to the new file to. Another process may have the database open
 // and write to it. The copy is one file without a -wal file, has no deleted data, and is on disk when Backup returns. It is checked before
@@ -83,7 +76,7 @@ func makeCopy(ctx context.Context, options Options, to string, progress func(don
 	if err := os.WriteFile(to, nil, 0o600); err != nil {
 		return backupError("the copy can't be written (%v): is the disk full?", cause(err))
 	}
-	if err := withConn(ctx, from, "mode=ro", func(conn *sql.Conn) error {
+	if err := withConn(ctx, ErrBackup, from, func(conn *sql.Conn) error {
 		var applicationID int
 		err := conn.QueryRowContext(ctx, "SELECT page_count * page_size, application_id"+
 			" FROM pragma_page_count, pragma_page_size, pragma_application_id").Scan(&total, &applicationID)
@@ -99,28 +92,13 @@ func makeCopy(ctx context.Context, options Options, to string, progress func(don
 			return backupError("%s can't be copied (%v): is the disk of the copy full, or the database damaged?", from, err)
 		}
 		return nil
-	}); err != nil {
+	}, "mode=ro"); err != nil {
 		return err
 	}
 	copied.Store(true)
 	report()
 	defer everySecond(report)()
-	return withConn(ctx, to, "mode=rw", func(conn *sql.Conn) error { return finishCopy(ctx, conn, from) })
-}
-
-// withConn calls f with a connection to a database.
-func withConn(ctx context.Context, path, mode string, f func(*sql.Conn) error) (err error) {
-	db, err := sql.Open("sqlite", source(path, mode, fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return backupError("%s can't be opened (%v): may this user read it, and write to its folder?", path, err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return f(conn)
+	return withConn(ctx, ErrBackup, to, func(conn *sql.Conn) error { return finishCopy(ctx, conn, from) }, "mode=rw")
 }
 
 // finishCopy removes the marks of a database in use from the copy, and checks it.
@@ -133,41 +111,14 @@ func finishCopy(ctx context.Context, conn *sql.Conn, from string) error {
 	if err != nil {
 		return backupError("the copy of %s can't be written (%v): is the disk full?", from, err)
 	}
-	var found string
-	err = conn.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found)
-	if err == nil && found != "ok" {
-		err = fmt.Errorf("integrity_check found: %s", strings.ReplaceAll(found, "\n", " "))
-	}
-	if err != nil {
+	if err := checkIntegrity(ctx, conn); err != nil {
 		return backupError("the copy of %s is not in order (%v): check the database itself, and the disk", from, err)
 	}
 	return nil
 }
 
-// everySecond calls f once a second until stop returns.
-func everySecond(f func()) (stop func()) {
-	stopped := make(chan struct{})
-	var calling sync.WaitGroup
-	calling.Go(func() {
-		ticker := time.NewTicker(progressInterval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				f()
-			case <-stopped:
-				return
-			}
-		}
-	})
-	return func() {
-		close(stopped)
-		calling.Wait()
-	}
-}
-
 func backupError(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrBackup, fmt.Sprintf(format, args...))
+	return newError(ErrBackup, format, args...)
 }
 
 // syncFile writes a file or folder to disk.

@@ -82,7 +82,7 @@ func TestBackup_whileTheServiceWrites(t *testing.T) {
 }
 
 // Deleted rows stay in the database's file until their space is reused. A backup must not carry them to other machines.
-func TestBackup_hasNothingOfWhatWasDeleted(t *testing.T) {
+func TestBackup_hasNoDeletedData(t *testing.T) {
 	t.Parallel()
 	path, copied := filepath.Join(t.TempDir(), "a.db"), filepath.Join(t.TempDir(), "copied.db")
 	db := mustOpen(t, options(path))

@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
+// waitForLocks is the parameter of a URI that makes SQLite wait for locks of another process.
+var waitForLocks = fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
+
 const (
-	// busyTimeout is how long a connection waits for a lock of another process.
+	// busyTimeout bounds the wait of a connection for a lock of another process.
 	busyTimeout = 5 * time.Second
-	// purgeWait is how long emptying the -wal file waits for readers of an older state, and blocks writes. Readers that begin meanwhile do not
-	// read the -wal file, so only readers that take longer than this prevent it.
+	// purgeWait bounds the time for which the emptying of the -wal file waits for readers of an older state, and blocks writes. Readers that
+	// begin meanwhile do not read the -wal file, so only a reader that takes longer than purgeWait prevents the emptying.
 	purgeWait = 50 * time.Millisecond
 )
 
@@ -32,13 +35,12 @@ func (db *DB) purge() {
 	if !db.unpurged.Swap(false) {
 		return
 	}
-	if db.checkFiles() != nil {
-		db.unpurged.Store(true)
-		return
+	if db.checkFiles() == nil {
+		if emptied, err := purgeWAL(db.Writer); err == nil && emptied {
+			return
+		}
 	}
-	if emptied, err := purgeWAL(db.Writer); err != nil || !emptied {
-		db.unpurged.Store(true)
-	}
+	db.unpurged.Store(true)
 }
 
 // purgeWAL moves the content of the -wal file into the database, and makes the -wal file empty. It reports whether that succeeded.

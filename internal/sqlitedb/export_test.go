@@ -1,7 +1,7 @@
 package sqlitedb
 
-// Probe does what is done once a second after a write has failed.
+// Probe is probe, which runs once a second.
 func (db *DB) Probe() { db.probe() }
 
-// Purge does what is done once a second.
+// Purge is purge, which runs once a second.
 func (db *DB) Purge() { db.purge() }

@@ -3,10 +3,8 @@ package sqlitedb
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"sync"
 	"time"
 )
 
@@ -15,18 +13,8 @@ const (
 	spaceProbe = "space probe"
 	// probeBytes is the number of bytes that a probe writes. It is more than most transactions write: a failed transaction leaves free space
 	// in the -wal file, about as much as it wrote. A smaller probe would succeed in this space while the disk is full.
-	probeBytes    = 1 << 20
-	probeInterval = time.Second
+	probeBytes = 1 << 20
 )
-
-// openFile is a file that the database has open.
-type openFile struct {
-	path string
-	info os.FileInfo
-}
-
-// failure is a write that failed.
-type failure struct{ err error }
 
 // Check returns an [ErrUnavailable] with the reason if nothing can be written: a file of the database was removed or replaced, or a write
 // failed for lack of space or the like and none has succeeded since. It neither reads nor writes the database, and never waits.
@@ -34,8 +22,8 @@ func (db *DB) Check() error {
 	if err := db.checkFiles(); err != nil {
 		return err
 	}
-	if f := db.failure.Load(); f != nil {
-		return f.err
+	if err := db.failure.Load(); err != nil {
+		return *err
 	}
 	return nil
 }
@@ -51,69 +39,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
 }
 
-// noteFiles records which files the database has open.
-func (db *DB) noteFiles(path, realPath string) error {
-	for _, path := range []string{path, realPath + walSuffix, realPath + shmSuffix} {
-		info, err := os.Stat(path)
-		if err != nil {
-			return unusable("%s can't be found (%v): is something else removing it?", path, cause(err))
-		}
-		db.files = append(db.files, openFile{path, info})
-	}
-	info, err := db.lock.Stat()
-	if err != nil {
-		return unusable("%s can't be read (%v): is the disk in order?", db.lock.Path(), cause(err))
-	}
-	db.files = append(db.files, openFile{db.lock.Path(), info})
-	return db.checkFiles()
-}
-
-// checkFiles returns an [ErrUnavailable] if a file that the database has open is no longer the one at its path: writes would then be lost
-// when the process ends. Sizes are not compared, because another program may make the files smaller without losing data: by VACUUM, or by a
-// checkpoint that truncates.
-func (db *DB) checkFiles() error {
-	for _, file := range db.files {
-		if err := file.check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f openFile) check() error {
-	info, err := os.Stat(f.path)
-	var what string
-	switch {
-	case err == nil && os.SameFile(info, f.info):
-		return nil
-	case err == nil:
-		what = "was replaced by another file"
-	case errors.Is(err, fs.ErrNotExist):
-		what = "was removed"
-	default:
-		what = fmt.Sprintf("can't be found any more (%v)", cause(err))
-	}
-	return fmt.Errorf("%w: %s %s while in use, and nothing is written until it is back: move the file back, or copy the old file before"+
-		" you restart (docs/backup.md), because what was acknowledged before is in that file alone", ErrUnavailable, f.path, what)
-}
-
-// tryAgain finds out, once a second after a write has failed, whether writing works again, until ctx ends. Other writes do not show this: a
-// write that changes nothing needs no space, and while [DB.Check] fails there may be no writes at all. It also retries [DB.PurgeWAL].
-func (db *DB) tryAgain(ctx context.Context) {
-	ticker := time.NewTicker(probeInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			db.probe()
-			db.purge()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// probe writes something if the last write failed, and clears the failure if the probe succeeds.
+// probe writes something if the last write failed, and clears the failure if the probe succeeds. It runs once a second. Other writes do not
+// show that writing works again: a write that changes nothing needs no space, and while [DB.Check] fails there may be no writes at all.
 func (db *DB) probe() {
 	failed := db.failure.Load()
 	if failed == nil || db.checkFiles() != nil {
@@ -132,4 +59,26 @@ func (db *DB) probe() {
 	}
 	// The failure stays if another write has failed meanwhile.
 	db.failure.CompareAndSwap(failed, nil)
+}
+
+// everySecond calls f once a second until stop returns. stop must be called once.
+func everySecond(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	var calling sync.WaitGroup
+	calling.Go(func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				f()
+			case <-stopped:
+				return
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		calling.Wait()
+	}
 }

@@ -182,7 +182,7 @@ func TestCheck_fullDisk(t *testing.T) {
 	}
 	db.Probe()
 	if err := db.Check(); !errors.Is(err, sqlitedb.ErrUnavailable) || !strings.Contains(err.Error(), "full") {
-		t.Errorf("Check after a write that failed = %v, want ErrUnavailable that says why", err)
+		t.Errorf("Check after a write that failed = %v, want ErrUnavailable with the reason", err)
 	}
 	// A write that needs no space does not show that there is space.
 	if err := db.Write(t.Context(), insert); err != nil {
@@ -194,7 +194,7 @@ func TestCheck_fullDisk(t *testing.T) {
 	setMaxPages("4294967294")
 	db.Probe()
 	if err := db.Check(); err != nil {
-		t.Errorf("Check once there is space = %v", err)
+		t.Errorf("Check after space is free = %v", err)
 	}
 	var rows int
 	if err := db.Reader.QueryRowContext(t.Context(), "SELECT count(*) FROM housekeeping WHERE name <> 'in use'").Scan(&rows); err != nil ||
@@ -276,7 +276,7 @@ func TestPurgeWALLater_theWriteFails(t *testing.T) {
 	mustRename(t, path+".away", path)
 	db.Purge()
 	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() != 0 {
-		t.Errorf("the -wal file is not emptied once the file is back: %v", err)
+		t.Errorf("the -wal file is not emptied after the file is back: %v", err)
 	}
 	if rows := mustCountIn(t, db); rows != 1 {
 		t.Errorf("%d rows, want 1", rows)

@@ -43,6 +43,15 @@ func refuseCopyInUse(ctx context.Context, path, realPath string) error {
 		" command backup made, or make an empty file %s%s to start with what is there", path, path, walSuffix, realPath, walSuffix)
 }
 
+// isMarked reports whether a file is marked as in use: with its -wal file, or without it if parameters has immutable=1. A file that can't
+// be read as a database, or has no such table, is not marked.
+func isMarked(ctx context.Context, path string, parameters ...string) (marked bool) {
+	err := withConn(ctx, ErrUnusable, path, func(conn *sql.Conn) error {
+		return conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked)
+	}, append(parameters, "mode=ro")...)
+	return err == nil && marked
+}
+
 // markInUse marks the file as in use. It writes the mark even if a crash has left one: the commit syncs the -wal file, and with it the last
 // writes of the process that crashed. SQLite shows these writes to readers from now on, but they may not be on disk. A call that finds its
 // change already made writes nothing that would sync them.

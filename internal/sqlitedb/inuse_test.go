@@ -53,7 +53,7 @@ func TestOpen_copyOfAFileInUse(t *testing.T) {
 			t.Fatal("a copy without what was written last was opened")
 		}
 		if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), "restore a copy") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("error %q, want one line of ErrUnusable that says what to do", err)
+			t.Errorf("error %q, want one line of ErrUnusable with the fix", err)
 		}
 	}
 	if err := os.WriteFile(copied+"-wal", nil, 0o600); err != nil {
@@ -82,7 +82,7 @@ func TestOpen_walWithoutItsDatabase(t *testing.T) {
 		}
 		if !errors.Is(err, sqlitedb.ErrUnusable) || !strings.Contains(err.Error(), "put the database back") ||
 			strings.Contains(err.Error(), "\n") {
-			t.Errorf("error %q, want one line of ErrUnusable that says what to do", err)
+			t.Errorf("error %q, want one line of ErrUnusable with the fix", err)
 		}
 	}
 	mustCopy(t, path, crashed)

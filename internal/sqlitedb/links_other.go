@@ -4,5 +4,5 @@ package sqlitedb
 
 import "os"
 
-// links returns 1, because this system does not report how many names a file has.
+// links returns 1, because this system does not report the number of names of a file.
 func links(os.FileInfo) uint64 { return 1 }

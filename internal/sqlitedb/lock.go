@@ -1,6 +1,7 @@
 package sqlitedb
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -11,20 +12,18 @@ import (
 // file and not beside a link to it, and so does this package with the lock.
 func makeFile(path string) (realPath string, err error) {
 	// Made here, because SQLite would make the file readable by everyone.
+	var info os.FileInfo
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return "", unusable("%s can't be written (%v): make it writable, or name another path", path, cause(err))
-	}
-	info, err := file.Stat()
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
+	if err == nil {
+		info, err = file.Stat()
+		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
 		return "", unusable("%s can't be written (%v): make it writable, or name another path", path, cause(err))
 	}
 	// Each name would have its own -wal file and its own lock.
 	if links(info) > 1 {
-		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was cut short, run it again;"+
+		return "", unusable("%s has several names (hard links), by which it can be opened twice: if a restore was interrupted, repeat it;"+
 			" otherwise copy it to a file of its own (cp), and put that in its place", path)
 	}
 	if realPath, err = filepath.EvalSymlinks(path); err != nil {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -127,7 +125,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // checkBackup returns nil if a service with these options can have made the file copied, a copy of backup. Otherwise it returns an error.
 func checkBackup(ctx context.Context, copied, backup string, options Options) error {
-	return withConn(ctx, copied, "mode=rw", func(conn *sql.Conn) error {
+	return withConn(ctx, ErrRestore, copied, func(conn *sql.Conn) error {
 		var version, applicationID int
 		err := conn.QueryRowContext(ctx, "SELECT (SELECT user_version FROM pragma_user_version),"+
 			" (SELECT application_id FROM pragma_application_id)").Scan(&version, &applicationID)
@@ -140,15 +138,11 @@ func checkBackup(ctx context.Context, copied, backup string, options Options) er
 			return restoreError("%s has schema %d, newer than the %d that this binary knows: use a newer binary", backup, version,
 				len(options.Migrations))
 		}
-		var found string
-		if err = conn.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err == nil && found != "ok" {
-			err = errors.New(strings.ReplaceAll(found, "\n", " "))
-		}
-		if err != nil {
+		if err := checkIntegrity(ctx, conn); err != nil {
 			return restoreError("%s is damaged (%v): restore another backup", backup, err)
 		}
 		return nil
-	})
+	}, "mode=rw")
 }
 
 // replace replaces the database by the file copied, and returns the new name of the old database, if there was one.
@@ -196,5 +190,5 @@ func replace(realPath, copied string, now time.Time) (aside string, err error) {
 }
 
 func restoreError(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrRestore, fmt.Sprintf(format, args...))
+	return newError(ErrRestore, format, args...)
 }

@@ -165,6 +165,17 @@ func TestRestore_ofItself(t *testing.T) {
 	}
 }
 
+// TestRestore_pathTooLongForSQLite fails when SQLite opens the copy: SQLite takes paths of about 500 bytes at most.
+func TestRestore_pathTooLongForSQLite(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), strings.Repeat("x", 200), strings.Repeat("y", 200), strings.Repeat("z", 150))
+	_, err := sqlitedb.Restore(t.Context(), mustBackUp(t, 1), options(filepath.Join(folder, "a.db")), restoreTime)
+	if !errors.Is(err, sqlitedb.ErrRestore) || errors.Is(err, sqlitedb.ErrBackup) || !strings.Contains(err.Error(), "can't be opened") {
+		t.Errorf("Restore = %v, want ErrRestore that the copy can't be opened", err)
+	}
+	mustBeAlone(t, folder, "a.db.lock")
+}
+
 func TestRestore_interrupted(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -32,8 +32,8 @@ func PrepareRows(ctx context.Context, pool *sql.DB, prefix, row, suffix string) 
 	return s, nil
 }
 
-// Exec executes the statement over all rows within tx, and returns how many rows of the table it changed. fixed are the arguments that come
-// first in each piece. rows holds the arguments of the rows, perRow for each.
+// Exec executes the statement over all rows within tx, and returns the number of changed rows of the table. fixed are the arguments that
+// come first in each piece. rows holds the arguments of the rows, perRow for each.
 func (s *RowsStatement) Exec(ctx context.Context, tx *sql.Tx, fixed []any, rows []any, perRow int) (changed int64, err error) {
 	err = s.each(fixed, rows, perRow, func(stmt *sql.Stmt, args []any) error {
 		result, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)

@@ -60,7 +60,7 @@ func everyConnection(t *testing.T, pool *sql.DB, f func(*sql.Conn)) {
 	}
 }
 
-func TestEveryConnectionIsDurable(t *testing.T) {
+func TestOpen_everyConnectionIsDurable(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	connections := 0
@@ -83,7 +83,7 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 	}
 }
 
-func TestWhatIsDeletedIsOverwrittenWhereThatIsWanted(t *testing.T) {
+func TestOpen_overwritesDeletedData(t *testing.T) {
 	t.Parallel()
 	for _, overwrite := range []bool{false, true} {
 		o := options(filepath.Join(t.TempDir(), "a.db"))
@@ -96,7 +96,7 @@ func TestWhatIsDeletedIsOverwrittenWhereThatIsWanted(t *testing.T) {
 	}
 }
 
-func TestReadersCannotWrite(t *testing.T) {
+func TestReader_cannotWrite(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	everyConnection(t, db.Reader, func(conn *sql.Conn) {
@@ -107,7 +107,7 @@ func TestReadersCannotWrite(t *testing.T) {
 }
 
 // Versions before 3.51.3 can corrupt a WAL file when it is reset.
-func TestSQLiteIsNewEnough(t *testing.T) {
+func TestSQLite_isNewEnough(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	var version string
@@ -123,7 +123,7 @@ func TestSQLiteIsNewEnough(t *testing.T) {
 	}
 }
 
-func TestMigrationsRunOnce(t *testing.T) {
+func TestOpen_runsMigrationsOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
 	old := options(path)
@@ -163,7 +163,7 @@ func TestMigrationsRunOnce(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesWhatItCannotUse(t *testing.T) {
+func TestOpen_refusals(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
@@ -211,7 +211,7 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 	}
 }
 
-func TestPathsWithOddCharactersNameTheFileTheySay(t *testing.T) {
+func TestOpen_pathsWithOddCharacters(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a b?c%20d#e.db")
 	mustOpen(t, options(path))
@@ -227,7 +227,7 @@ func TestPathsWithOddCharactersNameTheFileTheySay(t *testing.T) {
 	}
 }
 
-func TestWriteCommitsOrRollsBack(t *testing.T) {
+func TestWrite_commitsOrRollsBack(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	insert := func(tx *sql.Tx) error {
@@ -257,7 +257,7 @@ func TestWriteCommitsOrRollsBack(t *testing.T) {
 	}
 }
 
-func TestAWriteThatPanicsLeavesTheFileFree(t *testing.T) {
+func TestWrite_panicReleasesTheLock(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "free.db")))
 	func() {
@@ -270,7 +270,7 @@ func TestAWriteThatPanicsLeavesTheFileFree(t *testing.T) {
 	}
 }
 
-func TestReadersSeeTheLastCommitWhileTheWriterWrites(t *testing.T) {
+func TestReader_seesTheLastCommitDuringAWrite(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	var readers sync.WaitGroup
@@ -293,7 +293,7 @@ func TestReadersSeeTheLastCommitWhileTheWriterWrites(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
+func TestWrite_fullDisk(t *testing.T) {
 	t.Parallel()
 	db := mustOpen(t, options(filepath.Join(t.TempDir(), "a.db")))
 	fill := func() error {
@@ -313,6 +313,6 @@ func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := fill(); err != nil {
-		t.Errorf("writing once there is space again = %v", err)
+		t.Errorf("writing after space is free again = %v", err)
 	}
 }

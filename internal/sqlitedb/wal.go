@@ -3,7 +3,6 @@ package sqlitedb
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -25,18 +24,6 @@ func refuseForeignWAL(ctx context.Context, path, realPath string) error {
 	}
 	return unusable("%s was replaced while %s%s, which another database left, stayed: move that file away to start with what is in %[1]s,"+
 		" and use the command restore the next time", path, realPath, walSuffix)
-}
-
-// isMarked reports whether a file is marked as in use: with its -wal file, or without it if parameters has immutable=1. A file that can't
-// be read as a database, or has no such table, is not marked.
-func isMarked(ctx context.Context, path string, parameters ...string) (marked bool) {
-	db, err := sql.Open("sqlite", source(path, append(parameters, "mode=ro")...))
-	if err != nil {
-		return false
-	}
-	defer func() { _ = db.Close() }()
-	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM housekeeping WHERE name = ?)", inUse).Scan(&marked)
-	return err == nil && marked
 }
 
 // The format of a -wal file: https://www.sqlite.org/fileformat2.html#the_write_ahead_log

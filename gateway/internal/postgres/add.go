@@ -58,7 +58,7 @@ func (s *Store) Add(ctx context.Context, incoming []inbox.Incoming) ([]inbox.Act
 	if err != nil {
 		return nil, mapError(err)
 	}
-	s.added.Note()
+	s.added.Notify()
 	return actions, nil
 }
 

@@ -18,19 +18,19 @@ type acceptCommand struct {
 	postgresSetting
 	Gateway    string `required:"" placeholder:"PATH" help:"The gateway's binary."`
 	Ticketsvc  string `required:"" placeholder:"PATH" help:"The binary of ticketsvc."`
-	ProfileDir string `placeholder:"PATH" help:"Write CPU profiles of the services here, from the first round; with replicas, of the first."`
+	ProfileDir string `placeholder:"PATH" help:"Write CPU profiles of each service's first replica to this folder, in the first round."`
 }
 
 // noiseCommand compares the bare handler to itself.
 type noiseCommand struct{ settings }
 
-// acceptScale is how much is measured. No part may take as long as the gateway's timestamp tolerance, two minutes.
+// acceptScale is the amount of work. Each part must take less time than the gateway's timestamp tolerance, two minutes.
 type acceptScale struct {
-	// warmup and duration are how long requests are sent, uncounted and counted.
+	// warmup and duration are the times for which requests are sent: first without counting answers, then with.
 	warmup, duration time.Duration
-	// sustained is how long requests are sent to both services, before the wait until all are applied.
+	// sustained is the time for which requests are sent to both services, before the wait until all events are applied.
 	sustained time.Duration
-	// events is how many different requests are prepared, at 2 kB of memory each. A part ends early when they run out.
+	// events is the number of different requests that are prepared, with 2 kB of memory each. A part that has sent all of them ends early.
 	events int
 }
 
@@ -49,8 +49,8 @@ const (
 	variantSustained = "accept to applied, sustained"
 )
 
-// acceptTargets are shares of the bare handler's rate. On PostgreSQL each commit also crosses to another process and back, so durable
-// accept's targets are lower in the same proportion. Replicas on one machine take from one another, so accept to applied has none there.
+// acceptTargets are shares of the bare handler's rate. On PostgreSQL each commit also takes a round trip to another process, so the targets
+// of durable accept are lower by the same factor. Accept to applied has no target there, because replicas on one machine compete for it.
 var acceptTargets = map[part]float64{
 	{variantAccept, sqlite, 1, fewConnections}:      0.33,
 	{variantAccept, sqlite, 1, manyConnections}:     0.40,
@@ -67,13 +67,13 @@ func (c *acceptCommand) measure(ctx context.Context, b *bench) error {
 	return newAccept(b, *c).run(ctx)
 }
 
-// accept measures the way of an event, or, without a gateway, the bare handler against itself.
+// accept measures the path of an event. Without a gateway it measures the bare handler against itself.
 type accept struct {
 	*bench
 	acceptCommand
 	acceptScale
-	stock *stock
-	round int
+	requests *requests
+	round    int
 }
 
 func newAccept(b *bench, command acceptCommand) *accept {
@@ -90,8 +90,8 @@ func (a *accept) run(ctx context.Context) error {
 			return err
 		}
 	}
-	a.sayf("preparing %d requests", a.events)
-	a.stock = newStock(a.events, benchSecret)
+	a.logf("preparing %d requests", a.events)
+	a.requests = newRequests(a.events, benchSecret)
 	for a.round = range a.Rounds {
 		if err := a.measureRound(ctx); err != nil {
 			return fmt.Errorf("round %d: %w", a.round+1, err)
@@ -104,7 +104,7 @@ func (a *accept) measureRound(ctx context.Context) (err error) {
 	rates := map[part]float64{}
 	for _, group := range a.groups() {
 		inTurn := slices.Clone(group)
-		// Every other round has the opposite order, so that a machine that gets slower, or faster, favours none.
+		// Every second round has the opposite order, so that a machine that gets slower or faster favours no part.
 		if a.round%2 == 1 {
 			slices.Reverse(inTurn)
 		}
@@ -119,13 +119,14 @@ func (a *accept) measureRound(ctx context.Context) (err error) {
 			}
 			rate, bare := rates[p], rates[part{variantBare, noEngine, 1, p.connections}]
 			a.results.add(figure{part: p, unit: "/s", atLeast: acceptTargets[p]}, rate, bare)
-			a.sayf("round %d of %d: %v: %.0f/s, %.2f of bare %.0f/s", a.round+1, a.Rounds, p, rate, rate/bare, bare)
+			a.logf("round %d of %d: %v: %.0f/s, %.2f of bare %.0f/s", a.round+1, a.Rounds, p, rate, rate/bare, bare)
 		}
 	}
 	return nil
 }
 
-// groups returns the parts that are measured one right after the other. The bare handler is between the engines, and so right beside each.
+// groups returns groups of parts. The parts of a group are measured one directly after the other. The bare handler comes between the
+// engines, so it is measured next to each.
 func (a *accept) groups() (groups [][]part) {
 	for _, connections := range []int{fewConnections, manyConnections} {
 		group := []part{{variantNoise, noEngine, 1, connections}}
@@ -149,14 +150,14 @@ func (a *accept) groups() (groups [][]part) {
 	return append(groups, sustained)
 }
 
-// measure returns the events a second of one part.
+// measure returns the number of events a second of one part.
 func (a *accept) measure(ctx context.Context, p part) (rate float64, err error) {
 	s, err := a.newSystem(ctx, p.engine)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	load := load{connections: p.connections, stock: a.stock, warmup: a.warmup, duration: a.duration}
+	load := load{connections: p.connections, requests: a.requests, warmup: a.warmup, duration: a.duration}
 	if p.variant == variantSustained {
 		load.warmup, load.duration = 0, a.sustained
 	}
@@ -176,14 +177,14 @@ func (a *accept) measure(ctx context.Context, p part) (rate float64, err error) 
 	if err := errors.Join(err, profiled()); err != nil {
 		return 0, err
 	}
-	a.noteUsage(p, s.services, used, result.answered)
+	a.recordUsage(p, s.services, used, result.answered)
 	return rate, nil
 }
 
-// start starts one replica of what a part measures, and returns the process that takes its requests.
+// start starts one replica of the services that a part measures, and returns the process that receives the requests.
 //
-// For durable accept ticketsvc does not run, so that forwarding, which would take its share of the machine, waits as it does in an outage.
-// In the sustained part each gateway calls a ticketsvc of its own.
+// For durable accept ticketsvc does not run. Forwarding would need a share of the machine. Without ticketsvc it waits, as in an outage. In
+// the sustained part each gateway calls its own ticketsvc.
 func (a *accept) start(ctx context.Context, s *system, p part) (*service, error) {
 	if p.engine == noEngine {
 		return a.startBare(ctx, s)
@@ -202,8 +203,8 @@ func (a *accept) start(ctx context.Context, s *system, p part) (*service, error)
 	return a.startGateway(ctx, s, a.Gateway, forwardTo)
 }
 
-// startProfiles takes CPU profiles of the services, the first replica of each, in the coming time of the first round. It returns what waits
-// until they are written.
+// startProfiles starts CPU profiles of the first replica of each service, in the first round. length is the duration of the profiles. wait
+// returns after they are written.
 func (a *accept) startProfiles(ctx context.Context, during part, services []*service, length time.Duration) (wait func() error) {
 	var group errgroup.Group
 	if a.ProfileDir != "" && a.round == 0 && during.engine != noEngine {

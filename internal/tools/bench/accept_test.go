@@ -76,7 +76,7 @@ func expectFigures(t *testing.T, r results, rounds int, want []string) {
 			continue
 		}
 		got = append(got, strings.TrimSuffix(fmt.Sprintf("%v, %s", f.part, f.what), ", "))
-		if len(f.measured) != rounds || len(f.base) != rounds || f.judged()[0] <= 0 {
+		if len(f.measured) != rounds || len(f.base) != rounds || f.compared()[0] <= 0 {
 			t.Errorf("%+v, want %d rounds with a ratio", f, rounds)
 		}
 	}

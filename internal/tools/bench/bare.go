@@ -20,12 +20,12 @@ const (
 )
 
 type bareCommand struct {
-	Address string `arg:"" help:"Where to listen, such as 127.0.0.1:8080."`
-	Secret  string `arg:"" help:"The secret that requests are signed with."`
+	Address string `arg:"" help:"The address to listen on, such as 127.0.0.1:8080."`
+	Secret  string `arg:"" help:"The secret with which requests are signed."`
 }
 
-// bareHandler returns the least that a webhook endpoint can do: read the body, check its signature, say success. It keeps nothing. This
-// is what the gateway is measured against.
+// bareHandler returns a handler that does the minimum of a webhook endpoint: it reads the body, checks its signature, and answers. It
+// stores nothing. The gateway is compared to it.
 func bareHandler(secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+readyPath, func(http.ResponseWriter, *http.Request) {})

@@ -14,25 +14,25 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// bench is one run: the databases and services that it starts, and what it has measured.
+// bench is one run: the databases and services that it starts, and its results.
 type bench struct {
 	progress io.Writer
-	// folder holds the databases and logs. It is absolute, because services resolve paths from a folder of their own choice.
+	// folder has the databases and logs. It is absolute, because a service resolves relative paths from its own working folder.
 	folder string
 	// postgres is nil when PostgreSQL is not measured.
 	postgres *postgresserver.Server
-	// made is how many databases and services there were, which makes their names different.
+	// made is the number of names that [bench.newName] has returned.
 	made    int
 	results results
 }
 
-// newBench makes a folder in dir. The caller has to call close.
+// newBench makes a folder in dir. The caller must call close.
 func newBench(dir string, progress io.Writer) (*bench, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	// Other accounts may pass through the folder, not list it: as root, PostgreSQL runs as another account.
+	// Other accounts can open paths in the folder but not list it. If this process runs as root, PostgreSQL runs as another account.
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, err
 	}
@@ -49,11 +49,11 @@ func (b *bench) close() (err error) {
 	return errors.Join(err, os.RemoveAll(b.folder))
 }
 
-func (b *bench) sayf(format string, values ...any) {
+func (b *bench) logf(format string, values ...any) {
 	_, _ = fmt.Fprintf(b.progress, format+"\n", values...)
 }
 
-// engines returns what the services are measured on.
+// engines returns the engines on which the services are measured.
 func (b *bench) engines() []string {
 	if b.postgres == nil {
 		return []string{sqlite}
@@ -61,15 +61,15 @@ func (b *bench) engines() []string {
 	return []string{sqlite, postgreSQL}
 }
 
-// newName returns a name that nothing else in this run has.
+// newName returns a name that is unique in this run.
 func (b *bench) newName(prefix string) string {
 	b.made++
 	return fmt.Sprintf("%s_%d", prefix, b.made)
 }
 
-// usage returns what this process, the services, and PostgreSQL where it is the engine have used so far. This process counts because it
-// takes its share of the same machine. All replicas of a service count as one. A system that does not say what a process uses leaves it
-// out. PostgreSQL's processes share memory, so that theirs is left out.
+// usage returns the usage so far of this process, of the services, and of PostgreSQL if it is the engine. This process counts, because it
+// needs a share of the same machine. The replicas of a service are added up. On a system that does not report the usage of processes the
+// result is empty. The memory of PostgreSQL is left out, because its processes share it.
 func (b *bench) usage(during part, services []*service) map[string]process.Usage {
 	used := map[string]process.Usage{}
 	if own, err := process.ReadUsage(os.Getpid()); err == nil {
@@ -89,8 +89,8 @@ func (b *bench) usage(during part, services []*service) map[string]process.Usage
 	return used
 }
 
-// noteUsage notes what was used since an earlier usage, for this many events.
-func (b *bench) noteUsage(during part, services []*service, before map[string]process.Usage, events int) {
+// recordUsage adds figures for the usage since before, per event. events is the number of events since then.
+func (b *bench) recordUsage(during part, services []*service, before map[string]process.Usage, events int) {
 	now := b.usage(during, services)
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		each := (now[name].CPU - before[name].CPU).Seconds() * 1e6 / float64(max(1, events))

@@ -14,31 +14,31 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// toldTimeout bounds the wait for the events that watchers are to have.
-const toldTimeout = time.Minute
+// deliveryTimeout bounds the wait until the watchers have received all events.
+const deliveryTimeout = time.Minute
 
-// fleet is a number of watchers, over HTTP/2 in cleartext.
+// fleet is a group of watchers, over HTTP/2 in cleartext.
 type fleet struct {
 	http   *http.Client
 	client ticketv1connect.TicketServiceClient
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// watching are the watchers that run, and ready those that have yet to hear that they have all.
+	// watching counts the watchers that run. ready counts the watchers that have not caught up.
 	watching, ready sync.WaitGroup
 
-	// mu guards receipts, and more, which is closed when there is another one.
+	// mu guards receipts and more. more is closed when another receipt is added.
 	mu       sync.Mutex
 	receipts []receipt
 	more     chan struct{}
 }
 
-// receipt says when a watcher had an event.
+// receipt is the time when a watcher received an event.
 type receipt struct {
 	event int
 	at    time.Time
 }
 
-// startFleet starts a watcher for each filter, and returns once all have what is there now: so start it while that is little.
+// startFleet starts a watcher for each filter, and returns after all have received the existing tickets. So there should be few tickets.
 func startFleet(ctx context.Context, url string, filters []*ticketv1.TicketFilter) (*fleet, error) {
 	transport := &http.Transport{Protocols: &http.Protocols{}}
 	transport.Protocols.SetUnencryptedHTTP2(true)
@@ -95,9 +95,9 @@ func (f *fleet) receive(r receipt) {
 	f.more = make(chan struct{})
 }
 
-// wait returns once the watchers have that many events, all together.
+// wait returns after the watchers have received this number of events in total.
 func (f *fleet) wait(ctx context.Context, events int) error {
-	ctx, cancel := context.WithTimeout(ctx, toldTimeout)
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
 	for {
 		f.mu.Lock()
@@ -111,12 +111,12 @@ func (f *fleet) wait(ctx context.Context, events int) error {
 		case <-f.ctx.Done():
 			return context.Cause(f.ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("watchers have %d events, and %d are due: %w", received, events, ctx.Err())
+			return fmt.Errorf("watchers received %d of %d events: %w", received, events, ctx.Err())
 		}
 	}
 }
 
-// close ends the watchers. The error is why they ended before.
+// close ends the watchers. If they had ended before, it returns the reason.
 func (f *fleet) close() error {
 	f.cancel(nil)
 	f.watching.Wait()

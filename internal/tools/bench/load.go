@@ -14,40 +14,39 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load sends requests over a number of connections, as fast as the answers come. It speaks just as much HTTP/1.1 as it needs, because on
-// one machine whatever the generator costs is taken from the server.
+// load sends requests over several connections, on each the next request as soon as the last one is answered. It implements only the needed
+// part of HTTP/1.1, because on one machine the cost of the load generator reduces the rate of the server.
 type load struct {
-	// addresses of the servers, each of which gets its share of the connections.
+	// addresses are the addresses of the servers. The connections are spread over them evenly.
 	addresses []string
-	// connections are kept alive, and each has one request under way at any time.
+	// connections is the number of connections. Each stays open, and has one request in flight at any time.
 	connections int
-	// stock is what is sent, each request once. When it runs out the load ends early, and the rate is of the time until then.
-	stock *stock
-	// warmup is for how long answers are not counted, duration for how long they are after that.
+	// requests are sent once each. If all are sent before the time is over, the load ends early, and the rate is that of the time until then.
+	requests *requests
+	// warmup is the time at the beginning in which answers are not counted. duration is the time after it, in which they are counted.
 	warmup, duration time.Duration
 }
 
-// loadResult is what came of a [load].
+// loadResult is the result of a [load].
 type loadResult struct {
-	// answered is how many requests got a 200, from the first to the last.
+	// answered is the number of requests with a 200, including the warm-up.
 	answered int
-	// counted is how many of them did in the timed part, and elapsed how long that was.
+	// counted is the number of requests with a 200 in the timed part, and elapsed the length of the timed part.
 	counted int
 	elapsed time.Duration
-	// started is when the first request went out.
+	// started is the time of the first request.
 	started time.Time
 }
 
-// rate returns the counted answers a second.
+// rate returns the number of counted answers a second.
 func (r loadResult) rate() float64 { return float64(r.counted) / r.elapsed.Seconds() }
 
-// answerTimeout bounds how long the last answers may take after the timed part.
+// answerTimeout bounds the wait for the last answers after the timed part.
 const answerTimeout = 30 * time.Second
 
-// run sends until the time is over. Any other answer than a 200 is an error, because the rate would not be that of accepted
-// events.
+// run sends requests until the time is over. An answer other than a 200 is an error, because the rate would not be that of accepted events.
 func (l load) run(ctx context.Context) (loadResult, error) {
-	l.stock.stamp(time.Now())
+	l.requests.setTimestamps(time.Now())
 	connections := make([]*connection, l.connections)
 	for i := range connections {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addresses[i%len(l.addresses)])
@@ -61,7 +60,7 @@ func (l load) run(ctx context.Context) (loadResult, error) {
 	var next atomic.Int64
 	group, running := errgroup.WithContext(ctx)
 	for _, c := range connections {
-		// The error comes up at the next read or write.
+		// The next read or write returns the error.
 		_ = c.conn.SetDeadline(result.started.Add(l.warmup + l.duration + answerTimeout))
 		defer context.AfterFunc(running, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })()
 		group.Go(func() error { return c.run(l, result.started, &next) })
@@ -77,32 +76,33 @@ func (l load) run(ctx context.Context) (loadResult, error) {
 		return result, context.Cause(ctx)
 	}
 	if err != nil {
-		return result, fmt.Errorf("%d requests got a 200, but: %w", result.answered, err)
+		return result, fmt.Errorf("after %d requests with a 200: %w", result.answered, err)
 	}
 	if result.elapsed = min(last, l.warmup+l.duration) - l.warmup; result.elapsed <= 0 {
 		return result, fmt.Errorf("all %d requests were sent before the timed part began: prepare more requests, or shorten the warm-up",
-			len(l.stock.requests))
+			len(l.requests.rendered))
 	}
 	return result, nil
 }
 
-// connection sends one request after the other. Its counts are its own, so that connections share nothing but the place in the stock.
+// connection sends one request after the other. Each connection has its own counts, so that connections share only the number of the next
+// request.
 type connection struct {
 	conn   net.Conn
 	reader *bufio.Reader
 
 	answered, counted int
-	last              time.Duration // when the last answer came, counted from the start
+	last              time.Duration // time of the last answer, from the start
 }
 
 func (c *connection) run(l load, started time.Time, next *atomic.Int64) error {
 	end := l.warmup + l.duration
 	for c.last < end {
 		i := int(next.Add(1)) - 1
-		if i >= len(l.stock.requests) {
+		if i >= len(l.requests.rendered) {
 			return nil
 		}
-		if _, err := c.conn.Write(l.stock.requests[i]); err != nil {
+		if _, err := c.conn.Write(l.requests.rendered[i]); err != nil {
 			return err
 		}
 		if err := readSuccess(c.reader); err != nil {
@@ -122,7 +122,7 @@ var (
 	contentLength = []byte("content-length:")
 )
 
-// readSuccess reads an answer. Any but a 200 with a Content-Length is an error with the beginning of it.
+// readSuccess reads an answer. If the answer is not a 200 with a Content-Length, it returns an error with the beginning of the answer.
 func readSuccess(r *bufio.Reader) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {

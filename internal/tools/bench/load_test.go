@@ -25,12 +25,12 @@ func mustServe(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-// long is more than any load here takes: they end when their stock runs out.
+// long is more than any load here takes: they end after all requests are sent.
 const long = time.Minute
 
-func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
+func TestLoad_sendsEachRequestOnceAndSigned(t *testing.T) {
 	t.Parallel()
-	stock := newStock(500, secret)
+	requests := newRequests(500, secret)
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	bare := bareHandler(secret)
@@ -44,7 +44,7 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 		mu.Unlock()
 		bare.ServeHTTP(w, r)
 	}))
-	result, err := load{addresses: []string{address}, connections: 8, stock: stock, duration: long}.run(t.Context())
+	result, err := load{addresses: []string{address}, connections: 8, requests: requests, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +52,15 @@ func TestLoadSendsEachRequestOnceAndSigned(t *testing.T) {
 		t.Errorf("%d different requests came, result %+v: want 500", len(seen), result)
 	}
 	sum := 0
-	for _, request := range stock.requests {
+	for _, request := range requests.rendered {
 		sum += len(request)
 	}
-	if average := sum / len(stock.requests); average < 1600 || average > 2100 {
+	if average := sum / len(requests.rendered); average < 1600 || average > 2100 {
 		t.Errorf("a request has %d bytes on average", average)
 	}
 }
 
-func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
+func TestLoad_dividesItsConnectionsAmongTheServers(t *testing.T) {
 	t.Parallel()
 	const connections = 12
 	var all sync.WaitGroup
@@ -74,13 +74,13 @@ func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
 				opened[i].Add(1)
 				all.Done()
 			}
-			// The stock can't run out before each connection has sent a request.
+			// The requests are not all sent before each connection has sent a request.
 			all.Wait()
 			_, _ = io.WriteString(w, "ok")
 		}))
 	}
-	stock := newStock(100, secret)
-	result, err := load{addresses: addresses, connections: connections, stock: stock, duration: long}.run(t.Context())
+	requests := newRequests(100, secret)
+	result, err := load{addresses: addresses, connections: connections, requests: requests, duration: long}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestLoadDividesItsConnectionsAmongTheServers(t *testing.T) {
 	}
 }
 
-func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
+func TestLoad_failsOnAnythingButASuccess(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
@@ -107,12 +107,12 @@ func TestLoadFailsOnAnythingButASuccess(t *testing.T) {
 		"accepted":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }, "202"},
 		"closed":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 		"no length":     {func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }, "Content-Length"},
-		"after a while": {failAfter(20), "got a 200"},
+		"after a while": {failAfter(20), "requests with a 200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stock := newStock(100, secret)
-			load := load{addresses: []string{mustServe(t, test.handler)}, connections: 8, stock: stock, duration: long}
+			requests := newRequests(100, secret)
+			load := load{addresses: []string{mustServe(t, test.handler)}, connections: 8, requests: requests, duration: long}
 			_, err := load.run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
@@ -138,18 +138,18 @@ func failAfter(n int) http.HandlerFunc {
 	}
 }
 
-func TestLoadThatRunsOutWhileWarmingUp(t *testing.T) {
+func TestLoad_runsOutWhileWarmingUp(t *testing.T) {
 	t.Parallel()
-	stock := newStock(10, secret)
-	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, stock: stock, warmup: long, duration: long}
+	requests := newRequests(10, secret)
+	load := load{addresses: []string{mustServe(t, bareHandler(secret))}, connections: 2, requests: requests, warmup: long, duration: long}
 	if _, err := load.run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up") {
 		t.Errorf("got %v, want advice", err)
 	}
 }
 
-func TestLoadEndsWithItsContext(t *testing.T) {
+func TestLoad_endsWithItsContext(t *testing.T) {
 	t.Parallel()
-	stock := newStock(10, secret)
+	requests := newRequests(10, secret)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	address := mustServe(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -157,23 +157,23 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 		cancel(why)
 		<-r.Context().Done()
 	}))
-	if _, err := (load{addresses: []string{address}, connections: 2, stock: stock, duration: long}).run(ctx); !errors.Is(err, why) {
+	if _, err := (load{addresses: []string{address}, connections: 2, requests: requests, duration: long}).run(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 }
 
-func TestLoadWithoutServer(t *testing.T) {
+func TestLoad_withoutServer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	addresses := []string{server.Listener.Addr().String()}
-	load := load{addresses: addresses, connections: 1, stock: newStock(1, secret), duration: long}
+	load := load{addresses: addresses, connections: 1, requests: newRequests(1, secret), duration: long}
 	if _, err := load.run(t.Context()); err == nil {
 		t.Error("no error")
 	}
 }
 
-func TestBareRefusesWhatIsTooLarge(t *testing.T) {
+func TestBare_refusesLargeBodies(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
 	bareHandler(secret).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/webhook", strings.NewReader(strings.Repeat("x", 1<<20+1))))

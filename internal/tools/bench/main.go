@@ -15,36 +15,36 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresserver"
 )
 
-const description = `Measures how many events a second the services take, as a share of what a bare HTTP handler takes that only reads each
-body and checks its signature. Everything runs on this machine, in turns, several rounds; the median of the rounds counts.
+const description = `Measures the number of events a second that the services accept, as a share of the rate of a bare HTTP handler that
+only reads each body and checks its signature. Everything runs on this machine, in turns and in rounds. The median of the rounds counts.
 
   durable accept                the gateway alone: each event committed and synced before its 200. ticketsvc does not run.
   accept to applied, sustained  gateway and ticketsvc: from the first request to the last event applied.
 
-PostgreSQL is a server that is started for the benchmark, with its default durability. 1, 2 and 4 replicas of each service share the machine
-with it: they show what it costs to be several, not what several machines would do.
+The benchmark starts a PostgreSQL server with its default durability. 1, 2 and 4 replicas of each service share the machine with it. They
+show the cost of several replicas, and not the rate that several machines would reach.
 
-The command reads measures what callers of ticketsvc wait for: calls with many tickets against few, a late page of a list against the first,
-recording with watchers against without, and the lag: how long after the answer to the recording call a watcher has the event.
+The command reads measures the calls of ticketsvc: calls with many tickets against few, a late page of a list against the first, recording
+with watchers against recording without, and the lag, which is the time from the answer to the recording call until a watcher has the event.
 
-The exit status is 0 when every target is met, 1 when one is missed or something failed, 2 for wrong usage.`
+The exit status is 0 if every target is met, 1 if a target is missed or something failed, and 2 for wrong usage.`
 
 type commandLine struct {
-	Run   acceptCommand `cmd:"" default:"withargs" help:"Measure the way of an event. This is the default command."`
-	Reads readsCommand  `cmd:"" help:"Measure what callers of ticketsvc wait for."`
+	Run   acceptCommand `cmd:"" default:"withargs" help:"Measure the path of an event. This is the default command."`
+	Reads readsCommand  `cmd:"" help:"Measure the calls of ticketsvc."`
 	Noise noiseCommand  `cmd:"" help:"Measure the bare handler against itself."`
 	Bare  bareCommand   `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
 }
 
-// settings are those of all commands that measure.
+// settings are the settings of all commands that measure.
 type settings struct {
-	Rounds int    `default:"5" help:"How often everything is measured."`
-	Dir    string `default:"data" placeholder:"PATH" help:"Where the databases are made, in folders that are removed again. It decides which disk is measured."`
-	Quick  bool   `help:"One short round with little data, and no verdict."`
+	Rounds int    `default:"5" help:"The number of rounds."`
+	Dir    string `default:"data" placeholder:"PATH" help:"The folder for the databases, and so the disk that is measured. They are removed at the end."`
+	Quick  bool   `help:"Measure one short round with little data, and do not check the targets."`
 }
 
 type postgresSetting struct {
-	Postgres *bool `negatable:"" help:"Measure on PostgreSQL too, or (--no-postgres) on SQLite alone. Neither means: where it is installed."`
+	Postgres *bool `negatable:"" help:"Measure on PostgreSQL too, or only on SQLite (--no-postgres). Default: if it is installed."`
 }
 
 func main() {
@@ -57,7 +57,7 @@ func main() {
 // Exit statuses.
 const exitMet, exitMissed, exitUsage = 0, 1, 2
 
-// run is the program, without what is global to its process. It returns the exit status.
+// run is the program, without global state of its process. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var line commandLine
 	helped := false
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = errors.New("--rounds must be at least 1")
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "bench: %v\nRun bench --help to see what can be set.\n", err)
+		_, _ = fmt.Fprintf(stderr, "bench: %v\nbench --help lists all settings.\n", err)
 		return exitUsage
 	}
 	switch selected.Selected().Name {
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 var errMissed = errors.New("a target is missed")
 
-// measure runs a command and prints what it measured, also when it fails on the way.
+// measure runs a command and prints its results, even if the command fails.
 func measure(ctx context.Context, s settings, wanted *bool, command func(context.Context, *bench) error, stdout, stderr io.Writer) error {
 	postgres, leftOut, err := findPostgres(wanted, postgresserver.Find)
 	if err != nil {
@@ -117,14 +117,14 @@ func measure(ctx context.Context, s settings, wanted *bool, command func(context
 	}
 	if len(b.results.figures) > 0 {
 		err = errors.Join(err, b.results.print(stdout, !s.Quick))
-		// Once more, because the first is far above by now.
+		// It is printed a second time, because the first is far above by now.
 		_, _ = fmt.Fprint(stderr, leftOut)
 	}
 	return err
 }
 
-// findPostgres returns whether PostgreSQL is measured. wanted is nil when nobody set it: then a missing server is left out, which leftOut
-// says.
+// findPostgres reports whether PostgreSQL is measured. wanted is nil if it was not set. Then a missing server is no error, and leftOut is a
+// message about it.
 func findPostgres(wanted *bool, find func() (string, error)) (measured bool, leftOut string, err error) {
 	if wanted != nil && !*wanted {
 		return false, "", nil

@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// pageSize is how many tickets the pages have that are compared, longestPage how many a page can have.
+	// pageSize is the number of tickets of the compared pages. longestPage is the maximum number of tickets of a page.
 	pageSize, longestPage = 100, 1000
-	// concurrentCallers is how many call at the same time, where it is more than one.
+	// concurrentCallers is the number of callers at the same time, for queries with more than one.
 	concurrentCallers = 32
 )
 
-// query is a call that is compared to another one.
+// query is a call that is compared to a base call.
 type query struct {
 	variant string
 	atMost  float64
 	callers int
-	// base and compared make one call each.
+	// base and compared each make one call.
 	base, compared func(context.Context) error
 }
 
@@ -50,12 +50,12 @@ func (r *reads) measureQueries(ctx context.Context, engine string) (err error) {
 			return err
 		}
 		if engine == postgreSQL {
-			// PostgreSQL would do it by itself within the next minutes, while something is measured.
+			// Otherwise PostgreSQL would do both by itself within the next minutes, during a measurement.
 			if err := r.executePostgres(ctx, s.name, "VACUUM (ANALYZE)", "CHECKPOINT"); err != nil {
 				return err
 			}
 		}
-		r.sayf("%s: %d tickets recorded in %v", engine, n, time.Since(begin).Round(time.Second))
+		r.logf("%s: %d tickets recorded in %v", engine, n, time.Since(begin).Round(time.Second))
 		sides[i] = target{s, n}
 	}
 	queries, err := r.queries(ctx, sides[0], sides[1])
@@ -68,19 +68,19 @@ func (r *reads) measureQueries(ctx context.Context, engine string) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", q.variant, err)
 			}
-			// The first round opens connections, and has everything read once.
+			// The first round opens connections and fills caches.
 			if round > 0 {
 				r.results.add(figure{part: part{q.variant, engine, 1, q.callers}, unit: "µs", atMost: q.atMost}, compared, base)
 			}
 		}
 		if round > 0 {
-			r.sayf("%s: calls compared, round %d of %d", engine, round, r.Rounds)
+			r.logf("%s: calls compared, round %d of %d", engine, round, r.Rounds)
 		}
 	}
 	return nil
 }
 
-// queries returns everything that is compared.
+// queries returns all queries.
 func (r *reads) queries(ctx context.Context, few, many target) ([]query, error) {
 	queries := []query{
 		{"GetTicket", getAtMost, 1, few.get, many.get},
@@ -114,7 +114,7 @@ func (r *reads) queries(ctx context.Context, few, many target) ([]query, error) 
 	return queries, nil
 }
 
-// get reads any ticket.
+// get reads a random ticket.
 func (t target) get(ctx context.Context) error {
 	_, err := t.tickets.GetTicket(ctx, &ticketv1.GetTicketRequest{TicketId: tickets.ID(rand.IntN(t.size))})
 	return err
@@ -130,7 +130,7 @@ func (t target) page(ctx context.Context, of *ticketv1.ListTicketsRequest, size 
 	return page, err
 }
 
-// list returns the call that reads one page of a list.
+// list returns a call that reads one page of a list.
 func (t target) list(request *ticketv1.ListTicketsRequest, token string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := t.page(ctx, request, pageSize, token)
@@ -138,7 +138,7 @@ func (t target) list(request *ticketv1.ListTicketsRequest, token string) func(co
 	}
 }
 
-// skip returns the token of the page after that many tickets of a list.
+// skip returns the token of the page after the first n tickets of a list.
 func (t target) skip(ctx context.Context, request *ticketv1.ListTicketsRequest, n int) (token string, err error) {
 	for left := n; left > 0; left -= longestPage {
 		page, err := t.page(ctx, request, min(longestPage, left), token)
@@ -150,7 +150,7 @@ func (t target) skip(ctx context.Context, request *ticketv1.ListTicketsRequest, 
 	return token, nil
 }
 
-// stats returns the call that reads stats.
+// stats returns a call of GetTicketStats.
 func (t target) stats(filter *ticketv1.TicketFilter) func(context.Context) error {
 	return func(ctx context.Context) error {
 		response, err := t.tickets.GetTicketStats(ctx, &ticketv1.GetTicketStatsRequest{Filter: filter})
@@ -161,8 +161,8 @@ func (t target) stats(filter *ticketv1.TicketFilter) func(context.Context) error
 	}
 }
 
-// measureQuery returns how many microseconds each of the two calls takes: the medians of many, in turns. Where several callers make it
-// at the same time, each of the many is the time of all, divided by their number.
+// measureQuery returns the duration of each of the two calls in microseconds: the medians of many calls, made in turns. If several callers
+// make the call at the same time, one duration is the time until all are done, divided by their number.
 func (r *reads) measureQuery(ctx context.Context, q query, first int) (base, compared float64, err error) {
 	calls, took := []func(context.Context) error{q.base, q.compared}, [2][]float64{}
 	for range r.calls {
@@ -177,7 +177,7 @@ func (r *reads) measureQuery(ctx context.Context, q query, first int) (base, com
 	return median(took[0]), median(took[1]), nil
 }
 
-// callTogether has several callers make a call each.
+// callTogether makes a call from each of several callers at the same time.
 func callTogether(ctx context.Context, call func(context.Context) error, callers int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range callers {

@@ -13,18 +13,18 @@ type readsCommand struct {
 	Ticketsvc string `required:"" placeholder:"PATH" help:"The binary of ticketsvc."`
 }
 
-// readScale is how much is measured.
+// readScale is the amount of work.
 type readScale struct {
-	// few and many are how many tickets the two databases have that are compared. A fifth is open.
+	// few and many are the numbers of tickets of the two compared databases. A fifth of the tickets is open.
 	few, many int
-	// page is which page of a list is compared to the first, of 100 tickets each. The filter of open tickets leaves many/5.
+	// page is the number of the page that is compared to the first page, with 100 tickets each. The list of open tickets has many/5 tickets.
 	page int
-	// calls is how often each query is made in a round.
+	// calls is the number of calls of each query in a round.
 	calls int
-	// watchers is how many watch at the same time, and crowd how many watch everything at a higher rate.
+	// watchers is the number of watchers, and crowd the number of watchers of all events at the higher rate.
 	watchers, crowd int
-	// writing is how long events are recorded in a round, with watchers and without. paced is how long they are recorded at a steady rate,
-	// to measure when watchers have them.
+	// writing is the time of recording in a round, with watchers and without. paced is the time of recording at a steady rate, for the
+	// measurement of the lag.
 	writing, paced time.Duration
 }
 
@@ -33,7 +33,7 @@ var (
 	quickReads = readScale{1000, 6000, 10, 10, 50, 10, 300 * time.Millisecond, 300 * time.Millisecond}
 )
 
-// The targets of what ticketsvc's callers wait for.
+// The targets for the calls of ticketsvc.
 const (
 	getAtMost    = 1.5
 	pageAtMost   = 2
@@ -50,7 +50,7 @@ func (c *readsCommand) measure(ctx context.Context, b *bench) error {
 	return r.run(ctx)
 }
 
-// reads measures what callers of ticketsvc wait for.
+// reads measures the calls of ticketsvc.
 type reads struct {
 	*bench
 	readsCommand
@@ -70,7 +70,7 @@ func (r *reads) run(ctx context.Context) error {
 	return nil
 }
 
-// serve starts ticketsvc on a new database. The caller has to call close, unless there is an error.
+// serve starts ticketsvc on a new database. The caller must call close, except after an error.
 func (r *reads) serve(ctx context.Context, engine string, replicas int) (*system, error) {
 	s, err := r.newSystem(ctx, engine)
 	if err != nil {

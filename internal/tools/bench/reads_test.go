@@ -50,7 +50,7 @@ func expectReads(t *testing.T, b *bench, engines ...string) {
 	}
 	for _, engine := range engines {
 		recording := "recording, 3 watch a property each, " + engine + ", replicas 1, connections 256"
-		ratios = append(ratios, recording, recording+", until told")
+		ratios = append(ratios, recording, recording+", until delivered")
 		for _, variant := range []string{"1 watch everything, 500 events/s", "3 watch a property each, 500 events/s",
 			"2 watch everything, 300 events/s", "3 watch everything, 10 events/s"} {
 			wantLags = append(wantLags, "lag, "+variant+", "+engine+" p50", "lag, "+variant+", "+engine+" p99")

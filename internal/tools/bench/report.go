@@ -8,37 +8,37 @@ import (
 	"text/tabwriter"
 )
 
-// results is what was measured.
+// results are the figures of a run.
 type results struct {
-	// head says where, and what of.
+	// head has lines about the machine and the measured data.
 	head    []string
 	figures []figure
 }
 
-// part is one thing that is measured once in each round.
+// part is a measurement that is made once in each round.
 type part struct {
 	variant, engine string
-	// replicas is how many there are of each service, connections how many requests are under way at the same time.
+	// replicas is the number of replicas of each service. connections is the number of requests in flight at the same time.
 	replicas, connections int
 }
 
-// String returns the part for a line of text.
+// String returns the part's name for a line of text.
 func (p part) String() string {
 	return fmt.Sprintf("%s, %s, replicas %d, connections %d", p.variant, p.engine, p.replicas, p.connections)
 }
 
-// figure is measured in each round, and may be compared to a base.
+// figure is a number that is measured in each round. It may be compared to a base.
 type figure struct {
 	part
-	// what is empty for the one figure of a part that has a base.
+	// what is the figure's name. It is empty for the figure of a part that has a base.
 	what, unit string
-	// atLeast and atMost are the targets: of the ratio, where there is a base, otherwise of the figure. 0 means none.
+	// atLeast and atMost are targets for the ratio to the base if there is a base, otherwise for the figure. 0 means none.
 	atLeast, atMost float64
-	// measured has an entry for each round, and base too where there is one.
+	// measured has an entry for each round. base has one too, or is empty.
 	measured, base []float64
 }
 
-// add notes a round of a figure. base is what it is compared to, if anything.
+// add adds the result of a round to a figure. base is the result of the base, if there is one.
 func (r *results) add(of figure, measured float64, base ...float64) {
 	i := slices.IndexFunc(r.figures, func(f figure) bool { return f.part == of.part && f.what == of.what })
 	if i < 0 {
@@ -49,8 +49,8 @@ func (r *results) add(of figure, measured float64, base ...float64) {
 	f.measured, f.base = append(f.measured, measured), append(f.base, base...)
 }
 
-// judged returns what the targets are of, from the lowest to the highest round.
-func (f figure) judged() []float64 {
+// compared returns the values to which the targets apply, from the lowest to the highest: ratios if there is a base, otherwise the figure.
+func (f figure) compared() []float64 {
 	values := slices.Clone(f.measured)
 	for i, base := range f.base {
 		values[i] /= base
@@ -59,9 +59,9 @@ func (f figure) judged() []float64 {
 	return values
 }
 
-// middle returns the median of what is judged; of an even number of rounds the one in the middle that is worse for us.
+// middle returns the median of [figure.compared]. If the number of rounds is even, it returns the worse one of the two in the middle.
 func (f figure) middle() float64 {
-	values := f.judged()
+	values := f.compared()
 	if f.atMost > 0 {
 		return values[len(values)/2]
 	}
@@ -77,11 +77,11 @@ func (r *results) met() bool {
 	return !slices.ContainsFunc(r.figures, func(f figure) bool { return !f.met() })
 }
 
-// columns returns the figure's columns of the report, without its part's. verdicts reports whether the targets count.
+// columns returns the figure's columns of the report, without those of its part. If verdicts is set, the targets are checked.
 func (f figure) columns(verdicts bool) string {
 	compared := "\t\t"
 	if len(f.base) > 0 {
-		ratios := f.judged()
+		ratios := f.compared()
 		compared = fmt.Sprintf("%.1f %s\t%.2f\t%.2f–%.2f", median(f.base), f.unit, f.middle(), ratios[0], ratios[len(ratios)-1])
 	}
 	target, verdict := "", ""
@@ -98,9 +98,9 @@ func (f figure) columns(verdicts bool) string {
 	return fmt.Sprintf("%s\t%.1f %s\t%s\t%s\t%s", f.what, median(f.measured), f.unit, compared, target, verdict)
 }
 
-// print writes an aligned table. verdicts reports whether the targets count: a short run is too noisy for that.
+// print writes an aligned table. If verdicts is set, the targets are checked. A short run is too noisy for that.
 func (r *results) print(w io.Writer, verdicts bool) error {
-	// It keeps what is written until it is flushed, so that only Flush can fail.
+	// The table keeps its lines until Flush, so that only Flush can fail.
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(line string) { _, _ = fmt.Fprintln(table, line) }
 	for _, line := range r.head {
@@ -108,7 +108,7 @@ func (r *results) print(w io.Writer, verdicts bool) error {
 	}
 	row("Each figure is the median of the rounds.\n")
 	row("variant\tengine\treplicas\tconnections\tfigure\tmeasured\tcompared to\tratio\tlowest–highest\ttarget\tverdict")
-	// First those with a ratio.
+	// Figures with a ratio come first.
 	slices.SortStableFunc(r.figures, func(a, b figure) int { return cmp.Compare(len(b.base), len(a.base)) })
 	var last part
 	for _, f := range r.figures {
@@ -122,7 +122,7 @@ func (r *results) print(w io.Writer, verdicts bool) error {
 	return table.Flush()
 }
 
-// median returns the middle value, or the lower one of the two in the middle, which errs against us. values may be in any order.
+// median returns the middle value, or the lower one of the two in the middle. values may be in any order.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[(len(sorted)-1)/2]

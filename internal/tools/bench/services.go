@@ -19,17 +19,17 @@ import (
 
 const (
 	startTimeout, stopTimeout = 30 * time.Second, 30 * time.Second
-	// appliedPoll is the pause between two counts, and so the error of a sustained part's time.
+	// appliedPoll is the time between two counts of applied events, and so the error of the time of a sustained part.
 	appliedPoll = 100 * time.Millisecond
 	// appliedTimeout bounds the wait for all events to be applied.
 	appliedTimeout = 5 * time.Minute
 )
 
-// system is some processes with a database of their own.
+// system is a group of processes and their database.
 type system struct {
 	database
 	services []*service
-	// tickets and events call the first ticketsvc over HTTP/1.1, with connections that are kept, as the gateway does.
+	// tickets and events call the first ticketsvc over HTTP/1.1 with persistent connections, as the gateway does.
 	tickets ticketv1connect.TicketServiceClient
 	events  ticketv1connect.TicketEventServiceClient
 	http    *http.Client
@@ -38,22 +38,22 @@ type system struct {
 // service is a running process.
 type service struct {
 	*process.Process
-	// name is the same for all replicas of a service.
+	// name is the service's name, the same for all replicas.
 	name string
-	// address is where it serves, admin where it gives its profile. The bare handler has only the first.
+	// address is the address of the service, and admin its admin address, which has profiles. The bare handler has no admin address.
 	address, admin string
 }
 
 func (s *service) url() string { return "http://" + s.address }
 
-// newSystem makes a database. The caller has to call close.
+// newSystem makes a database. The caller must call close.
 func (b *bench) newSystem(ctx context.Context, engine string) (*system, error) {
 	db, err := b.newDatabase(ctx, engine)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: math.MaxInt}, Timeout: answerTimeout}
 	return &system{database: db, http: client}, err
 }
 
-// close ends the processes, whatever became of the context that they were started with, and removes the database.
+// close ends the processes, even if the context of their start has ended, and removes the database.
 func (s *system) close() (err error) {
 	s.http.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -64,7 +64,7 @@ func (s *system) close() (err error) {
 	return errors.Join(err, s.drop())
 }
 
-// waitApplied returns once ticketsvc has applied this many events.
+// waitApplied returns after ticketsvc has applied this number of events.
 func (s *system) waitApplied(ctx context.Context, want int) error {
 	ctx, cancel := context.WithTimeout(ctx, appliedTimeout)
 	defer cancel()
@@ -73,7 +73,7 @@ func (s *system) waitApplied(ctx context.Context, want int) error {
 	for applied := 0; applied < want; <-poll.C {
 		log, err := s.events.CheckLogPositions(ctx, &ticketv1.CheckLogPositionsRequest{})
 		if err != nil {
-			return fmt.Errorf("waiting until %d events are applied, of which %d are: %w", want, applied, err)
+			return fmt.Errorf("waiting for %d applied events, after %d: %w", want, applied, err)
 		}
 		// The log has an entry for each event.
 		applied = int(log.GetLast().GetSequence())
@@ -100,7 +100,7 @@ func (b *bench) startGateway(ctx context.Context, s *system, binary, ticketsvcAd
 }
 
 func (b *bench) startTicketsvc(ctx context.Context, s *system, binary string) (*service, error) {
-	// All watchers have one address.
+	// All watchers come from one address.
 	ticketsvc, err := b.startService(ctx, s, "ticketsvc", binary, "TICKETSVC_DATABASE_URL="+s.ticketsvcURL,
 		"TICKETSVC_MAX_WATCHERS_PER_TOKEN=4096")
 	if err == nil && s.events == nil {
@@ -110,8 +110,7 @@ func (b *bench) startTicketsvc(ctx context.Context, s *system, binary string) (*
 	return ticketsvc, err
 }
 
-// startService starts one of the two services. Its environment is only what stands here: what the caller's shell sets would change what is
-// measured.
+// startService starts one of the two services. It does not pass on the environment of this process, which would change the results.
 func (b *bench) startService(ctx context.Context, s *system, name, binary string, env ...string) (*service, error) {
 	started := &service{name: name}
 	for _, address := range []*string{&started.address, &started.admin} {
@@ -137,7 +136,7 @@ func (b *bench) startProcess(ctx context.Context, s *system, started *service, c
 	return started, nil
 }
 
-// profile writes a CPU profile of the coming time into a folder.
+// profile writes a CPU profile of the next period, of this length, into a folder.
 func (s *service) profile(ctx context.Context, folder string, during part, length time.Duration) (err error) {
 	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, max(1, int(length.Seconds())))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

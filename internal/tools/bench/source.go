@@ -16,16 +16,17 @@ import (
 )
 
 const (
-	// recorders is how many events are under way at the same time at most.
+	// recorders is the maximum number of events in flight at the same time.
 	recorders = manyConnections
-	// settled is the least distance of an updated ticket to the newest one: more than are under way, so that its creation was answered.
-	// updated is how many of the tickets before that are updated.
+	// settled is the minimum distance of an updated ticket to the newest one. It is more than the events in flight, so that the creation of
+	// the ticket was answered. updated is the number of tickets before that distance that get updates.
 	settled, updated = recorders + 44, 1400
-	// eventDigits is how many digits of an event's id are its number.
+	// eventDigits is the number of digits at the end of an event's id that are its number.
 	eventDigits = 12
 )
 
-// source records events: of three, one creates a ticket and two update one of the newest. As long as there are few tickets, all create one.
+// source records events. One event of three creates a ticket, and two update a recent ticket. While there are few tickets, each event
+// creates one.
 type source struct {
 	*system
 	// properties is the number of properties over which tickets are spread.
@@ -36,19 +37,19 @@ type source struct {
 	next, created int
 }
 
-// newSource starts replicas on a new database. The caller has to call close, unless there is an error.
+// newSource starts replicas on a new database. The caller must call close, except after an error.
 func (r *reads) newSource(ctx context.Context, engine string, replicas int) (*source, error) {
 	s, err := r.serve(ctx, engine, replicas)
 	return &source{system: s, properties: r.watchers}, err
 }
 
-// recordFor records events as fast as it can for that long.
+// recordFor records events as fast as possible for this time.
 func (s *source) recordFor(ctx context.Context, length time.Duration) error {
 	end := time.Now().Add(length)
 	return s.run(ctx, func() bool { return time.Now().Before(end) }, s.record)
 }
 
-// recordAt records events at a steady rate, in events a second, for that long. It returns when each was answered.
+// recordAt records events at a steady rate, in events a second, for this time. It returns the time of the answer for each event.
 func (s *source) recordAt(ctx context.Context, rate int, length time.Duration) (answered []time.Time, err error) {
 	begin := time.Now()
 	answered = make([]time.Time, max(1, int(float64(rate)*length.Seconds())))
@@ -66,8 +67,8 @@ func (s *source) recordAt(ctx context.Context, rate int, length time.Duration) (
 	})
 }
 
-// run has all recorders bring the next events, as long as there are more, which it asks for one event at a time.
-func (s *source) run(ctx context.Context, more func() bool, bring func(ctx context.Context, event int) error) error {
+// run calls record for the next events, from all recorders at the same time, as long as more returns true.
+func (s *source) run(ctx context.Context, more func() bool, record func(ctx context.Context, event int) error) error {
 	take := func() (event int, ok bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -85,7 +86,7 @@ func (s *source) run(ctx context.Context, more func() bool, bring func(ctx conte
 				if !ok {
 					return nil
 				}
-				if err := bring(ctx, event); err != nil {
+				if err := record(ctx, event); err != nil {
 					return fmt.Errorf("recording event %d: %w", event, err)
 				}
 			}
@@ -109,7 +110,7 @@ func (s *source) record(ctx context.Context, event int) (err error) {
 	metadata := &ticketv1.EventMetadata{EventId: id, OccurTime: now, ReceiveTime: now}
 	request := tickets.Created(number)
 	if create {
-		// As large as the provider's, about 1.5 kB, and with a property that a watcher may have.
+		// As large as an event of the provider, about 1.5 kB, and with a property for which a watcher may filter.
 		request.Event, request.Ticket.PropertyId, request.Ticket.Attributes = metadata, propertyID(number%s.properties), attributes
 		request.FieldMask.Paths = append(request.FieldMask.Paths, "attributes")
 		_, err = s.events.TicketCreated(ctx, request)
@@ -129,7 +130,7 @@ var attributes = func() map[string]string {
 	return all
 }()
 
-// eventNumber returns the number of the event with this id.
+// eventNumber returns the number of an event by its id.
 func eventNumber(id string) (int, error) { return strconv.Atoi(id[max(0, len(id)-eventDigits):]) }
 
 func propertyID(number int) string { return "property-" + strconv.Itoa(number) }

@@ -10,7 +10,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// properties returns a filter for each watcher, of a property of its own. Tickets are spread over them.
+// properties returns a filter for each watcher, each with another property. Tickets are spread over the properties.
 func (r *reads) properties() []*ticketv1.TicketFilter {
 	filters := make([]*ticketv1.TicketFilter, r.watchers)
 	for i := range filters {
@@ -19,10 +19,11 @@ func (r *reads) properties() []*ticketv1.TicketFilter {
 	return filters
 }
 
-// writingSlices is into how many parts the recording of a round is cut, which take turns: what else the machine does comes and goes.
+// writingSlices is the number of slices of the recording of a round. Slices with watchers and without take turns, so that other load on the
+// machine affects both.
 const writingSlices = 4
 
-// measureWriters compares how many events a second are recorded with watchers and without, by two services with databases of their own.
+// measureWriters compares the rate of recording with watchers to the rate without, on two services, each with its own database.
 func (r *reads) measureWriters(ctx context.Context, engine string) (err error) {
 	parts := [2]part{{"recording, nobody watches", engine, 1, recorders},
 		{fmt.Sprintf("recording, %d watch a property each", r.watchers), engine, 1, recorders}}
@@ -40,7 +41,7 @@ func (r *reads) measureWriters(ctx context.Context, engine string) (err error) {
 	defer func() { err = errors.Join(err, watchers.close()) }()
 	for round := range r.Rounds + 1 {
 		var events [2]float64
-		var recording, telling [2]time.Duration
+		var recording, delivering [2]time.Duration
 		for turn := range 2 * writingSlices {
 			i := (turn + (turn / 2) + round) % 2
 			s, p := sources[i], parts[i]
@@ -54,9 +55,9 @@ func (r *reads) measureWriters(ctx context.Context, engine string) (err error) {
 					return err
 				}
 			}
-			telling[i] += time.Since(begin)
+			delivering[i] += time.Since(begin)
 			events[i] += float64(s.next - before)
-			r.noteUsage(p, s.services, used, s.next-before)
+			r.recordUsage(p, s.services, used, s.next-before)
 		}
 		// The first round opens connections.
 		if round == 0 {
@@ -64,21 +65,21 @@ func (r *reads) measureWriters(ctx context.Context, engine string) (err error) {
 		}
 		quiet, watched := events[0]/recording[0].Seconds(), events[1]/recording[1].Seconds()
 		r.results.add(figure{part: parts[1], unit: "/s", atLeast: writeAtLeast}, watched, quiet)
-		r.results.add(figure{part: parts[1], what: "until told", unit: "/s"}, events[1]/telling[1].Seconds(), quiet)
-		r.sayf("%s: %s: %.0f/s, %.2f of %.0f/s without watchers, round %d of %d", engine, parts[1].variant, watched, watched/quiet, quiet,
+		r.results.add(figure{part: parts[1], what: "until delivered", unit: "/s"}, events[1]/delivering[1].Seconds(), quiet)
+		r.logf("%s: %s: %.0f/s, %.2f of %.0f/s without watchers, round %d of %d", engine, parts[1].variant, watched, watched/quiet, quiet,
 			round, r.Rounds)
 	}
 	return nil
 }
 
-// watching is how a lag is measured: how long after the answer to the recording call a watcher has the event. A lag is 0 where the watcher
-// has the event before the answer.
+// watching is a measurement of the lag: the time from the answer to the recording call until a watcher has the event. The lag is 0 if the
+// watcher has the event before the answer.
 type watching struct {
 	variant string
 	filters []*ticketv1.TicketFilter
-	// everything says that each watcher gets all events, not a part of them.
+	// everything is set if each watcher gets all events.
 	everything bool
-	// rate is how many events a second are recorded.
+	// rate is the number of events recorded a second.
 	rate int
 	// atMost is the target of the lag at p99, in milliseconds. 0 means none.
 	atMost float64
@@ -101,8 +102,8 @@ func (r *reads) measureLags(ctx context.Context, engine string) error {
 	return nil
 }
 
-// measureLag has events recorded at a steady rate by one replica, and watched at another where there can be several: then the hints between
-// replicas are a part of the way.
+// measureLag records events at a steady rate at one replica. If the engine allows several replicas, it watches them at another one, so that
+// the lag includes the notification between replicas.
 func (r *reads) measureLag(ctx context.Context, engine string, w watching) (err error) {
 	replicas := 1
 	if engine == postgreSQL {
@@ -139,7 +140,7 @@ func (r *reads) measureLag(ctx context.Context, engine string, w watching) (err 
 	p50, p99 := lags[(len(lags)-1)/2], lags[(len(lags)-1)*99/100]
 	r.results.add(figure{part: measured, what: "p50", unit: "ms"}, p50)
 	r.results.add(figure{part: measured, what: "p99", unit: "ms", atMost: w.atMost}, p99)
-	r.sayf("%s: %s: p50 %.1f ms, p99 %.1f ms", engine, w.variant, p50, p99)
-	r.noteUsage(measured, s.services, used, len(answered))
+	r.logf("%s: %s: p50 %.1f ms, p99 %.1f ms", engine, w.variant, p50, p99)
+	r.recordUsage(measured, s.services, used, len(answered))
 	return nil
 }

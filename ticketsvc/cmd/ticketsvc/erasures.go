@@ -17,7 +17,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
-	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/postgres"
@@ -47,9 +46,9 @@ func exportErasures(ctx context.Context, program settings.Program, o exportOptio
 	file, err := os.OpenFile(o.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return program.ArgumentProblem("%s exists already: name a new file", o.File)
+		return fmt.Errorf("%s exists already: name a new file", o.File)
 	case err != nil:
-		return program.ArgumentProblem("the list can't be written (%w): name a file in a folder that can be written", err)
+		return fmt.Errorf("the list can't be written (%w): name a file in a folder that can be written", err)
 	}
 	count, err := writeErasures(ctx, program, database, file, stderr)
 	if err == nil {
@@ -61,7 +60,7 @@ func exportErasures(ctx context.Context, program settings.Program, o exportOptio
 	if err != nil {
 		return errors.Join(err, os.Remove(o.File))
 	}
-	_, err = fmt.Fprintf(program.Stdout, "%d erased tickets of %s are exported to %s\n", count, database.Name, o.File)
+	_, err = fmt.Fprintf(program.Stdout, "the erased tickets of %s are exported to %s: %d\n", database.Name, o.File, count)
 	return err
 }
 
@@ -91,8 +90,6 @@ func writeErasures(ctx context.Context, program settings.Program, database datab
 	switch {
 	case ctx.Err() != nil:
 		return 0, errors.New("the export was interrupted: start it again")
-	case errors.Is(err, sqlitedb.ErrUnusable), errors.Is(err, postgresdb.ErrUnusable):
-		return 0, program.Problem("database-url", "%w", err)
 	case err != nil:
 		return 0, err
 	}
@@ -128,18 +125,18 @@ func importErasures(ctx context.Context, program settings.Program, o importOptio
 	// All of the list is read first: a list with an error erases nothing.
 	content, err := os.ReadFile(o.File)
 	if err != nil {
-		return program.ArgumentProblem("the list can't be read (%w): name the file with the list", err)
+		return fmt.Errorf("the list can't be read (%w): name the file with the list", err)
 	}
 	ids, err := parseErasures(string(content))
 	if err != nil {
-		return program.ArgumentProblem("%s, %w", o.File, err)
+		return fmt.Errorf("%s, %w", o.File, err)
 	}
 	if database.SQLitePath != "" && sqlitedb.IsNew(database.SQLitePath) {
-		return program.Problem("database-url", "there is no database %s: name the file that ticketsvc has", database.SQLitePath)
+		return fmt.Errorf("there is no database %s: name the file that ticketsvc has", database.SQLitePath)
 	}
 	store, err := openStore(ctx, database, settings.Log{}.New(program, stderr))
 	if err != nil {
-		return program.Problem("database-url", "%w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	said := time.Now()
@@ -154,7 +151,7 @@ func importErasures(ctx context.Context, program settings.Program, o importOptio
 			_, _ = fmt.Fprintf(stderr, "%d of %d tickets are erased\n", done, len(ids))
 		}
 	}
-	_, err = fmt.Fprintf(program.Stdout, "the %d tickets of %s are erased in %s\n", len(ids), o.File, database.Name)
+	_, err = fmt.Fprintf(program.Stdout, "the tickets of %s are erased in %s: %d\n", o.File, database.Name, len(ids))
 	return err
 }
 

@@ -59,7 +59,7 @@ func TestErasures_exportAndImport(t *testing.T) {
 				}
 			}
 			code, stdout, stderr := execute(t.Context(), "erasures", "export", "--database-url="+first, file)
-			if code != settings.ExitOK || stderr != "" || !strings.HasPrefix(stdout, "8 erased tickets of ") {
+			if code != settings.ExitOK || stderr != "" || !strings.HasSuffix(stdout, " are exported to "+file+": 8\n") {
 				t.Errorf("export: status %d, output %q, errors %q", code, stdout, stderr)
 			}
 			want := "t1\ntwo words\n\"\\\"quoted\\\"\"\n\"line\\nbreak\"\n\" space\"\n\"ü\u202e\"\n\"nul\\u0000\"\nahead\n"
@@ -84,14 +84,15 @@ func TestErasures_exportAndImport(t *testing.T) {
 			isShared := name == "PostgreSQL"
 			if !isShared {
 				code, _, stderr := execute(t.Context(), "erasures", "import", "--database-url="+second, file)
-				if code != settings.ExitSettings || !strings.Contains(stderr, "in use by another process: stop that one") {
+				if code != settings.ExitFailure || !strings.Contains(stderr, "in use by another process: stop that one") {
 					t.Errorf("import while the service has the file: status %d, errors %q; want the advice to stop it", code, stderr)
 				}
 				r.stop()
 			}
 			for range 2 {
 				code, stdout, stderr := execute(t.Context(), "erasures", "import", "--database-url="+second, file)
-				if code != settings.ExitOK || stderr != "" || !strings.HasPrefix(stdout, "the 8 tickets of "+file+" are erased in ") {
+				if code != settings.ExitOK || stderr != "" || !strings.HasPrefix(stdout, "the tickets of "+file+" are erased in ") ||
+					!strings.HasSuffix(stdout, ": 8\n") {
 					t.Errorf("import: status %d, output %q, errors %q", code, stdout, stderr)
 				}
 			}
@@ -114,7 +115,7 @@ func TestErasures_exportAndImport(t *testing.T) {
 	}
 }
 
-func TestErasures_wrongArguments(t *testing.T) {
+func TestErasures_refusals(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name, content string) string {
@@ -139,23 +140,26 @@ func TestErasures_wrongArguments(t *testing.T) {
 		code  int
 		wants string
 	}{
-		"a file that exists": {t.Context(), []string{"export", database, in("exists", "kept")}, settings.ExitSettings,
+		"a file that exists": {t.Context(), []string{"export", database, in("exists", "kept")}, settings.ExitFailure,
 			"exists already: name a new file"},
-		"a folder that is not": {t.Context(), []string{"export", database, filepath.Join(folder, "no", "file")}, settings.ExitSettings,
+		"a folder that is not": {t.Context(), []string{"export", database, filepath.Join(folder, "no", "file")}, settings.ExitFailure,
 			"can be written"},
-		"no database to export": {t.Context(), []string{"export", noDatabase}, settings.ExitSettings,
-			"TICKETSVC_DATABASE_URL: database can't be used: there is no database"},
+		"no database to export": {t.Context(), []string{"export", noDatabase}, settings.ExitFailure,
+			"ticketsvc: database can't be used: there is no database"},
 		"something else to export": {t.Context(), []string{"export", "--database-url=sqlite:" + in("other.db", "no database")},
-			settings.ExitSettings, "is it ticketsvc's database?"},
+			settings.ExitFailure, "is it ticketsvc's database?"},
 		"an export that is interrupted": {interrupted, []string{"export", database, filepath.Join(folder, "cut")}, settings.ExitFailure,
 			"the export was interrupted: start it again"},
-		"no database to import into": {t.Context(), []string{"import", noDatabase, in("list", "t1")}, settings.ExitSettings,
+		"a database URL that is none": {t.Context(), []string{"export", "--database-url=tickets.db"}, settings.ExitSettings,
+			"--database-url / TICKETSVC_DATABASE_URL: is not of the form"},
+		"an unknown flag": {t.Context(), []string{"import", "--nonsense", in("list2", "t1")}, settings.ExitSettings, "unknown flag"},
+		"no database to import into": {t.Context(), []string{"import", noDatabase, in("list", "t1")}, settings.ExitFailure,
 			"there is no database"},
-		"no list": {t.Context(), []string{"import", database, filepath.Join(folder, "nothing")}, settings.ExitSettings,
+		"no list": {t.Context(), []string{"import", database, filepath.Join(folder, "nothing")}, settings.ExitFailure,
 			"the list can't be read"},
-		"a list with a broken line": {t.Context(), []string{"import", database, in("broken", "t1\n\n\"x\n")}, settings.ExitSettings,
+		"a list with a broken line": {t.Context(), []string{"import", database, in("broken", "t1\n\n\"x\n")}, settings.ExitFailure,
 			"line 3 begins with a quote and is not a JSON string: correct it; nothing is erased"},
-		"a list with a long id": {t.Context(), []string{"import", database, in("long", "t1\n"+strings.Repeat("x", 257))}, settings.ExitSettings,
+		"a list with a long id": {t.Context(), []string{"import", database, in("long", "t1\n"+strings.Repeat("x", 257))}, settings.ExitFailure,
 			"line 2 is not the id of a ticket"},
 	} {
 		code, _, stderr := execute(test.ctx, append([]string{"erasures"}, test.args...)...)

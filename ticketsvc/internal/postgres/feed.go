@@ -283,12 +283,12 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
 	both.Go(func() { s.recorded.Subscribe(ctx, wake) })
-	both.Go(func() { s.others.Watch(ctx, wake, onError) })
+	both.Go(func() { s.others.Subscribe(ctx, wake, onError) })
 	both.Wait()
 }
 
 // noteRecorded notifies the subscribers of the log, in this process and in others, that the log has grown.
 func (s *Store) noteRecorded() {
 	s.recorded.Notify()
-	s.others.Note()
+	s.others.Notify()
 }
