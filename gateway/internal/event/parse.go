@@ -160,19 +160,27 @@ var allowInvalidUTF8 = []jsontext.Options{jsontext.AllowInvalidUTF8(true)}
 // check returns nil if a body is one well-formed JSON object without doubled keys. Its errors do not quote the body; the decoder's errors
 // do.
 func check(body []byte) error {
-	switch {
-	case len(body) == 0:
-		return errEmptyBody
-	case bytes.HasPrefix(body, []byte("\ufeff")):
-		return errByteOrderMark
-	case !utf8.Valid(body):
-		return errInvalidUTF8
-	case jsontext.Value(body).IsValid(allowInvalidUTF8...):
-		if bytes.TrimSpace(body)[0] != '{' {
-			return errNotObject
+	// Nearly every body passes the strict check, which is the only pass over it then.
+	if !jsontext.Value(body).IsValid() {
+		switch {
+		case len(body) == 0:
+			return errEmptyBody
+		case bytes.HasPrefix(body, []byte("\ufeff")):
+			return errByteOrderMark
+		case !utf8.Valid(body):
+			return errInvalidUTF8
+		case !jsontext.Value(body).IsValid(allowInvalidUTF8...):
+			return syntaxError(body)
 		}
-		return nil
 	}
+	if body[skipSpace(body, 0)] != '{' {
+		return errNotObject
+	}
+	return nil
+}
+
+// syntaxError returns what is wrong with a body that is not well-formed.
+func syntaxError(body []byte) error {
 	_, err := jsontext.NewDecoder(bytes.NewBuffer(body), allowInvalidUTF8...).ReadValue()
 	syntactic, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
