@@ -168,6 +168,7 @@ func (a *accept) measure(ctx context.Context, p part) (rate float64, err error) 
 		}
 		load.addresses = append(load.addresses, entry.address)
 	}
+	a.requests.setTimestamps(time.Now())
 	used, profiled := a.usage(p, s.services), a.startProfiles(ctx, p, s.services, load.warmup+load.duration)
 	result, err := load.run(ctx)
 	if rate = result.rate(); err == nil && p.variant == variantSustained {

@@ -30,10 +30,11 @@ with watchers against recording without, and the lag, which is the time from the
 The exit status is 0 if every target is met, 1 if a target is missed or something failed, and 2 for wrong usage.`
 
 type commandLine struct {
-	Run   acceptCommand `cmd:"" default:"withargs" help:"Measure the path of an event. This is the default command."`
-	Reads readsCommand  `cmd:"" help:"Measure the calls of ticketsvc."`
-	Noise noiseCommand  `cmd:"" help:"Measure the bare handler against itself."`
-	Bare  bareCommand   `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
+	Run     acceptCommand  `cmd:"" default:"withargs" help:"Measure the path of an event. This is the default command."`
+	Reads   readsCommand   `cmd:"" help:"Measure the calls of ticketsvc."`
+	Compare compareCommand `cmd:"" help:"Compare durable accept of two gateways, in turns of a second."`
+	Noise   noiseCommand   `cmd:"" help:"Measure the bare handler against itself."`
+	Bare    bareCommand    `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
 }
 
 // settings are the settings of all commands that measure.
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if helped {
 		return exitMet
 	}
-	if err == nil && min(line.Run.Rounds, line.Reads.Rounds, line.Noise.Rounds) < 1 {
+	if err == nil && min(line.Run.Rounds, line.Reads.Rounds, line.Noise.Rounds, line.Compare.Rounds) < 1 {
 		err = errors.New("--rounds must be at least 1")
 	}
 	if err != nil {
@@ -78,6 +79,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch selected.Selected().Name {
 	case "bare":
 		err = serveBare(ctx, line.Bare.Address, line.Bare.Secret)
+	case "compare":
+		err = measure(ctx, line.Compare.settings, line.Compare.Postgres, line.Compare.measure, stdout, stderr)
 	case "noise":
 		err = measure(ctx, line.Noise.settings, new(bool), line.Noise.measure, stdout, stderr)
 	case "reads":

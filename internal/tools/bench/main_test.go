@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,6 +29,20 @@ func TestRun_noise(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "bare against itself  none    1         256") || !strings.Contains(stderr.String(), "round 1 of 1") {
 		t.Errorf("printed\n%s%s", &stdout, &stderr)
+	}
+}
+
+func TestRun_compare(t *testing.T) {
+	t.Parallel()
+	gateway := commands.Path(t, "gateway")
+	var stdout, stderr bytes.Buffer
+	args := []string{"compare", "--quick", "--no-postgres", "--gateway", gateway, "--base", gateway, "--dir", t.TempDir()}
+	if status := run(t.Context(), args, &stdout, &stderr); status != exitMet {
+		t.Fatalf("exit status %d: %s", status, &stderr)
+	}
+	figures := regexp.MustCompile(`durable accept, SQLite, replicas 1, connections (64|256): rate [+-][0-9.]+ ± [0-9.]+ %, CPU an event [+-][0-9.]+ ± [0-9.]+ %`)
+	if got := len(figures.FindAllString(stderr.String(), -1)); got != 2 {
+		t.Errorf("%d figures, want 2: %s", got, &stderr)
 	}
 }
 
