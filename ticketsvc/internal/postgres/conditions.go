@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,52 +24,48 @@ func filterable(value string) string {
 	return postgresdb.EscapeText(value)
 }
 
-// sharedConditions returns the conditions on columns that tickets and groups both have.
-func sharedConditions(f ticket.Filter) conditions {
-	var c conditions
-	if len(f.Statuses) > 0 {
-		statuses := make([]int32, len(f.Statuses))
-		for i, status := range f.Statuses {
-			statuses[i] = int32(status)
-		}
-		c.addAny("status", statuses)
-	}
-	c.addIDs("app_id", f.AppIDs)
-	c.addIDs("category_id", f.CategoryIDs)
-	return c
-}
-
 // groupConditions returns the conditions on groups, for a filter that selects groups.
 func groupConditions(f ticket.Filter) conditions {
-	c := sharedConditions(f)
-	if f.Unassigned {
-		c.texts = append(c.texts, "unassigned")
-	}
+	var c conditions
+	c.addFilter(f, "unassigned")
 	return c
 }
 
-// newConditions returns the conditions of [ticket.Filter.Matches], except the text.
-func newConditions(f ticket.Filter) conditions {
-	c := sharedConditions(f)
-	c.texts = append(c.texts, "NOT erased")
-	c.addIDs("property_id", f.PropertyIDs)
-	if len(f.PropertyIDs) > 0 && !slices.Contains(f.PropertyIDs, "") {
-		// This follows from the ids, but PostgreSQL needs the condition to know that the index has all such tickets.
-		c.texts = append(c.texts, "property_id <> ''")
-	}
-	if f.AssigneeID != "" {
-		c.add("assigned_to <> '' AND assigned_to = ", postgresdb.EscapeText(f.AssigneeID))
-	}
-	if f.Unassigned {
-		c.texts = append(c.texts, "assigned_to = ''")
-	}
-	if f.UpdatedAfter.Set {
-		c.add("update_time >= ", f.UpdatedAfter.SortableText())
-	}
-	if f.UpdatedBefore.Set {
-		c.add("update_time < ", f.UpdatedBefore.SortableText())
-	}
+// filterConditions returns the conditions of [ticket.Filter.Matches], except the text.
+func filterConditions(f ticket.Filter) conditions {
+	c := conditions{texts: []string{"NOT erased"}}
+	c.addFilter(f, "assigned_to = ''")
 	return c
+}
+
+// addFilter adds the conditions of a filter, except the text. unassigned is the condition for [ticket.Unassigned].
+func (c *conditions) addFilter(f ticket.Filter, unassigned string) {
+	for _, condition := range f.Conditions() {
+		values := make([]any, len(condition.Values))
+		for i, value := range condition.Values {
+			switch value := value.(type) {
+			case string:
+				values[i] = postgresdb.EscapeText(value)
+			case ticket.Instant:
+				values[i] = value.SortableText()
+			default:
+				values[i] = value
+			}
+		}
+		switch {
+		case condition.Column == "":
+		case condition.Column == ticket.Unassigned:
+			c.texts = append(c.texts, unassigned)
+		case condition.Operator == ticket.OneOf:
+			c.texts = append(c.texts, condition.Column+" = ANY("+c.bind(values)+")")
+		default:
+			c.add(condition.Column+" "+string(condition.Operator)+" ", values[0])
+		}
+		if condition.IsSelective() {
+			// This follows from the values, but PostgreSQL needs the condition to know that the index has all such tickets.
+			c.texts = append(c.texts, condition.Column+" <> ''")
+		}
+	}
 }
 
 // bind adds an argument to the statement, and returns its placeholder.
@@ -81,18 +76,6 @@ func (c *conditions) bind(argument any) string {
 
 // add adds the condition that consists of text, followed by the argument.
 func (c *conditions) add(text string, argument any) { c.texts = append(c.texts, text+c.bind(argument)) }
-
-// addAny adds the condition that a column has one of some values.
-func (c *conditions) addAny(column string, values any) {
-	c.texts = append(c.texts, column+" = ANY("+c.bind(values)+")")
-}
-
-// addIDs adds the condition that a column has one of some ids, if there are any.
-func (c *conditions) addIDs(column string, ids []string) {
-	if len(ids) > 0 {
-		c.addAny(column, escaped(ids))
-	}
-}
 
 func (c *conditions) sql() string {
 	if len(c.texts) == 0 {

@@ -12,7 +12,7 @@ func SearchStatement(filter ticket.Filter, limit ticket.PageLimit, scan bool) (s
 	if l.plan = byWords; scan {
 		l.plan = scanningFirst
 	}
-	return l.statement(newConditions(filter), " ORDER BY update_time DESC, ticket_id", ticket.NewPageBuilder(limit))
+	return l.statement(filterConditions(filter), " ORDER BY update_time DESC, ticket_id", ticket.NewPageBuilder(limit))
 }
 
 // NumberBySequence makes the store number events like a table with a sequence, without the lock. The sequence must exist.

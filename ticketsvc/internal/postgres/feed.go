@@ -216,7 +216,7 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 	page := ticket.NewPageBuilder(limit)
 	var last string
 	err := s.readLong(ctx, func(tx pgx.Tx) error {
-		where := newConditions(filter)
+		where := filterConditions(filter)
 		where.add("ticket_id > ", postgresdb.EscapeText(after))
 		var bound string
 		err := tx.QueryRow(ctx, snapshotBound, postgresdb.EscapeText(after), snapshotStride).Scan(&bound)

@@ -103,10 +103,7 @@ type list struct {
 }
 
 func newList(filter ticket.Filter, order ticket.Order, after *ticket.Cursor) list {
-	l := list{filter: filter, words: filter.Words(), column: "update_time", beyond: " > ", after: after}
-	if order.Time == ticket.ByCreateTime {
-		l.column = "create_time"
-	}
+	l := list{filter: filter, words: filter.Words(), column: order.Column(), beyond: " > ", after: after}
 	if order.Descending {
 		l.direction, l.beyond = " DESC", " < "
 	}
@@ -117,12 +114,12 @@ func newList(filter ticket.Filter, order ticket.Order, after *ticket.Cursor) lis
 func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) error {
 	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
 	if l.after == nil {
-		return l.readRows(ctx, tx, page, newConditions(l.filter), inOrder)
+		return l.readRows(ctx, tx, page, filterConditions(l.filter), inOrder)
 	}
 	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
 	// statements, each one starts at its first row in an index, even if many tickets have that time.
 	at := l.after.Time.SortableText()
-	rest := newConditions(l.filter)
+	rest := filterConditions(l.filter)
 	rest.add(l.column+" = ", at)
 	rest.add("ticket_id > ", postgresdb.EscapeText(l.after.TicketID))
 	if err := l.readRows(ctx, tx, page, rest, " ORDER BY ticket_id"); err != nil || page.More() {
@@ -133,7 +130,7 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 			return err
 		}
 	}
-	behind := newConditions(l.filter)
+	behind := filterConditions(l.filter)
 	behind.add(l.column+l.beyond, at)
 	return l.readRows(ctx, tx, page, behind, inOrder)
 }

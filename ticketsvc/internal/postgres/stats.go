@@ -70,7 +70,7 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (stats ticket.S
 		before, after = groupStats, groupStatsEnd
 		where = groupConditions(filter)
 	} else {
-		where = newConditions(filter)
+		where = filterConditions(filter)
 		if words := filter.Words(); len(words) > 0 {
 			where.texts = append(where.texts, isFoundBy(where.bindWords(words)))
 		}

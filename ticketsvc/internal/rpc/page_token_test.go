@@ -12,9 +12,12 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
+	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
 func TestPageTokensAreGoodForTheirQueryOnly(t *testing.T) {
@@ -83,6 +86,28 @@ func TestPageTokensAreGoodForTheirQueryOnly(t *testing.T) {
 	for name, call := range wrong {
 		if _, err := call(); connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Errorf("a token %s: %v, want INVALID_ARGUMENT", name, err)
+		}
+	}
+}
+
+// TestPageToken_dependsOnEveryFieldOfTheFilter uses tokens with a filter that differs in one field.
+func TestPageToken_dependsOnEveryFieldOfTheFilter(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC")
+	position := append([]byte{0}, "t"...) // After a ticket without a time.
+	for field := range tickettest.FilterFields() {
+		filters := []*ticketv1.TicketFilter{nil, tickettest.FilterWith(field, 1), tickettest.FilterWith(field, 2)}
+		if field.Kind() == protoreflect.BoolKind {
+			filters = filters[:2]
+		}
+		for i, of := range filters {
+			token := rpc.Token(&ticketv1.ListTicketsRequest{Filter: of}, ticket.DatabaseID{}, position)
+			for j, with := range filters {
+				_, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{Filter: with, PageToken: token})
+				if i == j && err != nil || i != j && connect.CodeOf(err) != connect.CodeInvalidArgument {
+					t.Errorf("the token of the filter {%v} with {%v}: %v", of, with, err)
+				}
+			}
 		}
 	}
 }

@@ -136,7 +136,7 @@ func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.Ge
 		return nil, err
 	}
 	var stats ticket.Stats
-	if err := answerOf(ctx).read(ctx, filter.ScansToCount(), func() (err error) {
+	if err := answerOf(ctx).read(ctx, !filter.SelectsGroups(), func() (err error) {
 		stats, err = s.store.Stats(ctx, filter)
 		return err
 	}); err != nil {

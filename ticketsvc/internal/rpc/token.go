@@ -54,36 +54,24 @@ func listQuery(f *ticket.Filter, order ticket.Order) []byte {
 // watchQuery is like listQuery, for watchers.
 func watchQuery(f *ticket.Filter) []byte { return appendFilter([]byte("watch"), f) }
 
-// appendFilter appends each condition of a filter that is set, after a number of its own. Watchers keep their tokens for any time, so these
-// bytes must stay the same: a new condition gets a new number, after the others.
+// appendFilter appends the conditions of a filter, each after its number. Watchers keep their tokens for any time, so these bytes must stay
+// the same.
 func appendFilter(b []byte, f *ticket.Filter) []byte {
-	if len(f.Statuses) > 0 {
-		b = binary.AppendUvarint(append(b, 1), uint64(len(f.Statuses)))
-		for _, status := range f.Statuses {
-			b = binary.AppendVarint(b, int64(status))
+	for _, c := range f.Conditions() {
+		b = append(b, c.Number)
+		if c.IsList {
+			b = binary.AppendUvarint(b, uint64(len(c.Values)))
 		}
-	}
-	for i, ids := range [][]string{f.AppIDs, f.CategoryIDs, f.PropertyIDs} {
-		if len(ids) > 0 {
-			b = binary.AppendUvarint(append(b, byte(2+i)), uint64(len(ids)))
-			for _, id := range ids {
-				b = appendBytes(b, []byte(id))
+		for _, value := range c.Values {
+			switch value := value.(type) {
+			case ticket.Status:
+				b = binary.AppendVarint(b, int64(value))
+			case string:
+				b = appendBytes(b, []byte(value))
+			case ticket.Instant:
+				b = appendInstant(b, value)
 			}
 		}
-	}
-	if f.AssigneeID != "" {
-		b = appendBytes(append(b, 5), []byte(f.AssigneeID))
-	}
-	if f.Unassigned {
-		b = append(b, 6)
-	}
-	for i, bound := range []ticket.Instant{f.UpdatedAfter, f.UpdatedBefore} {
-		if bound.Set {
-			b = appendInstant(append(b, byte(7+i)), bound)
-		}
-	}
-	if f.Text != "" {
-		b = appendBytes(append(b, 9), []byte(f.Text))
 	}
 	return b
 }

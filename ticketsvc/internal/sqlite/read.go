@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -95,10 +94,7 @@ type list struct {
 }
 
 func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket.Cursor) list {
-	l := list{tx: tx, column: "update_time", beyond: " > ?", after: after, where: filterConditions(filter)}
-	if order.Time == ticket.ByCreateTime {
-		l.column = "create_time"
-	}
+	l := list{tx: tx, column: order.Column(), beyond: " > ?", after: after, where: filterConditions(filter)}
 	if order.Descending {
 		l.direction, l.beyond = " DESC", " < ?"
 	}
@@ -222,21 +218,16 @@ func addRows(page *ticket.PageBuilder, scan *scanFirst, rows *sql.Rows) (more bo
 // indexFor returns the index that a list uses. Without it SQLite assumes that any condition is met by few tickets, and reads and sorts all
 // tickets to find, for example, the open ones.
 func indexFor(f ticket.Filter, orderColumn string) string {
-	switch {
-	case hasIDs(f.PropertyIDs):
-		return "tickets_by_property_id"
-	case f.AssigneeID != "":
-		return "tickets_by_assigned_to"
-	default:
-		return indexOf(orderColumn)
+	for _, condition := range f.Conditions() {
+		if condition.IsSelective() {
+			return indexOf(condition.Column)
+		}
 	}
+	return indexOf(orderColumn)
 }
 
 // indexOf returns the index that is in the order of a column.
-func indexOf(orderColumn string) string { return "tickets_by_" + orderColumn }
-
-// hasIDs reports whether there are ids, and none is empty. The indexes of ids do not have empty ids.
-func hasIDs(ids []string) bool { return len(ids) > 0 && !slices.Contains(ids, "") }
+func indexOf(column string) string { return "tickets_by_" + column }
 
 // conditions are conditions on a row. A row must meet all of them.
 type conditions []condition
@@ -262,55 +253,43 @@ func (c conditions) sql() (where string, args []any) {
 	return " WHERE " + strings.Join(texts, " AND "), args
 }
 
-// sharedConditions returns the conditions on columns that tickets and groups both have.
-func sharedConditions(f ticket.Filter) conditions {
+// filterConditions returns the conditions of [ticket.Filter.Matches], except the text.
+func filterConditions(f ticket.Filter) conditions {
 	var c conditions
-	addOneOf(&c, "status", f.Statuses)
-	addOneOf(&c, "app_id", f.AppIDs)
-	addOneOf(&c, "category_id", f.CategoryIDs)
+	c.add("erased = 0")
+	c.addFilter(f, "assigned_to = ''")
 	return c
 }
 
 // groupConditions returns the conditions on groups, for a filter that selects groups.
 func groupConditions(f ticket.Filter) conditions {
-	c := sharedConditions(f)
-	if f.Unassigned {
-		c.add("unassigned = 1")
-	}
+	var c conditions
+	c.addFilter(f, "unassigned = 1")
 	return c
 }
 
-// filterConditions returns the conditions of [ticket.Filter.Matches], except the text.
-func filterConditions(f ticket.Filter) conditions {
-	c := sharedConditions(f)
-	c.add("erased = 0")
-	addOneOf(&c, "property_id", f.PropertyIDs)
-	// This follows from the ids, but SQLite needs the condition to know that the index has all such tickets.
-	if hasIDs(f.PropertyIDs) {
-		c.add("property_id <> ''")
+// addFilter adds the conditions of a filter, except the text. unassigned is the condition for [ticket.Unassigned].
+func (c *conditions) addFilter(f ticket.Filter, unassigned string) {
+	for _, condition := range f.Conditions() {
+		args := make([]any, len(condition.Values))
+		for i, value := range condition.Values {
+			if instant, ok := value.(ticket.Instant); ok {
+				value = instant.SortableText()
+			}
+			args[i] = value
+		}
+		switch {
+		case condition.Column == "":
+		case condition.Column == ticket.Unassigned:
+			c.add(unassigned)
+		case condition.Operator == ticket.OneOf:
+			c.add(condition.Column+" IN ("+strings.TrimSuffix(strings.Repeat("?,", len(args)), ",")+")", args...)
+		default:
+			c.add(condition.Column+" "+string(condition.Operator)+" ?", args...)
+		}
+		if condition.IsSelective() {
+			// This follows from the values, but SQLite needs the condition to know that the index has all such tickets.
+			c.add(condition.Column + " <> ''")
+		}
 	}
-	if f.AssigneeID != "" {
-		c.add("assigned_to = ? AND assigned_to <> ''", f.AssigneeID)
-	}
-	if f.Unassigned {
-		c.add("assigned_to = ''")
-	}
-	if f.UpdatedAfter.Set {
-		c.add("update_time >= ?", f.UpdatedAfter.SortableText())
-	}
-	if f.UpdatedBefore.Set {
-		c.add("update_time < ?", f.UpdatedBefore.SortableText())
-	}
-	return c
-}
-
-func addOneOf[T any](c *conditions, column string, values []T) {
-	if len(values) == 0 {
-		return
-	}
-	args := make([]any, len(values))
-	for i, value := range values {
-		args[i] = value
-	}
-	c.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?,", len(values)), ",")+")", args...)
 }

@@ -55,6 +55,14 @@ func ParseOrder(text string) (order Order, ok bool) {
 	}
 }
 
+// Column is the column of both databases that has the time.
+func (o Order) Column() string {
+	if o.Time == ByCreateTime {
+		return "create_time"
+	}
+	return "update_time"
+}
+
 // Cursor is a position in a list: directly after a ticket.
 type Cursor struct {
 	Time     Instant

@@ -110,7 +110,7 @@ func TestParseOrder(t *testing.T) {
 	}
 }
 
-func TestFilterCheck(t *testing.T) {
+func TestFilter_Check(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		filter ticket.Filter
@@ -150,7 +150,7 @@ func TestFilterCheck(t *testing.T) {
 	}
 }
 
-func TestFilterMatches(t *testing.T) {
+func TestFilter_Matches(t *testing.T) {
 	t.Parallel()
 	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category",
 		PropertyID: "property", AssigneeID: "user", UpdateTime: tickettest.At(5)}
@@ -183,7 +183,7 @@ func TestFilterMatches(t *testing.T) {
 	}
 }
 
-func TestNormalFiltersAreInOrderAndShareNothing(t *testing.T) {
+func TestFilter_Normal_isInOrderAndSharesNothing(t *testing.T) {
 	t.Parallel()
 	given := ticket.Filter{AppIDs: []string{"b", "a", "b"}}
 	normal := given.Normal()

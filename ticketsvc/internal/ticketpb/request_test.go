@@ -225,6 +225,30 @@ func TestAFilterOfANewerContractIsRefused(t *testing.T) {
 	}
 }
 
+// TestToFilter_knowsEveryField checks that each field of the contract's filter is one condition. Everything else that is done with a filter
+// ranges over its conditions.
+func TestToFilter_knowsEveryField(t *testing.T) {
+	t.Parallel()
+	numbers := map[byte]bool{}
+	for field := range tickettest.FilterFields() {
+		filter, err := ticketpb.ToFilter(tickettest.FilterWith(field, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conditions := filter.Conditions()
+		if len(conditions) != 1 || conditions[0].Name != string(field.Name()) || conditions[0].IsList != field.IsList() ||
+			numbers[conditions[0].Number] {
+			t.Errorf("a filter with %s has the conditions %+v, want one with this name and a number of its own", field.Name(), conditions)
+			continue
+		}
+		numbers[conditions[0].Number] = true
+	}
+	none := ticket.Filter{}
+	if conditions := none.Conditions(); len(conditions) != 0 {
+		t.Errorf("the zero filter has the conditions %+v", conditions)
+	}
+}
+
 // TestAFilterThatIsRefusedCostsNothing has a filter of the maximum size of a request: to sort its words and ids would take seconds.
 func TestAFilterThatIsRefusedCostsNothing(t *testing.T) {
 	t.Parallel()

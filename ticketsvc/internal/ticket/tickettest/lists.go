@@ -53,10 +53,11 @@ func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
 		c := ticket.Change{
 			EventID: fmt.Sprintf("e%03d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%x", i%tickets*7919%4096), OccurTime: At(0),
 			Fields: Named("status_text", "app_id", "category_id", "assignee_id", "property_id", "create_time", "update_time",
-				"last_status_update_time"),
+				"last_status_update_time", "title"),
 			Values: ticket.Ticket{
 				StatusText: pick("", "closed", "waiting-for-agent", "something new"), AppID: pick("", "app1", "app2"),
 				CategoryID: pick("", "c1", "c2"), AssigneeID: pick("", "", "u1", "u2"), PropertyID: pick("", "p1", "p2", "p\x00"),
+				Title:      pick("", "Heizung kalt", "Heizung"),
 				UpdateTime: At(int64(random.IntN(3))),
 			},
 		}
@@ -95,8 +96,9 @@ var mixedFilters = map[string]ticket.Filter{
 	"before a time":       {UpdatedBefore: At(1)},
 	"a range in a second": {UpdatedAfter: ticket.Instant{Set: true, Seconds: At(0).Seconds, Nanos: 5e8}, UpdatedBefore: At(1)},
 	"an empty range":      {UpdatedAfter: At(1), UpdatedBefore: At(1)},
+	"a word":              {Text: "kalt"},
 	"everything at once": {Statuses: []ticket.Status{ticket.StatusClosed}, AppIDs: []string{"app1"}, CategoryIDs: []string{"c1", "c2"},
-		PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0)},
+		PropertyIDs: []string{"p1", "p2"}, Unassigned: true, UpdatedAfter: At(0), Text: "heiz"},
 	"nothing has this":         {AssigneeID: "nobody"},
 	"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
 }
