@@ -103,7 +103,7 @@ func exportPostgres(ctx context.Context, url string, log *slog.Logger, write fun
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	for after := (ticket.LogPosition{}); ; {
-		page, err := store.Erasures(ctx, after, exportPage)
+		page, err := store.ListErasures(ctx, after, exportPage)
 		if err != nil || len(page) == 0 {
 			return err
 		}

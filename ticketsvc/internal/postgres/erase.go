@@ -27,7 +27,7 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 	for _, id := range ticketIDs {
 		of, err := s.erase(ctx, id)
 		if err != nil {
-			return 0, translate(err)
+			return 0, mapError(err)
 		}
 		events += of
 	}

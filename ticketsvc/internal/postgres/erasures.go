@@ -24,8 +24,8 @@ func makeErasureKey(ctx context.Context, tx pgx.Tx) error {
 // ErasureKey implements [ticket.Store].
 func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
 
-// Erasures implements [ticket.Store].
-func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
+// ListErasures implements [ticket.Store].
+func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		rows, err := q.Query(ctx, readErasures, after.Sequence, limit+1)
 		if err != nil {
@@ -44,7 +44,7 @@ func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit in
 		}
 		var held bool
 		if erasures, held = ticket.ErasuresAfter(after, limit, read); !held {
-			return notFound(ctx, q)
+			return positionNotFound(ctx, q)
 		}
 		return nil
 	})

@@ -79,7 +79,7 @@ func (s *Store) readIdentity(ctx context.Context) error {
 // LastPosition implements [ticket.Log].
 func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
 	position, err := s.position(ctx, lastPosition)
-	if errors.Is(err, ticket.ErrNotFound) {
+	if errors.Is(err, ticket.ErrPositionNotFound) {
 		return ticket.LogPosition{}, nil
 	}
 	return position, err
@@ -88,7 +88,7 @@ func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
 // PositionAt implements [ticket.Log].
 func (s *Store) PositionAt(ctx context.Context, sequence int64) (ticket.LogPosition, error) {
 	if sequence == 0 {
-		return ticket.LogPosition{}, translate(ctx.Err())
+		return ticket.LogPosition{}, mapError(ctx.Err())
 	}
 	return s.position(ctx, positionAt, sequence)
 }
@@ -115,7 +115,7 @@ func (s *Store) PositionsAt(ctx context.Context, sequences []int64) (positions m
 		}) {
 			return err
 		}
-		if err := notFound(ctx, q); !errors.Is(err, ticket.ErrNotFound) {
+		if err := positionNotFound(ctx, q); !errors.Is(err, ticket.ErrPositionNotFound) {
 			return err
 		}
 		return nil
@@ -127,7 +127,7 @@ func (s *Store) position(ctx context.Context, query string, arguments ...any) (p
 	err = s.query(ctx, func(q postgresdb.Querier) error {
 		position, err = scanPosition(q.QueryRow(ctx, query, arguments...))
 		if errors.Is(err, pgx.ErrNoRows) {
-			return notFound(ctx, q)
+			return positionNotFound(ctx, q)
 		}
 		return err
 	})
@@ -146,9 +146,9 @@ func scanPosition(row pgx.Row) (ticket.LogPosition, error) {
 	return e.Position(nonce), nil
 }
 
-// notFound returns [ticket.ErrNotFound] for a position that the log does not have. If the server can't be written to, it may be a standby
-// whose log is behind. Then notFound returns [postgresdb.ErrReadOnly].
-func notFound(ctx context.Context, q postgresdb.Querier) error {
+// positionNotFound returns [ticket.ErrPositionNotFound] for a position that the log does not have. If the server can't be written to, it
+// may be a standby whose log is behind. Then positionNotFound returns [postgresdb.ErrReadOnly].
+func positionNotFound(ctx context.Context, q postgresdb.Querier) error {
 	var readOnly bool
 	if err := q.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&readOnly); err != nil {
 		return err
@@ -156,7 +156,7 @@ func notFound(ctx context.Context, q postgresdb.Querier) error {
 	if readOnly {
 		return postgresdb.ErrReadOnly
 	}
-	return ticket.ErrNotFound
+	return ticket.ErrPositionNotFound
 }
 
 func readLog(items int) string { return fmt.Sprintf(readLogOf, items) }

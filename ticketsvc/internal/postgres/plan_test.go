@@ -55,7 +55,7 @@ func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
 				"ReadLog":                 {postgres.ReadLog(64), []any{25000, 1 << 20}, 64},
 				"TicketBefore, measuring": {postgres.MeasureBefore, []any{"t1", 50500, 1001}, 501},
 				"TicketBefore":            {postgres.ReadBefore, []any{"t1", 50500}, 501},
-				"Erasures":                {postgres.ReadErasures, []any{51900, 101}, 101},
+				"ListErasures":            {postgres.ReadErasures, []any{51900, 101}, 101},
 				"ReadSnapshot":            {postgres.SnapshotBound, []any{"t25", postgres.SnapshotStride}, postgres.SnapshotStride},
 			} {
 				if name == "ReadSnapshot" && analyse != "ANALYZE" {

@@ -111,7 +111,7 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 				t.Errorf("the first message of a watcher: %+v, %v; want a ticket", message, err)
 			}
 			// A watcher can have a position from the primary that a standby has not reached yet.
-			if _, err := store.PositionAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrNotFound) {
+			if _, err := store.PositionAt(t.Context(), 3); !errors.Is(err, ticket.ErrUnavailable) || errors.Is(err, ticket.ErrPositionNotFound) {
 				t.Errorf("PositionAt after the end of the log = %v, want ErrUnavailable", err)
 			}
 			if _, err := store.PositionsAt(t.Context(), []int64{1, 3}); !errors.Is(err, ticket.ErrUnavailable) {

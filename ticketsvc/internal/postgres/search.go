@@ -47,9 +47,9 @@ func hasMoreThanScanned(ctx context.Context, tx pgx.Tx, where conditions) (over 
 	return over, err
 }
 
-// matching returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
+// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
 // the query.
-func matching(words []string) string {
+func fullTextQuery(words []string) string {
 	return "'" + strings.Join(words, "':* & '") + "':*"
 }
 
@@ -69,7 +69,7 @@ func (l list) candidates(where *conditions, orderBy string, room int) string {
 
 // bindWords adds words, which are those of a filter, to the arguments, and returns the expression of the query that finds them.
 func (c *conditions) bindWords(words []string) string {
-	return c.bind(matching(words)) + "::text::tsquery"
+	return c.bind(fullTextQuery(words)) + "::text::tsquery"
 }
 
 // isFoundBy returns the condition that a ticket has the words of a query, for the index of words.

@@ -78,16 +78,16 @@ func (s *Store) Close() error {
 }
 
 // Ping implements [ticket.Store].
-func (s *Store) Ping(ctx context.Context) error { return translate(s.db.Ping(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.Ping(ctx)) }
 
 // read runs f in a transaction that sees the database at one moment.
 func (s *Store) read(ctx context.Context, f func(pgx.Tx) error) error {
-	return translate(s.db.Read(ctx, f))
+	return mapError(s.db.Read(ctx, f))
 }
 
 // query runs f, which reads with a single statement.
 func (s *Store) query(ctx context.Context, f func(postgresdb.Querier) error) error {
-	return translate(s.db.Query(ctx, f))
+	return mapError(s.db.Query(ctx, f))
 }
 
 // readLong is like read, for reads that may take long.
@@ -100,8 +100,8 @@ func (s *Store) queryLong(ctx context.Context, f func(postgresdb.Querier) error)
 	return s.db.Long(ctx, func() error { return s.query(ctx, f) })
 }
 
-// translate converts the database's errors to those of package ticket.
-func translate(err error) error {
+// mapError converts the database's errors to those of package ticket.
+func mapError(err error) error {
 	if errors.Is(err, postgresdb.ErrReadOnly) {
 		return fmt.Errorf("%w: %w", ticket.ErrReadOnly, err)
 	}

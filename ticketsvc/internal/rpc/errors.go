@@ -52,7 +52,7 @@ var codes = []struct {
 	{watch.ErrAheadOfLog, connect.CodeOutOfRange, "TOKEN_AHEAD_OF_LOG",
 		"the event log ends before the resume token: start again without one", 0},
 	{watch.ErrNotInLog, connect.CodeOutOfRange, "TOKEN_NOT_IN_LOG", "the resume token can't be served any more: start again without one", 0},
-	{errErasurePosition, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG",
+	{ticket.ErrPositionNotFound, connect.CodeOutOfRange, "POSITION_NOT_IN_LOG",
 		"the log does not hold the position: list from the beginning, without one", 0},
 	{watch.ErrLogReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
 		"the database was replaced by another: resume with the last token", retrySoon},

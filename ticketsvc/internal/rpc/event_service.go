@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"connectrpc.com/connect"
@@ -172,23 +171,17 @@ func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.
 // erasurePage is the maximum number of erasures in a response of ListErasures.
 const erasurePage = 100
 
-// errErasurePosition is returned if the log does not hold the position of a ListErasures request.
-var errErasurePosition = errors.New("the log does not hold the position of the erasures")
-
 // ListErasures implements the RPC of that name.
 func (s *eventService) ListErasures(ctx context.Context, request *ticketv1.ListErasuresRequest) (*ticketv1.ListErasuresResponse, error) {
 	database := s.store.DatabaseID()
 	var after ticket.LogPosition
 	if position := request.GetPosition(); position != nil {
 		if !bytes.Equal(position.GetDatabaseId(), database[:]) {
-			return nil, errErasurePosition
+			return nil, ticket.ErrPositionNotFound
 		}
 		after = toLogPosition(position)
 	}
-	erasures, err := s.store.Erasures(ctx, after, erasurePage)
-	if errors.Is(err, ticket.ErrNotFound) {
-		return nil, errErasurePosition
-	}
+	erasures, err := s.store.ListErasures(ctx, after, erasurePage)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 		return nil
 	})
 	if err != nil {
-		return 0, translate(ctx, err)
+		return 0, mapError(ctx, err)
 	}
 	if changed {
 		s.db.PurgeWAL()

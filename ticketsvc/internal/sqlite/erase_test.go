@@ -294,7 +294,7 @@ func hits(t *testing.T, path, text string) (count int) {
 	return count
 }
 
-func TestStore_Erasures_readsNoOtherEvent(t *testing.T) {
+func TestStore_ListErasures_readsNoOtherEvent(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	if err := mustOpen(t, path).Close(); err != nil {

@@ -27,19 +27,19 @@ func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
 // ErasureKey implements [ticket.Store].
 func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
 
-// Erasures implements [ticket.Store].
-func (s *Store) Erasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
+// ListErasures implements [ticket.Store].
+func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
 	rows, err := s.readErasures.QueryContext(ctx, after.Sequence, limit+1)
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	read, err := scanErasures(rows)
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	erasures, held := ticket.ErasuresAfter(after, limit, read)
 	if !held {
-		return nil, ticket.ErrNotFound
+		return nil, ticket.ErrPositionNotFound
 	}
 	return erasures, nil
 }

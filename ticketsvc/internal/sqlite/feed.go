@@ -50,7 +50,7 @@ func (s *Store) readIdentity(ctx context.Context) error {
 // LastPosition implements [ticket.Log].
 func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
 	position, err := s.position(ctx, lastPosition)
-	if errors.Is(err, ticket.ErrNotFound) {
+	if errors.Is(err, ticket.ErrPositionNotFound) {
 		return ticket.LogPosition{}, nil
 	}
 	return position, err
@@ -59,7 +59,7 @@ func (s *Store) LastPosition(ctx context.Context) (ticket.LogPosition, error) {
 // PositionAt implements [ticket.Log].
 func (s *Store) PositionAt(ctx context.Context, sequence int64) (ticket.LogPosition, error) {
 	if sequence == 0 {
-		return ticket.LogPosition{}, translate(ctx, ctx.Err())
+		return ticket.LogPosition{}, mapError(ctx, ctx.Err())
 	}
 	return s.position(ctx, positionAt, sequence)
 }
@@ -77,7 +77,7 @@ func (s *Store) PositionsAt(ctx context.Context, sequences []int64) (map[int64]t
 		return err
 	})
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	return positions, nil
 }
@@ -85,9 +85,9 @@ func (s *Store) PositionsAt(ctx context.Context, sequences []int64) (map[int64]t
 func (s *Store) position(ctx context.Context, query string, args ...any) (ticket.LogPosition, error) {
 	position, err := scanPosition(s.db.QuickReader.QueryRowContext(ctx, query, args...))
 	if errors.Is(err, sql.ErrNoRows) {
-		return ticket.LogPosition{}, ticket.ErrNotFound
+		return ticket.LogPosition{}, ticket.ErrPositionNotFound
 	}
-	return position, translate(ctx, err)
+	return position, mapError(ctx, err)
 }
 
 // scanPosition reads a row of selectPosition.
@@ -104,11 +104,11 @@ func scanPosition(row interface{ Scan(into ...any) error }) (ticket.LogPosition,
 func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) (entries []ticket.Entry, err error) {
 	rows, err := s.readLog.QueryContext(ctx, after, limit.Items)
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	defer func() {
 		if closeErr := rows.Close(); err == nil && closeErr != nil {
-			entries, err = nil, translate(ctx, closeErr)
+			entries, err = nil, mapError(ctx, closeErr)
 		}
 	}()
 	page := ticketcodec.NewLogPage(limit)
@@ -120,7 +120,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		e := &row.Event
 		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &row.Nonce,
 			&erased, &bytes, &t, &stamps); err != nil {
-			return nil, translate(ctx, err)
+			return nil, mapError(ctx, err)
 		}
 		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Versions = content, erased.Bool, int(bytes.Int64), t, stamps
 		if !page.Add(&row) {
@@ -128,7 +128,7 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	return page.Entries(), nil
 }
@@ -172,14 +172,14 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	err := s.measureBefore.QueryRowContext(ctx, ticketID, sequence, limit.Items+1).Scan(&events, &bytes)
 	switch {
 	case err != nil:
-		return ticket.Ticket{}, translate(ctx, err)
+		return ticket.Ticket{}, mapError(ctx, err)
 	case events > limit.Items, bytes > limit.Bytes:
 		return ticket.Ticket{}, ticket.ErrTooManyEvents
 	}
 	record, read := ticket.NewState(ticketID), 0
 	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence)
 	if err != nil {
-		return ticket.Ticket{}, translate(ctx, err)
+		return ticket.Ticket{}, mapError(ctx, err)
 	}
 	err = func() (err error) {
 		defer func() { err = errors.Join(err, rows.Close()) }()
@@ -204,7 +204,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	}()
 	switch {
 	case err != nil:
-		return ticket.Ticket{}, translate(ctx, err)
+		return ticket.Ticket{}, mapError(ctx, err)
 	case read == 0: // There was no ticket, or it was erased just now.
 		return ticket.Ticket{}, ticket.ErrNotFound
 	}

@@ -19,7 +19,7 @@ func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (tic
 		return ticket.Ticket{}, ticket.ErrNotFound
 	}
 	if err != nil {
-		return ticket.Ticket{}, translate(ctx, err)
+		return ticket.Ticket{}, mapError(ctx, err)
 	}
 	if err := room.For(ticketID, ticketcodec.WeighTicket(content)); err != nil {
 		return ticket.Ticket{}, err

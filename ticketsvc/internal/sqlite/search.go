@@ -29,7 +29,7 @@ func (l list) search(ctx context.Context, filter *ticket.Filter, words []string,
 		(err != nil || page.More()) {
 		return page, err
 	}
-	query := matching(words)
+	query := fullTextQuery(words)
 	var found int
 	if err := l.tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM ticket_words WHERE ticket_words MATCH ? LIMIT ?)",
 		query, l.maxSorted+1).Scan(&found); err != nil {
@@ -43,15 +43,15 @@ func (l list) search(ctx context.Context, filter *ticket.Filter, words []string,
 	return page, l.read(ctx, page, nil)
 }
 
-// matching returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
+// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
 // the query.
-func matching(words []string) string {
+func fullTextQuery(words []string) string {
 	return `"` + strings.Join(words, `"* "`) + `"*`
 }
 
 // addWords adds the condition that a ticket has words, which are those of a filter.
 func (c *conditions) addWords(words []string) {
-	c.add("number IN (SELECT rowid FROM ticket_words WHERE ticket_words MATCH ?)", matching(words))
+	c.add("number IN (SELECT rowid FROM ticket_words WHERE ticket_words MATCH ?)", fullTextQuery(words))
 }
 
 // scanFirst scans the first tickets of a list for those that match, as long as enough of them do. If many match, the scan is faster than

@@ -48,11 +48,11 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, 
 	}
 	rows, err := s.db.Reader.QueryContext(ctx, statement, args...)
 	if err != nil {
-		return ticket.Stats{}, translate(ctx, err)
+		return ticket.Stats{}, mapError(ctx, err)
 	}
 	stats, err := scanStats(rows)
 	if err != nil {
-		return ticket.Stats{}, translate(ctx, err)
+		return ticket.Stats{}, mapError(ctx, err)
 	}
 	return stats, nil
 }

@@ -163,21 +163,21 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 func (s *Store) Close() error { return s.db.Close() }
 
 // Ping implements [ticket.Store].
-func (s *Store) Ping(ctx context.Context) error { return translate(ctx, s.db.Ping(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return mapError(ctx, s.db.Ping(ctx)) }
 
 // read runs f in a transaction that sees the database at one moment.
 func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.Reader.BeginTx(ctx, nil)
 	if err != nil {
-		return translate(ctx, err)
+		return mapError(ctx, err)
 	}
 	// The transaction only reads, so there is nothing to commit, and an error does not matter.
 	defer func() { _ = tx.Rollback() }()
-	return translate(ctx, f(tx))
+	return mapError(ctx, f(tx))
 }
 
-// translate converts the database's errors to those of package ticket.
-func translate(ctx context.Context, err error) error {
+// mapError converts the database's errors to those of package ticket.
+func mapError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}

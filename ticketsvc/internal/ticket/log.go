@@ -126,7 +126,7 @@ type Log interface {
 	// LastPosition returns the last position of the log.
 	LastPosition(ctx context.Context) (LogPosition, error)
 
-	// PositionAt returns the position with a sequence number, which is not negative. Errors: [ErrNotFound] if the log has no such position.
+	// PositionAt returns the position with a sequence number, which is not negative. Errors: [ErrPositionNotFound].
 	PositionAt(ctx context.Context, sequence int64) (LogPosition, error)
 
 	// ReadLog returns the next entries after a sequence number, in the order of the log. It returns none at the end of the log. A reader that

@@ -10,7 +10,7 @@ import (
 //
 // A store looks up the events in its log and reports those it finds, loads the needed tickets, merges, and writes the result:
 //
-//	EventIDs → Logged … → TicketIDs → TakeRoom, and Load, Erased, Fail or Defer … → Merge → SetLogEnd → Results
+//	EventIDs → MarkLogged … → TicketIDs → TakeRoom, and Load, MarkErased, Fail or Defer … → Merge → SetLogEnd → Results
 //
 // A store that has to lock tickets before it looks at the log calls TicketIDs first, and later [MergeBatch.Needs] for each ticket.
 type MergeBatch struct {
@@ -113,8 +113,8 @@ func (r *MergeBatch) EventIDs() []string {
 	return ids
 }
 
-// Logged reports that the log has an event of the batch: all changes of that event are duplicates.
-func (r *MergeBatch) Logged(eventID string) {
+// MarkLogged reports that the log has an event of the batch: all changes of that event are duplicates.
+func (r *MergeBatch) MarkLogged(eventID string) {
 	i, ok := r.firsts[eventID]
 	if !ok || r.results[i].Duplicate {
 		return
@@ -124,7 +124,7 @@ func (r *MergeBatch) Logged(eventID string) {
 }
 
 // TicketIDs returns the ids of the tickets that have changes which are not known to be duplicates, each once, in byte order. Before calls
-// of [MergeBatch.Logged] only repeats within the batch are known to be duplicates.
+// of [MergeBatch.MarkLogged] only repeats within the batch are known to be duplicates.
 func (r *MergeBatch) TicketIDs() []string {
 	ids := make([]string, 0, len(r.tickets))
 	for i := range r.tickets {
@@ -184,8 +184,8 @@ func (r *MergeBatch) Load(ticketID string, state *State) {
 	}
 }
 
-// Erased reports that a ticket of the batch was erased: its new changes are dropped.
-func (r *MergeBatch) Erased(ticketID string) {
+// MarkErased reports that a ticket of the batch was erased: its new changes are dropped.
+func (r *MergeBatch) MarkErased(ticketID string) {
 	if t := r.ticket(ticketID); t != nil {
 		t.erased = true
 	}

@@ -54,7 +54,7 @@ func TestARecording(t *testing.T) {
 		t.Errorf("before anything is known of the log: %s", diff)
 	}
 	for _, id := range []string{"logged", "logged of bad", "logged", "in no change"} {
-		r.Logged(id)
+		r.MarkLogged(id)
 	}
 	if diff := cmp.Diff([]string{"bad", "t1", "t\xff"}, r.TicketIDs()); diff != "" {
 		t.Error(diff)
@@ -131,7 +131,7 @@ func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
 			r := ticket.NewMergeBatch(batch)
 			for _, id := range r.EventIDs() {
 				if slices.Contains(log, id) {
-					r.Logged(id)
+					r.MarkLogged(id)
 				}
 			}
 			for _, id := range r.TicketIDs() {

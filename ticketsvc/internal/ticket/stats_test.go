@@ -137,9 +137,9 @@ func TestGroupChanges(t *testing.T) {
 		r.Load(id, opened(id))
 	}
 	r.Load("opened", kept("opened", status("0", "opened", "closed")))
-	r.Logged("6")
+	r.MarkLogged("6")
 	r.Fail("failed", ticket.ErrLocked)
-	r.Erased("erased")
+	r.MarkErased("erased")
 	r.Merge()
 	want := []ticket.GroupChange{
 		// "new, and closed" and "moved" were added, and "opened" was removed. One of those that wait for an agent was added, and one was removed.

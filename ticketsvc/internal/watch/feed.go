@@ -374,7 +374,7 @@ func (f *Feed) readAfter(ctx context.Context, after ticket.LogPosition, limit ti
 func (f *Feed) checkPosition(ctx context.Context, position ticket.LogPosition) error {
 	held, err := f.log.PositionAt(ctx, position.Sequence)
 	switch {
-	case errors.Is(err, ticket.ErrNotFound):
+	case errors.Is(err, ticket.ErrPositionNotFound):
 		return fmt.Errorf("%w %d", ErrAheadOfLog, position.Sequence)
 	case err != nil:
 		return err

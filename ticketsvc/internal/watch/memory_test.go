@@ -183,7 +183,7 @@ func (m *memory) positionAt(sequence int64) (ticket.LogPosition, error) {
 		return ticket.LogPosition{}, nil
 	}
 	if sequence > int64(len(m.changes)) {
-		return ticket.LogPosition{}, ticket.ErrNotFound
+		return ticket.LogPosition{}, ticket.ErrPositionNotFound
 	}
 	return m.mark(int(sequence)), nil
 }

@@ -174,7 +174,7 @@ func testCancelledReads(t *testing.T, env Env) {
 			return store.ReadSnapshot(ctx, ticket.Filter{}, "t1", entries(5))
 		},
 		"TicketBefore": func(ctx context.Context) (any, error) { return store.TicketBefore(ctx, "t1", 30, entries(10)) },
-		"Erasures":     func(ctx context.Context) (any, error) { return store.Erasures(ctx, ticket.LogPosition{}, 10) },
+		"ListErasures": func(ctx context.Context) (any, error) { return store.ListErasures(ctx, ticket.LogPosition{}, 10) },
 		"Stats":        func(ctx context.Context) (any, error) { return store.Stats(ctx, ticket.Filter{}) },
 	} {
 		want, err := read(t.Context())

@@ -195,9 +195,9 @@ func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
 	t.Helper()
 	var after ticket.LogPosition
 	for {
-		page, err := store.Erasures(t.Context(), after, pageSize)
+		page, err := store.ListErasures(t.Context(), after, pageSize)
 		if err != nil || len(page) > pageSize {
-			t.Fatalf("Erasures = %v, %v; want at most %d", page, err, pageSize)
+			t.Fatalf("ListErasures = %v, %v; want at most %d", page, err, pageSize)
 		}
 		if len(page) == 0 {
 			return ids
@@ -211,8 +211,8 @@ func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
 
 func testErasures(t *testing.T, env Env) {
 	store := mustOpen(t, env)
-	if got, err := store.Erasures(t.Context(), ticket.LogPosition{}, 10); err != nil || len(got) != 0 {
-		t.Errorf("Erasures of an empty store = %v, %v", got, err)
+	if got, err := store.ListErasures(t.Context(), ticket.LogPosition{}, 10); err != nil || len(got) != 0 {
+		t.Errorf("ListErasures of an empty store = %v, %v", got, err)
 	}
 	// An id with what PostgreSQL takes for no text.
 	want := []string{"t1", "odd\x00id\\", "t2", "ahead", "t3"}
@@ -229,7 +229,7 @@ func testErasures(t *testing.T, env Env) {
 			t.Errorf("in pages of %d: want (-), got (+):\n%s", pageSize, diff)
 		}
 	}
-	all, err := store.Erasures(t.Context(), ticket.LogPosition{}, 100)
+	all, err := store.ListErasures(t.Context(), ticket.LogPosition{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,8 +245,8 @@ func testErasures(t *testing.T, env Env) {
 	other.Fingerprint[0]++
 	for name, position := range map[string]ticket.LogPosition{"another fingerprint": other, "an event's place": end,
 		"a place after the end": {Sequence: end.Sequence + 1}} {
-		if got, err := store.Erasures(t.Context(), position, 10); !errors.Is(err, ticket.ErrNotFound) {
-			t.Errorf("Erasures after %s = %v, %v; want ErrNotFound", name, got, err)
+		if got, err := store.ListErasures(t.Context(), position, 10); !errors.Is(err, ticket.ErrPositionNotFound) {
+			t.Errorf("ListErasures after %s = %v, %v; want ErrPositionNotFound", name, got, err)
 		}
 	}
 }

@@ -139,8 +139,8 @@ func testPositions(t *testing.T, env Env) {
 		t.Error(diff, err)
 	}
 	for _, sequence := range []int64{4, 1 << 62} {
-		if got, err := store.PositionAt(t.Context(), sequence); !errors.Is(err, ticket.ErrNotFound) {
-			t.Errorf("PositionAt(%d) = %v, %v; want ErrNotFound", sequence, got, err)
+		if got, err := store.PositionAt(t.Context(), sequence); !errors.Is(err, ticket.ErrPositionNotFound) {
+			t.Errorf("PositionAt(%d) = %v, %v; want ErrPositionNotFound", sequence, got, err)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 		return b.record(context.WithoutCancel(ctx))
 	})
 	if err != nil {
-		return nil, translate(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	s.recorded.Notify()
 	return recording.Results(), nil
@@ -96,7 +96,7 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 		if err := rows.Scan(&id); err != nil {
 			return err
 		}
-		b.recording.Logged(id)
+		b.recording.MarkLogged(id)
 		return nil
 	})
 }
@@ -122,7 +122,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 		}
 		switch {
 		case erased:
-			b.recording.Erased(id)
+			b.recording.MarkErased(id)
 		case size <= largeRecordBytes:
 			b.load(number, id, content, stamps)
 		case b.recording.TakeRoom(id, size):

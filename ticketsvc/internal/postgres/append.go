@@ -59,7 +59,7 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 		recorded, err = s.record(ctx, changes, true)
 	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, mapError(err)
 	}
 	s.noteRecorded()
 	return recorded, nil
@@ -111,7 +111,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 	batch.Queue(findEvents, escaped(recording.EventIDs())).Query(func(r pgx.Rows) error {
 		var id string
 		_, err := pgx.ForEachRow(r, []any{&id}, func() error {
-			recording.Logged(postgresdb.UnescapeText(id))
+			recording.MarkLogged(postgresdb.UnescapeText(id))
 			return nil
 		})
 		return err
@@ -135,7 +135,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 		}
 		switch {
 		case row.erased:
-			recording.Erased(id)
+			recording.MarkErased(id)
 		case !row.fits:
 			recording.Defer(id)
 		case recording.TakeRoom(id, ticketcodec.StateMemory(row.content, row.stamps)):
