@@ -53,46 +53,46 @@ const (
 // and then the log is locked. If another transaction adds one of the tickets or one of the events in between, this is a unique violation,
 // and the transaction is retried from the beginning.
 func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
-	recorded, err := s.record(ctx, changes, false)
+	results, err := s.append(ctx, changes, false)
 	if postgresdb.IsLockTimeout(err) {
 		// Somebody who holds a ticket for so long, such as a person with psql, must delay only the events of that ticket.
-		recorded, err = s.record(ctx, changes, true)
+		results, err = s.append(ctx, changes, true)
 	}
 	if err != nil {
 		return nil, mapError(err)
 	}
-	s.noteRecorded()
-	return recorded, nil
+	s.notify()
+	return results, nil
 }
 
-// record does the work of Append. If skipHeld is set, the changes of tickets that somebody holds fail, each with [ticket.ErrLocked].
+// append does the work of Append. If skipHeld is set, the changes of tickets that somebody holds fail, each with [ticket.ErrLocked].
 // Otherwise all changes fail together.
-func (s *Store) record(ctx context.Context, changes []ticket.Change, skipHeld bool) (recorded []ticket.AppendResult, err error) {
-	// The first batch folds too: otherwise a replica that always stops early would never fold.
-	fold := s.batches.Add(1)%foldEvery == 1
+func (s *Store) append(ctx context.Context, changes []ticket.Change, skipHeld bool) (results []ticket.AppendResult, err error) {
+	// The first batch rolls up counts too: otherwise a replica that always stops early would never do so.
+	rollUp := s.batches.Add(1)%rollUpEvery == 1
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		recording := ticket.NewMergeBatch(changes)
-		kept, err := prepare(ctx, conn, recording, skipHeld)
+		merge := ticket.NewMergeBatch(changes)
+		stored, err := prepare(ctx, conn, merge, skipHeld)
 		if err != nil {
 			return err
 		}
-		err = s.write(ctx, conn, kept, recording, fold)
-		recorded = recording.Results()
+		err = s.write(ctx, conn, stored, merge, rollUp)
+		results = merge.Results()
 		return err
 	})
-	return recorded, err
+	return results, err
 }
 
 // prepare begins the transaction, locks the tickets of the changes, and loads those that are needed. It returns the ids of the tickets that
 // exist.
-func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, skipHeld bool) (kept map[string]bool, err error) {
+func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skipHeld bool) (stored map[string]bool, err error) {
 	type row struct {
 		id              string
 		erased, fits    bool
 		stamps, content []byte
 	}
 	var rows []row
-	ids := escaped(recording.TicketIDs())
+	ids := escaped(merge.TicketIDs())
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
 	lock := lockTickets
@@ -100,7 +100,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 		lock = lockFreeTickets
 	}
 	batch.Queue(ticketLockTimeout)
-	batch.Queue(lock, ids, postgresdb.EscapeText(recording.FirstTicketID()), ticket.MaxLoadedBytes).Query(func(r pgx.Rows) error {
+	batch.Queue(lock, ids, postgresdb.EscapeText(merge.FirstTicketID()), ticket.MaxLoadedBytes).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
 			err = r.Scan(&row.id, &row.erased, &row.fits, &row.stamps, &row.content)
 			return row, err
@@ -108,66 +108,66 @@ func prepare(ctx context.Context, conn *pgx.Conn, recording *ticket.MergeBatch, 
 		return err
 	})
 	// This comes after the locks, so that it sees all events that were recorded for these tickets before.
-	batch.Queue(findEvents, escaped(recording.EventIDs())).Query(func(r pgx.Rows) error {
+	batch.Queue(findEvents, escaped(merge.EventIDs())).Query(func(r pgx.Rows) error {
 		var id string
 		_, err := pgx.ForEachRow(r, []any{&id}, func() error {
-			recording.MarkLogged(postgresdb.UnescapeText(id))
+			merge.MarkLogged(postgresdb.UnescapeText(id))
 			return nil
 		})
 		return err
 	})
-	var there []string
+	var existing []string
 	if skipHeld {
 		batch.Queue(findTickets, ids).Query(func(r pgx.Rows) error {
-			there, err = pgx.CollectRows(r, pgx.RowTo[string])
+			existing, err = pgx.CollectRows(r, pgx.RowTo[string])
 			return err
 		})
 	}
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, err
 	}
-	kept = make(map[string]bool, len(rows))
+	stored = make(map[string]bool, len(rows))
 	for _, row := range rows {
 		id := postgresdb.UnescapeText(row.id)
-		kept[id] = true
-		if !recording.Needs(id) {
+		stored[id] = true
+		if !merge.Needs(id) {
 			continue
 		}
 		switch {
 		case row.erased:
-			recording.MarkErased(id)
+			merge.MarkErased(id)
 		case !row.fits:
-			recording.Defer(id)
-		case recording.TakeRoom(id, ticketcodec.StateMemory(row.content, row.stamps)):
-			if record, err := ticketcodec.UnmarshalState(row.content, row.stamps); err == nil {
-				recording.Load(id, record)
+			merge.Defer(id)
+		case merge.TakeRoom(id, ticketcodec.StateMemory(row.content, row.stamps)):
+			if state, err := ticketcodec.UnmarshalState(row.content, row.stamps); err == nil {
+				merge.Load(id, state)
 			} else {
-				recording.Fail(id, ticket.DecodeError(id, err))
+				merge.Fail(id, ticket.DecodeError(id, err))
 			}
 		}
 	}
-	for _, column := range there {
-		if id := postgresdb.UnescapeText(column); !kept[id] {
-			recording.Fail(id, fmt.Errorf("%w: %q", ticket.ErrLocked, id))
+	for _, column := range existing {
+		if id := postgresdb.UnescapeText(column); !stored[id] {
+			merge.Fail(id, fmt.Errorf("%w: %q", ticket.ErrLocked, id))
 		}
 	}
-	return kept, nil
+	return stored, nil
 }
 
 // write writes the new and changed tickets and their changed words, adds the events to the log, and commits. If no event is new, the commit
 // still waits for the standbys: the logged events may not have reached them yet.
-func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool, recording *ticket.MergeBatch, fold bool) error {
-	events, records := recording.Merge()
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, stored map[string]bool, merge *ticket.MergeBatch, rollUp bool) error {
+	events, states := merge.Merge()
 	var added, changed ticketColumns
 	var words wordColumns
-	for _, record := range records {
-		if kept[record.Ticket.ID] {
-			changed.add(record)
+	for _, state := range states {
+		if stored[state.Ticket.ID] {
+			changed.add(state)
 		} else {
-			added.add(record)
+			added.add(state)
 		}
-		if before, after := recording.Words(record.Ticket.ID); before != after {
-			words.add(record.Ticket.ID, after)
+		if before, after := merge.Words(state.Ticket.ID); before != after {
+			words.add(state.Ticket.ID, after)
 		}
 	}
 	batch := &pgx.Batch{}
@@ -181,11 +181,11 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 	if len(words.ids) > 0 {
 		batch.Queue(writeWords, words.ids, words.words)
 	}
-	if fold {
-		batch.Queue(foldChanges)
+	if rollUp {
+		batch.Queue(rollUpCounts)
 	}
 	if len(events) > 0 {
-		s.queueEvents(batch, eventArguments(events), recording.GroupChanges())
+		s.queueEvents(batch, eventArguments(events), merge.GroupChanges())
 	}
 	// If there are new events, the log is locked. For a batch of duplicates only, the last position is at least that of the events that were
 	// found.
@@ -194,7 +194,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, kept map[string]bool,
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = nil
 		}
-		recording.SetLogEnd(last)
+		merge.SetLogEnd(last)
 		return err
 	})
 	postgresdb.QueueCommit(batch, len(events) > 0)
@@ -210,9 +210,9 @@ type ticketColumns struct {
 	waits                                                                 []string
 }
 
-func (c *ticketColumns) add(record *ticket.State) {
-	t := &record.Ticket
-	content, stamps := ticketcodec.MarshalState(record)
+func (c *ticketColumns) add(state *ticket.State) {
+	t := &state.Ticket
+	content, stamps := ticketcodec.MarshalState(state)
 	c.ids = append(c.ids, postgresdb.EscapeText(t.ID))
 	c.statuses = append(c.statuses, int32(t.Status))
 	c.appIDs = append(c.appIDs, filterable(t.AppID))

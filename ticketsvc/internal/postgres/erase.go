@@ -23,7 +23,7 @@ const (
 
 // Erase implements [ticket.Store]. Each ticket has its own transaction, so that no ticket is locked while another one is erased.
 func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, err error) {
-	defer s.noteRecorded()
+	defer s.notify()
 	for _, id := range ticketIDs {
 		of, err := s.erase(ctx, id)
 		if err != nil {
@@ -72,9 +72,9 @@ func (s *Store) erase(ctx context.Context, ticketID string) (events int64, err e
 			s.queueEvents(last, erasure, nil)
 		} else if !erased {
 			s.queueEvents(last, erasure, []ticket.GroupChange{{Group: group, Change: -1}})
-			// If the ticket was the last one of its group, this usually removes the ids of the group too. If another transaction folds
-			// at the moment, a later fold does.
-			last.Queue(foldChanges)
+			// If the ticket was the last one of its group, this usually removes the ids of the group too. If another transaction rolls
+			// up counts at the moment, a later one does.
+			last.Queue(rollUpCounts)
 		}
 		// If the ticket was erased before, the commit still waits for the standbys: the erasure may not have reached them yet.
 		postgresdb.QueueCommit(last, last.Len() > 0)

@@ -23,14 +23,14 @@ func (s *Store) NumberBySequence(sequence string) {
 // Migrations are what databases are created with.
 var Migrations = migrations
 
-// LockFolding is the statement that prevents others from folding until the end of its transaction.
-const LockFolding = "SELECT pg_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0)"
+// LockRollUp is the statement that prevents others from rolling up counts until the end of its transaction.
+const LockRollUp = "SELECT pg_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0)"
 
 // GroupStats is the statement for a filter that selects all groups.
 const GroupStats = groupStats + groupStatsEnd
 
-// FoldEvery is the number of batches after which a store folds.
-const FoldEvery = foldEvery
+// RollUpEvery is the number of batches after which a store rolls up counts.
+const RollUpEvery = rollUpEvery
 
 // LockLog is the statement that locks the log until the end of its transaction.
 var LockLog = inCommitOrder.lock

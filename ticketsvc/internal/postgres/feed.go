@@ -242,7 +242,7 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 
 // TicketBefore implements [ticket.Log].
 func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
-	var record *ticket.State
+	var state *ticket.State
 	err := s.readLong(ctx, func(tx pgx.Tx) error {
 		id := postgresdb.EscapeText(ticketID)
 		var events, bytes int
@@ -255,7 +255,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 		case events > limit.Items, bytes > limit.Bytes:
 			return ticket.ErrTooManyEvents
 		}
-		record = ticket.NewState(ticketID)
+		state = ticket.NewState(ticketID)
 		rows, err := tx.Query(ctx, readBefore, id, sequence)
 		if err != nil {
 			return err
@@ -267,7 +267,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 			r := row.unescaped()
 			change, err := ticketcodec.UnmarshalChange(&r, fullSnapshot, payload)
 			if err == nil {
-				record.Apply(&change)
+				state.Apply(&change)
 			}
 			return err
 		})
@@ -276,19 +276,19 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	return record.Ticket, nil
+	return state.Ticket, nil
 }
 
 // Subscribe implements [ticket.Log].
 func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
-	both.Go(func() { s.recorded.Subscribe(ctx, wake) })
+	both.Go(func() { s.appended.Subscribe(ctx, wake) })
 	both.Go(func() { s.others.Subscribe(ctx, wake, onError) })
 	both.Wait()
 }
 
-// noteRecorded notifies the subscribers of the log, in this process and in others, that the log has grown.
-func (s *Store) noteRecorded() {
-	s.recorded.Notify()
+// notify notifies the subscribers of the log, in this process and in others, that the log has grown.
+func (s *Store) notify() {
+	s.appended.Notify()
 	s.others.Notify()
 }

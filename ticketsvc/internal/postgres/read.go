@@ -112,9 +112,9 @@ func newList(filter ticket.Filter, order ticket.Order, after *ticket.Cursor) lis
 
 // read adds the tickets of the list to the page.
 func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) error {
-	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
+	orderBy := " ORDER BY " + l.column + l.direction + ", ticket_id"
 	if l.after == nil {
-		return l.readRows(ctx, tx, page, filterConditions(l.filter), inOrder)
+		return l.readRows(ctx, tx, page, filterConditions(l.filter), orderBy)
 	}
 	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
 	// statements, each one starts at its first row in an index, even if many tickets have that time.
@@ -130,9 +130,9 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 			return err
 		}
 	}
-	behind := filterConditions(l.filter)
-	behind.add(l.column+l.beyond, at)
-	return l.readRows(ctx, tx, page, behind, inOrder)
+	later := filterConditions(l.filter)
+	later.add(l.column+l.beyond, at)
+	return l.readRows(ctx, tx, page, later, orderBy)
 }
 
 // errPageFull ends the read of rows when the page has no room for the next one.
@@ -194,23 +194,17 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		var record *ticket.State
+		var state *ticket.State
 		if !erased {
-			// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
-			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
-				if err := limit.Room.For(ticketID, weight); err != nil {
-					return err
-				}
-			}
-			if record, err = ticketcodec.UnmarshalState(content, stamps); err != nil {
-				return ticket.DecodeError(ticketID, err)
+			if state, err = ticketcodec.UnmarshalWithin(limit.Room, ticketID, content, stamps); err != nil {
+				return err
 			}
 		}
 		rows, err := tx.Query(ctx, listEvents, id, after, limit.Items+1, limit.Bytes)
 		if err != nil {
 			return err
 		}
-		events, more, err = readEvents(rows, record, limit)
+		events, more, err = readEvents(rows, state, limit)
 		return err
 	})
 	if err != nil {
@@ -228,7 +222,7 @@ const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, rece
 
 // readEvents reads rows of [listEvents] up to the end of a page. record is the state of their ticket, nil if the ticket was erased. Events
 // of an erased ticket are returned without the data that can't be decoded.
-func readEvents(rows pgx.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+func readEvents(rows pgx.Rows, state *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	var sequence int64
 	var size int
@@ -244,10 +238,10 @@ func readEvents(rows pgx.Rows, record *ticket.State, limit ticket.PageLimit) (ev
 		}
 		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
 			Name: ticket.EventName(name)}
-		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && record != nil {
+		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && state != nil {
 			return err
 		}
-		e.Outcome = record.OutcomeOf(&e)
+		e.Outcome = state.OutcomeOf(&e)
 		events = append(events, e)
 		return nil
 	})

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// unfolded are the changes that are not in ticket_counts yet, one row for each group and transaction. The scan begins after the folded
-	// changes, so that it does not pass rows that are deleted and not vacuumed yet.
-	unfolded = `ticketsvc.ticket_count_changes t,
+	// pendingDeltas are the changes that are not in ticket_counts yet, one row for each group and transaction. The scan begins after the changes
+	// that are, so that it does not pass rows that are deleted and not vacuumed yet.
+	pendingDeltas = `ticketsvc.ticket_count_changes t,
  unnest(t.app_ids, t.category_ids, t.statuses, t.unassigned, t.changes) AS u (app_id, category_id, status, unassigned, change)
  WHERE t.sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)`
 
@@ -22,7 +22,7 @@ const (
 	// for the tickets of one status that are all assigned or all unassigned. The last column of both is a string for [ticket.ParseWaiting].
 	groupStats = `WITH counted AS MATERIALIZED (SELECT app_id, category_id, status, unassigned, sum(tickets)::bigint AS tickets FROM (
  SELECT app_id, category_id, status, unassigned, tickets FROM ticketsvc.ticket_counts
- UNION ALL SELECT u.app_id, u.category_id, u.status, u.unassigned, u.change FROM ` + unfolded + `) AS parts`
+ UNION ALL SELECT u.app_id, u.category_id, u.status, u.unassigned, u.change FROM ` + pendingDeltas + `) AS parts`
 	groupStatsEnd = ` GROUP BY 1, 2, 3, 4 HAVING sum(tickets) <> 0)
  SELECT status, unassigned, tickets, coalesce((SELECT t.waiting_since || t.ticket_id FROM ticketsvc.tickets t
  WHERE t.app_id = c.app_id AND t.category_id = c.category_id AND t.status = c.status AND (t.assigned_to = '') = c.unassigned
@@ -36,10 +36,10 @@ const (
 	addChangesEnd = ` RETURNING sequence) INSERT INTO ticketsvc.ticket_count_changes (sequence, app_ids, category_ids,
  statuses, unassigned, changes) SELECT max(sequence), $9::text[], $10::text[], $11::int[], $12::bool[], $13::bigint[] FROM appended`
 
-	// foldChanges moves the changes of the oldest transactions, at most 128, into ticket_counts. It does nothing if another transaction does
+	// rollUpCounts moves the changes of the oldest transactions, at most 128, into ticket_counts. It does nothing if another transaction does
 	// so at the time, so that a transaction that records events never waits for this. The rows are committed in the order of the log, so no
-	// row can appear later at or before the position up to which changes are folded.
-	foldChanges = `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0) AS mine),
+	// row can appear later at or before the position up to which changes are moved.
+	rollUpCounts = `WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock('ticketsvc.ticket_counts'::regclass::oid::int, 0) AS mine),
  taken AS (DELETE FROM ticketsvc.ticket_count_changes WHERE (SELECT mine FROM turn)
   AND sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)
   AND sequence <= (SELECT max(sequence) FROM (SELECT c.sequence FROM ticketsvc.ticket_count_changes c
@@ -57,9 +57,9 @@ const (
   ON CONFLICT (app_id, category_id, status, unassigned) DO UPDATE SET tickets = c.tickets + excluded.tickets)
  UPDATE ticketsvc.ticket_counts_folded SET sequence = (SELECT max(sequence) FROM taken) WHERE EXISTS (SELECT FROM taken)`
 
-	// foldEvery is the number of batches after which a store folds. Readers sum the changes that are not folded: the larger it is, the longer
-	// stats take. The smaller it is, the more dead rows ticket_counts has.
-	foldEvery = 16
+	// rollUpEvery is the number of batches after which a store rolls up counts. Readers sum the pending changes: the larger rollUpEvery is, the
+	// longer stats take. The smaller it is, the more dead rows ticket_counts has.
+	rollUpEvery = 16
 )
 
 // Stats implements [ticket.Store].

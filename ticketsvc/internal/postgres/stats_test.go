@@ -12,9 +12,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestChangesOfTheNumbersOfTicketsAreFolded has two replicas that record in turns. For a while another session prevents folding, but
+// TestRollUpCounts has two replicas that record in turns. For a while another session prevents it, but
 // nothing else.
-func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
+func TestRollUpCounts(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	var replicas [2]*postgres.Store
@@ -37,23 +37,23 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 			t.Fatalf("%d tickets are counted, want %d: %v", got.Total, recorded, err)
 		}
 	}
-	checkUnfolded := func(most int) {
+	checkPending := func(most int) {
 		t.Helper()
-		var unfolded, late, groups int
+		var pending, late, groups int
 		if err := conn.QueryRow(t.Context(), "SELECT count(*), count(*) FILTER (WHERE c.sequence <= f.sequence), (SELECT count(*)"+
 			" FROM ticketsvc.ticket_counts) FROM ticketsvc.ticket_counts_folded f LEFT JOIN ticketsvc.ticket_count_changes c ON true").
-			Scan(&unfolded, &late, &groups); err != nil {
+			Scan(&pending, &late, &groups); err != nil {
 			t.Fatal(err)
 		}
-		if unfolded > most || late != 0 || groups != 1 {
-			t.Errorf("%d changes are not folded, want %d at the most; %d of them are taken for folded; %d groups, want 1", unfolded, most,
+		if pending > most || late != 0 || groups != 1 {
+			t.Errorf("%d changes are pending, want at most %d; %d of them are taken for moved; %d groups, want 1", pending, most,
 				late, groups)
 		}
 	}
-	record(3 * postgres.FoldEvery)
-	checkUnfolded(2 * postgres.FoldEvery)
+	record(3 * postgres.RollUpEvery)
+	checkPending(2 * postgres.RollUpEvery)
 
-	for _, statement := range []string{"begin", postgres.LockFolding} {
+	for _, statement := range []string{"begin", postgres.LockRollUp} {
 		if _, err := conn.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -63,8 +63,8 @@ func TestChangesOfTheNumbersOfTicketsAreFolded(t *testing.T) {
 		t.Fatal(err)
 	}
 	// There are more changes than are folded at a time.
-	record(4 * postgres.FoldEvery)
-	checkUnfolded(2 * postgres.FoldEvery)
+	record(4 * postgres.RollUpEvery)
+	checkPending(2 * postgres.RollUpEvery)
 }
 
 // TestStatsOfGroupsGoByTheIndex fails if PostgreSQL would read all tickets, or all tickets of a group, to find the one that has waited

@@ -47,7 +47,7 @@ type Store struct {
 	databaseID ticket.DatabaseID
 	erasureKey ticket.ErasureKey
 	// recorded is notified when the log has grown. others notifies the other replicas.
-	recorded ticket.Notifier
+	appended ticket.Notifier
 	others   *postgresdb.Channel
 	// batches is the number of batches.
 	batches atomic.Uint64

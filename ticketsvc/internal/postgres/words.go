@@ -24,7 +24,7 @@ const (
 	setWordsVersion  = `UPDATE ticketsvc.words_version SET version = $1, filled_to = ''`
 	lockFilledTo     = `SELECT filled_to FROM ticketsvc.words_version WHERE version = $1 AND filled_to IS NOT NULL FOR UPDATE`
 	setFilledTo      = `UPDATE ticketsvc.words_version SET filled_to = $1`
-	lockBehind       = `SELECT ticket_id, erased, content FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT $2
+	lockNextTickets  = `SELECT ticket_id, erased, content FROM ticketsvc.tickets WHERE ticket_id > $1 ORDER BY ticket_id LIMIT $2
  FOR NO KEY UPDATE`
 )
 
@@ -90,7 +90,7 @@ func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 	}
 	last := &pgx.Batch{}
 	if len(filledTo) > 0 {
-		filled, end, err := wordsBehind(ctx, conn, filledTo[0])
+		filled, end, err := wordsAfter(ctx, conn, filledTo[0])
 		if err != nil {
 			return false, err
 		}
@@ -102,10 +102,10 @@ func fillSome(ctx context.Context, conn *pgx.Conn) (more bool, err error) {
 	return more, conn.SendBatch(ctx, last).Close()
 }
 
-// wordsBehind locks the next tickets after an id, which is in the form of the table. It returns their words, and the id of the last ticket,
+// wordsAfter locks the next tickets after an id, which is in the form of the table. It returns their words, and the id of the last ticket,
 // nil if there was no ticket.
-func wordsBehind(ctx context.Context, conn *pgx.Conn, filledTo string) (filled wordColumns, last *string, err error) {
-	rows, err := conn.Query(ctx, lockBehind, filledTo, fillBatch)
+func wordsAfter(ctx context.Context, conn *pgx.Conn, filledTo string) (filled wordColumns, last *string, err error) {
+	rows, err := conn.Query(ctx, lockNextTickets, filledTo, fillBatch)
 	if err != nil {
 		return filled, nil, err
 	}

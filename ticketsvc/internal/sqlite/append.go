@@ -19,34 +19,34 @@ const (
 	ticketParameters = 12
 )
 
-// largeRecordBytes is the maximum stored size of a ticket that a batch reads together with others. Larger tickets are read one by one. 256
+// largeTicketBytes is the maximum stored size of a ticket that a batch reads together with others. Larger tickets are read one by one. 256
 // tickets below it take at most 16 MiB.
-const largeRecordBytes = 64 << 10
+const largeTicketBytes = 64 << 10
 
-// findRecords finds tickets by their ids. It returns the stored data of those that are not large.
-var findRecords = fmt.Sprintf(`SELECT number, ticket_id, erased, length(stamps) + length(content),
+// findTickets finds tickets by their ids. It returns the stored data of those that are not large.
+var findTickets = fmt.Sprintf(`SELECT number, ticket_id, erased, length(stamps) + length(content),
  CASE WHEN length(stamps) + length(content) <= %[1]d THEN stamps END, CASE WHEN length(stamps) + length(content) <= %[1]d THEN content END
- FROM tickets WHERE ticket_id IN (`, largeRecordBytes)
+ FROM tickets WHERE ticket_id IN (`, largeTicketBytes)
 
 // Append implements [ticket.Store].
 func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
-	recording := ticket.NewMergeBatch(changes)
+	merge := ticket.NewMergeBatch(changes)
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		b := batch{store: s, tx: tx, recording: recording}
-		return b.record(context.WithoutCancel(ctx))
+		b := batch{store: s, tx: tx, merge: merge}
+		return b.run(context.WithoutCancel(ctx))
 	})
 	if err != nil {
 		return nil, mapError(ctx, err)
 	}
-	s.recorded.Notify()
-	return recording.Results(), nil
+	s.appended.Notify()
+	return merge.Results(), nil
 }
 
 // batch records changes in one transaction.
 type batch struct {
-	store     *Store
-	tx        *sql.Tx
-	recording *ticket.MergeBatch
+	store *Store
+	tx    *sql.Tx
+	merge *ticket.MergeBatch
 	// rows are the rows of the loaded tickets.
 	rows map[*ticket.State]row
 }
@@ -73,30 +73,30 @@ func indexedOf(t *ticket.Ticket) indexed {
 		createTime: t.CreateTime}
 }
 
-func (b *batch) record(ctx context.Context) error {
+func (b *batch) run(ctx context.Context) error {
 	if err := b.findDuplicates(ctx); err != nil {
 		return err
 	}
 	if err := b.readTickets(ctx); err != nil {
 		return err
 	}
-	events, records := b.recording.Merge()
+	events, states := b.merge.Merge()
 	if err := b.appendEvents(ctx, events); err != nil {
 		return err
 	}
-	if err := b.writeTickets(ctx, records); err != nil {
+	if err := b.writeTickets(ctx, states); err != nil {
 		return err
 	}
-	return b.store.count(ctx, b.tx, b.recording.GroupChanges())
+	return b.store.count(ctx, b.tx, b.merge.GroupChanges())
 }
 
 func (b *batch) findDuplicates(ctx context.Context) error {
-	return b.store.findEvents.Query(ctx, b.tx, arguments(b.recording.EventIDs()), 1, func(rows *sql.Rows) error {
+	return b.store.findEvents.Query(ctx, b.tx, arguments(b.merge.EventIDs()), 1, func(rows *sql.Rows) error {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return err
 		}
-		b.recording.MarkLogged(id)
+		b.merge.MarkLogged(id)
 		return nil
 	})
 }
@@ -104,7 +104,7 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 // readTickets reads the tickets of the new changes, if the batch has room for them. If a ticket can't be read, only its own changes fail.
 // Large tickets are read one by one after their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
-	ids := b.recording.TicketIDs()
+	ids := b.merge.TicketIDs()
 	b.rows = make(map[*ticket.State]row, len(ids))
 	var number int64
 	var id string
@@ -116,16 +116,16 @@ func (b *batch) readTickets(ctx context.Context) error {
 		id     string
 	}
 	var larges []large
-	err := b.store.findRecords.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
+	err := b.store.findTickets.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
 		if err := rows.Scan(&number, &id, &erased, &size, &stamps, &content); err != nil {
 			return err
 		}
 		switch {
 		case erased:
-			b.recording.MarkErased(id)
-		case size <= largeRecordBytes:
+			b.merge.MarkErased(id)
+		case size <= largeTicketBytes:
 			b.load(number, id, content, stamps)
-		case b.recording.TakeRoom(id, size):
+		case b.merge.TakeRoom(id, size):
 			larges = append(larges, large{number: number, id: id})
 		}
 		return nil
@@ -134,7 +134,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 		return err
 	}
 	for _, l := range larges {
-		err := b.store.readRecord.Query(ctx, b.tx, []any{l.number}, 1, func(rows *sql.Rows) error {
+		err := b.store.readTicket.Query(ctx, b.tx, []any{l.number}, 1, func(rows *sql.Rows) error {
 			if err := rows.Scan(&stamps, &content); err != nil {
 				return err
 			}
@@ -150,23 +150,23 @@ func (b *batch) readTickets(ctx context.Context) error {
 
 // load loads a stored ticket into the merge batch if there is room for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
-	if !b.recording.TakeRoom(id, ticketcodec.StateMemory(content, stamps)) {
+	if !b.merge.TakeRoom(id, ticketcodec.StateMemory(content, stamps)) {
 		return
 	}
-	record, err := ticketcodec.UnmarshalState(content, stamps)
+	state, err := ticketcodec.UnmarshalState(content, stamps)
 	if err != nil {
-		b.recording.Fail(id, ticket.DecodeError(id, err))
+		b.merge.Fail(id, ticket.DecodeError(id, err))
 		return
 	}
-	b.recording.Load(id, record)
-	b.rows[record] = row{number: number, before: indexedOf(&record.Ticket)}
+	b.merge.Load(id, state)
+	b.rows[state] = row{number: number, before: indexedOf(&state.Ticket)}
 }
 
 func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error {
 	if len(events) == 0 {
 		last, err := scanPosition(b.tx.StmtContext(ctx, b.store.lastPosition).QueryRowContext(ctx))
 		if err == nil || errors.Is(err, sql.ErrNoRows) {
-			b.recording.SetLogEnd(last)
+			b.merge.SetLogEnd(last)
 			return nil
 		}
 		return err
@@ -184,7 +184,7 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 			nonce)
 	}
 	last := events[len(events)-1]
-	b.recording.SetLogEnd((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Position(nonce))
+	b.merge.SetLogEnd((&ticket.Event{Sequence: sequence, EventID: last.EventID, TicketID: last.TicketID, Name: last.Name}).Position(nonce))
 	_, err := b.store.insertEvents.Exec(ctx, b.tx, nil, rows, eventParameters)
 	return err
 }
@@ -192,17 +192,17 @@ func (b *batch) appendEvents(ctx context.Context, events []*ticket.Change) error
 // writeTickets stores the changed tickets. New tickets share statements. Each other ticket has its own statement: this finds the row
 // directly by its number, and does not touch indexes whose values are unchanged. SQLite also needs no copy of the changed pages, which it
 // makes for a statement that can fail half-way.
-func (b *batch) writeTickets(ctx context.Context, records []*ticket.State) error {
+func (b *batch) writeTickets(ctx context.Context, states []*ticket.State) error {
 	var last int64
 	if err := b.tx.StmtContext(ctx, b.store.lastNumber).QueryRowContext(ctx).Scan(&last); err != nil {
 		return err
 	}
 	var added []any
-	numbers := make([]int64, len(records))
-	for i, record := range records {
-		t := &record.Ticket
-		content, stamps := ticketcodec.MarshalState(record)
-		row, stored := b.rows[record]
+	numbers := make([]int64, len(states))
+	for i, state := range states {
+		t := &state.Ticket
+		content, stamps := ticketcodec.MarshalState(state)
+		row, stored := b.rows[state]
 		numbers[i] = row.number
 		after := indexedOf(t)
 		status, updated, waiting := int64(t.Status), t.UpdateTime.SortableText(), after.waitingSince.SortableText()
@@ -229,19 +229,19 @@ func (b *batch) writeTickets(ctx context.Context, records []*ticket.State) error
 	if _, err := b.store.insertTickets.Exec(ctx, b.tx, nil, added, ticketParameters); err != nil {
 		return err
 	}
-	return b.writeWords(ctx, records, numbers)
+	return b.writeWords(ctx, states, numbers)
 }
 
 // writeWords updates the index of words for tickets with these row numbers. It writes in the order of the numbers: FTS5 buffers the words
 // while the numbers rise. Otherwise FTS5 writes a part of the index each time, which must be merged later.
-func (b *batch) writeWords(ctx context.Context, records []*ticket.State, numbers []int64) error {
-	order := make([]int, len(records))
+func (b *batch) writeWords(ctx context.Context, states []*ticket.State, numbers []int64) error {
+	order := make([]int, len(states))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(numbers[i], numbers[j]) })
 	for _, i := range order {
-		before, after := b.recording.Words(records[i].Ticket.ID)
+		before, after := b.merge.Words(states[i].Ticket.ID)
 		if err := b.store.writeWords(ctx, b.tx, numbers[i], before, after); err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func (s *Store) Erase(ctx context.Context, ticketIDs ...string) (events int64, e
 	if changed {
 		s.db.PurgeWAL()
 	}
-	s.recorded.Notify()
+	s.appended.Notify()
 	return events, nil
 }
 

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -18,8 +17,7 @@ const readErasures = "SELECT sequence, ticket_id, name, nonce FROM events INDEXE
 
 // makeErasureKey gives the database its [ticket.ErasureKey].
 func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
-	var key ticket.ErasureKey
-	_, _ = rand.Read(key[:]) // It never fails.
+	key := ticket.NewErasureKey()
 	_, err := tx.ExecContext(ctx, "UPDATE identity SET erasure_key = ?", key[:])
 	return err
 }

@@ -176,7 +176,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	case events > limit.Items, bytes > limit.Bytes:
 		return ticket.Ticket{}, ticket.ErrTooManyEvents
 	}
-	record, read := ticket.NewState(ticketID), 0
+	state, read := ticket.NewState(ticketID), 0
 	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence)
 	if err != nil {
 		return ticket.Ticket{}, mapError(ctx, err)
@@ -198,7 +198,7 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 			if err != nil {
 				return err
 			}
-			record.Apply(&change)
+			state.Apply(&change)
 		}
 		return rows.Err()
 	}()
@@ -208,10 +208,10 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 	case read == 0: // There was no ticket, or it was erased just now.
 		return ticket.Ticket{}, ticket.ErrNotFound
 	}
-	return record.Ticket, nil
+	return state.Ticket, nil
 }
 
 // Subscribe implements [ticket.Log]. No other process uses the file, so it never calls onError.
 func (s *Store) Subscribe(ctx context.Context, wake func(), _ func(error)) {
-	s.recorded.Subscribe(ctx, wake)
+	s.appended.Subscribe(ctx, wake)
 }

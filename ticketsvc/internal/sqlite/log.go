@@ -26,16 +26,10 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		var record *ticket.State
+		var state *ticket.State
 		if !erased {
-			// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
-			for _, weight := range []ticket.Weight{ticketcodec.WeighTicket(content), {Bytes: len(stamps)}} {
-				if err := limit.Room.For(ticketID, weight); err != nil {
-					return err
-				}
-			}
-			if record, err = ticketcodec.UnmarshalState(content, stamps); err != nil {
-				return ticket.DecodeError(ticketID, err)
+			if state, err = ticketcodec.UnmarshalWithin(limit.Room, ticketID, content, stamps); err != nil {
+				return err
 			}
 		}
 		rows, err := tx.QueryContext(ctx, selectEvents+" WHERE ticket_id = ? AND event_id IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?",
@@ -43,7 +37,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		if err != nil {
 			return err
 		}
-		events, more, err = scanEvents(rows, record, limit)
+		events, more, err = scanEvents(rows, state, limit)
 		return err
 	})
 	if err != nil {
@@ -54,7 +48,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 
 // scanEvents reads rows of [selectEvents] up to the end of a page, and closes the rows. record is the state of their ticket, nil if the
 // ticket was erased. Events of an erased ticket are returned without the data that can't be decoded.
-func scanEvents(rows *sql.Rows, record *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
+func scanEvents(rows *sql.Rows, state *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -67,10 +61,10 @@ func scanEvents(rows *sql.Rows, record *ticket.State, limit ticket.PageLimit) (e
 		if added, err := page.Add(e.TicketID, ticketcodec.WeighEvent(content)); err != nil || !added {
 			return events, true, err
 		}
-		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && record != nil {
+		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && state != nil {
 			return nil, false, err
 		}
-		e.Outcome = record.OutcomeOf(&e)
+		e.Outcome = state.OutcomeOf(&e)
 		events = append(events, e)
 	}
 	return events, false, rows.Err()

@@ -105,9 +105,9 @@ func newList(tx *sql.Tx, filter ticket.Filter, order ticket.Order, after *ticket
 
 // read adds the tickets of the list to the page. If scan is not nil, it adds only those that match.
 func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirst) error {
-	inOrder := " ORDER BY " + l.column + l.direction + ", ticket_id"
+	orderBy := " ORDER BY " + l.column + l.direction + ", ticket_id"
 	if l.after == nil {
-		return l.readRows(ctx, page, scan, l.where, inOrder)
+		return l.readRows(ctx, page, scan, l.where, orderBy)
 	}
 	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
 	// statements, each one starts at its first row in an index, even if many tickets have that time.
@@ -118,9 +118,9 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirs
 	if err := l.readRows(ctx, page, scan, rest, " ORDER BY ticket_id"); err != nil || page.More() {
 		return err
 	}
-	behind := append(conditions{}, l.where...)
-	behind.add(l.column+l.beyond, at)
-	return l.readRows(ctx, page, scan, behind, inOrder)
+	later := append(conditions{}, l.where...)
+	later.add(l.column+l.beyond, at)
+	return l.readRows(ctx, page, scan, later, orderBy)
 }
 
 // readRows adds the rows that meet the conditions to the page. If scan is not nil, it adds only those that match. SQLite sorts rows in

@@ -56,15 +56,15 @@ type Store struct {
 	// maxSorted is the constant, except in tests.
 	maxSorted int
 	// recorded is notified when the log has grown.
-	recorded ticket.Notifier
+	appended ticket.Notifier
 
 	// Statements of the writer.
 	lastSequence    *sql.Stmt
 	lastNumber      *sql.Stmt
 	lastPosition    *sql.Stmt
 	findEvents      *sqlitedb.RowsStatement
-	findRecords     *sqlitedb.RowsStatement
-	readRecord      *sqlitedb.RowsStatement
+	findTickets     *sqlitedb.RowsStatement
+	readTicket      *sqlitedb.RowsStatement
 	insertEvents    *sqlitedb.RowsStatement
 	insertTickets   *sqlitedb.RowsStatement
 	updateTicket    *sql.Stmt
@@ -140,8 +140,8 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 		prefix, row, suffix string
 	}{
 		{&s.findEvents, s.db.Writer, "SELECT event_id FROM events WHERE event_id IN (", "?", ")"},
-		{&s.findRecords, s.db.Writer, findRecords, "?", ")"},
-		{&s.readRecord, s.db.Writer, "SELECT stamps, content FROM tickets WHERE number IN (", "?", ")"},
+		{&s.findTickets, s.db.Writer, findTickets, "?", ")"},
+		{&s.readTicket, s.db.Writer, "SELECT stamps, content FROM tickets WHERE number IN (", "?", ")"},
 		{&s.insertEvents, s.db.Writer, "INSERT OR ROLLBACK INTO events (sequence, event_id, ticket_id, name, full_snapshot, occur_time," +
 			" receive_time, content, payload, nonce) VALUES ", "(?,?,?,?,?,?,?,?,?,?)", ""},
 		{&s.insertTickets, s.db.Writer, "INSERT OR ROLLBACK INTO tickets (number, ticket_id, status, app_id, category_id, assigned_to," +

@@ -142,7 +142,7 @@ func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error)
 	if err := tx.QueryRowContext(ctx, "SELECT filled_to FROM words_version").Scan(&filledTo); err != nil || !filledTo.Valid {
 		return false, err
 	}
-	last, err := s.fillBehind(ctx, tx, filledTo.Int64)
+	last, err := s.fillAfter(ctx, tx, filledTo.Int64)
 	if err != nil {
 		return false, err
 	}
@@ -150,8 +150,8 @@ func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error)
 	return last.Valid, err
 }
 
-// fillBehind indexes the words of the next tickets after a number. It returns the number of the last ticket, none if there was no ticket.
-func (s *Store) fillBehind(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
+// fillAfter indexes the words of the next tickets after a number. It returns the number of the last ticket, none if there was no ticket.
+func (s *Store) fillAfter(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
 	rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
 		number, fillBatch)
 	if err != nil {

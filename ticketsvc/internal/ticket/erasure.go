@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 )
 
@@ -27,6 +28,12 @@ func ErasuresAfter(after LogPosition, limit int, read []Erasure) (erasures []Era
 // ErasureKey is the secret of a database by which it recognises what it erased. It is made with the database, and goes where its backups
 // and standbys go: a database that was restored recognises the erasures that it lost, and one that was made anew does not.
 type ErasureKey [sha256.Size]byte
+
+// NewErasureKey returns a random key.
+func NewErasureKey() (key ErasureKey) {
+	_, _ = rand.Read(key[:]) // It never fails.
+	return key
+}
 
 // Receipt returns the proof that a ticket was erased. Only who has it can repeat the erasure without the right to erase tickets.
 func (k ErasureKey) Receipt(ticketID string) []byte {

@@ -190,6 +190,22 @@ func UnmarshalState(content, versions []byte) (*ticket.State, error) {
 	return s, p.end()
 }
 
+// UnmarshalWithin is like [UnmarshalState] if room has memory for the state. Its errors name the ticket: [ticket.ErrNoRoom], and those of
+// [ticket.DecodeError].
+func UnmarshalWithin(room ticket.Room, ticketID string, content, versions []byte) (*ticket.State, error) {
+	// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
+	for _, weight := range []ticket.Weight{WeighTicket(content), {Bytes: len(versions)}} {
+		if err := room.For(ticketID, weight); err != nil {
+			return nil, err
+		}
+	}
+	state, err := UnmarshalState(content, versions)
+	if err != nil {
+		return nil, ticket.DecodeError(ticketID, err)
+	}
+	return state, nil
+}
+
 // UnmarshalTicket returns the ticket of a state's content for reading. It skips unknown fields. The error is that of [ticket.DecodeError]
 // for the ticket. It does not contain the content.
 func UnmarshalTicket(ticketID string, content []byte) (ticket.Ticket, error) {
