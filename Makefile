@@ -62,7 +62,7 @@ race_flags = -race -gcflags=modernc.org/...=-race=false
 # make race leaves these tests to make unraced. The first measure the memory of a process: the race detector keeps several bytes for each.
 # The others start built programs, which have no race detector.
 memory_tests = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
-	TestABombIsNotInflated|TestAPageTakesLittleMemory|TestStore_Record_loadsFewLargeTicketsAtOnce)$$
+	TestABombIsNotInflated|TestStore_List_takesLittleMemory|TestStore_Append_loadsFewLargeTicketsAtOnce)$$
 memory_packages = ./ticketsvc/internal/rpc ./ticketsvc/internal/sqlite ./ticketsvc/internal/postgres
 program_packages = ./internal/e2e ./clients
 

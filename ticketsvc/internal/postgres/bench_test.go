@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, openNewForBenchmark) }
+func BenchmarkAppend(b *testing.B) { tickettest.BenchmarkAppend(b, openNewForBenchmark) }
 
 func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openNewForBenchmark) }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestNoRowHoldsWhatWasErased checks the current rows. PostgreSQL removes old rows when it vacuums. Data in its write-ahead log and in
-// backups is gone when these are deleted.
-func TestNoRowHoldsWhatWasErased(t *testing.T) {
+// TestStore_Erase_leavesNothingInTheRows checks the current rows. PostgreSQL removes old rows when it vacuums. Data in its write-ahead log
+// and in backups is gone when these are deleted.
+func TestStore_Erase_leavesNothingInTheRows(t *testing.T) {
 	t.Parallel()
 	const personal, word = "the tenant's name", "tenant"
 	url := postgresql.Database(t)

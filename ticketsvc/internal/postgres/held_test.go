@@ -9,7 +9,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestATicketThatSomebodyHoldsHoldsUpNoOther(t *testing.T) {
+func TestStore_Append_lockedTicketDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)

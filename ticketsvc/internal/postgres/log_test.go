@@ -68,16 +68,16 @@ func tail(t *testing.T, events int, prepare func(url string, store *postgres.Sto
 	return group.Wait()
 }
 
-func TestTheLogsReaderMissesNothing(t *testing.T) {
+func TestStore_ReadLog_missesNothing(t *testing.T) {
 	t.Parallel()
 	if err := tail(t, 50_000, func(string, *postgres.Store) {}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestTheLogsReaderMissesEventsThatASequenceNumbers shows that the test above can fail: it does the same with a sequence, the usual way to
+// TestStore_ReadLog_missesEventsThatASequenceNumbers shows that the test above can fail: it does the same with a sequence, the usual way to
 // number rows.
-func TestTheLogsReaderMissesEventsThatASequenceNumbers(t *testing.T) {
+func TestStore_ReadLog_missesEventsThatASequenceNumbers(t *testing.T) {
 	t.Parallel()
 	err := tail(t, 50_000, func(url string, store *postgres.Store) {
 		postgresql.Execute(t, url, "CREATE SEQUENCE IF NOT EXISTS ticketsvc.naive")
@@ -116,7 +116,7 @@ func waitForLock(t *testing.T, conn *pgx.Conn) {
 	}
 }
 
-func TestAnEventBehindOneThatIsNotCommittedWaits(t *testing.T) {
+func TestStore_Append_waitsForTheEventBefore(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)

@@ -14,8 +14,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestADatabaseOfTheFirstVersionKeepsWhatItHolds has a database of the first version with one event.
-func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
+// TestOpen_databaseOfTheFirstVersion has a database of the first version with one event.
+func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(),
@@ -48,8 +48,8 @@ func TestADatabaseOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	}
 }
 
-// TestADatabaseOfTheFirstVersionGetsStats has several replicas that start at once.
-func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
+// TestOpen_databaseOfTheFirstVersionGetsStats has several replicas that start at once.
+func TestOpen_databaseOfTheFirstVersionGetsStats(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc",
@@ -100,7 +100,7 @@ func TestADatabaseOfTheFirstVersionGetsStats(t *testing.T) {
 	tickettest.CheckUpgraded(t, stores[0], records)
 }
 
-func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
+func TestMigrations_stayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var scripts []string
 	for _, step := range postgres.Migrations {
@@ -112,8 +112,8 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestADatabaseFromBetweenTwoReleasesIsOpened has a database whose events had nonces before there was a migration for them.
-func TestADatabaseFromBetweenTwoReleasesIsOpened(t *testing.T) {
+// TestOpen_databaseFromBetweenTwoReleases has a database whose events had nonces before there was a migration for them.
+func TestOpen_databaseFromBetweenTwoReleases(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:4],

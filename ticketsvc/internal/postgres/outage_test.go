@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestTheAnswerToACommitIsLost(t *testing.T) {
+func TestStore_Append_replyToCommitIsLost(t *testing.T) {
 	t.Parallel()
 	proxy, through := postgresql.NewProxy(t, postgresql.Database(t))
 	store := mustOpen(t, through)
@@ -33,8 +33,9 @@ func TestTheAnswerToACommitIsLost(t *testing.T) {
 	}
 }
 
-// TestTheConnectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call succeeds.
-func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
+// TestStore_Append_connectionBreaksAtAnyMoment cuts the connection before the first, the second, … message of the server, until a call
+// succeeds.
+func TestStore_Append_connectionBreaksAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	proxy, through := postgresql.NewProxy(t, postgresql.Database(t))
 	store := mustOpen(t, through)
@@ -71,9 +72,9 @@ func TestTheConnectionBreaksAtAnyMoment(t *testing.T) {
 	}
 }
 
-// TestReadsDoNotNoticeThatTheirConnectionsAreGone ends all sessions, as a restart of the server does. That leaves one broken connection for
+// TestStore_readsRetryOnLostConnections ends all sessions, as a restart of the server does. That leaves one broken connection for
 // each read that ran at the same time.
-func TestReadsDoNotNoticeThatTheirConnectionsAreGone(t *testing.T) {
+func TestStore_readsRetryOnLostConnections(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	store := mustOpen(t, url)

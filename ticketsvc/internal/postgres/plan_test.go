@@ -25,9 +25,9 @@ const fillErasures = `INSERT INTO ticketsvc.events (sequence, ticket_id, name, f
 
 var actualRows = regexp.MustCompile(`actual time=[0-9.]+ rows=([0-9]+) loops=([0-9]+)`)
 
-// TestNoStatementOfTheFeedReadsAllOfTheLog checks the plans that PostgreSQL makes without knowing the arguments, as it does for statements
+// TestStore_feedReadsNotAllOfTheLog checks the plans that PostgreSQL makes without knowing the arguments, as it does for statements
 // that it has often executed.
-func TestNoStatementOfTheFeedReadsAllOfTheLog(t *testing.T) {
+func TestStore_feedReadsNotAllOfTheLog(t *testing.T) {
 	t.Parallel()
 	for name, analyse := range map[string]string{"never looked at": "SELECT 1", "looked at": "ANALYZE"} {
 		t.Run(name, func(t *testing.T) {

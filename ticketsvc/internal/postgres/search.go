@@ -47,8 +47,8 @@ func hasMoreThanScanned(ctx context.Context, tx pgx.Tx, where conditions) (over 
 	return over, err
 }
 
-// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
-// the query.
+// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning
+// in the query.
 func fullTextQuery(words []string) string {
 	return "'" + strings.Join(words, "':* & '") + "':*"
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestTicketsOfAnOlderVersionGetTheirWords has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
+// TestOpen_indexesWordsOfAnOlderVersion has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
 // that was erased. Several replicas start at once.
-func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
+func TestOpen_indexesWordsOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	old, err := postgresdb.Open(t.Context(), postgresdb.Options{URL: url, Schema: "ticketsvc", Migrations: postgres.Migrations[:1],
@@ -75,8 +75,8 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 }
 
-// TestWordsAreMadeAnewWhileOthersWrite has one replica that records events of new and existing tickets while others rebuild the words.
-func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
+// TestOpen_rebuildsWordsWhileOthersWrite has one replica that records events of new and existing tickets while others rebuild the words.
+func TestOpen_rebuildsWordsWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	const tickets, rounds, batch = 600, 20, 50
 	url := postgresql.Database(t)
@@ -137,9 +137,9 @@ func TestWordsAreMadeAnewWhileOthersWrite(t *testing.T) {
 	}
 }
 
-// TestASearchReadsNoMoreThanItMust explains both queries of a search among many tickets. All of these have one word, and few have another
-// one. PostgreSQL's estimate for two words is wrong: no ticket has both, although each word is in half of the tickets.
-func TestASearchReadsNoMoreThanItMust(t *testing.T) {
+// TestStore_List_searchReadsNoMoreThanItMust explains both queries of a search among many tickets. All of these have one word, and few have
+// another one. PostgreSQL's estimate for two words is wrong: no ticket has both, although each word is in half of the tickets.
+func TestStore_List_searchReadsNoMoreThanItMust(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	if err := mustOpen(t, url).Close(); err != nil {

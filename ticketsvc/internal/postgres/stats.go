@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// pendingDeltas are the changes that are not in ticket_counts yet, one row for each group and transaction. The scan begins after the changes
-	// that are, so that it does not pass rows that are deleted and not vacuumed yet.
+	// pendingDeltas are the changes that are not in ticket_counts yet, one row for each group and transaction. The scan begins after the
+	// changes that are, so that it does not pass rows that are deleted and not vacuumed yet.
 	pendingDeltas = `ticketsvc.ticket_count_changes t,
  unnest(t.app_ids, t.category_ids, t.statuses, t.unassigned, t.changes) AS u (app_id, category_id, status, unassigned, change)
  WHERE t.sequence > (SELECT sequence FROM ticketsvc.ticket_counts_folded)`
@@ -57,8 +57,8 @@ const (
   ON CONFLICT (app_id, category_id, status, unassigned) DO UPDATE SET tickets = c.tickets + excluded.tickets)
  UPDATE ticketsvc.ticket_counts_folded SET sequence = (SELECT max(sequence) FROM taken) WHERE EXISTS (SELECT FROM taken)`
 
-	// rollUpEvery is the number of batches after which a store rolls up counts. Readers sum the pending changes: the larger rollUpEvery is, the
-	// longer stats take. The smaller it is, the more dead rows ticket_counts has.
+	// rollUpEvery is the number of batches after which a store rolls up counts. Readers sum the pending changes: the larger rollUpEvery is,
+	// the longer stats take. The smaller it is, the more dead rows ticket_counts has.
 	rollUpEvery = 16
 )
 

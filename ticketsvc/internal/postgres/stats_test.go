@@ -67,9 +67,9 @@ func TestRollUpCounts(t *testing.T) {
 	checkPending(2 * postgres.RollUpEvery)
 }
 
-// TestStatsOfGroupsGoByTheIndex fails if PostgreSQL would read all tickets, or all tickets of a group, to find the one that has waited
+// TestStore_Stats_groupsUseTheIndex fails if PostgreSQL would read all tickets, or all tickets of a group, to find the one that has waited
 // longest.
-func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
+func TestStore_Stats_groupsUseTheIndex(t *testing.T) {
 	t.Parallel()
 	for name, analyze := range map[string]string{"looked at": "ANALYZE", "never looked at": "SELECT"} {
 		t.Run(name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func mustOpen(t testing.TB, url string) *postgres.Store {
 	return store
 }
 
-func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
+func TestStore_Append_positionsDifferBetweenDatabases(t *testing.T) {
 	t.Parallel()
 	var databases [2]ticket.Store
 	for i := range databases {
@@ -60,7 +60,7 @@ func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
 	tickettest.CheckNonces(t, databases)
 }
 
-func TestStore_Record_loadsFewLargeTicketsAtOnce(t *testing.T) {
+func TestStore_Append_loadsFewLargeTicketsAtOnce(t *testing.T) {
 	url := postgresql.Database(t)
 	tickettest.TestLargeTickets(t, func(t *testing.T) ticket.Store { return mustOpen(t, url) })
 }

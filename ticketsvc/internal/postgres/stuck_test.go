@@ -42,7 +42,7 @@ func stickBehind(t *testing.T, conn *pgx.Conn, statements ...string) {
 	}
 }
 
-func TestAReplicaThatIsStuckIsCutOff(t *testing.T) {
+func TestStore_Append_stuckReplicaIsCutOff(t *testing.T) {
 	t.Parallel()
 	const insertTicket = "INSERT INTO ticketsvc.tickets VALUES ('new', false, 0, '', '', '', '', '', '', '', '')"
 	for name, test := range map[string]struct{ stuckBehind, ticketID string }{

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func BenchmarkRecord(b *testing.B) { tickettest.BenchmarkRecord(b, openForBenchmark) }
+func BenchmarkAppend(b *testing.B) { tickettest.BenchmarkAppend(b, openForBenchmark) }
 
 func BenchmarkSearch(b *testing.B) { tickettest.BenchmarkSearch(b, openForBenchmark) }
 

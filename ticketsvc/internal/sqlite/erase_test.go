@@ -15,7 +15,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
+func TestStore_Erase_leavesNothingInTheFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store, err := sqlite.Open(t.Context(), path)
@@ -40,9 +40,9 @@ func TestNothingOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	wantGone(t, store, path, personal, also)
 }
 
-// TestNoWordOfAnErasedTicketIsLeftInTheFile erases a ticket whose words, some of them of an older title, have been moved in the index
+// TestStore_Erase_leavesNoWordInTheFile erases a ticket whose words, some of them of an older title, have been moved in the index
 // since. The index was rebuilt before.
-func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
+func TestStore_Erase_leavesNoWordInTheFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store := mustOpen(t, path)
@@ -77,9 +77,9 @@ func TestNoWordOfAnErasedTicketIsLeftInTheFile(t *testing.T) {
 	wantGone(t, store, path, "qqbefore", "xxafter", "vvboth")
 }
 
-// TestNoWordIsLeftHoweverTheIndexLiesInTheFile erases a ticket while FTS5 has all parts of its index on one level, below empty levels. The
+// TestStore_Erase_leavesNoWordInAnyIndex erases a ticket while FTS5 has all parts of its index on one level, below empty levels. The
 // earlier erasures make these levels. Then so much is written at once that the rest of the erasures moves to a lower level again.
-func TestNoWordIsLeftHoweverTheIndexLiesInTheFile(t *testing.T) {
+func TestStore_Erase_leavesNoWordInAnyIndex(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store := mustOpen(t, path)
@@ -118,8 +118,8 @@ func TestNoWordIsLeftHoweverTheIndexLiesInTheFile(t *testing.T) {
 	wantGone(t, store, path, "qqfirst", "vvsecond")
 }
 
-// TestNoWordOfAnUnreadableTicketIsLeftInTheIndex erases a ticket that can't be decoded, so its words are not known.
-func TestNoWordOfAnUnreadableTicketIsLeftInTheIndex(t *testing.T) {
+// TestStore_Erase_wordsOfAnUnreadableTicket erases a ticket that can't be decoded, so its words are not known.
+func TestStore_Erase_wordsOfAnUnreadableTicket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store := mustOpen(t, path)
@@ -183,8 +183,8 @@ func wantGone(t *testing.T, store *sqlite.Store, path string, texts ...string) {
 	}
 }
 
-// TestErase_walFile checks the bytes of a store's files while the store is open.
-func TestErase_walFile(t *testing.T) {
+// TestStore_Erase_walFile checks the bytes of a store's files while the store is open.
+func TestStore_Erase_walFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store := mustOpen(t, path)
@@ -203,8 +203,8 @@ func TestErase_walFile(t *testing.T) {
 	}
 }
 
-// TestErase_walFileWhileSomebodyReads erases while a reader sees the earlier state, so that the -wal file can't be emptied yet.
-func TestErase_walFileWhileSomebodyReads(t *testing.T) {
+// TestStore_Erase_walFileWhileSomebodyReads erases while a reader sees the earlier state, so that the -wal file can't be emptied yet.
+func TestStore_Erase_walFileWhileSomebodyReads(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path, crashed := filepath.Join(folder, "tickets.db"), filepath.Join(folder, "crashed.db")
@@ -250,9 +250,9 @@ func TestErase_walFileWhileSomebodyReads(t *testing.T) {
 	}
 }
 
-// TestErase_alreadyErased checks that a gateway that repeats erasures after a restore does not cause the -wal file to be emptied for
+// TestStore_Erase_alreadyErased checks that a gateway that repeats erasures after a restore does not cause the -wal file to be emptied for
 // tickets that are erased already.
-func TestErase_alreadyErased(t *testing.T) {
+func TestStore_Erase_alreadyErased(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	store := mustOpen(t, path)

@@ -19,9 +19,9 @@ import (
 // listFile is the environment variable with the database whose tickets a separate process lists.
 const listFile = "TEST_LIST_FILE"
 
-// TestAPageTakesLittleMemory reads the first tickets of lists that SQLite has to sort. The tickets are large together. A separate process
-// does so, so that its memory can be measured.
-func TestAPageTakesLittleMemory(t *testing.T) {
+// TestStore_List_takesLittleMemory reads the first tickets of lists that SQLite has to sort. The tickets are large together. A separate
+// process does so, so that its memory can be measured.
+func TestStore_List_takesLittleMemory(t *testing.T) {
 	if path := os.Getenv(listFile); path != "" {
 		listAll(t, path)
 		return
@@ -45,7 +45,7 @@ func TestAPageTakesLittleMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), self, "-test.run=^TestAPageTakesLittleMemory$", "-test.v")
+	command := exec.CommandContext(t.Context(), self, "-test.run=^TestStore_List_takesLittleMemory$", "-test.v")
 	command.Env = append(os.Environ(), listFile+"="+path)
 	said, err := command.CombinedOutput()
 	if err != nil {

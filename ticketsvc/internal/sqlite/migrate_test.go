@@ -18,8 +18,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// TestAFileOfTheFirstVersionKeepsWhatItHolds has a file of the first version with one event.
-func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
+// TestOpen_fileOfTheFirstVersion has a file of the first version with one event.
+func TestOpen_fileOfTheFirstVersion(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:1],
@@ -76,7 +76,7 @@ func TestAFileOfTheFirstVersionKeepsWhatItHolds(t *testing.T) {
 	}
 }
 
-func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
+func TestOpen_fileOfTheSecondVersionGetsStats(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID,
@@ -112,9 +112,9 @@ func TestAFileOfTheSecondVersionGetsStats(t *testing.T) {
 	tickettest.CheckUpgraded(t, store, records)
 }
 
-// TestTicketsOfAnOlderVersionGetTheirWords has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
+// TestOpen_indexesWordsOfAnOlderVersion has more tickets than are indexed in one transaction, one ticket that can't be decoded, and one
 // that was erased. They are indexed at the second start: the first one ends, as if it were killed, after the tables were created.
-func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
+func TestOpen_indexesWordsOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	options := sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID, Migrations: sqlite.Migrations[:2], Readers: 1}
@@ -172,9 +172,9 @@ func TestTicketsOfAnOlderVersionGetTheirWords(t *testing.T) {
 	}
 }
 
-// TestStore_fileWithVersionsOfForm1 has a file of the last version without update times in the order of events. Two of its events have the
+// TestOpen_fileWithVersionsOfForm1 has a file of the last version without update times in the order of events. Two of its events have the
 // same time. The one with the greater id is current, although the other one has the later update time.
-func TestStore_fileWithVersionsOfForm1(t *testing.T) {
+func TestOpen_fileWithVersionsOfForm1(t *testing.T) {
 	t.Parallel()
 	packed, err := os.Open("testdata/versions-form-1.db.gz")
 	if err != nil {
@@ -248,7 +248,7 @@ func TestStore_fileWithVersionsOfForm1(t *testing.T) {
 	}
 }
 
-func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
+func TestMigrations_stayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var scripts []string
 	for _, step := range sqlite.Migrations {
@@ -260,8 +260,8 @@ func TestStepsOfTheSchemaStayAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestAFileFromBetweenTwoReleasesIsOpened has a file whose events had nonces before there was a migration for them.
-func TestAFileFromBetweenTwoReleasesIsOpened(t *testing.T) {
+// TestOpen_fileFromBetweenTwoReleases has a file whose events had nonces before there was a migration for them.
+func TestOpen_fileFromBetweenTwoReleases(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	old, err := sqlitedb.Open(t.Context(), sqlitedb.Options{Path: path, ApplicationID: sqlite.ApplicationID,

@@ -43,8 +43,8 @@ func (l list) search(ctx context.Context, filter *ticket.Filter, words []string,
 	return page, l.read(ctx, page, nil)
 }
 
-// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning in
-// the query.
+// fullTextQuery returns the query that finds tickets with words, which are those of a filter. Such words have no characters with a meaning
+// in the query.
 func fullTextQuery(words []string) string {
 	return `"` + strings.Join(words, `"* "`) + `"*`
 }

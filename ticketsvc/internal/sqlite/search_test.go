@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestPagesOfWordsThatMostTicketsHaveButNotTheFirst has so many tickets with the words that the index of the list's order is used.
-func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
+// TestStore_List_wordsOfAllButTheFirstTickets has so many tickets with the words that the index of the list's order is used.
+func TestStore_List_wordsOfAllButTheFirstTickets(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
 	t.Cleanup(func() { _ = store.Close() })
@@ -60,8 +60,8 @@ func TestPagesOfWordsThatMostTicketsHaveButNotTheFirst(t *testing.T) {
 	}
 }
 
-// TestAPartOfAWalkByWordsEndsAtItsBytes has tickets that are together larger than a part of a snapshot reads.
-func TestAPartOfAWalkByWordsEndsAtItsBytes(t *testing.T) {
+// TestStore_ReadSnapshot_wordsEndAtTheirBytes has tickets that are together larger than a part of a snapshot reads.
+func TestStore_ReadSnapshot_wordsEndAtTheirBytes(t *testing.T) {
 	t.Parallel()
 	store := mustOpen(t, filepath.Join(t.TempDir(), "tickets.db"))
 	t.Cleanup(func() { _ = store.Close() })

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/sqlite"
 )
 
-// TestStatsOfGroupsGoByTheIndex fails if SQLite would read all tickets of a group to find the one that has waited longest.
-func TestStatsOfGroupsGoByTheIndex(t *testing.T) {
+// TestStore_Stats_groupsUseTheIndex fails if SQLite would read all tickets of a group to find the one that has waited longest.
+func TestStore_Stats_groupsUseTheIndex(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	if err := mustOpen(t, path).Close(); err != nil {

@@ -61,7 +61,7 @@ func mustExec(t *testing.T, path, statements string, args ...any) {
 	}
 }
 
-func TestANewerSchemaIsRefused(t *testing.T) {
+func TestOpen_newerSchema(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	if err := mustOpen(t, path).Close(); err != nil {
@@ -73,7 +73,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
+func TestStore_Append_positionsDifferBetweenDatabases(t *testing.T) {
 	t.Parallel()
 	var databases [2]ticket.Store
 	for i := range databases {
@@ -84,7 +84,7 @@ func TestTheSameEventHasAnotherMarkInAnotherDatabase(t *testing.T) {
 	tickettest.CheckNonces(t, databases)
 }
 
-func TestStore_Record_loadsFewLargeTicketsAtOnce(t *testing.T) {
+func TestStore_Append_loadsFewLargeTicketsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	tickettest.TestLargeTickets(t, func(t *testing.T) ticket.Store { return mustOpen(t, path) })
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestAWordThatManyTicketsHaveIsNoDearer changes titles among few tickets and among many that all have the same words. To remove a word
+// TestStore_Append_costOfACommonWord changes titles among few tickets and among many that all have the same words. To remove a word
 // from one ticket must not read all tickets with the word, as FTS5's secure-delete does.
-func TestAWordThatManyTicketsHaveIsNoDearer(t *testing.T) {
+func TestStore_Append_costOfACommonWord(t *testing.T) {
 	// Not parallel, because it compares times.
 	events := 0
 	retitle := func(store ticket.Store, first, tickets int, title string) time.Duration {

@@ -1,6 +1,8 @@
 package ticket_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -94,5 +96,87 @@ func TestFilter_ScansToList(t *testing.T) {
 		if got := test.filter.ScansToList(created); got != test.byCreate {
 			t.Errorf("%s: a list by create_time scans: %v, want %v", name, got, test.byCreate)
 		}
+	}
+}
+
+func TestFilter_Check(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		filter ticket.Filter
+		want   string
+	}{
+		"nothing":               {ticket.Filter{}, ""},
+		"as much as allowed":    {ticket.Filter{Statuses: make([]ticket.Status, 16), AppIDs: make([]string, 100)}, ""},
+		"too many statuses":     {ticket.Filter{Statuses: make([]ticket.Status, 17)}, "filter.statuses"},
+		"an unknown status":     {ticket.Filter{Statuses: []ticket.Status{5}}, "filter.statuses"},
+		"too many Apps":         {ticket.Filter{AppIDs: make([]string, 101)}, "filter.app_ids"},
+		"too many categories":   {ticket.Filter{CategoryIDs: make([]string, 101)}, "filter.category_ids"},
+		"too many properties":   {ticket.Filter{PropertyIDs: make([]string, 101)}, "filter.property_ids"},
+		"ids as long as can be": {ticket.Filter{AppIDs: []string{strings.Repeat("x", 256), ""}, AssigneeID: strings.Repeat("x", 256)}, ""},
+		"a long App":            {ticket.Filter{AppIDs: []string{"app", strings.Repeat("x", 257)}}, "filter.app_ids"},
+		"a long category":       {ticket.Filter{CategoryIDs: []string{strings.Repeat("é", 129)}}, "filter.category_ids"},
+		"a long property":       {ticket.Filter{PropertyIDs: []string{strings.Repeat("x", 257)}}, "filter.property_ids"},
+		"a long user":           {ticket.Filter{AssigneeID: strings.Repeat("x", 257)}, "filter.assignee_id"},
+		"somebody and nobody":   {ticket.Filter{AssigneeID: "u", Unassigned: true}, "filter.assignee_id"},
+		"a time out of range":   {ticket.Filter{UpdatedAfter: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_after"},
+		"a text":                {ticket.Filter{Text: "Heizung kalt"}, ""},
+		"as many words":         {ticket.Filter{Text: strings.Repeat("z ", 99) + "a b c d e f g h i j k l m n o"}, ""},
+		"too many words":        {ticket.Filter{Text: "a b c d e f g h i j k l m n o p q"}, "filter.text"},
+		"as long a text":        {ticket.Filter{Text: strings.Repeat("x", 256)}, ""},
+		"a long text":           {ticket.Filter{Text: strings.Repeat("x", 257)}, "filter.text"},
+		"a text without words":  {ticket.Filter{Text: " ?! \u0301"}, "filter.text"},
+		"the other one":         {ticket.Filter{UpdatedBefore: ticket.Instant{Set: true, Nanos: -1}}, "filter.updated_before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var violations ticket.Violations
+			test.filter.Check("filter", &violations)
+			if test.want == "" && len(violations) == 0 || len(violations) == 1 && violations[0].Field == test.want {
+				return
+			}
+			t.Errorf("violations %+v, want one of %q", violations, test.want)
+		})
+	}
+}
+
+func TestFilter_Matches(t *testing.T) {
+	t.Parallel()
+	one := ticket.Ticket{Title: "Heizung kalt", Description: "im Bad", Status: ticket.StatusClosed, AppID: "app", CategoryID: "category",
+		PropertyID: "property", AssigneeID: "user", UpdateTime: tickettest.At(5)}
+	for name, test := range map[string]struct {
+		filter ticket.Filter
+		want   bool
+	}{
+		"empty": {ticket.Filter{}, true},
+		"all conditions": {ticket.Filter{Statuses: []ticket.Status{1, 4}, AppIDs: []string{"app"}, CategoryIDs: []string{"x", "category"},
+			PropertyIDs: []string{"property"}, AssigneeID: "user", UpdatedAfter: tickettest.At(5), UpdatedBefore: tickettest.At(6),
+			Text: "BÄD heiz"}, true},
+		"another status":   {ticket.Filter{Statuses: []ticket.Status{1, 2}}, false},
+		"another App":      {ticket.Filter{AppIDs: []string{"x"}}, false},
+		"another category": {ticket.Filter{CategoryIDs: []string{"x"}}, false},
+		"another property": {ticket.Filter{PropertyIDs: []string{"x"}}, false},
+		"another user":     {ticket.Filter{AssigneeID: "x"}, false},
+		"nobody":           {ticket.Filter{Unassigned: true}, false},
+		"later":            {ticket.Filter{UpdatedAfter: tickettest.At(6)}, false},
+		"another word":     {ticket.Filter{Text: "heizung küche"}, false},
+		"an end of a word": {ticket.Filter{Text: "zung"}, false},
+		"over two words":   {ticket.Filter{Text: "kaltim"}, false},
+		"before":           {ticket.Filter{UpdatedBefore: tickettest.At(5)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := test.filter.Matches(&one); got != test.want {
+				t.Errorf("matches %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestFilter_Normal_isInOrderAndSharesNothing(t *testing.T) {
+	t.Parallel()
+	given := ticket.Filter{AppIDs: []string{"b", "a", "b"}}
+	normal := given.Normal()
+	if !slices.Equal(normal.AppIDs, []string{"a", "b"}) || !slices.Equal(given.AppIDs, []string{"b", "a", "b"}) {
+		t.Errorf("normal %q of %q", normal.AppIDs, given.AppIDs)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-// TestRecord_TryApply_ofATicketThatIsTooLarge has changes of a ticket that an older version allowed to become too large.
-func TestRecord_TryApply_ofATicketThatIsTooLarge(t *testing.T) {
+// TestState_TryApply_ticketTooLarge has changes of a ticket that an older version allowed to become too large.
+func TestState_TryApply_ticketTooLarge(t *testing.T) {
 	t.Parallel()
 	described := func(eventID string, seconds int64, size int) *ticket.Change {
 		return &ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(seconds),

@@ -44,7 +44,7 @@ func mustStop(t *testing.T, r *ticket.Ingester) {
 	}
 }
 
-func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
+func TestIngester_Append_reportsEachResult(t *testing.T) {
 	t.Parallel()
 	store := &recordingStore{recorded: func(c ticket.Change) ticket.AppendResult {
 		switch c.EventID {
@@ -72,7 +72,7 @@ func TestTheRecorderTellsWhatBecameOfEachEvent(t *testing.T) {
 	}
 }
 
-func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
+func TestIngester_Append_sharesCommitsAndRefusesTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxBatch, maxQueue = 256, 4096
 		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
@@ -108,7 +108,7 @@ func TestEventsShareACommitUpToABoundAndTheRestIsRefused(t *testing.T) {
 	})
 }
 
-func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
+func TestIngester_Append_databaseAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
 			err  error
@@ -143,7 +143,7 @@ func TestTheDatabaseIsAwayForAllEventsAtOnce(t *testing.T) {
 	})
 }
 
-func TestRecorder_RecordAll_reportsWhatBecameOfEachEvent(t *testing.T) {
+func TestIngester_AppendAll_reportsEachResult(t *testing.T) {
 	t.Parallel()
 	store := &recordingStore{recorded: func(c ticket.Change) ticket.AppendResult {
 		switch c.EventID {
@@ -174,8 +174,8 @@ func TestRecorder_RecordAll_reportsWhatBecameOfEachEvent(t *testing.T) {
 	}
 }
 
-// TestRecorder_RecordAll_refusesEventsOfAFullQueue has the maximum number of waiting events, and one more.
-func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
+// TestIngester_AppendAll_fullQueue has the maximum number of waiting events, and one more.
+func TestIngester_AppendAll_fullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxQueue = 4096
 		store := &recordingStore{begun: make(chan struct{}), release: make(chan struct{})}
@@ -207,8 +207,8 @@ func TestRecorder_RecordAll_refusesEventsOfAFullQueue(t *testing.T) {
 	})
 }
 
-// TestRecorder_RecordAll_recordsDeferredEvents has a store that records only one event of each batch.
-func TestRecorder_RecordAll_recordsDeferredEvents(t *testing.T) {
+// TestIngester_AppendAll_deferredEvents has a store that records only one event of each batch.
+func TestIngester_AppendAll_deferredEvents(t *testing.T) {
 	t.Parallel()
 	batch, store := -1, &recordingStore{}
 	store.recorded = func(ticket.Change) ticket.AppendResult {

@@ -59,7 +59,7 @@ func record(t *rapid.T, changes []ticket.Change) *ticket.State {
 	return r
 }
 
-func TestTheOrderOfEventsMakesNoDifference(t *testing.T) {
+func TestState_Apply_anyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		changes := tickettest.Changes(t, "ticket")
@@ -179,7 +179,7 @@ func update(eventID string, seconds int64, values ticket.Ticket, names ...string
 		Fields: tickettest.Named(names...)}
 }
 
-func TestNullIsAValueAndAbsentIsNot(t *testing.T) {
+func TestState_Apply_nullIsAValue(t *testing.T) {
 	t.Parallel()
 	assigned := update("a", 1, ticket.Ticket{AssigneeID: "user", Title: "kept"}, "assignee_id", "title")
 	cleared := update("b", 2, ticket.Ticket{}, "assignee_id")
@@ -218,7 +218,7 @@ func TestVersion_equalTimes(t *testing.T) {
 	}
 }
 
-func TestUpdateTime(t *testing.T) {
+func TestState_Apply_updateTime(t *testing.T) {
 	t.Parallel()
 	dated := func(id string, at, says int64) ticket.Change {
 		return update(id, at, ticket.Ticket{UpdateTime: tickettest.At(says)}, "update_time")
@@ -243,7 +243,7 @@ func TestUpdateTime(t *testing.T) {
 	}
 }
 
-func TestAnExactTextFallsWithItsField(t *testing.T) {
+func TestState_Apply_exactStringGoesWithItsField(t *testing.T) {
 	t.Parallel()
 	exact := update("a", 1, ticket.Ticket{Title: "\ufffd", Attributes: map[string]string{"title": `"\ud800"`}}, "title")
 	plain := update("b", 2, ticket.Ticket{Title: "plain"}, "title")
@@ -268,9 +268,9 @@ func TestAnExactTextFallsWithItsField(t *testing.T) {
 	}
 }
 
-// TestRecord_Apply_attributeOfAField has values that do not fit the type of their field: the field is named and empty, and the attribute
+// TestState_Apply_attributeOfAField has values that do not fit the type of their field: the field is named and empty, and the attribute
 // that belongs to it has the value.
-func TestRecord_Apply_attributeOfAField(t *testing.T) {
+func TestState_Apply_attributeOfAField(t *testing.T) {
 	t.Parallel()
 	for field, key := range attributes {
 		f, _ := ticket.ParseField(field)
@@ -326,7 +326,7 @@ func orders(changes []ticket.Change) [][]ticket.Change {
 	return all
 }
 
-func TestRecord_Apply_elementChanges(t *testing.T) {
+func TestState_Apply_elementChanges(t *testing.T) {
 	t.Parallel()
 	created := update("created", 1, ticket.Ticket{LabelIDs: []string{"a"}, Tags: []string{"x"}}, "label_ids", "tags")
 	created.Name = ticket.Created
@@ -376,7 +376,7 @@ func TestRecord_Apply_elementChanges(t *testing.T) {
 	}
 }
 
-func TestComplete(t *testing.T) {
+func TestState_Apply_complete(t *testing.T) {
 	t.Parallel()
 	created, snapshot := update("a", 1, ticket.Ticket{}), update("a", 1, ticket.Ticket{})
 	created.Name, snapshot.FullSnapshot = ticket.Created, true

@@ -34,7 +34,7 @@ func ticketIDs(records []*ticket.State) []string {
 	return ids
 }
 
-func TestARecording(t *testing.T) {
+func TestMergeBatch(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewMergeBatch([]ticket.Change{
 		titled("new", "t\xff", 1),
@@ -93,7 +93,7 @@ func TestARecording(t *testing.T) {
 	}
 }
 
-func TestTheRecordingOfNothing(t *testing.T) {
+func TestMergeBatch_empty(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewMergeBatch(nil)
 	events, records := r.Merge()
@@ -105,8 +105,8 @@ func TestTheRecordingOfNothing(t *testing.T) {
 	}
 }
 
-// TestBatchesMakeWhatTheirEventsMake checks that events in batches of any sizes, with duplicates, give the same result as one by one.
-func TestBatchesMakeWhatTheirEventsMake(t *testing.T) {
+// TestMergeBatch_sameAsEventByEvent checks that events in batches of any sizes, with duplicates, give the same result as one by one.
+func TestMergeBatch_sameAsEventByEvent(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		changes := shuffled(t, slices.Concat(tickettest.Changes(t, "t1"), inAnotherTicket(tickettest.Changes(t, "t2"))))
@@ -171,7 +171,7 @@ func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 	return changes
 }
 
-func TestRecording_TakeRoom_defersTicketsThatTakeTooMuch(t *testing.T) {
+func TestMergeBatch_TakeRoom_defersTickets(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewMergeBatch([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
 		titled("e4", "new", 1), titled("e5", "c", 1), titled("e6", "d", 1)})

@@ -5,23 +5,6 @@ import (
 	"strings"
 )
 
-const (
-	defaultPageSize = 50
-	maxPageSize     = 1000
-	// MaxPageBytes is the maximum size of the tickets of a page. A page ends at this size even if it has fewer tickets than allowed. So a page
-	// fits into the 4 MiB that gRPC clients accept by default, except if a single ticket is larger.
-	MaxPageBytes = 3 << 20
-)
-
-// PageSize returns the maximum number of items of a page, for the number that a request asks for. It is 50 for 0, and never above 1000. ok
-// is false if requested is negative.
-func PageSize(requested int32) (size int, ok bool) {
-	if requested == 0 {
-		return defaultPageSize, true
-	}
-	return min(int(requested), maxPageSize), requested > 0
-}
-
 // OrderTime is the time by which a list is ordered.
 type OrderTime uint8
 

@@ -7,7 +7,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestPagesEndAtTheirLimitOrSize(t *testing.T) {
+func TestPageBuilder_endsAtItsLimits(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		limit    int

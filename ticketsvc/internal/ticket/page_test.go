@@ -2,6 +2,7 @@ package ticket_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
@@ -35,6 +36,20 @@ func TestPage_Add_elements(t *testing.T) {
 	for i, want := range []bool{true, false} {
 		if added, err := page.Add("t", ticket.Weight{Bytes: 100_000, Elements: 40_000}); added != want || err != nil {
 			t.Errorf("item %d of 40,000 elements: %v, %v; want %v", i, added, err, want)
+		}
+	}
+}
+
+func TestPageSize(t *testing.T) {
+	t.Parallel()
+	for requested, want := range map[int32]int{0: 50, 1: 1, 1000: 1000, 1001: 1000, 1_000_000_000: 1000} {
+		if got, ok := ticket.PageSize(requested); got != want || !ok {
+			t.Errorf("PageSize(%d) = %d, %v; want %d", requested, got, ok, want)
+		}
+	}
+	for _, requested := range []int32{-1, math.MinInt32} {
+		if _, ok := ticket.PageSize(requested); ok {
+			t.Errorf("PageSize(%d) is accepted", requested)
 		}
 	}
 }

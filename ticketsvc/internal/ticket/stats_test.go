@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func TestWaitingSince(t *testing.T) {
+func TestTicket_WaitingSince(t *testing.T) {
 	t.Parallel()
 	none, first, second, third := ticket.Instant{}, tickettest.At(1), tickettest.At(2), tickettest.At(3)
 	for name, test := range map[string]struct {
@@ -31,7 +31,7 @@ func TestWaitingSince(t *testing.T) {
 	}
 }
 
-func TestTextsOfWhatWaits(t *testing.T) {
+func TestParseWaiting(t *testing.T) {
 	t.Parallel()
 	inOrder := []ticket.Waiting{
 		{"z", ticket.Instant{Set: true, Seconds: -62135596800}}, {"", tickettest.At(1)}, {"a", tickettest.At(1)}, {"é\x00", tickettest.At(1)},
@@ -59,7 +59,7 @@ func TestTextsOfWhatWaits(t *testing.T) {
 	}
 }
 
-func TestStatsAddUp(t *testing.T) {
+func TestStats_Add(t *testing.T) {
 	t.Parallel()
 	early, late := &ticket.Waiting{"b", tickettest.At(1)}, &ticket.Waiting{"a", tickettest.At(2)}
 	alike := &ticket.Waiting{"a", tickettest.At(1)}
@@ -80,9 +80,9 @@ func TestStatsAddUp(t *testing.T) {
 	}
 }
 
-// TestFiltersThatSelectGroups fails for a new condition: check that SelectsGroups handles the condition, and add it to ofGroups if a
+// TestFilter_SelectsGroups fails for a new condition: check that SelectsGroups handles the condition, and add it to ofGroups if a
 // [ticket.Group] has its field.
-func TestFiltersThatSelectGroups(t *testing.T) {
+func TestFilter_SelectsGroups(t *testing.T) {
 	t.Parallel()
 	ofGroups := []string{"Statuses", "AppIDs", "CategoryIDs", "Unassigned"}
 	kind := reflect.TypeFor[ticket.Filter]()
@@ -112,7 +112,7 @@ func TestFiltersThatSelectGroups(t *testing.T) {
 	}
 }
 
-func TestGroupChanges(t *testing.T) {
+func TestMergeBatch_GroupChanges(t *testing.T) {
 	t.Parallel()
 	status := func(eventID, ticketID, text string) ticket.Change {
 		return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: tickettest.At(5),

@@ -9,8 +9,6 @@ import (
 var (
 	// ErrNotFound is returned if no event of the ticket is recorded.
 	ErrNotFound = errors.New("no event of the ticket is recorded")
-	// ErrPositionNotFound is returned if the log does not hold a position.
-	ErrPositionNotFound = errors.New("the log does not hold the position")
 	// ErrUnavailable is returned if the database can't be used at the moment, or if it is unknown whether a write succeeded. A retry may
 	// succeed.
 	ErrUnavailable = errors.New("the database is unavailable")
@@ -76,8 +74,8 @@ type Store interface {
 	// several durable transactions, so after an error some of them may be erased.
 	Erase(ctx context.Context, ticketIDs ...string) (events int64, err error)
 
-	// ListErasures returns the next erasures after a position, in the order of the log, at most limit, which is at least 1. The position is that
-	// of an erasure, or zero. Errors: [ErrPositionNotFound].
+	// ListErasures returns the next erasures after a position, in the order of the log, at most limit, which is at least 1. The position is
+	// that of an erasure, or zero. Errors: [ErrPositionNotFound].
 	ListErasures(ctx context.Context, after LogPosition, limit int) ([]Erasure, error)
 
 	// ErasureKey returns the database's secret for its erasures.

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func TestWords(t *testing.T) {
+func TestTicket_Words(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                                    "",
@@ -53,7 +53,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-func TestWordsAreThoseOfTheFirst64KiB(t *testing.T) {
+func TestTicket_Words_first64KiB(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("word ", 64<<10/5)
 	for name, test := range map[string]struct{ title, description, want string }{
@@ -69,10 +69,10 @@ func TestWordsAreThoseOfTheFirst64KiB(t *testing.T) {
 	}
 }
 
-// TestWordsStayAsTheyAre has every Unicode character. A filter in its normal form must ask for the same words, and databases must not split
+// TestWordsVersion has every Unicode character. A filter in its normal form must ask for the same words, and databases must not split
 // these words. Rules of the same version must always give the same words: databases store them, and SQLite needs them to remove words from
 // its index.
-func TestWordsStayAsTheyAre(t *testing.T) {
+func TestWordsVersion(t *testing.T) {
 	t.Parallel()
 	all := sha256.New()
 	for r := range rune(unicode.MaxRune + 1) {
@@ -101,7 +101,7 @@ func TestWordsStayAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestFilterWords(t *testing.T) {
+func TestFilter_Words(t *testing.T) {
 	t.Parallel()
 	filter := ticket.Filter{Text: "Kalt  heiz, KALT-heiz"}
 	if got := filter.Words(); !slices.Equal(got, []string{"heiz", "kalt"}) {

@@ -14,10 +14,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// BenchmarkRecord records, in batches such as group commit makes under load, the events of [LargeChange] in a store that grows. The
+// BenchmarkAppend records, in batches such as group commit makes under load, the events of [LargeChange] in a store that grows. The
 // sizes of the batches show what a commit costs by itself. open is called once for each size, and returns a new store, which it closes at
 // the end of the benchmark.
-func BenchmarkRecord(b *testing.B, open func(b *testing.B) ticket.Store) {
+func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 	for _, size := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
 			store := open(b)
