@@ -1,5 +1,5 @@
--- The database has a secret, by which it knows again what it erased: ticket.ErasureKey. erasures.go makes it.
+-- The secret by which the database recognises what it erased: ticket.ErasureKey. makeErasureKey sets it.
 ALTER TABLE ticketsvc.identity ADD COLUMN erasure_key bytea NOT NULL DEFAULT '';
 
--- The log's erasures, which have no event id, in their order.
+-- The erasures of the log in their order. They have no event id.
 CREATE INDEX events_erasures ON ticketsvc.events (sequence) WHERE event_id IS NULL;

@@ -1,4 +1,4 @@
--- The database has an id, by which a token of the feed knows it. Its backups have the same.
+-- The id by which a token of the feed recognises the database. Backups of the database have the same id.
 CREATE TABLE ticketsvc.identity (
   database_id uuid NOT NULL
 );

@@ -18,7 +18,7 @@ import (
 var pageLimit = ticket.PageLimit{Items: 1000, Bytes: ticket.MaxPageBytes}
 
 // errSkipped is returned if a reader of the log missed an event.
-var errSkipped = errors.New("the log's reader skipped a place")
+var errSkipped = errors.New("the log's reader skipped a position")
 
 // tail has 8 writers on two replicas that record events, and a reader on a third replica that follows the log meanwhile. It returns
 // [errSkipped] if the reader did not see every sequence number once and in order.
@@ -58,7 +58,7 @@ func tail(t *testing.T, events int, prepare func(url string, store *postgres.Sto
 			for _, entry := range read {
 				e := entry.Event
 				if e.Sequence != last+1 {
-					return fmt.Errorf("%w: behind %d comes %d", errSkipped, last, e.Sequence)
+					return fmt.Errorf("%w: after %d comes %d", errSkipped, last, e.Sequence)
 				}
 				last = e.Sequence
 			}
@@ -84,7 +84,7 @@ func TestStore_ReadLog_missesEventsThatASequenceNumbers(t *testing.T) {
 		store.NumberBySequence("ticketsvc.naive")
 	})
 	if !errors.Is(err, errSkipped) {
-		t.Errorf("tailing a log without its order gave %v, want that the reader skipped a place", err)
+		t.Errorf("tailing a log without its order gave %v, want that the reader skipped a position", err)
 	}
 }
 

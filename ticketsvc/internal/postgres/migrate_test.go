@@ -64,10 +64,10 @@ func TestOpen_databaseOfTheFirstVersionGetsStats(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "begin"); err != nil {
 		t.Fatal(err)
 	}
-	records := tickettest.KeptBefore()
+	records := tickettest.OldStates()
 	for _, r := range records {
 		content, stamps := ticketcodec.MarshalState(r)
-		if r.Ticket.ID == tickettest.DecodeError {
+		if r.Ticket.ID == tickettest.CorruptID {
 			content = []byte{0xff}
 		}
 		if _, err := conn.Exec(t.Context(), insert, r.Ticket.ID, false, int32(r.Ticket.Status), postgresdb.EscapeText(r.Ticket.AppID),
@@ -103,12 +103,12 @@ func TestOpen_databaseOfTheFirstVersionGetsStats(t *testing.T) {
 func TestMigrations_stayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var scripts []string
-	for _, step := range postgres.Migrations {
-		scripts = append(scripts, step.Script)
+	for _, migration := range postgres.Migrations {
+		scripts = append(scripts, migration.Script)
 	}
-	tickettest.CheckSteps(t, scripts, []string{
-		"2ae9408662ba56a1", "cc766b99599befa1", "d1116f3a3aa211a1", "a111ea4ab2a9be04",
-		"a69339ab1074a2c9", "26bc73a4af04b49a",
+	tickettest.CheckMigrations(t, scripts, []string{
+		"b3fe0f2dee3e2d3f", "09637b446dc8ba90", "0661195486ed856b", "38669ad24d83d7bc",
+		"c88780c6810ae14c", "7c1da3e3fabe8d8e",
 	})
 }
 

@@ -1,3 +1,3 @@
--- A random number for each event: a database that was restored from a backup, and has recorded the same events again, has other ones.
--- Databases that were made between two releases have it.
+-- A random number for each event. If a database is restored from a backup and records the same events again, their numbers differ. A
+-- database that was made between two releases already has the column.
 ALTER TABLE ticketsvc.events ADD COLUMN IF NOT EXISTS nonce bigint NOT NULL DEFAULT 0;

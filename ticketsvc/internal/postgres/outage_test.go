@@ -65,7 +65,7 @@ func TestStore_Append_connectionBreaksAtAnyMoment(t *testing.T) {
 	}
 	entries, err := store.ReadLog(t.Context(), sequence-1, pageLimit)
 	if err != nil || len(entries) < 2 || entries[0].Event.Sequence != sequence {
-		t.Errorf("behind %d the log has %+v, %v; want no gap", sequence-1, entries, err)
+		t.Errorf("after %d the log has %+v, %v; want no gap", sequence-1, entries, err)
 	}
 	if got, err := store.Get(t.Context(), "shared", nil); err != nil || got.Revision != sequence/2+1 {
 		t.Errorf("revision %d, %v; want %d", got.Revision, err, sequence/2+1)

@@ -63,16 +63,16 @@ func checkReads(t *testing.T, store *postgres.Store, last ticket.Change) {
 		check("List", len(page), 2, err)
 		stats, err := store.Stats(ctx, filter)
 		check("Stats", int(stats.Total), 2, err)
-		walk, err := store.ReadSnapshot(ctx, filter, "", ticket.PageLimit{Items: 10, Bytes: 1 << 20})
-		check("ReadSnapshot", len(walk.Tickets), 2, err)
+		snapshot, err := store.ReadSnapshot(ctx, filter, "", ticket.PageLimit{Items: 10, Bytes: 1 << 20})
+		check("ReadSnapshot", len(snapshot.Tickets), 2, err)
 	}
 	events, _, err := store.ListEvents(ctx, id, 0, ticket.PageLimit{Items: 10, Bytes: ticket.MaxPageBytes})
 	check("ListEvents", len(events), 1, err)
 	entries, err := store.ReadLog(ctx, 0, ticket.PageLimit{Items: 10, Bytes: 1 << 20})
 	check("ReadLog", len(entries), 2, err)
-	mark, err := store.LastPosition(ctx)
-	check("LastPosition", int(mark.Sequence), 2, err)
-	at, err := store.PositionAt(ctx, mark.Sequence)
+	position, err := store.LastPosition(ctx)
+	check("LastPosition", int(position.Sequence), 2, err)
+	at, err := store.PositionAt(ctx, position.Sequence)
 	check("PositionAt", int(at.Sequence), 2, err)
 }
 
@@ -117,8 +117,8 @@ func TestStore_readsWhileTheServerIsReadOnly(t *testing.T) {
 			if _, err := store.PositionsAt(t.Context(), []int64{1, 3}); !errors.Is(err, ticket.ErrUnavailable) {
 				t.Errorf("PositionsAt after the end of the log = %v, want ErrUnavailable", err)
 			}
-			if marks, err := store.PositionsAt(t.Context(), []int64{0, 1, 2, 2}); len(marks) != 2 || err != nil {
-				t.Errorf("PositionsAt of what is there = %v, %v, want two marks", marks, err)
+			if positions, err := store.PositionsAt(t.Context(), []int64{0, 1, 2, 2}); len(positions) != 2 || err != nil {
+				t.Errorf("PositionsAt of what is there = %v, %v, want two positions", positions, err)
 			}
 		})
 	}

@@ -1,17 +1,17 @@
 -- Text search: tickets are found by the words of their title and description.
 
--- The words of each ticket that has had any, as ticket.Ticket.Words gives them. A table of its own, because nearly every event writes its
--- ticket anew, with an entry for it in each index of its table, and few change its words.
+-- The words of each ticket that has or had words, as ticket.Ticket.Words returns them. They have a table of their own, because nearly every
+-- event writes its ticket again, with an entry in each index of the ticket's table, but few events change the words.
 CREATE TABLE ticketsvc.ticket_words (
   ticket_id text COLLATE "C" PRIMARY KEY,
   words     tsvector NOT NULL
 );
 
--- New entries wait in a list, which each search reads, and are put into their places many at a time, which is what makes that cheap.
+-- New entries wait in a list, which each search reads. Many entries are moved into the index at a time, which is cheap.
 CREATE INDEX ticket_words_by_word ON ticketsvc.ticket_words USING gin (words) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 
--- One row: by which rules those words were made, as ticket.WordsVersion names them, and up to which ticket, in the order of their ids, all
--- that were there before have theirs; NULL once that are all. At first they are of no rules, so the service makes them.
+-- One row. version is the ticket.WordsVersion by which the words were made. filled_to is the id of the last existing ticket whose words are
+-- stored, in the order of the ids. It is NULL after all tickets are done. The empty version makes the service rebuild the words.
 CREATE TABLE ticketsvc.words_version (
   version   text COLLATE "C" NOT NULL,
   filled_to text COLLATE "C"

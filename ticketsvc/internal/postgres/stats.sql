@@ -1,14 +1,15 @@
--- Stats: how many tickets there are, and which has waited longest.
+-- Stats: the numbers of tickets, and the tickets that have waited longest.
 
--- Since when a ticket that is not closed has been in its status; '' for one that is closed or erased. stats.go fills it for the tickets
--- that are there.
+-- The time since which a ticket that is not closed has been in its status. It is empty for a closed or erased ticket. fillWaits sets it for
+-- the existing tickets.
 ALTER TABLE ticketsvc.tickets ADD COLUMN waiting_since text COLLATE "C" NOT NULL DEFAULT '';
 
--- The ticket of each group that has waited longest is the first of it. Its columns are those of ticket_counts, then the order.
+-- The first ticket of each group in this index is the one that has waited longest. The columns are those of ticket_counts, then the order.
 CREATE INDEX tickets_by_wait ON ticketsvc.tickets (app_id, category_id, status, (assigned_to = ''), waiting_since, ticket_id)
 WHERE waiting_since <> '';
 
--- How many tickets there are of each ticket.Group, together with what ticket_count_changes says. docs/decisions.md tells why there are two.
+-- The number of tickets of each ticket.Group, together with the changes in ticket_count_changes. docs/decisions.md has the reason for two
+-- tables.
 CREATE TABLE ticketsvc.ticket_counts (
   app_id      text COLLATE "C" NOT NULL,
   category_id text COLLATE "C" NOT NULL,
@@ -18,7 +19,7 @@ CREATE TABLE ticketsvc.ticket_counts (
   PRIMARY KEY (app_id, category_id, status, unassigned)
 );
 
--- By how much each transaction changed these numbers. Its sequence is that of the last event of the transaction.
+-- The changes of these numbers by each transaction. The sequence is that of the last event of the transaction.
 CREATE TABLE ticketsvc.ticket_count_changes (
   sequence     bigint PRIMARY KEY,
   app_ids      text[] NOT NULL,
@@ -28,7 +29,7 @@ CREATE TABLE ticketsvc.ticket_count_changes (
   changes      bigint[] NOT NULL
 );
 
--- Up to where the changes are in ticket_counts and deleted. One row.
+-- The sequence up to which the changes are in ticket_counts, and deleted. One row.
 CREATE TABLE ticketsvc.ticket_counts_folded (
   sequence bigint NOT NULL
 );

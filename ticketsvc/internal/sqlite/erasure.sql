@@ -1,4 +1,4 @@
--- Version 2: tickets can be erased. The log has a place for each erasure, which has no event id.
+-- Version 2: tickets can be erased. Each erasure is an entry of the log, without an event id.
 CREATE TABLE events_2 (
   sequence      INTEGER PRIMARY KEY,
   event_id      TEXT UNIQUE,
@@ -23,8 +23,8 @@ CREATE INDEX events_by_ticket ON events (ticket_id, sequence);
 CREATE TABLE tickets_2 (
   number      INTEGER PRIMARY KEY,
   ticket_id   TEXT NOT NULL UNIQUE,
-  -- An erased ticket's row stays, with its id alone, so that nothing brings the ticket back. Every query of tickets leaves it out. Before
-  -- the content, so that reading it does not read that one's pages.
+  -- The row of an erased ticket stays, with the id only, so that no later event brings the ticket back. Every query of tickets leaves the
+  -- row out. The column is before the content, so that SQLite reads it without the pages of the content.
   erased      INTEGER NOT NULL DEFAULT 0,
   status      INTEGER NOT NULL,
   app_id      TEXT NOT NULL,

@@ -1,2 +1,2 @@
--- The database has a secret, by which it knows again what it erased: ticket.ErasureKey. erasures.go makes it.
+-- The secret by which the database recognises what it erased: ticket.ErasureKey. makeErasureKey sets it.
 ALTER TABLE identity ADD COLUMN erasure_key BLOB NOT NULL DEFAULT x'';

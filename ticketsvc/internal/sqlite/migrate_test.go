@@ -84,11 +84,11 @@ func TestOpen_fileOfTheSecondVersionGetsStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := tickettest.KeptBefore()
+	records := tickettest.OldStates()
 	if err := old.Write(t.Context(), func(tx *sql.Tx) error {
 		for _, r := range records {
 			content, stamps := ticketcodec.MarshalState(r)
-			if r.Ticket.ID == tickettest.DecodeError {
+			if r.Ticket.ID == tickettest.CorruptID {
 				content = []byte{0xff}
 			}
 			if _, err := tx.ExecContext(t.Context(), "INSERT INTO tickets (ticket_id, status, app_id, category_id, assigned_to, property_id,"+
@@ -251,12 +251,12 @@ func TestOpen_fileWithVersionsOfForm1(t *testing.T) {
 func TestMigrations_stayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var scripts []string
-	for _, step := range sqlite.Migrations {
-		scripts = append(scripts, step.Script)
+	for _, migration := range sqlite.Migrations {
+		scripts = append(scripts, migration.Script)
 	}
-	tickettest.CheckSteps(t, scripts, []string{
-		"97acf710dcea2c9e", "383cbbd167c52e8c", "c4cf16da92a1701d", "245f1cbc99595c79",
-		"19c1b43bb65c2190", "0a557bd35bdfd3a0", "ec4c3dcf517b0d9d",
+	tickettest.CheckMigrations(t, scripts, []string{
+		"41707825759a15d8", "abfe165703b13503", "f8626bc9a79cb4f8", "41fa4003764acb18",
+		"b6a67e03a6415218", "38a4914d13aeaa65", "3277a33baa8b100e",
 	})
 }
 

@@ -88,10 +88,10 @@ func TestStore_ReadSnapshot_wordsEndAtTheirBytes(t *testing.T) {
 		after = page.Last
 	}
 	if want := []string{"t009", "t090", "t091", "t092", "t093", "t094", "t095", "t096", "t097", "t098", "t099"}; !slices.Equal(found, want) {
-		t.Errorf("the walk found %v, want %v", found, want)
+		t.Errorf("the snapshot found %v, want %v", found, want)
 	}
 	if parts < 3 || parts > 5 {
-		t.Errorf("the walk has %d parts for 12.5 MiB, of 4 MiB each", parts)
+		t.Errorf("the snapshot has %d parts for 12.5 MiB, of 4 MiB each", parts)
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// BenchmarkAppend records, in batches such as group commit makes under load, the events of [LargeChange] in a store that grows. The
-// sizes of the batches show what a commit costs by itself. open is called once for each size, and returns a new store, which it closes at
-// the end of the benchmark.
+// BenchmarkAppend appends batches of the events of [LargeChange], as group commit makes them under load, to a store that grows. The sizes
+// of the batches show the cost of a commit. open is called once for each size. It returns a new store, which it closes at the end of the
+// benchmark.
 func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 	for _, size := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
@@ -24,10 +24,10 @@ func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 			batch := make([]ticket.Change, size)
 			b.ReportAllocs()
 			before := processorTime(b)
-			for i := 0; b.Loop(); {
-				for place := range batch {
-					batch[place] = LargeChange(0, i)
-					i++
+			for number := 0; b.Loop(); {
+				for i := range batch {
+					batch[i] = LargeChange(0, number)
+					number++
 				}
 				recorded, err := store.Append(b.Context(), batch)
 				if err != nil {
@@ -46,9 +46,9 @@ func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 	}
 }
 
-// BenchmarkSearch reads the first page of 50 tickets that have some words, newest first, from a store with many: words that all have, one
-// in ten, in 100 and in 10,000, none at all, and only the older half of all. For comparison, the first page of all tickets. open returns a
-// new store, which it closes at the end of the benchmark.
+// BenchmarkSearch reads the first page of 50 tickets that have some words, newest first, from a store with many tickets. The words are in
+// all tickets, in one of 10, of 100 and of 10,000, in none, and only in the older half. For comparison, it also reads the first page of all
+// tickets. open returns a new store, which it closes at the end of the benchmark.
 func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 	tickets := 200_000
 	if testing.Short() {
@@ -61,7 +61,7 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 		c.Values.UpdateTime = c.OccurTime
 		c.Values.Title = "all"
 		for _, n := range []int{10, 100, 10_000} {
-			// At random, but the same each time.
+			// Random, but the same each time.
 			if int(uint32(i)*2654435761>>8)%n == 0 {
 				c.Values.Title += fmt.Sprintf(" in%d", n)
 			}
@@ -91,11 +91,12 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 	}
 }
 
-// openTickets is among how many of the newest tickets updates are spread.
+// openTickets is the number of the newest tickets that updates are spread over.
 const openTickets = 2000
 
-// LargeChange returns the event of this number in a stream such as the provider sends: creations of large tickets, and twice as many
-// updates of them. Streams have tickets of their own. Tickets have ids that grow, as MongoDB's do at the provider, and events random ones.
+// LargeChange returns the event of this number in a stream as the provider sends it: creations of large tickets, and twice as many updates
+// of these tickets. Each stream has its own tickets. The ids of tickets grow, as those of MongoDB do at the provider. The ids of events are
+// random.
 func LargeChange(stream, number int) ticket.Change {
 	at := At(int64(number))
 	created := number / 3
@@ -114,7 +115,7 @@ func LargeChange(stream, number int) ticket.Change {
 	return c
 }
 
-// largeTicket is a ticket as large as those of the provider: about 1.5 kB.
+// largeTicket is as large as a ticket of the provider: about 1.5 kB.
 var largeTicket = func() ticket.Ticket {
 	values := ticket.Ticket{
 		AppID:       "82662ee4-0080-4960-8b8f-000000000001",
@@ -136,12 +137,12 @@ var largeTicket = func() ticket.Ticket {
 	return values
 }()
 
-// describe returns a description of 20 words, a few of which are in most tickets, and most in few.
+// describe returns a description of 20 words. A few words are in most tickets, and most words are in few tickets.
 func describe(number int) string {
 	random := rand.New(rand.NewPCG(uint64(number), 1))
 	var b strings.Builder
 	for range 20 {
-		// Of 10,000 words, one in ten thousand tickets has the rarest, and every other ticket the most frequent.
+		// There are 10,000 words. The rarest is in one of ten thousand tickets, the most frequent in every other ticket.
 		n := int(10000 * math.Pow(random.Float64(), 3))
 		for range 3 + n%3 {
 			b.WriteString(syllables[n%len(syllables)])
@@ -165,7 +166,7 @@ var (
 	closingFields = Named("status_text", "assignee_id", "update_time")
 )
 
-// processorTime returns the time that this process has had on all processors: the wait for the disk is not in it.
+// processorTime returns the time that this process has used on all processors. It does not include the wait for the disk.
 func processorTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// countdown is a context that ends when it is asked for the n-th time whether it has. It ends a call at each of the places where that
-// looks, one after the other.
+// countdown is a context that ends when it is asked for the n-th time whether it has ended. So it can end a call at each point where the
+// call asks.
 type countdown struct {
-	// The background has no values either: by those the context package would find an ancestor to ask instead.
+	// The background context has no values. With values, package context would find an ancestor to ask instead.
 	context.Context
 
 	mu    sync.Mutex
@@ -27,7 +27,7 @@ func newCountdown(n int) *countdown {
 	return &countdown{Context: context.Background(), left: n, ended: make(chan struct{})}
 }
 
-// ask counts a question, and tells whether the context has ended.
+// ask counts a question, and reports whether the context has ended.
 func (c *countdown) ask() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,18 +49,18 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// hasEnded tells whether the context has ended, without counting.
+// hasEnded reports whether the context has ended. It does not count as a question.
 func (c *countdown) hasEnded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.left <= 0
 }
 
-// maxQuestions is more often than any call asks.
+// maxQuestions is above the number of questions of any call.
 const maxQuestions = 10_000
 
-// cancelEverywhere makes calls whose contexts end at the first question, the second, and so on, until one is over before its context has
-// ended. call is told how many it is.
+// cancelEverywhere makes calls whose contexts end at the first question, the second, and so on. It stops when a call returns before its
+// context has ended. n is the number of the call.
 func cancelEverywhere(t *testing.T, call func(ctx context.Context, n int) error) {
 	t.Helper()
 	for n := 1; n < maxQuestions; n++ {
@@ -76,7 +76,7 @@ func cancelEverywhere(t *testing.T, call func(ctx context.Context, n int) error)
 	t.Fatalf("the call asks more than %d times", maxQuestions)
 }
 
-func testCancelledRecord(t *testing.T, env Env) {
+func testCancelledAppend(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	changes := map[string][]ticket.Change{}
 	var last int64
@@ -95,7 +95,7 @@ func testCancelledRecord(t *testing.T, env Env) {
 		if len(log) != len(batch) && (err == nil || len(log) != 0) {
 			t.Errorf("%d events of the batch are recorded after %v, want all or none", len(log), err)
 		}
-		// An error leaves open what became of the batch. The store says so when it is asked again.
+		// After an error it is not known whether the batch is recorded. A second call reports it.
 		again, againErr := store.Append(t.Context(), batch)
 		if againErr != nil {
 			t.Fatalf("the store after %v: %v", err, againErr)

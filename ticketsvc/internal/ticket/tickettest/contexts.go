@@ -36,7 +36,7 @@ func testClosed(t *testing.T, env Env) {
 // callAll returns the error of each method.
 func callAll(ctx context.Context, store ticket.Store) map[string]error {
 	errs := map[string]error{"Ping": store.Ping(ctx)}
-	_, errs["Record"] = store.Append(ctx, []ticket.Change{titled("never recorded", "t1", 1, "x")})
+	_, errs["Append"] = store.Append(ctx, []ticket.Change{titled("never recorded", "t1", 1, "x")})
 	_, errs["Erase"] = store.Erase(ctx, "never erased")
 	_, errs["Get"] = store.Get(ctx, "t1", nil)
 	_, errs["BatchGet"] = store.BatchGet(ctx, []string{"t1"}, 1<<20, nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// At returns the moment that is so many seconds after one in 2026.
+// At returns a moment in 2026, plus this number of seconds.
 func At(seconds int64) ticket.Instant {
 	return ticket.Instant{Set: true, Seconds: 1_780_000_000 + seconds}
 }
@@ -34,15 +34,15 @@ var (
 	updateTimeField, _ = ticket.ParseField("update_time")
 )
 
-// texts are values of fields: none, plain ones, and one that needs care.
+// texts are values of fields: none, plain values, and one with special characters.
 var texts = []string{"", "a", "b", "closed", "waiting-for-agent", "\x00 é🥶\u2028"}
 
-// attributeKeys hold plain ones, and keys that belong to a modelled field.
+// attributeKeys are plain keys, and keys that belong to a field.
 var attributeKeys = []string{"sortHash", "_embedded.group", "_embedded.unit", "createdBy", "title", "status", "labels", "commentCount"}
 
-// Changes draws events of one ticket: few times and few update times, so that many are equal; fields set, cleared, absent, and not typed,
-// so that only the attribute has the value; element changes of lists; attributes alone, also those that belong to a modelled field;
-// creations and snapshots. No two have the same id.
+// Changes draws events of one ticket. They have few times and few update times, so that many are equal. Fields are set, cleared, absent, or
+// of another type, so that only the attribute has the value. There are element changes of lists, attributes alone, attributes that belong
+// to a field, creations and snapshots. No two events have the same id.
 func Changes(t *rapid.T, ticketID string) []ticket.Change {
 	changes := make([]ticket.Change, rapid.IntRange(1, 7).Draw(t, "events"))
 	for i := range changes {
@@ -54,7 +54,7 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 			ReceiveTime: At(10),
 		}
 		c.FullSnapshot = c.Name == ticket.Updated && rapid.Bool().Draw(t, "snapshot")
-		// A bit mask is one draw where one for each field would be twenty. Small numbers are more likely, and the update time has a high bit.
+		// A bit mask is one draw instead of twenty. Small numbers are more likely, and the update time has a high bit.
 		mask := rapid.Uint32().Draw(t, "fields")
 		if rapid.Bool().Draw(t, "with an update time") {
 			mask |= 1 << updateTimeField
@@ -85,7 +85,7 @@ func Changes(t *rapid.T, ticketID string) []ticket.Change {
 	return changes
 }
 
-// varied gives most changes one of few update times, and some of them a title that is not typed, or an element change of the labels.
+// varied gives most changes one of a few update times. Some changes also get a title of another type, or an element change of the labels.
 func varied(random *rand.Rand, c *ticket.Change) {
 	if random.IntN(3) > 0 {
 		c.Fields = c.Fields.With(updateTimeField)
@@ -101,7 +101,7 @@ func varied(random *rand.Rand, c *ticket.Change) {
 	}
 }
 
-// setValue sets a field of any type to a value that text stands for: the empty text for none.
+// setValue sets a field of any type to the value that belongs to text. An empty text is no value.
 func setValue(t *ticket.Ticket, f ticket.Field, text string) {
 	number := int64(slices.Index(texts, text))
 	switch target := f.Ref(t).(type) {

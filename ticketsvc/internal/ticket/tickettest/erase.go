@@ -20,7 +20,7 @@ func mustErase(t *testing.T, store ticket.Store, id string) int64 {
 	return events
 }
 
-// wantErased fails unless nothing shows the ticket, but for the ids of its events.
+// wantErased checks that the store returns nothing of the ticket except the ids of its events.
 func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string) {
 	t.Helper()
 	if _, err := store.Get(t.Context(), id, nil); !errors.Is(err, ticket.ErrNotFound) {
@@ -30,7 +30,7 @@ func wantErased(t *testing.T, store ticket.Store, id string, eventIDs ...string)
 		t.Errorf("BatchGet of an erased ticket: %v, %v", got, err)
 	}
 	for _, order := range orders {
-		for _, listed := range walk(t, store, ticket.Filter{}, order, 10) {
+		for _, listed := range listAll(t, store, ticket.Filter{}, order, 10) {
 			if listed.ID == id {
 				t.Errorf("order %+v lists an erased ticket", order)
 			}
@@ -63,7 +63,7 @@ func testErase(t *testing.T, env Env) {
 	if events := mustErase(t, store, "t1"); events != 0 {
 		t.Errorf("erased again: %d events, want 0", events)
 	}
-	// A late event, twice, and one that was recorded before.
+	// A late event, twice, and an event that was recorded before.
 	late := titled("late", "t1", 9, "back again")
 	recorded, err := store.Append(t.Context(), []ticket.Change{late, late, first, titled("e4", "t2", 4, "x")})
 	if err != nil {
@@ -80,7 +80,7 @@ func testErase(t *testing.T, env Env) {
 	}
 }
 
-// testErasedUnreadable has a ticket with an event whose time is spoilt, which erasing leaves as it is.
+// testErasedUnreadable has a ticket with an event whose stored time can't be read. The erasure leaves the time as it is.
 func testErasedUnreadable(t *testing.T, env Env) {
 	store := env.Open(t)
 	mustRecord(t, store, titled("e1", "t1", 1, "x"), titled("e2", "t1", 2, "y"))
@@ -113,7 +113,7 @@ func testEraseAhead(t *testing.T, env Env) {
 	wantErased(t, store, "t1")
 }
 
-// testEraseAmongWriters erases tickets while others write them: whatever comes first, in the end they are erased.
+// testEraseAmongWriters erases tickets while others write them. In the end the tickets are erased, whatever the order.
 func testEraseAmongWriters(t *testing.T, env Env) {
 	const writers, rounds, tickets = 4, 40, 8
 	all := stores(t, env, writers+1)
@@ -155,7 +155,7 @@ func testEraseAmongWriters(t *testing.T, env Env) {
 		}
 		for _, e := range log {
 			if e.Sequence != last+1 {
-				t.Fatalf("behind %d comes %d", last, e.Sequence)
+				t.Fatalf("after %d comes %d", last, e.Sequence)
 			}
 			last = e.Sequence
 		}
@@ -190,7 +190,7 @@ func testEraseSeveral(t *testing.T, env Env) {
 	}
 }
 
-// erasedIDs returns the ids of all erasures, read in pages.
+// erasedIDs returns the ids of all erasures. It reads them in pages.
 func erasedIDs(t *testing.T, store ticket.Store, pageSize int) (ids []string) {
 	t.Helper()
 	var after ticket.LogPosition
@@ -214,7 +214,7 @@ func testErasures(t *testing.T, env Env) {
 	if got, err := store.ListErasures(t.Context(), ticket.LogPosition{}, 10); err != nil || len(got) != 0 {
 		t.Errorf("ListErasures of an empty store = %v, %v", got, err)
 	}
-	// An id with what PostgreSQL takes for no text.
+	// PostgreSQL can't store one of the ids as a string.
 	want := []string{"t1", "odd\x00id\\", "t2", "ahead", "t3"}
 	for i, id := range want {
 		if id != "ahead" {
@@ -243,8 +243,8 @@ func testErasures(t *testing.T, env Env) {
 	}
 	other := last
 	other.Fingerprint[0]++
-	for name, position := range map[string]ticket.LogPosition{"another fingerprint": other, "an event's place": end,
-		"a place after the end": {Sequence: end.Sequence + 1}} {
+	for name, position := range map[string]ticket.LogPosition{"another fingerprint": other, "an event's position": end,
+		"a position after the end": {Sequence: end.Sequence + 1}} {
 		if got, err := store.ListErasures(t.Context(), position, 10); !errors.Is(err, ticket.ErrPositionNotFound) {
 			t.Errorf("ListErasures after %s = %v, %v; want ErrPositionNotFound", name, got, err)
 		}

@@ -26,7 +26,7 @@ func mustReadEntries(t *testing.T, store ticket.Store, after int64, limit ticket
 	return read
 }
 
-// testEntries reads the log while tickets have changed since, and been erased.
+// testEntries reads the log after tickets have changed and been erased.
 func testEntries(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	first, second := titled("e1", "t\x00", 1, "old"), titled("e2", "t\x00", 2, "new")
@@ -61,7 +61,7 @@ func testEntries(t *testing.T, env Env) {
 	}
 }
 
-// testLargeEntries has tickets of which few fit into a page, and one that is larger than any page.
+// testLargeEntries has tickets of which few fit into a page, and one that is larger than a page.
 func testLargeEntries(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	const tickets, size = 7, 10_000
@@ -71,7 +71,7 @@ func testLargeEntries(t *testing.T, env Env) {
 			length = 5 * size
 		}
 		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), strings.Repeat("x", length)))
-		// A second event of the same ticket takes no more room.
+		// A second event of the same ticket does not count the ticket again.
 		mustRecord(t, store, ticket.Change{EventID: fmt.Sprintf("again%d", i), Name: ticket.Updated, TicketID: fmt.Sprintf("t%d", i),
 			OccurTime: At(0)})
 	}
@@ -114,7 +114,7 @@ func testLargeEntries(t *testing.T, env Env) {
 func testPositions(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	if position, err := store.LastPosition(t.Context()); err != nil || position != (ticket.LogPosition{}) {
-		t.Errorf("the last place of an empty log is %v, %v", position, err)
+		t.Errorf("the last position of an empty log is %v, %v", position, err)
 	}
 	mustRecord(t, store, titled("e1\x00", "t\x01", 1, "x"))
 	mustErase(t, store, "t\x01")
@@ -145,7 +145,7 @@ func testPositions(t *testing.T, env Env) {
 	}
 }
 
-func testLogEndOfRecorded(t *testing.T, env Env) {
+func testLogEnd(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	record := func(changes ...ticket.Change) []ticket.AppendResult {
 		recorded, err := store.Append(t.Context(), changes)
@@ -158,14 +158,14 @@ func testLogEndOfRecorded(t *testing.T, env Env) {
 		}
 		for _, r := range recorded {
 			if r.LogEnd != last {
-				t.Errorf("%+v, want the last place of the log %v", r, last)
+				t.Errorf("%+v, want the last position of the log %v", r, last)
 			}
 		}
 		return recorded
 	}
 	first, second := titled("e1\x00", "t\x01", 1, "x"), titled("e2", "other", 1, "x")
 	if record(first, second, first)[0].LogEnd.Sequence != 2 {
-		t.Error("a batch of two events does not end at the second place")
+		t.Error("a batch of two events does not end at the second position")
 	}
 	if got := record(first); !got[0].Duplicate || got[0].LogEnd.Sequence != 2 {
 		t.Errorf("a duplicate alone: %+v", got)
@@ -190,7 +190,7 @@ func testDatabaseID(t *testing.T, env Env, other Env) {
 	}
 }
 
-// testSnapshot compares snapshots with what the rules make of the tickets. There are more tickets than a part of a snapshot looks at.
+// testSnapshot compares snapshots with the result of the rules. There are more tickets than a part of a snapshot reads.
 func testSnapshot(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(5, 6))
@@ -240,7 +240,7 @@ func testSnapshot(t *testing.T, env Env) {
 				}
 				got = append(got, page.Tickets...)
 				if len(page.Tickets) > items || page.Last != "" && page.Last <= after {
-					t.Fatalf("%s: a part of %d tickets behind %q, up to %q", name, len(page.Tickets), after, page.Last)
+					t.Fatalf("%s: a part of %d tickets after %q, up to %q", name, len(page.Tickets), after, page.Last)
 				}
 				if after = page.Last; after == "" {
 					break
@@ -249,7 +249,7 @@ func testSnapshot(t *testing.T, env Env) {
 			if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%s, by %d: %s", name, items, diff)
 			}
-			// A part looks at a bounded number of tickets, and does not end for each that matches.
+			// A part reads a bounded number of tickets, and does not end at each match.
 			if parts == 0 || parts > 10+len(want)/items {
 				t.Errorf("%s, by %d: %d parts for %d tickets", name, items, parts, len(want))
 			}
@@ -257,12 +257,12 @@ func testSnapshot(t *testing.T, env Env) {
 	}
 }
 
-// testTicketBefore looks back from each event of some tickets.
+// testTicketBefore reads the tickets as they were before each of their events.
 func testTicketBefore(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(7, 8))
 	changes := map[string][]ticket.Change{}
-	places := map[string][]int64{}
+	positions := map[string][]int64{}
 	ids := []string{"a", "b\x00", "c"}
 	for i := range 60 {
 		c := titled(fmt.Sprintf("e%d", i), ids[random.IntN(3)], int64(random.IntN(10)), fmt.Sprint(i))
@@ -277,10 +277,10 @@ func testTicketBefore(t *testing.T, env Env) {
 		varied(random, &c)
 		mustRecord(t, store, c)
 		changes[c.TicketID] = append(changes[c.TicketID], c)
-		places[c.TicketID] = append(places[c.TicketID], int64(i+1))
+		positions[c.TicketID] = append(positions[c.TicketID], int64(i+1))
 	}
 	for _, id := range ids {
-		for n, sequence := range places[id] {
+		for n, sequence := range positions[id] {
 			got, err := store.TicketBefore(t.Context(), id, sequence, entries(n))
 			if n == 0 {
 				if !errors.Is(err, ticket.ErrNotFound) {
@@ -309,7 +309,7 @@ func testTicketBefore(t *testing.T, env Env) {
 	}
 }
 
-// testTicketBeforeLargeEvents looks back over events that are few, and large.
+// testTicketBeforeLargeEvents has few events, which are large.
 func testTicketBeforeLargeEvents(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	const size = 100_000
@@ -326,8 +326,8 @@ func testTicketBeforeLargeEvents(t *testing.T, env Env) {
 	}
 }
 
-// testWatch waits for hints: each commit of any store is followed by one for each.
-func testWatch(t *testing.T, env Env) {
+// testSubscribe checks that each commit of one of the stores is followed by a notification of every store.
+func testSubscribe(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
@@ -356,7 +356,7 @@ func testWatch(t *testing.T, env Env) {
 			}
 		}
 	}
-	// What was recorded before they listened is not heard of: it is done until it is.
+	// There are no notifications of events that were recorded before Subscribe. So events are recorded until all subscribers are notified.
 	for i := 0; len(woken[0]) == 0 || len(woken[1]) == 0; i++ {
 		mustRecord(t, open[0], titled(fmt.Sprintf("begin%d", i), "t", 1, "x"))
 	}
@@ -374,7 +374,7 @@ func testWatch(t *testing.T, env Env) {
 	wait("erasing")
 }
 
-// CheckNonces fails unless the same event has different positions in two databases, which are empty.
+// CheckNonces checks that the same event has different positions in two databases, which must be empty.
 func CheckNonces(t *testing.T, databases [2]ticket.Store) {
 	t.Helper()
 	var positions [2]ticket.LogPosition

@@ -9,14 +9,14 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestLargeTickets records batches of small events for tickets that take much memory together, and looks at how much a batch allocates.
-// It is not for a parallel test, because the memory must be nobody else's.
+// TestLargeTickets appends batches of small events for tickets that take much memory together, and checks how much memory a batch
+// allocates. It must not be called by a parallel test, because it measures the memory of the process.
 func TestLargeTickets(t *testing.T, open Open) {
 	store := open(t)
 	defer func() { _ = store.Close() }()
 	for name, test := range map[string]struct {
 		values ticket.Ticket
-		// memory is what one of the tickets takes at least.
+		// memory is the minimum size of one of the tickets in memory.
 		memory int
 	}{
 		"texts":                        {ticket.Ticket{Title: strings.Repeat("x", 8<<20)}, 8 << 20},
@@ -31,7 +31,7 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 	const count = 12
 	var all []ticket.Change
 	for i := range count {
-		// The last ticket by its id has the first event.
+		// The ticket with the last id has the first event.
 		id := fmt.Sprintf("%s %02d", prefix, count-i)
 		mustRecord(t, store, ticket.Change{EventID: "large " + id, Name: ticket.Created, TicketID: id, OccurTime: At(1),
 			Fields: Named("title", "tags"), Values: values})
@@ -98,7 +98,7 @@ func testLargeTickets(t *testing.T, store ticket.Store, prefix string, values ti
 	}
 }
 
-// totalAllocated returns how many bytes the process has allocated, those that are free again included.
+// totalAllocated returns the number of bytes that the process has allocated, including those that were freed.
 func totalAllocated() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)

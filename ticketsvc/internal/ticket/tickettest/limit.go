@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// testLargestTicket has events that fit, each alone, and not together.
+// testLargestTicket has events of which each fits alone, but not all together.
 func testLargestTicket(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	const size = ticket.MaxBytes * 2 / 3
@@ -22,7 +22,7 @@ func testLargestTicket(t *testing.T, env Env) {
 	large := titled("title", "t", 1, strings.Repeat("t", size))
 	mustRecord(t, store, described("description", 1, size))
 
-	// The ticket would be too large, and nothing of the event is recorded. The other tickets of the batch, and a smaller event, go on.
+	// The ticket would be too large, so nothing of the event is recorded. The other tickets of the batch, and a smaller event, are recorded.
 	recorded, err := store.Append(t.Context(), []ticket.Change{large, titled("other", "other", 1, "other"), large,
 		titled("small", "t", 2, "small"), described("description", 1, size)})
 	if err != nil {
@@ -36,16 +36,16 @@ func testLargestTicket(t *testing.T, env Env) {
 		t.Errorf("title %.10q, a description of %d bytes, revision %d", got.Title, len(got.Description), got.Revision)
 	}
 
-	// A ticket of which no event fits is not there.
+	// There is no ticket if none of its events fits.
 	huge := titled("huge", "huge", 1, strings.Repeat("x", ticket.MaxBytes+1))
 	if recorded, err = store.Append(t.Context(), []ticket.Change{huge}); err != nil || !errors.Is(recorded[0].Err, ticket.ErrTicketTooLarge) {
-		t.Errorf("%v, %v; want ErrFull", recorded[0].Err, err)
+		t.Errorf("%v, %v; want ErrTicketTooLarge", recorded[0].Err, err)
 	}
 	if _, err := store.Get(t.Context(), "huge", nil); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("%v, want ErrNotFound", err)
 	}
 
-	// There is room for it once another event has made the ticket smaller.
+	// The event fits after another event has made the ticket smaller.
 	mustRecord(t, store, described("shorter", 2, 1))
 	large.OccurTime = At(3)
 	mustRecord(t, store, large)

@@ -19,8 +19,8 @@ var orders = []ticket.Order{
 	{Time: ticket.ByCreateTime}, {Time: ticket.ByCreateTime, Descending: true},
 }
 
-// walk returns the tickets of all pages.
-func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.Order, pageSize int) []ticket.Ticket {
+// listAll returns the tickets of all pages.
+func listAll(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.Order, pageSize int) []ticket.Ticket {
 	t.Helper()
 	var all []ticket.Ticket
 	var after *ticket.Cursor
@@ -41,8 +41,9 @@ func walk(t *testing.T, store ticket.Store, filter ticket.Filter, order ticket.O
 	}
 }
 
-// recordMixed records tickets that differ in what filters and orders look at, and returns them. Half of them have one of three update
-// times, and some no create time, so that pages end within tickets of equal times. Each ticket has had other values before.
+// recordMixed records tickets with different values of the fields that filters and orders read, and returns the tickets. Half of them have
+// one of three update times, and some have no create time, so that pages end between tickets with equal times. Each ticket had other values
+// before.
 func recordMixed(t *testing.T, store ticket.Store) (all []ticket.Ticket) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(3, 4))
@@ -103,7 +104,7 @@ var mixedFilters = map[string]ticket.Filter{
 	"as many values as can be": {PropertyIDs: slices.Repeat([]string{"p1"}, 100), AppIDs: slices.Repeat([]string{"app1"}, 100)},
 }
 
-// testLists compares lists with filters and orders as the rules have them.
+// testLists compares lists with the result of the rules, for all filters and orders.
 func testLists(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	all := recordMixed(t, store)
@@ -112,7 +113,7 @@ func testLists(t *testing.T, env Env) {
 			want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
 			slices.SortFunc(want, func(a, b ticket.Ticket) int { return order.Compare(order.Cursor(&a), order.Cursor(&b)) })
 			for _, pageSize := range []int{1, 7, 120, 1000} {
-				if diff := cmp.Diff(want, walk(t, store, filter, order, pageSize), cmpopts.EquateEmpty()); diff != "" {
+				if diff := cmp.Diff(want, listAll(t, store, filter, order, pageSize), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("%s, order %+v, pages of %d: %s", name, order, pageSize, diff)
 				}
 			}
@@ -120,7 +121,7 @@ func testLists(t *testing.T, env Env) {
 	}
 }
 
-// testPagesUnderWrites walks while other tickets change: those that don't are to come exactly once.
+// testPagesUnderWrites lists tickets while others change. Each ticket that does not change must be listed exactly once.
 func testPagesUnderWrites(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	store := open[0]
@@ -147,7 +148,7 @@ func testPagesUnderWrites(t *testing.T, env Env) {
 	})
 	for _, order := range orders {
 		times := map[string]int{}
-		for _, one := range walk(t, store, ticket.Filter{}, order, 9) {
+		for _, one := range listAll(t, store, ticket.Filter{}, order, 9) {
 			times[one.ID]++
 		}
 		for i := 1; i < 200; i += 2 {
@@ -171,7 +172,7 @@ func testLargePages(t *testing.T, env Env) {
 		mustRecord(t, store, titled(fmt.Sprintf("e%d", i), fmt.Sprintf("t%d", i), int64(i), strings.Repeat("x", size)))
 	}
 	for _, order := range orders {
-		if got := walk(t, store, ticket.Filter{}, order, 1000); len(got) != tickets {
+		if got := listAll(t, store, ticket.Filter{}, order, 1000); len(got) != tickets {
 			t.Errorf("order %+v: %d tickets, want %d", order, len(got), tickets)
 		}
 	}
@@ -181,11 +182,11 @@ func testLargePages(t *testing.T, env Env) {
 	}
 }
 
-// testLongIDs has ids in filtered fields that are longer than any filter can ask for, and than an index may hold.
+// testLongIDs has ids in filtered fields that are longer than the ids of any filter, and longer than an index allows.
 func testLongIDs(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(7, 8))
-	// Nothing that compresses, in characters of two bytes that no bound falls between.
+	// The id can't be compressed. It has characters of two bytes, and all limits are between two characters.
 	long := "x" + strings.Map(func(rune) rune { return rune(0x100 + random.IntN(0x600)) }, strings.Repeat(" ", 5000))
 	sizes := []int{ticket.MaxIDBytes + 1, ticket.MaxIDBytes + 3, ticket.MaxIDBytes + 5, len(long)}
 	for _, size := range sizes {
@@ -203,12 +204,12 @@ func testLongIDs(t *testing.T, env Env) {
 		prefix := strings.ToValidUTF8(long[:length], "")
 		for _, filter := range []ticket.Filter{{AppIDs: []string{prefix}}, {CategoryIDs: []string{prefix}}, {PropertyIDs: []string{prefix}},
 			{AssigneeID: prefix}, {Unassigned: true}} {
-			if got := walk(t, store, filter, orders[0], 10); len(got) != 0 {
+			if got := listAll(t, store, filter, orders[0], 10); len(got) != 0 {
 				t.Errorf("filter %+v lists %d tickets", filter, len(got))
 			}
 		}
 	}
-	if got := walk(t, store, ticket.Filter{}, orders[0], 10); len(got) != len(sizes) {
+	if got := listAll(t, store, ticket.Filter{}, orders[0], 10); len(got) != len(sizes) {
 		t.Errorf("%d tickets are listed, want %d", len(got), len(sizes))
 	}
 }

@@ -49,12 +49,12 @@ func numbers(first, last int64) []int64 {
 	return all
 }
 
-// entries returns the limit of a page of so many items, which are as large as they may be.
+// entries returns the limit of a page with this number of items, which can be as large as a page allows.
 func entries(items int) ticket.PageLimit {
 	return ticket.PageLimit{Items: items, Bytes: ticket.MaxPageBytes}
 }
 
-// Events returns the events of entries, all of which can be read.
+// Events returns the events of entries. It fails the test if an entry can't be read.
 func Events(t testing.TB, entries []ticket.Entry) []ticket.Event {
 	t.Helper()
 	events := make([]ticket.Event, len(entries))
@@ -82,14 +82,14 @@ func readLog(t *testing.T, store ticket.Store, pageSize int) []ticket.Event {
 			return all
 		}
 		if len(page) > pageSize || page[0].Sequence <= after {
-			t.Fatalf("a page of %d events from %d on, want %d at the most, behind %d", len(page), page[0].Sequence, pageSize, after)
+			t.Fatalf("a page of %d events from %d on, want at most %d, after %d", len(page), page[0].Sequence, pageSize, after)
 		}
 		all = append(all, page...)
 		after = page[len(page)-1].Sequence
 	}
 }
 
-// testLog records in batches with duplicates among them, from several writers.
+// testLog has several writers, which append batches with duplicates.
 func testLog(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	var writers sync.WaitGroup
@@ -135,13 +135,13 @@ func testLogPages(t *testing.T, env Env) {
 	}
 	for _, after := range []int64{7, 8, 1 << 60} {
 		if got, err := store.ReadLog(t.Context(), after, entries(10)); err != nil || len(got) != 0 {
-			t.Errorf("ReadLog behind %d = %v, %v; want nothing", after, got, err)
+			t.Errorf("ReadLog after %d = %v, %v; want nothing", after, got, err)
 		}
 	}
 }
 
-// testTail has a reader go on from what it saw last while others write: it is to see all events, each once, in order and without gaps, at
-// whatever moment it asks.
+// testTail has a reader that continues after the last event it read, while others write. It must read all events, each once, in order and
+// without gaps, whenever it reads.
 func testTail(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	const writers, each = 8, 250
@@ -170,7 +170,7 @@ func testTail(t *testing.T, env Env) {
 	for after := int64(0); after < writers*each; {
 		page, err := open[1].ReadLog(ctx, after, entries(100))
 		if err != nil {
-			t.Errorf("ReadLog behind %d = %v", after, err)
+			t.Errorf("ReadLog after %d = %v", after, err)
 			return
 		}
 		for _, e := range Events(t, page) {

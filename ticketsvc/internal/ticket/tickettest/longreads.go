@@ -6,8 +6,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// WithoutLongReads sees that a store answers what takes no time, and records, while there is no connection for reads that take long. block
-// takes all of these, until the end of the test.
+// WithoutLongReads checks that a store answers short reads, and appends, while it has no connection for long reads. block takes all these
+// connections until the end of the test.
 func WithoutLongReads(t *testing.T, store ticket.Store, block func()) {
 	t.Helper()
 	mustRecord(t, store, titled("e1", "a", 1, "one"))
@@ -29,6 +29,6 @@ func WithoutLongReads(t *testing.T, store ticket.Store, block func()) {
 		t.Errorf("ReadLog = %v, %v; want one entry", entries, err)
 	}
 	if _, err := store.Append(t.Context(), []ticket.Change{titled("e2", "a", 2, "two")}); err != nil {
-		t.Errorf("Record = %v", err)
+		t.Errorf("Append = %v", err)
 	}
 }

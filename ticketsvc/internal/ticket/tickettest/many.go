@@ -11,7 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// What the tickets of [RecordMany] have in common with others, however many they are but for properties: these have 200 tickets each.
+// The numbers of different values in the tickets of [RecordMany], whatever the number of tickets. Only the number of properties grows: each
+// property has 200 tickets.
 const (
 	manyApps          = 5
 	manyCategories    = 40
@@ -19,10 +20,10 @@ const (
 	ticketsOfProperty = 200
 )
 
-// ManyTicket returns the creation of the ticket of this number, for databases of any size: four of five are closed, and a quarter of
-// the others assigned to nobody.
+// ManyTicket returns the creation of the ticket with this number. Of five tickets, four are closed. A quarter of the others are assigned to
+// nobody.
 func ManyTicket(number int) ticket.Change {
-	// A stride that has no factor in common with any of the numbers above spreads the values over the tickets.
+	// The stride has no factor in common with the numbers above, so it spreads the values over the tickets.
 	spread := number * 7919
 	opened := At(int64(number))
 	c := ticket.Change{
@@ -48,7 +49,7 @@ func ManyTicket(number int) ticket.Change {
 	return c
 }
 
-// RecordMany records the tickets of [ManyTicket] from the number first up to but not including end, in a store that has none of them.
+// RecordMany records the tickets of [ManyTicket] from first to end-1, in a store that has none of them.
 func RecordMany(tb testing.TB, store ticket.Store, first, end int) {
 	tb.Helper()
 	const size = 256
@@ -69,10 +70,10 @@ func RecordMany(tb testing.TB, store ticket.Store, first, end int) {
 	}
 }
 
-// BenchmarkStats tells how much longer stats take with a million tickets than with ten thousand, as the ratio of medians. Each iteration
-// reads both, so give a number of them, as in -benchtime 101x. Loading takes a few minutes; with -short there are a hundredth of all
-// tickets, and the ratio tells nothing. open is called for each size, and returns a new store, which it closes at the end of the
-// benchmark, and what is to be done once the store is loaded.
+// BenchmarkStats measures how much longer stats take with a million tickets than with ten thousand, as the ratio of medians. Each iteration
+// reads both, so set the number of iterations, as in -benchtime 101x. To load the tickets takes a few minutes. With -short there are a
+// hundredth of the tickets, and the ratio has no meaning. open is called for each size. It returns a new store, which it closes at the end
+// of the benchmark, and a function to call after the store is loaded.
 func BenchmarkStats(b *testing.B, open func(b *testing.B) (store ticket.Store, loaded func())) {
 	few, many := 10_000, 1_000_000
 	if testing.Short() {
@@ -99,7 +100,7 @@ func BenchmarkStats(b *testing.B, open func(b *testing.B) (store ticket.Store, l
 		{"together", ticket.Filter{Statuses: open3, AppIDs: []string{app}, CategoryIDs: []string{category}, Unassigned: true}},
 		{"property_ids", ticket.Filter{PropertyIDs: []string{"property-0"}}},
 		{"a range of 1,000", ticket.Filter{UpdatedBefore: At(1000)}},
-		// Those have more tickets where there are more.
+		// This user has more tickets in the larger store.
 		{"assignee_id", ticket.Filter{AssigneeID: "user-1"}},
 	} {
 		b.Run(test.name, func(b *testing.B) {
@@ -125,7 +126,7 @@ func BenchmarkStats(b *testing.B, open func(b *testing.B) (store ticket.Store, l
 	}
 }
 
-// middle returns the middle value, or the lower one of the two in the middle. It sorts the values.
+// middle returns the median. If there are two middle values, it returns the lower one. It sorts the values.
 func middle(values []float64) float64 {
 	slices.Sort(values)
 	return values[(len(values)-1)/2]

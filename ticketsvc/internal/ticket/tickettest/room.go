@@ -10,7 +10,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// testRoom has room for some tickets, and none for another.
+// testRoom has memory for some tickets, and none for another.
 func testRoom(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "b", 2, "two"), titled("e3", "c", 3, "three"))
@@ -68,7 +68,7 @@ func testRoom(t *testing.T, env Env) {
 	}
 }
 
-// testLargeEventPages has events that say little, and name much.
+// testLargeEventPages has events with small values and long names.
 func testLargeEventPages(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	const events, keys = 5, 1000

@@ -18,11 +18,11 @@ func described(eventID, ticketID string, seconds int64, title, description strin
 		Fields: Named("title", "description"), Values: ticket.Ticket{Title: title, Description: description}}
 }
 
-// found returns the ids of the tickets that a text finds, oldest first, on pages of 3.
+// found returns the ids of the tickets that a text finds, oldest first. It reads pages of 3.
 func found(t *testing.T, store ticket.Store, text string) string {
 	t.Helper()
 	var ids []string
-	for _, one := range walk(t, store, ticket.Filter{Text: text}, orders[0], 3) {
+	for _, one := range listAll(t, store, ticket.Filter{Text: text}, orders[0], 3) {
 		ids = append(ids, one.ID)
 	}
 	return strings.Join(ids, " ")
@@ -89,7 +89,7 @@ func testText(t *testing.T, env Env) {
 		}
 	}
 	filter := ticket.Filter{Text: "hauptstr", UpdatedAfter: At(3), Unassigned: true}
-	if got := walk(t, store, filter, orders[1], 1); len(got) != 2 || got[0].ID != "street" || got[1].ID != "lift" {
+	if got := listAll(t, store, filter, orders[1], 1); len(got) != 2 || got[0].ID != "street" || got[1].ID != "lift" {
 		t.Errorf("with other conditions: %+v", got)
 	}
 }
@@ -108,17 +108,17 @@ func testChangedText(t *testing.T, env Env) {
 	wantFound("old", "t2")
 	wantFound("new", "t1")
 	wantFound("title same", "t2 t1")
-	// An older event that comes late changes nothing.
+	// A late event that is older changes nothing.
 	mustRecord(t, store, described("e4", "t1", 0, "late", "late"))
 	wantFound("late", "")
-	// Something else changes, and the description is cleared.
+	// Another field changes, and the description is cleared.
 	mustRecord(t, store, ticket.Change{EventID: "e5", Name: ticket.Updated, TicketID: "t2", OccurTime: At(4), Fields: Named("status_text"),
 		Values: ticket.Ticket{StatusText: "closed"}})
 	wantFound("old same", "t2")
 	mustRecord(t, store, ticket.Change{EventID: "e6", Name: ticket.Updated, TicketID: "t2", OccurTime: At(5), Fields: Named("description")})
 	wantFound("same", "t1")
 	wantFound("old", "t2")
-	// Several changes in one batch, of which the last counts.
+	// The last of several changes in one batch counts.
 	mustRecord(t, store, titled("e7", "t2", 6, "between"), titled("e8", "t2", 7, "last"), described("e9", "t3", 8, "three", ""),
 		titled("e10", "t3", 9, "drei"))
 	wantFound("between", "")
@@ -136,8 +136,8 @@ func testChangedText(t *testing.T, env Env) {
 	wantFound("behind", "t4")
 }
 
-// testTextUnderChanges gives tickets one title after the other, of few words, so that each word is often taken from a ticket and often
-// given to one, now and then several times in a batch.
+// testTextUnderChanges gives each ticket one title after another. The titles have few words, so that each word is often removed from a
+// ticket and often added to one, sometimes several times in a batch.
 func testTextUnderChanges(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -169,7 +169,7 @@ func testTextUnderChanges(t *testing.T, env Env) {
 	}
 }
 
-// NastyTexts may mean something else to a database than their words.
+// NastyTexts are texts that can have another meaning to a database.
 var NastyTexts = []string{
 	`"`, `""`, `'`, `''`, `\`, `a"b`, `a'b`, `a\b`, `a" OR "b`, `'a' | 'b'`, `a & b`, `a | b`, `!a`, `a:*`, `a*`, `*`, `a <-> b`,
 	`a -b`, `-a`, `^a`, `{a}`, `words:a`, `ticket_words:a`, `- words : a`, `a + b`, "AND", "OR", "NOT", "NEAR", "NEAR(a b)",
@@ -193,7 +193,7 @@ func testNastyTexts(t *testing.T, env Env) {
 	wantAsMatches(t, store, all, NastyTexts...)
 }
 
-// testLargeTexts has tickets with more text than counts, and longer words.
+// testLargeTexts has tickets with longer texts and longer words than are indexed.
 func testLargeTexts(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	random := rand.New(rand.NewPCG(5, 6))
@@ -216,7 +216,8 @@ func testLargeTexts(t *testing.T, env Env) {
 		strings.Repeat("é", 32))
 }
 
-// wantAsMatches fails unless each text that a filter may have finds those of all tickets in the store that it matches.
+// wantAsMatches checks that each text which a filter may have finds those of the store's tickets that the filter matches. all are the
+// store's tickets.
 func wantAsMatches(t *testing.T, store ticket.Store, all []ticket.Ticket, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -227,7 +228,7 @@ func wantAsMatches(t *testing.T, store ticket.Store, all []ticket.Ticket, texts 
 		}
 		for _, filter := range []ticket.Filter{filter, filter.Normal()} {
 			want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
-			if diff := cmp.Diff(ids(want), ids(walk(t, store, filter, orders[0], 50))); diff != "" {
+			if diff := cmp.Diff(ids(want), ids(listAll(t, store, filter, orders[0], 50))); diff != "" {
 				t.Errorf("%q: %s", text, diff)
 			}
 			if diff := cmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
@@ -236,7 +237,7 @@ func wantAsMatches(t *testing.T, store ticket.Store, all []ticket.Ticket, texts 
 			page, err := store.ReadSnapshot(t.Context(), filter, "", entries(1000))
 			slices.SortFunc(want, func(a, b ticket.Ticket) int { return strings.Compare(a.ID, b.ID) })
 			if diff := cmp.Diff(ids(want), ids(page.Tickets)); err != nil || page.Last != "" || diff != "" {
-				t.Errorf("a walk by %q up to %q, %v: %s", text, page.Last, err, diff)
+				t.Errorf("a snapshot by %q up to %q, %v: %s", text, page.Last, err, diff)
 			}
 		}
 	}
@@ -250,8 +251,8 @@ func ids(tickets []ticket.Ticket) []string {
 	return ids
 }
 
-// testTextPages walks over the tickets that texts find, among more than are looked at one by one: words that many tickets have, few, or
-// just those that come last. Many have the same time, so that a place is within these.
+// testTextPages lists the tickets that texts find, in a store with more tickets than a scan reads. Many tickets have the words, or few, or
+// only the last ones of the list. Many have the same time, so that pages end between them.
 func testTextPages(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	const tickets = 6000
@@ -288,18 +289,17 @@ func testTextPages(t *testing.T, env Env) {
 		for _, order := range orders {
 			want := slices.DeleteFunc(slices.Clone(all), func(one ticket.Ticket) bool { return !filter.Matches(&one) })
 			slices.SortFunc(want, func(a, b ticket.Ticket) int { return order.Compare(order.Cursor(&a), order.Cursor(&b)) })
-			if diff := cmp.Diff(ids(want), ids(walk(t, store, filter, order, 230))); diff != "" {
+			if diff := cmp.Diff(ids(want), ids(listAll(t, store, filter, order, 230))); diff != "" {
 				t.Errorf("filter %+v, order %+v: %s", filter, order, diff)
 			}
 		}
 	}
 }
 
-// FormerWordsVersion is what [ticket.WordsVersion] was while letters such as ł were words' own.
+// FormerWordsVersion is the [ticket.WordsVersion] of the rules that did not transliterate letters such as ł.
 const FormerWordsVersion = "1, Unicode 15.0.0, normal forms of 15.0.0"
 
-// testWordsOfOtherRules has more tickets than get their words in one transaction. Among them is one whose word the rules of before made
-// otherwise.
+// testWordsOfOtherRules has more tickets than are indexed in one transaction. One of them has a word that differs by the former rules.
 func testWordsOfOtherRules(t *testing.T, env Env) {
 	const tickets, wrong = 1100, "wrong"
 	store := env.Open(t)
@@ -320,7 +320,7 @@ func testWordsOfOtherRules(t *testing.T, env Env) {
 		t.Helper()
 		for text, want := range counts {
 			filter := ticket.Filter{Text: text}
-			if got := len(walk(t, store, filter, orders[0], 500)); int64(got) != want {
+			if got := len(listAll(t, store, filter, orders[0], 500)); int64(got) != want {
 				t.Errorf("the text %q finds %d tickets, want %d", text, got, want)
 			}
 			if got := mustStats(t, store, filter).Total; got != want {
@@ -331,7 +331,7 @@ func testWordsOfOtherRules(t *testing.T, env Env) {
 	check(map[string]int64{wrong: 0, "common": tickets - 1, "lodz": 1, "Łódź": 1, "word7": 111, "word8": 110, "word1099": 1})
 	mustRecord(t, store, titled("later", "t0007", tickets, "changed"), titled("new", "new", 1, "common"))
 	mustErase(t, store, "t1099")
-	// What is filled is not filled again.
+	// The index is complete, so it is not filled again.
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}

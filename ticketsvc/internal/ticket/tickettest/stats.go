@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// counted returns the stats of tickets under a filter, by looking at each.
+// counted returns the stats of tickets for a filter. It checks each ticket.
 func counted(tickets []ticket.Ticket, filter ticket.Filter) (stats ticket.Stats) {
 	var waiting []ticket.Ticket
 	for _, one := range tickets {
@@ -52,10 +52,10 @@ func mustStats(t *testing.T, store ticket.Store, filter ticket.Filter) ticket.St
 	return stats
 }
 
-// wantCounted fails unless the store's stats are what counting its tickets gives, under each filter.
+// wantCounted checks that the store's stats for each filter are those that counting its tickets gives.
 func wantCounted(t *testing.T, store ticket.Store, filters map[string]ticket.Filter) {
 	t.Helper()
-	all := walk(t, store, ticket.Filter{}, ticket.Order{}, 1000)
+	all := listAll(t, store, ticket.Filter{}, ticket.Order{}, 1000)
 	for name, filter := range filters {
 		if diff := gocmp.Diff(counted(all, filter), mustStats(t, store, filter)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
@@ -63,7 +63,7 @@ func wantCounted(t *testing.T, store ticket.Store, filters map[string]ticket.Fil
 	}
 }
 
-// testStats compares stats with counting, under filters of each kind and some together.
+// testStats compares stats with counting, for filters of each kind and some combinations.
 func testStats(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	all := recordMixed(t, store)
@@ -80,7 +80,7 @@ func testStats(t *testing.T, env Env) {
 	wantCounted(t, store, mixedFilters)
 }
 
-// testStatsOfLongIDs has ids that are longer than any filter's, and alike as far as a filter's goes.
+// testStatsOfLongIDs has ids that are longer than those of any filter, and begin with the same bytes.
 func testStatsOfLongIDs(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	for i, long := range []string{strings.Repeat("é", 2000), strings.Repeat("é", 2001), strings.Repeat("x", ticket.MaxIDBytes+1)} {
@@ -100,7 +100,7 @@ func testStatsOfLongIDs(t *testing.T, env Env) {
 	wantCounted(t, store, map[string]ticket.Filter{"all": {}})
 }
 
-// moved is an event that gives a ticket another group, drawn from a few.
+// moved is an event that moves a ticket to a random one of a few groups.
 func moved(random *rand.Rand, eventID, ticketID string) ticket.Change {
 	pick := func(values ...string) string { return values[random.IntN(len(values))] }
 	c := ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(random.Int64N(50)),
@@ -128,8 +128,7 @@ var groupFilters = map[string]ticket.Filter{
 	"several conditions": {AppIDs: []string{"app1"}, CategoryIDs: []string{"c1"}, Unassigned: true},
 }
 
-// testStatsNeverDrift records batches in which tickets are repeated, events are duplicates, and calls end half-way, and erases tickets,
-// known and not.
+// testStatsNeverDrift appends batches with repeated tickets and duplicate events, cancels some calls, and erases known and unknown tickets.
 func testStatsNeverDrift(t *testing.T, env Env) {
 	store := env.Open(t)
 	random := rand.New(rand.NewPCG(9, 10))
@@ -137,7 +136,7 @@ func testStatsNeverDrift(t *testing.T, env Env) {
 	for round := range rounds {
 		var batch []ticket.Change
 		for range 1 + random.IntN(12) {
-			// Some events were recorded before, and some are twice in the batch.
+			// Some events were recorded before, and some are in the batch twice.
 			batch = append(batch, moved(random, fmt.Sprintf("e%d", random.IntN(round*8+8)), fmt.Sprintf("t%d", random.IntN(tickets))))
 		}
 		ctx := t.Context()
@@ -166,7 +165,7 @@ func testStatsNeverDrift(t *testing.T, env Env) {
 	}
 }
 
-// testStatsAmongWriters has writers that record the same tickets and events, and one that erases some, while others read.
+// testStatsAmongWriters has writers that append events of the same tickets, one that erases some of these, and a reader.
 func testStatsAmongWriters(t *testing.T, env Env) {
 	const writers, rounds, tickets = 6, 80, 40
 	open := stores(t, env, 3)
@@ -192,7 +191,7 @@ func testStatsAmongWriters(t *testing.T, env Env) {
 			}
 			stats, err := open[2].Stats(t.Context(), ticket.Filter{})
 			if err != nil || stats.Total > tickets {
-				t.Errorf("%d tickets among writers, %v; there are %d at the most", stats.Total, err, tickets)
+				t.Errorf("%d tickets among writers, %v; there are at most %d", stats.Total, err, tickets)
 			}
 			for status, count := range stats.ByStatus {
 				if count <= 0 {
@@ -205,7 +204,7 @@ func testStatsAmongWriters(t *testing.T, env Env) {
 	wantCounted(t, open[0], groupFilters)
 }
 
-// testStatsOfOneMoment reads while a writer moves all tickets together.
+// testStatsOfOneMoment reads while a writer changes all tickets in one transaction.
 func testStatsOfOneMoment(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	const tickets = 100

@@ -60,7 +60,7 @@ func testExtremes(t *testing.T, env Env) {
 		}
 	}
 	for _, order := range orders {
-		if got := walk(t, store, ticket.Filter{}, order, 1); len(got) != len(changes) {
+		if got := listAll(t, store, ticket.Filter{}, order, 1); len(got) != len(changes) {
 			t.Errorf("order %+v lists %d of %d tickets", order, len(got), len(changes))
 		}
 	}
@@ -78,7 +78,7 @@ func testBatchGet(t *testing.T, env Env) {
 		ids = append(ids, id)
 	}
 	mustRecord(t, store, changes...)
-	// A writer changes all tickets together, so any mixture of titles was never there.
+	// A writer changes all tickets in one transaction, so no mixture of titles has ever existed.
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -114,7 +114,7 @@ func testBatchGet(t *testing.T, env Env) {
 	close(stop)
 	writer.Wait()
 
-	// Half of them are too large together, and one alone is not.
+	// Half of the tickets are too large together. One ticket is not.
 	const most = 1000
 	if got, err := store.BatchGet(t.Context(), ids[:tickets/2], most, nil); !errors.Is(err, ticket.ErrTooLargeTogether) ||
 		errors.Is(err, ticket.ErrUnavailable) {
@@ -131,7 +131,7 @@ func testEmpty(t *testing.T, env Env) {
 		t.Errorf("Ping = %v", err)
 	}
 	if recorded, err := store.Append(t.Context(), nil); err != nil || len(recorded) != 0 {
-		t.Errorf("Record of nothing = %v, %v", recorded, err)
+		t.Errorf("Append of nothing = %v, %v", recorded, err)
 	}
 	if _, err := store.Get(t.Context(), "t1", nil); !errors.Is(err, ticket.ErrNotFound) {
 		t.Errorf("Get = %v, want ErrNotFound", err)

@@ -10,79 +10,78 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// Open returns the store in a place that belongs to the test; called again, it opens the same place again.
+// Open opens the database of the test. A second call opens the same database again.
 type Open func(t *testing.T) ticket.Store
 
-// Env is where the stores of one test keep what they keep.
+// Env is the database of one test.
 type Env struct {
-	// Open opens the place.
 	Open Open
-	// Shared tells whether several stores can have the place open at the same time.
+	// Shared is set if several stores can have the database open at the same time.
 	Shared bool
-	// CorruptStored gives a ticket that is kept another stored form, behind the back of the stores. None has the place open.
+	// CorruptStored replaces the stored form of a ticket. No store may have the database open.
 	CorruptStored func(t *testing.T, ticketID string, content, stamps []byte)
-	// CorruptWords makes word the only one that each ticket has in the index of words, by the rules of [FormerWordsVersion].
+	// CorruptWords replaces the words of each ticket in the index by one word, and the version of the index by [FormerWordsVersion].
 	CorruptWords func(t *testing.T, word string)
-	// CorruptTime gives the events of a ticket another stored time.
+	// CorruptTime replaces the stored times of a ticket's events.
 	CorruptTime func(t *testing.T, ticketID, text string)
 }
 
-// TestStore runs the suite. newEnv is called once for each test, and returns where that test has its stores.
+// TestStore runs the suite. newEnv is called once for each test, and returns a new database.
 func TestStore(t *testing.T, newEnv func(t *testing.T) Env) {
 	for name, test := range map[string]func(*testing.T, Env){
-		"an event is recorded once":                            testOnce,
-		"the order of events makes no difference":              testOrder,
-		"a ticket that can't be read fails its events alone":   testCorrupt,
-		"a ticket of a newer version stays as it is":           testNewer,
-		"concurrent writers lose nothing":                      testConcurrentWriters,
-		"concurrent writers of the same tickets lose nothing":  testCrossedBatches,
-		"the log has no gaps":                                  testLog,
-		"the log is read in pages":                             testLogPages,
-		"a reader at the end of the log misses nothing":        testTail,
-		"entries of the log have their tickets":                testEntries,
-		"entries of the log end before they are too large":     testLargeEntries,
-		"positions of the log have fingerprints":               testPositions,
-		"a recording says where the log ends":                  testLogEndOfRecorded,
-		"a snapshot has every ticket":                          testSnapshot,
-		"what a ticket was like before can be found out":       testTicketBefore,
-		"large events are not looked back over":                testTicketBeforeLargeEvents,
-		"commits are heard of":                                 testWatch,
-		"a database is known by its id":                        func(t *testing.T, env Env) { testDatabaseID(t, env, newEnv(t)) },
-		"a database knows its erasures by its key":             func(t *testing.T, env Env) { testErasureKey(t, env, newEnv(t)) },
-		"events page and tell their outcome":                   testEventPages,
-		"lists follow filter and order":                        testLists,
-		"a text finds tickets by their words":                  testText,
-		"a text finds what a ticket says now":                  testChangedText,
-		"a text finds what tickets say that change often":      testTextUnderChanges,
-		"any text finds what the rules say":                    testNastyTexts,
-		"an index of words by other rules is made anew":        testWordsOfOtherRules,
-		"of a large text a part counts":                        testLargeTexts,
-		"pages of a text neither skip nor repeat":              testTextPages,
-		"ids longer than any filter's are kept":                testLongIDs,
-		"pages neither skip nor repeat":                        testPagesUnderWrites,
-		"pages end before they are too large":                  testLargePages,
-		"no ticket grows larger than an answer":                testLargestTicket,
-		"many tickets are read at one moment":                  testBatchGet,
-		"room is asked for before anything is read":            testRoom,
-		"pages of events end before they are too large":        testLargeEventPages,
-		"stats follow the filter":                              testStats,
-		"stats take ids longer than any filter's":              testStatsOfLongIDs,
-		"stats never drift from the tickets":                   testStatsNeverDrift,
-		"stats hold among writers":                             testStatsAmongWriters,
-		"stats are of one moment":                              testStatsOfOneMoment,
-		"an erased ticket is gone, and stays so":               testErase,
-		"an erased ticket's events are listed whatever":        testErasedUnreadable,
-		"a ticket is erased ahead of its events":               testEraseAhead,
-		"erasing holds among writers":                          testEraseAmongWriters,
-		"several tickets are erased at once":                   testEraseSeveral,
-		"erasures are listed after a position":                 testErasures,
-		"everything survives closing":                          testReopen,
-		"extreme values come back as they were":                testExtremes,
-		"an ended context ends the call":                       testEndedContext,
-		"a cancelled context leaves all or nothing":            testCancelledRecord,
-		"a read with a cancelled context is right or an error": testCancelledReads,
-		"a closed store is unavailable":                        testClosed,
-		"an empty store has nothing":                           testEmpty,
+		"Append records an event once":                                   testDuplicates,
+		"Append in any order makes the same ticket":                      testOrder,
+		"Append fails only the events of a ticket that can't be read":    testCorrupt,
+		"Append leaves a ticket of a newer version as it is":             testNewer,
+		"Append loses nothing of concurrent writers":                     testConcurrentWriters,
+		"Append loses nothing of concurrent writers of the same tickets": testCrossedBatches,
+		"Append leaves no gaps in the log":                               testLog,
+		"ReadLog reads pages":                                            testLogPages,
+		"ReadLog at the end of the log misses nothing":                   testTail,
+		"ReadLog returns the tickets of the entries":                     testEntries,
+		"ReadLog ends a page before it is too large":                     testLargeEntries,
+		"PositionAt returns fingerprints":                                testPositions,
+		"Append returns the end of the log":                              testLogEnd,
+		"ReadSnapshot returns every ticket":                              testSnapshot,
+		"TicketBefore returns the earlier ticket":                        testTicketBefore,
+		"TicketBefore does not read large events":                        testTicketBeforeLargeEvents,
+		"Subscribe notifies of each commit":                              testSubscribe,
+		"DatabaseID identifies a database":                               func(t *testing.T, env Env) { testDatabaseID(t, env, newEnv(t)) },
+		"ErasureKey recognises the erasures of its database":             func(t *testing.T, env Env) { testErasureKey(t, env, newEnv(t)) },
+		"ListEvents returns pages with outcomes":                         testEventPages,
+		"List follows filter and order":                                  testLists,
+		"List by text finds words":                                       testText,
+		"List by text finds the current words":                           testChangedText,
+		"List by text finds words that change often":                     testTextUnderChanges,
+		"List by text follows the rules for any text":                    testNastyTexts,
+		"Open rebuilds an index of words of other rules":                 testWordsOfOtherRules,
+		"List by text finds the first part of a large text":              testLargeTexts,
+		"List by text neither skips nor repeats":                         testTextPages,
+		"List takes ids that are longer than those of filters":           testLongIDs,
+		"List neither skips nor repeats":                                 testPagesUnderWrites,
+		"List ends a page before it is too large":                        testLargePages,
+		"Append lets no ticket become too large":                         testLargestTicket,
+		"BatchGet reads tickets at one moment":                           testBatchGet,
+		"Room is asked before anything is read":                          testRoom,
+		"ListEvents ends a page before it is too large":                  testLargeEventPages,
+		"Stats follow the filter":                                        testStats,
+		"Stats take ids that are longer than those of filters":           testStatsOfLongIDs,
+		"Stats never drift from the tickets":                             testStatsNeverDrift,
+		"Stats are right among writers":                                  testStatsAmongWriters,
+		"Stats are of one moment":                                        testStatsOfOneMoment,
+		"Erase removes a ticket for good":                                testErase,
+		"Erase keeps events listed that can't be read":                   testErasedUnreadable,
+		"Erase precedes the events of a ticket":                          testEraseAhead,
+		"Erase is right among writers":                                   testEraseAmongWriters,
+		"Erase removes several tickets":                                  testEraseSeveral,
+		"ListErasures continues after a position":                        testErasures,
+		"Close loses nothing":                                            testReopen,
+		"Get returns extreme values":                                     testExtremes,
+		"Calls end with an ended context":                                testEndedContext,
+		"Append with a cancelled context records all or nothing":         testCancelledAppend,
+		"Reads with a cancelled context are right or fail":               testCancelledReads,
+		"Calls of a closed store fail":                                   testClosed,
+		"Calls of an empty store return nothing":                         testEmpty,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -91,7 +90,7 @@ func TestStore(t *testing.T, newEnv func(t *testing.T) Env) {
 	}
 }
 
-// mustOpen opens a store until the end of the test.
+// mustOpen opens a store, which is closed at the end of the test.
 func mustOpen(t *testing.T, env Env) ticket.Store {
 	t.Helper()
 	store := env.Open(t)
@@ -103,7 +102,8 @@ func mustOpen(t *testing.T, env Env) ticket.Store {
 	return store
 }
 
-// stores opens n stores in one place until the end of the test, for calls at the same time: one, n times, where the place is for one alone.
+// stores opens n stores of one database, for concurrent calls. They are the same store if the database is not shared. They are closed at
+// the end of the test.
 func stores(t *testing.T, env Env, n int) []ticket.Store {
 	t.Helper()
 	all := make([]ticket.Store, n)
@@ -117,10 +117,10 @@ func stores(t *testing.T, env Env, n int) []ticket.Store {
 	return all
 }
 
-// ignoreLogEnd compares what became of changes without where the log ended, which testLogEndOfRecorded looks at.
+// ignoreLogEnd compares results without the end of the log. testLogEnd checks that.
 var ignoreLogEnd = cmpopts.IgnoreFields(ticket.AppendResult{}, "LogEnd")
 
-// mustRecord records changes, all of which must be new.
+// mustRecord appends changes, all of which must be new.
 func mustRecord(t *testing.T, store ticket.Store, changes ...ticket.Change) {
 	t.Helper()
 	recorded, err := store.Append(t.Context(), changes)
@@ -141,13 +141,13 @@ func mustGet(t *testing.T, store ticket.Store, id string) ticket.Ticket {
 	return got
 }
 
-// titled is an update that names the title alone.
+// titled is an update that names only the title.
 func titled(eventID, ticketID string, seconds int64, title string) ticket.Change {
 	return ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: ticketID, OccurTime: At(seconds), Fields: Named("title"),
 		Values: ticket.Ticket{Title: title}}
 }
 
-// merged returns the ticket that the rules make of changes.
+// merged returns the ticket that the rules make of the changes.
 func merged(changes ...ticket.Change) ticket.Ticket {
 	record := ticket.NewState(changes[0].TicketID)
 	for i := range changes {

@@ -10,16 +10,16 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// unreadable are two tickets, by id, whose stored forms can't be used: one by its content, the other by its stamps.
+// unreadable are the ids of two tickets whose stored data can't be used: the content of one, and the stamps of the other.
 var unreadable = []string{"content", "stamps"}
 
-// plantUnreadable records an event of each unreadable ticket, gives these the forms that spoil makes of theirs, and returns a store with
+// openUnreadable records an event of each unreadable ticket, replaces their stored data by the result of corrupt, and returns a store with
 // them.
-func plantUnreadable(t *testing.T, env Env, spoil func(ticketID string, content, stamps []byte) (newContent, newStamps []byte),
+func openUnreadable(t *testing.T, env Env, corrupt func(ticketID string, content, stamps []byte) (newContent, newStamps []byte),
 ) ticket.Store {
 	t.Helper()
 	if env.CorruptStored == nil {
-		t.Fatal("the place has no CorruptStored")
+		t.Fatal("the environment has no CorruptStored")
 	}
 	store := env.Open(t)
 	for _, id := range unreadable {
@@ -33,14 +33,14 @@ func plantUnreadable(t *testing.T, env Env, spoil func(ticketID string, content,
 		first := titled("first of "+id, id, 1, "first")
 		record.Apply(&first)
 		content, stamps := ticketcodec.MarshalState(record)
-		content, stamps = spoil(id, content, stamps)
+		content, stamps = corrupt(id, content, stamps)
 		env.CorruptStored(t, id, content, stamps)
 	}
 	return mustOpen(t, env)
 }
 
-// testFailsAlone records a batch with events of the unreadable tickets, which get wantErr, and with one twice: the duplicate of an event
-// that could not be recorded is none.
+// testFailsAlone appends a batch with events of the unreadable tickets, which must fail with wantErr. One of them is in the batch twice:
+// the repeat of an event that is not recorded is no duplicate.
 func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 	t.Helper()
 	for range 2 {
@@ -61,7 +61,7 @@ func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 	}
 	events := allEvents(t, store, "good", 10)
 	if len(events) != 1 || events[0].Sequence != 3 {
-		t.Errorf("events %+v, want one in place 3: failed events leave no gap", events)
+		t.Errorf("events %+v, want one at position 3: failed events leave no gap", events)
 	}
 	for _, id := range unreadable {
 		if _, _, err := store.ListEvents(t.Context(), id, 0, entries(10)); !isJust(err, wantErr) {
@@ -70,13 +70,13 @@ func testFailsAlone(t *testing.T, store ticket.Store, wantErr error) {
 	}
 }
 
-// isJust tells whether an error that says why a ticket can't be used is want, and not the other one as well.
+// isJust reports whether err is want, and not the other error of a ticket that can't be used.
 func isJust(err, want error) bool {
 	return errors.Is(err, want) && errors.Is(err, ticket.ErrCorrupt) != errors.Is(err, ticket.ErrNewerVersion)
 }
 
 func testCorrupt(t *testing.T, env Env) {
-	store := plantUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+	store := openUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
 		if id == "content" {
 			return []byte{0xff}, stamps
 		}
@@ -92,7 +92,7 @@ func testCorrupt(t *testing.T, env Env) {
 	if _, _, err := store.List(t.Context(), ticket.Filter{}, ticket.Order{}, nil, entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("List = %v, want ErrCorrupt", err)
 	}
-	// It is none of those that are searched for, or it is.
+	// A search for other words does not return the ticket. A search for its words does.
 	if got, _, err := store.List(t.Context(), ticket.Filter{Text: "x"}, ticket.Order{}, nil, entries(10)); err != nil || len(got) != 1 {
 		t.Errorf("List of others' words = %+v, %v", got, err)
 	}
@@ -103,7 +103,7 @@ func testCorrupt(t *testing.T, env Env) {
 	if _, err := store.ReadSnapshot(t.Context(), ticket.Filter{}, "", entries(10)); !errors.Is(err, ticket.ErrCorrupt) {
 		t.Errorf("ReadSnapshot = %v, want ErrCorrupt", err)
 	}
-	// The entries of those tickets have the error, and the others go on.
+	// The entries of these tickets have the error. The other entries are read.
 	log := mustReadEntries(t, store, 0, entries(10))
 	if len(log) != 3 || log[2].Err != nil || log[2].Ticket.ID != "good" {
 		t.Fatalf("the log is %+v", log)
@@ -119,10 +119,10 @@ func testCorrupt(t *testing.T, env Env) {
 	}
 }
 
-// testNewer has a ticket with a field that no version knows yet, and one with stamps in a form of that kind: they are shown without it,
-// and not written.
+// testNewer has a ticket with a field that no version knows yet, and one with stamps of an unknown form. They are read without that data,
+// and can't be written.
 func testNewer(t *testing.T, env Env) {
-	store := plantUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
+	store := openUnreadable(t, env, func(id string, content, stamps []byte) (newContent, newStamps []byte) {
 		if id == "content" {
 			const unknown = 1000
 			return protowire.AppendString(protowire.AppendTag(content, unknown, protowire.BytesType), "of a newer version"), stamps
@@ -139,7 +139,7 @@ func testNewer(t *testing.T, env Env) {
 	if got, err := store.BatchGet(t.Context(), unreadable, 1<<20, nil); err != nil || len(got) != len(unreadable) {
 		t.Errorf("BatchGet = %v, %v", got, err)
 	}
-	if got := walk(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {
+	if got := listAll(t, store, ticket.Filter{}, ticket.Order{}, 10); len(got) != len(unreadable)+1 {
 		t.Errorf("%d tickets in the list, want all", len(got))
 	}
 	for i, e := range mustReadEntries(t, store, 0, entries(10))[:2] {

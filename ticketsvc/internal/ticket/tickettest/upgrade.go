@@ -10,17 +10,17 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// DecodeError is the ticket of [KeptBefore] that can't be read: its content is to be spoilt.
-const DecodeError = "t0007"
+// CorruptID is the id of the ticket of [OldStates] that can't be read. The caller corrupts its content.
+const CorruptID = "t0007"
 
-// KeptBefore returns tickets for a database of an older version to hold, more than are upgraded at a time.
-func KeptBefore() []*ticket.State {
+// OldStates returns tickets for a database of an older version. There are more than are upgraded at a time.
+func OldStates() []*ticket.State {
 	random := rand.New(rand.NewPCG(13, 14))
 	records := make([]*ticket.State, 2500)
 	for i := range records {
 		id := fmt.Sprintf("t%04d", i)
 		c := moved(random, "e"+id, id)
-		if id == DecodeError {
+		if id == CorruptID {
 			c.Fields, c.Values = Named("create_time"), ticket.Ticket{CreateTime: At(-1)}
 		}
 		records[i] = ticket.NewState(id)
@@ -29,7 +29,7 @@ func KeptBefore() []*ticket.State {
 	return records
 }
 
-// CheckUpgraded checks the store's stats of those tickets, then changes and erases some, and checks again.
+// CheckUpgraded checks the store's stats of these tickets, changes and erases some of them, and checks again.
 func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.State) {
 	t.Helper()
 	tickets := map[string]ticket.Ticket{}

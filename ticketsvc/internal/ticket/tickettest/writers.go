@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// testConcurrentWriters has every event recorded by two writers at once.
+// testConcurrentWriters has two concurrent writers for each event.
 func testConcurrentWriters(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	const writers, each = 8, 20
@@ -25,7 +25,7 @@ func testConcurrentWriters(t *testing.T, env Env) {
 				recorded, err := open[writer%2].Append(t.Context(), []ticket.Change{
 					titled(fmt.Sprintf("e%d-%d", writer/2, i), fmt.Sprintf("t%d", i%3), int64(i), fmt.Sprintf("%d-%d", writer/2, i))})
 				if err != nil || recorded[0].Err != nil {
-					t.Errorf("Record = %v, %v", recorded, err)
+					t.Errorf("Append = %v, %v", recorded, err)
 					return
 				}
 				if !recorded[0].Duplicate {
@@ -49,8 +49,8 @@ func testConcurrentWriters(t *testing.T, env Env) {
 	}
 }
 
-// testCrossedBatches has every event recorded by two writers at once, in batches that have the same tickets in other orders. Whoever waits
-// for whom: no writer is to get an error for it.
+// testCrossedBatches has two concurrent writers for each event. Their batches have the same tickets in different orders. No writer may
+// fail, whichever of them waits for the other.
 func testCrossedBatches(t *testing.T, env Env) {
 	open := stores(t, env, 2)
 	const writers, batches, events, tickets, ticketsOfBatch = 8, 30, 10, 12, 5
@@ -84,7 +84,7 @@ func testCrossedBatches(t *testing.T, env Env) {
 			for _, batch := range own {
 				recorded, err := open[writer%2].Append(t.Context(), batch)
 				if err != nil {
-					t.Errorf("Record = %v", err)
+					t.Errorf("Append = %v", err)
 					return
 				}
 				mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-func testOnce(t *testing.T, env Env) {
+func testDuplicates(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	first, second := titled("e1", "t1", 1, "first"), titled("e2", "t1", 2, "second")
 	again := titled("e1", "t1", 9, "of the same event, so without effect")
