@@ -56,10 +56,10 @@ func (c *conditions) addFilter(f ticket.Filter, unassigned string) {
 		case condition.Column == "":
 		case condition.Column == ticket.Unassigned:
 			c.texts = append(c.texts, unassigned)
-		case condition.Operator == ticket.OneOf:
+		case condition.Operator == "":
 			c.texts = append(c.texts, condition.Column+" = ANY("+c.bind(values)+")")
 		default:
-			c.add(condition.Column+" "+string(condition.Operator)+" ", values[0])
+			c.add(condition.Column+" "+condition.Operator+" ", values[0])
 		}
 		if condition.IsSelective() {
 			// This follows from the values, but PostgreSQL needs the condition to know that the index has all such tickets.

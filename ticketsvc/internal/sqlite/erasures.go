@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/ticketbridge/ticketbridge/internal/sqlitedb"
@@ -26,12 +25,15 @@ func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
 func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
 
 // ListErasures implements [ticket.Store].
-func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
-	rows, err := s.readErasures.QueryContext(ctx, after.Sequence, limit+1)
-	if err != nil {
-		return nil, mapError(ctx, err)
-	}
-	read, err := scanErasures(rows)
+func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) ([]ticket.Erasure, error) {
+	var read []ticket.Erasure
+	err := forEach(s.readErasures.QueryContext(ctx, after.Sequence, limit+1))(func(rows *sql.Rows) error {
+		var e ticket.Event
+		var nonce int64
+		err := rows.Scan(&e.Sequence, &e.TicketID, &e.Name, &nonce)
+		read = append(read, ticket.Erasure{TicketID: e.TicketID, Position: e.Position(nonce)})
+		return err
+	})
 	if err != nil {
 		return nil, mapError(ctx, err)
 	}
@@ -42,20 +44,6 @@ func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limi
 	return erasures, nil
 }
 
-// scanErasures reads all rows of [readErasures], and closes the rows.
-func scanErasures(rows *sql.Rows) (erasures []ticket.Erasure, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var e ticket.Event
-		var nonce int64
-		if err := rows.Scan(&e.Sequence, &e.TicketID, &e.Name, &nonce); err != nil {
-			return nil, err
-		}
-		erasures = append(erasures, ticket.Erasure{TicketID: e.TicketID, Position: e.Position(nonce)})
-	}
-	return erasures, rows.Err()
-}
-
 // ExportErasures calls f with the id of each erased ticket in the file at path, in the order of their erasures. A service may have the file
 // open. The error is f's, ctx's, or one of the file, as [sqlitedb.Read] returns it.
 func ExportErasures(ctx context.Context, path string, f func(ticketID string) error) error {
@@ -64,19 +52,12 @@ func ExportErasures(ctx context.Context, path string, f func(ticketID string) er
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%w: %s can't be read (%w): is it ticketsvc's database?", sqlitedb.ErrUnusable, path, err)
 		}
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
+		return forEach(rows, err)(func(rows *sql.Rows) error {
 			var id string
 			if err := rows.Scan(&id); err != nil {
 				return err
 			}
-			if err := f(id); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+			return f(id)
+		})
 	})
 }

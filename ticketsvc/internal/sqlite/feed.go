@@ -101,18 +101,9 @@ func scanPosition(row interface{ Scan(into ...any) error }) (ticket.LogPosition,
 }
 
 // ReadLog implements [ticket.Log].
-func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) (entries []ticket.Entry, err error) {
-	rows, err := s.readLog.QueryContext(ctx, after, limit.Items)
-	if err != nil {
-		return nil, mapError(ctx, err)
-	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil && closeErr != nil {
-			entries, err = nil, mapError(ctx, closeErr)
-		}
-	}()
+func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
 	page := ticketcodec.NewLogPage(limit)
-	for rows.Next() {
+	err := forEach(s.readLog.QueryContext(ctx, after, limit.Items))(func(rows *sql.Rows) error {
 		var row ticketcodec.LogRow
 		var content, t, stamps sql.RawBytes
 		var erased sql.NullBool
@@ -120,14 +111,15 @@ func (s *Store) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 		e := &row.Event
 		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &row.Nonce,
 			&erased, &bytes, &t, &stamps); err != nil {
-			return nil, mapError(ctx, err)
+			return err
 		}
 		row.Content, row.Erased, row.TicketBytes, row.Ticket, row.Versions = content, erased.Bool, int(bytes.Int64), t, stamps
 		if !page.Add(&row) {
-			break
+			return errEnough
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, mapError(ctx, err)
 	}
 	return page.Entries(), nil
@@ -177,31 +169,23 @@ func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int6
 		return ticket.Ticket{}, ticket.ErrTooManyEvents
 	}
 	state, read := ticket.NewState(ticketID), 0
-	rows, err := s.readBefore.QueryContext(ctx, ticketID, sequence)
-	if err != nil {
-		return ticket.Ticket{}, mapError(ctx, err)
-	}
-	err = func() (err error) {
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			read++
-			var row ticketcodec.LogRow
-			var content, payload sql.RawBytes
-			var fullSnapshot bool
-			e := &row.Event
-			if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &fullSnapshot,
-				&payload); err != nil {
-				return err
-			}
-			row.Content = content
-			change, err := ticketcodec.UnmarshalChange(&row, fullSnapshot, payload)
-			if err != nil {
-				return err
-			}
+	err = forEach(s.readBefore.QueryContext(ctx, ticketID, sequence))(func(rows *sql.Rows) error {
+		read++
+		var row ticketcodec.LogRow
+		var content, payload sql.RawBytes
+		var fullSnapshot bool
+		e := &row.Event
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &fullSnapshot,
+			&payload); err != nil {
+			return err
+		}
+		row.Content = content
+		change, err := ticketcodec.UnmarshalChange(&row, fullSnapshot, payload)
+		if err == nil {
 			state.Apply(&change)
 		}
-		return rows.Err()
-	}()
+		return err
+	})
 	switch {
 	case err != nil:
 		return ticket.Ticket{}, mapError(ctx, err)

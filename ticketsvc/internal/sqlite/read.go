@@ -134,17 +134,23 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scan
 	text, args := where.sql()
 	from := " FROM tickets " + l.by + text + orderBy + " LIMIT ?"
 	args = append(args, limit)
-	if !l.sorted {
-		//nolint:gosec // Values are arguments, never part of the statement.
-		rows, err := l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...)
-		if err != nil {
-			return err
-		}
-		_, err = addRows(page, scan, rows)
+	enough := false
+	add := func(rows *sql.Rows) error {
+		err := addRow(page, scan, rows)
+		enough = errors.Is(err, errEnough)
 		return err
 	}
-	numbers, err := l.readNumbers(ctx, "SELECT number"+from, args...)
-	if err != nil {
+	if !l.sorted {
+		//nolint:gosec // Values are arguments, never part of the statement.
+		return forEach(l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...))(add)
+	}
+	var numbers []int64
+	if err := forEach(l.tx.QueryContext(ctx, "SELECT number"+from, args...))(func(rows *sql.Rows) error {
+		var number int64
+		err := rows.Scan(&number)
+		numbers = append(numbers, number)
+		return err
+	}); err != nil {
 		return err
 	}
 	one, err := l.tx.PrepareContext(ctx, "SELECT ticket_id, content FROM tickets WHERE number = ?")
@@ -153,66 +159,48 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scan
 	}
 	defer func() { err = errors.Join(err, one.Close()) }()
 	for _, number := range numbers {
-		rows, err := one.QueryContext(ctx, number)
-		if err != nil {
-			return err
-		}
-		if more, err := addRows(page, scan, rows); err != nil || !more {
+		if err := forEach(one.QueryContext(ctx, number))(add); err != nil || enough {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l list) readNumbers(ctx context.Context, statement string, args ...any) (numbers []int64, err error) {
-	rows, err := l.tx.QueryContext(ctx, statement, args...)
+// addRow adds a row to the page. If scan is not nil, it adds only a row that matches. The error is [errEnough] if no further row is needed.
+func addRow(page *ticket.PageBuilder, scan *scanFirst, row *sql.Rows) error {
+	var id string
+	var content sql.RawBytes
+	if err := row.Scan(&id, &content); err != nil {
+		return err
+	}
+	weight := ticketcodec.WeighTicket(content)
+	fits := func() error {
+		if fits, err := page.Fits(id, weight); err != nil || fits {
+			return err
+		}
+		return errEnough
+	}
+	if scan == nil {
+		if err := fits(); err != nil {
+			return err
+		}
+	} else if !scan.goesOn() {
+		return errEnough
+	}
+	t, err := ticketcodec.UnmarshalTicket(id, content)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var number int64
-		if err := rows.Scan(&number); err != nil {
-			return nil, err
+	if scan != nil {
+		if !scan.matches(&t, len(content)) {
+			return nil
 		}
-		numbers = append(numbers, number)
+		if err := fits(); err != nil {
+			return err
+		}
 	}
-	return numbers, rows.Err()
-}
-
-// addRows adds rows to the page, and closes the rows. If scan is not nil, it adds only those that match. more is false if no further row is
-// needed.
-func addRows(page *ticket.PageBuilder, scan *scanFirst, rows *sql.Rows) (more bool, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var id string
-		var content sql.RawBytes
-		if err := rows.Scan(&id, &content); err != nil {
-			return false, err
-		}
-		weight := ticketcodec.WeighTicket(content)
-		if scan == nil {
-			if fits, err := page.Fits(id, weight); err != nil || !fits {
-				return false, err
-			}
-		} else if !scan.goesOn() {
-			return false, nil
-		}
-		t, err := ticketcodec.UnmarshalTicket(id, content)
-		if err != nil {
-			return false, err
-		}
-		if scan != nil {
-			if !scan.matches(&t, len(content)) {
-				continue
-			}
-			if fits, err := page.Fits(id, weight); err != nil || !fits {
-				return false, err
-			}
-		}
-		page.Add(t)
-	}
-	return true, rows.Err()
+	page.Add(t)
+	return nil
 }
 
 // indexFor returns the index that a list uses. Without it SQLite assumes that any condition is met by few tickets, and reads and sorts all
@@ -282,10 +270,10 @@ func (c *conditions) addFilter(f ticket.Filter, unassigned string) {
 		case condition.Column == "":
 		case condition.Column == ticket.Unassigned:
 			c.add(unassigned)
-		case condition.Operator == ticket.OneOf:
+		case condition.Operator == "":
 			c.add(condition.Column+" IN ("+strings.TrimSuffix(strings.Repeat("?,", len(args)), ",")+")", args...)
 		default:
-			c.add(condition.Column+" "+string(condition.Operator)+" ?", args...)
+			c.add(condition.Column+" "+condition.Operator+" ?", args...)
 		}
 		if condition.IsSelective() {
 			// This follows from the values, but SQLite needs the condition to know that the index has all such tickets.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
@@ -46,35 +45,23 @@ func (s *Store) Stats(ctx context.Context, filter ticket.Filter) (ticket.Stats, 
 		where, args = narrow.sql()
 		statement = narrowStats(by, where)
 	}
-	rows, err := s.db.Reader.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return ticket.Stats{}, mapError(ctx, err)
-	}
-	stats, err := scanStats(rows)
-	if err != nil {
-		return ticket.Stats{}, mapError(ctx, err)
-	}
-	return stats, nil
-}
-
-// scanStats reads all rows of [groupStats] or [narrowStats], and closes the rows.
-func scanStats(rows *sql.Rows) (stats ticket.Stats, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	var stats ticket.Stats
+	err := forEach(s.db.Reader.QueryContext(ctx, statement, args...))(func(rows *sql.Rows) error {
 		var status ticket.Status
 		var unassigned bool
 		var count int64
 		var oldest string
 		if err := rows.Scan(&status, &unassigned, &count, &oldest); err != nil {
-			return ticket.Stats{}, err
+			return err
 		}
 		waiting, err := ticket.ParseWaiting(oldest)
-		if err != nil {
-			return ticket.Stats{}, err
-		}
 		stats.Add(status, unassigned, count, waiting)
+		return err
+	})
+	if err != nil {
+		return ticket.Stats{}, mapError(ctx, err)
 	}
-	return stats, rows.Err()
+	return stats, nil
 }
 
 // count updates the numbers of tickets for the tickets that tx writes.
@@ -108,23 +95,20 @@ func fillWaits(ctx context.Context, tx *sql.Tx) error {
 		since  string
 	}
 	for last, waits := int64(0), make([]wait, 0, fillSize); ; waits = waits[:0] {
-		rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, coalesce(nullif(create_time, ''), update_time), content FROM tickets"+
-			" WHERE number > ? AND erased = 0 AND status <> ? ORDER BY number LIMIT ?", last, int64(ticket.StatusClosed), fillSize)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
+		if err := forEach(tx.QueryContext(ctx, "SELECT number, ticket_id, coalesce(nullif(create_time, ''), update_time), content FROM tickets"+
+			" WHERE number > ? AND erased = 0 AND status <> ? ORDER BY number LIMIT ?", last, int64(ticket.StatusClosed), fillSize),
+		)(func(rows *sql.Rows) error {
 			var id, since string
 			var content sql.RawBytes
 			if err := rows.Scan(&last, &id, &since, &content); err != nil {
-				return errors.Join(err, rows.Close()) //nolint:sqlclosecheck // Each round has rows of its own.
+				return err
 			}
 			if t, err := ticketcodec.UnmarshalTicket(id, content); err == nil {
 				since = t.WaitingSince().SortableText()
 			}
 			waits = append(waits, wait{number: last, since: since})
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil
+		}); err != nil {
 			return err
 		}
 		for _, w := range waits {

@@ -176,6 +176,32 @@ func (s *Store) read(ctx context.Context, f func(*sql.Tx) error) error {
 	return mapError(ctx, f(tx))
 }
 
+// errEnough ends forEach.
+var errEnough = errors.New("no further row is needed")
+
+// forEach returns a function that calls f for each row of a query, until f returns an error. It closes the rows. [errEnough] is not
+// returned.
+func forEach(rows *sql.Rows, err error) func(f func(*sql.Rows) error) error {
+	return func(f func(*sql.Rows) error) (result error) {
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closeErr := rows.Close(); result == nil {
+				result = closeErr
+			}
+		}()
+		for rows.Next() {
+			if err := f(rows); errors.Is(err, errEnough) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}
+
 // mapError converts the database's errors to those of package ticket.
 func mapError(ctx context.Context, err error) error {
 	if err == nil {

@@ -152,28 +152,21 @@ func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error)
 
 // fillAfter indexes the words of the next tickets after a number. It returns the number of the last ticket, none if there was no ticket.
 func (s *Store) fillAfter(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
-		number, fillBatch)
-	if err != nil {
-		return last, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = forEach(tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
+		number, fillBatch))(func(rows *sql.Rows) error {
 		var id string
 		var content sql.RawBytes
 		if err := rows.Scan(&last, &id, &content); err != nil {
-			return last, err
+			return err
 		}
 		t, err := ticketcodec.UnmarshalTicket(id, content)
 		if errors.Is(err, ticket.ErrCorrupt) {
-			continue
+			return nil
 		}
 		if err != nil {
-			return last, err
+			return err
 		}
-		if err := s.writeWords(ctx, tx, last.Int64, "", t.Words()); err != nil {
-			return last, err
-		}
-	}
-	return last, rows.Err()
+		return s.writeWords(ctx, tx, last.Int64, "", t.Words())
+	})
+	return last, err
 }

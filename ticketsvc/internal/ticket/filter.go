@@ -1,6 +1,9 @@
 package ticket
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Filter selects the tickets that meet every condition that is set. The zero filter matches all tickets. [Condition] describes its fields
 // to code that handles all of them alike.
@@ -30,7 +33,7 @@ type Filter struct {
 func (f *Filter) Conditions() []Condition {
 	var set []Condition
 	for _, c := range conditions {
-		if c.Values = c.values(f); len(c.Values) > 0 {
+		if c = c.of(f); len(c.Values) > 0 {
 			set = append(set, c)
 		}
 	}
@@ -40,9 +43,22 @@ func (f *Filter) Conditions() []Condition {
 // Check adds a violation for everything that is wrong with the filter. path is the path of the filter in its request.
 func (f *Filter) Check(path string, violations *Violations) {
 	for _, c := range conditions {
-		if c.check != nil {
-			c.check(f, path+"."+c.Name, violations)
-		}
+		c.check(f, path+"."+c.Name, violations)
+	}
+	if f.AssigneeID != "" && f.Unassigned {
+		violations.Add(path+".assignee_id", "can't be set together with unassigned")
+	}
+}
+
+func (f *Filter) checkText(field string, violations *Violations) {
+	if len(f.Text) > maxTextBytes {
+		violations.Add(field, "must have at most 256 bytes")
+		return
+	}
+	if words := len(f.Words()); words > maxTextWords {
+		violations.Add(field, "must have at most 16 words")
+	} else if words == 0 && f.Text != "" {
+		violations.Add(field, "must have a letter or a digit")
 	}
 }
 
@@ -50,10 +66,9 @@ func (f *Filter) Check(path string, violations *Violations) {
 // form. Two filters that differ only in these ways are equal afterwards.
 func (f Filter) Normal() Filter {
 	for _, c := range conditions {
-		if c.normalize != nil {
-			c.normalize(&f)
-		}
+		c.normalize(&f)
 	}
+	f.Text = strings.Join(f.Words(), " ")
 	return f
 }
 
@@ -79,11 +94,11 @@ func (f *Filter) Matcher() Matcher {
 // Matches reports whether the filter selects t. words returns the words of t. It is called only if the result depends on the words.
 func (m *Matcher) Matches(t *Ticket, words func() string) bool {
 	for i := range m.conditions {
-		if !m.conditions[i].matches(m, t, words) {
+		if matches := m.conditions[i].matches; matches != nil && !matches(&m.filter, t) {
 			return false
 		}
 	}
-	return true
+	return len(m.words) == 0 || hasWords(words(), m.words)
 }
 
 // filteredFields are the fields that the conditions with a column read.
