@@ -48,10 +48,10 @@ func (r *MergeBatch) GroupChanges() []GroupChange {
 			continue
 		}
 		after := t.state.Ticket.Group()
-		if t.kept && t.before == after {
+		if t.stored && t.before == after {
 			continue
 		}
-		if t.kept {
+		if t.stored {
 			sums[t.before]--
 		}
 		sums[after]++

@@ -49,8 +49,8 @@ type merging struct {
 	deferred bool
 	// loadedBytes is the size in memory of the loaded state.
 	loadedBytes int
-	// kept is set if the ticket was stored before, then in the group before.
-	kept   bool
+	// stored is set if the ticket was stored before, in the group before.
+	stored bool
 	before Group
 }
 
@@ -179,7 +179,7 @@ func (r *MergeBatch) Defer(ticketID string) {
 // modifies and returns it.
 func (r *MergeBatch) Load(ticketID string, state *State) {
 	if t := r.ticket(ticketID); t != nil {
-		t.state, t.kept, t.before = state, true, state.Ticket.Group()
+		t.state, t.stored, t.before = state, true, state.Ticket.Group()
 		t.title, t.description = state.Ticket.Title, state.Ticket.Description
 	}
 }
