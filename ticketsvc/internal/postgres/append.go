@@ -65,14 +65,14 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 	return results, nil
 }
 
-// append does the work of Append. If skipHeld is set, the changes of tickets that somebody holds fail, each with [ticket.ErrLocked].
+// append does the work of Append. If skipLocked is set, the changes of tickets that another session has locked fail, each with [ticket.ErrLocked].
 // Otherwise all changes fail together.
-func (s *Store) append(ctx context.Context, changes []ticket.Change, skipHeld bool) (results []ticket.AppendResult, err error) {
+func (s *Store) append(ctx context.Context, changes []ticket.Change, skipLocked bool) (results []ticket.AppendResult, err error) {
 	// The first batch rolls up counts too: otherwise a replica that always stops early would never do so.
 	rollUp := s.batches.Add(1)%rollUpEvery == 1
 	err = s.db.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		merge := ticket.NewMergeBatch(changes)
-		stored, err := prepare(ctx, conn, merge, skipHeld)
+		stored, err := prepare(ctx, conn, merge, skipLocked)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (s *Store) append(ctx context.Context, changes []ticket.Change, skipHeld bo
 
 // prepare begins the transaction, locks the tickets of the changes, and loads those that are needed. It returns the ids of the tickets that
 // exist.
-func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skipHeld bool) (stored map[string]bool, err error) {
+func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skipLocked bool) (stored map[string]bool, err error) {
 	type row struct {
 		id              string
 		erased, fits    bool
@@ -96,7 +96,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skip
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
 	lock := lockTickets
-	if skipHeld {
+	if skipLocked {
 		lock = lockFreeTickets
 	}
 	batch.Queue(ticketLockTimeout)
@@ -117,7 +117,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skip
 		return err
 	})
 	var existing []string
-	if skipHeld {
+	if skipLocked {
 		batch.Queue(findTickets, ids).Query(func(r pgx.Rows) error {
 			existing, err = pgx.CollectRows(r, pgx.RowTo[string])
 			return err

@@ -141,7 +141,6 @@ func (l list) readRows(ctx context.Context, page *ticket.PageBuilder, scan *scan
 		return err
 	}
 	if !l.sorted {
-		//nolint:gosec // Values are arguments, never part of the statement.
 		return forEach(l.tx.QueryContext(ctx, "SELECT ticket_id, content"+from, args...))(add)
 	}
 	var numbers []int64

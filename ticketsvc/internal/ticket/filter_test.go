@@ -64,6 +64,19 @@ func TestFilter_Concern_hasEveryEventThatCanMatter(t *testing.T) {
 	}
 }
 
+func TestFilter_SelectsGroups(t *testing.T) {
+	t.Parallel()
+	ofGroups := []string{"statuses", "app_ids", "category_ids", "unassigned"}
+	for name, filter := range single {
+		if got, want := filter.SelectsGroups(), slices.Contains(ofGroups, name); got != want {
+			t.Errorf("a filter with %s selects groups: %v, want %v", name, got, want)
+		}
+	}
+	if none := (&ticket.Filter{}); !none.SelectsGroups() {
+		t.Error("the zero filter does not select groups")
+	}
+}
+
 func TestFilter_ScansToList(t *testing.T) {
 	t.Parallel()
 	updated, created := ticket.Order{Time: ticket.ByUpdateTime}, ticket.Order{Time: ticket.ByCreateTime}

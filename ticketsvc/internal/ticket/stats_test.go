@@ -2,8 +2,6 @@ package ticket_test
 
 import (
 	"errors"
-	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,38 +75,6 @@ func TestStats_Add(t *testing.T) {
 		ByStatus: map[ticket.Status]int64{ticket.StatusClosed: 5, ticket.StatusWaitingForAgent: 5, ticket.StatusUnspecified: 2}}
 	if diff := cmp.Diff(want, s); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// TestFilter_SelectsGroups fails for a new condition: check that SelectsGroups handles the condition, and add it to ofGroups if a
-// [ticket.Group] has its field.
-func TestFilter_SelectsGroups(t *testing.T) {
-	t.Parallel()
-	ofGroups := []string{"Statuses", "AppIDs", "CategoryIDs", "Unassigned"}
-	kind := reflect.TypeFor[ticket.Filter]()
-	for i := range kind.NumField() {
-		name := kind.Field(i).Name
-		var f ticket.Filter
-		switch field := reflect.ValueOf(&f).Elem().Field(i); value := field.Addr().Interface().(type) {
-		case *bool:
-			*value = true
-		case *string:
-			*value = "x"
-		case *[]string:
-			*value = []string{"x"}
-		case *[]ticket.Status:
-			*value = []ticket.Status{ticket.StatusClosed}
-		case *ticket.Instant:
-			*value = tickettest.At(1)
-		default:
-			t.Fatalf("field %s has type %T, which no value is made up for", name, value)
-		}
-		if got, want := f.SelectsGroups(), slices.Contains(ofGroups, name); got != want {
-			t.Errorf("a filter of %s selects groups: %v, want %v", name, got, want)
-		}
-	}
-	if none := (&ticket.Filter{}); !none.SelectsGroups() {
-		t.Error("no filter does not select groups")
 	}
 }
 
