@@ -27,9 +27,9 @@ func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 	change := ticket.Change{EventID: "e1", Name: ticket.Created, TicketID: "t1", OccurTime: tickettest.At(1),
 		Fields: tickettest.Named("title"),
 		Values: ticket.Ticket{Title: "kept"}}
-	record := ticket.NewState("t1")
-	record.Apply(&change)
-	content, stamps := ticketcodec.MarshalState(record)
+	state := ticket.NewState("t1")
+	state.Apply(&change)
+	content, stamps := ticketcodec.MarshalState(state)
 	at := change.OccurTime.SortableText()
 	postgresql.Execute(t, url, "INSERT INTO ticketsvc.events (sequence, event_id, ticket_id, name, full_snapshot, occur_time, receive_time,"+
 		" content, payload) VALUES (1, 'e1', 't1', 'ticket.created', false, $1, '', $2, $3)", at,
@@ -43,7 +43,7 @@ func TestOpen_databaseOfTheFirstVersion(t *testing.T) {
 		t.Error("it has no id")
 	}
 	entries, err := store.ReadLog(t.Context(), 0, pageLimit)
-	if err != nil || len(entries) != 1 || entries[0].Event.EventID != "e1" || !cmp.Equal(*entries[0].Ticket, record.Ticket) {
+	if err != nil || len(entries) != 1 || entries[0].Event.EventID != "e1" || !cmp.Equal(*entries[0].Ticket, state.Ticket) {
 		t.Errorf("ReadLog = %+v, %v", entries, err)
 	}
 }
@@ -64,8 +64,8 @@ func TestOpen_databaseOfTheFirstVersionGetsStats(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "begin"); err != nil {
 		t.Fatal(err)
 	}
-	records := tickettest.OldStates()
-	for _, r := range records {
+	states := tickettest.OldStates()
+	for _, r := range states {
 		content, stamps := ticketcodec.MarshalState(r)
 		if r.Ticket.ID == tickettest.CorruptID {
 			content = []byte{0xff}
@@ -97,7 +97,7 @@ func TestOpen_databaseOfTheFirstVersionGetsStats(t *testing.T) {
 	for _, store := range stores {
 		t.Cleanup(func() { _ = store.Close() })
 	}
-	tickettest.CheckUpgraded(t, stores[0], records)
+	tickettest.CheckUpgraded(t, stores[0], states)
 }
 
 func TestMigrations_stayAsTheyAre(t *testing.T) {

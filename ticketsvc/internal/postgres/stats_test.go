@@ -12,8 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// TestRollUpCounts has two replicas that record in turns. For a while another session prevents it, but
-// nothing else.
+// TestRollUpCounts has two replicas that record in turns. For a while another session prevents the roll-up, but nothing else.
 func TestRollUpCounts(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
@@ -62,7 +61,7 @@ func TestRollUpCounts(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
-	// There are more changes than are folded at a time.
+	// There are more changes than are rolled up at a time.
 	record(4 * postgres.RollUpEvery)
 	checkPending(2 * postgres.RollUpEvery)
 }

@@ -42,7 +42,7 @@ const connections = 16
 // Store implements [ticket.Store].
 type Store struct {
 	db *postgresdb.DB
-	// numbering gives events their sequence numbers in the log. Tests replace it to show what it is good for.
+	// numbering gives events their sequence numbers in the log. Tests replace it to show that it is needed.
 	numbering  numbering
 	databaseID ticket.DatabaseID
 	erasureKey ticket.ErasureKey

@@ -36,16 +36,16 @@ func TestFilter_Concern_hasEveryEventThatCanMatter(t *testing.T) {
 		}
 		concerned, passed := 0, 0
 		rapid.Check(t, func(t *rapid.T) {
-			record := ticket.NewState("t")
+			state := ticket.NewState("t")
 			for _, c := range tickettest.Changes(t, "t") {
-				before := filter.Matches(&record.Ticket)
-				record.Apply(&c)
-				if part, matcher := record.Ticket.Filtered(), filter.Matcher(); matcher.Matches(&part, record.Ticket.Words) !=
-					filter.Matches(&record.Ticket) {
-					t.Fatalf("%s: the filtered part is matched otherwise than the whole ticket %+v", name, record.Ticket)
+				before := filter.Matches(&state.Ticket)
+				state.Apply(&c)
+				if part, matcher := state.Ticket.Filtered(), filter.Matcher(); matcher.Matches(&part, state.Ticket.Words) !=
+					filter.Matches(&state.Ticket) {
+					t.Fatalf("%s: the filtered part is matched otherwise than the whole ticket %+v", name, state.Ticket)
 				}
 				concerns := filter.Concern().Has(c.ChangedFields())
-				if filter.Matches(&record.Ticket) != before && !concerns && record.Ticket.Revision > 1 {
+				if filter.Matches(&state.Ticket) != before && !concerns && state.Ticket.Revision > 1 {
 					t.Fatalf("the filter's %s does not concern an event that named %v", name, c.ChangedFields())
 				}
 				if concerns {

@@ -27,7 +27,7 @@ type Entry struct {
 // DatabaseID identifies a database. It is made with the database, and its backups have the same.
 type DatabaseID [16]byte
 
-// Log is the part of a [Store] that is needed to follow the log. What [Store] says about all methods applies to these too.
+// Log is the part of a [Store] that is needed to follow the log. The rules of [Store] for all methods apply to these too.
 type Log interface {
 	// DatabaseID returns the id of the database.
 	DatabaseID() DatabaseID

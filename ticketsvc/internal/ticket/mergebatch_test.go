@@ -26,9 +26,9 @@ func eventIDs(events []*ticket.Change) []string {
 	return ids
 }
 
-func ticketIDs(records []*ticket.State) []string {
+func ticketIDs(states []*ticket.State) []string {
 	var ids []string
-	for _, r := range records {
+	for _, r := range states {
 		ids = append(ids, r.Ticket.ID)
 	}
 	return ids
@@ -76,15 +76,15 @@ func TestMergeBatch(t *testing.T) {
 	r.Fail("bad", errBad)
 	r.Fail("elsewhere", errBad)
 
-	events, records := r.Merge()
+	events, states := r.Merge()
 	if diff := cmp.Diff([]string{"new", "more", "last"}, eventIDs(events)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"t1", "t\xff"}, ticketIDs(records)); diff != "" {
+	if diff := cmp.Diff([]string{"t1", "t\xff"}, ticketIDs(states)); diff != "" {
 		t.Error(diff)
 	}
-	if records[0] != kept || kept.Ticket.Title != "before" || kept.Ticket.Revision != 3 {
-		t.Errorf("the loaded ticket is %+v, want it with what came to it", records[0].Ticket)
+	if states[0] != kept || kept.Ticket.Title != "before" || kept.Ticket.Revision != 3 {
+		t.Errorf("the loaded ticket is %+v, want it with what came to it", states[0].Ticket)
 	}
 	duplicate, failed := ticket.AppendResult{Duplicate: true}, ticket.AppendResult{Err: errBad}
 	want := []ticket.AppendResult{{}, duplicate, duplicate, failed, duplicate, {}, failed, duplicate, {}}
@@ -96,8 +96,8 @@ func TestMergeBatch(t *testing.T) {
 func TestMergeBatch_empty(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewMergeBatch(nil)
-	events, records := r.Merge()
-	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(records) + len(r.Results()); n != 0 {
+	events, states := r.Merge()
+	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(states) + len(r.Results()); n != 0 {
 		t.Errorf("%d things", n)
 	}
 	if id := r.FirstTicketID(); id != "" {
@@ -135,11 +135,11 @@ func TestMergeBatch_sameAsEventByEvent(t *testing.T) {
 				}
 			}
 			for _, id := range r.TicketIDs() {
-				if record := got[id]; record != nil {
-					r.Load(id, record)
+				if state := got[id]; state != nil {
+					r.Load(id, state)
 				}
 			}
-			events, records := r.Merge()
+			events, states := r.Merge()
 			effects := 0
 			for _, recorded := range r.Results() {
 				if !recorded.Duplicate {
@@ -150,8 +150,8 @@ func TestMergeBatch_sameAsEventByEvent(t *testing.T) {
 				t.Fatalf("%d changes are no duplicates, but %d events are new", effects, len(events))
 			}
 			log = append(log, eventIDs(events)...)
-			for _, record := range records {
-				got[record.Ticket.ID] = record
+			for _, state := range states {
+				got[state.Ticket.ID] = state
 			}
 		}
 		if diff := cmp.Diff(wantLog, log); diff != "" {
@@ -199,11 +199,11 @@ func TestMergeBatch_TakeRoom_defersTickets(t *testing.T) {
 			r.Load(test.id, ticket.NewState(test.id))
 		}
 	}
-	events, records := r.Merge()
+	events, states := r.Merge()
 	if diff := cmp.Diff([]string{"e1", "e4", "e5"}, eventIDs(events)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"c", "new", "z"}, ticketIDs(records)); diff != "" {
+	if diff := cmp.Diff([]string{"c", "new", "z"}, ticketIDs(states)); diff != "" {
 		t.Error(diff)
 	}
 	deferred := ticket.AppendResult{Deferred: true}

@@ -16,8 +16,8 @@ func TestState_TryApply_ticketTooLarge(t *testing.T) {
 		return &ticket.Change{EventID: eventID, Name: ticket.Updated, TicketID: "t", OccurTime: tickettest.At(seconds),
 			Fields: tickettest.Named("description"), Values: ticket.Ticket{Description: strings.Repeat("d", size)}}
 	}
-	record := ticket.NewState("t")
-	record.Apply(described("a", 1, ticket.MaxBytes+1000))
+	state := ticket.NewState("t")
+	state.Apply(described("a", 1, ticket.MaxBytes+1000))
 	for i, test := range []struct {
 		size int
 		want error
@@ -25,7 +25,7 @@ func TestState_TryApply_ticketTooLarge(t *testing.T) {
 		{ticket.MaxBytes + 1001, ticket.ErrTicketTooLarge}, {ticket.MaxBytes + 1000, nil}, {ticket.MaxBytes + 10, nil},
 		{ticket.MaxBytes + 11, ticket.ErrTicketTooLarge},
 	} {
-		if err := record.TryApply(described("b", int64(2+i), test.size)); !errors.Is(err, test.want) {
+		if err := state.TryApply(described("b", int64(2+i), test.size)); !errors.Is(err, test.want) {
 			t.Errorf("%d bytes more than fit: %v, want %v", test.size-ticket.MaxBytes, err, test.want)
 		}
 	}

@@ -85,9 +85,9 @@ func TestMergeBatch_GroupChanges(t *testing.T) {
 			Fields: tickettest.Named("status_text"), Values: ticket.Ticket{StatusText: text}}
 	}
 	kept := func(id string, c ticket.Change) *ticket.State {
-		record := ticket.NewState(id)
-		record.Apply(&c)
-		return record
+		state := ticket.NewState(id)
+		state.Apply(&c)
+		return state
 	}
 	opened := func(id string) *ticket.State { return kept(id, status("0", id, "waiting-for-agent")) }
 	r := ticket.NewMergeBatch([]ticket.Change{

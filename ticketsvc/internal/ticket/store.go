@@ -60,7 +60,7 @@ type Store interface {
 	Log
 
 	// Append adds the events of changes that are not in the log yet to the log, and merges them into their tickets, in one durable
-	// transaction. It returns the result of each change, in their order. Of an event that is there twice the first change counts, and the
+	// transaction. It returns the result of each change, in their order. If an event is there twice, the first change counts, and the
 	// second gets the same result. After an error nothing of the batch is recorded, as far as is known.
 	Append(ctx context.Context, changes []Change) ([]AppendResult, error)
 

@@ -149,9 +149,9 @@ func titled(eventID, ticketID string, seconds int64, title string) ticket.Change
 
 // merged returns the ticket that the rules make of the changes.
 func merged(changes ...ticket.Change) ticket.Ticket {
-	record := ticket.NewState(changes[0].TicketID)
+	state := ticket.NewState(changes[0].TicketID)
 	for i := range changes {
-		record.Apply(&changes[i])
+		state.Apply(&changes[i])
 	}
-	return record.Ticket
+	return state.Ticket
 }

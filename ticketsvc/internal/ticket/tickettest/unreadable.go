@@ -29,10 +29,10 @@ func openUnreadable(t *testing.T, env Env, corrupt func(ticketID string, content
 		t.Fatal(err)
 	}
 	for _, id := range unreadable {
-		record := ticket.NewState(id)
+		state := ticket.NewState(id)
 		first := titled("first of "+id, id, 1, "first")
-		record.Apply(&first)
-		content, stamps := ticketcodec.MarshalState(record)
+		state.Apply(&first)
+		content, stamps := ticketcodec.MarshalState(state)
 		content, stamps = corrupt(id, content, stamps)
 		env.CorruptStored(t, id, content, stamps)
 	}

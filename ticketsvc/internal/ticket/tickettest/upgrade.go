@@ -16,24 +16,24 @@ const CorruptID = "t0007"
 // OldStates returns tickets for a database of an older version. There are more than are upgraded at a time.
 func OldStates() []*ticket.State {
 	random := rand.New(rand.NewPCG(13, 14))
-	records := make([]*ticket.State, 2500)
-	for i := range records {
+	states := make([]*ticket.State, 2500)
+	for i := range states {
 		id := fmt.Sprintf("t%04d", i)
 		c := moved(random, "e"+id, id)
 		if id == CorruptID {
 			c.Fields, c.Values = Named("create_time"), ticket.Ticket{CreateTime: At(-1)}
 		}
-		records[i] = ticket.NewState(id)
-		records[i].Apply(&c)
+		states[i] = ticket.NewState(id)
+		states[i].Apply(&c)
 	}
-	return records
+	return states
 }
 
 // CheckUpgraded checks the store's stats of these tickets, changes and erases some of them, and checks again.
-func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.State) {
+func CheckUpgraded(t *testing.T, store ticket.Store, states []*ticket.State) {
 	t.Helper()
 	tickets := map[string]ticket.Ticket{}
-	for _, r := range records {
+	for _, r := range states {
 		tickets[r.Ticket.ID] = r.Ticket
 	}
 	check := func() {
@@ -63,12 +63,12 @@ func CheckUpgraded(t *testing.T, store ticket.Store, records []*ticket.State) {
 	check()
 	random := rand.New(rand.NewPCG(15, 16))
 	for i := 100; i < 200; i++ {
-		record := records[i]
-		if _, kept := tickets[record.Ticket.ID]; kept {
-			c := moved(random, fmt.Sprintf("later%d", i), record.Ticket.ID)
+		state := states[i]
+		if _, kept := tickets[state.Ticket.ID]; kept {
+			c := moved(random, fmt.Sprintf("later%d", i), state.Ticket.ID)
 			mustRecord(t, store, c)
-			record.Apply(&c)
-			tickets[record.Ticket.ID] = record.Ticket
+			state.Apply(&c)
+			tickets[state.Ticket.ID] = state.Ticket
 		}
 	}
 	check()
