@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -88,5 +89,32 @@ func TestNewAdmin_profiles(t *testing.T) {
 		if status := ask(t, s, "GET /debug/pprof/"+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); status != want {
 			t.Errorf("%s: status %d, want %d", path, status, want)
 		}
+	}
+}
+
+func TestNewAdmin_readyz(t *testing.T) {
+	t.Parallel()
+	var notReady error
+	admin, _ := httpserver.NewAdmin(func(context.Context) error { return notReady })
+	s := mustListen(t, admin)
+	s.Start(func(err error) { t.Error(err) })
+	expect := func(path string, wantStatus int, wantBody string) {
+		t.Helper()
+		if status, body := get(t, "http://"+s.Addr()+path); status != wantStatus || body != wantBody {
+			t.Errorf("%s: %d %q, want %d %q", path, status, body, wantStatus, wantBody)
+		}
+	}
+	expect("/livez", 200, "ok")
+	expect("/readyz", 200, "ok")
+	notReady = errors.New("the database is away")
+	expect("/livez", 200, "ok")
+	expect("/readyz", 503, "the database is away")
+	notReady = httpserver.ErrReadOnly
+	expect("/readyz", 200, "ok, but the database is read-only: reads are served, writes are not")
+	if status, _ := get(t, "http://"+s.Addr()+"/debug/pprof/goroutine?debug=1"); status != 200 {
+		t.Errorf("profile: status %d", status)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

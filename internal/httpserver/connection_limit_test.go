@@ -135,9 +135,9 @@ func isOpen(c net.Conn) bool {
 
 const get1, getSlow = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// An idle stranger is closed for a good caller, whatever the stranger has sent. The stranger that has been idle for the longest time is
+// An idle connection is closed for a good caller, whatever the idle one has sent. The connection that has been idle for the longest time is
 // closed first.
-func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
+func TestServer_LimitConnections_idleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string]string{
 		"nothing": "", "half a header": "GET / HTTP/1.1\r\nHo", "a request": get1, "the preface of HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -146,8 +146,8 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := mustLimit(t, 3)
-				strangers := []net.Conn{s.dial(t), s.dial(t), s.dial(t)}
-				for _, c := range strangers {
+				idle := []net.Conn{s.dial(t), s.dial(t), s.dial(t)}
+				for _, c := range idle {
 					send(c, sent)
 					if sent == get1 {
 						if body, err := answer(c); body != "whole" {
@@ -157,12 +157,12 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				if sent == "" || sent == get1 {
-					// After a request the first stranger is the last one to be closed.
-					send(strangers[0], get1)
-					if body, err := answer(strangers[0]); body != "whole" {
+					// After a request the first idle connection is the last one to be closed.
+					send(idle[0], get1)
+					if body, err := answer(idle[0]); body != "whole" {
 						t.Fatalf("answer %q, %v", body, err)
 					}
-					strangers = append(strangers[1:], strangers[0])
+					idle = append(idle[1:], idle[0])
 				}
 				time.Sleep(time.Second)
 				for good := range 2 {
@@ -172,10 +172,10 @@ func TestServer_LimitConnections_idleStrangersMakeRoom(t *testing.T) {
 						t.Errorf("good caller %d: answer %q, %v", good, body, err)
 					}
 				}
-				for i, c := range strangers {
-					// The frames that the HTTP/2 server sends to the stranger would disturb the check.
+				for i, c := range idle {
+					// The frames that the HTTP/2 server sends to an idle connection would disturb the check.
 					if open := isOpen(c); open != (i == 2) && !strings.HasPrefix(sent, "PRI") {
-						t.Errorf("stranger %d is open: %v", i, open)
+						t.Errorf("idle connection %d is open: %v", i, open)
 					}
 				}
 				lines := s.log.take()
@@ -269,7 +269,7 @@ func TestServer_LimitConnections_streams(t *testing.T) {
 	})
 }
 
-// A caller that leaves makes room at once, and a stop does not wait for connections that wait.
+// A caller that leaves frees its connection at once, and a stop does not wait for connections that wait.
 func TestServer_LimitConnections_leavingAndStopping(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

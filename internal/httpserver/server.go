@@ -4,21 +4,16 @@
 // net/http waits at a stop for a write whose other end takes nothing. It has only one deadline for a whole response, which is too short for
 // large responses and streams. Its pings do not help: a caller that does not read a response can still answer pings. So while a server
 // stops, this package sets a deadline for each piece of a response. While the server serves, ticketsvc sets its own deadline for each piece
-// (rpc.pacedWriter), because responses take memory. The gateway does not: its responses are small, or for operators.
+// (rpc.deadlineWriter), because responses take memory. The gateway does not: its responses are small, or for operators.
 package httpserver
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"strconv"
 	"time"
-
-	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
 // unusedGrace is how long a stop waits for the first request on a connection that has had none yet.
@@ -49,7 +44,7 @@ func Listen(ctx context.Context, address string, server *http.Server) (*Server, 
 		server.HTTP2 = &http.HTTP2Config{}
 	}
 	server.HTTP2.MaxReceiveBufferPerStream, server.HTTP2.MaxReceiveBufferPerConnection = receiveBytes, receiveBytes
-	server.Handler = tracked(withNoStore(server.Handler))
+	server.Handler = countRequests(withNoStore(server.Handler))
 	return &Server{server: server, listener: newListener(listening, defaultMaxConnections(openFilesLimit())), served: make(chan error, 1)}, nil
 }
 
@@ -122,126 +117,3 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // Close releases the address of a server that was never started.
 func (s *Server) Close() error { return s.listener.Close() }
-
-// readyTimeout bounds one check whether the service is ready.
-const readyTimeout = 2 * time.Second
-
-// NewAdmin returns the server of an admin address. It serves /livez (200 while the process runs), /readyz (200 if ready returns nil or
-// [ErrReadOnly], otherwise 503; the response has the error's text), and profiles under /debug/pprof/. The public must not be able to reach
-// its address. It answers 403 to requests of a web page of another origin, see [FromOtherPage].
-//
-// The profiles do not show the command line, which can hold secrets.
-func NewAdmin(ready func(context.Context) error) (*http.Server, *http.ServeMux) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-		defer cancel()
-		switch err := ready(ctx); {
-		case err == nil:
-			writeLine(w, http.StatusOK, "ok")
-		case errors.Is(err, ErrReadOnly):
-			writeLine(w, http.StatusOK, "ok, but "+err.Error())
-		default:
-			writeLine(w, http.StatusServiceUnavailable, err.Error())
-		}
-	})
-	for path, profile := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "symbol": pprof.Symbol,
-		"trace": pprof.Trace} {
-		mux.HandleFunc("GET /debug/pprof/"+path, boundedProfile(profile))
-	}
-	return &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// HTTP/1.0 probes may have no Host. Browsers always send one.
-			if r.Host != "" && !NamesThisMachine(r.Host) || FromOtherPage(r) {
-				writeLine(w, http.StatusForbidden,
-					"an admin address is called by an IP address or as localhost, and not by web pages of other origins")
-				return
-			}
-			mux.ServeHTTP(w, r)
-		}),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}, mux
-}
-
-// ErrReadOnly means that a service can answer reads only. Load balancers should keep it in use: all replicas share the database, so none of
-// them can do more.
-var ErrReadOnly = errors.New("the database is read-only: reads are served, writes are not")
-
-var (
-	errStopping   = errors.New("the service is stopping")
-	errNoDatabase = errors.New("the database can't be used")
-)
-
-// Readiness returns a function for [NewAdmin]. The function returns an error if the service should get no requests: serving has ended
-// because the service is stopping, or ping, which asks the database, fails. An [ErrReadOnly] of ping is returned unchanged.
-// [WatchReadiness] logs the result.
-func Readiness(serving context.Context, ping func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if serving.Err() != nil {
-			return errStopping
-		}
-		if err := ping(ctx); errors.Is(err, ErrReadOnly) {
-			return err
-		} else if err != nil {
-			return fmt.Errorf("%w (%w)", errNoDatabase, err)
-		}
-		return nil
-	}
-}
-
-// WatchReadiness calls ready once a second until ctx ends. It logs when a service stops being ready and when it is ready again. If that
-// changes often, it is logged once a minute.
-func WatchReadiness(ctx context.Context, ready func(context.Context) error, log *slog.Logger) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	throttle := logthrottle.New(time.Minute)
-	logged := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			asking, cancel := context.WithTimeout(ctx, readyTimeout)
-			err := ready(asking)
-			cancel()
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err == nil && logged:
-				log.Info("service is ready again")
-				logged = false
-			case err != nil && !logged:
-				if _, logged = throttle.Allow(now); logged && errors.Is(err, ErrReadOnly) {
-					log.Warn("service is ready for reads alone", "error", err)
-				} else if logged {
-					log.Error("service is not ready", "error", err)
-				}
-			}
-		}
-	}
-}
-
-// maxProfileSeconds is the maximum duration of a profile.
-const maxProfileSeconds = 60
-
-// boundedProfile answers 400 to requests for a profile that would take longer than maxProfileSeconds.
-func boundedProfile(profile http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		// The profile uses its default duration if the value is not a number.
-		if seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64); (err == nil || errors.Is(err, strconv.ErrRange)) &&
-			!(seconds <= maxProfileSeconds) {
-			writeLine(w, http.StatusBadRequest, fmt.Sprintf("seconds must be at most %d", maxProfileSeconds))
-			return
-		}
-		profile(w, r)
-	}
-}
-
-func writeLine(w http.ResponseWriter, status int, line string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, line)
-}

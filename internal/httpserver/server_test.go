@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -45,34 +42,7 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, strings.TrimSpace(string(body))
 }
 
-func TestAdminShowsWhetherTheServiceIsReady(t *testing.T) {
-	t.Parallel()
-	var notReady error
-	admin, _ := httpserver.NewAdmin(func(context.Context) error { return notReady })
-	s := mustListen(t, admin)
-	s.Start(func(err error) { t.Error(err) })
-	expect := func(path string, wantStatus int, wantBody string) {
-		t.Helper()
-		if status, body := get(t, "http://"+s.Addr()+path); status != wantStatus || body != wantBody {
-			t.Errorf("%s: %d %q, want %d %q", path, status, body, wantStatus, wantBody)
-		}
-	}
-	expect("/livez", 200, "ok")
-	expect("/readyz", 200, "ok")
-	notReady = errors.New("the database is away")
-	expect("/livez", 200, "ok")
-	expect("/readyz", 503, "the database is away")
-	notReady = httpserver.ErrReadOnly
-	expect("/readyz", 200, "ok, but the database is read-only: reads are served, writes are not")
-	if status, _ := get(t, "http://"+s.Addr()+"/debug/pprof/goroutine?debug=1"); status != 200 {
-		t.Errorf("profile: status %d", status)
-	}
-	if err := s.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestListen_noAnswerIsKeptByACache(t *testing.T) {
+func TestListen_responsesAreNotCached(t *testing.T) {
 	t.Parallel()
 	admin, mux := httpserver.NewAdmin(func(context.Context) error { return errors.New("the database is away") })
 	mux.HandleFunc("/error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) })
@@ -94,97 +64,7 @@ func TestListen_noAnswerIsKeptByACache(t *testing.T) {
 	}
 }
 
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	serving, stop := context.WithCancel(t.Context())
-	var away error
-	ready := httpserver.Readiness(serving, func(context.Context) error { return away })
-	if err := ready(t.Context()); err != nil {
-		t.Errorf("a service whose database answers: %v", err)
-	}
-	away = httpserver.ErrReadOnly
-	if err := ready(t.Context()); !errors.Is(err, httpserver.ErrReadOnly) {
-		t.Errorf("a service whose database is read-only: %v", err)
-	}
-	away = errors.New("no route to it")
-	if err := ready(t.Context()); !errors.Is(err, away) || !strings.Contains(err.Error(), "the database can't be used") {
-		t.Errorf("a service whose database is away: %v", err)
-	}
-	away = nil
-	stop()
-	if err := ready(t.Context()); err == nil || err.Error() != "the service is stopping" {
-		t.Errorf("a service that stops: %v", err)
-	}
-}
-
-func TestWatchReadiness(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		var said lockedLog
-		var away atomic.Pointer[error]
-		ready := httpserver.Readiness(ctx, func(context.Context) error { return *away.Load() })
-		away.Store(new(error))
-		var watching sync.WaitGroup
-		watching.Go(func() { httpserver.WatchReadiness(ctx, ready, slog.New(slog.NewTextHandler(&said, nil))) })
-		for _, step := range []struct {
-			away  error
-			after time.Duration
-			want  []string
-		}{
-			{nil, 5 * time.Second, nil},
-			{errors.New("disk is full"), 5 * time.Second, []string{`level=ERROR msg="service is not ready"`, "disk is full"}},
-			{nil, 5 * time.Second, []string{`level=INFO msg="service is ready again"`}},
-			{errors.New("disk is full"), 5 * time.Second, nil},
-			{nil, 5 * time.Second, nil},
-			{errors.New("disk is full"), time.Minute, []string{`level=ERROR msg="service is not ready"`}},
-			{nil, time.Minute, []string{`level=INFO msg="service is ready again"`}},
-			{httpserver.ErrReadOnly, 5 * time.Second, []string{`level=WARN msg="service is ready for reads alone"`}},
-		} {
-			away.Store(&step.away)
-			time.Sleep(step.after)
-			synctest.Wait()
-			lines := said.take()
-			if strings.Count(lines, "\n") != min(1, len(step.want)) {
-				t.Errorf("with %v it said %q, want %d lines", step.away, lines, min(1, len(step.want)))
-			}
-			for _, want := range step.want {
-				if !strings.Contains(lines, want) {
-					t.Errorf("with %v it said %q, want %q", step.away, lines, want)
-				}
-			}
-		}
-		away.Store(new(error))
-		stop()
-		watching.Wait()
-		if lines := said.take(); lines != "" {
-			t.Errorf("at the end it said %q, want nothing", lines)
-		}
-	})
-}
-
-// lockedLog is a log that several goroutines write and read.
-type lockedLog struct {
-	mu    sync.Mutex
-	lines strings.Builder
-}
-
-// Write adds a line.
-func (l *lockedLog) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lines.Write(line)
-}
-
-// take returns the lines since the last call.
-func (l *lockedLog) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.lines.Reset()
-	return l.lines.String()
-}
-
-func TestStopLetsRequestsEnd(t *testing.T) {
+func TestServer_Stop_letsRequestsEnd(t *testing.T) {
 	t.Parallel()
 	arrived, goOn := make(chan struct{}), make(chan struct{})
 	s := mustListen(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -210,7 +90,7 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-func TestStopDoesNotWaitForConnectionsThatWereNeverUsed(t *testing.T) {
+func TestServer_Stop_unusedConnections(t *testing.T) {
 	t.Parallel()
 	s := mustListen(t, &http.Server{Handler: http.NotFoundHandler()})
 	s.Start(func(err error) { t.Error(err) })
@@ -228,7 +108,7 @@ func TestStopDoesNotWaitForConnectionsThatWereNeverUsed(t *testing.T) {
 	}
 }
 
-func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
+func TestServer_Stop_cutsOffRequests(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
 	s := mustListen(t, &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -255,7 +135,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-func TestListenSaysWhatIsWrong(t *testing.T) {
+func TestListen_wrongAddress(t *testing.T) {
 	t.Parallel()
 	taken := mustListen(t, &http.Server{})
 	defer func() { _ = taken.Close() }()
@@ -272,33 +152,6 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAddressesThatOthersReachAreNotForTheInside(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{"127.0.0.1:80": "", "127.8.9.1:0": "", "[::1]:80": "", "localhost:80": "",
-		"[::ffff:127.0.0.1]:80": "", ":80": "other machines", "0.0.0.0:80": "other machines", "[::]:80": "other machines",
-		"LOCALHOST:80": "", "localhost.:80": "", "LocalHost.:80": "", "localhost..:80": "other machines",
-		"localhost.example:80": "other machines", "127.0.0.1.:80": "other machines", "localhoſt:80": "other machines",
-		"192.0.2.1:80":    "other machines",
-		"example.test:80": "other machines", "127.0.0.1": "not an address", "": "not an address"} {
-		for mend, says := range map[string]string{"": "no credentials yet", "set --tokens-file": "set --tokens-file, or use a loopback"} {
-			err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Mend: mend})
-			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-				t.Errorf("CheckClosed(%q) = %v, want %q", address, err, want)
-			}
-			if want == "other machines" && !strings.Contains(err.Error(), says) {
-				t.Errorf("CheckClosed(%q) = %v, want %q", address, err, says)
-			}
-		}
-		err := httpserver.CheckClosed(address, "127.0.0.1:80", httpserver.Protection{Credentials: true})
-		if (err != nil) != (want == "not an address") {
-			t.Errorf("CheckClosed(%q) with credentials = %v", address, err)
-		}
-		if err := httpserver.CheckAddress(address, "127.0.0.1:80"); (err != nil) != (want == "not an address") {
-			t.Errorf("CheckAddress(%q) = %v", address, err)
-		}
-	}
-}
-
 // unread is a connection that is not read any more after its gate is closed.
 type unread struct {
 	net.Conn
@@ -311,8 +164,8 @@ func (c unread) Read(p []byte) (int, error) {
 	return c.Conn.Read(p[:min(len(p), 512)])
 }
 
-// TestStopDoesNotWaitForConnectionsThatNobodyReads has calls whose answers never end, on connections whose other end takes nothing of them.
-func TestStopDoesNotWaitForConnectionsThatNobodyReads(t *testing.T) {
+// TestServer_Stop_connectionsThatNobodyReads has calls whose answers never end, on connections whose other end takes nothing of them.
+func TestServer_Stop_connectionsThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	for protocol, protocols := range map[string]func(*http.Protocols){
 		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },

@@ -147,7 +147,7 @@ func (o options) check(program settings.Program) (config, error) {
 	if err := httpserver.CheckAddress(c.Listen, "127.0.0.1:8080"); err != nil {
 		problem("listen", "%w", err)
 	}
-	if err := httpserver.CheckClosed(c.AdminListen, "127.0.0.1:8081", httpserver.Protection{}); err != nil {
+	if err := httpserver.CheckProtected(c.AdminListen, "127.0.0.1:8081", httpserver.Protection{}); err != nil {
 		problem("admin-listen", "%w", err)
 	}
 	if !strings.HasPrefix(c.WebhookPath, "/") || strings.ContainsAny(c.WebhookPath, "?#") {

@@ -106,11 +106,11 @@ func (o options) check(program settings.Program) (config, error) {
 	c.readTokens(problem)
 	c.readCertificate(problem)
 	c.readOrigins(problem)
-	protection := httpserver.Protection{Credentials: c.security.Tokens != nil, Mend: "set --tokens-file or --tokens"}
-	if err := httpserver.CheckClosed(c.Listen, "127.0.0.1:9090", protection); err != nil {
+	protection := httpserver.Protection{Credentials: c.security.Tokens != nil, Fix: "set --tokens-file or --tokens"}
+	if err := httpserver.CheckProtected(c.Listen, "127.0.0.1:9090", protection); err != nil {
 		problem("listen", "%w", err)
 	}
-	if err := httpserver.CheckClosed(c.AdminListen, "127.0.0.1:9091", httpserver.Protection{}); err != nil {
+	if err := httpserver.CheckProtected(c.AdminListen, "127.0.0.1:9091", httpserver.Protection{}); err != nil {
 		problem("admin-listen", "%w", err)
 	}
 	var err error

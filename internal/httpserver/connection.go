@@ -28,10 +28,10 @@ const (
 type listener struct {
 	net.Listener
 	limit int
-	log   acceptLog
+	log   connectionLog
 
-	// left receives when a connection has been closed.
-	left chan struct{}
+	// freed receives when a connection has been closed.
+	freed chan struct{}
 	// closed is closed with the listener.
 	closed  chan struct{}
 	closing sync.Once
@@ -46,7 +46,7 @@ type listener struct {
 
 func newListener(l net.Listener, limit int) *listener {
 	return &listener{
-		Listener: l, limit: limit, left: make(chan struct{}, 1), closed: make(chan struct{}), open: map[*conn]struct{}{},
+		Listener: l, limit: limit, freed: make(chan struct{}, 1), closed: make(chan struct{}), open: map[*conn]struct{}{},
 	}
 }
 
@@ -58,7 +58,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: accepted, listener: l}
-	if err := l.admit(c); err != nil {
+	if err := l.add(c); err != nil {
 		_ = accepted.Close()
 		return nil, err
 	}
@@ -71,28 +71,28 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// admit returns when c can be added, or with an error if the listener is closed before.
-func (l *listener) admit(c *conn) error {
+// add returns when c can be added, or with an error if the listener is closed before.
+func (l *listener) add(c *conn) error {
 	for isFirst := true; ; isFirst = false {
-		wait := l.tryAdmit(c)
+		wait := l.tryAdd(c)
 		if wait == 0 {
 			return nil
 		}
 		if isFirst {
-			l.log.bites(connectionsWait, l.limit)
+			l.log.atLimit(connectionsWait, l.limit)
 		}
 		select {
 		case <-time.After(wait):
-		case <-l.left:
+		case <-l.freed:
 		case <-l.closed:
 			return net.ErrClosed
 		}
 	}
 }
 
-// tryAdmit adds c and returns 0, if a connection is free or an idle one can be closed. Otherwise it returns how long to wait, at most
+// tryAdd adds c and returns 0, if a connection is free or an idle one can be closed. Otherwise it returns how long to wait, at most
 // idleGrace.
-func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
+func (l *listener) tryAdd(c *conn) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.limit {
@@ -104,7 +104,7 @@ func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
 		if wait := idleGrace - time.Since(idle.idleSince); wait > 0 {
 			return wait
 		}
-		l.log.bites(idleClosed, l.limit)
+		l.log.atLimit(idleClosed, l.limit)
 		l.forget(idle)
 		_ = idle.Conn.Close()
 	}
@@ -116,15 +116,15 @@ func (l *listener) tryAdmit(c *conn) (wait time.Duration) {
 // becomeIdle records that no handler runs for c. The caller holds the mutex.
 func (l *listener) becomeIdle(c *conn) {
 	c.idleSince = time.Now()
-	c.place = l.idle.PushBack(c)
+	c.element = l.idle.PushBack(c)
 }
 
 // forget removes c, if it is still there. The caller holds the mutex.
 func (l *listener) forget(c *conn) {
 	delete(l.open, c)
-	if c.place != nil {
-		l.idle.Remove(c.place)
-		c.place = nil
+	if c.element != nil {
+		l.idle.Remove(c.element)
+		c.element = nil
 	}
 }
 
@@ -165,8 +165,8 @@ type conn struct {
 	// requests is the number of handlers that run for the connection. used is set after one has run.
 	requests int
 	used     bool
-	// place is the connection's element of listener.idle. It is nil while a handler runs, and after the end.
-	place     *list.Element
+	// element is the connection's element of listener.idle. It is nil while a handler runs, and after the end.
+	element   *list.Element
 	idleSince time.Time
 }
 
@@ -181,28 +181,28 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// tracked counts the handlers that run for each connection.
-func tracked(next http.Handler) http.Handler {
+// countRequests counts the handlers that run for each connection.
+func countRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		c := request.Context().Value(connKey{}).(*conn)
-		c.begin()
-		defer c.end()
+		c.startRequest()
+		defer c.endRequest()
 		next.ServeHTTP(w, request)
 	})
 }
 
-func (c *conn) begin() {
+func (c *conn) startRequest() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
 	c.requests++
 	c.used = true
-	if c.place != nil {
-		c.listener.idle.Remove(c.place)
-		c.place = nil
+	if c.element != nil {
+		c.listener.idle.Remove(c.element)
+		c.element = nil
 	}
 }
 
-func (c *conn) end() {
+func (c *conn) endRequest() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
 	c.requests--
@@ -234,7 +234,7 @@ func (c *conn) Close() error {
 	c.listener.forget(c)
 	c.listener.mu.Unlock()
 	select {
-	case c.listener.left <- struct{}{}:
+	case c.listener.freed <- struct{}{}:
 	default:
 	}
 	return c.Conn.Close()

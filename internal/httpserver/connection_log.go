@@ -11,15 +11,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// The messages of an [acceptLog].
+// The messages of an [connectionLog].
 const (
 	acceptFailed    = "connections can't be accepted"
 	idleClosed      = "connections are at their limit, so those that have been idle for the longest time are closed"
 	connectionsWait = "connections are at their limit and none is idle, so new ones wait"
 )
 
-// acceptLog logs why connections are not accepted. Anybody can cause these lines, so each is logged at most once a minute.
-type acceptLog struct {
+// connectionLog logs why connections are not accepted. Anybody can cause these lines, so each is logged at most once a minute.
+type connectionLog struct {
 	// log is nil if the lines are not wanted.
 	log      *slog.Logger
 	throttle *logthrottle.PerKey[string]
@@ -28,11 +28,11 @@ type acceptLog struct {
 // LogAccepting makes the server log, at most once a minute, that it can't accept connections, and that its connections are at their limit.
 // It must be called before [Server.Start].
 func (s *Server) LogAccepting(log *slog.Logger) {
-	s.listener.log = acceptLog{log: log.With("address", s.Addr()), throttle: logthrottle.NewPerKey[string](time.Minute)}
+	s.listener.log = connectionLog{log: log.With("address", s.Addr()), throttle: logthrottle.NewPerKey[string](time.Minute)}
 }
 
 // failed logs that accepting a connection failed. net/http retries for as long as there are too few file descriptors.
-func (a acceptLog) failed(err error) {
+func (a connectionLog) failed(err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return
 	}
@@ -43,13 +43,13 @@ func (a acceptLog) failed(err error) {
 	a.write(slog.LevelError, acceptFailed, attributes...)
 }
 
-// bites logs what happens at the limit of connections.
-func (a acceptLog) bites(message string, limit int) {
+// atLimit logs what happens at the limit of connections.
+func (a connectionLog) atLimit(message string, limit int) {
 	a.write(slog.LevelWarn, message, "limit", limit,
 		"fix", "raise --max-connections, or limit the connections of one client in the proxy in front")
 }
 
-func (a acceptLog) write(level slog.Level, message string, attributes ...any) {
+func (a connectionLog) write(level slog.Level, message string, attributes ...any) {
 	if a.log == nil {
 		return
 	}
