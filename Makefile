@@ -61,8 +61,8 @@ test: ## Run all tests; those with PostgreSQL where that is installed, or on TES
 race_flags = -race -gcflags=modernc.org/...=-race=false
 # make race leaves these tests to make unraced. The first measure the memory of a process: the race detector keeps several bytes for each.
 # The others start built programs, which have no race detector.
-memory_tests = ^(TestRequests_takeLittleMemoryTogether|TestAnswers_thatNobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
-	TestABombIsNotInflated|TestStore_List_takesLittleMemory|TestStore_Append_loadsFewLargeTicketsAtOnce)$$
+memory_tests = ^(TestRequestMemory_manyRequests|TestResponseMemory_nobodyReads|TestServer_memoryOfCallsBeforeTheirRequest|$\
+	TestRequestBody_gzipBomb|TestStore_List_takesLittleMemory|TestStore_Append_loadsFewLargeTicketsAtOnce)$$
 memory_packages = ./ticketsvc/internal/rpc ./ticketsvc/internal/sqlite ./ticketsvc/internal/postgres
 program_packages = ./internal/e2e ./clients
 

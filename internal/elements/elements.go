@@ -1,4 +1,5 @@
-// Package elements counts the elements of a message of the contract before it is unpacked, and has the limit for them.
+// Package elements counts the elements of a message of the contract before it is decoded, and has the limits of the contract for elements
+// and batches.
 //
 // An element is an entry of a repeated field or of a map, at any depth: a custom setting and each of its attributes, an attribute, a tag, a
 // channel, the id of a label or of a file, a path of a mask, a condition of a filter. An empty element takes two bytes on the wire, and
@@ -18,11 +19,14 @@ const (
 	Max = 10_000
 	// MaxInBatch is the maximum number of elements of all events of a batch together. The comments of the contract name it too.
 	MaxInBatch = 20_000
+	// MaxBatchEvents is the maximum number of events of a batch, and MaxBatchBytes the maximum size of its request. The comments of the contract
+	// name them too.
+	MaxBatchEvents, MaxBatchBytes = 512, 16 << 20
 )
 
 // InProto returns the number of elements of a message in its protobuf form. It stops counting at one more than [Max].
 //
-// Fields that the descriptor does not know are not counted, because they stay packed. The error is that of a form that can't be unpacked.
+// Fields that the descriptor does not know are not counted, because they stay packed. The error is that of a form that can't be decoded.
 func InProto(data []byte, of protoreflect.MessageDescriptor) (int, error) {
 	return countProto(data, of, Max)
 }

@@ -68,7 +68,7 @@ var anyRequest = rapid.Custom(func(t *rapid.T) proto.Message {
 		ElementChangeMask: &fieldmaskpb.FieldMask{Paths: paths[:rapid.IntRange(1, 2).Draw(t, "changed")]}}
 })
 
-func TestElements_countsWhatIsUnpacked(t *testing.T) {
+func TestElements_countsWhatIsDecoded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		message := anyRequest.Draw(t, "message")

@@ -105,7 +105,7 @@ func (w *watched) expect(t *testing.T, taken ...string) {
 	}
 }
 
-func TestAChangeIsTakenOnceItIsStable(t *testing.T) {
+func TestStart_stableChange(t *testing.T) {
 	t.Parallel()
 	watch(t, "1", "2", func(t *testing.T, w *watched) {
 		pass(5 * look)
@@ -139,7 +139,7 @@ func TestAChangeIsTakenOnceItIsStable(t *testing.T) {
 	})
 }
 
-func TestASignalIsHeardAtOnce(t *testing.T) {
+func TestStart_signal(t *testing.T) {
 	t.Parallel()
 	watch(t, "1", "2", func(t *testing.T, w *watched) {
 		w.write(t, "a", "3")
@@ -151,7 +151,7 @@ func TestASignalIsHeardAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeUsedChangesNothingAndIsSaidOnce(t *testing.T) {
+func TestStart_unusableFile(t *testing.T) {
 	t.Parallel()
 	watch(t, "1", "2", func(t *testing.T, w *watched) {
 		expectErrors := func(want int) {
@@ -209,7 +209,7 @@ func TestLoad_withoutAByteOrderMark(t *testing.T) {
 	})
 }
 
-func TestLoadSaysWhatIsWrong(t *testing.T) {
+func TestLoad_wrong(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	large := filepath.Join(folder, "large")

@@ -201,7 +201,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseSaysWhatIsWrong(t *testing.T) {
+func TestParse_wrong(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		env  map[string]string
@@ -225,7 +225,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestHelpListsEverySettingWithItsVariableAndDefault(t *testing.T) {
+func TestParse_help(t *testing.T) {
 	t.Parallel()
 	_, help, err := parse(t, nil, "--help")
 	if !errors.Is(err, settings.ErrHelp) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestALongOpeningIsSaid(t *testing.T) {
+func TestLogStillOpening(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder

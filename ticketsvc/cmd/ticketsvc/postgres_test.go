@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/postgresql"
 )
 
-// TestADatabaseThatCannotBeUsedIsToldInOneLine checks the error of an unusable database at the start: one line, without the password.
-func TestADatabaseThatCannotBeUsedIsToldInOneLine(t *testing.T) {
+// TestServe_unusablePostgreSQL checks the error of an unusable database at the start: one line, without the password.
+func TestServe_unusablePostgreSQL(t *testing.T) {
 	t.Parallel()
 	for name, database := range postgresql.UnusableDatabases(t) {
 		t.Run(name, func(t *testing.T) {

@@ -102,7 +102,7 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, strings.TrimSpace(string(body))
 }
 
-func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
+func TestServe(t *testing.T) {
 	t.Parallel()
 	database := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "data", "tickets.db")
 	first := mustRun(t, database)
@@ -167,8 +167,8 @@ func TestItServesStopsAndKeepsWhatItWasTold(t *testing.T) {
 	_ = stream.Close()
 }
 
-// TestWhatIsSaidOfAStopThatCutsOffCalls has a caller that never sends the rest of its request.
-func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
+// TestServe_stopCutsOffCalls has a caller that never sends the rest of its request.
+func TestServe_stopCutsOffCalls(t *testing.T) {
 	t.Parallel()
 	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--shutdown-timeout=1s")
 	address, err := url.Parse(r.rpc)
@@ -197,7 +197,7 @@ func TestWhatIsSaidOfAStopThatCutsOffCalls(t *testing.T) {
 	}
 }
 
-func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
+func TestServe_otherMachines(t *testing.T) {
 	t.Parallel()
 	certificate := certificates.MustCreate(t)
 	for name, test := range map[string]struct {
@@ -237,7 +237,7 @@ func TestOtherMachinesNeedATokenAndShouldUseTLS(t *testing.T) {
 	}
 }
 
-func TestAPageOfAnOriginThatIsSetMayCall(t *testing.T) {
+func TestServe_corsOrigins(t *testing.T) {
 	t.Parallel()
 	r := mustRun(t, "--database-url=sqlite:"+filepath.Join(t.TempDir(), "tickets.db"), "--cors-origins=, https://a.example ,https://b.example")
 	for origin, want := range map[string]string{"https://a.example": "https://a.example", "https://b.example": "https://b.example",
@@ -267,7 +267,7 @@ func fails(t *testing.T, env map[string]string, args ...string) (int, []string) 
 	return code, strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
 }
 
-func TestWrongSettingsAreAllToldTogether(t *testing.T) {
+func TestServe_wrongSettings(t *testing.T) {
 	t.Parallel()
 	code, lines := fails(t, map[string]string{"TICKETSVC_LISTEN": ":9090", "TICKETSVC_SHUTDOWN_TIMEOUT": "48h"},
 		"--admin-listen=0.0.0.0:9091", "--database-url=postgres://user:secret@host:port/db")
@@ -283,7 +283,7 @@ func TestWrongSettingsAreAllToldTogether(t *testing.T) {
 	}
 }
 
-func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
+func TestServe_unusableFilesAndAddresses(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
@@ -362,7 +362,7 @@ func TestWhatItCannotUseIsToldInOneLine(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEverySettingItsVariableAndDefault(t *testing.T) {
+func TestRun_help(t *testing.T) {
 	t.Parallel()
 	var stdout strings.Builder
 	if code := run(t.Context(), []string{"--help"}, environment(nil), &stdout, io.Discard); code != settings.ExitOK {

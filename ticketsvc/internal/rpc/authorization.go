@@ -85,7 +85,7 @@ func withoutTokens(next http.Handler, isAllowed func(origin string) bool) http.H
 			return nil, connect.NewError(connect.CodePermissionDenied,
 				errors.New("without tokens no web page of another origin may call, unless --cors-origins allows it"))
 		}
-		return authorization{caller: addressOf(request), again: func(context.Context) error { return nil }}, nil
+		return authorization{caller: addressOf(request), recheck: func(context.Context) error { return nil }}, nil
 	})
 }
 
@@ -112,27 +112,12 @@ func authenticated(next http.Handler, decide authn.AuthFunc) http.Handler {
 	})
 }
 
-// isHeaderTooLarge reports whether a request's header is above the limits.
-func isHeaderTooLarge(request *http.Request) bool {
-	fields, size := 0, 0
-	if request.Method != http.MethodGet {
-		size = len(request.RequestURI)
-	}
-	for name, values := range request.Header {
-		fields += len(values)
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	return fields > maxHeaderFields || size > maxFieldBytes
-}
-
 // authorization is the permission of a call.
 type authorization struct {
 	// caller is the caller that the call counts for.
 	caller limits.Caller
-	// again returns an error if the call is no longer allowed, because the tokens have changed.
-	again func(context.Context) error
+	// recheck returns an error if the call is no longer allowed, because the tokens have changed.
+	recheck func(context.Context) error
 }
 
 // callerOf returns the caller of the call of ctx.
@@ -155,7 +140,7 @@ func addressOf(request *http.Request) limits.Caller {
 // checkAuthorization returns an error if the call of ctx is no longer allowed.
 func checkAuthorization(ctx context.Context) error {
 	if a, ok := authn.GetInfo(ctx).(authorization); ok {
-		return a.again(ctx)
+		return a.recheck(ctx)
 	}
 	return nil
 }
@@ -186,7 +171,7 @@ func authorize(ctx context.Context, request *http.Request, tokens *credentials.C
 	case !slices.Contains(allowed, scope):
 		return refuse(scope, connect.NewError(connect.CodePermissionDenied, fmt.Errorf("the token's scope %v does not allow this call", scope)))
 	}
-	return authorization{caller: limits.Caller("token " + name), again: func(ctx context.Context) error {
+	return authorization{caller: limits.Caller("token " + name), recheck: func(ctx context.Context) error {
 		_, err := authorize(ctx, request, tokens, log)
 		return err
 	}}, nil

@@ -149,7 +149,7 @@ func (p procedure) call(ctx context.Context, c client) error {
 	}
 }
 
-func TestWhoMayCallWhat(t *testing.T) {
+func TestAuthorize_everyProcedure(t *testing.T) {
 	t.Parallel()
 	all := procedures(t)
 	if len(all) < 9+4 {
@@ -216,9 +216,9 @@ func TestCallerOf(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensTheServiceHasNoOtherName has callers that reach the service under a name, as a browser does for a page whose own name
+// TestWithoutTokens_otherHostNames has callers that reach the service under a name, as a browser does for a page whose own name
 // was made to resolve to this machine.
-func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
+func TestWithoutTokens_otherHostNames(t *testing.T) {
 	t.Parallel()
 	open, closed := mustServe(t, mustOpenStore(t)), mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
 	call := func(s *server, protocol, host, token string) error {
@@ -252,7 +252,7 @@ func TestWithoutTokensTheServiceHasNoOtherName(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotInTheContractCannotBeCalled(t *testing.T) {
+func TestAuthorize_unknownProcedure(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
 	get := ticketv1connect.TicketServiceGetTicketProcedure
@@ -292,7 +292,7 @@ func exchange(t *testing.T, s *server, request string) (status int, header http.
 	return response.StatusCode, response.Header
 }
 
-func TestWhoShowsNoTokenIsAnsweredWithoutTheBody(t *testing.T) {
+func TestAuthenticated_rejectsWithoutTheBody(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
 	head := "POST " + ticketv1connect.TicketEventServiceTicketCreatedProcedure + " HTTP/1.1\nHost: x\nContent-Type: application/json\n"
@@ -326,7 +326,7 @@ func TestWhoShowsNoTokenIsAnsweredWithoutTheBody(t *testing.T) {
 	}
 }
 
-func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
+func TestAuthenticated_bodyMayBeSlow(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -368,7 +368,7 @@ func TestWhoMayCallCanTakeTheirTime(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-func TestEveryProtocolOverTLS(t *testing.T) {
+func TestServer_everyProtocolOverTLS(t *testing.T) {
 	t.Parallel()
 	files := certificates.MustCreate(t)
 	var certificate httpserver.Certificate

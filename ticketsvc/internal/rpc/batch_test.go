@@ -237,16 +237,16 @@ func TestRecordTicketEvents_hasAtMostSoManyElements(t *testing.T) {
 // largestBatch returns a request of that many bytes in protobuf, with the maximum numbers of events and elements.
 func largestBatch(size int) *ticketv1.RecordTicketEventsRequest {
 	request := &ticketv1.RecordTicketEventsRequest{}
-	for i := range rpc.MaxBatchEvents {
+	for i := range elements.MaxBatchEvents {
 		event := created(fmt.Sprint("e", i), fmt.Sprint("t", i), 1)
 		event.Ticket = &ticketv1.Ticket{TicketId: event.Ticket.TicketId}
 		event.FieldMask.Paths = []string{"title", "tags"}
-		event.Ticket.Tags = make([]string, elements.MaxInBatch/rpc.MaxBatchEvents-len(event.FieldMask.Paths))
-		event.Ticket.Title = strings.Repeat("x", size/rpc.MaxBatchEvents-300)
+		event.Ticket.Tags = make([]string, elements.MaxInBatch/elements.MaxBatchEvents-len(event.FieldMask.Paths))
+		event.Ticket.Title = strings.Repeat("x", size/elements.MaxBatchEvents-300)
 		request.Events = append(request.Events, eventCreated(event))
 	}
 	first := request.Events[0].GetCreated()
-	first.Ticket.Tags = append(first.Ticket.Tags, make([]string, elements.MaxInBatch%rpc.MaxBatchEvents)...)
+	first.Ticket.Tags = append(first.Ticket.Tags, make([]string, elements.MaxInBatch%elements.MaxBatchEvents)...)
 	first.Ticket.Title += strings.Repeat("x", size-proto.Size(request)-8)
 	first.Ticket.Title += strings.Repeat("x", size-proto.Size(request))
 	return request
@@ -257,7 +257,7 @@ func largestBatch(size int) *ticketv1.RecordTicketEventsRequest {
 func TestRecordTicketEvents_hasAtMost16MiB(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
-	most, tooLarge := largestBatch(rpc.MaxBatchBytes), largestBatch(rpc.MaxBatchBytes+1)
+	most, tooLarge := largestBatch(elements.MaxBatchBytes), largestBatch(elements.MaxBatchBytes+1)
 	if proto.Size(most) != 16<<20 || proto.Size(tooLarge) != 16<<20+1 {
 		t.Fatalf("%d and %d bytes", proto.Size(most), proto.Size(tooLarge))
 	}
@@ -279,10 +279,10 @@ func TestRecordTicketEvents_hasAtMost16MiB(t *testing.T) {
 			event.GetCreated().Ticket.Title = ""
 		}
 		text, err := protojson.Marshal(request)
-		if err != nil || len(text) > rpc.MaxBatchBytes {
+		if err != nil || len(text) > elements.MaxBatchBytes {
 			t.Fatalf("%d bytes, %v", len(text), err)
 		}
-		text = append(text, bytes.Repeat([]byte(" "), rpc.MaxBatchBytes+i-len(text))...)
+		text = append(text, bytes.Repeat([]byte(" "), elements.MaxBatchBytes+i-len(text))...)
 		for _, encoding := range []string{"", "gzip"} {
 			body := text
 			if encoding != "" {
@@ -308,7 +308,7 @@ func TestRecordTicketEvents_hasAtMost16MiB(t *testing.T) {
 				t.Errorf("%d bytes of JSON, encoding %q: %d %.500s, %v; want %d", len(text), encoding, response.StatusCode, answer, err, want)
 			}
 			var results struct{ Results []any }
-			if err := json.Unmarshal(answer, &results); err != nil || i == 0 && len(results.Results) != rpc.MaxBatchEvents {
+			if err := json.Unmarshal(answer, &results); err != nil || i == 0 && len(results.Results) != elements.MaxBatchEvents {
 				t.Errorf("JSON, encoding %q: %d results, %v", encoding, len(results.Results), err)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
+func TestWithCallTimeout_callersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := rpc.Bounded(rpc.MaxCallTime)(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
 			<-ctx.Done()
@@ -33,7 +33,7 @@ func TestACallHasADeadlineWhateverItsCallerSays(t *testing.T) {
 	})
 }
 
-func TestACallEndsAtItsDeadlineAndSoDoesItsWork(t *testing.T) {
+func TestWithCallTimeout_endsTheWork(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -58,9 +58,9 @@ func TestACallEndsAtItsDeadlineAndSoDoesItsWork(t *testing.T) {
 	}
 }
 
-// TestRecordingGoesOnAfterTheDeadline has a deadline that passes while an event is being written. The deadline must not decide whether the
+// TestTicketCreated_goesOnAfterTheDeadline has a deadline that passes while an event is being written. The deadline must not decide whether the
 // event is recorded.
-func TestRecordingGoesOnAfterTheDeadline(t *testing.T) {
+func TestTicketCreated_goesOnAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc/limits"
 )
 
-// TestWork_oneCallerLeavesRoom has one token that makes far more calls than the service works on at once. The service must work on another
+// TestCallLimit_oneCaller has one token that makes far more calls than the service works on at once. The service must work on another
 // token's call at the same time, and must answer all calls in the end.
-func TestWork_oneCallerLeavesRoom(t *testing.T) {
+func TestCallLimit_oneCaller(t *testing.T) {
 	t.Parallel()
 	begun, letGo := make(chan limits.Caller), make(chan struct{})
 	s := mustServeSecurely(t, stubStore{call: func(ctx context.Context) error {
@@ -37,25 +37,25 @@ func TestWork_oneCallerLeavesRoom(t *testing.T) {
 		call("read")
 	}
 	greedy := <-begun
-	for range rpc.MaxCallsAtWork()/2 - 1 {
+	for range rpc.MaxRunningCalls()/2 - 1 {
 		if <-begun != greedy {
 			t.Fatal("somebody else called")
 		}
 	}
 	call("admin")
 	if <-begun == greedy {
-		t.Errorf("the service works on more than %d calls of one caller", rpc.MaxCallsAtWork()/2)
+		t.Errorf("the service works on more than %d calls of one caller", rpc.MaxRunningCalls()/2)
 	}
 	close(letGo)
-	for range calls - rpc.MaxCallsAtWork()/2 {
+	for range calls - rpc.MaxRunningCalls()/2 {
 		<-begun
 	}
 	calling.Wait()
 }
 
-// TestWork_requestsOfOneConnection has many calls on one HTTP/2 connection. Their requests are together larger than the connection's
+// TestCallLimit_requestsOfOneConnection has many calls on one HTTP/2 connection. Their requests are together larger than the connection's
 // flow-control window. Calls that wait for their turn must not block the requests of calls whose turn it is.
-func TestWork_requestsOfOneConnection(t *testing.T) {
+func TestCallLimit_requestsOfOneConnection(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
 	c := newClient(t, s, "gRPC")

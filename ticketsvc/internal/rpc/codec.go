@@ -1,25 +1,12 @@
 package rpc
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"unicode/utf8"
-
 	"connectrpc.com/connect"
-	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
-)
-
-var (
-	errNotJSON = errors.New("the request is not JSON")
-	errMisfit  = errors.New("the request in JSON does not fit its message: it has a field twice, two fields of which one is allowed," +
-		" or a value out of range")
 )
 
 // jsonCodec encodes and decodes messages as JSON, like Connect's own codec, except for the errors of malformed requests. Connect's error
@@ -28,11 +15,11 @@ type jsonCodec struct {
 	name string
 }
 
-// codecs returns the codecs for protobuf, and for the two content types that Connect uses for JSON.
+// withCodecs sets the codecs for protobuf, and for the two content types that Connect uses for JSON.
 //
 // They have no MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend, Connect would take a buffer
 // of an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
-func codecs() connect.HandlerOption {
+func withCodecs() connect.HandlerOption {
 	return connect.WithHandlerOptions(connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{"json"}),
 		connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
 }
@@ -99,35 +86,4 @@ func unmarshalJSON(data []byte, message proto.Message) error {
 // isStrict reports whether a message is one of TicketService. Such messages contain no words of a tenant.
 func isStrict(message protoreflect.MessageDescriptor) bool {
 	return message.ParentFile() == ticketv1.File_allthings_ticket_v1_ticket_service_proto
-}
-
-// notJSON returns the error for a request that can't be decoded because of err. If the request is not JSON, the error has the location.
-// Otherwise the error names the first wrong field and what that field accepts. It quotes nothing of requests that can contain words of a
-// tenant.
-func notJSON(data []byte, message proto.Message, err error) error {
-	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return syntaxError(data, syntactic.ByteOffset)
-	}
-	descriptor := message.ProtoReflect().Descriptor()
-	c := &jsonChecker{decoder: jsontext.NewDecoder(bytes.NewReader(data)), strict: isStrict(descriptor)}
-	err = c.message("", descriptor)
-	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return syntaxError(data, syntactic.ByteOffset)
-	}
-	// The error of an empty request is io.EOF. Connect would treat io.EOF as a stream without a message.
-	switch {
-	case errors.Is(err, io.EOF):
-		return errNotJSON
-	case err != nil:
-		return err
-	default:
-		return errMisfit
-	}
-}
-
-// syntaxError returns the error for data with a syntax error at the offset.
-func syntaxError(data []byte, offset int64) error {
-	before := data[:offset]
-	line := before[bytes.LastIndexByte(before, '\n')+1:]
-	return fmt.Errorf("%w: see line %d, character %d", errNotJSON, bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(line)+1)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// TestAConditionThatIsNotKnownSelectsNothing has filters with unknown or mistyped conditions. If these were ignored, the filters would
+// TestUnmarshalJSON_unknownConditions has filters with unknown or mistyped conditions. If these were ignored, the filters would
 // select more than was asked for.
-func TestAConditionThatIsNotKnownSelectsNothing(t *testing.T) {
+func TestUnmarshalJSON_unknownConditions(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	for body, want := range map[string]string{

@@ -11,9 +11,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestTheLargestRequestMayBeCompressed sends a request of the maximum size, and one with a byte more. Both are also invalid for another
+// TestRequestBody_largestMayBeCompressed sends a request of the maximum size, and one with a byte more. Both are also invalid for another
 // reason.
-func TestTheLargestRequestMayBeCompressed(t *testing.T) {
+func TestRequestBody_largestMayBeCompressed(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC", connect.WithSendGzip())
 	request := &ticketv1.TicketCreatedRequest{Ticket: &ticketv1.Ticket{Title: strings.Repeat("x", rpc.MaxReadBytes-100)}}

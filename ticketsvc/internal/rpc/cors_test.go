@@ -34,7 +34,7 @@ func browse(t *testing.T, s *server, method, origin string, headers map[string]s
 	return response.StatusCode, response.Header
 }
 
-func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
+func TestWithCORS_allowedOriginsOnly(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"
 	closed := mustServe(t, mustOpenStore(t))
@@ -94,9 +94,9 @@ func TestPagesMayCallOnlyFromOriginsThatAreSet(t *testing.T) {
 	}
 }
 
-// TestWithoutTokensNoOtherPageMayCall has GETs as a browser sends them for an image or a script, without a preflight. They ask for a ticket
+// TestWithoutTokens_pagesOfOtherOrigins has GETs as a browser sends them for an image or a script, without a preflight. They ask for a ticket
 // that does not exist.
-func TestWithoutTokensNoOtherPageMayCall(t *testing.T) {
+func TestWithoutTokens_pagesOfOtherOrigins(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"
 	open := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}})
@@ -144,7 +144,7 @@ func TestWithoutTokensNoOtherPageMayCall(t *testing.T) {
 	}
 }
 
-func TestAPreflightShowsNoTokenAndTheCallMust(t *testing.T) {
+func TestWithCORS_preflightNeedsNoToken(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Origins: []string{ours}, Tokens: mustCredentials(t)})

@@ -17,18 +17,44 @@ import (
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
 )
 
-// maxHealthTime is the maximum time in which a caller can send a health check. It is short because callers without a token may send them,
-// and a check has only a few bytes.
-const maxHealthTime = 3 * time.Second
+const (
+	// maxCallTime is the maximum time of a call, except streams, if the caller's own deadline is later or missing. A list with a filter that
+	// few tickets match may have to scan all tickets.
+	maxCallTime = 25 * time.Second
+	// maxBodyTime is the maximum time in which a caller can send its request. It is enough for the largest request over 4 Mbit/s.
+	maxBodyTime = 30 * time.Second
+	// maxWriteTime is the maximum time in which a caller can read a response, except streams. It is enough for a page over 1 Mbit/s, and for
+	// the largest response over 2 Mbit/s.
+	maxWriteTime = time.Minute
+	// maxStallTime is the maximum time for which a caller may read nothing of a response.
+	maxStallTime = 10 * time.Second
+	// maxHealthTime is the maximum time in which a caller can send a health check. It is short because callers without a token may send them,
+	// and a check has only a few bytes.
+	maxHealthTime = 3 * time.Second
+)
 
-// withBodyDeadline sets the time limit for the body of a request. The limit of a health check is maxHealthTime. Without it net/http waits
-// for a body forever, and the deadline of a call begins only after the whole request has arrived. A request that takes longer ends with
-// DEADLINE_EXCEEDED. The request of a reflection stream lasts as long as the stream, so such a stream also ends after limit, even if its
-// token is still valid.
+// withCallTimeout returns the interceptor that gives unary calls a deadline, and releases the memory of their requests before they are
+// answered, because callers can take long to read.
+func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			defer releaseRequestMemory(ctx)
+			return next(ctx, request)
+		}
+	}
+}
+
+// withDeadlines sets the time limits for sending a request, and for reading its response.
 //
-// withBodyDeadline also ends the connection, or over HTTP/2 the call, of a caller that takes longer than maxWriteTime to read the response,
-// or reads nothing of it for streams.stall. WatchTickets has no limit for the whole response, and streams.stuck instead of streams.stall.
-func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimits) http.Handler {
+// A request must arrive within bodyLimit, and a health check within maxHealthTime. Otherwise it ends with DEADLINE_EXCEEDED. Without a limit
+// net/http waits for a body forever, and the deadline of a call begins only after the whole request has arrived. The request of a reflection
+// stream lasts as long as the stream, so such a stream also ends after bodyLimit, even if its token is still valid.
+//
+// If a caller takes longer than maxWriteTime to read the response, or reads nothing of it for streams.stall, the connection ends, or over
+// HTTP/2 the call. WatchTickets has no limit for the whole response, and streams.stuck instead of streams.stall.
+func withDeadlines(next http.Handler, bodyLimit time.Duration, streams streamLimits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		controller := http.NewResponseController(w)
 		if isStream(request.URL.Path) {
@@ -36,15 +62,15 @@ func withBodyDeadline(next http.Handler, limit time.Duration, streams streamLimi
 			w.Header().Set("X-Accel-Buffering", "no")
 		}
 		if request.URL.Path == ticketv1connect.TicketServiceWatchTicketsProcedure {
-			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: streams.stuck}
-			w, request = paced, request.WithContext(context.WithValue(request.Context(), pacedKey{}, paced))
+			writer := &deadlineWriter{wrappedWriter: wrappedWriter{w}, controller: controller, stall: streams.stuck}
+			w, request = writer, request.WithContext(context.WithValue(request.Context(), deadlineWriterKey{}, writer))
 		} else {
-			paced := &pacedWriter{ResponseWriter: w, controller: controller, stall: streams.stall, most: maxWriteTime}
+			writer := &deadlineWriter{wrappedWriter: wrappedWriter{w}, controller: controller, stall: streams.stall, total: maxWriteTime}
 			// The part that net/http sends after the handler needs a deadline too.
-			defer paced.renew()
-			w = paced
+			defer writer.extend()
+			w = writer
 		}
-		limit := limit
+		limit := bodyLimit
 		if strings.HasPrefix(request.URL.Path, "/"+grpchealth.HealthV1ServiceName+"/") {
 			limit = maxHealthTime
 		}

@@ -85,9 +85,9 @@ func readFrame(r io.Reader) (frame, []byte, error) {
 	return frame{header[3], header[4]}, payload, err
 }
 
-// TestACallerThatIsGoneIsNoticed has a caller that opens a connection and then sends nothing, like a machine that was switched off. The
+// TestServer_pingsSilentConnections has a caller that opens a connection and then sends nothing, like a machine that was switched off. The
 // service sends a ping, and closes the connection if there is no reply. The connection of a caller that replies stays open.
-func TestACallerThatIsGoneIsNoticed(t *testing.T) {
+func TestServer_pingsSilentConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, stubStore{})
 		write := func(bytes string) {
@@ -121,8 +121,8 @@ func TestACallerThatIsGoneIsNoticed(t *testing.T) {
 	})
 }
 
-// TestARequestHasToComeInTime has callers that send their requests too slowly, or stop half-way.
-func TestARequestHasToComeInTime(t *testing.T) {
+// TestWithDeadlines_slowRequests has callers that send their requests too slowly, or stop half-way.
+func TestWithDeadlines_slowRequests(t *testing.T) {
 	const health = "/" + grpchealth.HealthV1ServiceName + "/Check"
 	half := func(conn net.Conn) error {
 		_, err := io.WriteString(conn, `{"ticketId":`)
@@ -175,8 +175,8 @@ func TestARequestHasToComeInTime(t *testing.T) {
 	}
 }
 
-// TestARequestThatCameInTimeMayTakeLongToAnswer checks that the deadline for the request is removed at the end of the request.
-func TestARequestThatCameInTimeMayTakeLongToAnswer(t *testing.T) {
+// TestWithDeadlines_endWithTheRequest checks that the deadline for the request is removed at the end of the request.
+func TestWithDeadlines_endWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callTime = rpc.MaxCallTime - time.Second
 		conn := servePipe(t, stubStore{call: func(ctx context.Context) error {
@@ -214,8 +214,8 @@ func (s largeTicket) Get(_ context.Context, id string, room ticket.Room) (ticket
 	return ticket.Ticket{ID: id, Description: strings.Repeat("x", s.bytes)}, room.For(id, ticket.Weight{Bytes: s.bytes})
 }
 
-// TestPacedWriter has callers that do not read their responses, or read them slowly.
-func TestPacedWriter(t *testing.T) {
+// TestDeadlineWriter has callers that do not read their responses, or read them slowly.
+func TestDeadlineWriter(t *testing.T) {
 	const ticketBytes, stall = 200_000, rpc.MaxStallTime * 5 / 4
 	readAfter := func(wait time.Duration) func(net.Conn) (string, error) {
 		return func(conn net.Conn) (string, error) {

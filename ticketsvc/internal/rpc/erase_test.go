@@ -8,7 +8,7 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-func TestAnErasedTicketIsNotFoundAndStaysSo(t *testing.T) {
+func TestEraseTicket(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC")
 	if _, err := c.TicketCreated(t.Context(), created("e1", "t1", 1)); err != nil {

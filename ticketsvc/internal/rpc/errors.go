@@ -70,7 +70,7 @@ var codes = []struct {
 	{errTooManyCalls, connect.CodeResourceExhausted, "TOO_MANY_CALLS", "too many calls of one token at once: call again later", retrySoon},
 	{errTooManyReflections, connect.CodeResourceExhausted, "TOO_MANY_REFLECTION_STREAMS",
 		"too many streams of reflection: end some, or try again later", retryLater},
-	{limits.ErrNoRoom, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: call again later", retrySoon},
+	{limits.ErrInUse, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: call again later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "CALL_TOO_LARGE",
 		"the call needs more memory than one caller may have: ask for less", 0},
 	{ticket.ErrTicketTooLarge, connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
@@ -89,49 +89,55 @@ const (
 	retryLater = 5 * time.Second
 )
 
-// errorTranslator is the interceptor that converts all errors of the handlers to Connect's errors. It logs the parts that callers do not
-// get.
-type errorTranslator struct {
-	log *slog.Logger
+// errorMapper is the interceptor that maps all errors of the handlers to Connect's errors. It logs the parts that callers do not get.
+type errorMapper struct {
+	log    *slog.Logger
+	writer *connect.ErrorWriter
 	// outages throttles the log of streams, calls and events that failed because the database was unavailable. Thousands can fail at once.
 	outages *logthrottle.Throttle
 	// refusals throttles the log of calls that were rejected because there are too many, by error. One caller can cause any number of them.
 	refusals *logthrottle.PerKey[error]
 }
 
-func newErrorTranslator(log *slog.Logger) errorTranslator {
-	return errorTranslator{log: log, outages: logthrottle.New(10 * time.Second),
+func newErrorMapper(log *slog.Logger) errorMapper {
+	return errorMapper{log: log, writer: connect.NewErrorWriter(), outages: logthrottle.New(10 * time.Second),
 		refusals: logthrottle.NewPerKey[error](time.Minute)}
 }
 
 // WrapUnary implements [connect.Interceptor].
-func (e errorTranslator) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+func (e errorMapper) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, request)
 		if err != nil {
-			return nil, e.translate(ctx, request.Spec(), err)
+			return nil, e.mapError(ctx, request.Spec(), err)
 		}
 		return response, nil
 	}
 }
 
 // WrapStreamingHandler implements [connect.Interceptor].
-func (e errorTranslator) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+func (e errorMapper) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		if err := next(ctx, stream); err != nil {
-			return e.translate(ctx, stream.Spec(), err)
+			return e.mapError(ctx, stream.Spec(), err)
 		}
 		return nil
 	}
 }
 
 // WrapStreamingClient implements [connect.Interceptor]. The service makes no calls.
-func (e errorTranslator) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (e errorMapper) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-// translate returns the error that a caller gets, and logs the rest.
-func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err error) *connect.Error {
+// write writes the response to a request that failed before it got to a handler.
+func (e errorMapper) write(w http.ResponseWriter, request *http.Request, err error) {
+	// A write error means that the connection is broken, so nobody can receive the error.
+	_ = e.writer.Write(w, request, e.mapError(request.Context(), connect.Spec{}, err))
+}
+
+// mapError returns the error that a caller gets, and logs the rest.
+func (e errorMapper) mapError(ctx context.Context, spec connect.Spec, err error) *connect.Error {
 	var ready *connect.Error
 	if errors.As(err, &ready) {
 		return ready
@@ -147,7 +153,7 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 			if errors.As(err, &oversized) {
 				sentence = oversized.Error()
 			}
-			e.note(ctx, spec, known.code, known.err, err)
+			e.logError(ctx, spec, known.code, known.err, err)
 			wire := connect.NewError(known.code, errors.New(sentence))
 			addReason(wire, known.reason)
 			if known.retryAfter > 0 {
@@ -160,8 +166,8 @@ func (e errorTranslator) translate(ctx context.Context, spec connect.Spec, err e
 	return errInternal()
 }
 
-// note logs an error. kind is the error of the table that it matches.
-func (e errorTranslator) note(ctx context.Context, spec connect.Spec, code connect.Code, kind, err error) {
+// logError logs an error. kind is the error of the table that it matches.
+func (e errorMapper) logError(ctx context.Context, spec connect.Spec, code connect.Code, kind, err error) {
 	level, count := levels[code], 1
 	if code == connect.CodeResourceExhausted && !errors.Is(kind, errOversized) {
 		var ok bool
@@ -238,8 +244,8 @@ func addDetail(wire *connect.Error, message proto.Message) {
 	}
 }
 
-// recoverer converts a handler's panic to an error. It does not log the value of the panic, which can contain data of a ticket.
-func recoverer(log *slog.Logger) func(context.Context, connect.Spec, http.Header, any) error {
+// recoverPanic returns a function that converts a handler's panic to an error. The function does not log the value of the panic, which can contain data of a ticket.
+func recoverPanic(log *slog.Logger) func(context.Context, connect.Spec, http.Header, any) error {
 	return func(ctx context.Context, spec connect.Spec, _ http.Header, value any) error {
 		log.ErrorContext(ctx, "call panicked", "procedure", spec.Procedure, "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
 		return errInternal()

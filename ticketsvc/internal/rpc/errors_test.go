@@ -69,7 +69,7 @@ func retryDelay(t *testing.T, err error) time.Duration {
 	return 0
 }
 
-func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
+func TestErrorMapper_codes(t *testing.T) {
 	t.Parallel()
 	for _, test := range wireCodes {
 		for protocol := range protocols {
@@ -104,8 +104,8 @@ func TestEveryErrorHasItsCodeOverTheWire(t *testing.T) {
 	}
 }
 
-// TestErrors_reasonsAreDocumented compares the reasons with the table of docs/errors.md.
-func TestErrors_reasonsAreDocumented(t *testing.T) {
+// TestErrorMapper_reasonsAreDocumented compares the reasons with the table of docs/errors.md.
+func TestErrorMapper_reasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/errors.md")
 	if err != nil {
@@ -142,7 +142,7 @@ func reasonOf(t *testing.T, err error) string {
 	return ""
 }
 
-func TestErrors_reasonTellsTokensApart(t *testing.T) {
+func TestErrorMapper_reasonsOfTokens(t *testing.T) {
 	t.Parallel()
 	s, other := mustServe(t, mustOpenStore(t)), mustServe(t, mustOpenStore(t))
 	token := func(s *server) string {
@@ -163,7 +163,7 @@ func TestErrors_reasonTellsTokensApart(t *testing.T) {
 	}
 }
 
-func TestOneEventThatFailsGetsItsOwnError(t *testing.T) {
+func TestErrorMapper_oneEventOfACommit(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, failingStore{})
 	c := newClient(t, s, "gRPC")
@@ -175,7 +175,7 @@ func TestOneEventThatFailsGetsItsOwnError(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithARequestIsInItsDetails(t *testing.T) {
+func TestInvalidArgument_details(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{})
 	for protocol := range protocols {
@@ -200,7 +200,7 @@ func TestWhatIsWrongWithARequestIsInItsDetails(t *testing.T) {
 	}
 }
 
-func TestAPanicIsInternalAndStaysOutOfTheLog(t *testing.T) {
+func TestRecoverPanic(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { panic(personal) }})
 	_, err := newClient(t, s, "Connect").GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "t"})
@@ -212,7 +212,7 @@ func TestAPanicIsInternalAndStaysOutOfTheLog(t *testing.T) {
 	}
 }
 
-func TestATextThatCannotBeLookedForIsNotRepeated(t *testing.T) {
+func TestErrorMapper_doesNotQuoteTheSearchText(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, stubStore{}), "gRPC")
 	_, err := c.ListTickets(t.Context(), &ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{Text: strings.Repeat(personal+" ", 256)}})
@@ -222,7 +222,7 @@ func TestATextThatCannotBeLookedForIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestRequestsThatCannotBeReadAreNotRepeated(t *testing.T) {
+func TestInvalidRequest_isNotQuoted(t *testing.T) {
 	t.Parallel()
 	service := rpc.New(stubStore{}, func(context.Context) error { return nil }, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = service.Close(context.Background()) })

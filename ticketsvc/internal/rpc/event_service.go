@@ -20,7 +20,7 @@ import (
 type eventService struct {
 	ingester *ticket.Ingester
 	store    ticket.Store
-	errors   errorTranslator
+	errors   errorMapper
 }
 
 // maxPositions is the maximum number of log positions that one call can check.
@@ -70,7 +70,7 @@ const maxResultBytes = 4 << 10
 func (s *eventService) RecordTicketEvents(ctx context.Context, request *ticketv1.RecordTicketEventsRequest,
 ) (*ticketv1.RecordTicketEventsResponse, error) {
 	events := request.GetEvents()
-	if err := answerOf(ctx).grant.Grow(ctx, int64(len(events)*maxResultBytes)); err != nil {
+	if err := responseMemoryOf(ctx).grant.Grow(ctx, int64(len(events)*maxResultBytes)); err != nil {
 		return nil, err
 	}
 	results := make([]*ticketv1.TicketEventResult, len(events))
@@ -113,7 +113,7 @@ func (s *eventService) result(ctx context.Context, event *ticketv1.TicketEventRe
 
 // failure returns the result of an event that was not recorded. The error is the one that a call for this event alone would return.
 func (s *eventService) failure(ctx context.Context, err error) *ticketv1.TicketEventResult {
-	wire := s.errors.translate(ctx, connect.Spec{Procedure: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure}, err)
+	wire := s.errors.mapError(ctx, connect.Spec{Procedure: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure}, err)
 	failure := &ticketv1.TicketEventError{Code: int32(wire.Code()), Message: wire.Message()}
 	for _, detail := range wire.Details() {
 		// The service made the details, so each has a value.

@@ -15,20 +15,20 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// ErrorTranslator returns the service's interceptor, for a test of streams that fail with every error.
-func ErrorTranslator(log *slog.Logger) connect.Interceptor { return newErrorTranslator(log) }
+// ErrorMapper returns the service's interceptor, for a test of streams that fail with every error.
+func ErrorMapper(log *slog.Logger) connect.Interceptor { return newErrorMapper(log) }
 
 // ErrSlow is returned if a watcher did not read for too long.
 var ErrSlow = errSlow
 
 // StreamLimits limits what a caller that does not read can hold.
-type StreamLimits struct{ Stall, Slow, Stuck, Stopping, Admission, Refusal time.Duration }
+type StreamLimits struct{ Stall, Slow, Stuck, Stopping, Recheck, RefusalDelay time.Duration }
 
 // NewLimited is like [New], with other limits.
 func NewLimited(store ticket.Store, log *slog.Logger, limits watch.Limits, streams StreamLimits) *Service {
 	return newService(store, func(context.Context) error { return nil }, log, limits,
 		streamLimits{stall: streams.Stall, slow: streams.Slow, stuck: streams.Stuck, stopping: streams.Stopping,
-			admission: streams.Admission, refusal: streams.Refusal})
+			recheck: streams.Recheck, refusalDelay: streams.RefusalDelay})
 }
 
 // MaxCallTime is the maximum time of a unary call.
@@ -73,13 +73,10 @@ func ResumeToken(filter ticket.Filter, database ticket.DatabaseID, place watch.R
 	return encodeToken(watchQuery(&filter), encodeResumePoint(database, &place))
 }
 
-// MaxReadBytes is the maximum size of an event, MaxBatchBytes that of a batch of events, and MaxQueryBytes that of a request of
-// TicketService. A batch has at most MaxBatchEvents.
+// MaxReadBytes is the maximum size of an event, and MaxQueryBytes that of a request of TicketService.
 const (
-	MaxReadBytes   = maxEventBytes
-	MaxBatchBytes  = maxBatchBytes
-	MaxBatchEvents = maxBatchEvents
-	MaxQueryBytes  = maxQueryBytes
+	MaxReadBytes  = maxEventBytes
+	MaxQueryBytes = maxQueryBytes
 )
 
 // MaxSendBytes is the maximum size of a response, and MaxTicketBytes that of a ticket in it.
@@ -98,10 +95,10 @@ var (
 )
 
 // NewCompressor returns a compressor of responses.
-var NewCompressor = newDeflater
+var NewCompressor = newGzipWriter
 
-// MaxRoomTime is the maximum time that a call waits for room.
-const MaxRoomTime = maxRoomTime
+// MaxMemoryWait is the maximum time that a call waits for memory.
+const MaxMemoryWait = maxMemoryWait
 
 // CallerOf returns the caller of the call of ctx.
 var CallerOf = callerOf
@@ -114,14 +111,14 @@ const MaxAdmittedReads = maxAdmittedReads
 
 var MaxRunningReads = maxRunningReads
 
-// MaxCallsAtWork returns the maximum number of calls of TicketService on which the service works at once.
-var MaxCallsAtWork = maxCallsAtWork
+// MaxRunningCalls returns the maximum number of calls of TicketService on which the service works at once.
+var MaxRunningCalls = maxRunningCalls
 
-// MaxAnswersBytes is the maximum memory of all responses together. CallBytes is the memory that each call takes.
-const MaxAnswersBytes, CallBytes = maxAnswersBytes, callBytes
+// MaxResponsesBytes is the maximum memory of all responses together. CallBytes is the memory that each call takes.
+const MaxResponsesBytes, CallBytes = maxResponsesBytes, callBytes
 
-// RoomForAnswer allows whatever fits into a response. AnswerBytes returns the memory that it takes.
-var RoomForAnswer, AnswerBytes = roomForAnswer, answerBytes
+// CheckFitsResponse allows whatever fits into a response. ResponseBytes returns the memory that it takes.
+var CheckFitsResponse, ResponseBytes = checkFitsResponse, responseBytes
 
 // Reasons returns the reasons of all errors, each after its code.
 func Reasons() []string {

@@ -298,10 +298,10 @@ func storesOf(replicas []*replica) (stores []ticket.Store) {
 	return stores
 }
 
-// TestAWatcherThatIsCutOffMissesNothing tests the purpose of the feed: a watcher is cut off 60 times during 15,000 events, sometimes during
+// TestWatchTickets_cutOffMissesNothing tests the purpose of the feed: a watcher is cut off 60 times during 15,000 events, sometimes during
 // the snapshot, and replicas restart meanwhile. The watcher must get each event once, and must have exactly the existing tickets at the
 // end.
-func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
+func TestWatchTickets_cutOffMissesNothing(t *testing.T) {
 	t.Parallel()
 	onBothEngines(t, func(t *testing.T, replicas []*replica) {
 		const before, events, tickets, cuts = 3000, 15_000, 1200, 60
@@ -350,8 +350,8 @@ func TestAWatcherThatIsCutOffMissesNothing(t *testing.T) {
 	})
 }
 
-// TestWatchersWithFiltersHaveWhatTheListHas does the same with filters, and with erasures.
-func TestWatchersWithFiltersHaveWhatTheListHas(t *testing.T) {
+// TestWatchTickets_filtersMatchListTickets does the same with filters, and with erasures.
+func TestWatchTickets_filtersMatchListTickets(t *testing.T) {
 	t.Parallel()
 	filters := map[string]*ticketv1.TicketFilter{
 		"all":           nil,

@@ -20,9 +20,9 @@ func frameOf(flags byte, message string) string {
 	return string(binary.BigEndian.AppendUint32([]byte{flags}, uint32(len(message)))) + message
 }
 
-// TestBrokenFramesAreTheCallersMistake has frames that no client sends. They must not get a code of class 500, and no response may repeat
+// TestValidateFrames_malformed has frames that no client sends. They must not get a code of class 500, and no response may repeat
 // them.
-func TestBrokenFramesAreTheCallersMistake(t *testing.T) {
+func TestValidateFrames_malformed(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	message, err := proto.Marshal(&ticketv1.ListTicketsRequest{Filter: &ticketv1.TicketFilter{Text: personal}})

@@ -253,7 +253,7 @@ func (b *logBuffer) take() string {
 // FuzzRequest checks that any request gets a code that is its own fault, and that no personal data of it is written.
 func FuzzRequest(f *testing.F) {
 	v := newVictim(f, mustOpenStore(f))
-	// The values of TestNastyValues are not repeated here.
+	// The values of TestService_nastyValues are not repeated here.
 	for method := range ticketMethods.Len() {
 		for i, place := range places[:8] {
 			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, "a", place, int64(-1)<<i)
@@ -300,8 +300,8 @@ func FuzzRequestBytes(f *testing.F) {
 	})
 }
 
-// TestNastyValues sets every string field of every RPC to every nasty value, and uses tokens for every position.
-func TestNastyValues(t *testing.T) {
+// TestService_nastyValues sets every string field of every RPC to every nasty value, and uses tokens for every position.
+func TestService_nastyValues(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {
 		t.Run(engine, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (a *answers) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func TestServer_answersAreNeitherCachedNorStreamsBuffered(t *testing.T) {
+func TestServer_neitherCachedNorBuffered(t *testing.T) {
 	t.Parallel()
 	const page = "https://tickets.example.com"
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), Origins: []string{page}})

@@ -22,9 +22,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestBadInputGetsItsCode makes calls that can't succeed, to a service with a real store. It expects a code for each call, and the wrong
+// TestService_invalidRequests makes calls that can't succeed, to a service with a real store. It expects a code for each call, and the wrong
 // field if the request is invalid.
-func TestBadInputGetsItsCode(t *testing.T) {
+func TestService_invalidRequests(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	setUp := newClient(t, s, "gRPC")
@@ -130,8 +130,8 @@ func violatedField(t *testing.T, err error) string {
 	return ""
 }
 
-// TestAServiceThatStopsSaysSo makes a call after all taken events are recorded, and before the server has stopped.
-func TestAServiceThatStopsSaysSo(t *testing.T) {
+// TestService_stopping makes a call after all taken events are recorded, and before the server has stopped.
+func TestService_stopping(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	service := rpc.New(stubStore{}, func(context.Context) error { return nil }, log)
@@ -160,8 +160,8 @@ func TestAServiceThatStopsSaysSo(t *testing.T) {
 	}
 }
 
-// TestLargeAnswersAreCompressedForWhoCanReadThat checks the bytes on the wire, because connect-go's client returns decompressed responses.
-func TestLargeAnswersAreCompressedForWhoCanReadThat(t *testing.T) {
+// TestService_compressesLargeResponses checks the bytes on the wire, because connect-go's client returns decompressed responses.
+func TestService_compressesLargeResponses(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	c := newClient(t, s, "Connect")
@@ -193,11 +193,11 @@ func TestLargeAnswersAreCompressedForWhoCanReadThat(t *testing.T) {
 			t.Errorf("%s for one who reads %s: Content-Encoding %q, want %q", test.ticket, test.accept, got, test.want)
 		}
 		if test.want == "gzip" {
-			inflater, err := gzip.NewReader(bytes.NewReader(body))
+			gzipReader, err := gzip.NewReader(bytes.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			inflated, err := io.ReadAll(inflater)
+			inflated, err := io.ReadAll(gzipReader)
 			if err != nil || len(body) > len(inflated)/10 {
 				t.Errorf("%d bytes on the wire for %d, %v", len(body), len(inflated), err)
 			}

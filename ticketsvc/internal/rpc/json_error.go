@@ -1,17 +1,59 @@
 package rpc
 
 import (
+	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
+
+var (
+	errNotJSON = errors.New("the request is not JSON")
+	errMisfit  = errors.New("the request in JSON does not fit its message: it has a field twice, two fields of which one is allowed," +
+		" or a value out of range")
+)
+
+// notJSON returns the error for a request that can't be decoded because of err. If the request is not JSON, the error has the location.
+// Otherwise the error names the first wrong field and what that field accepts. It quotes nothing of requests that can contain words of a
+// tenant.
+func notJSON(data []byte, message proto.Message, err error) error {
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return syntaxError(data, syntactic.ByteOffset)
+	}
+	descriptor := message.ProtoReflect().Descriptor()
+	c := &jsonChecker{decoder: jsontext.NewDecoder(bytes.NewReader(data)), strict: isStrict(descriptor)}
+	err = c.message("", descriptor)
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return syntaxError(data, syntactic.ByteOffset)
+	}
+	// The error of an empty request is io.EOF. Connect would treat io.EOF as a stream without a message.
+	switch {
+	case errors.Is(err, io.EOF):
+		return errNotJSON
+	case err != nil:
+		return err
+	default:
+		return errMisfit
+	}
+}
+
+// syntaxError returns the error for data with a syntax error at the offset.
+func syntaxError(data []byte, offset int64) error {
+	before := data[:offset]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return fmt.Errorf("%w: see line %d, character %d", errNotJSON, bytes.Count(before, []byte{'\n'})+1, utf8.RuneCount(line)+1)
+}
 
 // jsonChecker finds the first field of a JSON request that protojson rejects, to report what the field accepts. The errors of protojson
 // quote the value, and have its location only as line and character.

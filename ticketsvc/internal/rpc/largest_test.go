@@ -21,9 +21,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// TestLargestEvent_isAnswered records an event of the maximum size, and reads its ticket. In JSON, where a byte can become six, the error
+// TestService_largestEvent records an event of the maximum size, and reads its ticket. In JSON, where a byte can become six, the error
 // must ask the caller to use protobuf.
-func TestLargestEvent_isAnswered(t *testing.T) {
+func TestService_largestEvent(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	request := created("largest", "largest", 1)
@@ -48,9 +48,9 @@ func TestLargestEvent_isAnswered(t *testing.T) {
 	}
 }
 
-// TestLargestTicket_isAnswered records events until the ticket has no room for another one. All callers must be able to read the ticket,
+// TestService_largestTicket records events until the ticket has no memory for another one. All callers must be able to read the ticket,
 // and to continue after it.
-func TestLargestTicket_isAnswered(t *testing.T) {
+func TestService_largestTicket(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	streams := patient
@@ -114,9 +114,9 @@ func TestLargestTicket_isAnswered(t *testing.T) {
 	t.Errorf("the watcher: %v", changes.Err())
 }
 
-// TestLargestTicket_namesManyAttributes has a ticket at its limit. One of its events named the maximum number of attributes of an event.
+// TestService_largestTicketWithManyAttributes has a ticket at its limit. One of its events named the maximum number of attributes of an event.
 // That event is in the log together with the ticket, and must be listed.
-func TestLargestTicket_namesManyAttributes(t *testing.T) {
+func TestService_largestTicketWithManyAttributes(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := titled("attributes", "t", 1, "")
@@ -125,7 +125,7 @@ func TestLargestTicket_namesManyAttributes(t *testing.T) {
 		c.Values.Attributes[fmt.Sprintf("%0100d", i)] = ""
 	}
 	mustRecord(t, store, c, titled("title", "t", 2, strings.Repeat("x", ticket.MaxBytes-9900*100-1)))
-	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Room: rpc.RoomForAnswer})
+	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Room: rpc.CheckFitsResponse})
 	if err != nil || len(entries) != 1 || entries[0].Err != nil || entries[0].Ticket.Revision != 2 {
 		t.Errorf("%d entries, %v: %.300v", len(entries), err, entries[0].Err)
 	}
@@ -135,9 +135,9 @@ func TestLargestTicket_namesManyAttributes(t *testing.T) {
 	}
 }
 
-// TestLargestTicket_fitsIntoTheMemoryOfOneCaller has the largest possible tickets, of texts and of elements. Each must be answered, also in
+// TestCheckFitsResponse_largestTicket has the largest possible tickets, of texts and of elements. Each must be answered, also in
 // JSON if JSON is not larger.
-func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
+func TestCheckFitsResponse_largestTicket(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]func(n int) ticket.Ticket{
 		"settings": func(n int) (values ticket.Ticket) {
@@ -168,10 +168,10 @@ func TestLargestTicket_fitsIntoTheMemoryOfOneCaller(t *testing.T) {
 				}
 				content, _ := ticketcodec.MarshalState(r)
 				w := ticketcodec.WeighTicket(content)
-				if err := rpc.RoomForAnswer("t", w); err != nil {
+				if err := rpc.CheckFitsResponse("t", w); err != nil {
 					t.Errorf("%+v is not answered: %v", w, err)
 				}
-				if inJSON := rpc.AnswerBytes(w) + rpc.MaxTicketBytes; inJSON > rpc.MaxAnswersBytes/2-rpc.CallBytes {
+				if inJSON := rpc.ResponseBytes(w) + rpc.MaxTicketBytes; inJSON > rpc.MaxResponsesBytes/2-rpc.CallBytes {
 					t.Errorf("%+v takes %d bytes, more than one caller may hold", w, inJSON)
 				}
 				c.Values.Title += strings.Repeat("x", 5*elements+1)

@@ -30,8 +30,8 @@ func zipped(t *testing.T, data []byte) []byte {
 	return compressed.Bytes()
 }
 
-// TestOnlyEventsMayBeLarge has requests that are larger than the limit of their service.
-func TestOnlyEventsMayBeLarge(t *testing.T) {
+// TestRequestBody_onlyEventsMayBeLarge has requests that are larger than the limit of their service.
+func TestRequestBody_onlyEventsMayBeLarge(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	for path, size := range map[string]int{
@@ -73,7 +73,7 @@ func TestOnlyEventsMayBeLarge(t *testing.T) {
 	}
 }
 
-func TestABatchMayBeLargerThanAPage(t *testing.T) {
+func TestBatchGetTickets_largerThanAPage(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	var changes []ticket.Change

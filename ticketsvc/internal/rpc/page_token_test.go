@@ -20,7 +20,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket/tickettest"
 )
 
-func TestPageTokensAreGoodForTheirQueryOnly(t *testing.T) {
+func TestPageToken_onlyForItsQuery(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC")
 	for i := range 3 {

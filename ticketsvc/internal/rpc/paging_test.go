@@ -205,9 +205,9 @@ func (q *query) want(tickets map[string]ticket.Ticket) []listed {
 	return all
 }
 
-// TestWalksUnderWritesNeitherSkipNorRepeat checks the pages of a list. A ticket that does not change while somebody reads the pages must be
+// TestListTickets_pagesDuringWrites checks the pages of a list. A ticket that does not change while somebody reads the pages must be
 // on exactly one of them, in its position, even if other tickets change, and whichever replica responds.
-func TestWalksUnderWritesNeitherSkipNorRepeat(t *testing.T) {
+func TestListTickets_pagesDuringWrites(t *testing.T) {
 	t.Parallel()
 	for engine, open := range engines {
 		t.Run(engine, func(t *testing.T) {

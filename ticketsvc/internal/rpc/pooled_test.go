@@ -80,9 +80,9 @@ func TestServer_memoryOfCallsBeforeTheirRequest(t *testing.T) {
 	}
 }
 
-// TestCodecs_takeNoBuffersOfEarlierAnswers is about callers that do not read: while Connect writes, it holds the buffer that it gave to a
+// TestCodecs_takeNoEarlierBuffers is about callers that do not read: while Connect writes, it holds the buffer that it gave to a
 // codec or to gzip, and this buffer can have 8 MiB.
-func TestCodecs_takeNoBuffersOfEarlierAnswers(t *testing.T) {
+func TestCodecs_takeNoEarlierBuffers(t *testing.T) {
 	t.Parallel()
 	for _, codec := range []connect.Codec{rpc.ProtoCodec, rpc.JSONCodec} {
 		if _, ok := codec.(interface {

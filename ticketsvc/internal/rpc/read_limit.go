@@ -25,16 +25,16 @@ func maxRunningReads() int { return min(max(2, runtime.GOMAXPROCS(0)-1), 4) }
 // errTooManyReads is returned for a read that did not begin because too many expensive reads run or wait.
 var errTooManyReads = errors.New("too many expensive reads run or wait")
 
-// expensiveReads limits two kinds of reads: those whose time grows with the number of tickets, and those with large responses. Few of them
+// readLimit limits two kinds of reads: those whose time grows with the number of tickets, and those with large responses. Few of them
 // run at once, and the others wait. Only a few reads of the first kind may wait; more are rejected at once. No caller may have more than
 // half of either number.
-type expensiveReads struct {
+type readLimit struct {
 	admitted, running *limits.Budget
 }
 
-func newExpensiveReads() expensiveReads {
-	return expensiveReads{
-		admitted: limits.NewPlaces(maxAdmittedReads, 0),
-		running:  limits.NewPlaces(maxRunningReads(), maxReadWait),
+func newReadLimit() readLimit {
+	return readLimit{
+		admitted: limits.NewSlots(maxAdmittedReads, 0),
+		running:  limits.NewSlots(maxRunningReads(), maxReadWait),
 	}
 }

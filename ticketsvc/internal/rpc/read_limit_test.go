@@ -48,9 +48,9 @@ var openEngine = map[string]func(t *testing.T) (ticket.Store, error){
 	},
 }
 
-// TestExpensiveReads_oneCallerLeavesRoom has 64 calls of one token for the statistics of a text, none of which ends. All other calls must
+// TestReadLimit_oneCaller has 64 calls of one token for the statistics of a text, none of which ends. All other calls must
 // be answered.
-func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
+func TestReadLimit_oneCaller(t *testing.T) {
 	t.Parallel()
 	for engine, open := range openEngine {
 		t.Run(engine, func(t *testing.T) {
@@ -128,9 +128,9 @@ func TestExpensiveReads_oneCallerLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestLargeAnswers_waitForExpensiveReads has a caller that asks for large responses while its expensive reads run. The large responses must
+// TestReadLimit_largeResponsesWait has a caller that asks for large responses while its expensive reads run. The large responses must
 // wait. Its small responses must not wait, and neither must another caller's large ones.
-func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
+func TestReadLimit_largeResponsesWait(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "small", 1, "small"))
@@ -154,7 +154,7 @@ func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 		return err
 	}
 	var answered atomic.Int64
-	for range rpc.MaxCallsAtWork() {
+	for range rpc.MaxRunningCalls() {
 		calling.Go(func() {
 			switch err := get(greedy, "large"); {
 			case err == nil:
@@ -176,8 +176,8 @@ func TestLargeAnswers_waitForExpensiveReads(t *testing.T) {
 	calling.Wait()
 }
 
-// TestLargeAnswers_areWhole has a page that is a large response within the limit of a page.
-func TestLargeAnswers_areWhole(t *testing.T) {
+// TestReadLimit_largeResponsesAreComplete has a page that is a large response within the limit of a page.
+func TestReadLimit_largeResponsesAreComplete(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	const tickets = 200
@@ -194,8 +194,8 @@ func TestLargeAnswers_areWhole(t *testing.T) {
 	}
 }
 
-// TestWatchers_oneTokenLeavesRoom has a token with its maximum number of watchers.
-func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
+// TestWatchTickets_limitOfOneToken has a token with its maximum number of watchers.
+func TestWatchTickets_limitOfOneToken(t *testing.T) {
 	t.Parallel()
 	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 3}, watch.DefaultLimits(), patient)
 	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
@@ -212,7 +212,7 @@ func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	if lines := strings.Count(s.log.String(), "error=\"the caller has too many watchers\""); lines != 1 {
 		t.Errorf("10 refusals have %d lines in the log, want 1", lines)
 	}
-	// After one watcher has ended, there is room for another.
+	// After one watcher has ended, there is memory for another.
 	first.end()
 	for {
 		next := mustWatch(t, greedy, "", nil)
@@ -225,17 +225,17 @@ func TestWatchers_oneTokenLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestWatchers_refusalWaits has a token at its limit of watchers that asks for another one. It must get the error after a time, and must
+// TestWatchTickets_refusalIsDelayed has a token at its limit of watchers that asks for another one. It must get the error after a time, and must
 // not delay others.
-func TestWatchers_refusalWaits(t *testing.T) {
+func TestWatchTickets_refusalIsDelayed(t *testing.T) {
 	t.Parallel()
 	streams := patient
-	streams.Refusal = time.Hour
+	streams.RefusalDelay = time.Hour
 	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, watch.DefaultLimits(), streams)
 	greedy := newClient(t, s, "gRPC", connect.WithInterceptors(shows(tokens["read"])))
 	mustWatch(t, greedy, "", nil).expect(t, "heartbeat")
-	refused := make(chan error, rpc.MaxCallsAtWork())
-	for range rpc.MaxCallsAtWork() {
+	refused := make(chan error, rpc.MaxRunningCalls())
+	for range rpc.MaxRunningCalls() {
 		go func() {
 			more, err := greedy.WatchTickets(t.Context(), &ticketv1.WatchTicketsRequest{})
 			if err == nil {
@@ -255,12 +255,12 @@ func TestWatchers_refusalWaits(t *testing.T) {
 	}
 }
 
-// TestWatchers_refusalsAreCounted has a token at its limit of watchers that asks for more than the memory of all its calls allows. Calls
+// TestWatchTickets_refusalsTakeMemory has a token at its limit of watchers that asks for more than the memory of all its calls allows. Calls
 // that wait for their error must be counted too.
-func TestWatchers_refusalsAreCounted(t *testing.T) {
+func TestWatchTickets_refusalsTakeMemory(t *testing.T) {
 	t.Parallel()
 	streams := patient
-	streams.Refusal = 10 * time.Minute
+	streams.RefusalDelay = 10 * time.Minute
 	s := mustServeLimited(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t), WatchersPerToken: 1}, watch.DefaultLimits(), streams)
 	const connections, calls = 7, 220
 	ended := make(chan error, connections*calls)

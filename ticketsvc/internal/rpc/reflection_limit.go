@@ -15,30 +15,32 @@ const maxReflections = 64
 // errTooManyReflections is returned if the number of reflection streams is at its limit.
 var errTooManyReflections = errors.New("there are too many streams of reflection")
 
-// reflections is the interceptor that limits the number of reflection streams. If the token of a stream is no longer valid, it ends the
+// reflectionLimit is the interceptor that limits the number of reflection streams. If the token of a stream is no longer valid, it ends the
 // stream at the next request. A stream without requests ends after the maximum time of a request.
-type reflections struct {
-	places *limits.Budget
+type reflectionLimit struct {
+	slots *limits.Budget
 }
 
-func newReflections() reflections { return reflections{places: limits.NewPlaces(maxReflections, 0)} }
+func newReflectionLimit() reflectionLimit {
+	return reflectionLimit{slots: limits.NewSlots(maxReflections, 0)}
+}
 
 // WrapUnary implements [connect.Interceptor].
-func (r reflections) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
+func (l reflectionLimit) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
 
 // WrapStreamingClient implements [connect.Interceptor]. The service makes no calls.
-func (r reflections) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (l reflectionLimit) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
 // WrapStreamingHandler implements [connect.Interceptor].
-func (r reflections) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+func (l reflectionLimit) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
-		place, ok := r.places.TryTake(callerOf(ctx), 1)
+		slot, ok := l.slots.TryTake(callerOf(ctx), 1)
 		if !ok {
 			return errTooManyReflections
 		}
-		defer place.Release()
+		defer slot.Release()
 		return next(ctx, authorizedStream{stream, ctx})
 	}
 }

@@ -28,7 +28,7 @@ func reflect(t *testing.T, s *server, token string) func() error {
 	}
 }
 
-func TestReflection_endsWithItsToken(t *testing.T) {
+func TestReflectionLimit_endsWithTheToken(t *testing.T) {
 	t.Parallel()
 	current := mustCredentials(t)
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: current})
@@ -51,7 +51,7 @@ func TestReflection_endsWithItsToken(t *testing.T) {
 	}
 }
 
-func TestReflection_oneCallerLeavesRoom(t *testing.T) {
+func TestReflectionLimit_oneCaller(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})
 	for range rpc.MaxReflections / 2 {
@@ -67,8 +67,8 @@ func TestReflection_oneCallerLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestReflection_endsWithoutQuestions has a caller that opens a stream and sends no requests on it.
-func TestReflection_endsWithoutQuestions(t *testing.T) {
+// TestReflectionLimit_endsWithoutRequests has a caller that opens a stream and sends no requests on it.
+func TestReflectionLimit_endsWithoutRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := servePipe(t, stubStore{call: func(context.Context) error { return nil }})
 		begin := time.Now()

@@ -72,7 +72,7 @@ func withElements(place string, n int) *ticketv1.TicketCreatedRequest {
 	return request
 }
 
-func TestRequest_hasAtMostSoManyElements(t *testing.T) {
+func TestRequestBody_maxElements(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	for name, options := range map[string][]connect.ClientOption{
@@ -120,8 +120,8 @@ func TestRequest_hasAtMostSoManyElements(t *testing.T) {
 	}
 }
 
-// TestRequest_mayBeAGET has the message in the URL, in each of its encodings.
-func TestRequest_mayBeAGET(t *testing.T) {
+// TestRequestBody_get has the message in the URL, in each of its encodings.
+func TestRequestBody_get(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "t1", 1, "Lift"))
@@ -192,8 +192,8 @@ func (l limited) call(w http.ResponseWriter, procedure string, body io.Reader, c
 
 const record, list = ticketv1connect.TicketEventServiceTicketCreatedProcedure, ticketv1connect.TicketServiceListTicketsProcedure
 
-// TestRequest_holdsNothingBeforeItsBytesCome has calls to both services that announce large requests and send nothing.
-func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
+// TestRequestBody_holdsNothingBeforeItsBytesArrive has calls to both services that announce large requests and send nothing.
+func TestRequestBody_holdsNothingBeforeItsBytesArrive(t *testing.T) {
 	t.Parallel()
 	event := []byte(`{"event":{"eventId":"e","occurTime":"2026-01-01T00:00:00Z"},"ticket":{"ticketId":"t","title":"` +
 		strings.Repeat("x", 8<<20) + `"},"fieldMask":"title"}`)
@@ -230,9 +230,9 @@ func TestRequest_holdsNothingBeforeItsBytesCome(t *testing.T) {
 	})
 }
 
-// TestRequest_waitsForRoom has a batch that takes all the room for events when its first bytes arrive, and queries that take all the room
+// TestRequestBody_waitsForMemory has a batch that takes all the memory for events when its first bytes arrive, and queries that take all the memory
 // for queries step by step.
-func TestRequest_waitsForRoom(t *testing.T) {
+func TestRequestBody_waitsForMemory(t *testing.T) {
 	t.Parallel()
 	sending := map[string]string{record: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, list: list}
 	for procedure, senderBytes := range map[string][]int{record: {1024}, list: {1 << 20, 1 << 20}} {
@@ -248,7 +248,7 @@ func TestRequest_waitsForRoom(t *testing.T) {
 					senders = append(senders, sender)
 					callers.Go(func() {
 						l.call(httptest.NewRecorder(), sending[procedure], body, func(r *http.Request) {
-							r.ContentLength = map[string]int64{record: rpc.MaxBatchBytes, list: rpc.MaxQueryBytes}[procedure]
+							r.ContentLength = map[string]int64{record: elements.MaxBatchBytes, list: rpc.MaxQueryBytes}[procedure]
 						})
 					})
 					go func() { _, _ = sender.Write(bytes.Repeat([]byte(" "), n)) }()
@@ -261,11 +261,11 @@ func TestRequest_waitsForRoom(t *testing.T) {
 				if err := json.Unmarshal(refused.Body.Bytes(), &failure); err != nil {
 					t.Fatalf("%v in %q", err, refused.Body)
 				}
-				if took := time.Since(begin); took < rpc.MaxRoomTime/2 || took > rpc.MaxRoomTime ||
+				if took := time.Since(begin); took < rpc.MaxMemoryWait/2 || took > rpc.MaxMemoryWait ||
 					failure.Code != "resource_exhausted" || !strings.Contains(refused.Body.String(), "google.rpc.RetryInfo") {
-					t.Errorf("after %v: %s, want resource_exhausted with a RetryInfo after %v at most", took, refused.Body, rpc.MaxRoomTime)
+					t.Errorf("after %v: %s, want resource_exhausted with a RetryInfo after %v at most", took, refused.Body, rpc.MaxMemoryWait)
 				}
-				// The other service has its own room.
+				// The other service has its own memory.
 				other := map[string]string{record: list, list: record}[procedure]
 				begin = time.Now()
 				answer := httptest.NewRecorder()
@@ -298,8 +298,8 @@ func (u unread) Write(p []byte) (int, error) {
 	return u.ResponseRecorder.Write(p)
 }
 
-// TestRequest_givesUpItsRoomBeforeItIsAnswered has many callers that do not read.
-func TestRequest_givesUpItsRoomBeforeItIsAnswered(t *testing.T) {
+// TestRequestBody_releasesMemoryBeforeTheResponse has many callers that do not read.
+func TestRequestBody_releasesMemoryBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, closeService := newLimited()
@@ -323,8 +323,8 @@ func TestRequest_givesUpItsRoomBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
-// TestRequest_isGzip has requests whose encoding is not the announced one.
-func TestRequest_isGzip(t *testing.T) {
+// TestRequestBody_gzip has requests whose encoding is not the announced one.
+func TestRequestBody_gzip(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))
 	good := zipped(t, []byte("{}"))

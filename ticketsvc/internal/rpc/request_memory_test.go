@@ -25,6 +25,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/goruntime"
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
@@ -34,9 +35,9 @@ import (
 // servedFile is the environment variable with the database that a separate process serves.
 const servedFile = "TEST_SERVED_FILE"
 
-// TestRequests_takeLittleMemoryTogether sends many requests at once that are small on the wire and large in memory. The service runs in a
+// TestRequestMemory_manyRequests sends many requests at once that are small on the wire and large in memory. The service runs in a
 // separate process, so that its memory can be measured.
-func TestRequests_takeLittleMemoryTogether(t *testing.T) {
+func TestRequestMemory_manyRequests(t *testing.T) {
 	if path := os.Getenv(servedFile); path != "" {
 		serveUntilEOF(t, path)
 		return
@@ -69,7 +70,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	largestBatch, err := proto.Marshal(largestBatch(rpc.MaxBatchBytes))
+	largestBatch, err := proto.Marshal(largestBatch(elements.MaxBatchBytes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestRequests_takeLittleMemoryTogether(t *testing.T) {
 		{"24 as large as is allowed", single, "application/json", "", largestInJSON, 24, 400},
 		// An empty event has two bytes.
 		{"six compressed batches of empty events", batch, "application/proto", "gzip",
-			zipped(t, bytes.Repeat([]byte{0x0a, 0}, rpc.MaxBatchBytes/2)), 6, 200},
+			zipped(t, bytes.Repeat([]byte{0x0a, 0}, elements.MaxBatchBytes/2)), 6, 200},
 		{"24 batches as large as is allowed", batch, "application/proto", "", largestBatch, 24, 400},
 		{"24 compressed batches as large as is allowed", batch, "application/proto", "gzip", zipped(t, largestBatch), 24, 400},
 	} {
@@ -144,7 +145,7 @@ func mustStartProcess(t *testing.T) (url string, measure func() int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(self, "-test.run=^TestRequests_takeLittleMemoryTogether$")
+	command := exec.Command(self, "-test.run=^TestRequestMemory_manyRequests$")
 	command.Env = append(os.Environ(), servedFile+"="+filepath.Join(t.TempDir(), "tickets.db"))
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()

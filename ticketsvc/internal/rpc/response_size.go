@@ -15,13 +15,17 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// maxTicketBytes is the maximum size of a ticket in a response. It has room for a ticket with texts of [ticket.MaxBytes] and the rest of
+// maxSendBytes is the maximum size of a response. Pages are always much smaller; a batch of large tickets may not be. [ticket.MaxBytes]
+// follows from it, and so does the maximum size of an event.
+const maxSendBytes = 12 << 20
+
+// maxTicketBytes is the maximum size of a ticket in a response. It has memory for a ticket with texts of [ticket.MaxBytes] and the rest of
 // that ticket.
 const maxTicketBytes = maxSendBytes - 1<<19
 
-// surelySentBytes is the maximum size in protobuf of a ticket that always fits into a response in JSON. In JSON, some characters of one
+// alwaysFitsBytes is the maximum size in protobuf of a ticket that always fits into a response in JSON. In JSON, some characters of one
 // byte have six bytes.
-const surelySentBytes = maxTicketBytes / 8
+const alwaysFitsBytes = maxTicketBytes / 8
 
 // oversizedError is the error for a ticket that is too large for any response. To wait or to ask for less does not help: a list or a stream
 // can't pass the ticket. Only an earlier version of the service can have recorded a ticket that is too large in protobuf.
@@ -60,7 +64,7 @@ func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
 	if total > maxTicketBytes {
 		return ticket.ErrTooLargeTogether
 	}
-	if total <= surelySentBytes || !isAnsweredInJSON(ctx) {
+	if total <= alwaysFitsBytes || !respondsInJSON(ctx) {
 		return nil
 	}
 	total = 0
@@ -109,7 +113,7 @@ const jsonNumberBytes = 40
 func jsonValueBytes(field protoreflect.FieldDescriptor, value protoreflect.Value) int {
 	switch field.Kind() {
 	case protoreflect.StringKind:
-		return jsonTextBytes(value.String())
+		return jsonStringBytes(value.String())
 	case protoreflect.EnumKind:
 		if known := field.Enum().Values().ByNumber(value.Enum()); known != nil {
 			return len(`""`) + len(known.Name())
@@ -122,7 +126,7 @@ func jsonValueBytes(field protoreflect.FieldDescriptor, value protoreflect.Value
 	}
 }
 
-func jsonTextBytes(text string) int {
+func jsonStringBytes(text string) int {
 	size := len(`""`) + len(text)
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -135,8 +139,8 @@ func jsonTextBytes(text string) int {
 	return size
 }
 
-// isAnsweredInJSON reports whether the response to the call of ctx is in JSON, rather than in protobuf.
-func isAnsweredInJSON(ctx context.Context) bool {
+// respondsInJSON reports whether the response to the call of ctx is in JSON, rather than in protobuf.
+func respondsInJSON(ctx context.Context) bool {
 	call, ok := connect.CallInfoForHandlerContext(ctx)
 	if !ok {
 		return false

@@ -100,7 +100,7 @@ func expectTooLarge(t *testing.T, s *server, call string, err error) {
 	}
 }
 
-func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
+func TestCheckSize_oversizedTicket(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestATicketThatNoResponseHoldsIsNamed(t *testing.T) {
 	}
 }
 
-func TestATicketThatIsTooLargeInJSONIsNamed(t *testing.T) {
+func TestCheckSize_oversizedInJSON(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -191,7 +191,7 @@ func expectTooWide(t *testing.T, s *server, call string, err error) {
 	}
 }
 
-func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
+func TestCheckSize_tooLargeTogether(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	mustRecord(t, store, titled("e1", "large1", 1, "one"), titled("e2", "large2", 2, "two"))
@@ -207,7 +207,7 @@ func TestTicketsThatNoResponseHoldsTogetherAreNotErased(t *testing.T) {
 	}
 }
 
-func TestRequestsOverTheLimitAreRefused(t *testing.T) {
+func TestRequestBody_tooLarge(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, stubStore{call: func(context.Context) error { return nil }})
 	request := created("e", "t", 1)
@@ -230,8 +230,8 @@ func TestRequestsOverTheLimitAreRefused(t *testing.T) {
 	}
 }
 
-// TestABombIsNotInflated sends a quarter of a megabyte that would be a quarter of a gigabyte after decompression.
-func TestABombIsNotInflated(t *testing.T) {
+// TestRequestBody_gzipBomb sends a quarter of a megabyte that would be a quarter of a gigabyte after decompression.
+func TestRequestBody_gzipBomb(t *testing.T) {
 	// Not parallel, because it measures the memory that the process allocates.
 	const inflated = 256 << 20
 	var bomb bytes.Buffer

@@ -45,7 +45,7 @@ func expectRefused(t *testing.T, c client, what, token string, filter *ticketv1.
 	}
 }
 
-func TestResumeTokensAreGoodForTheirFilterOnly(t *testing.T) {
+func TestResumeToken_onlyForItsFilter(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
@@ -87,8 +87,8 @@ func TestResumeTokensAreGoodForTheirFilterOnly(t *testing.T) {
 	}
 }
 
-// TestPlacesThatNoTokenCanHave makes tokens with a correct checksum and an impossible resume point.
-func TestPlacesThatNoTokenCanHave(t *testing.T) {
+// TestResumeToken_invalidPositions makes tokens with a correct checksum and an impossible resume point.
+func TestResumeToken_invalidPositions(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
@@ -101,8 +101,8 @@ func TestPlacesThatNoTokenCanHave(t *testing.T) {
 	}
 }
 
-// TestTokensOfAnotherDatabaseCannotBeServed has a database that continues from a backup, with other events.
-func TestTokensOfAnotherDatabaseCannotBeServed(t *testing.T) {
+// TestResumeToken_ofAnotherDatabase has a database that continues from a backup, with other events.
+func TestResumeToken_ofAnotherDatabase(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.db")
 	open := func(path string) (ticket.Store, client) {
@@ -164,8 +164,8 @@ func connectError(t *testing.T, c client, token string) error {
 	return stream.Err()
 }
 
-// TestTokensStayGood has tokens of the first version. Callers keep their tokens for any time, so these tokens must always stay valid.
-func TestTokensStayGood(t *testing.T) {
+// TestTokens_stayValid has tokens of the first version. Callers keep their tokens for any time, so these tokens must always stay valid.
+func TestTokens_stayValid(t *testing.T) {
 	t.Parallel()
 	later := ticket.Event{Sequence: 259, EventID: "later", TicketID: "ticket", Name: ticket.Updated}
 	event := ticket.Event{Sequence: 258, EventID: "event", TicketID: "ticket", Name: ticket.Updated}

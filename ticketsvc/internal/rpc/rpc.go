@@ -8,10 +8,8 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,32 +24,11 @@ import (
 )
 
 const (
-	// maxSendBytes is the maximum size of a response. Pages are always much smaller; a batch of large tickets may not be. [ticket.MaxBytes]
-	// follows from it, and so does the maximum size of an event.
-	maxSendBytes = 12 << 20
-	// compressBytes is the minimum size of a response that is compressed, for callers that accept compression. Responses to events have a few
-	// bytes, and a ticket has some kilobytes: to compress these takes more time than it saves on a network between services. It took an eighth
-	// of all processor time of recording events.
-	compressBytes = 8 << 10
 	// maxHeaderBytes is enough for a BatchGetTickets of 1000 usual ids that is sent as a GET.
 	maxHeaderBytes = 64 << 10
-	// maxHeaderFields is the maximum number of fields in the header of a request. maxFieldBytes is their maximum size together, including the
-	// URL if the URL does not hold the message. The fields stay in memory as long as the call, and an empty field takes a hundred bytes there.
-	// Browsers and proxies send a few tens of fields.
-	maxHeaderFields, maxFieldBytes = 128, 16 << 10
-	// maxCallTime is the maximum time of a call, except streams, if the caller's own deadline is later or missing. A list with a filter that
-	// few tickets match may have to scan all tickets.
-	maxCallTime = 25 * time.Second
 	// maxStreams is the maximum number of simultaneous calls on one HTTP/2 connection, the default of net/http. Clients open further
 	// connections for more calls. The gateway uses HTTP/1.1.
 	maxStreams = 250
-	// maxBodyTime is the maximum time in which a caller can send its request. It is enough for the largest request over 4 Mbit/s.
-	maxBodyTime = 30 * time.Second
-	// maxWriteTime is the maximum time in which a caller can read a response, except streams. It is enough for a page over 1 Mbit/s, and for
-	// the largest response over 2 Mbit/s.
-	maxWriteTime = time.Minute
-	// maxStallTime is the maximum time for which a caller may read nothing of a response.
-	maxStallTime = 10 * time.Second
 	// pingAfter is the time after which a silent HTTP/2 connection is checked with a ping. pingTimeout is the maximum time to wait for the
 	// reply. A connection without a reply is closed, and its calls end: streams, which live as long as their callers, would otherwise wait for
 	// machines that were switched off. HTTP/1.1 has no pings; there the kernel's keep-alives find such connections, within minutes.
@@ -76,8 +53,8 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits watch.Limits, streams streamLimits,
 ) *Service {
 	ingester := ticket.NewIngester(store)
-	limits.Tail.Room, limits.Page.Room = roomForAnswer, roomForAnswer
-	tickets := watch.New(store, limits, watch.Notices{
+	limits.Tail.Room, limits.Page.Room = checkFitsResponse, checkFitsResponse
+	feed := watch.New(store, limits, watch.Notices{
 		Failed:    func(err error) { log.Warn("the feed can't read the event log: watchers are late", "error", err) },
 		Recovered: func() { log.Info("the feed reads the event log again") },
 		Late: func(events int64) {
@@ -86,43 +63,30 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 		},
 		CaughtUp: func() { log.Info("the feed is not late any more") },
 	})
-	translator := newErrorTranslator(log)
+	mapper := newErrorMapper(log)
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxOtherBytes),
 		connect.WithSendMaxBytes(maxSendBytes),
 		connect.WithCompressMinBytes(compressBytes),
-		codecs(),
-		boundedGzip(maxOtherBytes),
-		connect.WithRecover(recoverer(log)),
-		connect.WithInterceptors(translator, unpacker{}, withCallTimeout(maxCallTime)),
+		withCodecs(),
+		withGzip(maxOtherBytes),
+		connect.WithRecover(recoverPanic(log)),
+		connect.WithInterceptors(mapper, decodeInterceptor{}, withCallTimeout(maxCallTime)),
 	)
 	reflector := grpcreflect.NewStaticReflector(append(serviceNames[:len(serviceNames):len(serviceNames)], grpchealth.HealthV1ServiceName)...)
 	mux := http.NewServeMux()
 	path, handler := ticketv1connect.NewTicketEventServiceHandler(
-		&eventService{ingester: ingester, store: store, errors: translator}, options)
+		&eventService{ingester: ingester, store: store, errors: mapper}, options)
 	events := newEventLimits()
-	mux.Handle(path, events.read(handler))
-	mux.Handle(ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, events.forBatches().read(handler))
-	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: tickets, streams: streams}, options)
-	mux.Handle(path, newQueryLimits().read(newWork(translator).bound(handler)))
+	mux.Handle(path, events.wrap(handler))
+	mux.Handle(ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, events.forBatches().wrap(handler))
+	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: feed, streams: streams}, options)
+	mux.Handle(path, newQueryLimits().wrap(newCallLimit(mapper).wrap(handler)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
-	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflections()))
+	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflectionLimit()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{ingester: ingester, feed: tickets, streams: streams, handler: newAnswers(translator).count(validateFrames(mux))}
-}
-
-// withCallTimeout returns the interceptor that gives unary calls a deadline, and releases the room of their requests before they are
-// answered, because callers can take long to read.
-func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			ctx, cancel := context.WithTimeout(ctx, limit)
-			defer cancel()
-			defer releaseRequest(ctx)
-			return next(ctx, request)
-		}
-	}
+	return &Service{ingester: ingester, feed: feed, streams: streams, handler: newResponseLimits(mapper).wrap(validateFrames(mux))}
 }
 
 // Close takes no more events, and returns after all events that were taken are recorded or ctx ends. It must be called after the server has
@@ -150,7 +114,7 @@ type Security struct {
 // The server itself has no limit for the time of a response, because that would cut off streams. Streams end with a token to resume from
 // when the server shuts down.
 func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
-	handler := withBodyDeadline(s.handler, maxBodyTime, s.streams)
+	handler := withDeadlines(s.handler, maxBodyTime, s.streams)
 	if security.Tokens != nil {
 		handler = withTokens(handler, security.Tokens, log)
 	} else {
@@ -181,22 +145,4 @@ func (s *Service) NewServer(security Security, log *slog.Logger) *http.Server {
 	}
 	server.RegisterOnShutdown(s.feed.Stop)
 	return server
-}
-
-// health answers gRPC's health checks. While the database is read-only, only TicketEventService reports not serving.
-type health struct {
-	ready func(context.Context) error
-}
-
-// Check implements [grpchealth.Checker].
-func (h health) Check(ctx context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
-	if request.Service != "" && !slices.Contains(serviceNames, request.Service) {
-		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such service"))
-	}
-	err := h.ready(ctx)
-	status := grpchealth.StatusNotServing
-	if err == nil || errors.Is(err, httpserver.ErrReadOnly) && request.Service != ticketv1connect.TicketEventServiceName {
-		status = grpchealth.StatusServing
-	}
-	return &grpchealth.CheckResponse{Status: status}, nil
 }

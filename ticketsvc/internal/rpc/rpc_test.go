@@ -161,7 +161,7 @@ func created(eventID, ticketID string, seconds int64) *ticketv1.TicketCreatedReq
 	}
 }
 
-func TestEveryProtocolServesEveryCall(t *testing.T) {
+func TestService_everyProtocolServesEveryCall(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {

@@ -68,7 +68,7 @@ func (s *stream) walk(t *testing.T) {
 	}
 }
 
-func TestACallerThatReadsTooSlowlyIsToldSo(t *testing.T) {
+func TestWatchTickets_slowReader(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -88,8 +88,8 @@ func TestACallerThatReadsTooSlowlyIsToldSo(t *testing.T) {
 	}
 }
 
-// TestACallerThatDoesNotReadCostsNobodyElseAnything has a caller of each protocol that reads nothing, while others must get everything.
-func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
+// TestWatchTickets_stuckReader has a caller of each protocol that reads nothing, while others must get everything.
+func TestWatchTickets_stuckReader(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	fill(t, store)
@@ -160,7 +160,7 @@ func TestACallerThatDoesNotReadCostsNobodyElseAnything(t *testing.T) {
 
 var assigneeID, _ = ticket.ParseField("assignee_id")
 
-func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
+func TestServer_Stop_stuckReaders(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	fill(t, store)
@@ -179,8 +179,8 @@ func TestAStopDoesNotWaitForCallersThatDoNotRead(t *testing.T) {
 	}
 }
 
-// TestAStopEndsEachStreamWithATokenToGoOnFrom stops a service with 1,000 watchers.
-func TestAStopEndsEachStreamWithATokenToGoOnFrom(t *testing.T) {
+// TestServer_Stop_streamsEndWithAResumeToken stops a service with 1,000 watchers.
+func TestServer_Stop_streamsEndWithAResumeToken(t *testing.T) {
 	t.Parallel()
 	const watchers = 1000
 	store := mustOpenStore(t)
@@ -236,7 +236,7 @@ func TestAStopEndsEachStreamWithATokenToGoOnFrom(t *testing.T) {
 	}
 }
 
-func TestAStreamEndsWithItsCallersToken(t *testing.T) {
+func TestWatchTickets_endsWithTheCallersToken(t *testing.T) {
 	t.Parallel()
 	set := func(current *credentials.Current, entries ...string) {
 		parsed, err := credentials.Parse(entries)
@@ -277,7 +277,7 @@ func TestAStreamEndsWithItsCallersToken(t *testing.T) {
 	}
 }
 
-func TestAStreamEndsAtItsDeadline(t *testing.T) {
+func TestWatchTickets_endsAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestAStreamEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
-func TestTooManyWatchersAreRefused(t *testing.T) {
+func TestWatchTickets_tooMany(t *testing.T) {
 	t.Parallel()
 	limits := watch.DefaultLimits()
 	limits.Watchers = 1
@@ -311,7 +311,7 @@ func TestTooManyWatchersAreRefused(t *testing.T) {
 	mustWatch(t, c, "", nil).expectEnd(t, connect.CodeResourceExhausted)
 }
 
-func TestWatchedFiltersAreChecked(t *testing.T) {
+func TestWatchTickets_invalidFilter(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, mustServe(t, mustOpenStore(t)), "gRPC")
 	mustWatch(t, c, "", &ticketv1.TicketFilter{Statuses: []ticketv1.TicketStatus{99}}).expectEnd(t, connect.CodeInvalidArgument)
@@ -330,7 +330,7 @@ func (s spoilt) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit
 	return entries, err
 }
 
-func TestATicketThatCannotBeReadEndsTheStreamLoudly(t *testing.T) {
+func TestWatchTickets_unreadableTicket(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	s := mustServe(t, spoilt{store})
@@ -344,8 +344,8 @@ func TestATicketThatCannotBeReadEndsTheStreamLoudly(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseGoesAwayUnderAStream has PostgreSQL become unavailable and available again.
-func TestTheDatabaseGoesAwayUnderAStream(t *testing.T) {
+// TestWatchTickets_databaseGoesAway has PostgreSQL become unavailable and available again.
+func TestWatchTickets_databaseGoesAway(t *testing.T) {
 	t.Parallel()
 	url := postgresql.Database(t)
 	proxy, through := postgresql.NewProxy(t, url)

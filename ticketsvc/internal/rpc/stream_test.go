@@ -33,14 +33,14 @@ func (s failingStream) WatchTickets(_ context.Context, _ *ticketv1.WatchTicketsR
 	return errors.Join(stream.Send(&ticketv1.WatchTicketsResponse{ResumeToken: "token"}), s.err)
 }
 
-func TestEveryErrorOfAStreamHasItsCodeOverTheWire(t *testing.T) {
+func TestErrorMapper_codesOfStreams(t *testing.T) {
 	t.Parallel()
 	for _, test := range wireCodes {
 		for protocol := range protocols {
 			t.Run(fmt.Sprintf("%v by %s", test.err, protocol), func(t *testing.T) {
 				t.Parallel()
 				log := &logBuffer{}
-				interceptor := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+				interceptor := rpc.ErrorMapper(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 				mux := http.NewServeMux()
 				mux.Handle(ticketv1connect.NewTicketServiceHandler(
 					failingStream{err: fmt.Errorf("of a driver that quotes %s: %w", personal, test.err)}, connect.WithInterceptors(interceptor)))
@@ -81,15 +81,15 @@ func (endedStream) Spec() connect.Spec {
 	return connect.Spec{StreamType: connect.StreamTypeServer, Procedure: "WatchTickets"}
 }
 
-// TestWhatEndsStreamsIsLoggedOnceInAWhile ends as many streams as a service has.
-func TestWhatEndsStreamsIsLoggedOnceInAWhile(t *testing.T) {
+// TestErrorMapper_logsEndsOfStreamsRarely ends as many streams as a service has.
+func TestErrorMapper_logsEndsOfStreamsRarely(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]int{
 		ticket.ErrUnavailable: 2, watch.ErrStopping: 0, watch.ErrLogReplaced: 0, context.DeadlineExceeded: 0,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			log := &logBuffer{}
-			end := rpc.ErrorTranslator(slog.New(slog.NewTextHandler(log, nil))).WrapStreamingHandler(
+			end := rpc.ErrorMapper(slog.New(slog.NewTextHandler(log, nil))).WrapStreamingHandler(
 				func(context.Context, connect.StreamingHandlerConn) error { return err })
 			for range 4096 {
 				_ = end(t.Context(), endedStream{})

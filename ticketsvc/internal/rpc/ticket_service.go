@@ -25,15 +25,15 @@ func (s *ticketService) GetTicket(ctx context.Context, request *ticketv1.GetTick
 		return nil, err
 	}
 	var t ticket.Ticket
-	a := answerOf(ctx)
-	if err := a.read(ctx, false, func() (err error) {
-		t, err = s.store.Get(ctx, id, a.room)
+	memory := responseMemoryOf(ctx)
+	if err := memory.read(ctx, false, func() (err error) {
+		t, err = s.store.Get(ctx, id, memory.reserve)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("ticket %q: %w", id, err)
 	}
 	response := &ticketv1.GetTicketResponse{Ticket: ticketcodec.FromTicket(&t)}
-	return response, a.check(ctx, response, response.Ticket)
+	return response, memory.check(ctx, response, response.Ticket)
 }
 
 // BatchGetTickets implements the RPC of that name.
@@ -44,9 +44,9 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 		return nil, err
 	}
 	var tickets map[string]ticket.Ticket
-	a := answerOf(ctx)
-	if err := a.read(ctx, len(ids) > cheapBatch, func() (err error) {
-		tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes, a.room)
+	memory := responseMemoryOf(ctx)
+	if err := memory.read(ctx, len(ids) > cheapBatch, func() (err error) {
+		tickets, err = s.store.BatchGet(ctx, ids, maxSendBytes, memory.reserve)
 		return err
 	}); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (s *ticketService) BatchGetTickets(ctx context.Context, request *ticketv1.B
 			response.MissingTicketIds = append(response.MissingTicketIds, id)
 		}
 	}
-	return response, a.check(ctx, response, response.Tickets...)
+	return response, memory.check(ctx, response, response.Tickets...)
 }
 
 // ListTickets implements the RPC of that name.
@@ -69,15 +69,15 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 		return nil, err
 	}
 	tokenQuery := listQuery(&query.Filter, query.Order)
-	after, err := placeOf(tokenQuery, request.GetPageToken(), decodeCursor)
+	after, err := decodePageToken(tokenQuery, request.GetPageToken(), decodeCursor)
 	if err != nil {
 		return nil, err
 	}
 	var tickets []ticket.Ticket
 	var more bool
-	a := answerOf(ctx)
-	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
-	if err := a.read(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
+	memory := responseMemoryOf(ctx)
+	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Room: memory.reserve}
+	if err := memory.read(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
 		tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, limit)
 		return err
 	}); err != nil {
@@ -90,7 +90,7 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeCursor(query.Order.Cursor(&tickets[len(tickets)-1])))
 	}
-	return response, a.check(ctx, response, response.Tickets...)
+	return response, memory.check(ctx, response, response.Tickets...)
 }
 
 // ListTicketEvents implements the RPC of that name.
@@ -101,7 +101,7 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 		return nil, err
 	}
 	tokenQuery := eventQuery(id)
-	after, err := placeOf(tokenQuery, request.GetPageToken(), decodeSequence)
+	after, err := decodePageToken(tokenQuery, request.GetPageToken(), decodeSequence)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +110,9 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	}
 	var events []ticket.Event
 	var more bool
-	a := answerOf(ctx)
-	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Room: a.room}
-	if err := a.read(ctx, false, func() (err error) {
+	memory := responseMemoryOf(ctx)
+	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Room: memory.reserve}
+	if err := memory.read(ctx, false, func() (err error) {
 		events, more, err = s.store.ListEvents(ctx, id, *after, limit)
 		return err
 	}); err != nil {
@@ -125,7 +125,7 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	if more {
 		response.NextPageToken = encodeToken(tokenQuery, encodeSequence(events[len(events)-1].Sequence))
 	}
-	return response, a.check(ctx, response)
+	return response, memory.check(ctx, response)
 }
 
 // GetTicketStats implements the RPC of that name.
@@ -136,7 +136,7 @@ func (s *ticketService) GetTicketStats(ctx context.Context, request *ticketv1.Ge
 		return nil, err
 	}
 	var stats ticket.Stats
-	if err := answerOf(ctx).read(ctx, !filter.SelectsGroups(), func() (err error) {
+	if err := responseMemoryOf(ctx).read(ctx, !filter.SelectsGroups(), func() (err error) {
 		stats, err = s.store.Stats(ctx, filter)
 		return err
 	}); err != nil {
@@ -158,14 +158,14 @@ func (s *ticketService) EraseTicket(ctx context.Context, request *ticketv1.Erase
 	return &ticketv1.EraseTicketResponse{ErasedEventCount: events}, nil
 }
 
-// placeOf returns the position that a page token stands for, and nil for an empty token. The error is a [*ticket.InvalidError].
-func placeOf[P any](query []byte, token string, decode func([]byte) (P, bool)) (*P, error) {
+// decodePageToken returns the position of a page token, and nil for an empty token. The error is a [*ticket.InvalidError].
+func decodePageToken[P any](query []byte, token string, decode func([]byte) (P, bool)) (*P, error) {
 	if token == "" {
 		return nil, nil
 	}
 	if raw, ok := decodeToken(query, token); ok {
-		if place, ok := decode(raw); ok {
-			return &place, nil
+		if position, ok := decode(raw); ok {
+			return &position, nil
 		}
 	}
 	var violations ticket.Violations

@@ -34,17 +34,17 @@ type streamLimits struct {
 	stuck time.Duration
 	// stopping replaces stuck while the service stops.
 	stopping time.Duration
-	// admission is the minimum time between two checks whether the caller's token is still valid.
-	admission time.Duration
-	// refusal is the maximum time until a caller that has reached its limit of watchers gets the error.
-	refusal time.Duration
+	// recheck is the minimum time between two checks whether the caller's token is still valid.
+	recheck time.Duration
+	// refusalDelay is the maximum time until a caller that has reached its limit of watchers gets the error.
+	refusalDelay time.Duration
 }
 
 // smallMessageBytes is the maximum size of a message that is not counted: the number of watchers limits the memory of these.
 const smallMessageBytes = 4 << 10
 
 var defaultStreamLimits = streamLimits{stall: maxStallTime, slow: 30 * time.Second, stuck: 45 * time.Second, stopping: 2 * time.Second,
-	admission: time.Second, refusal: 15 * time.Second}
+	recheck: time.Second, refusalDelay: 15 * time.Second}
 
 // WatchTickets implements the RPC of that name.
 func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.WatchTicketsRequest,
@@ -59,8 +59,8 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 	if err != nil {
 		return err
 	}
-	releaseRequest(ctx)
-	endWork(ctx)
+	releaseRequestMemory(ctx)
+	releaseCallSlot(ctx)
 	watcher, err := s.feed.Watch(ctx, callerOf(ctx), filter, from)
 	if err != nil {
 		if errors.Is(err, watch.ErrTooManyOfCaller) {
@@ -69,9 +69,9 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	defer watcher.Close()
-	answerOf(ctx).grant.Release()
-	if paced, ok := ctx.Value(pacedKey{}).(*pacedWriter); ok {
-		defer paced.shortenAfter(s.feed.Stopping(), s.streams.stopping)()
+	responseMemoryOf(ctx).grant.Release()
+	if writer, ok := ctx.Value(deadlineWriterKey{}).(*deadlineWriter); ok {
+		defer writer.shortenAfter(s.feed.Stopping(), s.streams.stopping)()
 	}
 	checked := time.Now()
 	for {
@@ -80,7 +80,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 			return err
 		}
 		begin := time.Now()
-		if begin.Sub(checked) >= s.streams.admission {
+		if begin.Sub(checked) >= s.streams.recheck {
 			if err := checkAuthorization(ctx); err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 // waitToRefuse waits before a caller that has reached its limit of watchers gets the error: a caller that retries at once would keep a
 // processor busy.
 func (s *ticketService) waitToRefuse(ctx context.Context) {
-	timer := time.NewTimer(limits.Spread(s.streams.refusal))
+	timer := time.NewTimer(limits.Spread(s.streams.refusalDelay))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -109,20 +109,20 @@ func (s *ticketService) waitToRefuse(ctx context.Context) {
 	}
 }
 
-// send sends a message when there is room for it. Watchers share the message in memory, but each has its own copy of the sent bytes.
+// send sends a message when there is memory for it. Watchers share the message in memory, but each has its own copy of the sent bytes.
 func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[ticketv1.WatchTicketsResponse], m *watch.Message,
 	response *ticketv1.WatchTicketsResponse,
 ) error {
 	size := 0
 	if t := response.GetChange().GetTicket(); t != nil {
 		// The weight in the log entry avoids measuring the ticket again for every watcher.
-		if m.Entry == nil || m.Entry.Weight.Bytes > surelySentBytes {
+		if m.Entry == nil || m.Entry.Weight.Bytes > alwaysFitsBytes {
 			if err := checkSize(ctx, t); err != nil {
 				return err
 			}
 		}
 		switch {
-		case isAnsweredInJSON(ctx):
+		case respondsInJSON(ctx):
 			size = jsonBytes(response.ProtoReflect())
 		case m.Entry != nil:
 			size = m.Entry.Weight.Bytes
@@ -133,7 +133,7 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 	if size <= smallMessageBytes {
 		return stream.Send(response)
 	}
-	grant := answerOf(ctx).grant
+	grant := responseMemoryOf(ctx).grant
 	// There is a compressed copy too.
 	if err := grant.Grow(ctx, int64(2*size)); err != nil {
 		return err

@@ -111,7 +111,7 @@ func mustErase(t *testing.T, store ticket.Store, id string) {
 	}
 }
 
-func TestWatching(t *testing.T) {
+func TestWatchTickets(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestWatching(t *testing.T) {
 	}
 }
 
-func TestAChangeIsTheEventAndTheTicketAsTheyAreShownElsewhere(t *testing.T) {
+func TestWatchTickets_changeEqualsOtherRPCs(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
@@ -160,7 +160,7 @@ func TestAChangeIsTheEventAndTheTicketAsTheyAreShownElsewhere(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatSaysWhetherTheWalkIsOver(t *testing.T) {
+func TestWatchTickets_heartbeatReportsTheSnapshot(t *testing.T) {
 	t.Parallel()
 	for _, walking := range []bool{false, true} {
 		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, ResumePoint: watch.ResumePoint{Snapshot: walking}})

@@ -39,7 +39,7 @@ func at(seconds int64) *timestamppb.Timestamp {
 	return &timestamppb.Timestamp{Seconds: tickettest.At(seconds).Seconds}
 }
 
-func TestARequestBecomesAChangeOfWhatItsMaskNames(t *testing.T) {
+func TestToCreated_maskedFields(t *testing.T) {
 	t.Parallel()
 	request := &ticketv1.TicketUpdatedRequest{
 		Event: &ticketv1.EventMetadata{EventId: "e", OccurTime: at(1), ReceiveTime: at(2)},
@@ -92,7 +92,7 @@ func TestToUpdated_elementChanges(t *testing.T) {
 	}
 }
 
-func TestRequestsThatCanNeverSucceed(t *testing.T) {
+func TestToCreated_invalid(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(*ticketv1.TicketCreatedRequest)
@@ -167,7 +167,7 @@ func TestRequestsThatCanNeverSucceed(t *testing.T) {
 	}
 }
 
-func TestListQueries(t *testing.T) {
+func TestToListQuery(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		request *ticketv1.ListTicketsRequest
@@ -191,7 +191,7 @@ func TestListQueries(t *testing.T) {
 	}
 }
 
-func TestTicketIDs(t *testing.T) {
+func TestToTicketIDs(t *testing.T) {
 	t.Parallel()
 	request := &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"b", "a", "b", "c", "a"}}
 	got, err := ticketpb.ToTicketIDs(request)
@@ -214,8 +214,8 @@ func TestTicketIDs(t *testing.T) {
 	}
 }
 
-// TestAFilterOfANewerContractIsRefused has an unknown condition.
-func TestAFilterOfANewerContractIsRefused(t *testing.T) {
+// TestToFilter_newerContract has an unknown condition.
+func TestToFilter_newerContract(t *testing.T) {
 	t.Parallel()
 	message := &ticketv1.TicketFilter{}
 	message.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
@@ -249,8 +249,8 @@ func TestToFilter_knowsEveryField(t *testing.T) {
 	}
 }
 
-// TestAFilterThatIsRefusedCostsNothing has a filter of the maximum size of a request: to sort its words and ids would take seconds.
-func TestAFilterThatIsRefusedCostsNothing(t *testing.T) {
+// TestToFilter_refusedCostsNothing has a filter of the maximum size of a request: to sort its words and ids would take seconds.
+func TestToFilter_refusedCostsNothing(t *testing.T) {
 	t.Parallel()
 	text, ids := strings.Repeat("Heizung KALT ", 100), slices.Repeat([]string{"b", "a"}, 100)
 	filter, err := ticketpb.ToFilter(&ticketv1.TicketFilter{Text: text, AppIds: ids})

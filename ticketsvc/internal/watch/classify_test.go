@@ -15,7 +15,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-func TestATicketThatCannotBeRead(t *testing.T) {
+func TestWatcher_Next_unreadableTicket(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	f := newFeed(t, log, watch.DefaultLimits())
@@ -37,7 +37,7 @@ func TestATicketThatCannotBeRead(t *testing.T) {
 	expect(t, mustWatch(t, newFeed(t, log, watch.DefaultLimits()), closed, &before), "c by c1 is closed", "b is erased")
 }
 
-func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
+func TestWatcher_ticketBefore_readOnceForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -81,8 +81,8 @@ func TestWhatATicketWasLikeIsFoundOutOnceForAll(t *testing.T) {
 	})
 }
 
-// TestALookBackThatTakesTooLongIsNotTriedForEver has one that never ends: whoever comes again would come to it again.
-func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
+// TestWatcher_ticketBefore_slow has one that never ends: whoever comes again would come to it again.
+func TestWatcher_ticketBefore_slow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -107,8 +107,8 @@ func TestALookBackThatTakesTooLongIsNotTriedForEver(t *testing.T) {
 	})
 }
 
-// TestADatabaseThatHangsSaysNothingOfATicket is the other reason for a look back that takes too long.
-func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
+// TestWatcher_ticketBefore_databaseHangs is the other reason for a look back that takes too long.
+func TestWatcher_ticketBefore_databaseHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -135,8 +135,8 @@ func TestADatabaseThatHangsSaysNothingOfATicket(t *testing.T) {
 	})
 }
 
-// TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas has events that are small themselves, of tickets that were large before.
-func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
+// TestWindow_charge_ticketsBefore has events that are small themselves, of tickets that were large before.
+func TestWindow_charge_ticketsBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -163,7 +163,7 @@ func TestWhatTicketsWereLikeTakesNoMoreThanTheWindowHas(t *testing.T) {
 	})
 }
 
-func TestATicketOfManyEventsIsTakenForOneThatMatched(t *testing.T) {
+func TestWatcher_classify_tooManyEvents(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	limits := watch.DefaultLimits()

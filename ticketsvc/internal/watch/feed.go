@@ -134,8 +134,8 @@ func New(log ticket.Log, bounds Limits, notices Notices) *Feed {
 		notices:    notices,
 		woken:      make(chan struct{}, 1),
 		// A watcher waits for a slot until its heartbeat is due, which is earlier.
-		reads:     limits.NewPlaces(bounds.Reads, 2*bounds.Heartbeat),
-		snapshots: limits.NewPlaces(bounds.Snapshots, 2*bounds.Heartbeat),
+		reads:     limits.NewSlots(bounds.Reads, 2*bounds.Heartbeat),
+		snapshots: limits.NewSlots(bounds.Snapshots, 2*bounds.Heartbeat),
 		cancel:    cancel,
 		stopping:  stopping,
 		stop:      stop,

@@ -17,8 +17,8 @@ import (
 
 var closed = ticket.Filter{Statuses: []ticket.Status{ticket.StatusClosed}}
 
-// TestNothingIsLostBetweenTheWalkAndTheChanges has tickets change at each moment of a walk by pages of two.
-func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
+// TestWatcher_Next_snapshotThenChanges has tickets change at each moment of a walk by pages of two.
+func TestWatcher_Next_snapshotThenChanges(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "closed"), updated("c1", "c", "closed"), updated("d1", "d", "closed"),
@@ -53,8 +53,8 @@ func TestNothingIsLostBetweenTheWalkAndTheChanges(t *testing.T) {
 		"d is erased", "g leaves by g3")
 }
 
-// TestTicketsEnterAndLeaveByTheirWords has a filter with a text: the words of title and description decide.
-func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
+// TestWatcher_Next_textFilter has a filter with a text: the words of title and description decide.
+func TestWatcher_Next_textFilter(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	says := func(eventID, ticketID, field, text string) ticket.Change {
@@ -74,9 +74,9 @@ func TestTicketsEnterAndLeaveByTheirWords(t *testing.T) {
 	expect(t, w, "b leaves by b5", "a by a4 is closed")
 }
 
-// TestAWatcherGoesOnFromAnyPlace goes on from each message of a stream. What is in the window has its tickets as they were when the tail
+// TestFeed_Watch_resumesAtAnyPosition goes on from each message of a stream. What is in the window has its tickets as they were when the tail
 // read them, and what is before it as they are.
-func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
+func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 	t.Parallel()
 	for _, inWindow := range []bool{true, false} {
 		t.Run(fmt.Sprintf("in the window %v", inWindow), func(t *testing.T) {
@@ -127,8 +127,8 @@ func TestAWatcherGoesOnFromAnyPlace(t *testing.T) {
 	}
 }
 
-// TestWhatIsErasedIsNotSentOut erases tickets that were read before: for all watchers, for the next of one, or for the rest of a walk.
-func TestWhatIsErasedIsNotSentOut(t *testing.T) {
+// TestWatcher_Next_erasedTickets erases tickets that were read before: for all watchers, for the next of one, or for the rest of a walk.
+func TestWatcher_Next_erasedTickets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -176,7 +176,7 @@ func TestWhatIsErasedIsNotSentOut(t *testing.T) {
 	})
 }
 
-func TestHeartbeats(t *testing.T) {
+func TestWatcher_Next_heartbeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -218,8 +218,8 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
-// TestAWalkThatFindsNothingHasHeartbeats walks over tickets of which none matches, slowly.
-func TestAWalkThatFindsNothingHasHeartbeats(t *testing.T) {
+// TestWatcher_Next_heartbeatsInAnEmptySnapshot walks over tickets of which none matches, slowly.
+func TestWatcher_Next_heartbeatsInAnEmptySnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -254,7 +254,7 @@ var (
 	labelsField, _ = ticket.ParseField("label_ids")
 )
 
-func TestStopping(t *testing.T) {
+func TestFeed_Stop(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
@@ -278,7 +278,7 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-func TestAWatcherEndsWithItsContext(t *testing.T) {
+func TestWatcher_Next_contextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, newMemory(), watch.DefaultLimits())

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
+func TestFeed_stuckWatcher(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	limits := watch.DefaultLimits()
@@ -59,7 +59,7 @@ func TestAWatcherThatDoesNotReadHoldsUpNobodyAndNoMemory(t *testing.T) {
 	}
 }
 
-func TestWithoutWatchersNothingIsReadOrKept(t *testing.T) {
+func TestFeed_withoutWatchers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -88,8 +88,8 @@ func TestWithoutWatchersNothingIsReadOrKept(t *testing.T) {
 	})
 }
 
-// TestReadsLeaveRoomForOthers has as many watchers as want to read a database that does not answer.
-func TestReadsLeaveRoomForOthers(t *testing.T) {
+// TestFeed_readLimits has as many watchers as want to read a database that does not answer.
+func TestFeed_readLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -120,8 +120,8 @@ func TestReadsLeaveRoomForOthers(t *testing.T) {
 	})
 }
 
-// TestTooManyBeginAtOnce has watchers that wait for their turn to read for longer than a watcher may hear nothing.
-func TestTooManyBeginAtOnce(t *testing.T) {
+// TestFeed_Watch_tooManyReads has watchers that wait for their turn to read for longer than a watcher may hear nothing.
+func TestFeed_Watch_tooManyReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -155,8 +155,8 @@ func TestTooManyBeginAtOnce(t *testing.T) {
 	})
 }
 
-// TestABusyLogWakesWatchersInSteps has an event each millisecond: that is no reason to wake all watchers each millisecond.
-func TestABusyLogWakesWatchersInSteps(t *testing.T) {
+// TestFeed_wakesWatchersInSteps has an event each millisecond: that is no reason to wake all watchers each millisecond.
+func TestFeed_wakesWatchersInSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -190,9 +190,9 @@ func TestABusyLogWakesWatchersInSteps(t *testing.T) {
 	})
 }
 
-// TestWatcher_walk_oneCallerLeavesRoom has twenty watchers of one caller in a walk of which no part ends. The walk of another caller goes
+// TestWatcher_snapshot_limitOfOneCaller has twenty watchers of one caller in a walk of which no part ends. The walk of another caller goes
 // on.
-func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
+func TestWatcher_snapshot_limitOfOneCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -247,7 +247,7 @@ func TestWatcher_walk_oneCallerLeavesRoom(t *testing.T) {
 	})
 }
 
-func TestFeed_Watch_oneCallerLeavesRoom(t *testing.T) {
+func TestFeed_Watch_limitOfOneCaller(t *testing.T) {
 	t.Parallel()
 	bounds := watch.DefaultLimits()
 	bounds.WatchersPerCaller = 2

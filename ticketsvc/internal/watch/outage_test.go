@@ -13,8 +13,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// TestStoppingWaitsForNoDatabase stops while a watcher reads, and others wait for their turn.
-func TestStoppingWaitsForNoDatabase(t *testing.T) {
+// TestFeed_Stop_databaseHangs stops while a watcher reads, and others wait for their turn.
+func TestFeed_Stop_databaseHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -52,8 +52,8 @@ func TestStoppingWaitsForNoDatabase(t *testing.T) {
 	})
 }
 
-// TestTheDatabaseIsAway has a database that fails, or does not answer, for a short time and for a long one.
-func TestTheDatabaseIsAway(t *testing.T) {
+// TestFeed_databaseAway has a database that fails, or does not answer, for a short time and for a long one.
+func TestFeed_databaseAway(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]bool{"it refuses": false, "it does not answer": true} {
 		t.Run(name, func(t *testing.T) {
@@ -140,8 +140,8 @@ func TestTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// TestTheTailAloneFails has a log that can't be read, in a database that answers otherwise.
-func TestTheTailAloneFails(t *testing.T) {
+// TestFeed_tailFails has a log that can't be read, in a database that answers otherwise.
+func TestFeed_tailFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()

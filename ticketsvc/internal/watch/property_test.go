@@ -165,9 +165,9 @@ func (c *copier) first() int64 {
 	return first
 }
 
-// TestACopyFollows has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows, or is replaced
+// TestFeed_property has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows, or is replaced
 // by a backup of itself.
-func TestACopyFollows(t *testing.T) {
+func TestFeed_property(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {

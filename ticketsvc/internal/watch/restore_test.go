@@ -36,7 +36,7 @@ func expectNoPlace(t *testing.T, log *memory, place watch.ResumePoint) {
 }
 
 // The sender delivers again what the backup has not, so that the same event stands at the same place, behind another one.
-func TestARestoredLogWithTheSameEventAtThePlaceIsAnotherLog(t *testing.T) {
+func TestFeed_Watch_restoredLogWithTheSameEvent(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a", "t", "open"))
@@ -51,7 +51,7 @@ func TestARestoredLogWithTheSameEventAtThePlaceIsAnotherLog(t *testing.T) {
 }
 
 // A ticket is told as it is when it is read. Where what it says comes later than the place, the place alone is not what the watcher knows.
-func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
+func TestFeed_Watch_logLacksAnEventOfTheTicket(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a", "t", "open"), updated("b", "t", "open"))
@@ -77,7 +77,7 @@ func TestALogThatLacksWhatATicketHadIsAnotherLog(t *testing.T) {
 }
 
 // Nor is what a watcher was not told: its filter looks at a ticket as it is when it is read.
-func TestALogThatLacksWhyATicketWasPassedOverIsAnotherLog(t *testing.T) {
+func TestFeed_Watch_logLacksWhyATicketWasSkipped(t *testing.T) {
 	t.Parallel()
 	notClosed := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified}}
 	log := newMemory()

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-func TestPlacesThatAreNotOfThisLog(t *testing.T) {
+func TestFeed_Watch_positionsOfOtherLogs(t *testing.T) {
 	t.Parallel()
 	log, other := newMemory(), newMemory()
 	log.record(updated("a1", "a", "open"))
@@ -45,8 +45,8 @@ func TestPlacesThatAreNotOfThisLog(t *testing.T) {
 	expect(t, w, "a is open", "heartbeat")
 }
 
-// TestTheLogIsReplaced has a database that goes on from a backup, or from a replica that had not all commits, under a feed.
-func TestTheLogIsReplaced(t *testing.T) {
+// TestWatcher_Next_logReplaced has a database that goes on from a backup, or from a replica that had not all commits, under a feed.
+func TestWatcher_Next_logReplaced(t *testing.T) {
 	t.Parallel()
 	for name, instead := range map[string]int{"by a shorter one": 0, "by one as long": 2, "by a longer one": 5} {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestTheLogIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced has a place that the tail has not come to when the log is replaced.
-func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
+// TestWatcher_Next_logReplacedAheadOfTheTail has a place that the tail has not come to when the log is replaced.
+func TestWatcher_Next_logReplacedAheadOfTheTail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -108,7 +108,7 @@ func TestAWatcherAheadOfTheTailSeesThatTheLogWasReplaced(t *testing.T) {
 	})
 }
 
-func TestAGapInTheLogEndsWhoComesToIt(t *testing.T) {
+func TestWatcher_Next_gapInTheLog(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("a2", "a", "open"))

@@ -149,7 +149,7 @@ func TestFeed_restsAfterARound(t *testing.T) {
 	}
 }
 
-func TestFeed_saysThatItIsLate(t *testing.T) {
+func TestFeed_reportsThatItIsLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
@@ -184,8 +184,8 @@ func TestFeed_saysThatItIsLate(t *testing.T) {
 
 var propertyIDField, _ = ticket.ParseField("property_id")
 
-// TestFeed_wakeWatchers_endsBeforeAnErasureIsTold has watchers who are slow to read, but for one, and very much to tell them.
-func TestFeed_wakeWatchers_endsBeforeAnErasureIsTold(t *testing.T) {
+// TestFeed_wakeWatchers_endsBeforeAnErasureIsPublished has watchers who are slow to read, but for one, and very much to tell them.
+func TestFeed_wakeWatchers_endsBeforeAnErasureIsPublished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()

@@ -369,7 +369,7 @@ func (w *Watcher) takeSlot(ctx context.Context, slots *limits.Budget) (*limits.G
 	switch {
 	case err == nil:
 		return slot, nil
-	case errors.Is(err, limits.ErrNoRoom):
+	case errors.Is(err, limits.ErrInUse):
 		return nil, errHeartbeatDue
 	default:
 		return nil, context.Cause(waiting)

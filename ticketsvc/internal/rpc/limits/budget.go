@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	// ErrNoRoom is returned if no room was free in time, because this caller, or all callers together, hold too much. The same call may
-	// succeed later.
-	ErrNoRoom = errors.New("no room was free in time")
+	// ErrInUse is returned if too little of a budget became free in time, because this caller, or all callers together, hold too much. The
+	// same call may succeed later.
+	ErrInUse = errors.New("too little of the budget became free in time")
 	// ErrNeverFits is returned if a call needs more than one caller may ever hold.
-	ErrNeverFits = errors.New("the call needs more room than one caller may have")
+	ErrNeverFits = errors.New("the call needs more than one caller may hold")
 )
 
 // Caller identifies the caller of a call. Calls of one caller share the caller's part of each budget. A caller is not secret and can be
@@ -60,16 +60,16 @@ func Spread(longest time.Duration) time.Duration {
 	return longest/2 + rand.N(longest/2+1) //nolint:gosec // It spreads retries, and is no secret.
 }
 
-// NewBudget returns a budget of that many bytes. wait is the maximum time that a call waits for room: see [Spread].
+// NewBudget returns a budget of that many bytes. wait is the maximum time that a call waits for its bytes: see [Spread].
 func NewBudget(bytes int64, wait time.Duration) *Budget {
 	return &Budget{size: bytes, wait: wait, free: bytes, holders: map[Caller]*holder{}}
 }
 
-// NewPlaces returns a budget of that many places. Each call takes 1 place, and one caller gets at most half of the places, rounded up. wait
-// is the maximum time that a call waits for a place.
-func NewPlaces(places int, wait time.Duration) *Budget {
-	// By the rule of [Budget], one place always stays free.
-	return NewBudget(int64(places)+1, wait)
+// NewSlots returns a budget of that many slots. Each call takes 1 slot, and one caller gets at most half of the slots, rounded up. wait is
+// the maximum time that a call waits for a slot.
+func NewSlots(slots int, wait time.Duration) *Budget {
+	// By the rule of [Budget], one slot always stays free.
+	return NewBudget(int64(slots)+1, wait)
 }
 
 // Grant is what one call holds. It must be released. It is for one goroutine at a time.
@@ -79,27 +79,20 @@ type Grant struct {
 	bytes  int64
 }
 
-// Take waits until there is room, and returns a grant of that many bytes, which may be 0. Errors: those of [Grant.Grow].
+// Take waits until enough bytes are free, and returns a grant of that many bytes, which may be 0. Errors: those of [Grant.Grow].
 func (b *Budget) Take(ctx context.Context, caller Caller, bytes int64) (*Grant, error) {
 	g := &Grant{budget: b, caller: caller}
 	return g, g.Grow(ctx, bytes)
 }
 
-// TryTake returns a grant of that many bytes if there is room at once, and reports whether there was.
+// TryTake returns a grant of that many bytes if they are free at once, and reports whether they were.
 func (b *Budget) TryTake(caller Caller, bytes int64) (*Grant, bool) {
 	g := &Grant{budget: b, caller: caller}
 	return g, g.TryGrow(bytes)
 }
 
-// Free returns the number of bytes that nobody holds.
-func (b *Budget) Free() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.free
-}
-
-// Grow waits until there is room, and adds bytes to the grant. Waiting calls of one caller get room in the order in which they arrived, but
-// a call for which there is room does not wait. After an error the grant holds what it held before. Errors: [ErrNoRoom]; [ErrNeverFits];
+// Grow waits until enough bytes are free, and adds them to the grant. Waiting calls of one caller get their bytes in the order in which they
+// arrived, but a call whose bytes are free does not wait. After an error the grant holds what it held before. Errors: [ErrInUse]; [ErrNeverFits];
 // ctx's.
 func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	b := g.budget
@@ -117,7 +110,7 @@ func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	}
 	h := b.holders[g.caller]
 	w := &waiter{bytes: bytes, ready: make(chan struct{})}
-	place := h.queue.PushBack(w)
+	element := h.queue.PushBack(w)
 	b.waiting++
 	b.mu.Unlock()
 
@@ -127,18 +120,18 @@ func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	select {
 	case <-w.ready:
 	case <-timer.C:
-		err = ErrNoRoom
+		err = ErrInUse
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if err != nil && b.abandon(h, place, g.caller) {
+	if err != nil && b.abandon(h, element, g.caller) {
 		return err
 	}
 	g.bytes += bytes
 	return nil
 }
 
-// TryGrow adds bytes to the grant if there is room at once, and reports whether there was.
+// TryGrow adds bytes to the grant if they are free at once, and reports whether they were.
 func (g *Grant) TryGrow(bytes int64) bool {
 	if bytes == 0 {
 		return true
@@ -187,7 +180,7 @@ func (b *Budget) take(caller Caller, bytes int64) bool {
 	return true
 }
 
-// serve grants waiting bytes for which there is room now. Go iterates over maps in random order, so no caller has precedence.
+// serve grants waiting calls the bytes that are free now. Go iterates over maps in random order, so no caller has precedence.
 func (b *Budget) serve() {
 	if b.waiting == 0 {
 		return
@@ -206,15 +199,15 @@ func (b *Budget) serve() {
 }
 
 // abandon removes a waiter from its queue, and reports whether it was still there. If not, it has been granted its bytes.
-func (b *Budget) abandon(h *holder, place *list.Element, caller Caller) bool {
+func (b *Budget) abandon(h *holder, element *list.Element, caller Caller) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case <-place.Value.(*waiter).ready:
+	case <-element.Value.(*waiter).ready:
 		return false
 	default:
 	}
-	h.queue.Remove(place)
+	h.queue.Remove(element)
 	b.waiting--
 	b.serve() // The next waiter of the queue may need less.
 	b.forget(caller)

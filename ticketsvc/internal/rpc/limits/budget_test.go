@@ -50,14 +50,14 @@ func TestBudget_aCallerLeavesAsMuchAsItHolds(t *testing.T) {
 	}
 }
 
-func TestGrant_Grow_waitsForRoom(t *testing.T) {
+func TestGrant_Grow_waits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := limits.NewBudget(100, wait)
 		first := mustTake(t, b, "a", 50)
 		begin := time.Now()
-		if _, err := b.Take(t.Context(), "a", 1); !errors.Is(err, limits.ErrNoRoom) || time.Since(begin) < wait/2 || time.Since(begin) > wait {
-			t.Errorf("%v after %v, want ErrNoRoom after %v at most, and a half of it at least", err, time.Since(begin), wait)
+		if _, err := b.Take(t.Context(), "a", 1); !errors.Is(err, limits.ErrInUse) || time.Since(begin) < wait/2 || time.Since(begin) > wait {
+			t.Errorf("%v after %v, want ErrInUse after %v at most, and a half of it at least", err, time.Since(begin), wait)
 		}
 		granted := make(chan *limits.Grant)
 		go func() {
@@ -148,8 +148,8 @@ func TestBudget_oneCallerDoesNotHoldUpAnother(t *testing.T) {
 			t.Errorf("the other caller waited %v", took)
 		}
 		for range 10 {
-			if err := <-refused; !errors.Is(err, limits.ErrNoRoom) {
-				t.Errorf("%v, want ErrNoRoom", err)
+			if err := <-refused; !errors.Is(err, limits.ErrInUse) {
+				t.Errorf("%v, want ErrInUse", err)
 			}
 		}
 		greedy.Release()
