@@ -7,7 +7,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// nextOfEntries processes entries up to the first one that the watcher is told of. ok is false if there is none.
+// nextOfEntries processes entries up to the first one that the watcher gets a message about. ok is false if there is none.
 func (w *Watcher) nextOfEntries(ctx context.Context) (message Message, ok bool, err error) {
 	for ; len(w.entries) > 0; w.forgetErased() {
 		e := w.entries[0]

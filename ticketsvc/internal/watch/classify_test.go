@@ -28,8 +28,8 @@ func TestWatcher_Next_unreadableTicket(t *testing.T) {
 	// It is the same for whoever comes later, until the ticket is mended, or erased.
 	again := mustWatch(t, f, closed, &before)
 	expectEnd(t, again, ticket.ErrCorrupt)
-	walking := mustWatch(t, f, closed, nil)
-	expectEnd(t, walking, ticket.ErrCorrupt)
+	snapshotting := mustWatch(t, f, closed, nil)
+	expectEnd(t, snapshotting, ticket.ErrCorrupt)
 	log.mu.Lock()
 	log.corrupt["b"] = false
 	log.mu.Unlock()

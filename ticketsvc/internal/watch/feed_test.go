@@ -17,7 +17,7 @@ import (
 
 var closed = ticket.Filter{Statuses: []ticket.Status{ticket.StatusClosed}}
 
-// TestWatcher_Next_snapshotThenChanges has tickets change at each moment of a walk by pages of two.
+// TestWatcher_Next_snapshotThenChanges has tickets change at each moment of a snapshot by pages of two.
 func TestWatcher_Next_snapshotThenChanges(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
@@ -32,7 +32,7 @@ func TestWatcher_Next_snapshotThenChanges(t *testing.T) {
 			return nil
 		}
 		switch pages++; pages {
-		case 1: // The place in the log is noted, and nothing of the walk is read.
+		case 1: // The position in the log is noted, and nothing of the snapshot is read.
 			log.record(updated("b2", "b", "open"), updated("c2", "c", "closed"))
 			log.erase("f")
 		case 2: // a and b are read.
@@ -92,9 +92,9 @@ func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 				first := mustWatch(t, f, closed, nil)
 				// The tail notes where it begins.
 				synctest.Wait()
-				var places []watch.ResumePoint
+				var positions []watch.ResumePoint
 				for i, say := range []string{"a is closed", "b is closed", "heartbeat", "c by c2 is closed", "c leaves by c3", "a is erased"} {
-					places = append(places, expect(t, first, say).ResumePoint)
+					positions = append(positions, expect(t, first, say).ResumePoint)
 					switch i {
 					case 2:
 						log.record(updated("c2", "c", "closed"))
@@ -109,8 +109,8 @@ func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 				if !inWindow {
 					rest = rest[1:] // c is open again by now, so that nothing is to be said of c2.
 				}
-				for i, place := range places {
-					w := mustWatch(t, f, closed, &place)
+				for i, position := range positions {
+					w := mustWatch(t, f, closed, &position)
 					switch i {
 					case 0:
 						expect(t, w, "b is closed", "heartbeat")
@@ -127,7 +127,7 @@ func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 	}
 }
 
-// TestWatcher_Next_erasedTickets erases tickets that were read before: for all watchers, for the next of one, or for the rest of a walk.
+// TestWatcher_Next_erasedTickets erases tickets that were read before: for all watchers, for the next of one, or for the rest of a snapshot.
 func TestWatcher_Next_erasedTickets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,27 +152,27 @@ func TestWatcher_Next_erasedTickets(t *testing.T) {
 		expect(t, late, "a by a1 is open", "c by c1 is open", "b is erased", "heartbeat")
 		expect(t, has, "c by c1 is open", "b is erased", "heartbeat")
 
-		// Those that are behind the window, or in the walk, have read it by themselves.
+		// Those that are behind the window, or in the snapshot, have read it by themselves.
 		log.record(updated("d1", "d", "open"), updated("e1", "e", "open"), updated("f1", "f", "open"))
 		time.Sleep(limits.Poll)
-		behind, walking := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
+		behind, snapshotting := mustWatch(t, f, ticket.Filter{}, &begin), mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, behind, "a by a1 is open")
-		expect(t, walking, "a is open", "c is open")
+		expect(t, snapshotting, "a is open", "c is open")
 		log.erase("d")
 		log.erase("f")
 		time.Sleep(limits.Poll)
 		expect(t, behind, "c by c1 is open", "b is erased", "e by e1 is open", "d is erased", "f is erased", "heartbeat")
-		expect(t, walking, "e is open", "heartbeat", "d is erased", "f is erased")
+		expect(t, snapshotting, "e is open", "heartbeat", "d is erased", "f is erased")
 
 		// More were erased than are remembered.
-		walking = mustWatch(t, f, ticket.Filter{}, nil)
-		expect(t, walking, "a is open")
+		snapshotting = mustWatch(t, f, ticket.Filter{}, nil)
+		expect(t, snapshotting, "a is open")
 		log.erase("c")
 		for i := range 10 {
 			log.erase(fmt.Sprint("other", i))
 		}
 		time.Sleep(limits.Poll)
-		expect(t, walking, "e is open", "heartbeat", "c is erased", "other0 is erased")
+		expect(t, snapshotting, "e is open", "heartbeat", "c is erased", "other0 is erased")
 	})
 }
 
@@ -184,10 +184,10 @@ func TestWatcher_Next_heartbeats(t *testing.T) {
 		w := mustWatch(t, f, closed, nil)
 		inStep := expect(t, w, "heartbeat")
 		begin := time.Now()
-		beat := func(want time.Duration, place int64) {
+		beat := func(want time.Duration, position int64) {
 			t.Helper()
-			if m := expect(t, w, "heartbeat"); time.Since(begin) != want || m.ResumePoint.Position.Sequence != place {
-				t.Errorf("a heartbeat after %v with place %d, want %v with %d", time.Since(begin), m.ResumePoint.Position.Sequence, want, place)
+			if m := expect(t, w, "heartbeat"); time.Since(begin) != want || m.ResumePoint.Position.Sequence != position {
+				t.Errorf("a heartbeat after %v with position %d, want %v with %d", time.Since(begin), m.ResumePoint.Position.Sequence, want, position)
 			}
 			begin = time.Now()
 		}
@@ -218,7 +218,7 @@ func TestWatcher_Next_heartbeats(t *testing.T) {
 	})
 }
 
-// TestWatcher_Next_heartbeatsInAnEmptySnapshot walks over tickets of which none matches, slowly.
+// TestWatcher_Next_heartbeatsInAnEmptySnapshot reads a snapshot of tickets of which none matches, slowly.
 func TestWatcher_Next_heartbeatsInAnEmptySnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -235,15 +235,15 @@ func TestWatcher_Next_heartbeatsInAnEmptySnapshot(t *testing.T) {
 		limits := watch.DefaultLimits()
 		limits.Page.Items = 1
 		w := mustWatch(t, newFeed(t, log, limits), closed, nil)
-		var places []string
+		var positions []string
 		for {
 			m := expect(t, w, "heartbeat")
 			if !m.ResumePoint.Snapshot {
 				break
 			}
-			places = append(places, m.ResumePoint.TicketID)
+			positions = append(positions, m.ResumePoint.TicketID)
 		}
-		if got := strings.Join(places, " "); got != "t3 t7" {
+		if got := strings.Join(positions, " "); got != "t3 t7" {
 			t.Errorf("heartbeats behind %s, want t3 t7", got)
 		}
 	})
@@ -259,20 +259,20 @@ func TestFeed_Stop(t *testing.T) {
 	log := newMemory()
 	log.record(updated("a1", "a", "open"), updated("b1", "b", "open"))
 	f := newFeed(t, log, watch.DefaultLimits())
-	waiting, walking := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
+	waiting, snapshotting := mustWatch(t, f, ticket.Filter{}, nil), mustWatch(t, f, ticket.Filter{}, nil)
 	expect(t, waiting, "a is open", "b is open", "heartbeat")
-	snapshotUpTo := expect(t, walking, "a is open").ResumePoint
+	snapshotUpTo := expect(t, snapshotting, "a is open").ResumePoint
 	log.record(updated("a2", "a", "open"))
 	came := expect(t, waiting, "a by a2 is open").ResumePoint
 	f.Stop()
 	if got := expect(t, waiting, "heartbeat").ResumePoint; got != came {
-		t.Errorf("the last place is %+v, want %+v", got, came)
+		t.Errorf("the last position is %+v, want %+v", got, came)
 	}
-	if got := expect(t, walking, "heartbeat").ResumePoint; got != snapshotUpTo {
-		t.Errorf("the last place is %+v, want %+v", got, snapshotUpTo)
+	if got := expect(t, snapshotting, "heartbeat").ResumePoint; got != snapshotUpTo {
+		t.Errorf("the last position is %+v, want %+v", got, snapshotUpTo)
 	}
 	expectEnd(t, waiting, watch.ErrStopping)
-	expectEnd(t, walking, watch.ErrStopping)
+	expectEnd(t, snapshotting, watch.ErrStopping)
 	if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, watch.ErrStopping) {
 		t.Errorf("a watcher that comes later: %v, want ErrStopping", err)
 	}

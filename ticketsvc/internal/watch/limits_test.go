@@ -30,10 +30,10 @@ func TestFeed_stuckWatcher(t *testing.T) {
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, w, "heartbeat")
 		others.Go(func() {
-			for place := int64(1); place <= events; place++ {
+			for position := int64(1); position <= events; position++ {
 				m, err := w.Next(t.Context())
-				if err == nil && m.ResumePoint.Position.Sequence != place && m.Kind != watch.Heartbeat {
-					err = fmt.Errorf("%d where %d is due", m.ResumePoint.Position.Sequence, place)
+				if err == nil && m.ResumePoint.Position.Sequence != position && m.Kind != watch.Heartbeat {
+					err = fmt.Errorf("%d where %d is due", m.ResumePoint.Position.Sequence, position)
 				}
 				if err != nil {
 					t.Error(err)
@@ -150,7 +150,7 @@ func TestFeed_Watch_tooManyReads(t *testing.T) {
 		}
 		watching.Wait()
 		if begun.Load() != 4 || busy.Load() != 16 {
-			t.Errorf("%d watchers began and %d were told that too many do, want 4 and 16", begun.Load(), busy.Load())
+			t.Errorf("%d watchers began and %d got ErrTooManyReads, want 4 and 16", begun.Load(), busy.Load())
 		}
 	})
 }
@@ -190,7 +190,7 @@ func TestFeed_wakesWatchersInSteps(t *testing.T) {
 	})
 }
 
-// TestWatcher_snapshot_limitOfOneCaller has twenty watchers of one caller in a walk of which no part ends. The walk of another caller goes
+// TestWatcher_snapshot_limitOfOneCaller has twenty watchers of one caller in a snapshot of which no part ends. The snapshot of another caller goes
 // on.
 func TestWatcher_snapshot_limitOfOneCaller(t *testing.T) {
 	t.Parallel()
@@ -198,11 +198,11 @@ func TestWatcher_snapshot_limitOfOneCaller(t *testing.T) {
 		log := newMemory()
 		log.record(updated("a1", "a", "open"))
 		letGo := make(chan struct{})
-		var walking atomic.Int64
+		var snapshotting atomic.Int64
 		isBlocked := true
 		log.before = func(_ context.Context, method string) error {
 			if method == "ReadSnapshot" && isBlocked {
-				walking.Add(1)
+				snapshotting.Add(1)
 				<-letGo
 			}
 			return nil
@@ -230,15 +230,15 @@ func TestWatcher_snapshot_limitOfOneCaller(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if got := walking.Load(); got != 1 {
-			t.Errorf("one caller walks %d times at once, want 1 of 2", got)
+		if got := snapshotting.Load(); got != 1 {
+			t.Errorf("one caller reads %d snapshots at once, want 1 of 2", got)
 		}
 		isBlocked = false
 		begin := time.Now()
 		w := mustWatch(t, f, ticket.Filter{}, nil)
 		expect(t, w, "a is open", "heartbeat")
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("another caller's walk waited %v", took)
+			t.Errorf("another caller's snapshot waited %v", took)
 		}
 		// Those that wait hear that they do.
 		time.Sleep(time.Minute)

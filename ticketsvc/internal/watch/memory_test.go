@@ -73,7 +73,7 @@ func (m *memory) record(changes ...ticket.Change) {
 
 var lastNonce atomic.Int64
 
-// add adds a place to the log. The caller holds mu.
+// add adds a position to the log. The caller holds mu.
 func (m *memory) add(c ticket.Change) {
 	m.changes, m.nonces = append(m.changes, c), append(m.nonces, lastNonce.Add(1))
 }
@@ -147,17 +147,17 @@ func (m *memory) begin(ctx context.Context, method string) error {
 	return ctx.Err()
 }
 
-// event returns the event at a place. The caller holds mu.
-func (m *memory) event(place int) ticket.Event {
-	c := &m.changes[place-1]
-	return ticket.Event{Sequence: int64(place), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
+// event returns the event with a sequence number. The caller holds mu.
+func (m *memory) event(sequence int) ticket.Event {
+	c := &m.changes[sequence-1]
+	return ticket.Event{Sequence: int64(sequence), EventID: c.EventID, Name: c.Name, TicketID: c.TicketID, OccurTime: c.OccurTime,
 		ChangedFields: c.ChangedFields()}
 }
 
-// mark returns the mark of a place. The caller holds mu.
-func (m *memory) mark(place int) ticket.LogPosition {
-	e := m.event(place)
-	return e.Position(m.nonces[place-1])
+// position returns the position of a sequence number. The caller holds mu.
+func (m *memory) position(sequence int) ticket.LogPosition {
+	e := m.event(sequence)
+	return e.Position(m.nonces[sequence-1])
 }
 
 func (m *memory) DatabaseID() ticket.DatabaseID { return ticket.DatabaseID{} }
@@ -185,7 +185,7 @@ func (m *memory) positionAt(sequence int64) (ticket.LogPosition, error) {
 	if sequence > int64(len(m.changes)) {
 		return ticket.LogPosition{}, ticket.ErrPositionNotFound
 	}
-	return m.mark(int(sequence)), nil
+	return m.position(int(sequence)), nil
 }
 
 func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {
@@ -196,8 +196,8 @@ func (m *memory) ReadLog(ctx context.Context, after int64, limit ticket.PageLimi
 	defer m.mu.Unlock()
 	var entries []ticket.Entry
 	bytes := 0
-	for place := int(after) + 1; place <= len(m.changes) && len(entries) < limit.Items; place++ {
-		e := ticket.Entry{Event: m.event(place), Position: m.mark(place)}
+	for position := int(after) + 1; position <= len(m.changes) && len(entries) < limit.Items; position++ {
+		e := ticket.Entry{Event: m.event(position), Position: m.position(position)}
 		if record := m.records[e.Event.TicketID]; record != nil {
 			t := shown(record)
 			e.Ticket, e.Weight = &t, ticket.Weight{Bytes: len(t.Title) + len(t.StatusText), Elements: m.elements}
@@ -262,7 +262,7 @@ func (m *memory) TicketBefore(ctx context.Context, ticketID string, sequence int
 	return t, nil
 }
 
-// fold returns a ticket as it was before a place, and of how many events. The caller holds mu.
+// fold returns a ticket as it was before a position, and of how many events. The caller holds mu.
 func (m *memory) fold(ticketID string, sequence int64) (t ticket.Ticket, events int) {
 	r := ticket.NewState(ticketID)
 	for i := range m.changes[:sequence-1] {
@@ -326,7 +326,7 @@ func said(m watch.Message) string {
 func expectEnd(t *testing.T, w *watch.Watcher, want error) {
 	t.Helper()
 	if m, err := w.Next(t.Context()); !errors.Is(err, want) {
-		t.Fatalf("the watcher is told %q, %v; want the end %v", said(m), err, want)
+		t.Fatalf("the watcher gets %q, %v; want the end %v", said(m), err, want)
 	}
 }
 
@@ -336,7 +336,7 @@ func expect(t *testing.T, w *watch.Watcher, want ...string) (m watch.Message) {
 	for _, say := range want {
 		var err error
 		if m, err = w.Next(t.Context()); err != nil || said(m) != say {
-			t.Fatalf("the watcher is told %q, %v; want %q", said(m), err, say)
+			t.Fatalf("the watcher gets %q, %v; want %q", said(m), err, say)
 		}
 	}
 	return m

@@ -82,7 +82,7 @@ func TestFeed_databaseAway(t *testing.T) {
 					}
 					return w
 				}
-				w, walking := follow(), follow()
+				w, snapshotting := follow(), follow()
 				expect(t, w, "heartbeat")
 				synctest.Wait() // The tail has begun.
 				away.Store(true)
@@ -91,13 +91,13 @@ func TestFeed_databaseAway(t *testing.T) {
 				time.Sleep(limits.Heartbeat / 3)
 				away.Store(false)
 				begin := time.Now()
-				place := expect(t, w, "a by a1 is open").ResumePoint
+				position := expect(t, w, "a by a1 is open").ResumePoint
 				if took := time.Since(begin); took > limits.ReadTimeout+limits.Poll {
 					t.Errorf("it takes %v to go on", took)
 				}
 				time.Sleep(limits.Poll)
 				if errs.Load() != 1 || recoveries.Load() != 1 {
-					t.Errorf("%d errors and %d recoveries are told, want 1 of each", errs.Load(), recoveries.Load())
+					t.Errorf("%d errors and %d recoveries are reported, want 1 of each", errs.Load(), recoveries.Load())
 				}
 				// Then it is better off elsewhere.
 				away.Store(true)
@@ -105,8 +105,8 @@ func TestFeed_databaseAway(t *testing.T) {
 				var both sync.WaitGroup
 				begin = time.Now()
 				both.Go(func() {
-					if m, err := walking.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
-						t.Errorf("in the walk it is told %q, %v; want ErrUnavailable", said(m), err)
+					if m, err := snapshotting.Next(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+						t.Errorf("in the snapshot it gets %q, %v; want ErrUnavailable", said(m), err)
 					}
 					if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, nil); !errors.Is(err, ticket.ErrUnavailable) {
 						t.Errorf("a watcher that comes meanwhile: %v, want ErrUnavailable", err)
@@ -118,7 +118,7 @@ func TestFeed_databaseAway(t *testing.T) {
 				var end error
 				for m := (watch.Message{Kind: watch.Heartbeat}); end == nil; m, end = w.Next(t.Context()) {
 					if m.Kind != watch.Heartbeat {
-						t.Errorf("it is told %q", said(m))
+						t.Errorf("it gets %q", said(m))
 					}
 				}
 				if took := time.Since(begin); !errors.Is(end, ticket.ErrUnavailable) || took < limits.Heartbeat/2 ||
@@ -126,14 +126,14 @@ func TestFeed_databaseAway(t *testing.T) {
 					t.Errorf("it ends with %v after %v", end, took)
 				}
 				both.Wait()
-				walking.Close()
+				snapshotting.Close()
 				w.Close()
 				time.Sleep(time.Minute)
 				away.Store(false)
-				expect(t, mustWatch(t, f, ticket.Filter{}, &place), "a by a2 is open", "heartbeat")
+				expect(t, mustWatch(t, f, ticket.Filter{}, &position), "a by a2 is open", "heartbeat")
 				time.Sleep(limits.Poll)
 				if errs.Load() != 2 || recoveries.Load() != 2 {
-					t.Errorf("%d errors and %d recoveries are told, want 2 of each", errs.Load(), recoveries.Load())
+					t.Errorf("%d errors and %d recoveries are reported, want 2 of each", errs.Load(), recoveries.Load())
 				}
 			})
 		})
@@ -155,9 +155,9 @@ func TestFeed_tailFails(t *testing.T) {
 		f := watch.New(log, watch.DefaultLimits(), notices(func(error) {}, func() {}))
 		t.Cleanup(f.Close)
 		w := mustWatch(t, f, ticket.Filter{}, nil)
-		place := expect(t, w, "a is open", "heartbeat", "heartbeat").ResumePoint
+		position := expect(t, w, "a is open", "heartbeat", "heartbeat").ResumePoint
 		expectEnd(t, w, ticket.ErrUnavailable)
-		// Nobody is told that it is in step, and that all is well.
-		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &place), ticket.ErrUnavailable)
+		// A new watcher gets no heartbeat that reports that it has caught up.
+		expectEnd(t, mustWatch(t, f, ticket.Filter{}, &position), ticket.ErrUnavailable)
 	})
 }

@@ -88,37 +88,37 @@ func drawTicketID(t *rapid.T) string {
 type copier struct {
 	log    *memory
 	filter ticket.Filter
-	// place is that of the last message. Nil at the beginning.
-	place    *watch.ResumePoint
-	tickets  map[string]ticket.Ticket
-	sequence int64
-	told     map[int64]bool
+	// resumePoint is that of the last message. Nil at the beginning.
+	resumePoint *watch.ResumePoint
+	tickets     map[string]ticket.Ticket
+	sequence    int64
+	seen        map[int64]bool
 }
 
 // startAgain drops the copy.
 func (c *copier) startAgain() {
-	*c = copier{log: c.log, filter: c.filter, tickets: map[string]ticket.Ticket{}, told: map[int64]bool{}}
+	*c = copier{log: c.log, filter: c.filter, tickets: map[string]ticket.Ticket{}, seen: map[int64]bool{}}
 }
 
 // take takes a message over into the copy, and returns what is wrong with it.
 func (c *copier) take(m watch.Message) error {
-	c.place = &m.ResumePoint
+	c.resumePoint = &m.ResumePoint
 	if m.Kind == watch.Heartbeat {
 		return nil
 	}
 	if m.Entry == nil {
 		if !c.filter.Matches(m.Ticket) {
-			return fmt.Errorf("the walk has %s, which does not match", m.Ticket.ID)
+			return fmt.Errorf("the snapshot has %s, which does not match", m.Ticket.ID)
 		}
 		c.tickets[m.Ticket.ID] = *m.Ticket
 		return nil
 	}
 	e := m.Entry.Event
 	if e.Sequence <= c.sequence || m.ResumePoint.Position != m.Entry.Position || m.ResumePoint.Snapshot {
-		return fmt.Errorf("behind place %d comes %d, and then %+v", c.sequence, e.Sequence, m.ResumePoint)
+		return fmt.Errorf("after position %d comes %d, and then %+v", c.sequence, e.Sequence, m.ResumePoint)
 	}
 	c.sequence = e.Sequence
-	c.told[e.Sequence] = true
+	c.seen[e.Sequence] = true
 	switch m.Kind {
 	case watch.Change:
 		if !c.filter.Matches(m.Ticket) || m.Ticket.ID != e.TicketID {
@@ -144,23 +144,23 @@ func (c *copier) check() error {
 		return fmt.Errorf("the copy differs: %s", diff)
 	}
 	if (cmp.Equal(c.filter, ticket.Filter{})) {
-		// Without a filter it was told of every event since the walk but those of tickets that are erased by now.
+		// Without a filter it has seen every event since the snapshot, except those of tickets that are erased by now.
 		c.log.mu.Lock()
 		defer c.log.mu.Unlock()
-		for place := c.first() + 1; place <= int64(len(c.log.changes)); place++ {
-			if change := c.log.changes[place-1]; !c.told[place] && (change.Name == ticket.Erased || !c.log.erased[change.TicketID]) {
-				return fmt.Errorf("nothing was told of place %d", place)
+		for position := c.first() + 1; position <= int64(len(c.log.changes)); position++ {
+			if change := c.log.changes[position-1]; !c.seen[position] && (change.Name == ticket.Erased || !c.log.erased[change.TicketID]) {
+				return fmt.Errorf("it has not seen position %d", position)
 			}
 		}
 	}
 	return nil
 }
 
-// first returns the first place that it was told of, less one.
+// first returns the first position that it has seen, less one.
 func (c *copier) first() int64 {
 	first := int64(len(c.log.changes))
-	for place := range c.told {
-		first = min(first, place-1)
+	for position := range c.seen {
+		first = min(first, position-1)
 	}
 	return first
 }
@@ -204,7 +204,7 @@ func TestFeed_property(t *testing.T) {
 			next := func() {
 				for w == nil {
 					var err error
-					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), "caller", c.filter, c.place)
+					w, err = feeds[rapid.IntRange(0, 1).Draw(t, "feed")].Watch(t.Context(), "caller", c.filter, c.resumePoint)
 					switch {
 					case errors.Is(err, watch.ErrNotInLog) && restored:
 						c.startAgain()
@@ -248,8 +248,8 @@ func TestFeed_property(t *testing.T) {
 					next()
 				}
 			}
-			// Once in any case: the place may be one of another log.
-			for next(); c.place.Snapshot || c.place.Position.Sequence < log.length(); {
+			// Once in any case: the position may be one of another log.
+			for next(); c.resumePoint.Snapshot || c.resumePoint.Position.Sequence < log.length(); {
 				next()
 			}
 			if err := c.check(); err != nil {

@@ -8,25 +8,25 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// last returns the place of the last of so many messages to a watcher that begins behind from.
+// last returns the position of the last of so many messages to a watcher that begins after from.
 func last(t *testing.T, f *watch.Feed, from *watch.ResumePoint, messages int) watch.ResumePoint {
 	t.Helper()
 	w := mustWatch(t, f, ticket.Filter{}, from)
 	defer w.Close()
-	var place watch.ResumePoint
+	var position watch.ResumePoint
 	for range messages {
 		m, err := w.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		place = m.ResumePoint
+		position = m.ResumePoint
 	}
-	return place
+	return position
 }
 
-func expectNoPlace(t *testing.T, log *memory, place watch.ResumePoint) {
+func expectNotInLog(t *testing.T, log *memory, position watch.ResumePoint) {
 	t.Helper()
-	w, err := newFeed(t, log, watch.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &place)
+	w, err := newFeed(t, log, watch.DefaultLimits()).Watch(t.Context(), "caller", ticket.Filter{}, &position)
 	if err == nil {
 		w.Close()
 	}
@@ -35,22 +35,23 @@ func expectNoPlace(t *testing.T, log *memory, place watch.ResumePoint) {
 	}
 }
 
-// The sender delivers again what the backup has not, so that the same event stands at the same place, behind another one.
+// The sender delivers again what the backup has not, so that the same event is at the same position, after another one.
 func TestFeed_Watch_restoredLogWithTheSameEvent(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
 	log.record(updated("a", "t", "open"))
 	restored := log.backup()
 	log.record(updated("b", "t", "open"), updated("c", "t", "open"))
-	place := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.ResumePoint{}, 3)
-	if place.Position.Sequence != 3 {
-		t.Fatalf("the watcher is at %+v", place)
+	position := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.ResumePoint{}, 3)
+	if position.Position.Sequence != 3 {
+		t.Fatalf("the watcher is at %+v", position)
 	}
 	restored.record(updated("new", "t", "open"), updated("c", "t", "open"))
-	expectNoPlace(t, restored, place)
+	expectNotInLog(t, restored, position)
 }
 
-// A ticket is told as it is when it is read. Where what it says comes later than the place, the place alone is not what the watcher knows.
+// A message has the ticket as it is when it is read. If the ticket has a later event than the message's position, the watcher knows more than
+// the log up to that position.
 func TestFeed_Watch_logLacksAnEventOfTheTicket(t *testing.T) {
 	t.Parallel()
 	log := newMemory()
@@ -58,14 +59,14 @@ func TestFeed_Watch_logLacksAnEventOfTheTicket(t *testing.T) {
 	restored := log.backup()
 	inSnapshot := newMemory()
 	inSnapshot.record(updated("a", "t", "open"))
-	restoredInWalk := inSnapshot.backup()
+	restoredInSnapshot := inSnapshot.backup()
 
 	log.record(updated("c", "t", "closed"))
 	change := last(t, newFeed(t, log, watch.DefaultLimits()), &watch.ResumePoint{}, 2)
 	if change.Position.Sequence != 2 || change.Seen.Sequence != 3 {
 		t.Fatalf("the watcher is at %+v", change)
 	}
-	expectNoPlace(t, restored, change)
+	expectNotInLog(t, restored, change)
 
 	w := mustWatch(t, newFeed(t, inSnapshot, watch.DefaultLimits()), ticket.Filter{}, nil)
 	inSnapshot.record(updated("c", "t", "closed"))
@@ -73,10 +74,10 @@ func TestFeed_Watch_logLacksAnEventOfTheTicket(t *testing.T) {
 	if err != nil || !m.ResumePoint.Snapshot || m.ResumePoint.Position.Sequence != 1 || m.ResumePoint.Seen.Sequence != 2 {
 		t.Fatalf("the watcher is at %+v, %v", m.ResumePoint, err)
 	}
-	expectNoPlace(t, restoredInWalk, m.ResumePoint)
+	expectNotInLog(t, restoredInSnapshot, m.ResumePoint)
 }
 
-// Nor is what a watcher was not told: its filter looks at a ticket as it is when it is read.
+// A ticket is skipped if it does not match as it is when it is read. So a skipped ticket can have a later event too.
 func TestFeed_Watch_logLacksWhyATicketWasSkipped(t *testing.T) {
 	t.Parallel()
 	notClosed := ticket.Filter{Statuses: []ticket.Status{ticket.StatusUnspecified}}
@@ -85,16 +86,16 @@ func TestFeed_Watch_logLacksWhyATicketWasSkipped(t *testing.T) {
 	restored := log.backup()
 	log.record(updated("c", "t", "closed"))
 	behind := mustWatch(t, newFeed(t, log, watch.DefaultLimits()), notClosed, &watch.ResumePoint{})
-	expectNoPlace(t, restored, expect(t, behind, "t leaves by b").ResumePoint)
+	expectNotInLog(t, restored, expect(t, behind, "t leaves by b").ResumePoint)
 
 	inSnapshot := newMemory()
 	inSnapshot.record(updated("a", "t", "open"))
 	restored = inSnapshot.backup()
-	walking := mustWatch(t, newFeed(t, inSnapshot, watch.DefaultLimits()), notClosed, nil)
+	snapshotting := mustWatch(t, newFeed(t, inSnapshot, watch.DefaultLimits()), notClosed, nil)
 	inSnapshot.record(updated("b", "t", "closed"))
-	m, err := walking.Next(t.Context())
+	m, err := snapshotting.Next(t.Context())
 	if err != nil || m.Kind != watch.Heartbeat || m.ResumePoint.Position.Sequence != 1 {
-		t.Fatalf("%q at %+v, %v; want that the walk is over", said(m), m.ResumePoint, err)
+		t.Fatalf("%q at %+v, %v; want that the snapshot is over", said(m), m.ResumePoint, err)
 	}
-	expectNoPlace(t, restored, m.ResumePoint)
+	expectNotInLog(t, restored, m.ResumePoint)
 }

@@ -23,11 +23,11 @@ func TestFeed_Watch_positionsOfOtherLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, place := range []watch.ResumePoint{{Position: mark}, {Position: mark, Snapshot: true, TicketID: "a"}} {
-			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &place); !errors.Is(err, watch.ErrNotInLog) {
-				t.Errorf("from place %d of another log: %v, want ErrNotInLog", sequence, err)
+		for _, position := range []watch.ResumePoint{{Position: mark}, {Position: mark, Snapshot: true, TicketID: "a"}} {
+			if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &position); !errors.Is(err, watch.ErrNotInLog) {
+				t.Errorf("from position %d of another log: %v, want ErrNotInLog", sequence, err)
 			}
-			mustWatch(t, otherFeed, ticket.Filter{}, &place)
+			mustWatch(t, otherFeed, ticket.Filter{}, &position)
 		}
 	}
 	// The one that failed does not count.
@@ -73,7 +73,7 @@ func TestWatcher_Next_logReplaced(t *testing.T) {
 					t.Errorf("the feed has the errors %v, want one ErrNotInLog", errs)
 				}
 				if _, err := f.Watch(t.Context(), "caller", ticket.Filter{}, &lost); !errors.Is(err, watch.ErrNotInLog) {
-					t.Errorf("from a place that is lost: %v, want ErrNotInLog", err)
+					t.Errorf("from a position that is lost: %v, want ErrNotInLog", err)
 				}
 				w := mustWatch(t, f, ticket.Filter{}, &kept)
 				for i := range instead {
@@ -85,7 +85,7 @@ func TestWatcher_Next_logReplaced(t *testing.T) {
 	}
 }
 
-// TestWatcher_Next_logReplacedAheadOfTheTail has a place that the tail has not come to when the log is replaced.
+// TestWatcher_Next_logReplacedAheadOfTheTail has a position that the tail has not come to when the log is replaced.
 func TestWatcher_Next_logReplacedAheadOfTheTail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestWatcher_Next_gapInTheLog(t *testing.T) {
 	expect(t, again, "a by a3 is open")
 }
 
-// gap is a log without its first place.
+// gap is a log without its first position.
 type gap struct{ *memory }
 
 func (g gap) ReadLog(ctx context.Context, after int64, limit ticket.PageLimit) ([]ticket.Entry, error) {

@@ -16,11 +16,11 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/watch"
 )
 
-// toldAt has 40 watchers that each take a millisecond for a message, of which some stop reading, and returns when each of the others was
-// told of two events: how many in each millisecond since the first event was recorded. The second one is recorded 500 ms later.
-func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
+// sentAt has 40 watchers that each take a millisecond for a message. Some of them stop reading. It returns when the others got the messages
+// of two events: how many in each millisecond since the first event was recorded. The second one is recorded 500 ms later.
+func sentAt(t *testing.T, stuck int) (sent map[time.Duration]int) {
 	t.Helper()
-	told = map[time.Duration]int{}
+	sent = map[time.Duration]int{}
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemory()
 		f := newFeed(t, log, watch.DefaultLimits())
@@ -47,7 +47,7 @@ func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 						return
 					}
 					mu.Lock()
-					told[time.Since(begin)]++
+					sent[time.Since(begin)]++
 					mu.Unlock()
 					time.Sleep(time.Millisecond)
 				}
@@ -63,14 +63,14 @@ func toldAt(t *testing.T, stuck int) (told map[time.Duration]int) {
 		log.record(updated("a2", "a", "open"))
 		watching.Wait()
 	})
-	return told
+	return sent
 }
 
 func expectTold(t *testing.T, got map[time.Duration]int, want map[time.Duration]int) {
 	t.Helper()
 	for at, watchers := range want {
 		if got[at] != watchers {
-			t.Errorf("%d watchers were told after %v, want %d; all: %v", got[at], at, watchers, got)
+			t.Errorf("%d watchers got their message after %v, want %d; all: %v", got[at], at, watchers, got)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func expectTold(t *testing.T, got map[time.Duration]int, want map[time.Duration]
 func TestFeed_wakeWatchers_atMost16AtATime(t *testing.T) {
 	t.Parallel()
 	const ms, second = time.Millisecond, 500 * time.Millisecond
-	expectTold(t, toldAt(t, 0), map[time.Duration]int{
+	expectTold(t, sentAt(t, 0), map[time.Duration]int{
 		0: 16, ms: 16, 2 * ms: 8, second: 16, second + ms: 16, second + 2*ms: 8,
 	})
 }
@@ -88,7 +88,7 @@ func TestFeed_wakeWatchers_doesNotWaitForThoseThatAreStuck(t *testing.T) {
 	t.Parallel()
 	const ms, second = time.Millisecond, 500 * time.Millisecond
 	late := 2*ms + 16*50*time.Microsecond
-	expectTold(t, toldAt(t, 16), map[time.Duration]int{
+	expectTold(t, sentAt(t, 16), map[time.Duration]int{
 		late: 16, late + ms: 8, second: 16, second + ms: 8,
 	})
 }
@@ -231,7 +231,7 @@ func TestFeed_wakeWatchers_endsBeforeAnErasureIsPublished(t *testing.T) {
 			}
 		}
 		if took := time.Since(begin); took > 2500*time.Millisecond {
-			t.Errorf("the erasure was told after %v", took)
+			t.Errorf("the erasure was sent after %v", took)
 		}
 		cancel()
 		watching.Wait()

@@ -315,30 +315,30 @@ func (w *Watcher) fetch(ctx context.Context) (message Message, ok bool, err erro
 	f := w.feed
 	f.mu.Lock()
 	lost := f.lost
-	entries, atEnd, beforeStart, err := f.window.after(w.at.Position, w.buffer[:0])
-	switch {
-	case err != nil || len(entries) > 0:
-	case beforeStart:
+	entries, position, err := f.window.after(w.at.Position, w.buffer[:0])
+	switch position {
+	case inWindow:
+	case beforeWindow:
 		w.endRounds()
-	default:
+	case atEnd, afterWindow:
 		w.waitLocked()
 	}
 	f.mu.Unlock()
 	switch {
 	case err != nil:
 		return Message{}, false, err
-	case beforeStart:
+	case position == beforeWindow:
 		err := w.read(ctx, func(ctx context.Context) (err error) {
 			w.entries, err = f.readAfter(ctx, w.at.Position, f.limits.Page)
 			return err
 		})
 		return Message{}, false, err
-	case len(entries) > 0:
+	case position == inWindow:
 		w.entries = entries
 		return Message{}, false, nil
 	case isClosed(lost):
 		return Message{}, false, fmt.Errorf("%w: the log can't be read", ticket.ErrUnavailable)
-	case atEnd && !w.caughtUpSent:
+	case position == atEnd && !w.caughtUpSent:
 		w.caughtUpSent = true
 		return w.heartbeatMessage(), true, nil
 	}

@@ -104,24 +104,39 @@ func (w *window) erasedSince(number int64) (tickets map[string]bool, known bool)
 	return tickets, true
 }
 
-// after appends the entries after a position to list, up to its capacity. If it appends none: atEnd reports that the position is the last
-// one, beforeStart that the position is before the window, and neither that the tail has not reached the position yet. The error is
-// [ErrNotInLog] if the window has another event there.
-func (w *window) after(position ticket.LogPosition, list []*Entry) (got []*Entry, atEnd, beforeStart bool, err error) {
+// relation is where a position is relative to a window.
+type relation uint8
+
+const (
+	// beforeWindow is a position before the window: the next entry has to be read from the log.
+	beforeWindow relation = iota
+	// inWindow is a position after which the window has entries.
+	inWindow
+	// atEnd is the last position of the window.
+	atEnd
+	// afterWindow is a position that the tail has not reached yet.
+	afterWindow
+)
+
+// after appends the entries after a position to list, up to its capacity. The error is [ErrNotInLog] if the window has another event there.
+func (w *window) after(position ticket.LogPosition, list []*Entry) ([]*Entry, relation, error) {
 	offset := position.Sequence - w.base.Sequence
 	switch {
 	case !w.started || offset > int64(len(w.entries)):
-		return nil, false, false, nil
+		return nil, afterWindow, nil
 	case offset < 0:
-		return nil, false, true, nil
+		return nil, beforeWindow, nil
 	}
 	known := w.base
 	if offset > 0 {
 		known = w.entries[offset-1].Position
 	}
 	if known != position {
-		return nil, false, false, fmt.Errorf("%w: another event is at %d", ErrNotInLog, position.Sequence)
+		return nil, inWindow, fmt.Errorf("%w: another event is at %d", ErrNotInLog, position.Sequence)
 	}
 	next := w.entries[offset:]
-	return append(list, next[:min(len(next), cap(list)-len(list))]...), len(next) == 0, false, nil
+	if len(next) == 0 {
+		return nil, atEnd, nil
+	}
+	return append(list, next[:min(len(next), cap(list)-len(list))]...), inWindow, nil
 }
