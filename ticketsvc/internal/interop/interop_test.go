@@ -157,7 +157,7 @@ var calls = map[string]struct {
 		wantDetail: &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: "page_size", Description: "must not be negative"}}}},
 	"an error that passes": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: unavailable}, want: connect.CodeUnavailable,
-		says: "call again later", reason: "DATABASE_UNAVAILABLE",
+		says: "retry later", reason: "DATABASE_UNAVAILABLE",
 		wantDetail: &errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}},
 	"no token that counts": {method: "GetTicket", request: &ticketv1.GetTicketRequest{TicketId: "b"}, token: "hush-that-never-counted",
 		want: connect.CodeUnauthenticated, says: "a valid bearer token is needed"},

@@ -211,8 +211,8 @@ func TestCallerOf(t *testing.T) {
 	if address := callerOf(mustServe(t, store), ""); address != "address 127.0.0.1" {
 		t.Errorf("without tokens the caller is %q, want its address", address)
 	}
-	if stranger := rpc.CallerOf(t.Context()); stranger != limits.Unauthenticated {
-		t.Errorf("without admission the caller is %q, want %q", stranger, limits.Unauthenticated)
+	if other := rpc.CallerOf(t.Context()); other != limits.Unauthenticated {
+		t.Errorf("without authorization the caller is %q, want %q", other, limits.Unauthenticated)
 	}
 }
 

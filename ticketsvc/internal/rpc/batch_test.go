@@ -69,15 +69,15 @@ type failingTickets struct {
 func (s failingTickets) Append(ctx context.Context, changes []ticket.Change) ([]ticket.AppendResult, error) {
 	all := make([]ticket.AppendResult, len(changes))
 	var good []ticket.Change
-	var places []int
+	var positions []int
 	for i, c := range changes {
 		if all[i].Err = s.errs[c.TicketID]; all[i].Err == nil {
-			good, places = append(good, c), append(places, i)
+			good, positions = append(good, c), append(positions, i)
 		}
 	}
 	recorded, err := s.Store.Append(ctx, good)
 	for i, r := range recorded {
-		all[places[i]] = r
+		all[positions[i]] = r
 	}
 	return all, err
 }
@@ -116,7 +116,7 @@ func TestRecordTicketEvents_answersEachEvent(t *testing.T) {
 					eventCreated(tooMuch),
 					eventCreated(created(id("e6"), id("t2"), 1)),
 				}
-				const sentenceOfFull = "the ticket would be larger with the event than the 11 MiB that a ticket may have: call again once later" +
+				const sentenceOfFull = "the ticket would be larger with the event than the 11 MiB that a ticket may have: retry after later" +
 					" events have made it smaller"
 				for _, again := range []bool{false, true} {
 					want := []*ticketv1.TicketEventResult{
@@ -130,7 +130,7 @@ func TestRecordTicketEvents_answersEachEvent(t *testing.T) {
 						resultUpdated(&ticketv1.TicketUpdatedResponse{Duplicate: true}),
 						resultError(connect.CodeInvalidArgument, "", "event.occur_time must be set", nil),
 						resultError(connect.CodeAborted, "TICKET_LOCKED",
-							"another writer holds the ticket: call again later",
+							"another writer holds the ticket: retry later",
 							&durationpb.Duration{Seconds: 1}),
 						resultError(connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
 							sentenceOfFull, nil),

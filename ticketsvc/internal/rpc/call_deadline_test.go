@@ -81,7 +81,7 @@ func TestTicketCreated_goesOnAfterTheDeadline(t *testing.T) {
 			})
 			goOn()
 			if err := <-ended; err != nil {
-				t.Errorf("the commit was told to end: %v", err)
+				t.Errorf("the commit was cancelled: %v", err)
 			}
 		})
 	}

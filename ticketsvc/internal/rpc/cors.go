@@ -71,7 +71,7 @@ func CheckOrigin(origin string) error {
 		return fmt.Errorf("%q has a wildcard: name each origin in full, such as https://tickets.example.com", origin)
 	case err != nil, !slices.Contains([]string{"http", "https"}, parsed.Scheme), parsed.Hostname() == "",
 		!strings.EqualFold(origin, parsed.Scheme+"://"+parsed.Host):
-		return fmt.Errorf("%q is not an origin: use a scheme and a host, with the port where it is not the usual one, and nothing behind them, "+
+		return fmt.Errorf("%q is not an origin: use a scheme and a host, with the port unless it is the default, and nothing after them, "+
 			"such as https://tickets.example.com", origin[strings.LastIndex(origin, "@")+1:])
 	}
 	return nil

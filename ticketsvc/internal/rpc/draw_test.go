@@ -137,8 +137,8 @@ func (v *victim) forge(request proto.Message, place []byte) {
 	}
 }
 
-// places are the positions of forged tokens, valid and invalid ones.
-var places = []string{
+// positions are the positions of forged tokens, valid and invalid ones.
+var positions = []string{
 	"", "\x00", "\x00t1", "\x00\xff", "\x00t\x00", "\x01", "\x02t1",
 	"\x01" + strings.Repeat("\x00", 12) + "t1", "\x01" + strings.Repeat("\xff", 12) + "t1",
 	"\x01\x00\x00\x00\x00\x6a\x18\xa6\x00\x00\x00\x00\x00\xed\xa0\x80", "\x00" + strings.Repeat("i", 256), "\x00" + strings.Repeat("i", 257),

@@ -39,11 +39,11 @@ var codes = []struct {
 	{context.Canceled, connect.CodeCanceled, "", "the call was cancelled", 0},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded, "", "the call's deadline passed; what it asked for may still be done", 0},
 	{ticket.ErrTooManyWaiting, connect.CodeResourceExhausted, "TOO_MANY_EVENTS",
-		"too many events wait to be recorded: call again later", retrySoon},
-	{ticket.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING", "the service is stopping: call again", retrySoon},
-	{ticket.ErrUnavailable, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is unavailable: call again later", retryLater},
+		"too many events wait to be recorded: retry later", retrySoon},
+	{ticket.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING", "the service is stopping: retry", retrySoon},
+	{ticket.ErrUnavailable, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is unavailable: retry later", retryLater},
 	{ticket.ErrNotFound, connect.CodeNotFound, "TICKET_NOT_FOUND", "no event of the ticket is recorded, or it was erased", 0},
-	{ticket.ErrLocked, connect.CodeAborted, "TICKET_LOCKED", "another writer holds the ticket: call again later", retrySoon},
+	{ticket.ErrLocked, connect.CodeAborted, "TICKET_LOCKED", "another writer holds the ticket: retry later", retrySoon},
 	{ticket.ErrNewerVersion, connect.CodeAborted, "TICKET_OF_NEWER_VERSION",
 		"the ticket was written by a newer version of ticketsvc: call one of that version", 0},
 	{ticket.ErrCorrupt, connect.CodeDataLoss, "TICKET_UNREADABLE", "what is stored of the ticket can't be read", 0},
@@ -57,25 +57,25 @@ var codes = []struct {
 	{watch.ErrLogReplaced, connect.CodeUnavailable, "DATABASE_REPLACED",
 		"the database was replaced by another: resume with the last token", retrySoon},
 	{watch.ErrTooManyWatchers, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS",
-		"too many watchers: watch elsewhere, or try again later", retryLater},
+		"too many watchers: watch elsewhere, or retry later", retryLater},
 	{watch.ErrTooManyOfCaller, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_OF_CALLER",
-		"the token has too many watchers: end some, or try again later", retryLater},
+		"the token has too many watchers: end some, or retry later", retryLater},
 	{watch.ErrTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_WATCHERS_BEGINNING",
-		"too many watchers begin at once: watch elsewhere, or try again later", retryLater},
+		"too many watchers begin at once: watch elsewhere, or retry later", retryLater},
 	{watch.ErrStopping, connect.CodeUnavailable, "SERVICE_STOPPING",
 		"the service is stopping: resume with the last token, elsewhere or in a moment", retrySoon},
 	{errOversized, connect.CodeResourceExhausted, "TICKET_LARGER_THAN_ANSWER", "", 0},
 	{errTooManyReads, connect.CodeResourceExhausted, "TOO_MANY_EXPENSIVE_READS",
-		"too many expensive reads at once: call again later", retrySoon},
-	{errTooManyCalls, connect.CodeResourceExhausted, "TOO_MANY_CALLS", "too many calls of one token at once: call again later", retrySoon},
+		"too many expensive reads at once: retry later", retrySoon},
+	{errTooManyCalls, connect.CodeResourceExhausted, "TOO_MANY_CALLS", "too many calls of one token at once: retry later", retrySoon},
 	{errTooManyReflections, connect.CodeResourceExhausted, "TOO_MANY_REFLECTION_STREAMS",
-		"too many streams of reflection: end some, or try again later", retryLater},
-	{limits.ErrInUse, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: call again later", retrySoon},
+		"too many streams of reflection: end some, or retry later", retryLater},
+	{limits.ErrInUse, connect.CodeResourceExhausted, "MEMORY_IN_USE", "too many large calls at once: retry later", retrySoon},
 	{limits.ErrNeverFits, connect.CodeResourceExhausted, "CALL_TOO_LARGE",
 		"the call needs more memory than one caller may have: ask for less", 0},
 	{ticket.ErrTicketTooLarge, connect.CodeResourceExhausted, "TICKET_TOO_LARGE",
 		fmt.Sprintf("the ticket would be larger with the event than the %d MiB that a ticket"+
-			" may have: call again once later events have made it smaller", ticket.MaxBytes>>20), 0},
+			" may have: retry after later events have made it smaller", ticket.MaxBytes>>20), 0},
 	{ticket.ErrTooLargeTogether, connect.CodeResourceExhausted, "ANSWER_TOO_LARGE",
 		"the tickets are together larger than a response: ask for fewer at once", 0},
 	{errSlow, connect.CodeResourceExhausted, "SLOW_READER",
@@ -211,7 +211,7 @@ var levels = map[connect.Code]slog.Level{
 }
 
 func errInternal() *connect.Error {
-	return connect.NewError(connect.CodeInternal, errors.New("the service made a mistake; its log says which"))
+	return connect.NewError(connect.CodeInternal, errors.New("internal error: the log of ticketsvc has the reason"))
 }
 
 // invalidArgument returns the error for a request with violations, as text and as a google.rpc.BadRequest.

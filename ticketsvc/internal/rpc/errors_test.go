@@ -96,7 +96,7 @@ func TestErrorMapper_codes(t *testing.T) {
 						t.Errorf("error %v, want %v and nothing of the inner text", err, test.want)
 					}
 					if delay := retryDelay(t, err); (delay >= time.Second) != test.retried {
-						t.Errorf("the caller of %v is to wait for %v; want that it is told: %v", err, delay, test.retried)
+						t.Errorf("the caller of %v has the retry delay %v; want a retry delay: %v", err, delay, test.retried)
 					}
 				}
 			})
@@ -147,7 +147,7 @@ func TestErrorMapper_reasonsOfTokens(t *testing.T) {
 	s, other := mustServe(t, mustOpenStore(t)), mustServe(t, mustOpenStore(t))
 	token := func(s *server) string {
 		watching := mustWatch(t, newClient(t, s, "gRPC"), "", nil)
-		watching.walk(t)
+		watching.readSnapshot(t)
 		return watching.token
 	}
 	stream := mustWatch(t, newClient(t, s, "gRPC"), token(other), nil)

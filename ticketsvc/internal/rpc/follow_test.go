@@ -111,13 +111,13 @@ func (f *follower) take(m *ticketv1.WatchTicketsResponse) error {
 	sequence := m.GetChange().GetEvent().GetSequence()
 	switch {
 	case sequence == 0 && f.last != 0:
-		return errors.New("the walk goes on behind the changes")
+		return errors.New("the snapshot goes on after the changes")
 	case sequence == 0:
 		return nil
 	case f.first == 0:
 		f.first = sequence
 	case f.whole && sequence != f.last+1 || sequence <= f.last:
-		return fmt.Errorf("behind event %d comes %d", f.last, sequence)
+		return fmt.Errorf("after event %d comes %d", f.last, sequence)
 	}
 	f.last = sequence
 	return nil
@@ -343,7 +343,7 @@ func TestWatchTickets_cutOffMissesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.first != int64(before)+1 || f.last != int64(events) || cutOff < cuts {
-			t.Errorf("it was told of the events %d to %d, want %d to %d, and cut off %d times", f.first, f.last, before+1, events, cutOff)
+			t.Errorf("it got the events %d to %d, want %d to %d, and cut off %d times", f.first, f.last, before+1, events, cutOff)
 		}
 		f.expectCopy(t, newClient(t, &server{url: replicas[0].address()}, "gRPC"))
 		t.Logf("cut off %d times during %d events", cutOff, events)

@@ -32,7 +32,7 @@ func TestValidateFrames_malformed(t *testing.T) {
 	whole := frameOf(0, string(message))
 	bodies := map[string]string{
 		"trailers":                  frameOf(0x80, personal),
-		"trailers behind":           whole + frameOf(0x80, personal),
+		"trailers after":            whole + frameOf(0x80, personal),
 		"unknown flags":             frameOf(4, string(message)),
 		"an end of the stream":      frameOf(2, personal),
 		"a prefix that is cut":      whole[:3],

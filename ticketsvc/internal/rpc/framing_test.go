@@ -25,7 +25,7 @@ func TestServer_ambiguousFraming(t *testing.T) {
 			"Content-Type: application/json\r\nAuthorization: Bearer hush\r\n" + headers + "\r\n" + body
 	}
 	smuggled := call("1.1", "Content-Length: 2\r\n", body)
-	for name, s := range map[string]*server{"open": open, "to a stranger": guarded, "for pages": pages} {
+	for name, s := range map[string]*server{"open": open, "without a token": guarded, "for pages": pages} {
 		for framing, test := range map[string]struct {
 			request string
 			answers int

@@ -255,7 +255,7 @@ func FuzzRequest(f *testing.F) {
 	v := newVictim(f, mustOpenStore(f))
 	// The values of TestService_nastyValues are not repeated here.
 	for method := range ticketMethods.Len() {
-		for i, place := range places[:8] {
+		for i, place := range positions[:8] {
 			f.Add(uint8(method), i%2 == 0, []byte{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, "a", place, int64(-1)<<i)
 			f.Add(uint8(method), i%2 == 1, []byte{0, 1, 7, 1, 0, 5, 1, 2, 1, byte(i), 1, 1, 1, 1}, "b", place, int64(i))
 		}
@@ -310,7 +310,7 @@ func TestService_nastyValues(t *testing.T) {
 			for i := range ticketMethods.Len() {
 				method := ticketMethods.Get(i)
 				requests := nastyRequests(t, method, nil)
-				for _, place := range places {
+				for _, place := range positions {
 					request := newRequest(t, method)
 					if id := request.ProtoReflect().Descriptor().Fields().ByName("ticket_id"); id != nil {
 						request.ProtoReflect().Set(id, protoreflect.ValueOfString("t1"))

@@ -147,7 +147,7 @@ func TestService_stopping(t *testing.T) {
 	for protocol := range protocols {
 		_, err := newClient(t, s, protocol).TicketCreated(t.Context(), created("e", "t", 1))
 		if connect.CodeOf(err) != connect.CodeUnavailable || retryDelay(t, err) == 0 {
-			t.Errorf("while it drains, by %s: %v, want UNAVAILABLE and when to call again", protocol, err)
+			t.Errorf("while it drains, by %s: %v, want UNAVAILABLE and a retry delay", protocol, err)
 		}
 	}
 	if err := listening.Stop(t.Context()); err != nil {
@@ -197,11 +197,11 @@ func TestService_compressesLargeResponses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inflated, err := io.ReadAll(gzipReader)
-			if err != nil || len(body) > len(inflated)/10 {
-				t.Errorf("%d bytes on the wire for %d, %v", len(body), len(inflated), err)
+			decompressed, err := io.ReadAll(gzipReader)
+			if err != nil || len(body) > len(decompressed)/10 {
+				t.Errorf("%d bytes on the wire for %d, %v", len(body), len(decompressed), err)
 			}
-			body = inflated
+			body = decompressed
 		}
 		if !strings.Contains(string(body), `"ticketId":"`+test.ticket) {
 			t.Errorf("%s for one who reads %s: %.200q", test.ticket, test.accept, body)

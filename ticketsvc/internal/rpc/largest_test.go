@@ -103,8 +103,8 @@ func TestService_largestTicket(t *testing.T) {
 		if err != nil || len(events.GetEvents()) != 2 {
 			t.Errorf("%s, ListTicketEvents: %d events, %v", protocol, len(events.GetEvents()), err)
 		}
-		walk := mustWatch(t, c, "", nil)
-		walk.expect(t, "large "+strconv.Quote(text), `z "last"`, "heartbeat")
+		snapshot := mustWatch(t, c, "", nil)
+		snapshot.expect(t, "large "+strconv.Quote(text), `z "last"`, "heartbeat")
 	}
 	for changes.Receive() {
 		if event := changes.Msg().GetChange().GetEvent(); event.GetEventId() == "e3" {

@@ -38,10 +38,10 @@ func mustOpenPostgres(t *testing.T, url string) ticket.Store {
 }
 
 const (
-	walkers         = 4
+	readerCount     = 4
 	changingTickets = 120 // The same number of tickets never change.
-	walkWriters     = 2
-	walks           = 300
+	writerCount     = 2
+	runs            = 300
 )
 
 // kept is the expected state of a ticket.
@@ -226,8 +226,8 @@ func TestListTickets_pagesDuringWrites(t *testing.T) {
 
 			writing, stop := context.WithCancel(t.Context())
 			var writers, readers sync.WaitGroup
-			for number := range walkWriters {
-				own := ids[number*changingTickets/walkWriters : (number+1)*changingTickets/walkWriters]
+			for number := range writerCount {
+				own := ids[number*changingTickets/writerCount : (number+1)*changingTickets/writerCount]
 				random := rand.New(rand.NewPCG(3, uint64(number)))
 				writers.Go(func() {
 					for writing.Err() == nil {
@@ -245,17 +245,17 @@ func TestListTickets_pagesDuringWrites(t *testing.T) {
 			}
 			var mu sync.Mutex
 			pages, seen, moved := 0, 0, 0
-			for number := range walkers {
+			for number := range readerCount {
 				random := rand.New(rand.NewPCG(4, uint64(number)))
 				readers.Go(func() {
-					for range walks / walkers {
+					for range runs / readerCount {
 						q := drawQuery(random)
 						quiet := k.quiet()
 						var all []listed
-						walked := 0
-						for more := true; more; walked++ {
-							if walked > 10*len(ids) { // Each ticket can have one of nine times.
-								t.Errorf("%v: after %d pages there are still others", &q.request, walked)
+						count := 0
+						for more := true; more; count++ {
+							if count > 10*len(ids) { // Each ticket can have one of nine times.
+								t.Errorf("%v: after %d pages there are still others", &q.request, count)
 								return
 							}
 							page, err := clients[random.IntN(len(clients))].ListTickets(t.Context(), &q.request)
@@ -276,7 +276,7 @@ func TestListTickets_pagesDuringWrites(t *testing.T) {
 							t.Errorf("%v: %s", &q.request, diff)
 						}
 						mu.Lock()
-						pages, seen, moved = pages+walked, seen+len(want), moved+len(ids)-len(still)
+						pages, seen, moved = pages+count, seen+len(want), moved+len(ids)-len(still)
 						mu.Unlock()
 					}
 				})
@@ -284,10 +284,10 @@ func TestListTickets_pagesDuringWrites(t *testing.T) {
 			readers.Wait()
 			stop()
 			writers.Wait()
-			t.Logf("%d walks over %d pages: %d tickets that did not change came once each; %.0f others changed during a walk, on average",
-				walks, pages, seen, float64(moved)/float64(walks))
-			if pages < 3*walks || moved < walks {
-				t.Errorf("the walks had %d pages, during which tickets changed %d times: too little to find anything", pages, moved)
+			t.Logf("%d runs over %d pages: %d tickets that did not change came once each; %.0f others changed during a run, on average",
+				runs, pages, seen, float64(moved)/float64(runs))
+			if pages < 3*runs || moved < runs {
+				t.Errorf("the runs had %d pages, during which tickets changed %d times: too little to find anything", pages, moved)
 			}
 		})
 	}

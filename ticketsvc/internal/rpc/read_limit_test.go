@@ -115,7 +115,7 @@ func TestReadLimit_oneCaller(t *testing.T) {
 				t.Errorf("another caller's expensive read: %v", err)
 			}
 			watcher := mustWatch(t, greedy, "", nil)
-			watcher.walk(t)
+			watcher.readSnapshot(t)
 			testHealth(t, s, newClient(t, s, "gRPC"))
 			if err := store.Ping(t.Context()); err != nil {
 				t.Errorf("Ping: %v", err)
@@ -287,6 +287,6 @@ func TestWatchTickets_refusalsTakeMemory(t *testing.T) {
 		}
 	}
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "too many large calls") {
-		t.Errorf("%d watchers too many: the first one that ends is told %v, want that there is no memory for it", connections*calls, err)
+		t.Errorf("%d watchers too many: the first one that ends gets %v, want that there is no memory for it", connections*calls, err)
 	}
 }

@@ -40,7 +40,7 @@ var errOversized = errors.New("the ticket is larger than any response")
 
 func (e *oversizedError) Error() string {
 	if e.inJSON {
-		return fmt.Sprintf("ticket %q is in JSON larger than the %d MiB that a response has for it: ask for protobuf, which has room for it",
+		return fmt.Sprintf("ticket %q is in JSON larger than the %d MiB that a response has for it: ask for protobuf, in which it fits",
 			e.ticketID, maxTicketBytes>>20)
 	}
 	return fmt.Sprintf("ticket %q is larger than the %d MiB that a response has for it: the fields of its events are too large;"+

@@ -115,10 +115,10 @@ func TestCheckSize_oversizedTicket(t *testing.T) {
 
 			changes.expectEnd(t, connect.CodeResourceExhausted)
 			expectTooLarge(t, s, "changes", changes.Err())
-			walk := mustWatch(t, c, "", nil)
-			walk.expect(t, `a "one"`)
-			walk.expectEnd(t, connect.CodeResourceExhausted)
-			expectTooLarge(t, s, "the walk", walk.Err())
+			snapshot := mustWatch(t, c, "", nil)
+			snapshot.expect(t, `a "one"`)
+			snapshot.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooLarge(t, s, "the snapshot", snapshot.Err())
 			_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "huge"})
 			expectTooLarge(t, s, "GetTicket", err)
 			_, err = c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a", "huge"}})
@@ -133,7 +133,7 @@ func TestCheckSize_oversizedTicket(t *testing.T) {
 			other.expect(t, "huge left: REASON_ERASED")
 			again := mustWatch(t, c, changes.token, nil)
 			again.expect(t, `3 e3: z "three"`, "huge left: REASON_ERASED")
-			again = mustWatch(t, c, walk.token, nil)
+			again = mustWatch(t, c, snapshot.token, nil)
 			again.expect(t, `z "three"`, "heartbeat")
 		})
 	}
@@ -163,10 +163,10 @@ func TestCheckSize_oversizedInJSON(t *testing.T) {
 
 			changes.expectEnd(t, connect.CodeResourceExhausted)
 			expectTooWide(t, s, "changes", changes.Err())
-			walk := mustWatch(t, c, "", nil)
-			walk.expect(t, `a "one"`)
-			walk.expectEnd(t, connect.CodeResourceExhausted)
-			expectTooWide(t, s, "the walk", walk.Err())
+			snapshot := mustWatch(t, c, "", nil)
+			snapshot.expect(t, `a "one"`)
+			snapshot.expectEnd(t, connect.CodeResourceExhausted)
+			expectTooWide(t, s, "the snapshot", snapshot.Err())
 			_, err := c.GetTicket(t.Context(), &ticketv1.GetTicketRequest{TicketId: "wide"})
 			expectTooWide(t, s, "GetTicket", err)
 			_, err = c.BatchGetTickets(t.Context(), &ticketv1.BatchGetTicketsRequest{TicketIds: []string{"a", "wide"}})
@@ -233,10 +233,10 @@ func TestRequestBody_tooLarge(t *testing.T) {
 // TestRequestBody_gzipBomb sends a quarter of a megabyte that would be a quarter of a gigabyte after decompression.
 func TestRequestBody_gzipBomb(t *testing.T) {
 	// Not parallel, because it measures the memory that the process allocates.
-	const inflated = 256 << 20
+	const decompressed = 256 << 20
 	var bomb bytes.Buffer
 	compressor := gzip.NewWriter(&bomb)
-	if _, err := io.CopyN(compressor, zeros{}, inflated); err != nil {
+	if _, err := io.CopyN(compressor, zeros{}, decompressed); err != nil {
 		t.Fatal(err)
 	}
 	if err := compressor.Close(); err != nil {
@@ -277,7 +277,7 @@ func TestRequestBody_gzipBomb(t *testing.T) {
 		}
 		// Only a service that decompresses the request to its end knows its size.
 		said := code + response.Header.Get("Grpc-Message") + response.Trailer.Get("Grpc-Message")
-		if strings.Contains(said, strconv.Itoa(inflated)) {
+		if strings.Contains(said, strconv.Itoa(decompressed)) {
 			t.Errorf("%s: %q, want that nobody knows how large it is", contentType, said)
 		}
 		// A buffer that grows takes four times its final size, and eight times under the race detector.

@@ -93,9 +93,9 @@ func TestResumeToken_invalidPositions(t *testing.T) {
 	store := mustOpenStore(t)
 	c := newClient(t, mustServe(t, store), "gRPC")
 	for what, place := range map[string]watch.ResumePoint{
-		"of a negative place":         {Position: ticket.LogPosition{Sequence: -1}},
-		"with an id behind the walk":  {TicketID: "a"},
-		"with an id that is too long": {Snapshot: true, TicketID: strings.Repeat("x", ticket.MaxIDBytes+1)},
+		"of a negative place":           {Position: ticket.LogPosition{Sequence: -1}},
+		"with an id after the snapshot": {TicketID: "a"},
+		"with an id that is too long":   {Snapshot: true, TicketID: strings.Repeat("x", ticket.MaxIDBytes+1)},
 	} {
 		expectRefused(t, c, what, rpc.ResumeToken(ticket.Filter{}, store.DatabaseID(), place), nil, connect.CodeInvalidArgument)
 	}
@@ -144,11 +144,11 @@ func TestResumeToken_ofAnotherDatabase(t *testing.T) {
 	expectRefused(t, other, "of another event at its place", tokens[1], nil, connect.CodeOutOfRange)
 	expectRefused(t, other, "of an event of another ticket at its place", tokens[2], nil, connect.CodeOutOfRange)
 	expectRefused(t, other, "ahead of the log", tokens[3], nil, connect.CodeOutOfRange)
-	_, stranger := open(filepath.Join(t.TempDir(), "other.db"))
+	_, foreign := open(filepath.Join(t.TempDir(), "other.db"))
 	for _, token := range tokens {
-		expectRefused(t, stranger, "of another database", token, nil, connect.CodeOutOfRange)
+		expectRefused(t, foreign, "of another database", token, nil, connect.CodeOutOfRange)
 	}
-	if err := connectError(t, stranger, tokens[0]); !strings.Contains(err.Error(), "start again without one") {
+	if err := connectError(t, foreign, tokens[0]); !strings.Contains(err.Error(), "start again without one") {
 		t.Errorf("the error is %v, want what to do", err)
 	}
 }

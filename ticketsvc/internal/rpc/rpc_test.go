@@ -222,13 +222,13 @@ func TestService_everyProtocolServesEveryCall(t *testing.T) {
 				t.Errorf("a status that is not known: %v, want INVALID_ARGUMENT", err)
 			}
 
-			if got, want := walkTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}),
+			if got, want := listAllTickets(t, c, &ticketv1.ListTicketsRequest{PageSize: 2}),
 				[]string{"t5", "t4", "t3", "t1", "t2"}; !slices.Equal(got, want) {
 				t.Errorf("tickets by default %q, want %q", got, want)
 			}
 			request := &ticketv1.ListTicketsRequest{PageSize: 1, OrderBy: "create_time", Filter: &ticketv1.TicketFilter{
 				Statuses: []ticketv1.TicketStatus{ticketv1.TicketStatus_TICKET_STATUS_WAITING_FOR_AGENT}, UpdatedAfter: at(3), UpdatedBefore: at(5)}}
-			if got, want := walkTickets(t, c, request), []string{"t3", "t4"}; !slices.Equal(got, want) {
+			if got, want := listAllTickets(t, c, request), []string{"t3", "t4"}; !slices.Equal(got, want) {
 				t.Errorf("tickets with a filter %q, want %q", got, want)
 			}
 			testEvents(t, c)
@@ -280,7 +280,7 @@ func expect(t *testing.T, want, got proto.Message) {
 	}
 }
 
-func walkTickets(t *testing.T, c client, request *ticketv1.ListTicketsRequest) []string {
+func listAllTickets(t *testing.T, c client, request *ticketv1.ListTicketsRequest) []string {
 	t.Helper()
 	var ids []string
 	for {

@@ -60,8 +60,8 @@ func (s *stream) nextChange(t *testing.T) string {
 	}
 }
 
-// walk reads until the snapshot is over. In the form of [said], heartbeats during the snapshot differ from the one after it.
-func (s *stream) walk(t *testing.T) {
+// readSnapshot reads until the snapshot is over. In the form of [said], heartbeats during the snapshot differ from the one after it.
+func (s *stream) readSnapshot(t *testing.T) {
 	t.Helper()
 	for message := s.next(t); message != "heartbeat"; {
 		message = s.next(t)
@@ -103,20 +103,20 @@ func TestWatchTickets_stuckReader(t *testing.T) {
 	for _, protocol := range names {
 		stuck = append(stuck, mustWatch(t, newClient(t, s, protocol, uncompressed), "", nil))
 		other := mustWatch(t, newClient(t, s, protocol), "", &ticketv1.TicketFilter{AssigneeId: "u"})
-		other.walk(t)
+		other.readSnapshot(t)
 		others = append(others, other)
 	}
 	const events = 300
 	var watching sync.WaitGroup
 	for _, other := range others {
 		watching.Go(func() {
-			for told := 0; told < events; {
+			for received := 0; received < events; {
 				switch got := other.Receive(); {
 				case got && other.Msg().GetHeartbeat() != nil:
-				case got && other.Msg().GetChange().GetEvent().GetEventId() == fmt.Sprint("e", told):
-					told++
+				case got && other.Msg().GetChange().GetEvent().GetEventId() == fmt.Sprint("e", received):
+					received++
 				default:
-					t.Errorf("instead of event %d it is told %s, %v", told, said(other.Msg()), other.Err())
+					t.Errorf("instead of event %d it gets %s, %v", received, said(other.Msg()), other.Err())
 					return
 				}
 			}
@@ -131,7 +131,7 @@ func TestWatchTickets_stuckReader(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	// Their places are free after they are cut off, and not before: until then there would be one watcher too many.
+	// Their slots are free after they are cut off, and not before: until then there would be one watcher too many.
 	for free := 0; free < len(stuck); {
 		others[0].next(t)
 		extra := mustWatch(t, newClient(t, s, "gRPC"), "", &ticketv1.TicketFilter{AssigneeId: "nobody"})
@@ -208,7 +208,7 @@ func TestServer_Stop_streamsEndWithAResumeToken(t *testing.T) {
 				one.token, last = one.Msg().GetResumeToken(), said(one.Msg())
 			}
 			if connect.CodeOf(one.Err()) != connect.CodeUnavailable || !strings.Contains(one.Err().Error(), "resume") || last != "heartbeat" {
-				t.Errorf("the stream ends with %v behind %s, want UNAVAILABLE behind a heartbeat", one.Err(), last)
+				t.Errorf("the stream ends with %v after %s, want UNAVAILABLE after a heartbeat", one.Err(), last)
 			}
 		})
 	}
@@ -257,7 +257,7 @@ func TestWatchTickets_endsWithTheCallersToken(t *testing.T) {
 			streams := map[string]*stream{}
 			for name, token := range map[string]string{"read": tokens["read"], "other": "another-token-of-a-service", "admin": tokens["admin"]} {
 				streams[name] = mustWatch(t, newClient(t, s, protocol, connect.WithInterceptors(shows(token))), "", nil)
-				streams[name].walk(t)
+				streams[name].readSnapshot(t)
 			}
 			// One token is removed, and one gets another scope.
 			set(current, "read=another-token-of-a-service", "ingest="+tokens["admin"])
@@ -363,7 +363,7 @@ func TestWatchTickets_databaseGoesAway(t *testing.T) {
 	s := mustServeLimited(t, open(through), rpc.Security{}, limits, patient)
 	c := newClient(t, s, "gRPC")
 	stream := mustWatch(t, c, "", nil)
-	stream.walk(t)
+	stream.readSnapshot(t)
 	mustRecord(t, direct, titled("e1", "a", 1, "one"))
 	stream.nextChange(t)
 	var cut atomic.Bool

@@ -58,7 +58,7 @@ func TestErrorMapper_codesOfStreams(t *testing.T) {
 					t.Errorf("the message before the error is %v", stream.Msg())
 				}
 				if stream.Receive() {
-					t.Error("a message behind the error")
+					t.Error("a message after the error")
 				}
 				if err := stream.Err(); connect.CodeOf(err) != test.want || strings.Contains(err.Error(), personal) {
 					t.Errorf("error %v, want %v and nothing of the inner text", err, test.want)

@@ -65,7 +65,7 @@ func said(m *ticketv1.WatchTicketsResponse) string {
 	case m.GetRemoved() != nil:
 		return fmt.Sprintf("%s left: %v", m.GetRemoved().GetTicketId(), m.GetRemoved().GetReason())
 	case m.GetHeartbeat().GetSnapshot():
-		return "heartbeat in the walk"
+		return "heartbeat in the snapshot"
 	case m.GetHeartbeat() != nil && m.GetHeartbeat().GetSendTime().IsValid():
 		return "heartbeat"
 	}
@@ -162,10 +162,10 @@ func TestWatchTickets_changeEqualsOtherRPCs(t *testing.T) {
 
 func TestWatchTickets_heartbeatReportsTheSnapshot(t *testing.T) {
 	t.Parallel()
-	for _, walking := range []bool{false, true} {
-		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, ResumePoint: watch.ResumePoint{Snapshot: walking}})
-		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetSnapshot() != walking {
-			t.Errorf("in the walk %v: %v", walking, message)
+	for _, snapshot := range []bool{false, true} {
+		message := rpc.WatchResponse(&watch.Message{Kind: watch.Heartbeat, ResumePoint: watch.ResumePoint{Snapshot: snapshot}})
+		if message.GetHeartbeat() == nil || message.GetHeartbeat().GetSnapshot() != snapshot {
+			t.Errorf("in the snapshot %v: %v", snapshot, message)
 		}
 	}
 }

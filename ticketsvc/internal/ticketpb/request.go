@@ -115,7 +115,7 @@ func ToListQuery(request *ticketv1.ListTicketsRequest) (ListQuery, error) {
 	var violations ticket.Violations
 	order, ok := ticket.ParseOrder(request.GetOrderBy())
 	if !ok {
-		violations.Add("order_by", "must be update_time or create_time, with or without desc behind it")
+		violations.Add("order_by", "must be update_time or create_time, with or without desc after it")
 	}
 	pageSize := toPageSize(request.GetPageSize(), &violations)
 	filter := toFilter(request.GetFilter(), &violations)
