@@ -139,15 +139,15 @@ func importErasures(ctx context.Context, program settings.Program, o importOptio
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	said := time.Now()
+	reported := time.Now()
 	for done := 0; done < len(ids); {
 		batch := ids[done:min(done+importBatch, len(ids))]
 		if _, err := store.Erase(ctx, batch...); err != nil {
 			return fmt.Errorf("%d of %d tickets are erased, and then it failed: start it again (%w)", done, len(ids), err)
 		}
 		done += len(batch)
-		if now := time.Now(); now.Sub(said) >= progressInterval {
-			said = now
+		if now := time.Now(); now.Sub(reported) >= progressInterval {
+			reported = now
 			_, _ = fmt.Fprintf(stderr, "%d of %d tickets are erased\n", done, len(ids))
 		}
 	}

@@ -14,27 +14,27 @@ import (
 
 // openStore opens the database of the settings, and upgrades it.
 func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (ticket.Store, error) {
-	defer sayStillOpening(log)()
+	defer logStillOpening(log)()
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL, log)
 	}
 	return sqlite.Open(ctx, database.SQLitePath)
 }
 
-// sayStillOpening logs every ten seconds, until stop is called, that the database is not open yet. After an upgrade this can take minutes,
+// logStillOpening logs every ten seconds, until stop is called, that the database is not open yet. After an upgrade this can take minutes,
 // and without the log the service would seem to hang.
-func sayStillOpening(log *slog.Logger) (stop func()) {
+func logStillOpening(log *slog.Logger) (stop func()) {
 	stopped := make(chan struct{})
-	var saying sync.WaitGroup
-	saying.Go(func() {
-		again := time.NewTicker(10 * time.Second)
-		defer again.Stop()
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		ticker := time.NewTicker(10 * time.Second)
+		defer ticker.Stop()
 		begin := time.Now()
 		for {
 			select {
-			case now := <-again.C:
-				log.Info("the database is still being opened; to bring that of an older version up to date takes about a minute"+
-					" for a million tickets", "seconds", int(now.Sub(begin).Seconds()))
+			case now := <-ticker.C:
+				log.Info("the database is still being opened; the upgrade of an older version's takes about a minute for a million tickets",
+					"seconds", int(now.Sub(begin).Seconds()))
 			case <-stopped:
 				return
 			}
@@ -42,6 +42,6 @@ func sayStillOpening(log *slog.Logger) (stop func()) {
 	})
 	return func() {
 		close(stopped)
-		saying.Wait()
+		logging.Wait()
 	}
 }

@@ -11,16 +11,16 @@ import (
 func TestLogStillOpening(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var said strings.Builder
-		log := slog.New(slog.NewTextHandler(&said, nil))
-		sayStillOpening(log)()
-		stop := sayStillOpening(log)
+		var output strings.Builder
+		log := slog.New(slog.NewTextHandler(&output, nil))
+		logStillOpening(log)()
+		stop := logStillOpening(log)
 		time.Sleep(25 * time.Second)
 		stop()
 		time.Sleep(time.Minute)
-		if lines := strings.Split(strings.TrimSpace(said.String()), "\n"); len(lines) != 2 ||
+		if lines := strings.Split(strings.TrimSpace(output.String()), "\n"); len(lines) != 2 ||
 			!strings.HasSuffix(lines[0], "seconds=10") || !strings.HasSuffix(lines[1], "seconds=20") {
-			t.Errorf("in 25 seconds it said %q, want two lines, after 10 and 20", lines)
+			t.Errorf("in 25 seconds it logged %q, want two lines, after 10 and 20", lines)
 		}
 	})
 }

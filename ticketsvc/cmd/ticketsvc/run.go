@@ -42,7 +42,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // serve runs the service until ctx ends or a server fails.
 //
-// It stops in this order: first no more calls are accepted and the running calls end, then the events that were taken are recorded, and
+// It stops in this order: first no more calls are accepted and the running calls end, then the events that were accepted are recorded, and
 // last the database is closed. The admin address stays open until just before the database is closed, to report that the service is
 // stopping.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
@@ -97,7 +97,7 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 		scheme = "https://"
 	} else if c.security.Tokens != nil && !httpserver.IsLoopback(server.Addr()) {
 		log.Warn("tokens and tickets cross the network in cleartext: set --tls-cert-file and --tls-key-file," +
-			" unless something in front speaks TLS")
+			" unless a proxy in front terminates TLS")
 	}
 	if isNew {
 		file, _ := filepath.Abs(c.database.SQLitePath)
@@ -114,10 +114,10 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	serving, served := context.WithTimeout(ending, c.ShutdownTimeout/2)
 	defer served()
 	if err := server.Stop(serving); err != nil {
-		log.Warn("calls were cut off; the gateway makes its own again, and watchers resume", "error", err)
+		log.Warn("calls were cut off; the gateway retries its own, and watchers resume", "error", err)
 	}
 	if err := service.Close(ending); err != nil {
-		log.Warn("events are not recorded, as far as is known; the gateway will bring them again", "error", err)
+		log.Warn("events may not be recorded; the gateway forwards them again", "error", err)
 	}
 	err = adminServer.Stop(ending)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

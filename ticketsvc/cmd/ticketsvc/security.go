@@ -10,13 +10,13 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// noteProblem reports a problem with a setting.
-type noteProblem func(flag, format string, values ...any)
+// reportProblem reports a problem with a setting.
+type reportProblem func(flag, format string, values ...any)
 
 var errNoTokens = errors.New("holds no token: give it one or more, as scope=token")
 
 // readTokens sets the valid tokens from --tokens and --tokens-file. If one of them is set, every call needs a token, even after a problem.
-func (c *config) readTokens(problem noteProblem) {
+func (c *config) readTokens(problem reportProblem) {
 	set := strings.Join(c.Tokens, "") != ""
 	if !set && c.TokensFile == "" {
 		return
@@ -56,7 +56,7 @@ func (c *config) readTokens(problem noteProblem) {
 }
 
 // readCertificate sets the service's certificate from --tls-cert-file and --tls-key-file.
-func (c *config) readCertificate(problem noteProblem) {
+func (c *config) readCertificate(problem reportProblem) {
 	switch {
 	case c.TLSCertFile == "" && c.TLSKeyFile == "":
 		return
@@ -83,7 +83,7 @@ func (c *config) readCertificate(problem noteProblem) {
 }
 
 // readOrigins sets the allowed origins from --cors-origins.
-func (c *config) readOrigins(problem noteProblem) {
+func (c *config) readOrigins(problem reportProblem) {
 	for _, origin := range c.CORSOrigins {
 		if origin = strings.TrimSpace(origin); origin == "" {
 			continue
