@@ -33,7 +33,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 var (
 	errTooLarge   = fmt.Errorf("it has more than %d bytes", maxBytes)
-	errNotRegular = errors.New("it is no regular file, and such are read at the start alone")
+	errNotRegular = errors.New("it is not a regular file, and such a file is read only at the start")
 )
 
 // File is a file that a setting names.
@@ -55,27 +55,27 @@ func (e *UnreadableError) Unwrap() error { return e.reason }
 // Files are one or more files that are only used together. [Load] makes them.
 type Files struct {
 	files []File
-	take  func(contents [][]byte) error
+	use   func(contents [][]byte) error
 
-	// tried and seen are digests of the contents: tried of those that take got last, seen of those of the last read.
+	// tried and seen are digests of contents: those that use got last, and those of the last read.
 	tried, seen [sha256.Size]byte
 	// unreadable is the reason why the last read failed, or empty.
 	unreadable string
 }
 
-// Load reads files for the first time and passes their contents to take, without a byte order mark and in the order of files. If take can't
+// Load reads files for the first time and passes their contents to use, without a byte order mark and in the order of files. If use can't
 // use them, it returns an error for people. That error must hold no secret, because it is logged when the files are read again.
 //
-// The error is take's, or an [UnreadableError].
-func Load(files []File, take func(contents [][]byte) error) (*Files, error) {
-	f := &Files{files: files, take: take}
+// The error is that of use, or an [UnreadableError].
+func Load(files []File, use func(contents [][]byte) error) (*Files, error) {
+	f := &Files{files: files, use: use}
 	contents, err := f.read(func(os.FileMode) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	f.seen = digest(contents)
 	f.tried = f.seen
-	return f, take(contents)
+	return f, use(contents)
 }
 
 // Start loads changed files again until ctx ends or stop is called. stop returns after the last load has ended. hangups receives when
@@ -108,18 +108,18 @@ func watch(ctx context.Context, files []*Files, hangups <-chan os.Signal, log *s
 			log.Info("SIGHUP changes nothing: no setting names a file that can be read again")
 		}
 		for _, f := range files {
-			f.look(asked, log)
+			f.check(asked, log)
 		}
 	}
 }
 
-// look reads the files, and uses them if they have changed, or if somebody asked for it.
-func (f *Files) look(asked bool, log *slog.Logger) {
-	const kept = "files can't be taken over: what was read before stays"
+// check reads the files, and uses them if they have changed, or if somebody asked for it.
+func (f *Files) check(asked bool, log *slog.Logger) {
+	const unusable = "files can't be used: the previous ones stay in use"
 	contents, err := f.read(os.FileMode.IsRegular)
 	if err != nil {
 		if asked || err.Error() != f.unreadable {
-			log.Error(kept, "setting", err.Setting, "error", err)
+			log.Error(unusable, "setting", err.Setting, "error", err)
 		}
 		f.unreadable = err.Error()
 		return
@@ -132,8 +132,8 @@ func (f *Files) look(asked bool, log *slog.Logger) {
 		return
 	}
 	f.tried = found
-	if err := f.take(contents); err != nil {
-		log.Error(kept, "setting", f.settings(), "error", err)
+	if err := f.use(contents); err != nil {
+		log.Error(unusable, "setting", f.settings(), "error", err)
 		return
 	}
 	log.Info("files were read again", "setting", f.settings())

@@ -267,7 +267,7 @@ func TestRun_secretsAreReadAgain(t *testing.T) {
 	want(testSecret, 200)
 	for _, bad := range []string{"hush", app + "=hush", newSecret + "\nhush", "h\x00u\x00s\x00h\x00"} {
 		write(bad)
-		readAgain("files can't be taken over: what was read before stays")
+		readAgain("files can't be used: the previous ones stay in use")
 		want(newSecret, 200)
 	}
 	write(app + "=" + newSecret)
