@@ -19,8 +19,8 @@ const (
 	Max = 10_000
 	// MaxInBatch is the maximum number of elements of all events of a batch together. The comments of the contract name it too.
 	MaxInBatch = 20_000
-	// MaxBatchEvents is the maximum number of events of a batch, and MaxBatchBytes the maximum size of its request. The comments of the contract
-	// name them too.
+	// MaxBatchEvents is the maximum number of events of a batch, and MaxBatchBytes the maximum size of its request. The comments of the
+	// contract name them too.
 	MaxBatchEvents, MaxBatchBytes = 512, 16 << 20
 )
 

@@ -39,33 +39,14 @@ func Readiness(serving context.Context, ping func(context.Context) error) func(c
 	}
 }
 
-// readyState is what a service can answer.
-type readyState int
-
-const (
-	readyForAll readyState = iota
-	readyForReads
-	notReady
-)
-
-func readyStateOf(err error) readyState {
-	switch {
-	case err == nil:
-		return readyForAll
-	case errors.Is(err, ErrReadOnly):
-		return readyForReads
-	default:
-		return notReady
-	}
-}
-
 // WatchReadiness calls ready once a second until ctx ends, and logs each change between ready, ready for reads only, and not ready. If the
 // state changes often, each of the latter two is logged at most once a minute.
 func WatchReadiness(ctx context.Context, ready func(context.Context) error, log *slog.Logger) {
+	const isReady = "service is ready again"
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	throttle := logthrottle.NewPerKey[readyState](time.Minute)
-	logged := readyForAll
+	throttle := logthrottle.NewPerKey[string](time.Minute)
+	logged := isReady
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,27 +55,23 @@ func WatchReadiness(ctx context.Context, ready func(context.Context) error, log 
 			asking, cancel := context.WithTimeout(ctx, readyTimeout)
 			err := ready(asking)
 			cancel()
-			if ctx.Err() != nil {
+			state, level, attributes := "service is not ready", slog.LevelError, []any{"error", err}
+			switch {
+			case ctx.Err() != nil:
 				return
+			case err == nil:
+				state, level, attributes = isReady, slog.LevelInfo, nil
+			case errors.Is(err, ErrReadOnly):
+				state, level = "service is ready for reads only", slog.LevelWarn
 			}
-			state := readyStateOf(err)
 			if state == logged {
 				continue
 			}
-			if state != readyForAll {
-				if _, ok := throttle.Allow(state, now); !ok {
-					continue
-				}
+			if _, ok := throttle.Allow(state, now); !ok && state != isReady {
+				continue
 			}
 			logged = state
-			switch state {
-			case readyForAll:
-				log.Info("service is ready again")
-			case readyForReads:
-				log.Warn("service is ready for reads only", "error", err)
-			case notReady:
-				log.Error("service is not ready", "error", err)
-			}
+			log.Log(ctx, level, state, attributes...)
 		}
 	}
 }

@@ -63,8 +63,8 @@ const (
 	// maxEvents is the maximum number of events of a claim, and so of a call. It is also the maximum number of events that are called alone at
 	// the same time. A claim takes fewer while some are called alone, because each delivery that it finds may be one of that kind.
 	maxEvents = 256
-	// maxRequestBytes and maxElements bound a call of several events. ticketsvc accepts 16 MiB and 20,000 elements, and a proxy in between 1
-	// MiB if nobody configured it (nginx). A larger event is called alone.
+	// maxRequestBytes and maxElements bound a call of several events. ticketsvc accepts more (package elements), and a proxy in between 1 MiB
+	// if nobody configured it (nginx). A larger event is called alone.
 	maxRequestBytes, maxElements = 960 << 10, 16_000
 	// singleCallsPeriod is how long every event is called alone after ticketsvc did not know RecordTicketEvents.
 	singleCallsPeriod = 5 * time.Minute

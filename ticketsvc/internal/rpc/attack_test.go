@@ -224,8 +224,8 @@ const maxPeak = 350
 // itself without the race detector.
 var raceMemory = 1
 
-// TestResponseMemory_nobodyReads has a caller that makes many calls for large responses and reads nothing, while another caller reads a small
-// ticket. The service must keep its memory limit, and the other caller must get its responses.
+// TestResponseMemory_nobodyReads has a caller that makes many calls for large responses and reads nothing, while another caller reads a
+// small ticket. The service must keep its memory limit, and the other caller must get its responses.
 func TestResponseMemory_nobodyReads(t *testing.T) {
 	if url := os.Getenv(servedDatabase); url != "" {
 		serveAlone(t, url)

@@ -58,8 +58,8 @@ func TestWithCallTimeout_endsTheWork(t *testing.T) {
 	}
 }
 
-// TestTicketCreated_goesOnAfterTheDeadline has a deadline that passes while an event is being written. The deadline must not decide whether the
-// event is recorded.
+// TestTicketCreated_goesOnAfterTheDeadline has a deadline that passes while an event is being written. The deadline must not decide whether
+// the event is recorded.
 func TestTicketCreated_goesOnAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	for protocol := range protocols {

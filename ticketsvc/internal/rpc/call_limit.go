@@ -17,36 +17,27 @@ const maxCallWait = 10 * time.Second
 // keep all processors and the database busy. With more calls, every other call would wait for a processor after all of these.
 func maxRunningCalls() int { return 4 * runtime.GOMAXPROCS(0) }
 
-// callLimit limits the number of calls that run at once. So a caller that makes thousands of calls, even if they are rejected, leaves
-// processors to other callers. All further calls of that caller wait, in the order in which they arrived.
-type callLimit struct {
-	slots  *limits.Budget
-	errors errorMapper
-}
-
-func newCallLimit(errors errorMapper) *callLimit {
-	return &callLimit{slots: limits.NewSlots(maxRunningCalls(), maxCallWait), errors: errors}
-}
-
 // errTooManyCalls is returned for a call that did not begin because the maximum number of the caller's calls run.
 var errTooManyCalls = errors.New("the service works on too many calls of the caller")
 
 type callSlotKey struct{}
 
-// wrap passes a call to next after it has got a slot. A call releases its slot when its response begins, or when it waits for another
-// resource that each caller has a share of: see [releaseCallSlot].
+// withCallLimit limits the number of calls of next that run at once. So a caller that makes thousands of calls, even if they are rejected,
+// leaves processors to other callers. All further calls of that caller wait for a slot, in the order in which they arrived. A call releases
+// its slot when its response begins, or when it waits for another resource that each caller has a share of: see [releaseCallSlot].
 //
-// wrap must run after the request has been read: a request that is still being sent would hold a slot. Over HTTP/2 such a request could
-// even wait for the calls that wait for slots: their unread requests use up the flow-control window of the connection.
-func (l *callLimit) wrap(next http.Handler) http.Handler {
+// It must run after the request has been read: a request that is still being sent would hold a slot. Over HTTP/2 such a request could even
+// wait for the calls that wait for slots: their unread requests use up the flow-control window of the connection.
+func withCallLimit(next http.Handler, mapper errorMapper) http.Handler {
+	slots := limits.NewSlots(maxRunningCalls(), maxCallWait)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx := request.Context()
-		slot, err := l.slots.Take(ctx, callerOf(ctx), 1)
+		slot, err := slots.Take(ctx, callerOf(ctx), 1)
 		if errors.Is(err, limits.ErrInUse) {
 			err = errTooManyCalls
 		}
 		if err != nil {
-			l.errors.write(w, request, err)
+			mapper.write(w, request, err)
 			return
 		}
 		defer slot.Release()

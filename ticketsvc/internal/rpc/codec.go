@@ -9,70 +9,60 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// jsonCodec encodes and decodes messages as JSON, like Connect's own codec, except for the errors of malformed requests. Connect's error
-// quotes the malformed part, which can be words of a tenant. Callers log such errors.
-type jsonCodec struct {
-	name string
+// codec encodes and decodes messages.
+//
+// It has no MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend, Connect would take a buffer of
+// an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
+type codec struct {
+	name      string
+	marshal   func(proto.Message) ([]byte, error)
+	unmarshal func([]byte, proto.Message) error
 }
 
 // withCodecs sets the codecs for protobuf, and for the two content types that Connect uses for JSON.
-//
-// They have no MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend, Connect would take a buffer
-// of an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
 func withCodecs() connect.HandlerOption {
-	return connect.WithHandlerOptions(connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec{"json"}),
-		connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
+	return connect.WithHandlerOptions(connect.WithCodec(protoCodec()), connect.WithCodec(jsonCodec("json")),
+		connect.WithCodec(jsonCodec("json; charset=utf-8")))
 }
 
-// protoCodec encodes and decodes messages as protobuf.
-type protoCodec struct{}
+func protoCodec() codec {
+	return codec{name: "proto", marshal: proto.Marshal, unmarshal: proto.Unmarshal}
+}
+
+// jsonCodec returns a codec that is like Connect's own, except for the errors of malformed requests. Connect's error quotes the malformed
+// part, which can be words of a tenant. Callers log such errors.
+func jsonCodec(name string) codec {
+	return codec{name: name, marshal: protojson.Marshal, unmarshal: func(data []byte, message proto.Message) error {
+		// There are no bytes for requests to our services, because [requestBody] reads these.
+		if len(data) == 0 {
+			return nil
+		}
+		if err := unmarshalJSON(data, message); err != nil {
+			return notJSON(data, message, err)
+		}
+		return nil
+	}}
+}
 
 // Name implements [connect.Codec].
-func (protoCodec) Name() string { return "proto" }
+func (c codec) Name() string { return c.name }
 
 // Marshal implements [connect.Codec].
-func (protoCodec) Marshal(message any) ([]byte, error) {
+func (c codec) Marshal(message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, errNotMessage
 	}
-	return proto.Marshal(m)
+	return c.marshal(m)
 }
 
 // Unmarshal implements [connect.Codec].
-func (protoCodec) Unmarshal(data []byte, message any) error {
+func (c codec) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return errNotMessage
 	}
-	return proto.Unmarshal(data, m)
-}
-
-// Name implements [connect.Codec].
-func (c jsonCodec) Name() string { return c.name }
-
-// Marshal implements [connect.Codec].
-func (c jsonCodec) Marshal(message any) ([]byte, error) {
-	m, ok := message.(proto.Message)
-	if !ok {
-		return nil, errNotMessage
-	}
-	return protojson.Marshal(m)
-}
-
-// Unmarshal implements [connect.Codec]. It gets no bytes for requests to our services, because [requestBody] reads these.
-func (c jsonCodec) Unmarshal(data []byte, message any) error {
-	if len(data) == 0 {
-		return nil
-	}
-	m, ok := message.(proto.Message)
-	if !ok {
-		return errNotMessage
-	}
-	if err := unmarshalJSON(data, m); err != nil {
-		return notJSON(data, m, err)
-	}
-	return nil
+	return c.unmarshal(data, m)
 }
 
 // unmarshalJSON decodes a message.

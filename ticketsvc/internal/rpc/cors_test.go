@@ -94,8 +94,8 @@ func TestWithCORS_allowedOriginsOnly(t *testing.T) {
 	}
 }
 
-// TestWithoutTokens_pagesOfOtherOrigins has GETs as a browser sends them for an image or a script, without a preflight. They ask for a ticket
-// that does not exist.
+// TestWithoutTokens_pagesOfOtherOrigins has GETs as a browser sends them for an image or a script, without a preflight. They ask for a
+// ticket that does not exist.
 func TestWithoutTokens_pagesOfOtherOrigins(t *testing.T) {
 	t.Parallel()
 	const ours = "https://tickets.example.com"

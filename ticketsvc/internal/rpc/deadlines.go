@@ -48,9 +48,9 @@ func withCallTimeout(limit time.Duration) connect.UnaryInterceptorFunc {
 
 // withDeadlines sets the time limits for sending a request, and for reading its response.
 //
-// A request must arrive within bodyLimit, and a health check within maxHealthTime. Otherwise it ends with DEADLINE_EXCEEDED. Without a limit
-// net/http waits for a body forever, and the deadline of a call begins only after the whole request has arrived. The request of a reflection
-// stream lasts as long as the stream, so such a stream also ends after bodyLimit, even if its token is still valid.
+// A request must arrive within bodyLimit, and a health check within maxHealthTime. Otherwise it ends with DEADLINE_EXCEEDED. Without a
+// limit net/http waits for a body forever, and the deadline of a call begins only after the whole request has arrived. The request of a
+// reflection stream lasts as long as the stream, so such a stream also ends after bodyLimit, even if its token is still valid.
 //
 // If a caller takes longer than maxWriteTime to read the response, or reads nothing of it for streams.stall, the connection ends, or over
 // HTTP/2 the call. WatchTickets has no limit for the whole response, and streams.stuck instead of streams.stall.

@@ -244,7 +244,8 @@ func addDetail(wire *connect.Error, message proto.Message) {
 	}
 }
 
-// recoverPanic returns a function that converts a handler's panic to an error. The function does not log the value of the panic, which can contain data of a ticket.
+// recoverPanic returns a function that converts a handler's panic to an error. The function does not log the value of the panic, which can
+// contain data of a ticket.
 func recoverPanic(log *slog.Logger) func(context.Context, connect.Spec, http.Header, any) error {
 	return func(ctx context.Context, spec connect.Spec, _ http.Header, value any) error {
 		log.ErrorContext(ctx, "call panicked", "procedure", spec.Procedure, "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))

@@ -90,8 +90,8 @@ func JSONBytes(m proto.Message) int { return jsonBytes(m.ProtoReflect()) }
 
 // JSONCodec encodes and decodes JSON, and ProtoCodec protobuf.
 var (
-	JSONCodec  connect.Codec = jsonCodec{"json"}
-	ProtoCodec connect.Codec = protoCodec{}
+	JSONCodec  connect.Codec = jsonCodec("json")
+	ProtoCodec connect.Codec = protoCodec()
 )
 
 // NewCompressor returns a compressor of responses.

@@ -22,8 +22,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestService_invalidRequests makes calls that can't succeed, to a service with a real store. It expects a code for each call, and the wrong
-// field if the request is invalid.
+// TestService_invalidRequests makes calls that can't succeed, to a service with a real store. It expects a code for each call, and the
+// wrong field if the request is invalid.
 func TestService_invalidRequests(t *testing.T) {
 	t.Parallel()
 	s := mustServe(t, mustOpenStore(t))

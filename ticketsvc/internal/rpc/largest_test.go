@@ -114,8 +114,8 @@ func TestService_largestTicket(t *testing.T) {
 	t.Errorf("the watcher: %v", changes.Err())
 }
 
-// TestService_largestTicketWithManyAttributes has a ticket at its limit. One of its events named the maximum number of attributes of an event.
-// That event is in the log together with the ticket, and must be listed.
+// TestService_largestTicketWithManyAttributes has a ticket at its limit. One of its events named the maximum number of attributes of an
+// event. That event is in the log together with the ticket, and must be listed.
 func TestService_largestTicketWithManyAttributes(t *testing.T) {
 	t.Parallel()
 	store := mustOpenStore(t)

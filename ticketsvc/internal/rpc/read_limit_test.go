@@ -225,8 +225,8 @@ func TestWatchTickets_limitOfOneToken(t *testing.T) {
 	}
 }
 
-// TestWatchTickets_refusalIsDelayed has a token at its limit of watchers that asks for another one. It must get the error after a time, and must
-// not delay others.
+// TestWatchTickets_refusalIsDelayed has a token at its limit of watchers that asks for another one. It must get the error after a time, and
+// must not delay others.
 func TestWatchTickets_refusalIsDelayed(t *testing.T) {
 	t.Parallel()
 	streams := patient
@@ -255,8 +255,8 @@ func TestWatchTickets_refusalIsDelayed(t *testing.T) {
 	}
 }
 
-// TestWatchTickets_refusalsTakeMemory has a token at its limit of watchers that asks for more than the memory of all its calls allows. Calls
-// that wait for their error must be counted too.
+// TestWatchTickets_refusalsTakeMemory has a token at its limit of watchers that asks for more than the memory of all its calls allows.
+// Calls that wait for their error must be counted too.
 func TestWatchTickets_refusalsTakeMemory(t *testing.T) {
 	t.Parallel()
 	streams := patient

@@ -41,20 +41,6 @@ func (l reflectionLimit) WrapStreamingHandler(next connect.StreamingHandlerFunc)
 			return errTooManyReflections
 		}
 		defer slot.Release()
-		return next(ctx, authorizedStream{stream, ctx})
+		return next(ctx, receiveHook{stream, func(any) error { return checkAuthorization(ctx) }})
 	}
-}
-
-// authorizedStream is a stream that checks the authorization of its caller for each message.
-type authorizedStream struct {
-	connect.StreamingHandlerConn
-	ctx context.Context
-}
-
-// Receive implements [connect.StreamingHandlerConn].
-func (s authorizedStream) Receive(message any) error {
-	if err := s.StreamingHandlerConn.Receive(message); err != nil {
-		return err
-	}
-	return checkAuthorization(s.ctx)
 }

@@ -230,8 +230,8 @@ func TestRequestBody_holdsNothingBeforeItsBytesArrive(t *testing.T) {
 	})
 }
 
-// TestRequestBody_waitsForMemory has a batch that takes all the memory for events when its first bytes arrive, and queries that take all the memory
-// for queries step by step.
+// TestRequestBody_waitsForMemory has a batch that takes all the memory for events when its first bytes arrive, and queries that take all
+// the memory for queries step by step.
 func TestRequestBody_waitsForMemory(t *testing.T) {
 	t.Parallel()
 	sending := map[string]string{record: ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, list: list}

@@ -40,7 +40,7 @@ func (decodeInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 func (decodeInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		if b, ok := ctx.Value(requestKey{}).(*requestBody); ok {
-			conn = decodingConn{StreamingHandlerConn: conn, ctx: ctx, body: b}
+			conn = receiveHook{conn, func(message any) error { return b.decode(ctx, message) }}
 		}
 		return next(ctx, conn)
 	}
@@ -51,19 +51,18 @@ func (decodeInterceptor) WrapStreamingClient(next connect.StreamingClientFunc) c
 	return next
 }
 
-// decodingConn is a stream that decodes its only request.
-type decodingConn struct {
+// receiveHook is a stream that passes each message that it receives to received, whose error fails the stream.
+type receiveHook struct {
 	connect.StreamingHandlerConn
-	ctx  context.Context
-	body *requestBody
+	received func(message any) error
 }
 
 // Receive implements [connect.StreamingHandlerConn].
-func (c decodingConn) Receive(message any) error {
-	if err := c.StreamingHandlerConn.Receive(message); err != nil {
+func (h receiveHook) Receive(message any) error {
+	if err := h.StreamingHandlerConn.Receive(message); err != nil {
 		return err
 	}
-	return c.body.decode(c.ctx, message)
+	return h.received(message)
 }
 
 // decode decodes the message of a request to one of our services.

@@ -43,8 +43,8 @@ const (
 type requestLimits struct {
 	// maxBytes is the maximum size of a message, after decompression.
 	maxBytes int
-	// upfrontBytes is the maximum part of a request's announced size for which memory is taken after its first bytes have arrived. Memory for the
-	// rest is taken as its bytes arrive.
+	// upfrontBytes is the maximum part of a request's announced size for which memory is taken after its first bytes have arrived. Memory for
+	// the rest is taken as its bytes arrive.
 	upfrontBytes int
 	bodies       *limits.Budget
 	messages     *limits.Budget

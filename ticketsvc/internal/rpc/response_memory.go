@@ -35,19 +35,6 @@ func responseBytes(w ticket.Weight) int { return w.Memory() + 2*w.Bytes }
 // largeResponseBytes is the size from which a response counts as an expensive read, because it takes long to read and to encode.
 const largeResponseBytes = 512 << 10
 
-// responseLimits limits the memory of all responses.
-type responseLimits struct {
-	// unauthenticated is the budget of callers without a token. There can be one of them at each of many addresses.
-	budget, unauthenticated *limits.Budget
-	reads                   readLimit
-	errors                  errorMapper
-}
-
-func newResponseLimits(errors errorMapper) *responseLimits {
-	return &responseLimits{budget: limits.NewBudget(maxResponsesBytes, maxMemoryWait),
-		unauthenticated: limits.NewBudget(maxUnauthenticatedBytes, maxMemoryWait), reads: newReadLimit(), errors: errors}
-}
-
 // responseMemory is the memory of the response of one call.
 type responseMemory struct {
 	grant *limits.Grant
@@ -62,26 +49,29 @@ type responseMemory struct {
 
 type responseMemoryKey struct{}
 
-// responseMemoryOf returns the memory of the response to the call of ctx, which must have passed through [responseLimits.wrap].
+// responseMemoryOf returns the memory of the response to the call of ctx, which must have passed through [withResponseMemory].
 func responseMemoryOf(ctx context.Context) *responseMemory {
 	return ctx.Value(responseMemoryKey{}).(*responseMemory)
 }
 
-// wrap gives each call of next its [responseMemory], and releases it after the response is sent.
-func (l *responseLimits) wrap(next http.Handler) http.Handler {
+// withResponseMemory limits the memory of all responses. It gives each call of next its [responseMemory], and releases it after the
+// response is sent. Callers without a token have a budget of their own, because there can be one of them at each of many addresses.
+func withResponseMemory(next http.Handler, mapper errorMapper) http.Handler {
+	all, unauthenticated := limits.NewBudget(maxResponsesBytes, maxMemoryWait), limits.NewBudget(maxUnauthenticatedBytes, maxMemoryWait)
+	reads := newReadLimit()
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		ctx := request.Context()
-		budget, caller := l.budget, callerOf(ctx)
+		budget, caller := all, callerOf(ctx)
 		if caller == limits.Unauthenticated {
-			budget, caller = l.unauthenticated, addressOf(request)
+			budget, caller = unauthenticated, addressOf(request)
 		}
 		grant, err := budget.Take(ctx, caller, callBytes)
 		if err != nil {
-			l.errors.write(w, request, err)
+			mapper.write(w, request, err)
 			return
 		}
 		defer grant.Release()
-		m := &responseMemory{grant: grant, reads: l.reads}
+		m := &responseMemory{grant: grant, reads: reads}
 		defer m.releaseReadSlot()
 		next.ServeHTTP(w, request.WithContext(context.WithValue(ctx, responseMemoryKey{}, m)))
 	})

@@ -53,32 +53,30 @@ func (e *oversizedError) Is(target error) bool { return target == errOversized }
 // checkSize returns an [oversizedError] if a ticket is too large for the response to the call of ctx, and [ticket.ErrTooLargeTogether] if
 // the tickets are too large together. Connect's own limit is for what is sent, compressed or not, and its error does not name the ticket.
 func checkSize(ctx context.Context, tickets ...*ticketv1.Ticket) error {
-	total := 0
+	total, err := totalSize(tickets, false)
+	if err != nil || total <= alwaysFitsBytes || !respondsInJSON(ctx) {
+		return err
+	}
+	_, err = totalSize(tickets, true)
+	return err
+}
+
+// totalSize returns the size of the tickets in protobuf or in JSON. Errors: those of checkSize.
+func totalSize(tickets []*ticketv1.Ticket, inJSON bool) (total int, err error) {
 	for _, t := range tickets {
 		size := proto.Size(t)
+		if inJSON {
+			size = jsonBytes(t.ProtoReflect())
+		}
 		if size > maxTicketBytes {
-			return &oversizedError{ticketID: t.GetTicketId()}
+			return 0, &oversizedError{ticketID: t.GetTicketId(), inJSON: inJSON}
 		}
 		total += size
 	}
 	if total > maxTicketBytes {
-		return ticket.ErrTooLargeTogether
+		return 0, ticket.ErrTooLargeTogether
 	}
-	if total <= alwaysFitsBytes || !respondsInJSON(ctx) {
-		return nil
-	}
-	total = 0
-	for _, t := range tickets {
-		size := jsonBytes(t.ProtoReflect())
-		if size > maxTicketBytes {
-			return &oversizedError{ticketID: t.GetTicketId(), inJSON: true}
-		}
-		total += size
-	}
-	if total > maxTicketBytes {
-		return ticket.ErrTooLargeTogether
-	}
-	return nil
+	return total, nil
 }
 
 // jsonBytes returns an upper bound of the size of a message in JSON. It is close if the message is mostly strings.

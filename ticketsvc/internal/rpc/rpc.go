@@ -81,12 +81,12 @@ func newService(store ticket.Store, ready func(context.Context) error, log *slog
 	mux.Handle(path, events.wrap(handler))
 	mux.Handle(ticketv1connect.TicketEventServiceRecordTicketEventsProcedure, events.forBatches().wrap(handler))
 	path, handler = ticketv1connect.NewTicketServiceHandler(&ticketService{store: store, feed: feed, streams: streams}, options)
-	mux.Handle(path, newQueryLimits().wrap(newCallLimit(mapper).wrap(handler)))
+	mux.Handle(path, newQueryLimits().wrap(withCallLimit(handler, mapper)))
 	mux.Handle(grpchealth.NewHandler(health{ready: ready}, options))
 	reflecting := connect.WithHandlerOptions(options, connect.WithInterceptors(newReflectionLimit()))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, reflecting))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, reflecting))
-	return &Service{ingester: ingester, feed: feed, streams: streams, handler: newResponseLimits(mapper).wrap(validateFrames(mux))}
+	return &Service{ingester: ingester, feed: feed, streams: streams, handler: withResponseMemory(validateFrames(mux), mapper)}
 }
 
 // Close takes no more events, and returns after all events that were taken are recorded or ctx ends. It must be called after the server has

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/rpc"
 )
 
-// TestServer_healthBesideUnauthenticated has a caller without a token that begins many health checks without their requests. Together they would
-// take all the memory for responses that one caller may hold. A check from another address must be answered.
+// TestServer_healthBesideUnauthenticated has a caller without a token that begins many health checks without their requests. Together they
+// would take all the memory for responses that one caller may hold. A check from another address must be answered.
 func TestServer_healthBesideUnauthenticated(t *testing.T) {
 	t.Parallel()
 	s := mustServeSecurely(t, mustOpenStore(t), rpc.Security{Tokens: mustCredentials(t)})

@@ -74,8 +74,8 @@ func TestWatcher_Next_textFilter(t *testing.T) {
 	expect(t, w, "b leaves by b5", "a by a4 is closed")
 }
 
-// TestFeed_Watch_resumesAtAnyPosition goes on from each message of a stream. What is in the window has its tickets as they were when the tail
-// read them, and what is before it as they are.
+// TestFeed_Watch_resumesAtAnyPosition goes on from each message of a stream. What is in the window has its tickets as they were when the
+// tail read them, and what is before it as they are.
 func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 	t.Parallel()
 	for _, inWindow := range []bool{true, false} {
@@ -127,7 +127,8 @@ func TestFeed_Watch_resumesAtAnyPosition(t *testing.T) {
 	}
 }
 
-// TestWatcher_Next_erasedTickets erases tickets that were read before: for all watchers, for the next of one, or for the rest of a snapshot.
+// TestWatcher_Next_erasedTickets erases tickets that were read before: for all watchers, for the next of one, or for the rest of a
+// snapshot.
 func TestWatcher_Next_erasedTickets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -190,8 +190,8 @@ func TestFeed_wakesWatchersInSteps(t *testing.T) {
 	})
 }
 
-// TestWatcher_snapshot_limitOfOneCaller has twenty watchers of one caller in a snapshot of which no part ends. The snapshot of another caller goes
-// on.
+// TestWatcher_snapshot_limitOfOneCaller has twenty watchers of one caller in a snapshot of which no part ends. The snapshot of another
+// caller goes on.
 func TestWatcher_snapshot_limitOfOneCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

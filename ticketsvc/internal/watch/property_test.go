@@ -165,8 +165,8 @@ func (c *copier) first() int64 {
 	return first
 }
 
-// TestFeed_property has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows, or is replaced
-// by a backup of itself.
+// TestFeed_property has a client that keeps a copy by two feeds of one log, and is cut off now and then, while the log grows, or is
+// replaced by a backup of itself.
 func TestFeed_property(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -50,8 +50,8 @@ func TestFeed_Watch_restoredLogWithTheSameEvent(t *testing.T) {
 	expectNotInLog(t, restored, position)
 }
 
-// A message has the ticket as it is when it is read. If the ticket has a later event than the message's position, the watcher knows more than
-// the log up to that position.
+// A message has the ticket as it is when it is read. If the ticket has a later event than the message's position, the watcher knows more
+// than the log up to that position.
 func TestFeed_Watch_logLacksAnEventOfTheTicket(t *testing.T) {
 	t.Parallel()
 	log := newMemory()

@@ -91,9 +91,9 @@ func (b *Budget) TryTake(caller Caller, bytes int64) (*Grant, bool) {
 	return g, g.TryGrow(bytes)
 }
 
-// Grow waits until enough bytes are free, and adds them to the grant. Waiting calls of one caller get their bytes in the order in which they
-// arrived, but a call whose bytes are free does not wait. After an error the grant holds what it held before. Errors: [ErrInUse]; [ErrNeverFits];
-// ctx's.
+// Grow waits until enough bytes are free, and adds them to the grant. Waiting calls of one caller get their bytes in the order in which
+// they arrived, but a call whose bytes are free does not wait. After an error the grant holds what it held before. Errors: [ErrInUse];
+// [ErrNeverFits]; ctx's.
 func (g *Grant) Grow(ctx context.Context, bytes int64) error {
 	b := g.budget
 	if g.bytes+bytes > b.size/2 {
