@@ -52,7 +52,7 @@ type Log interface {
 	// events, or more than limit.Bytes of them, which is found out without reading them; [ErrCorrupt].
 	TicketBefore(ctx context.Context, ticketID string, sequence int64, limit PageLimit) (Ticket, error)
 
-	// Subscribe calls wake when the log may have grown, in this process or in another, until ctx ends. wake must return at once. A call can be
-	// missing, or come without a reason. If other processes can't notify this one, onError is called once with the reason.
+	// Subscribe blocks until ctx ends. Until then it calls wake when the log may have grown, in this process or in another. wake must return at
+	// once. A call can be missing, or come without a reason. If other processes can't notify this one, onError is called once with the reason.
 	Subscribe(ctx context.Context, wake func(), onError func(error))
 }

@@ -20,7 +20,7 @@ func (n *Notifier) Notify() {
 	}
 }
 
-// Subscribe has each Notify call wake, until ctx ends. wake must return at once.
+// Subscribe blocks until ctx ends. Until then each Notify calls wake, which must return at once.
 func (n *Notifier) Subscribe(ctx context.Context, wake func()) {
 	n.mu.Lock()
 	if n.subscribers == nil {

@@ -173,3 +173,42 @@ func (f *Feed) wake() {
 	default:
 	}
 }
+
+// readAfter reads the entries after a position. The error is [ErrNotInLog] if the log does not hold the position, or if an entry is
+// missing: entries are committed in their order, so it can't come later. The position is checked after the read, in case the log was
+// replaced during the read.
+func (f *Feed) readAfter(ctx context.Context, after ticket.LogPosition, limit ticket.PageLimit) ([]*Entry, error) {
+	read, err := f.log.ReadLog(ctx, after.Sequence, limit)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := f.log.LastPosition(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkPosition(ctx, after); err != nil {
+		return nil, err
+	}
+	entries := make([]*Entry, len(read))
+	for i := range read {
+		if want := after.Sequence + int64(i) + 1; read[i].Event.Sequence != want {
+			return nil, fmt.Errorf("%w: %d is missing before %d", ErrNotInLog, want, read[i].Event.Sequence)
+		}
+		entries[i] = newEntry(read[i], seen)
+	}
+	return entries, nil
+}
+
+// checkPosition returns [ErrNotInLog] if the log does not hold a position.
+func (f *Feed) checkPosition(ctx context.Context, position ticket.LogPosition) error {
+	held, err := f.log.PositionAt(ctx, position.Sequence)
+	switch {
+	case errors.Is(err, ticket.ErrPositionNotFound):
+		return fmt.Errorf("%w %d", ErrAheadOfLog, position.Sequence)
+	case err != nil:
+		return err
+	case held != position:
+		return fmt.Errorf("%w: another event is at %d", ErrNotInLog, position.Sequence)
+	}
+	return nil
+}
