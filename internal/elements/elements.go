@@ -19,9 +19,10 @@ const (
 	Max = 10_000
 	// MaxInBatch is the maximum number of elements of all events of a batch together. The comments of the contract name it too.
 	MaxInBatch = 20_000
-	// MaxBatchEvents is the maximum number of events of a batch, and MaxBatchBytes the maximum size of its request. The comments of the
-	// contract name them too.
-	MaxBatchEvents, MaxBatchBytes = 512, 16 << 20
+	// MaxBatchEvents is the maximum number of events of a batch. The comments of the contract name it too.
+	MaxBatchEvents = 512
+	// MaxBatchBytes is the maximum size of the request of a batch. The comments of the contract name it too.
+	MaxBatchBytes = 16 << 20
 )
 
 // InProto returns the number of elements of a message in its protobuf form. It stops counting at one more than [Max].

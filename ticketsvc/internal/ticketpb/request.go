@@ -192,7 +192,7 @@ const maxErasures = 100
 func ToErasures(request *ticketv1.RepeatErasuresRequest) ([]string, error) {
 	var violations ticket.Violations
 	if len(request.GetErasures()) > maxErasures {
-		violations.Add("erasures", "must have at most 100 values")
+		violations.Add("erasures", fmt.Sprintf("must have at most %d values", maxErasures))
 		return nil, violations.Err()
 	}
 	ids := make([]string, len(request.GetErasures()))
