@@ -55,7 +55,7 @@ func (s *ticketService) WatchTickets(ctx context.Context, request *ticketv1.Watc
 		return err
 	}
 	query, database := watchQuery(&filter), s.store.DatabaseID()
-	from, err := resumePoint(query, database, request.GetResumeToken())
+	from, err := decodeResumeToken(query, database, request.GetResumeToken())
 	if err != nil {
 		return err
 	}
@@ -142,9 +142,9 @@ func (s *ticketService) send(ctx context.Context, stream *connect.ServerStream[t
 	return stream.Send(response)
 }
 
-// resumePoint returns the resume point of a token, and nil for an empty token. The error is a [*ticket.InvalidError], or
+// decodeResumeToken returns the resume point of a token, and nil for an empty token. The error is a [*ticket.InvalidError], or
 // [errOtherDatabase].
-func resumePoint(query []byte, database ticket.DatabaseID, token string) (*watch.ResumePoint, error) {
+func decodeResumeToken(query []byte, database ticket.DatabaseID, token string) (*watch.ResumePoint, error) {
 	if token == "" {
 		return nil, nil
 	}
