@@ -11,8 +11,8 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/testkit/process"
 )
 
-// compareCommand measures durable accept of two gateways in turns of a second. The speed of a machine drifts by more than most changes cost.
-// Two turns that follow each other share the drift, so the median of their ratios shows a change of one or two percent.
+// compareCommand measures durable accept of two gateways in turns of a second. The speed of a machine drifts by more than most changes
+// cost. Two turns that follow each other share the drift, so the median of their ratios shows a change of one or two percent.
 type compareCommand struct {
 	settings
 	postgresSetting

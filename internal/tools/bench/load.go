@@ -44,8 +44,8 @@ func (r loadResult) rate() float64 { return float64(r.counted) / r.elapsed.Secon
 // answerTimeout bounds the wait for the last answers after the timed part.
 const answerTimeout = 30 * time.Second
 
-// run sends requests until the time is over. They must have timestamps. An answer other than a 200 is an error, because the rate would not be
-// that of accepted events.
+// run sends requests until the time is over. They must have timestamps. An answer other than a 200 is an error, because the rate would not
+// be that of accepted events.
 func (l load) run(ctx context.Context) (loadResult, error) {
 	connections := make([]*connection, l.connections)
 	for i := range connections {

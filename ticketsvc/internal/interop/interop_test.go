@@ -55,7 +55,7 @@ type store struct {
 	abandoned chan struct{}
 }
 
-func (s *store) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
+func (s *store) Get(ctx context.Context, id string, budget ticket.MemoryBudget) (ticket.Ticket, error) {
 	switch id {
 	case hangs:
 		s.hanging.Add(1)
@@ -65,7 +65,7 @@ func (s *store) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ti
 	case unavailable:
 		return ticket.Ticket{}, ticket.ErrUnavailable
 	default:
-		return s.Store.Get(ctx, id, room)
+		return s.Store.Get(ctx, id, budget)
 	}
 }
 

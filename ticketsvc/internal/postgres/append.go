@@ -65,8 +65,8 @@ func (s *Store) Append(ctx context.Context, changes []ticket.Change) ([]ticket.A
 	return results, nil
 }
 
-// append does the work of Append. If skipLocked is set, the changes of tickets that another session has locked fail, each with [ticket.ErrLocked].
-// Otherwise all changes fail together.
+// append does the work of Append. If skipLocked is set, the changes of tickets that another session has locked fail, each with
+// [ticket.ErrLocked]. Otherwise all changes fail together.
 func (s *Store) append(ctx context.Context, changes []ticket.Change, skipLocked bool) (results []ticket.AppendResult, err error) {
 	// The first batch rolls up counts too: otherwise a replica that always stops early would never do so.
 	rollUp := s.batches.Add(1)%rollUpEvery == 1
@@ -138,7 +138,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skip
 			merge.MarkErased(id)
 		case !row.fits:
 			merge.Defer(id)
-		case merge.TakeRoom(id, ticketcodec.StateMemory(row.content, row.stamps)):
+		case merge.ReserveMemory(id, ticketcodec.StateMemory(row.content, row.stamps)):
 			if state, err := ticketcodec.UnmarshalState(row.content, row.stamps); err == nil {
 				merge.Load(id, state)
 			} else {

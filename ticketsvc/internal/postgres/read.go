@@ -14,7 +14,7 @@ import (
 )
 
 // Get implements [ticket.Store].
-func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (ticket.Ticket, error) {
+func (s *Store) Get(ctx context.Context, ticketID string, budget ticket.MemoryBudget) (ticket.Ticket, error) {
 	var content []byte
 	err := s.query(ctx, func(q postgresdb.Querier) error {
 		return q.QueryRow(ctx, "SELECT content FROM ticketsvc.tickets WHERE ticket_id = $1 AND NOT erased",
@@ -26,7 +26,7 @@ func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (tic
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	if err := room.For(ticketID, ticketcodec.WeighTicket(content)); err != nil {
+	if err := budget.Reserve(ticketID, ticketcodec.WeighTicket(content)); err != nil {
 		return ticket.Ticket{}, err
 	}
 	return ticketcodec.UnmarshalTicket(ticketID, content)
@@ -36,13 +36,13 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
  WHERE ticket_id = ANY($1) AND NOT erased`
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room,
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget,
 ) (tickets map[string]ticket.Ticket, err error) {
-	var noRoom error
+	var noMemory error
 	// A single statement sees the database at one moment. The server sends all selected rows, even if they are not read, so the statement
 	// leaves out the contents if they are too large together.
 	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
-		tickets, noRoom = make(map[string]ticket.Ticket, len(ticketIDs)), nil
+		tickets, noMemory = make(map[string]ticket.Ticket, len(ticketIDs)), nil
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
 		if err != nil {
 			return err
@@ -54,10 +54,10 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 				return ticket.ErrTooLargeTogether
 			}
 			id := postgresdb.UnescapeText(id)
-			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
-				noRoom = err
+			if err := budget.Reserve(id, ticketcodec.WeighTicket(content)); err != nil {
+				noMemory = err
 			}
-			if noRoom != nil {
+			if noMemory != nil {
 				return nil //nolint:nilerr // It is returned once all rows are counted.
 			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
@@ -66,7 +66,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 		})
 		return err
 	})
-	if err := cmp.Or(err, noRoom); err != nil {
+	if err := cmp.Or(err, noMemory); err != nil {
 		return nil, err
 	}
 	return tickets, nil
@@ -196,7 +196,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var state *ticket.State
 		if !erased {
-			if state, err = ticketcodec.UnmarshalWithin(limit.Room, ticketID, content, stamps); err != nil {
+			if state, err = ticketcodec.UnmarshalWithin(limit.Budget, ticketID, content, stamps); err != nil {
 				return err
 			}
 		}

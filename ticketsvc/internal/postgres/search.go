@@ -54,9 +54,9 @@ func fullTextQuery(words []string) string {
 }
 
 // candidates returns the condition that a ticket is one of the first tickets that have the words and meet the other conditions.
-func (l list) candidates(where *conditions, orderBy string, room int) string {
+func (l list) candidates(where *conditions, orderBy string, limit int) string {
 	query := where.bindWords(l.words)
-	first := orderBy + " LIMIT " + where.bind(room)
+	first := orderBy + " LIMIT " + where.bind(limit)
 	if l.plan == scanningFirst {
 		return "ticket_id = ANY(ARRAY(SELECT ticket_id FROM (SELECT ticket_id, create_time, update_time FROM ticketsvc.tickets" + where.sql() +
 			orderBy + " LIMIT " + where.bind(maxScanned) + ") AS s WHERE " + rowHas("s", query) + first + "))"

@@ -210,8 +210,8 @@ type largeTicket struct {
 	bytes int
 }
 
-func (s largeTicket) Get(_ context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
-	return ticket.Ticket{ID: id, Description: strings.Repeat("x", s.bytes)}, room.For(id, ticket.Weight{Bytes: s.bytes})
+func (s largeTicket) Get(_ context.Context, id string, budget ticket.MemoryBudget) (ticket.Ticket, error) {
+	return ticket.Ticket{ID: id, Description: strings.Repeat("x", s.bytes)}, budget.Reserve(id, ticket.Weight{Bytes: s.bytes})
 }
 
 // TestDeadlineWriter has callers that do not read their responses, or read them slowly.

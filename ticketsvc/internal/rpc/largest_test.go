@@ -125,7 +125,7 @@ func TestService_largestTicketWithManyAttributes(t *testing.T) {
 		c.Values.Attributes[fmt.Sprintf("%0100d", i)] = ""
 	}
 	mustRecord(t, store, c, titled("title", "t", 2, strings.Repeat("x", ticket.MaxBytes-9900*100-1)))
-	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Room: rpc.CheckFitsResponse})
+	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Budget: rpc.CheckFitsResponse})
 	if err != nil || len(entries) != 1 || entries[0].Err != nil || entries[0].Ticket.Revision != 2 {
 		t.Errorf("%d entries, %v: %.300v", len(entries), err, entries[0].Err)
 	}

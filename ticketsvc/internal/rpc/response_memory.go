@@ -77,7 +77,7 @@ func withResponseMemory(next http.Handler, mapper errorMapper) http.Handler {
 	})
 }
 
-// checkFitsResponse is the [ticket.Room] that allows whatever fits into a response.
+// checkFitsResponse is the [ticket.MemoryBudget] that allows whatever fits into a response.
 func checkFitsResponse(ticketID string, w ticket.Weight) error {
 	if w.Bytes > maxTicketBytes || responseBytes(w) > maxResponseBytes {
 		return &oversizedError{ticketID: ticketID}
@@ -85,7 +85,7 @@ func checkFitsResponse(ticketID string, w ticket.Weight) error {
 	return nil
 }
 
-// reserve is the [ticket.Room] of the response.
+// reserve is the [ticket.MemoryBudget] of the response.
 func (m *responseMemory) reserve(ticketID string, w ticket.Weight) error {
 	if err := checkFitsResponse(ticketID, w); err != nil {
 		return err

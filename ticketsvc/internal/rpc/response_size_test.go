@@ -47,14 +47,14 @@ func swell(t *ticket.Ticket) int {
 	return len(t.Description)
 }
 
-func (s swollen) Get(ctx context.Context, id string, room ticket.Room) (ticket.Ticket, error) {
-	t, err := s.Store.Get(ctx, id, room)
+func (s swollen) Get(ctx context.Context, id string, budget ticket.MemoryBudget) (ticket.Ticket, error) {
+	t, err := s.Store.Get(ctx, id, budget)
 	swell(&t)
 	return t, err
 }
 
-func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int, room ticket.Room) (map[string]ticket.Ticket, error) {
-	tickets, err := s.Store.BatchGet(ctx, ids, maxBytes, room)
+func (s swollen) BatchGet(ctx context.Context, ids []string, maxBytes int, budget ticket.MemoryBudget) (map[string]ticket.Ticket, error) {
+	tickets, err := s.Store.BatchGet(ctx, ids, maxBytes, budget)
 	for id, t := range tickets {
 		swell(&t)
 		tickets[id] = t

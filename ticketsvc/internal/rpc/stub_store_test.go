@@ -24,11 +24,11 @@ func (s stubStore) PositionsAt(ctx context.Context, _ []int64) (map[int64]ticket
 	return nil, s.call(ctx)
 }
 
-func (s stubStore) Get(ctx context.Context, _ string, _ ticket.Room) (ticket.Ticket, error) {
+func (s stubStore) Get(ctx context.Context, _ string, _ ticket.MemoryBudget) (ticket.Ticket, error) {
 	return ticket.Ticket{}, s.call(ctx)
 }
 
-func (s stubStore) BatchGet(ctx context.Context, _ []string, _ int, _ ticket.Room) (map[string]ticket.Ticket, error) {
+func (s stubStore) BatchGet(ctx context.Context, _ []string, _ int, _ ticket.MemoryBudget) (map[string]ticket.Ticket, error) {
 	return nil, s.call(ctx)
 }
 

@@ -76,7 +76,7 @@ func (s *ticketService) ListTickets(ctx context.Context, request *ticketv1.ListT
 	var tickets []ticket.Ticket
 	var more bool
 	memory := responseMemoryOf(ctx)
-	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Room: memory.reserve}
+	limit := ticket.PageLimit{Items: query.PageSize, Bytes: ticket.MaxPageBytes, Budget: memory.reserve}
 	if err := memory.read(ctx, query.Filter.ScansToList(query.Order), func() (err error) {
 		tickets, more, err = s.store.List(ctx, query.Filter, query.Order, after, limit)
 		return err
@@ -111,7 +111,7 @@ func (s *ticketService) ListTicketEvents(ctx context.Context, request *ticketv1.
 	var events []ticket.Event
 	var more bool
 	memory := responseMemoryOf(ctx)
-	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Room: memory.reserve}
+	limit := ticket.PageLimit{Items: pageSize, Bytes: ticket.MaxPageBytes, Budget: memory.reserve}
 	if err := memory.read(ctx, false, func() (err error) {
 		events, more, err = s.store.ListEvents(ctx, id, *after, limit)
 		return err

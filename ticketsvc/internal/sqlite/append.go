@@ -125,7 +125,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 			b.merge.MarkErased(id)
 		case size <= largeTicketBytes:
 			b.load(number, id, content, stamps)
-		case b.merge.TakeRoom(id, size):
+		case b.merge.ReserveMemory(id, size):
 			larges = append(larges, large{number: number, id: id})
 		}
 		return nil
@@ -150,7 +150,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 
 // load loads a stored ticket into the merge batch if there is room for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
-	if !b.merge.TakeRoom(id, ticketcodec.StateMemory(content, stamps)) {
+	if !b.merge.ReserveMemory(id, ticketcodec.StateMemory(content, stamps)) {
 		return
 	}
 	state, err := ticketcodec.UnmarshalState(content, stamps)

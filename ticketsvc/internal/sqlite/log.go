@@ -29,7 +29,7 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 		}
 		var state *ticket.State
 		if !erased {
-			if state, err = ticketcodec.UnmarshalWithin(limit.Room, ticketID, content, stamps); err != nil {
+			if state, err = ticketcodec.UnmarshalWithin(limit.Budget, ticketID, content, stamps); err != nil {
 				return err
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Get implements [ticket.Store].
-func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (ticket.Ticket, error) {
+func (s *Store) Get(ctx context.Context, ticketID string, budget ticket.MemoryBudget) (ticket.Ticket, error) {
 	var content []byte
 	err := s.findContent.QueryRowContext(ctx, ticketID).Scan(&content)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -21,16 +21,16 @@ func (s *Store) Get(ctx context.Context, ticketID string, room ticket.Room) (tic
 	if err != nil {
 		return ticket.Ticket{}, mapError(ctx, err)
 	}
-	if err := room.For(ticketID, ticketcodec.WeighTicket(content)); err != nil {
+	if err := budget.Reserve(ticketID, ticketcodec.WeighTicket(content)); err != nil {
 		return ticket.Ticket{}, err
 	}
 	return ticketcodec.UnmarshalTicket(ticketID, content)
 }
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room ticket.Room) (map[string]ticket.Ticket, error) {
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget) (map[string]ticket.Ticket, error) {
 	tickets, bytes := make(map[string]ticket.Ticket, len(ticketIDs)), 0
-	var noRoom error
+	var noMemory error
 	// The ids are looked up in several statements. The transaction makes all of them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
@@ -42,10 +42,10 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 			if bytes += len(content); bytes > maxBytes {
 				return ticket.ErrTooLargeTogether
 			}
-			if err := room.For(id, ticketcodec.WeighTicket(content)); err != nil {
-				noRoom = err
+			if err := budget.Reserve(id, ticketcodec.WeighTicket(content)); err != nil {
+				noMemory = err
 			}
-			if noRoom != nil {
+			if noMemory != nil {
 				return nil //nolint:nilerr // It is returned once all rows are counted.
 			}
 			t, err := ticketcodec.UnmarshalTicket(id, content)
@@ -53,7 +53,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 			return err
 		})
 	})
-	if err := cmp.Or(err, noRoom); err != nil {
+	if err := cmp.Or(err, noMemory); err != nil {
 		return nil, err
 	}
 	return tickets, nil

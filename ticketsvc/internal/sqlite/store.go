@@ -213,7 +213,7 @@ func mapError(ctx context.Context, err error) error {
 	var statement *sqlite.Error
 	switch err = sqlitedb.Translate(err); {
 	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewerVersion),
-		errors.Is(err, ticket.ErrTooLargeTogether), errors.Is(err, ticket.ErrNoRoom), errors.Is(err, ticket.ErrTooManyEvents):
+		errors.Is(err, ticket.ErrTooLargeTogether), errors.Is(err, ticket.ErrNoMemory), errors.Is(err, ticket.ErrTooManyEvents):
 		return err
 	case errors.Is(err, sqlitedb.ErrUnavailable):
 		return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err)

@@ -152,8 +152,8 @@ func (s *Store) fillSome(ctx context.Context, tx *sql.Tx) (more bool, err error)
 
 // fillAfter indexes the words of the next tickets after a number. It returns the number of the last ticket, none if there was no ticket.
 func (s *Store) fillAfter(ctx context.Context, tx *sql.Tx, number int64) (last sql.NullInt64, err error) {
-	err = forEach(tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0 ORDER BY number LIMIT ?",
-		number, fillBatch))(func(rows *sql.Rows) error {
+	err = forEach(tx.QueryContext(ctx, "SELECT number, ticket_id, content FROM tickets WHERE number > ? AND erased = 0"+
+		" ORDER BY number LIMIT ?", number, fillBatch))(func(rows *sql.Rows) error {
 		var id string
 		var content sql.RawBytes
 		if err := rows.Scan(&last, &id, &content); err != nil {

@@ -19,8 +19,8 @@ type Entry struct {
 	Ticket *Ticket
 	// Weight is the weight of the event and its ticket together.
 	Weight Weight
-	// Err is set if the event or the ticket can't be read: [ErrCorrupt], [ErrNoRoom]. Then only the position, and the ids and the name of the
-	// event are known.
+	// Err is set if the event or the ticket can't be read: [ErrCorrupt], [ErrNoMemory]. Then only the position, and the ids and the name of
+	// the event are known.
 	Err error
 }
 
@@ -39,8 +39,8 @@ type Log interface {
 	PositionAt(ctx context.Context, sequence int64) (LogPosition, error)
 
 	// ReadLog returns the next entries after a sequence number, in the order of the log. It returns none at the end of the log. A reader that
-	// continues after the last entry sees every event once, without gaps, even while others write. An entry for which the limit's Room returns
-	// an error does not end the page; it has that error.
+	// continues after the last entry sees every event once, without gaps, even while others write. An entry for which the limit's Budget
+	// returns an error does not end the page; it has that error.
 	ReadLog(ctx context.Context, after int64, limit PageLimit) ([]Entry, error)
 
 	// ReadSnapshot returns the next part of a snapshot of all tickets, after an id, in byte order of the ids. It reads a bounded number of
@@ -52,7 +52,8 @@ type Log interface {
 	// events, or more than limit.Bytes of them, which is found out without reading them; [ErrCorrupt].
 	TicketBefore(ctx context.Context, ticketID string, sequence int64, limit PageLimit) (Ticket, error)
 
-	// Subscribe blocks until ctx ends. Until then it calls wake when the log may have grown, in this process or in another. wake must return at
-	// once. A call can be missing, or come without a reason. If other processes can't notify this one, onError is called once with the reason.
+	// Subscribe blocks until ctx ends. Until then it calls wake when the log may have grown, in this process or in another. wake must return
+	// at once. A call can be missing, or come without a reason. If other processes can't notify this one, onError is called once with the
+	// reason.
 	Subscribe(ctx context.Context, wake func(), onError func(error))
 }

@@ -10,7 +10,7 @@ import (
 //
 // A store looks up the events in its log and reports those it finds, loads the needed tickets, merges, and writes the result:
 //
-//	EventIDs → MarkLogged … → TicketIDs → TakeRoom, and Load, MarkErased, Fail or Defer … → Merge → SetLogEnd → Results
+//	EventIDs → MarkLogged … → TicketIDs → ReserveMemory, and Load, MarkErased, Fail or Defer … → Merge → SetLogEnd → Results
 //
 // A store that has to lock tickets before it looks at the log calls TicketIDs first, and later [MergeBatch.Needs] for each ticket.
 type MergeBatch struct {
@@ -149,9 +149,9 @@ func (r *MergeBatch) FirstTicketID() string {
 	return r.changes[0].TicketID
 }
 
-// TakeRoom reports whether a stored ticket of that size in memory fits in [MaxLoadedBytes], and defers the ticket if not. A second call for
-// the same ticket replaces the first. The ticket of the batch's first change always fits.
-func (r *MergeBatch) TakeRoom(ticketID string, bytes int) bool {
+// ReserveMemory reports whether a stored ticket of that size in memory fits in [MaxLoadedBytes], and defers the ticket if not. A second
+// call for the same ticket replaces the first. The ticket of the batch's first change always fits.
+func (r *MergeBatch) ReserveMemory(ticketID string, bytes int) bool {
 	t := r.ticket(ticketID)
 	if t == nil {
 		return false

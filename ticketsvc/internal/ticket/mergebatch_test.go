@@ -171,7 +171,7 @@ func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 	return changes
 }
 
-func TestMergeBatch_TakeRoom_defersTickets(t *testing.T) {
+func TestMergeBatch_ReserveMemory_defersTickets(t *testing.T) {
 	t.Parallel()
 	r := ticket.NewMergeBatch([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
 		titled("e4", "new", 1), titled("e5", "c", 1), titled("e6", "d", 1)})
@@ -188,12 +188,12 @@ func TestMergeBatch_TakeRoom_defersTickets(t *testing.T) {
 		{"b", 10, true},
 		{"d", 1, false},
 		{"c", ticket.MaxLoadedBytes - 11, true}, // This replaces a larger size.
-		{"b", 12, false},                        // This replaces a smaller size, does not fit, and frees all room of the ticket.
+		{"b", 12, false},                        // This replaces a smaller size, does not fit, and frees all memory of the ticket.
 		{"z", 2 * ticket.MaxLoadedBytes, true},
 		{"elsewhere", 0, false},
 	} {
-		if got := r.TakeRoom(test.id, test.bytes); got != test.want {
-			t.Errorf("TakeRoom(%q, %d) = %v", test.id, test.bytes, got)
+		if got := r.ReserveMemory(test.id, test.bytes); got != test.want {
+			t.Errorf("ReserveMemory(%q, %d) = %v", test.id, test.bytes, got)
 		}
 		if test.want {
 			r.Load(test.id, ticket.NewState(test.id))

@@ -24,9 +24,9 @@ type PageLimit struct {
 	// Bytes is the maximum stored size of all items together. A single larger item is allowed. In memory the items have at most memoryPerByte
 	// times as many bytes.
 	Bytes int
-	// Room is asked for the memory of each item. A page ends before an item for which there is none. If that is the first item, the read
+	// Budget is asked for the memory of each item. A page ends before an item for which there is none. If that is the first item, the read
 	// fails.
-	Room Room
+	Budget MemoryBudget
 }
 
 // memoryPerByte bounds the size in memory of the items of a page, relative to their stored size. It is 3 for usual tickets.
@@ -42,14 +42,14 @@ type Page struct {
 // NewPage returns an empty page.
 func NewPage(limit PageLimit) Page { return Page{limit: limit} }
 
-// Add adds the next item, a ticket or an event of it. added is false if the page ends before the item. The error is [ErrNoRoom], for the
+// Add adds the next item, a ticket or an event of it. added is false if the page ends before the item. The error is [ErrNoMemory], for the
 // first item only.
 func (p *Page) Add(ticketID string, w Weight) (added bool, err error) {
 	bytes, memory := p.bytes+w.Bytes, p.memory+w.Memory()
 	if p.items == p.limit.Items || p.items > 0 && (bytes > p.limit.Bytes || memory > memoryPerByte*p.limit.Bytes) {
 		return false, nil
 	}
-	if err := p.limit.Room.For(ticketID, w); err != nil {
+	if err := p.limit.Budget.Reserve(ticketID, w); err != nil {
 		if p.items > 0 {
 			err = nil
 		}

@@ -12,7 +12,7 @@ func TestPage_Add_room(t *testing.T) {
 	t.Parallel()
 	errFull := errors.New("full")
 	left := 2
-	page := ticket.NewPage(ticket.PageLimit{Items: 10, Bytes: 10_000, Room: func(string, ticket.Weight) error {
+	page := ticket.NewPage(ticket.PageLimit{Items: 10, Bytes: 10_000, Budget: func(string, ticket.Weight) error {
 		if left == 0 {
 			return errFull
 		}
@@ -24,9 +24,9 @@ func TestPage_Add_room(t *testing.T) {
 			t.Errorf("item %d: %v, %v; want %v", i, added, err, want)
 		}
 	}
-	page = ticket.NewPage(ticket.PageLimit{Items: 10, Bytes: 10_000, Room: func(string, ticket.Weight) error { return errFull }})
-	if added, err := page.Add("t", ticket.Weight{}); added || !errors.Is(err, errFull) || !errors.Is(err, ticket.ErrNoRoom) {
-		t.Errorf("the first item: %v, %v; want ErrNoRoom with %v", added, err, errFull)
+	page = ticket.NewPage(ticket.PageLimit{Items: 10, Bytes: 10_000, Budget: func(string, ticket.Weight) error { return errFull }})
+	if added, err := page.Add("t", ticket.Weight{}); added || !errors.Is(err, errFull) || !errors.Is(err, ticket.ErrNoMemory) {
+		t.Errorf("the first item: %v, %v; want ErrNoMemory with %v", added, err, errFull)
 	}
 }
 

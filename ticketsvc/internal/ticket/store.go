@@ -81,15 +81,15 @@ type Store interface {
 	// ErasureKey returns the database's secret for its erasures.
 	ErasureKey() ErasureKey
 
-	// Get returns a ticket, without data that only a newer version of the service knows. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoRoom].
-	Get(ctx context.Context, ticketID string, room Room) (Ticket, error)
+	// Get returns a ticket, without data that only a newer version of the service knows. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoMemory].
+	Get(ctx context.Context, ticketID string, budget MemoryBudget) (Ticket, error)
 
-	// BatchGet returns the known tickets of a list by their ids, all as they were at one moment. It asks room for all of them, even after an
-	// error of room. Errors: [ErrCorrupt]; [ErrNoRoom]; [ErrTooLargeTogether] if their stored size is above maxBytes.
-	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, room Room) (map[string]Ticket, error)
+	// BatchGet returns the known tickets of a list by their ids, all as they were at one moment. It asks budget for all of them, even after an
+	// error of budget. Errors: [ErrCorrupt]; [ErrNoMemory]; [ErrTooLargeTogether] if their stored size is above maxBytes.
+	BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget MemoryBudget) (map[string]Ticket, error)
 
 	// List returns the next matching tickets in an order, after a cursor, or from the beginning if after is nil. more reports whether others
-	// follow. Errors: [ErrCorrupt]; [ErrNoRoom] for the first ticket.
+	// follow. Errors: [ErrCorrupt]; [ErrNoMemory] for the first ticket.
 	List(ctx context.Context, filter Filter, order Order, after *Cursor, limit PageLimit) (tickets []Ticket, more bool, err error)
 
 	// Stats counts the matching tickets, all at one moment. If [Filter.SelectsGroups], its time grows with the number of groups. Otherwise it
@@ -98,7 +98,7 @@ type Store interface {
 
 	// ListEvents returns the next events of a ticket after a sequence number, in the order of the log. more reports whether others follow. The
 	// events of an erased ticket have their ids, their times if these can be read, and [OutcomeErased]. Errors: [ErrNotFound]; [ErrCorrupt];
-	// [ErrNewerVersion]; [ErrNoRoom] for the ticket, which is read too, or for the first event.
+	// [ErrNewerVersion]; [ErrNoMemory] for the ticket, which is read too, or for the first event.
 	ListEvents(ctx context.Context, ticketID string, after int64, limit PageLimit) (events []Event, more bool, err error)
 
 	// Ping returns nil if the database answers and can be written to. Errors: [ErrReadOnly].

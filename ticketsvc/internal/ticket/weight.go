@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// ErrNoRoom is returned if a [Room] had no memory for a ticket or an event. It wraps the error of the Room too.
-var ErrNoRoom = errors.New("there is no room for what is read")
+// ErrNoMemory is returned if a [MemoryBudget] had no memory for a ticket or an event. It wraps the error of the budget too.
+var ErrNoMemory = errors.New("there is no memory for what is read")
 
 // Weight is the size of a ticket or an event.
 type Weight struct {
@@ -82,17 +82,17 @@ func (w *Weight) addTexts(texts map[string]string) {
 	}
 }
 
-// Room is asked for memory before a ticket, or an event of the ticket, of that weight is unmarshalled. An error ends the read. Room must
-// not wait, because the caller holds a database connection. A nil Room has memory for everything.
-type Room func(ticketID string, w Weight) error
+// MemoryBudget is asked for memory before a ticket, or an event of the ticket, of that weight is unmarshalled. An error ends the read.
+// MemoryBudget must not wait, because the caller holds a database connection. A nil MemoryBudget has memory for everything.
+type MemoryBudget func(ticketID string, w Weight) error
 
-// For asks the Room for memory. The error wraps [ErrNoRoom] and the Room's own error.
-func (r Room) For(ticketID string, w Weight) error {
-	if r == nil {
+// Reserve asks the budget for memory. The error wraps [ErrNoMemory] and the error of the budget.
+func (b MemoryBudget) Reserve(ticketID string, w Weight) error {
+	if b == nil {
 		return nil
 	}
-	if err := r(ticketID, w); err != nil {
-		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	if err := b(ticketID, w); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type LogRow struct {
 // LogPage decodes the rows of a database into entries of the log. It is for one page, and not for concurrent use.
 type LogPage struct {
 	page    ticket.Page
-	room    ticket.Room
+	budget  ticket.MemoryBudget
 	entries []ticket.Entry
 	tickets map[string]loggedTicket
 }
@@ -42,9 +42,9 @@ type loggedTicket struct {
 
 // NewLogPage returns a page without entries.
 func NewLogPage(limit ticket.PageLimit) *LogPage {
-	room := limit.Room
-	limit.Room = nil
-	return &LogPage{page: ticket.NewPage(limit), room: room, tickets: map[string]loggedTicket{}}
+	budget := limit.Budget
+	limit.Budget = nil
+	return &LogPage{page: ticket.NewPage(limit), budget: budget, tickets: map[string]loggedTicket{}}
 }
 
 // Add adds the next row. If the page has no space for the row, Add returns false and adds nothing. The caller may reuse the row's bytes
@@ -53,12 +53,12 @@ func (p *LogPage) Add(row *LogRow) bool {
 	t, seen := p.tickets[row.Event.TicketID]
 	weight := WeighEvent(row.Content)
 	// A ticket of the maximum size is allowed together with an event of any size, so each asks for memory separately.
-	err := p.room.For(row.Event.TicketID, weight)
+	err := p.budget.Reserve(row.Event.TicketID, weight)
 	if !seen && !row.Erased {
 		t.weight = ticket.Weight{Bytes: row.TicketBytes, Elements: WeighTicket(row.Ticket).Elements}
 		weight = weight.Plus(t.weight)
 		if err == nil {
-			err = p.room.For(row.Event.TicketID, t.weight)
+			err = p.budget.Reserve(row.Event.TicketID, t.weight)
 		}
 	}
 	if err != nil {
@@ -95,7 +95,7 @@ func unmarshalLogged(row *LogRow, weight ticket.Weight) loggedTicket {
 
 func newEntry(row *LogRow, t loggedTicket) ticket.Entry {
 	e := ticket.Entry{Event: row.Event, Position: row.Event.Position(row.Nonce)}
-	if errors.Is(t.err, ticket.ErrNoRoom) {
+	if errors.Is(t.err, ticket.ErrNoMemory) {
 		e.Err = t.err
 		return e
 	}

@@ -190,12 +190,12 @@ func UnmarshalState(content, versions []byte) (*ticket.State, error) {
 	return s, p.end()
 }
 
-// UnmarshalWithin is like [UnmarshalState] if room has memory for the state. Its errors name the ticket: [ticket.ErrNoRoom], and those of
-// [ticket.DecodeError].
-func UnmarshalWithin(room ticket.Room, ticketID string, content, versions []byte) (*ticket.State, error) {
+// UnmarshalWithin is like [UnmarshalState] if budget has memory for the state. Its errors name the ticket: [ticket.ErrNoMemory], and those
+// of [ticket.DecodeError].
+func UnmarshalWithin(budget ticket.MemoryBudget, ticketID string, content, versions []byte) (*ticket.State, error) {
 	// A ticket of the maximum size is allowed together with versions of any size, so each asks for memory separately.
 	for _, weight := range []ticket.Weight{WeighTicket(content), {Bytes: len(versions)}} {
-		if err := room.For(ticketID, weight); err != nil {
+		if err := budget.Reserve(ticketID, weight); err != nil {
 			return nil, err
 		}
 	}

@@ -89,7 +89,7 @@ func TestGrant_Grow_endsWithItsContext(t *testing.T) {
 			small <- err
 		}()
 		synctest.Wait()
-		// The second waiter must get its room although the first one has left.
+		// The second waiter must get its memory although the first one has left.
 		go func() {
 			g, err := b.Take(t.Context(), "a", 20)
 			g.Release()
@@ -181,7 +181,7 @@ func TestBudget_property(t *testing.T) {
 			bytes, free := rapid.Int64Range(0, size).Draw(t, "bytes"), b.Free()
 			fits := bytes == 0 || held[caller]+bytes <= free-bytes
 			if g.TryGrow(bytes) != fits {
-				t.Fatalf("%s holds %d, %d are free: room for %d is %v", caller, held[caller], free, bytes, !fits)
+				t.Fatalf("%s holds %d, %d are free: %d more fit: %v", caller, held[caller], free, bytes, !fits)
 			}
 			held[caller] += g.Bytes()
 			grants, of[g] = append(grants, g), caller

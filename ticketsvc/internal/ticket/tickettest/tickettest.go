@@ -62,7 +62,7 @@ func TestStore(t *testing.T, newEnv func(t *testing.T) Env) {
 		"List ends a page before it is too large":                        testLargePages,
 		"Append lets no ticket become too large":                         testLargestTicket,
 		"BatchGet reads tickets at one moment":                           testBatchGet,
-		"Room is asked before anything is read":                          testRoom,
+		"the memory budget is asked before anything is read":             testMemoryBudget,
 		"ListEvents ends a page before it is too large":                  testLargeEventPages,
 		"Stats follow the filter":                                        testStats,
 		"Stats take ids that are longer than those of filters":           testStatsOfLongIDs,

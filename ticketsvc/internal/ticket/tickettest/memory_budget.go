@@ -10,15 +10,15 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// testRoom has memory for some tickets, and none for another.
-func testRoom(t *testing.T, env Env) {
+// testMemoryBudget has memory for some tickets, and none for another.
+func testMemoryBudget(t *testing.T, env Env) {
 	store := mustOpen(t, env)
 	mustRecord(t, store, titled("e1", "a", 1, "one"), titled("e2", "b", 2, "two"), titled("e3", "c", 3, "three"))
 	errFull := errors.New("full")
 	var asked []string
-	room := func(ticketID string, w ticket.Weight) error {
+	budget := func(ticketID string, w ticket.Weight) error {
 		if asked = append(asked, ticketID); w.Bytes == 0 {
-			t.Errorf("room for nothing of %q is asked for", ticketID)
+			t.Errorf("memory for nothing of %q is asked for", ticketID)
 		}
 		if ticketID == "b" {
 			return errFull
@@ -29,24 +29,24 @@ func testRoom(t *testing.T, env Env) {
 		t.Helper()
 		slices.Sort(asked)
 		if !slices.Equal(asked, want) {
-			t.Errorf("%s asks for room for %q, want %q", call, asked, want)
+			t.Errorf("%s asks for memory for %q, want %q", call, asked, want)
 		}
 		asked = nil
 	}
-	isFull := func(err error) bool { return errors.Is(err, ticket.ErrNoRoom) && errors.Is(err, errFull) }
-	if _, err := store.Get(t.Context(), "a", room); err != nil {
+	isFull := func(err error) bool { return errors.Is(err, ticket.ErrNoMemory) && errors.Is(err, errFull) }
+	if _, err := store.Get(t.Context(), "a", budget); err != nil {
 		t.Error(err)
 	}
-	if _, err := store.Get(t.Context(), "b", room); !isFull(err) {
-		t.Errorf("Get: %v, want ErrNoRoom", err)
+	if _, err := store.Get(t.Context(), "b", budget); !isFull(err) {
+		t.Errorf("Get: %v, want ErrNoMemory", err)
 	}
 	expectAsked("Get", "a", "b")
-	if _, err := store.BatchGet(t.Context(), []string{"a", "b", "c"}, 1<<20, room); !isFull(err) {
-		t.Errorf("BatchGet: %v, want ErrNoRoom", err)
+	if _, err := store.BatchGet(t.Context(), []string{"a", "b", "c"}, 1<<20, budget); !isFull(err) {
+		t.Errorf("BatchGet: %v, want ErrNoMemory", err)
 	}
 	expectAsked("BatchGet", "a", "b", "c")
 	limit := entries(10)
-	limit.Room = room
+	limit.Budget = budget
 	order := ticket.Order{}
 	page, more, err := store.List(t.Context(), ticket.Filter{}, order, nil, limit)
 	if err != nil || len(page) != 1 || !more {
@@ -55,16 +55,16 @@ func testRoom(t *testing.T, env Env) {
 	expectAsked("List", "a", "b")
 	after := order.Cursor(&page[0])
 	if _, _, err := store.List(t.Context(), ticket.Filter{}, order, &after, limit); !isFull(err) {
-		t.Errorf("List of the next: %v, want ErrNoRoom", err)
+		t.Errorf("List of the next: %v, want ErrNoMemory", err)
 	}
 	expectAsked("List of the next", "b")
 	if _, _, err := store.ListEvents(t.Context(), "b", 0, limit); !isFull(err) {
-		t.Errorf("ListEvents: %v, want ErrNoRoom", err)
+		t.Errorf("ListEvents: %v, want ErrNoMemory", err)
 	}
 	expectAsked("ListEvents", "b")
 	log, err := store.ReadLog(t.Context(), 0, limit)
 	if err != nil || len(log) != 3 || log[0].Err != nil || !isFull(log[1].Err) || log[2].Ticket == nil || log[1].Position.Sequence != 2 {
-		t.Errorf("ReadLog: %+v, %v; want ErrNoRoom of the second alone", log, err)
+		t.Errorf("ReadLog: %+v, %v; want ErrNoMemory of the second alone", log, err)
 	}
 }
 
