@@ -40,7 +40,7 @@ func TestRun_compare(t *testing.T) {
 	if status := run(t.Context(), args, &stdout, &stderr); status != exitMet {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
-	figures := regexp.MustCompile(`SQLite, replicas 1, connections (64|256): rate [+-][0-9.]+ ± [0-9.]+ %, CPU an event [+-][0-9.]+ ± [0-9.]+ %`)
+	figures := regexp.MustCompile(`SQLite, replicas 1, connections (64|256): rate [+-][0-9.]+ ± [0-9.]+ %, CPU an event [+-]`)
 	if got := len(figures.FindAllString(stderr.String(), -1)); got != 2 {
 		t.Errorf("%d figures, want 2: %s", got, &stderr)
 	}

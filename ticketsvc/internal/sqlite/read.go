@@ -28,7 +28,8 @@ func (s *Store) Get(ctx context.Context, ticketID string, budget ticket.MemoryBu
 }
 
 // BatchGet implements [ticket.Store].
-func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget) (map[string]ticket.Ticket, error) {
+func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget,
+) (map[string]ticket.Ticket, error) {
 	tickets, bytes := make(map[string]ticket.Ticket, len(ticketIDs)), 0
 	var noMemory error
 	// The ids are looked up in several statements. The transaction makes all of them see the same moment.
