@@ -57,13 +57,13 @@ func mustOpenURL(t *testing.T, url string) ticket.Store {
 }
 
 // serveAlone serves a database with tokens until its standard input ends, and then prints the maximum memory of the process. A caller that
-// does not read loses its call after 2.5 s. Then the next call that waits for memory gets the memory.
+// does not read loses its call after an eighth of a second. Then the next call that waits for memory gets the memory.
 func serveAlone(t *testing.T, url string) {
 	goruntime.Tune(os.LookupEnv)
 	store := mustOpenURL(t, url)
 	log := slog.New(slog.DiscardHandler)
 	limits := patient
-	limits.Stall = 2 * time.Second
+	limits.Stall = 100 * time.Millisecond
 	service := rpc.NewLimited(store, log, watch.DefaultLimits(), limits)
 	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(rpc.Security{Tokens: mustCredentials(t)}, log))
 	if err != nil {
@@ -199,22 +199,24 @@ func neverRead(ctx context.Context, address, procedure, codec string, message pr
 // recordLarge records tickets that are large in different ways, and a small one.
 func recordLarge(t *testing.T, store ticket.Store) {
 	t.Helper()
-	mustRecord(t, store, titled("small", "small", 1, "small"), titled("text", "text", 1, strings.Repeat("x", 3<<20)))
+	changes := []ticket.Change{titled("small", "small", 1, "small"), titled("text", "text", 1, strings.Repeat("x", 3<<20))}
 	for i := range 60 {
-		mustRecord(t, store, titled(fmt.Sprint("page", i), fmt.Sprint("page", i), 2, strings.Repeat("x", 50<<10)))
+		changes = append(changes, titled(fmt.Sprint("page", i), fmt.Sprint("page", i), 2, strings.Repeat("x", 50<<10)))
 	}
 	attributes := map[string]string{}
 	for i := range 20_000 {
 		attributes[strconv.FormatInt(int64(i+36*36*36), 36)] = ""
 	}
 	for i := range 60 {
-		mustRecord(t, store, ticket.Change{EventID: fmt.Sprint("events", i), Name: ticket.Updated, TicketID: "events",
+		changes = append(changes, ticket.Change{EventID: fmt.Sprint("events", i), Name: ticket.Updated, TicketID: "events",
 			OccurTime: tickettest.At(int64(i)), Values: ticket.Ticket{Attributes: attributes}})
 	}
-	mustRecord(t, store, ticket.Change{EventID: "events", Name: ticket.Updated, TicketID: "events", OccurTime: tickettest.At(100),
-		Fields: tickettest.Named("title"), FullSnapshot: true, Values: ticket.Ticket{Title: "events"}})
-	mustRecord(t, store, ticket.Change{EventID: "elements", Name: ticket.Updated, TicketID: "elements", OccurTime: tickettest.At(0),
-		Fields: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
+	changes = append(changes, ticket.Change{EventID: "events", Name: ticket.Updated, TicketID: "events", OccurTime: tickettest.At(100),
+		Fields: tickettest.Named("title"), FullSnapshot: true, Values: ticket.Ticket{Title: "events"}},
+		ticket.Change{EventID: "elements", Name: ticket.Updated, TicketID: "elements", OccurTime: tickettest.At(0),
+			Fields: tickettest.Named("custom_settings"), Values: ticket.Ticket{CustomSettings: make([]ticket.CustomSetting, 200_000)}})
+	// One call reads and writes each ticket once.
+	mustRecord(t, store, changes...)
 }
 
 // maxPeak is the maximum memory of the service in MiB. It is a little above the limit to which the garbage collector lets the heap grow.
