@@ -194,7 +194,7 @@ func (f *Forwarder) outcome(c *call, e mappedEvent, a answer) inbox.Outcome {
 		next.NextAttemptTime = now.Add(asked + deferralBackoff.after(next.Deferrals, f.options.Random()))
 		f.warnOfDeferral(now, next.Deferrals, attributes)
 	case class == unreachable || class == misconfigured:
-		if errors.As(err, &batch) {
+		if errors.As(err, &batch) && !isUnsent(err) {
 			// One of the events may have broken the connection, so from now on each is called alone.
 			next.Deferrals++
 		}

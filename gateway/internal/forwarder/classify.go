@@ -127,6 +127,12 @@ func errorOf(e *ticketv1.TicketEventError) error {
 	return err
 }
 
+// isUnsent reports whether a call failed before it was sent, because there was no connection. Then its events are untried.
+func isUnsent(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op == "dial"
+}
+
 // classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.
 func classifyStatus(status int) errorClass {
 	switch status {

@@ -50,6 +50,30 @@ func TestForwarder_outageUsesUpNoAttempt(t *testing.T) {
 	}
 }
 
+// TestForwarder_unsentEventsStayUntried has nothing that listens at ticketsvc's address. Such a call reaches nobody, so it says nothing about
+// its events: after the outage they are forwarded together, and before those of later deliveries.
+func TestForwarder_unsentEventsStayUntried(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.addMany(t, 50)
+	away := httptest.NewServer(nil)
+	away.Close()
+	start(t, b, away.URL, io.Discard)
+	rows := b.waitUntil(t, func(rows map[string]row) bool {
+		for _, r := range rows {
+			if r.Reason == "" {
+				return false
+			}
+		}
+		return true
+	})
+	for id, r := range rows {
+		if r.State != inbox.Pending || r.Attempts+r.Deferrals != 0 {
+			t.Errorf("event %s: %+v, want it pending and untried", id, r)
+		}
+	}
+}
+
 func TestForwarder_misconfiguredIsLoggedAndPausesEverything(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
