@@ -30,10 +30,6 @@ func (s *Store) Add(ctx context.Context, incoming []inbox.Incoming) ([]inbox.Act
 
 // insertNew inserts the deliveries whose keys are new, and returns the indexes of the others.
 func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, err error) {
-	id, err := s.nextID(tx)
-	if err != nil {
-		return nil, err
-	}
 	optimistic := make(map[inbox.Key]int64, len(incoming)) // the ids of the deliveries that are assumed to be new
 	deliveries := make([]any, 0, deliveryColumns*len(incoming))
 	payloads := make([]any, 0, payloadColumns*len(incoming))
@@ -45,11 +41,11 @@ func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, er
 			rest = append(rest, i)
 			continue
 		}
+		id := s.takeID()
 		optimistic[key] = id
 		deliveries = appendDelivery(deliveries, id, key, in)
 		payloads = appendPayload(payloads, id, in)
 		firsts = append(firsts, i)
-		id++
 	}
 	inserted, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns)
 	if err != nil {
@@ -124,20 +120,16 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 			return err
 		}
 	}
-	id, err := s.nextID(tx)
-	if err != nil {
-		return err
-	}
 	var deliveries, payloads []any
 	for _, i := range plan.Insertions {
+		id := s.takeID()
 		deliveries = appendDelivery(deliveries, id, i.Key, i.Incoming)
 		payloads = appendPayload(payloads, id, i.Incoming)
-		id++
 	}
 	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns); err != nil {
 		return err
 	}
-	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
+	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
 	return err
 }
 
@@ -179,11 +171,10 @@ func (s *Store) find(tx *sql.Tx, keys []inbox.Key) (map[inbox.Key]inbox.Existing
 	return found, err
 }
 
-// nextID returns an id that no delivery has or ever had. The transaction has the write lock, so nobody else can take the id.
-func (s *Store) nextID(tx *sql.Tx) (int64, error) {
-	var last int64
-	err := tx.Stmt(s.lastID).QueryRow().Scan(&last)
-	return last + 1, err
+// takeID returns an id that no delivery has or ever had. The caller is in a write transaction.
+func (s *Store) takeID() int64 {
+	s.lastID++
+	return s.lastID
 }
 
 const (

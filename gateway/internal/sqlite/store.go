@@ -40,7 +40,6 @@ const applicationID = 0x54426777
 type Store struct {
 	db *sqlitedb.DB
 
-	lastID           *sql.Stmt
 	findExisting     *sqlitedb.RowsStatement
 	insertDeliveries *sqlitedb.RowsStatement
 	insertPayloads   *sqlitedb.RowsStatement
@@ -49,6 +48,9 @@ type Store struct {
 	replay           *sqlitedb.RowsStatement
 	measure          *sqlitedb.RowsStatement
 	fetch            *sqlitedb.RowsStatement
+
+	// lastID is the last id that was given to a delivery. Only a write transaction uses it, and there is one at a time.
+	lastID int64
 
 	// claiming is held while a claim chooses deliveries, so that there is one at a time.
 	claiming sync.Mutex
@@ -86,8 +88,9 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.lastID, err = s.db.Writer.PrepareContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"+
-		" WHERE name = 'deliveries'"); err != nil {
+	// The sequence holds the last id that was ever committed, also of a deleted delivery.
+	if err := s.db.Writer.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'deliveries'").Scan(
+		&s.lastID); err != nil {
 		return err
 	}
 	if s.findExisting, err = sqlitedb.PrepareRows(ctx, s.db.Writer, "SELECT key, id, state, body_hash FROM deliveries WHERE key IN (",
