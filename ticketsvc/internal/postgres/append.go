@@ -18,6 +18,10 @@ const (
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 
+	// maxStoredBytes is the maximum stored size of the tickets that [lockTickets] returns together. It only bounds what the server sends.
+	// [ticket.MergeBatch.ReserveMemory] decides which tickets are loaded, by their size in memory, which is never smaller.
+	maxStoredBytes = ticket.MaxLoadedBytes
+
 	// The rows are locked in the order of their ids, which is the same in every transaction. The stored data of a ticket is returned if the
 	// data of this ticket and of all tickets before it has at most $3 bytes together. The data of the ticket $2 is always returned.
 	lockTickets     = lockTicketsBegin + lockTicketsEnd
@@ -100,7 +104,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skip
 		lock = lockFreeTickets
 	}
 	batch.Queue(ticketLockTimeout)
-	batch.Queue(lock, ids, postgresdb.EscapeText(merge.FirstTicketID()), ticket.MaxLoadedBytes).Query(func(r pgx.Rows) error {
+	batch.Queue(lock, ids, postgresdb.EscapeText(merge.FirstTicketID()), maxStoredBytes).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
 			err = r.Scan(&row.id, &row.erased, &row.fits, &row.stamps, &row.content)
 			return row, err

@@ -101,7 +101,7 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 	})
 }
 
-// readTickets reads the tickets of the new changes, if the batch has room for them. If a ticket can't be read, only its own changes fail.
+// readTickets reads the tickets of the new changes, if there is memory for them. If a ticket can't be read, only its own changes fail.
 // Large tickets are read one by one after their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
 	ids := b.merge.TicketIDs()
@@ -125,7 +125,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 			b.merge.MarkErased(id)
 		case size <= largeTicketBytes:
 			b.load(number, id, content, stamps)
-		case b.merge.ReserveMemory(id, size):
+		case b.merge.ReserveMemory(id, size): // By its stored size, so as not to read it in vain. Only b.load knows its size in memory.
 			larges = append(larges, large{number: number, id: id})
 		}
 		return nil
@@ -148,7 +148,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 	return nil
 }
 
-// load loads a stored ticket into the merge batch if there is room for it.
+// load loads a stored ticket into the merge batch if there is memory for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
 	if !b.merge.ReserveMemory(id, ticketcodec.StateMemory(content, stamps)) {
 		return
