@@ -91,7 +91,7 @@ func (b *batch) run(ctx context.Context) error {
 }
 
 func (b *batch) findDuplicates(ctx context.Context) error {
-	return b.store.findEvents.Query(ctx, b.tx, arguments(b.merge.EventIDs()), 1, func(rows *sql.Rows) error {
+	return b.store.findEvents.Query(ctx, b.tx, toAny(b.merge.EventIDs()), 1, func(rows *sql.Rows) error {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return err
@@ -116,7 +116,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 		id     string
 	}
 	var larges []large
-	err := b.store.findTickets.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
+	err := b.store.findTickets.Query(ctx, b.tx, toAny(ids), 1, func(rows *sql.Rows) error {
 		if err := rows.Scan(&number, &id, &erased, &size, &stamps, &content); err != nil {
 			return err
 		}
@@ -249,8 +249,8 @@ func (b *batch) writeWords(ctx context.Context, states []*ticket.State, numbers 
 	return nil
 }
 
-// arguments returns strings as the arguments of a statement.
-func arguments(texts []string) []any {
+// toAny returns strings as the arguments of a statement.
+func toAny(texts []string) []any {
 	args := make([]any, len(texts))
 	for i, text := range texts {
 		args[i] = text

@@ -34,7 +34,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 	var noMemory error
 	// The ids are looked up in several statements. The transaction makes all of them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
+		return s.findContents.Query(ctx, tx, toAny(ticketIDs), 1, func(rows *sql.Rows) error {
 			var id string
 			var content sql.RawBytes
 			if err := rows.Scan(&id, &content); err != nil {

@@ -74,8 +74,8 @@ const Unassigned = "unassigned"
 // IsSelective reports whether the databases have an index that leads to the tickets which meet the condition.
 func (c *Condition) IsSelective() bool { return c.indexed && !slices.Contains(c.Values, any("")) }
 
-// of returns the condition with its values in the filter.
-func (c Condition) of(f *Filter) Condition {
+// withValues returns the condition with its values in the filter.
+func (c Condition) withValues(f *Filter) Condition {
 	value := reflect.ValueOf(c.ref(f)).Elem()
 	if c.IsList = value.Kind() == reflect.Slice; c.IsList {
 		for i := range value.Len() {

@@ -33,7 +33,7 @@ type Filter struct {
 func (f *Filter) Conditions() []Condition {
 	var set []Condition
 	for _, c := range conditions {
-		if c = c.of(f); len(c.Values) > 0 {
+		if c = c.withValues(f); len(c.Values) > 0 {
 			set = append(set, c)
 		}
 	}
