@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// Another replica holds a ticket while it waits for the log and the disk. The timeout of the log is longer, because nothing can be
-	// recorded without the lock of the log.
+	// A replica holds the lock of a ticket only while it waits for the log and the disk. A wait of more than 1 s is for somebody who may hold
+	// the ticket for much longer, such as a person with psql, and the batch continues without that ticket. Nothing can be recorded without
+	// the lock of the log, so the wait for it is the 4 s of all sessions: more than the 3 s after which a session counts as stuck and is
+	// terminated, and short enough for two waits within the 10 s of [postgresdb.DB.Write].
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 

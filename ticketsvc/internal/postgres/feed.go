@@ -18,8 +18,8 @@ const (
 	// channel is the channel on which replicas notify each other that the log has grown.
 	channel = "ticketbridge_events"
 
-	// readLogOf reads entries. The first entry of each ticket has the ticket. A single statement sees the database at one moment. The server
-	// sends all selected rows, even if they are not read, so the statement leaves out the rows beyond the size of a page.
+	// readLogOf reads entries. The first entry of each ticket has the ticket. A single statement sees the database at one moment. It leaves
+	// out the rows beyond the size of a page: see [errPageFull].
 	//
 	// The number of entries is a part of the statement's text. A planner that does not know the number assumes a tenth of the log, and reads
 	// all tickets. The planner also does so if it has few statistics of the tables, so the statement looks up each ticket separately.

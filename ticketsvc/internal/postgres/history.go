@@ -12,8 +12,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
 
-// listEvents reads a ticket's events. The server sends all selected rows, even if they are not read, so the statement leaves out the
-// contents of the rows beyond the size of a page.
+// listEvents reads a ticket's events. It leaves out the contents of the rows beyond the size of a page: see [errPageFull].
 const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
  CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
  FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events
@@ -52,8 +51,8 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	return events, more, nil
 }
 
-// readEvents reads rows of [listEvents] up to the end of a page. record is the state of their ticket, nil if the ticket was erased. Events
-// of an erased ticket are returned without the data that can't be decoded.
+// readEvents reads rows of [listEvents] up to the end of a page. state is that of their ticket, nil if the ticket was erased. Events of an
+// erased ticket are returned without the data that can't be decoded.
 func readEvents(rows pgx.Rows, state *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
 	page := ticket.NewPage(limit)
 	var sequence int64

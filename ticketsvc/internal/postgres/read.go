@@ -39,8 +39,7 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget,
 ) (tickets map[string]ticket.Ticket, err error) {
 	var noMemory error
-	// A single statement sees the database at one moment. The server sends all selected rows, even if they are not read, so the statement
-	// leaves out the contents if they are too large together.
+	// A single statement sees the database at one moment. It leaves out the contents if they are too large together: see [errPageFull].
 	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
 		tickets, noMemory = make(map[string]ticket.Ticket, len(ticketIDs)), nil
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
@@ -116,8 +115,9 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	if l.after == nil {
 		return l.readRows(ctx, tx, page, filterConditions(l.filter), orderBy)
 	}
-	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
-	// statements, each one starts at its first row in an index, even if many tickets have that time.
+	// This is keyset pagination: first the tickets with the cursor's time and a greater id, then those with a time beyond it. A row comparison
+	// can't replace the two statements, because the ids ascend even if the times descend. Each statement starts at its first row in an index,
+	// even if many tickets have the cursor's time.
 	at := l.after.Time.SortableText()
 	rest := filterConditions(l.filter)
 	rest.add(l.column+" = ", at)
@@ -135,7 +135,8 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	return l.readRows(ctx, tx, page, later, orderBy)
 }
 
-// errPageFull ends the read of rows when the page has no room for the next one.
+// errPageFull ends the read of rows when the page has no room for the next one. The server sends all selected rows, even if they are not
+// read. So each statement itself leaves out rows, or their contents, beyond the size of a page.
 var errPageFull = errors.New("the page is full")
 
 // readRows adds rows to a page.
@@ -165,8 +166,8 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 	return nil
 }
 
-// statement returns the query of the rows for which the page has room. The server sends all selected rows, even if they are not read, so
-// the query leaves out the contents of the rows beyond the size of a page.
+// statement returns the query of the rows for which the page has room. The query leaves out the contents of the rows beyond the size of a
+// page: see [errPageFull].
 //
 // Each subquery repeats the order, because the order of a subquery does not determine that of the query around it.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {

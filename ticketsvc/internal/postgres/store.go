@@ -46,10 +46,10 @@ type Store struct {
 	numbering  numbering
 	databaseID ticket.DatabaseID
 	receiptKey ticket.ReceiptKey
-	// recorded is notified when the log has grown. others notifies the other replicas.
+	// appended is notified when the log has grown. others notifies the other replicas.
 	appended ticket.Notifier
 	others   *postgresdb.Channel
-	// batches is the number of batches.
+	// batches counts the batches, because only one in [rollUpEvery] rolls up counts.
 	batches atomic.Uint64
 }
 

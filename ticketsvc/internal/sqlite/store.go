@@ -55,7 +55,7 @@ type Store struct {
 	receiptKey ticket.ReceiptKey
 	// maxSorted is the constant, except in tests.
 	maxSorted int
-	// recorded is notified when the log has grown.
+	// appended is notified when the log has grown.
 	appended ticket.Notifier
 
 	// Statements of the writer.
