@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// A replica holds the lock of a ticket only while it waits for the log and the disk. A wait of more than 1 s is for somebody who may hold
-	// the ticket for much longer, such as a person with psql, and the batch continues without that ticket. Nothing can be recorded without
-	// the lock of the log, so the wait for it is the 4 s of all sessions: more than the 3 s after which a session counts as stuck and is
-	// terminated, and short enough for two waits within the 10 s of [postgresdb.DB.Write].
+	// A replica holds a ticket for little longer than it waits for the log and the disk. After 1 s the holder may be somebody who holds the
+	// ticket for minutes, such as a person with psql. So if the retry waits in vain too, the batch continues without that ticket. Nothing can
+	// be recorded without the lock of the log, so the wait for it is the 4 s of all sessions: more than the 3 s after which a session counts
+	// as stuck and is terminated, and short enough for two waits within the 10 s of [postgresdb.DB.Write].
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
 
