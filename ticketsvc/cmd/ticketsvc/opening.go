@@ -33,7 +33,7 @@ func logStillOpening(log *slog.Logger) (stop func()) {
 		for {
 			select {
 			case now := <-ticker.C:
-				log.Info("the database is still being opened; the upgrade of an older version's takes about a minute for a million tickets",
+				log.Info("the database is still being opened; the upgrade of an older version's database takes about a minute for a million tickets",
 					"seconds", int(now.Sub(begin).Seconds()))
 			case <-stopped:
 				return

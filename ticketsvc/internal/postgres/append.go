@@ -13,10 +13,16 @@ import (
 )
 
 const (
-	// Another replica holds a ticket while it waits for the log and the disk. The timeout of the log is longer, because nothing can be
-	// recorded without the lock of the log.
+	// A replica holds a ticket for little longer than it waits for the log and the disk. After 1 s the holder may be somebody who holds the
+	// ticket for minutes, such as a person with psql. So if the retry waits in vain too, the batch continues without that ticket. Nothing can
+	// be recorded without the lock of the log, so the wait for it is the 4 s of all sessions: more than the 3 s after which a session counts
+	// as stuck and is terminated, and short enough for two waits within the 10 s of [postgresdb.DB.Write].
 	ticketLockTimeout = `SET LOCAL lock_timeout = '1s'`
 	logLockTimeout    = `SET LOCAL lock_timeout = '4s'`
+
+	// maxStoredBytes is the maximum stored size of the tickets that [lockTickets] returns together. It only bounds what the server sends.
+	// [ticket.MergeBatch.ReserveMemory] decides which tickets are loaded, by their size in memory, which is never smaller.
+	maxStoredBytes = ticket.MaxLoadedBytes
 
 	// The rows are locked in the order of their ids, which is the same in every transaction. The stored data of a ticket is returned if the
 	// data of this ticket and of all tickets before it has at most $3 bytes together. The data of the ticket $2 is always returned.
@@ -100,7 +106,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, merge *ticket.MergeBatch, skip
 		lock = lockFreeTickets
 	}
 	batch.Queue(ticketLockTimeout)
-	batch.Queue(lock, ids, postgresdb.EscapeText(merge.FirstTicketID()), ticket.MaxLoadedBytes).Query(func(r pgx.Rows) error {
+	batch.Queue(lock, ids, postgresdb.EscapeText(merge.FirstTicketID()), maxStoredBytes).Query(func(r pgx.Rows) error {
 		rows, err = pgx.CollectRows(r, func(r pgx.CollectableRow) (row row, err error) {
 			err = r.Scan(&row.id, &row.erased, &row.fits, &row.stamps, &row.content)
 			return row, err

@@ -118,7 +118,7 @@ func (w *logWriters) record(b *testing.B) (rate float64) {
 			batch := make([]ticket.Change, w.size)
 			for range w.events / len(w.next) / w.size {
 				for i := range batch {
-					batch[i] = tickettest.LargeChange(writer, w.next[writer])
+					batch[i] = tickettest.ProviderChange(writer, w.next[writer])
 					w.next[writer]++
 				}
 				recorded, err := w.replicas[writer%len(w.replicas)].Append(ctx, batch)

@@ -12,16 +12,6 @@ import (
 const readErasures = `SELECT sequence, ticket_id, name, nonce FROM ticketsvc.events WHERE event_id IS NULL AND sequence >= $1
  ORDER BY sequence LIMIT $2`
 
-// makeErasureKey gives the database its [ticket.ErasureKey].
-func makeErasureKey(ctx context.Context, tx pgx.Tx) error {
-	key := ticket.NewErasureKey()
-	_, err := tx.Exec(ctx, "UPDATE ticketsvc.identity SET erasure_key = $1", key[:])
-	return err
-}
-
-// ErasureKey implements [ticket.Store].
-func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
-
 // ListErasures implements [ticket.Store].
 func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) (erasures []ticket.Erasure, err error) {
 	err = s.query(ctx, func(q postgresdb.Querier) error {

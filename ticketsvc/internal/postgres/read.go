@@ -39,8 +39,7 @@ const batchGet = `SELECT ticket_id, CASE WHEN sum(octet_length(content)) OVER ()
 func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, budget ticket.MemoryBudget,
 ) (tickets map[string]ticket.Ticket, err error) {
 	var noMemory error
-	// A single statement sees the database at one moment. The server sends all selected rows, even if they are not read, so the statement
-	// leaves out the contents if they are too large together.
+	// A single statement sees the database at one moment. It leaves out the contents if they are too large together: see [errPageFull].
 	err = s.queryLong(ctx, func(q postgresdb.Querier) error {
 		tickets, noMemory = make(map[string]ticket.Ticket, len(ticketIDs)), nil
 		rows, err := q.Query(ctx, batchGet, escaped(ticketIDs), maxBytes)
@@ -116,8 +115,9 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	if l.after == nil {
 		return l.readRows(ctx, tx, page, filterConditions(l.filter), orderBy)
 	}
-	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
-	// statements, each one starts at its first row in an index, even if many tickets have that time.
+	// This is keyset pagination: first the tickets with the cursor's time and a greater id, then those with a time beyond it. A row comparison
+	// can't replace the two statements, because the ids ascend even if the times descend. Each statement starts at its first row in an index,
+	// even if many tickets have the cursor's time.
 	at := l.after.Time.SortableText()
 	rest := filterConditions(l.filter)
 	rest.add(l.column+" = ", at)
@@ -135,7 +135,8 @@ func (l list) read(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder) err
 	return l.readRows(ctx, tx, page, later, orderBy)
 }
 
-// errPageFull ends the read of rows when the page has no room for the next one.
+// errPageFull ends the read of rows when the page has no room for the next one. The server sends all selected rows, even if they are not
+// read. So each statement itself leaves out rows, or their contents, beyond the size of a page.
 var errPageFull = errors.New("the page is full")
 
 // readRows adds rows to a page.
@@ -165,8 +166,8 @@ func (l list) readRows(ctx context.Context, tx pgx.Tx, page *ticket.PageBuilder,
 	return nil
 }
 
-// statement returns the query of the rows for which the page has room. The server sends all selected rows, even if they are not read, so
-// the query leaves out the contents of the rows beyond the size of a page.
+// statement returns the query of the rows for which the page has room. The query leaves out the contents of the rows beyond the size of a
+// page: see [errPageFull].
 //
 // Each subquery repeats the order, because the order of a subquery does not determine that of the query around it.
 func (l list) statement(where conditions, orderBy string, page *ticket.PageBuilder) (statement string, arguments []any) {
@@ -178,75 +179,4 @@ func (l list) statement(where conditions, orderBy string, page *ticket.PageBuild
 		" FROM (SELECT ticket_id, create_time, update_time, content, octet_length(content) AS size FROM ticketsvc.tickets" + where.sql() +
 		orderBy + " LIMIT " + where.bind(page.RowLimit()) + ") AS page) AS measured" + orderBy
 	return statement, where.arguments
-}
-
-// ListEvents implements [ticket.Store].
-func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, limit ticket.PageLimit,
-) (events []ticket.Event, more bool, err error) {
-	err = s.readLong(ctx, func(tx pgx.Tx) error {
-		id := postgresdb.EscapeText(ticketID)
-		var erased bool
-		var content, stamps []byte
-		err := tx.QueryRow(ctx, "SELECT erased, stamps, content FROM ticketsvc.tickets WHERE ticket_id = $1", id).Scan(&erased, &stamps, &content)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ticket.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		var state *ticket.State
-		if !erased {
-			if state, err = ticketcodec.UnmarshalWithin(limit.Budget, ticketID, content, stamps); err != nil {
-				return err
-			}
-		}
-		rows, err := tx.Query(ctx, listEvents, id, after, limit.Items+1, limit.Bytes)
-		if err != nil {
-			return err
-		}
-		events, more, err = readEvents(rows, state, limit)
-		return err
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	return events, more, nil
-}
-
-// listEvents reads a ticket's events. The server sends all selected rows, even if they are not read, so the statement leaves out the
-// contents of the rows beyond the size of a page.
-const listEvents = `SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, octet_length(content),
- CASE WHEN sum(octet_length(content)) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) - octet_length(content) <= $4 THEN content END
- FROM (SELECT sequence, coalesce(event_id, '') AS event_id, ticket_id, name, occur_time, receive_time, content FROM ticketsvc.events
-  WHERE ticket_id = $1 AND event_id IS NOT NULL AND sequence > $2 ORDER BY sequence LIMIT $3) AS page ORDER BY sequence`
-
-// readEvents reads rows of [listEvents] up to the end of a page. record is the state of their ticket, nil if the ticket was erased. Events
-// of an erased ticket are returned without the data that can't be decoded.
-func readEvents(rows pgx.Rows, state *ticket.State, limit ticket.PageLimit) (events []ticket.Event, more bool, err error) {
-	page := ticket.NewPage(limit)
-	var sequence int64
-	var size int
-	var eventID, ticketID, name, occur, receive string
-	var content pgtype.DriverBytes
-	_, err = pgx.ForEachRow(rows, []any{&sequence, &eventID, &ticketID, &name, &occur, &receive, &size, &content}, func() error {
-		added, err := page.Add(ticketID, ticket.Weight{Bytes: size, Elements: ticketcodec.WeighEvent(content).Elements})
-		if err != nil {
-			return err
-		}
-		if !added {
-			return errPageFull
-		}
-		e := ticket.Event{Sequence: sequence, EventID: postgresdb.UnescapeText(eventID), TicketID: postgresdb.UnescapeText(ticketID),
-			Name: ticket.EventName(name)}
-		if err := ticketcodec.CompleteEvent(&e, occur, receive, content); err != nil && state != nil {
-			return err
-		}
-		e.Outcome = state.OutcomeOf(&e)
-		events = append(events, e)
-		return nil
-	})
-	if errors.Is(err, errPageFull) {
-		return events, true, nil
-	}
-	return events, false, err
 }

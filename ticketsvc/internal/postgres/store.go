@@ -26,13 +26,13 @@ var (
 	search string
 	//go:embed nonce.sql
 	nonce string
-	//go:embed erasurekey.sql
-	erasureKey string
+	//go:embed receiptkey.sql
+	receiptKey string
 
 	// migrations are the steps of the schema. A step must never be changed, because databases that it made hold acknowledged events.
 	migrations = []postgresdb.Migration{
 		{Script: schema}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search}, {Script: nonce},
-		{Script: erasureKey, Fill: makeErasureKey},
+		{Script: receiptKey, Fill: makeReceiptKey},
 	}
 )
 
@@ -45,11 +45,11 @@ type Store struct {
 	// numbering gives events their sequence numbers in the log. Tests replace it to show that it is needed.
 	numbering  numbering
 	databaseID ticket.DatabaseID
-	erasureKey ticket.ErasureKey
-	// recorded is notified when the log has grown. others notifies the other replicas.
+	receiptKey ticket.ReceiptKey
+	// appended is notified when the log has grown. others notifies the other replicas.
 	appended ticket.Notifier
 	others   *postgresdb.Channel
-	// batches is the number of batches.
+	// batches counts the batches, because only one in [rollUpEvery] rolls up counts.
 	batches atomic.Uint64
 }
 
@@ -62,7 +62,7 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, numbering: inCommitOrder, others: db.NewChannel(channel)}
-	if err := s.readIdentity(ctx); err != nil {
+	if err := s.readIdentityAndKey(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.fillWords(ctx); err != nil {

@@ -113,8 +113,8 @@ func benchmarkWatchers(b *testing.B, watchers int) {
 	b.ReportMetric(float64(len(lags))/time.Since(begin).Seconds(), "messages/s")
 }
 
-// BenchmarkRecordEvents records the events of [tickettest.LargeChange] over HTTP/1.1, as the gateway does: each in a call of its own, with
-// 64 calls in flight, or 256 in one call, with 4 calls in flight. The processor time includes that of the callers. A store that does
+// BenchmarkRecordEvents records the events of [tickettest.ProviderChange] over HTTP/1.1, as the gateway does: each in a call of its own,
+// with 64 calls in flight, or 256 in one call, with 4 calls in flight. The processor time includes that of the callers. A store that does
 // nothing shows the cost of the calls alone.
 func BenchmarkRecordEvents(b *testing.B) {
 	for name, open := range map[string]func(b *testing.B) ticket.Store{
@@ -163,7 +163,7 @@ func benchmarkRecordEvents(b *testing.B, store ticket.Store, callers, size int,
 				}
 				var events []*ticketv1.TicketEventRequest
 				for i := begin; i < min(end, b.N); i++ {
-					events = append(events, eventOf(tickettest.LargeChange(0, i)))
+					events = append(events, eventOf(tickettest.ProviderChange(0, i)))
 				}
 				if err := call(b.Context(), c, events); err != nil {
 					b.Error(err)

@@ -9,10 +9,8 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// codec encodes and decodes messages.
-//
-// It has no MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend, Connect would take a buffer of
-// an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
+// codec is a [connect.Codec] without MarshalAppend, so that Connect marshals into a buffer of the message's size. With MarshalAppend,
+// Connect would take a buffer of an earlier response, of up to 8 MiB, and hold it until the caller has read the response.
 type codec struct {
 	name      string
 	marshal   func(proto.Message) ([]byte, error)

@@ -111,9 +111,9 @@ func TestRepeatErasures(t *testing.T) {
 				t.Fatal(err)
 			}
 			// This is the state after a restore: the database has the key, but not the erasure.
-			receipt := store.ErasureKey().Receipt("t1")
+			receipt := store.ReceiptKey().Receipt("t1")
 			erasures := []*ticketv1.Erasure{{TicketId: "t1", Receipt: receipt}, {TicketId: "kept", Receipt: receipt}, {TicketId: "kept"},
-				{TicketId: "t1", Receipt: ticket.ErasureKey{}.Receipt("t1")}}
+				{TicketId: "t1", Receipt: ticket.ReceiptKey{}.Receipt("t1")}}
 			for range 2 {
 				response, err := c.RepeatErasures(t.Context(), &ticketv1.RepeatErasuresRequest{Erasures: erasures})
 				if err != nil || !slices.Equal(response.GetRefusedTicketIds(), []string{"kept", "kept", "t1"}) {

@@ -189,7 +189,7 @@ func (s *eventService) ListErasures(ctx context.Context, request *ticketv1.ListE
 	if len(erasures) > 0 {
 		response.Position = fromLogPosition(database, erasures[len(erasures)-1].Position)
 	}
-	key := s.store.ErasureKey()
+	key := s.store.ReceiptKey()
 	for _, e := range erasures {
 		response.Erasures = append(response.Erasures, &ticketv1.Erasure{TicketId: e.TicketID, Receipt: key.Receipt(e.TicketID)})
 	}
@@ -203,7 +203,7 @@ func (s *eventService) RepeatErasures(ctx context.Context, request *ticketv1.Rep
 	if err != nil {
 		return nil, err
 	}
-	key := s.store.ErasureKey()
+	key := s.store.ReceiptKey()
 	var repeated []string
 	response := &ticketv1.RepeatErasuresResponse{}
 	for i, ticketID := range ids {

@@ -117,8 +117,8 @@ var MaxRunningCalls = maxRunningCalls
 // MaxResponsesBytes is the maximum memory of all responses together. CallBytes is the memory that each call takes.
 const MaxResponsesBytes, CallBytes = maxResponsesBytes, callBytes
 
-// CheckFitsResponse allows whatever fits into a response. ResponseBytes returns the memory that it takes.
-var CheckFitsResponse, ResponseBytes = checkFitsResponse, responseBytes
+// CheckTicketFits allows what fits into a response. ResponseBytes returns the memory that it takes.
+var CheckTicketFits, ResponseBytes = checkTicketFits, responseBytes
 
 // Reasons returns the reasons of all errors, each after its code.
 func Reasons() []string {

@@ -125,7 +125,7 @@ func TestService_largestTicketWithManyAttributes(t *testing.T) {
 		c.Values.Attributes[fmt.Sprintf("%0100d", i)] = ""
 	}
 	mustRecord(t, store, c, titled("title", "t", 2, strings.Repeat("x", ticket.MaxBytes-9900*100-1)))
-	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Budget: rpc.CheckFitsResponse})
+	entries, err := store.ReadLog(t.Context(), 0, ticket.PageLimit{Items: 1, Bytes: ticket.MaxPageBytes, Budget: rpc.CheckTicketFits})
 	if err != nil || len(entries) != 1 || entries[0].Err != nil || entries[0].Ticket.Revision != 2 {
 		t.Errorf("%d entries, %v: %.300v", len(entries), err, entries[0].Err)
 	}
@@ -135,9 +135,9 @@ func TestService_largestTicketWithManyAttributes(t *testing.T) {
 	}
 }
 
-// TestCheckFitsResponse_largestTicket has the largest possible tickets, of texts and of elements. Each must be answered, also in
+// TestCheckTicketFits_largestTicket has the largest possible tickets, of texts and of elements. Each must be answered, also in
 // JSON if JSON is not larger.
-func TestCheckFitsResponse_largestTicket(t *testing.T) {
+func TestCheckTicketFits_largestTicket(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]func(n int) ticket.Ticket{
 		"settings": func(n int) (values ticket.Ticket) {
@@ -168,7 +168,7 @@ func TestCheckFitsResponse_largestTicket(t *testing.T) {
 				}
 				content, _ := ticketcodec.MarshalState(r)
 				w := ticketcodec.WeighTicket(content)
-				if err := rpc.CheckFitsResponse("t", w); err != nil {
+				if err := rpc.CheckTicketFits("t", w); err != nil {
 					t.Errorf("%+v is not answered: %v", w, err)
 				}
 				if inJSON := rpc.ResponseBytes(w) + rpc.MaxTicketBytes; inJSON > rpc.MaxResponsesBytes/2-rpc.CallBytes {

@@ -77,8 +77,8 @@ func withResponseMemory(next http.Handler, mapper errorMapper) http.Handler {
 	})
 }
 
-// checkFitsResponse is the [ticket.MemoryBudget] that allows whatever fits into a response.
-func checkFitsResponse(ticketID string, w ticket.Weight) error {
+// checkTicketFits is the [ticket.MemoryBudget] that allows each ticket, and each event, that fits into a response.
+func checkTicketFits(ticketID string, w ticket.Weight) error {
 	if w.Bytes > maxTicketBytes || responseBytes(w) > maxResponseBytes {
 		return &oversizedError{ticketID: ticketID}
 	}
@@ -87,7 +87,7 @@ func checkFitsResponse(ticketID string, w ticket.Weight) error {
 
 // reserve is the [ticket.MemoryBudget] of the response.
 func (m *responseMemory) reserve(ticketID string, w ticket.Weight) error {
-	if err := checkFitsResponse(ticketID, w); err != nil {
+	if err := checkTicketFits(ticketID, w); err != nil {
 		return err
 	}
 	m.needed += int64(responseBytes(w))

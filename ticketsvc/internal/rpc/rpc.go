@@ -57,7 +57,7 @@ func New(store ticket.Store, ready func(context.Context) error, log *slog.Logger
 func newService(store ticket.Store, ready func(context.Context) error, log *slog.Logger, limits watch.Limits, streams streamLimits,
 ) *Service {
 	ingester := ticket.NewIngester(store)
-	limits.Tail.Budget, limits.Page.Budget = checkFitsResponse, checkFitsResponse
+	limits.Tail.Budget, limits.Page.Budget = checkTicketFits, checkTicketFits
 	feed := watch.New(store, limits, watch.Notices{
 		Failed:    func(err error) { log.Warn("the feed can't read the event log: watchers are late", "error", err) },
 		Recovered: func() { log.Info("the feed reads the event log again") },

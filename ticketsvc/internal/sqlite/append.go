@@ -91,7 +91,7 @@ func (b *batch) run(ctx context.Context) error {
 }
 
 func (b *batch) findDuplicates(ctx context.Context) error {
-	return b.store.findEvents.Query(ctx, b.tx, arguments(b.merge.EventIDs()), 1, func(rows *sql.Rows) error {
+	return b.store.findEvents.Query(ctx, b.tx, toAny(b.merge.EventIDs()), 1, func(rows *sql.Rows) error {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return err
@@ -101,7 +101,7 @@ func (b *batch) findDuplicates(ctx context.Context) error {
 	})
 }
 
-// readTickets reads the tickets of the new changes, if the batch has room for them. If a ticket can't be read, only its own changes fail.
+// readTickets reads the tickets of the new changes, if there is memory for them. If a ticket can't be read, only its own changes fail.
 // Large tickets are read one by one after their size is known.
 func (b *batch) readTickets(ctx context.Context) error {
 	ids := b.merge.TicketIDs()
@@ -116,7 +116,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 		id     string
 	}
 	var larges []large
-	err := b.store.findTickets.Query(ctx, b.tx, arguments(ids), 1, func(rows *sql.Rows) error {
+	err := b.store.findTickets.Query(ctx, b.tx, toAny(ids), 1, func(rows *sql.Rows) error {
 		if err := rows.Scan(&number, &id, &erased, &size, &stamps, &content); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 			b.merge.MarkErased(id)
 		case size <= largeTicketBytes:
 			b.load(number, id, content, stamps)
-		case b.merge.ReserveMemory(id, size):
+		case b.merge.ReserveMemory(id, size): // By its stored size, so as not to read it in vain. Only b.load knows its size in memory.
 			larges = append(larges, large{number: number, id: id})
 		}
 		return nil
@@ -148,7 +148,7 @@ func (b *batch) readTickets(ctx context.Context) error {
 	return nil
 }
 
-// load loads a stored ticket into the merge batch if there is room for it.
+// load loads a stored ticket into the merge batch if there is memory for it.
 func (b *batch) load(number int64, id string, content, stamps []byte) {
 	if !b.merge.ReserveMemory(id, ticketcodec.StateMemory(content, stamps)) {
 		return
@@ -249,8 +249,8 @@ func (b *batch) writeWords(ctx context.Context, states []*ticket.State, numbers 
 	return nil
 }
 
-// arguments returns strings as the arguments of a statement.
-func arguments(texts []string) []any {
+// toAny returns strings as the arguments of a statement.
+func toAny(texts []string) []any {
 	args := make([]any, len(texts))
 	for i, text := range texts {
 		args[i] = text

@@ -14,16 +14,6 @@ import (
 const readErasures = "SELECT sequence, ticket_id, name, nonce FROM events INDEXED BY sqlite_autoindex_events_1" +
 	" WHERE event_id IS NULL AND sequence >= ? ORDER BY sequence LIMIT ?"
 
-// makeErasureKey gives the database its [ticket.ErasureKey].
-func makeErasureKey(ctx context.Context, tx *sql.Tx) error {
-	key := ticket.NewErasureKey()
-	_, err := tx.ExecContext(ctx, "UPDATE identity SET erasure_key = ?", key[:])
-	return err
-}
-
-// ErasureKey implements [ticket.Store].
-func (s *Store) ErasureKey() ticket.ErasureKey { return s.erasureKey }
-
 // ListErasures implements [ticket.Store].
 func (s *Store) ListErasures(ctx context.Context, after ticket.LogPosition, limit int) ([]ticket.Erasure, error) {
 	var read []ticket.Erasure

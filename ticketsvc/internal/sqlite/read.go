@@ -34,7 +34,7 @@ func (s *Store) BatchGet(ctx context.Context, ticketIDs []string, maxBytes int, 
 	var noMemory error
 	// The ids are looked up in several statements. The transaction makes all of them see the same moment.
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		return s.findContents.Query(ctx, tx, arguments(ticketIDs), 1, func(rows *sql.Rows) error {
+		return s.findContents.Query(ctx, tx, toAny(ticketIDs), 1, func(rows *sql.Rows) error {
 			var id string
 			var content sql.RawBytes
 			if err := rows.Scan(&id, &content); err != nil {
@@ -110,8 +110,9 @@ func (l list) read(ctx context.Context, page *ticket.PageBuilder, scan *scanFirs
 	if l.after == nil {
 		return l.readRows(ctx, page, scan, l.where, orderBy)
 	}
-	// The position can be among tickets with the same time, which are ordered by id. The rest of these tickets comes first. With two
-	// statements, each one starts at its first row in an index, even if many tickets have that time.
+	// This is keyset pagination: first the tickets with the cursor's time and a greater id, then those with a time beyond it. A row comparison
+	// can't replace the two statements, because the ids ascend even if the times descend. Each statement starts at its first row in an index,
+	// even if many tickets have the cursor's time.
 	at := l.after.Time.SortableText()
 	rest := append(conditions{}, l.where...)
 	rest.add(l.column+" = ?", at)

@@ -27,13 +27,13 @@ var (
 	search string
 	//go:embed merging.sql
 	merging string
-	//go:embed erasurekey.sql
-	erasureKey string
+	//go:embed receiptkey.sql
+	receiptKey string
 
 	// migrations are the steps of the schema. A step must never be changed, because files that it made hold acknowledged events.
 	migrations = []sqlitedb.Migration{
 		{Script: schema}, {Script: erasure}, {Script: identity}, {Script: stats, Fill: fillWaits}, {Script: search},
-		{Script: merging, Fill: addNonce}, {Script: erasureKey, Fill: makeErasureKey},
+		{Script: merging, Fill: addNonce}, {Script: receiptKey, Fill: makeReceiptKey},
 	}
 )
 
@@ -52,10 +52,10 @@ const (
 type Store struct {
 	db         *sqlitedb.DB
 	databaseID ticket.DatabaseID
-	erasureKey ticket.ErasureKey
+	receiptKey ticket.ReceiptKey
 	// maxSorted is the constant, except in tests.
 	maxSorted int
-	// recorded is notified when the log has grown.
+	// appended is notified when the log has grown.
 	appended ticket.Notifier
 
 	// Statements of the writer.
@@ -98,7 +98,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, maxSorted: maxSorted}
-	if err := errors.Join(s.readIdentity(ctx), s.prepare(ctx)); err != nil {
+	if err := errors.Join(s.readIdentityAndKey(ctx), s.prepare(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := s.fillWords(ctx); err != nil {

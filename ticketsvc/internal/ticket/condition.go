@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 )
@@ -34,14 +35,14 @@ var conditions = []Condition{
 		ref:     func(f *Filter) any { return &f.UpdatedBefore },
 		matches: func(f *Filter, t *Ticket) bool { return t.UpdateTime.Compare(f.UpdatedBefore) < 0 }},
 	{Number: 9, Name: "text", fields: noFields.With(titleField).With(descriptionField),
-		ref: func(f *Filter) any { return &f.Text }}, // [Matcher] compares the words.
+		ref: func(f *Filter) any { return &f.Text }, check: (*Filter).checkText}, // [Matcher] compares the words.
 }
 
 const noFields = FieldSet(0)
 
 // Condition is a condition of a [Filter].
 type Condition struct {
-	// Number identifies the condition in tokens. It never changes.
+	// Number identifies the condition in tokens. It never changes. It is not the field's number in the contract.
 	Number byte
 	// Name is the name of the condition's field in the contract.
 	Name string
@@ -64,6 +65,8 @@ type Condition struct {
 	indexed bool
 	// ref returns a pointer to the condition's field in a filter: a *[]Status, *[]string, *string, *bool or *Instant.
 	ref func(*Filter) any
+	// check adds a violation for everything that is wrong with the condition's field. Nil for the check that all fields of its type have.
+	check func(f *Filter, field string, violations *Violations)
 	// matches reports whether the ticket meets the condition. It is called only if the filter has the condition. Nil for the text.
 	matches func(*Filter, *Ticket) bool
 }
@@ -74,8 +77,8 @@ const Unassigned = "unassigned"
 // IsSelective reports whether the databases have an index that leads to the tickets which meet the condition.
 func (c *Condition) IsSelective() bool { return c.indexed && !slices.Contains(c.Values, any("")) }
 
-// of returns the condition with its values in the filter.
-func (c Condition) of(f *Filter) Condition {
+// withValues returns the condition with its values in the filter.
+func (c Condition) withValues(f *Filter) Condition {
 	value := reflect.ValueOf(c.ref(f)).Elem()
 	if c.IsList = value.Kind() == reflect.Slice; c.IsList {
 		for i := range value.Len() {
@@ -93,31 +96,31 @@ const (
 	maxFilterIDs      = 100
 )
 
-// check adds a violation for everything that is wrong with the condition's field.
+// addViolations adds a violation for everything that is wrong with the condition's field.
 //
 // An id may have [MaxIDBytes], because databases need a limit for what they look up. If an event gave a ticket a longer id, no filter can
 // ask for that id.
-func (c *Condition) check(f *Filter, field string, violations *Violations) {
+func (c *Condition) addViolations(f *Filter, field string, violations *Violations) {
+	if c.check != nil {
+		c.check(f, field, violations)
+		return
+	}
 	switch value := c.ref(f).(type) {
 	case *[]Status:
 		if len(*value) > maxFilterStatuses {
-			violations.Add(field, "must have at most 16 values")
+			violations.Add(field, fmt.Sprintf("must have at most %d values", maxFilterStatuses))
 		}
 		if slices.ContainsFunc(*value, func(s Status) bool { return s < StatusUnspecified || s > StatusClosed }) {
 			violations.Add(field, "must be statuses that this version knows")
 		}
 	case *[]string:
 		if len(*value) > maxFilterIDs {
-			violations.Add(field, "must have at most 100 values")
+			violations.Add(field, fmt.Sprintf("must have at most %d values", maxFilterIDs))
 		}
 		for _, id := range *value {
 			violations.checkIDSize(field, id)
 		}
 	case *string:
-		if value == &f.Text {
-			f.checkText(field, violations)
-			return
-		}
 		violations.checkIDSize(field, *value)
 	case *Instant:
 		if !value.Valid() {

@@ -25,24 +25,25 @@ func ErasuresAfter(after LogPosition, limit int, read []Erasure) (erasures []Era
 	return read[:min(limit, len(read))], true
 }
 
-// ErasureKey is the secret of a database by which it recognises what it erased. It is made with the database, and goes where its backups
-// and standbys go: a database that was restored recognises the erasures that it lost, and one that was made anew does not.
-type ErasureKey [sha256.Size]byte
+// ReceiptKey is the secret of a database that makes the receipts of its erasures. It is made with the database, and goes where its backups
+// and standbys go: a database that was restored recognises the receipts of erasures that it lost, and one that was made anew does not. It
+// encrypts nothing.
+type ReceiptKey [sha256.Size]byte
 
-// NewErasureKey returns a random key.
-func NewErasureKey() (key ErasureKey) {
+// NewReceiptKey returns a random key.
+func NewReceiptKey() (key ReceiptKey) {
 	_, _ = rand.Read(key[:]) // It never fails.
 	return key
 }
 
-// Receipt returns the proof that a ticket was erased. Only who has it can repeat the erasure without the right to erase tickets.
-func (k ErasureKey) Receipt(ticketID string) []byte {
+// Receipt returns the proof that a ticket was erased. With it, a caller without the right to erase tickets can repeat the erasure.
+func (k ReceiptKey) Receipt(ticketID string) []byte {
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte(ticketID))
 	return mac.Sum(nil)
 }
 
-// Verify reports whether the receipt is the ticket's. How long it takes does not depend on what is wrong with it.
-func (k ErasureKey) Verify(ticketID string, receipt []byte) bool {
+// Verify reports whether the receipt is the ticket's. Its time does not depend on what is wrong with the receipt.
+func (k ReceiptKey) Verify(ticketID string, receipt []byte) bool {
 	return hmac.Equal(receipt, k.Receipt(ticketID))
 }

@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -33,7 +34,7 @@ type Filter struct {
 func (f *Filter) Conditions() []Condition {
 	var set []Condition
 	for _, c := range conditions {
-		if c = c.of(f); len(c.Values) > 0 {
+		if c = c.withValues(f); len(c.Values) > 0 {
 			set = append(set, c)
 		}
 	}
@@ -43,7 +44,7 @@ func (f *Filter) Conditions() []Condition {
 // Check adds a violation for everything that is wrong with the filter. path is the path of the filter in its request.
 func (f *Filter) Check(path string, violations *Violations) {
 	for _, c := range conditions {
-		c.check(f, path+"."+c.Name, violations)
+		c.addViolations(f, path+"."+c.Name, violations)
 	}
 	if f.AssigneeID != "" && f.Unassigned {
 		violations.Add(path+".assignee_id", "can't be set together with unassigned")
@@ -52,11 +53,11 @@ func (f *Filter) Check(path string, violations *Violations) {
 
 func (f *Filter) checkText(field string, violations *Violations) {
 	if len(f.Text) > maxTextBytes {
-		violations.Add(field, "must have at most 256 bytes")
+		violations.Add(field, fmt.Sprintf("must have at most %d bytes", maxTextBytes))
 		return
 	}
 	if words := len(f.Words()); words > maxTextWords {
-		violations.Add(field, "must have at most 16 words")
+		violations.Add(field, fmt.Sprintf("must have at most %d words", maxTextWords))
 	} else if words == 0 && f.Text != "" {
 		violations.Add(field, "must have a letter or a digit")
 	}

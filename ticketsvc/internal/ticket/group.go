@@ -40,10 +40,10 @@ type GroupChange struct {
 
 // GroupChanges returns the changes of the numbers of tickets that the batch makes, in the order of the groups, each group once. It must be
 // called after [MergeBatch.Merge].
-func (r *MergeBatch) GroupChanges() []GroupChange {
+func (b *MergeBatch) GroupChanges() []GroupChange {
 	sums := map[Group]int64{}
-	for i := range r.tickets {
-		t := &r.tickets[i]
+	for i := range b.tickets {
+		t := &b.tickets[i]
 		if !t.written() {
 			continue
 		}

@@ -30,16 +30,16 @@ type Event struct {
 	Outcome Outcome
 }
 
-// OutcomeOf returns the outcome of an event of the ticket. r is nil if the ticket was erased.
-func (r *State) OutcomeOf(e *Event) Outcome {
-	if r == nil {
+// OutcomeOf returns the outcome of an event of the ticket. s is nil if the ticket was erased.
+func (s *State) OutcomeOf(e *Event) Outcome {
+	if s == nil {
 		return OutcomeErased
 	}
-	return r.Outcome(e.EventID, e.ChangedFields)
+	return s.Outcome(e.EventID, e.ChangedFields)
 }
 
 // Outcome returns the outcome of the event with this id and these fields, which is one of the ticket.
-func (r *State) Outcome(eventID string, content ChangedFields) Outcome {
+func (s *State) Outcome(eventID string, changed ChangedFields) Outcome {
 	named, current := 0, 0
 	count := func(register Version) {
 		named++
@@ -47,11 +47,11 @@ func (r *State) Outcome(eventID string, content ChangedFields) Outcome {
 			current++
 		}
 	}
-	for f := range content.Fields.All() {
-		count(r.Versions.Fields[f])
+	for f := range changed.Fields.All() {
+		count(s.Versions.Fields[f])
 	}
-	for _, key := range content.AttributeKeys {
-		count(r.attributeVersion(key))
+	for _, key := range changed.AttributeKeys {
+		count(s.attributeVersion(key))
 	}
 	switch {
 	case named == 0:

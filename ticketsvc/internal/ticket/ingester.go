@@ -48,8 +48,8 @@ func NewIngester(store Store) *Ingester {
 // Errors: [ErrTooManyWaiting] and [ErrStopping] if the change was not taken; those of [Store.Append] and [AppendResult] if it was not
 // recorded; ctx's error if ctx ended first, and then the event may still be recorded. The error names the event and the ticket. The caller
 // must not modify the change's lists and maps afterwards.
-func (r *Ingester) Append(ctx context.Context, change Change) (AppendResult, error) {
-	recorded, err := r.committer.Do(ctx, change)
+func (in *Ingester) Append(ctx context.Context, change Change) (AppendResult, error) {
+	recorded, err := in.committer.Do(ctx, change)
 	recorded = outcome(&change, recorded, err)
 	return recorded, recorded.Err
 }
@@ -57,8 +57,8 @@ func (r *Ingester) Append(ctx context.Context, change Change) (AppendResult, err
 // AppendAll is like [Ingester.Append] for several changes. Each has its own result, with the error that Append would return in
 // [AppendResult.Err]. AppendAll itself returns ctx's error: some of the changes may then be recorded. The caller must not modify the
 // changes afterwards.
-func (r *Ingester) AppendAll(ctx context.Context, changes []Change) ([]AppendResult, error) {
-	results, err := r.committer.DoAll(ctx, changes)
+func (in *Ingester) AppendAll(ctx context.Context, changes []Change) ([]AppendResult, error) {
+	results, err := in.committer.DoAll(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -86,4 +86,4 @@ func outcome(change *Change, recorded AppendResult, err error) AppendResult {
 }
 
 // Stop takes no more events. It waits until those taken are recorded or ctx ends.
-func (r *Ingester) Stop(ctx context.Context) error { return r.committer.Close(ctx) }
+func (in *Ingester) Stop(ctx context.Context) error { return in.committer.Close(ctx) }

@@ -71,7 +71,7 @@ func (v *Violations) checkNewID(field, text string) {
 
 func (v *Violations) checkIDSize(field, id string) {
 	if len(id) > MaxIDBytes {
-		v.Add(field, "must have at most 256 bytes")
+		v.Add(field, fmt.Sprintf("must have at most %d bytes", MaxIDBytes))
 	}
 }
 
@@ -79,7 +79,7 @@ func (v *Violations) checkIDSize(field, id string) {
 // returns the ids without duplicates, in the order of their first occurrence.
 func (v *Violations) CheckBatch(field string, ids []string) []string {
 	if len(ids) > maxBatchIDs {
-		v.Add(field, "must have at most 1000 values")
+		v.Add(field, fmt.Sprintf("must have at most %d values", maxBatchIDs))
 		return nil
 	}
 	seen := make(map[string]bool, len(ids))

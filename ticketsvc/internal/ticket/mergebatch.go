@@ -75,38 +75,38 @@ func (m *merging) merge(c *Change) error {
 
 // NewMergeBatch returns the batch of changes, which must not be modified before the batch is done.
 func NewMergeBatch(changes []Change) *MergeBatch {
-	r := &MergeBatch{
+	b := &MergeBatch{
 		changes: changes,
 		results: make([]AppendResult, len(changes)),
 		firsts:  make(map[string]int, len(changes)),
 		tickets: make([]merging, 0, len(changes)),
 	}
 	for i := range changes {
-		if _, repeated := r.firsts[changes[i].EventID]; repeated {
-			r.results[i].Duplicate = true
+		if _, repeated := b.firsts[changes[i].EventID]; repeated {
+			b.results[i].Duplicate = true
 			continue
 		}
-		r.firsts[changes[i].EventID] = i
-		r.tickets = append(r.tickets, merging{id: changes[i].TicketID, changes: 1})
+		b.firsts[changes[i].EventID] = i
+		b.tickets = append(b.tickets, merging{id: changes[i].TicketID, changes: 1})
 	}
-	slices.SortFunc(r.tickets, func(a, b merging) int { return cmp.Compare(a.id, b.id) })
-	distinct := r.tickets[:0]
-	for _, t := range r.tickets {
+	slices.SortFunc(b.tickets, func(a, b merging) int { return cmp.Compare(a.id, b.id) })
+	distinct := b.tickets[:0]
+	for _, t := range b.tickets {
 		if last := len(distinct) - 1; last >= 0 && distinct[last].id == t.id {
 			distinct[last].changes++
 		} else {
 			distinct = append(distinct, t)
 		}
 	}
-	r.tickets = distinct
-	return r
+	b.tickets = distinct
+	return b
 }
 
 // EventIDs returns the ids of the events to look up in the log, each once, in the order of the changes.
-func (r *MergeBatch) EventIDs() []string {
-	ids := make([]string, 0, len(r.firsts))
-	for i := range r.changes {
-		if id := r.changes[i].EventID; r.firsts[id] == i {
+func (b *MergeBatch) EventIDs() []string {
+	ids := make([]string, 0, len(b.firsts))
+	for i := range b.changes {
+		if id := b.changes[i].EventID; b.firsts[id] == i {
 			ids = append(ids, id)
 		}
 	}
@@ -114,121 +114,121 @@ func (r *MergeBatch) EventIDs() []string {
 }
 
 // MarkLogged reports that the log has an event of the batch: all changes of that event are duplicates.
-func (r *MergeBatch) MarkLogged(eventID string) {
-	i, ok := r.firsts[eventID]
-	if !ok || r.results[i].Duplicate {
+func (b *MergeBatch) MarkLogged(eventID string) {
+	i, ok := b.firsts[eventID]
+	if !ok || b.results[i].Duplicate {
 		return
 	}
-	r.results[i].Duplicate = true
-	r.ticket(r.changes[i].TicketID).changes--
+	b.results[i].Duplicate = true
+	b.ticket(b.changes[i].TicketID).changes--
 }
 
 // TicketIDs returns the ids of the tickets that have changes which are not known to be duplicates, each once, in byte order. Before calls
 // of [MergeBatch.MarkLogged] only repeats within the batch are known to be duplicates.
-func (r *MergeBatch) TicketIDs() []string {
-	ids := make([]string, 0, len(r.tickets))
-	for i := range r.tickets {
-		if r.tickets[i].changes > 0 {
-			ids = append(ids, r.tickets[i].id)
+func (b *MergeBatch) TicketIDs() []string {
+	ids := make([]string, 0, len(b.tickets))
+	for i := range b.tickets {
+		if b.tickets[i].changes > 0 {
+			ids = append(ids, b.tickets[i].id)
 		}
 	}
 	return ids
 }
 
 // Needs reports whether the ticket has a change that is not known to be a duplicate.
-func (r *MergeBatch) Needs(ticketID string) bool {
-	t := r.ticket(ticketID)
+func (b *MergeBatch) Needs(ticketID string) bool {
+	t := b.ticket(ticketID)
 	return t != nil && t.changes > 0
 }
 
 // FirstTicketID returns the id of the ticket of the batch's first change. Empty if the batch has no changes.
-func (r *MergeBatch) FirstTicketID() string {
-	if len(r.changes) == 0 {
+func (b *MergeBatch) FirstTicketID() string {
+	if len(b.changes) == 0 {
 		return ""
 	}
-	return r.changes[0].TicketID
+	return b.changes[0].TicketID
 }
 
 // ReserveMemory reports whether a stored ticket of that size in memory fits in [MaxLoadedBytes], and defers the ticket if not. A second
 // call for the same ticket replaces the first. The ticket of the batch's first change always fits.
-func (r *MergeBatch) ReserveMemory(ticketID string, bytes int) bool {
-	t := r.ticket(ticketID)
+func (b *MergeBatch) ReserveMemory(ticketID string, bytes int) bool {
+	t := b.ticket(ticketID)
 	if t == nil {
 		return false
 	}
-	if others := r.loadedBytes - t.loadedBytes; others+bytes > MaxLoadedBytes && ticketID != r.FirstTicketID() {
-		r.Defer(ticketID)
+	if others := b.loadedBytes - t.loadedBytes; others+bytes > MaxLoadedBytes && ticketID != b.FirstTicketID() {
+		b.Defer(ticketID)
 		return false
 	}
-	r.loadedBytes += bytes - t.loadedBytes
+	b.loadedBytes += bytes - t.loadedBytes
 	t.loadedBytes = bytes
 	return true
 }
 
 // Defer leaves a ticket for the next batch: its new changes get [AppendResult.Deferred]. The ticket of the batch's first change can't be
 // deferred.
-func (r *MergeBatch) Defer(ticketID string) {
-	if t := r.ticket(ticketID); t != nil {
+func (b *MergeBatch) Defer(ticketID string) {
+	if t := b.ticket(ticketID); t != nil {
 		t.deferred = true
-		r.loadedBytes -= t.loadedBytes
+		b.loadedBytes -= t.loadedBytes
 		t.loadedBytes = 0
 	}
 }
 
 // Load sets the stored state of a ticket. A ticket that is not loaded is new. The batch owns the state afterwards: [MergeBatch.Merge]
 // modifies and returns it.
-func (r *MergeBatch) Load(ticketID string, state *State) {
-	if t := r.ticket(ticketID); t != nil {
+func (b *MergeBatch) Load(ticketID string, state *State) {
+	if t := b.ticket(ticketID); t != nil {
 		t.state, t.stored, t.before = state, true, state.Ticket.Group()
 		t.title, t.description = state.Ticket.Title, state.Ticket.Description
 	}
 }
 
 // MarkErased reports that a ticket of the batch was erased: its new changes are dropped.
-func (r *MergeBatch) MarkErased(ticketID string) {
-	if t := r.ticket(ticketID); t != nil {
+func (b *MergeBatch) MarkErased(ticketID string) {
+	if t := b.ticket(ticketID); t != nil {
 		t.erased = true
 	}
 }
 
 // Fail reports that a ticket of the batch can't be used: its new changes get err. Other tickets are not affected.
-func (r *MergeBatch) Fail(ticketID string, err error) {
-	if t := r.ticket(ticketID); t != nil {
+func (b *MergeBatch) Fail(ticketID string, err error) {
+	if t := b.ticket(ticketID); t != nil {
 		t.err = err
 	}
 }
 
 // Merge merges the new changes into their tickets. It returns the events to add to the log, in this order, and the tickets to write, in
 // byte order of their ids. It must be called once.
-func (r *MergeBatch) Merge() (events []*Change, states []*State) {
-	events = make([]*Change, 0, len(r.changes))
-	for i := range r.changes {
-		c := &r.changes[i]
-		if r.results[i].Duplicate {
+func (b *MergeBatch) Merge() (events []*Change, states []*State) {
+	events = make([]*Change, 0, len(b.changes))
+	for i := range b.changes {
+		c := &b.changes[i]
+		if b.results[i].Duplicate {
 			// A repeat of an event that is not recorded gets the same result.
-			if first := r.results[r.firsts[c.EventID]]; first.Err != nil || first.Erased || first.Deferred {
-				r.results[i] = first
+			if first := b.results[b.firsts[c.EventID]]; first.Err != nil || first.Erased || first.Deferred {
+				b.results[i] = first
 			}
 			continue
 		}
-		t := r.ticket(c.TicketID)
+		t := b.ticket(c.TicketID)
 		if t.err != nil || t.erased || t.deferred {
-			r.results[i] = AppendResult{Err: t.err, Erased: t.erased, Deferred: t.deferred}
+			b.results[i] = AppendResult{Err: t.err, Erased: t.erased, Deferred: t.deferred}
 			continue
 		}
 		if t.state == nil {
 			t.state = NewState(t.id)
 		}
 		if err := t.merge(c); err != nil {
-			r.results[i] = AppendResult{Err: err}
+			b.results[i] = AppendResult{Err: err}
 			t.changes--
 			continue
 		}
 		events = append(events, c)
 	}
-	states = make([]*State, 0, len(r.tickets))
-	for i := range r.tickets {
-		if t := &r.tickets[i]; t.written() {
+	states = make([]*State, 0, len(b.tickets))
+	for i := range b.tickets {
+		if t := &b.tickets[i]; t.written() {
 			states = append(states, t.state)
 		}
 	}
@@ -237,8 +237,8 @@ func (r *MergeBatch) Merge() (events []*Change, states []*State) {
 
 // Words returns the words by which text search found a ticket before [MergeBatch.Merge], and those by which it finds the ticket after it.
 // Both are empty if neither title nor description changed.
-func (r *MergeBatch) Words(ticketID string) (before, after string) {
-	t := r.ticket(ticketID)
+func (b *MergeBatch) Words(ticketID string) (before, after string) {
+	t := b.ticket(ticketID)
 	if t == nil || t.state == nil || t.title == t.state.Ticket.Title && t.description == t.state.Ticket.Description {
 		return "", ""
 	}
@@ -246,22 +246,22 @@ func (r *MergeBatch) Words(ticketID string) (before, after string) {
 }
 
 // SetLogEnd sets the end of the log in the transaction, after the events that [MergeBatch.Merge] returned.
-func (r *MergeBatch) SetLogEnd(end LogPosition) {
-	for i := range r.results {
-		if r.results[i].Err == nil {
-			r.results[i].LogEnd = end
+func (b *MergeBatch) SetLogEnd(end LogPosition) {
+	for i := range b.results {
+		if b.results[i].Err == nil {
+			b.results[i].LogEnd = end
 		}
 	}
 }
 
 // Results returns the result of each change, in their order, after [MergeBatch.Merge].
-func (r *MergeBatch) Results() []AppendResult { return r.results }
+func (b *MergeBatch) Results() []AppendResult { return b.results }
 
 // ticket returns the ticket of a first change, and nil for any other.
-func (r *MergeBatch) ticket(id string) *merging {
-	i, found := slices.BinarySearchFunc(r.tickets, id, func(t merging, id string) int { return cmp.Compare(t.id, id) })
+func (b *MergeBatch) ticket(id string) *merging {
+	i, found := slices.BinarySearchFunc(b.tickets, id, func(t merging, id string) int { return cmp.Compare(t.id, id) })
 	if !found {
 		return nil
 	}
-	return &r.tickets[i]
+	return &b.tickets[i]
 }

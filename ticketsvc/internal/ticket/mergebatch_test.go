@@ -28,15 +28,15 @@ func eventIDs(events []*ticket.Change) []string {
 
 func ticketIDs(states []*ticket.State) []string {
 	var ids []string
-	for _, r := range states {
-		ids = append(ids, r.Ticket.ID)
+	for _, state := range states {
+		ids = append(ids, state.Ticket.ID)
 	}
 	return ids
 }
 
 func TestMergeBatch(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewMergeBatch([]ticket.Change{
+	b := ticket.NewMergeBatch([]ticket.Change{
 		titled("new", "t\xff", 1),
 		titled("logged", "t2", 1),
 		titled("new", "of a duplicate alone", 1),
@@ -47,36 +47,36 @@ func TestMergeBatch(t *testing.T) {
 		titled("logged of bad", "bad", 1),
 		titled("last", "t1", 1),
 	})
-	if diff := cmp.Diff([]string{"new", "logged", "failing", "more", "logged of bad", "last"}, r.EventIDs()); diff != "" {
+	if diff := cmp.Diff([]string{"new", "logged", "failing", "more", "logged of bad", "last"}, b.EventIDs()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"bad", "t1", "t2", "t\xff"}, r.TicketIDs()); diff != "" {
+	if diff := cmp.Diff([]string{"bad", "t1", "t2", "t\xff"}, b.TicketIDs()); diff != "" {
 		t.Errorf("before anything is known of the log: %s", diff)
 	}
 	for _, id := range []string{"logged", "logged of bad", "logged", "in no change"} {
-		r.MarkLogged(id)
+		b.MarkLogged(id)
 	}
-	if diff := cmp.Diff([]string{"bad", "t1", "t\xff"}, r.TicketIDs()); diff != "" {
+	if diff := cmp.Diff([]string{"bad", "t1", "t\xff"}, b.TicketIDs()); diff != "" {
 		t.Error(diff)
 	}
 	for id, want := range map[string]bool{
 		"bad": true, "t1": true, "t\xff": true, "t2": false, "of a duplicate alone": false, "elsewhere": false,
 	} {
-		if got := r.Needs(id); got != want {
+		if got := b.Needs(id); got != want {
 			t.Errorf("Needs(%q) = %v", id, got)
 		}
 	}
 	kept := ticket.NewState("t1")
 	before := titled("before", "t1", 3)
 	kept.Apply(&before)
-	r.Load("t1", kept)
-	r.Load("t2", ticket.NewState("t2"))
-	r.Load("elsewhere", ticket.NewState("elsewhere"))
+	b.Load("t1", kept)
+	b.Load("t2", ticket.NewState("t2"))
+	b.Load("elsewhere", ticket.NewState("elsewhere"))
 	errBad := errors.New("bad")
-	r.Fail("bad", errBad)
-	r.Fail("elsewhere", errBad)
+	b.Fail("bad", errBad)
+	b.Fail("elsewhere", errBad)
 
-	events, states := r.Merge()
+	events, states := b.Merge()
 	if diff := cmp.Diff([]string{"new", "more", "last"}, eventIDs(events)); diff != "" {
 		t.Error(diff)
 	}
@@ -88,19 +88,19 @@ func TestMergeBatch(t *testing.T) {
 	}
 	duplicate, failed := ticket.AppendResult{Duplicate: true}, ticket.AppendResult{Err: errBad}
 	want := []ticket.AppendResult{{}, duplicate, duplicate, failed, duplicate, {}, failed, duplicate, {}}
-	if diff := cmp.Diff(want, r.Results(), cmpopts.EquateErrors()); diff != "" {
+	if diff := cmp.Diff(want, b.Results(), cmpopts.EquateErrors()); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestMergeBatch_empty(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewMergeBatch(nil)
-	events, states := r.Merge()
-	if n := len(r.EventIDs()) + len(r.TicketIDs()) + len(events) + len(states) + len(r.Results()); n != 0 {
+	b := ticket.NewMergeBatch(nil)
+	events, states := b.Merge()
+	if n := len(b.EventIDs()) + len(b.TicketIDs()) + len(events) + len(states) + len(b.Results()); n != 0 {
 		t.Errorf("%d things", n)
 	}
-	if id := r.FirstTicketID(); id != "" {
+	if id := b.FirstTicketID(); id != "" {
 		t.Errorf("the first ticket is %q", id)
 	}
 }
@@ -128,20 +128,20 @@ func TestMergeBatch_sameAsEventByEvent(t *testing.T) {
 		got := map[string]*ticket.State{}
 		var log []string
 		for batch := range slices.Chunk(changes, rapid.IntRange(1, 20).Draw(t, "batch")) {
-			r := ticket.NewMergeBatch(batch)
-			for _, id := range r.EventIDs() {
+			b := ticket.NewMergeBatch(batch)
+			for _, id := range b.EventIDs() {
 				if slices.Contains(log, id) {
-					r.MarkLogged(id)
+					b.MarkLogged(id)
 				}
 			}
-			for _, id := range r.TicketIDs() {
+			for _, id := range b.TicketIDs() {
 				if state := got[id]; state != nil {
-					r.Load(id, state)
+					b.Load(id, state)
 				}
 			}
-			events, states := r.Merge()
+			events, states := b.Merge()
 			effects := 0
-			for _, recorded := range r.Results() {
+			for _, recorded := range b.Results() {
 				if !recorded.Duplicate {
 					effects++
 				}
@@ -173,9 +173,9 @@ func inAnotherTicket(changes []ticket.Change) []ticket.Change {
 
 func TestMergeBatch_ReserveMemory_defersTickets(t *testing.T) {
 	t.Parallel()
-	r := ticket.NewMergeBatch([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
+	b := ticket.NewMergeBatch([]ticket.Change{titled("e1", "z", 1), titled("e2", "a", 1), titled("e3", "b", 1), titled("e2", "a", 1),
 		titled("e4", "new", 1), titled("e5", "c", 1), titled("e6", "d", 1)})
-	if got := r.FirstTicketID(); got != "z" {
+	if got := b.FirstTicketID(); got != "z" {
 		t.Errorf("the first change's ticket is %q", got)
 	}
 	for _, test := range []struct {
@@ -192,14 +192,14 @@ func TestMergeBatch_ReserveMemory_defersTickets(t *testing.T) {
 		{"z", 2 * ticket.MaxLoadedBytes, true},
 		{"elsewhere", 0, false},
 	} {
-		if got := r.ReserveMemory(test.id, test.bytes); got != test.want {
+		if got := b.ReserveMemory(test.id, test.bytes); got != test.want {
 			t.Errorf("ReserveMemory(%q, %d) = %v", test.id, test.bytes, got)
 		}
 		if test.want {
-			r.Load(test.id, ticket.NewState(test.id))
+			b.Load(test.id, ticket.NewState(test.id))
 		}
 	}
-	events, states := r.Merge()
+	events, states := b.Merge()
 	if diff := cmp.Diff([]string{"e1", "e4", "e5"}, eventIDs(events)); diff != "" {
 		t.Error(diff)
 	}
@@ -207,7 +207,7 @@ func TestMergeBatch_ReserveMemory_defersTickets(t *testing.T) {
 		t.Error(diff)
 	}
 	deferred := ticket.AppendResult{Deferred: true}
-	if diff := cmp.Diff([]ticket.AppendResult{{}, deferred, deferred, deferred, {}, {}, deferred}, r.Results()); diff != "" {
+	if diff := cmp.Diff([]ticket.AppendResult{{}, deferred, deferred, deferred, {}, {}, deferred}, b.Results()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,8 +8,8 @@ const (
 	MaxPageBytes = 3 << 20
 )
 
-// PageSize returns the maximum number of items of a page, for the number that a request asks for. It is 50 for 0, and never above 1000. ok
-// is false if requested is negative.
+// PageSize returns the maximum number of items of a page, for the number that a request asks for. 0 asks for the default. ok is false if
+// requested is negative.
 func PageSize(requested int32) (size int, ok bool) {
 	if requested == 0 {
 		return defaultPageSize, true

@@ -90,7 +90,7 @@ func TestMergeBatch_GroupChanges(t *testing.T) {
 		return state
 	}
 	opened := func(id string) *ticket.State { return kept(id, status("0", id, "waiting-for-agent")) }
-	r := ticket.NewMergeBatch([]ticket.Change{
+	b := ticket.NewMergeBatch([]ticket.Change{
 		status("1", "new", "waiting-for-agent"), status("2", "new, and closed", "waiting-for-agent"), status("3", "new, and closed", "closed"),
 		status("4", "moved", "closed"), status("5", "as it was", "waiting-for-agent"),
 		status("6", "logged", "closed"), status("7", "failed", "closed"), status("8", "erased", "closed"), status("1", "new", "closed"),
@@ -100,19 +100,19 @@ func TestMergeBatch_GroupChanges(t *testing.T) {
 			Values: ticket.Ticket{AssigneeID: "user", AppID: "app"}},
 	})
 	for _, id := range []string{"moved", "as it was", "logged", "there and back"} {
-		r.Load(id, opened(id))
+		b.Load(id, opened(id))
 	}
-	r.Load("opened", kept("opened", status("0", "opened", "closed")))
-	r.MarkLogged("6")
-	r.Fail("failed", ticket.ErrLocked)
-	r.MarkErased("erased")
-	r.Merge()
+	b.Load("opened", kept("opened", status("0", "opened", "closed")))
+	b.MarkLogged("6")
+	b.Fail("failed", ticket.ErrLocked)
+	b.MarkErased("erased")
+	b.Merge()
 	want := []ticket.GroupChange{
 		// "new, and closed" and "moved" were added, and "opened" was removed. One of those that wait for an agent was added, and one was removed.
 		{ticket.Group{Status: ticket.StatusClosed, Unassigned: true}, 1},
 		{ticket.Group{Status: ticket.StatusWaitingForExternal, AppID: "app"}, 1},
 	}
-	if diff := cmp.Diff(want, r.GroupChanges()); diff != "" {
+	if diff := cmp.Diff(want, b.GroupChanges()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -78,8 +78,8 @@ type Store interface {
 	// that of an erasure, or zero. Errors: [ErrPositionNotFound].
 	ListErasures(ctx context.Context, after LogPosition, limit int) ([]Erasure, error)
 
-	// ErasureKey returns the database's secret for its erasures.
-	ErasureKey() ErasureKey
+	// ReceiptKey returns the database's key for the receipts of erasures.
+	ReceiptKey() ReceiptKey
 
 	// Get returns a ticket, without data that only a newer version of the service knows. Errors: [ErrNotFound], [ErrCorrupt], [ErrNoMemory].
 	Get(ctx context.Context, ticketID string, budget MemoryBudget) (Ticket, error)

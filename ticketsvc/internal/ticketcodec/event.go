@@ -13,8 +13,8 @@ func MarshalValues(c *ticket.Change) []byte {
 	return marshalTicket(&c.Values)
 }
 
-// A content has not only numbers of fields, but also numbers that no field can have, because protobuf reserves them. A reader that does not
-// know such a number skips it, like an unknown field.
+// Changed fields have not only the numbers of fields, but also numbers that no field can have: protobuf reserves 19000 to 19999. The two
+// constants do not collide, because fields have numbers from 1 on, so that the first element change is 19001.
 const (
 	// versionHasUpdateTime is present if the event's version has an update time. Earlier versions of the service do not write it.
 	versionHasUpdateTime protowire.Number = 19000
@@ -22,9 +22,14 @@ const (
 	elementChange protowire.Number = 19000
 )
 
-// MarshalChangedFields returns the fields and attributes that an event named, as databases store them. First comes the count of the numbers
-// that follow. Then come the numbers in the contract of the fields, those of the element changes with [elementChange] added, and
-// [versionHasUpdateTime]. Last come the attributes' keys, each after its length.
+// MarshalChangedFields returns the fields and attributes that an event named, as databases store them: varints, and strings after their
+// lengths.
+//
+//	count of the numbers that follow
+//	for each field, in the contract's order: its number in the contract
+//	for each element change, in the contract's order: its field's number, with [elementChange] added
+//	[versionHasUpdateTime], or nothing
+//	for each attribute, in the order of the keys: its key
 func MarshalChangedFields(c ticket.ChangedFields) []byte {
 	count := c.Fields.Len() + c.ElementChanges.Len()
 	if c.VersionHasUpdateTime {

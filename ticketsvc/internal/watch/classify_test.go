@@ -25,7 +25,7 @@ func TestWatcher_Next_unreadableTicket(t *testing.T) {
 	log.record(updated("a1", "a", "closed"), updated("b1", "b", "open"), updated("c1", "c", "closed"))
 	before := expect(t, w, "a by a1 is closed").ResumePoint
 	expectEnd(t, w, ticket.ErrCorrupt)
-	// It is the same for whoever comes later, until the ticket is mended, or erased.
+	// Later watchers get the same error, until the ticket's data is repaired or the ticket is erased.
 	again := mustWatch(t, f, closed, &before)
 	expectEnd(t, again, ticket.ErrCorrupt)
 	snapshotting := mustWatch(t, f, closed, nil)

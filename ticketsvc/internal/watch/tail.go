@@ -131,7 +131,7 @@ func (f *Feed) lastPublished() (last *ticket.LogPosition, watched bool) {
 	if !f.window.started {
 		return nil, true
 	}
-	position := f.window.last()
+	position := f.window.lastPosition()
 	return &position, true
 }
 

@@ -257,7 +257,7 @@ func (w *Watcher) forgetErased() {
 	f.mu.Lock()
 	erased, known := f.window.erasedSince(w.erasures)
 	w.erasures = f.window.erasures
-	seen := f.window.last()
+	seen := f.window.lastPosition()
 	f.mu.Unlock()
 	if !known {
 		w.tickets, w.entries = nil, nil

@@ -34,8 +34,8 @@ func (w *window) clear() {
 	*w = window{maxEntries: w.maxEntries, maxBytes: w.maxBytes, erasures: w.erasures}
 }
 
-// last returns the last position.
-func (w *window) last() ticket.LogPosition {
+// lastPosition returns the position of the last entry, or base if the window is empty.
+func (w *window) lastPosition() ticket.LogPosition {
 	if n := len(w.entries); n > 0 {
 		return w.entries[n-1].Position
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 )
 
-// BenchmarkAppend appends batches of the events of [LargeChange], as group commit makes them under load, to a store that grows. The sizes
-// of the batches show the cost of a commit. open is called once for each size. It returns a new store, which it closes at the end of the
-// benchmark.
+// BenchmarkAppend appends batches of the events of [ProviderChange], as group commit makes them under load, to a store that grows. The
+// sizes of the batches show the cost of a commit. open is called once for each size. It returns a new store, which it closes at the end of
+// the benchmark.
 func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 	for _, size := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
@@ -26,7 +26,7 @@ func BenchmarkAppend(b *testing.B, open func(b *testing.B) ticket.Store) {
 			before := processorTime(b)
 			for number := 0; b.Loop(); {
 				for i := range batch {
-					batch[i] = LargeChange(0, number)
+					batch[i] = ProviderChange(0, number)
 					number++
 				}
 				recorded, err := store.Append(b.Context(), batch)
@@ -57,7 +57,7 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 	store := open(b)
 	batch := make([]ticket.Change, 0, 500)
 	for i := range tickets {
-		c := LargeChange(0, 3*i)
+		c := ProviderChange(0, 3*i)
 		c.Values.UpdateTime = c.OccurTime
 		c.Values.Title = "all"
 		for _, n := range []int{10, 100, 10_000} {
@@ -94,17 +94,17 @@ func BenchmarkSearch(b *testing.B, open func(b *testing.B) ticket.Store) {
 // openTickets is the number of the newest tickets that updates are spread over.
 const openTickets = 2000
 
-// LargeChange returns the event of this number in a stream as the provider sends it: creations of large tickets, and twice as many updates
-// of these tickets. Each stream has its own tickets. The ids of tickets grow, as those of MongoDB do at the provider. The ids of events are
-// random.
-func LargeChange(stream, number int) ticket.Change {
+// ProviderChange returns the event of this number in a stream like the provider's: one creation of a [providerTicket], then two small
+// updates of such tickets, and so on. Each stream has its own tickets. The ids of tickets grow, as those of MongoDB do at the provider. The
+// ids of events are in no order, like random ones, but each event has the same id in each run.
+func ProviderChange(stream, number int) ticket.Change {
 	at := At(int64(number))
 	created := number / 3
 	c := ticket.Change{
 		EventID: fmt.Sprintf("%08x-5b7e-4a5e-%04x-%012d", uint32(number)*2654435761, stream, number), OccurTime: at, ReceiveTime: at,
 	}
 	if number%3 == 0 {
-		c.Name, c.Fields, c.Values = ticket.Created, allFields, largeTicket
+		c.Name, c.Fields, c.Values = ticket.Created, allFields, providerTicket
 		c.Values.Description = describe(number)
 	} else {
 		created -= number * 7919 % min(openTickets, created+1)
@@ -115,8 +115,8 @@ func LargeChange(stream, number int) ticket.Change {
 	return c
 }
 
-// largeTicket is as large as a ticket of the provider: about 1.5 kB.
-var largeTicket = func() ticket.Ticket {
+// providerTicket is as large as a ticket of the provider: about 1.5 kB.
+var providerTicket = func() ticket.Ticket {
 	values := ticket.Ticket{
 		AppID:       "82662ee4-0080-4960-8b8f-000000000001",
 		IncrementID: "10432",

@@ -251,18 +251,18 @@ func testErasures(t *testing.T, env Env) {
 	}
 }
 
-// testErasureKey has two databases. One is opened twice.
-func testErasureKey(t *testing.T, env, other Env) {
+// testReceiptKey has two databases. One is opened twice.
+func testReceiptKey(t *testing.T, env, other Env) {
 	store := env.Open(t)
-	key := store.ErasureKey()
+	key := store.ReceiptKey()
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	receipt := key.Receipt("t1")
-	if key := mustOpen(t, env).ErasureKey(); !key.Verify("t1", receipt) || key.Verify("t2", receipt) || key.Verify("t1", nil) {
+	if key := mustOpen(t, env).ReceiptKey(); !key.Verify("t1", receipt) || key.Verify("t2", receipt) || key.Verify("t1", nil) {
 		t.Error("the database does not know the receipt of its erasure, or takes it for another one's")
 	}
-	if mustOpen(t, other).ErasureKey().Verify("t1", receipt) || (ticket.ErasureKey{}).Verify("t1", receipt) {
+	if mustOpen(t, other).ReceiptKey().Verify("t1", receipt) || (ticket.ReceiptKey{}).Verify("t1", receipt) {
 		t.Error("another database takes the receipt")
 	}
 }

@@ -47,7 +47,7 @@ func TestStore(t *testing.T, newEnv func(t *testing.T) Env) {
 		"TicketBefore does not read large events":                        testTicketBeforeLargeEvents,
 		"Subscribe notifies of each commit":                              testSubscribe,
 		"DatabaseID identifies a database":                               func(t *testing.T, env Env) { testDatabaseID(t, env, newEnv(t)) },
-		"ErasureKey recognises the erasures of its database":             func(t *testing.T, env Env) { testErasureKey(t, env, newEnv(t)) },
+		"ReceiptKey recognises the receipts of its database":             func(t *testing.T, env Env) { testReceiptKey(t, env, newEnv(t)) },
 		"ListEvents returns pages with outcomes":                         testEventPages,
 		"List follows filter and order":                                  testLists,
 		"List by text finds words":                                       testText,

@@ -49,7 +49,7 @@ func CheckUpgraded(t *testing.T, store ticket.Store, states []*ticket.State) {
 		}
 	}
 	check()
-	if store.ErasureKey() == (ticket.ErasureKey{}) {
+	if store.ReceiptKey() == (ticket.ReceiptKey{}) {
 		t.Error("it has no key for erasures")
 	}
 	for range 20 {

@@ -1,4 +1,4 @@
--- The secret by which the database recognises what it erased: ticket.ErasureKey. makeErasureKey sets it.
+-- The key of the receipts of erasures: ticket.ReceiptKey. makeReceiptKey sets it.
 ALTER TABLE ticketsvc.identity ADD COLUMN erasure_key bytea NOT NULL DEFAULT '';
 
 -- The erasures of the log in their order. They have no event id.

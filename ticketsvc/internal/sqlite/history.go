@@ -62,3 +62,49 @@ func (s *Store) ListEvents(ctx context.Context, ticketID string, after int64, li
 	}
 	return events, more, nil
 }
+
+const (
+	// The values of an erased ticket's events are gone, so the ticket before such an event can't be computed.
+	selectBefore = " FROM events WHERE ticket_id = ?1 AND sequence < ?2 AND NOT (SELECT erased FROM tickets WHERE ticket_id = ?1)" +
+		" ORDER BY sequence"
+	measureBefore = "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(content) + length(payload) AS bytes" + selectBefore +
+		" LIMIT ?3)"
+	readBefore = "SELECT sequence, event_id, ticket_id, name, occur_time, receive_time, content, full_snapshot, payload" + selectBefore
+)
+
+// TicketBefore implements [ticket.Log].
+func (s *Store) TicketBefore(ctx context.Context, ticketID string, sequence int64, limit ticket.PageLimit) (ticket.Ticket, error) {
+	var events, bytes int
+	err := s.measureBefore.QueryRowContext(ctx, ticketID, sequence, limit.Items+1).Scan(&events, &bytes)
+	switch {
+	case err != nil:
+		return ticket.Ticket{}, mapError(ctx, err)
+	case events > limit.Items, bytes > limit.Bytes:
+		return ticket.Ticket{}, ticket.ErrTooManyEvents
+	}
+	state, read := ticket.NewState(ticketID), 0
+	err = forEach(s.readBefore.QueryContext(ctx, ticketID, sequence))(func(rows *sql.Rows) error {
+		read++
+		var row ticketcodec.LogRow
+		var content, payload sql.RawBytes
+		var fullSnapshot bool
+		e := &row.Event
+		if err := rows.Scan(&e.Sequence, &e.EventID, &e.TicketID, &e.Name, &row.OccurTime, &row.ReceiveTime, &content, &fullSnapshot,
+			&payload); err != nil {
+			return err
+		}
+		row.Content = content
+		change, err := ticketcodec.UnmarshalChange(&row, fullSnapshot, payload)
+		if err == nil {
+			state.Apply(&change)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return ticket.Ticket{}, mapError(ctx, err)
+	case read == 0: // There was no ticket, or it was erased just now.
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	return state.Ticket, nil
+}
