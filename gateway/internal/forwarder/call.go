@@ -236,7 +236,7 @@ func (f *Forwarder) recordUnknownBatch(now time.Time) {
 }
 
 // recordFailure records a call that failed for another reason than its event.
-func (f *Forwarder) recordFailure(begun, now time.Time, class errorClass, err error) {
+func (f *Forwarder) recordFailure(begun, now time.Time, class outcomeClass, err error) {
 	f.breaker.failed(begun, now, class == misconfigured, err)
 	if count, ok := f.failureWarnings.Allow(now); ok {
 		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)

@@ -16,12 +16,12 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// errorClass is what the error of a call, or its success, means for the delivery and for all others.
-type errorClass uint8
+// outcomeClass is what the error of a call, or its success, means for the delivery and for all others.
+type outcomeClass uint8
 
 const (
 	// retryable: the event may be the cause. The call is retried until the attempts are used up. A code without an entry means this.
-	retryable errorClass = iota
+	retryable outcomeClass = iota
 	// done: ticketsvc has recorded the event, now or before.
 	done
 	// unreachable: ticketsvc can't be used, for a reason that is no event. The call is retried, and no attempt is used up.
@@ -36,8 +36,8 @@ const (
 	unknownBatch
 )
 
-// errorClasses is the one table of the meanings of ticketsvc's codes.
-var errorClasses = map[connect.Code]errorClass{
+// outcomeClasses is the one table of the meanings of ticketsvc's codes.
+var outcomeClasses = map[connect.Code]outcomeClass{
 	connect.CodeAlreadyExists: done,
 
 	connect.CodeUnavailable: unreachable,
@@ -63,7 +63,7 @@ var errorClasses = map[connect.Code]errorClass{
 }
 
 // classify returns what the error of a call means. Only an error that ticketsvc itself sent can use up an attempt or make a delivery dead.
-func classify(err error) errorClass {
+func classify(err error) outcomeClass {
 	if err == nil {
 		return done
 	}
@@ -76,7 +76,7 @@ func classify(err error) errorClass {
 		if _, retry := retryDelay(err); code == connect.CodeResourceExhausted && !retry {
 			return permanent
 		}
-		return errorClasses[code]
+		return outcomeClasses[code]
 	}
 	var foreign *foreignAnswerError
 	var untrusted *tls.CertificateVerificationError
@@ -103,7 +103,7 @@ type batchError struct{ error }
 func (e *batchError) Unwrap() error { return e.error }
 
 // classify returns what the error means for each of the events.
-func (e *batchError) classify() errorClass {
+func (e *batchError) classify() outcomeClass {
 	var foreign *foreignAnswerError
 	// An older ticketsvc without tokens answers 404.
 	if connect.CodeOf(e) == connect.CodeUnimplemented || errors.As(e, &foreign) && foreign.status == http.StatusNotFound {
@@ -128,7 +128,7 @@ func errorOf(e *ticketv1.TicketEventError) error {
 }
 
 // classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.
-func classifyStatus(status int) errorClass {
+func classifyStatus(status int) outcomeClass {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return unreachable
