@@ -35,7 +35,7 @@ func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, er
 		return nil, err
 	}
 	optimistic := make(map[inbox.Key]int64, len(incoming)) // the ids of the deliveries that are assumed to be new
-	deliveries := make([]any, 0, deliveryColumns*len(incoming))
+	deliveries := make([]any, 0, deliveryColumnCount*len(incoming))
 	payloads := make([]any, 0, payloadColumns*len(incoming))
 	firsts := make([]int, 0, len(incoming))
 	for i := range incoming {
@@ -51,7 +51,7 @@ func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, er
 		firsts = append(firsts, i)
 		id++
 	}
-	inserted, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns)
+	inserted, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumnCount)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 		payloads = appendPayload(payloads, id, i.Incoming)
 		id++
 	}
-	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns); err != nil {
+	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumnCount); err != nil {
 		return err
 	}
 	_, err = s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
@@ -187,8 +187,8 @@ func (s *Store) nextID(tx *sql.Tx) (int64, error) {
 }
 
 const (
-	deliveryColumns = 10
-	payloadColumns  = 6
+	deliveryColumnCount = 10
+	payloadColumns      = 6
 )
 
 func appendDelivery(args []any, id int64, key inbox.Key, in *inbox.Incoming) []any {

@@ -4,12 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
-
-	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 var errTooLarge = errors.New("body is over the size limit")
@@ -143,14 +139,4 @@ func (b *requestBody) recycle() {
 		b.reader.buffers.Put(b.buffer)
 		b.buffer = nil
 	}
-}
-
-// validString returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
-func validString(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || id.Hidden(r) {
-			return -1
-		}
-		return r
-	}, s)
 }

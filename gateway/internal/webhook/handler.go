@@ -16,11 +16,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
@@ -116,7 +118,7 @@ func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
 	claimed, err := signature.Parse(r.Header[header.signature])
 	if isSigned && err != nil {
 		h.warn(warnNoSignature)
-		answerNoSignature.writeEarly(w)
+		answerMalformedSignature.writeEarly(w)
 		return
 	}
 	body, err := h.bodies.read(w, r)
@@ -248,8 +250,8 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 	return incoming, c.answer
 }
 
-// maxHeaderBytes bounds each header that is kept. Longer headers are of no use to readers of a delivery.
-const maxHeaderBytes = 256
+// maxStoredHeaderBytes bounds each header that is kept. Longer headers are of no use to readers of a delivery.
+const maxStoredHeaderBytes = 256
 
 // firstValue returns the first value of a header as a valid string of bounded length.
 func firstValue(r *http.Request, canonicalName string) string {
@@ -257,7 +259,17 @@ func firstValue(r *http.Request, canonicalName string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return validString(values[0][:min(maxHeaderBytes, len(values[0]))])
+	return validString(values[0][:min(maxStoredHeaderBytes, len(values[0]))])
+}
+
+// validString returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
+func validString(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || id.Hidden(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func isIdentity(encodings []string) bool {
