@@ -34,7 +34,8 @@ type answer struct {
 // call is a call to ticketsvc, with an answer for each of its events.
 type call struct {
 	events []mappedEvent
-	// isAlone is set if the call has a single event, which was tried before.
+	// isAlone is set if the call's single event must not share a call: it was tried before, it probes an outage, or ticketsvc does not know
+	// RecordTicketEvents.
 	isAlone      bool
 	begun, ended time.Time
 	answers      []answer

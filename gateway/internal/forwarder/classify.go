@@ -36,7 +36,8 @@ const (
 	unknownBatch
 )
 
-// outcomeClasses is the one table of the meanings of ticketsvc's codes.
+// outcomeClasses is the table of the meanings of ticketsvc's codes. There are two exceptions: RESOURCE_EXHAUSTED without a RetryInfo, in
+// [classify], and the error of a call with several events, in [batchError.classify].
 var outcomeClasses = map[connect.Code]outcomeClass{
 	connect.CodeAlreadyExists: done,
 
@@ -45,7 +46,8 @@ var outcomeClasses = map[connect.Code]outcomeClass{
 	connect.CodeDeadlineExceeded: deferred,
 	connect.CodeAborted:          deferred,
 	connect.CodeCanceled:         deferred,
-	// With a RetryInfo ticketsvc is busy. Without one the event, or its ticket with it, is larger than ticketsvc accepts. That is permanent.
+	// With a RetryInfo ticketsvc is busy. Without a RetryInfo the event, or its ticket with it, is larger than ticketsvc accepts, which is
+	// permanent.
 	connect.CodeResourceExhausted: deferred,
 
 	connect.CodeUnauthenticated:  misconfigured,

@@ -14,7 +14,8 @@ const (
 	// segmentBytes is the number of bytes that a sender must send in each segmentTimeout when its body is larger than that. It is also the
 	// size of the recycled buffers into which each body is read at first. Allthings' events are a few kilobytes.
 	segmentBytes = 16 << 10
-	// segmentTimeout makes the minimum rate of a large body 5 KiB/s.
+	// segmentTimeout makes the minimum rate of a large body 5 KiB/s at any time. The body also has readTimeout in total, so a body of 1 MiB
+	// needs 70 KiB/s on average.
 	segmentTimeout = 3 * time.Second
 	// bodiesMemory is enough for 4,096 bodies of at most segmentBytes, the maximum number that waits in the inbox, and for 64 bodies of the
 	// default size limit.
