@@ -155,8 +155,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	return err
 }
 
-// openStore opens the database that the settings name.
+// openStore opens the database of the settings, and upgrades it.
 func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (inbox.Store, error) {
+	defer databaseurl.LogStillOpening(log, "longer with many deliveries")()
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL, log)
 	}
