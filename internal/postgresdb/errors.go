@@ -90,8 +90,8 @@ func isLostConnection(err error) bool {
 	}
 }
 
-// ClassifyError returns an error of the driver by its meaning for the caller: ctx's own error if ctx has ended, [ErrUnavailable] for an error
-// that may pass, every other error unchanged. ctx is the context of the call.
+// ClassifyError returns an error of the driver by its meaning for the caller: ctx's own error if ctx has ended, [ErrUnavailable] for an
+// error that may pass, every other error unchanged. ctx is the context of the call.
 func ClassifyError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -173,8 +173,8 @@ func (db *DB) close() error {
 // Write runs f in a transaction that holds the write lock from its beginning, and commits the transaction if f returns nil.
 //
 // After f has returned, the end of ctx has no effect: if a commit were cut off, it would be unknown whether it happened. The error is f's
-// own, or one of the database as [ClassifyError] returns it. After an [ErrUnavailable] the transaction may be committed, but to a file that was
-// removed meanwhile, so that the next start does not find it.
+// own, or one of the database as [ClassifyError] returns it. After an [ErrUnavailable] the transaction may be committed, but to a file that
+// was removed meanwhile, so that the next start does not find it.
 func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := db.checkFiles(); err != nil {
 		return err

@@ -5,8 +5,8 @@
 //   - [Map] maps the body of a stored delivery to the request of the RPC that records the event.
 //
 // Parse is strict. The bytes that were signed and the bytes that are used later must mean the same to every reader. So keys are
-// case-sensitive, an object that has a key twice is rejected at any depth, and a body that is not UTF-8 is rejected. Large numbers, `\u0000`
-// and lone surrogates are accepted, because the body is stored exactly as it came.
+// case-sensitive, an object that has a key twice is rejected at any depth, and a body that is not UTF-8 is rejected. Large numbers,
+// `\u0000` and lone surrogates are accepted, because the body is stored exactly as it came.
 //
 // # How tolerant the mapping is
 //
@@ -38,10 +38,10 @@
 //
 // # Too many elements
 //
-// A request has at most [elements.Max] elements: entries of lists, attributes of the ticket and of its settings, and paths of masks. As long
-// as an event has more, the largest of these six becomes one attribute: channels, files, labels, tags, customSettings, and the attributes of
-// all fields that the SDK does not have. Such a list is kept like a value that can't be typed. The fields that the SDK does not have become
-// the attribute _overflow, a JSON object from each field's name to its exact JSON.
+// A request has at most [elements.Max] elements: entries of lists, attributes of the ticket and of its settings, and paths of masks. As
+// long as an event has more, the largest of these six becomes one attribute: channels, files, labels, tags, customSettings, and the
+// attributes of all fields that the SDK does not have. Such a list is kept like a value that can't be typed. The fields that the SDK does
+// not have become the attribute _overflow, a JSON object from each field's name to its exact JSON.
 //
 // # Findings and errors
 //
@@ -109,8 +109,8 @@
 //     two settings.
 //   - customSettings as an object: a pair is a change only if each of its values can be a whole list, because a setting's key may be from.
 //     So {"from":"a","to":"b"} is two settings.
-//   - channelPaths, a list of lists, as a list of two: a list is a whole list only if each of its elements is a list. Two empty lists are two
-//     paths.
+//   - channelPaths, a list of lists, as a list of two: a list is a whole list only if each of its elements is a list. Two empty lists are
+//     two paths.
 //   - A field that the SDK does not have may have any type. An object with exactly the keys of old/new, before/after or oldValue/newValue
 //     is a change. Everything else is the plain new value.
 //

@@ -122,8 +122,8 @@ const (
 	Replace
 	// Ignore stores nothing, because the same body is stored already.
 	Ignore
-	// Conflict sets the incoming delivery aside: it is stored as rejected under its [Incoming.BodyKey], in addition to the delivery that has the
-	// event's key.
+	// Conflict sets the incoming delivery aside: it is stored as rejected under its [Incoming.BodyKey], in addition to the delivery that has
+	// the event's key.
 	Conflict
 )
 
