@@ -1,4 +1,5 @@
-// Package databaseurl finds out the engine of a database from its URL. Both services accept the same forms.
+// Package databaseurl finds out the engine of a database from its URL, and logs that a database is still being opened. Both services use it
+// for the same forms of URLs.
 package databaseurl
 
 import (

@@ -1,5 +1,5 @@
-// Package elements counts the elements of a message of the contract before it is decoded, and has the limits of the contract for elements
-// and batches.
+// Package elements counts the elements of a message of the contract before it is decoded, and has the contract's limits for the entries of
+// a call, which both services keep to.
 //
 // An element is an entry of a repeated field or of a map, at any depth: a custom setting and each of its attributes, an attribute, a tag, a
 // channel, the id of a label or of a file, a path of a mask, a condition of a filter. An empty element takes two bytes on the wire, and
@@ -23,6 +23,10 @@ const (
 	MaxBatchEvents = 512
 	// MaxBatchBytes is the maximum size of the request of a batch. The comments of the contract name it too.
 	MaxBatchBytes = 16 << 20
+	// MaxErasures is the maximum number of erasures that one call can repeat.
+	MaxErasures = 100
+	// MaxLogPositions is the maximum number of log positions that one call can check.
+	MaxLogPositions = 1000
 )
 
 // InProto returns the number of elements of a message in its protobuf form. It stops counting at one more than [Max].

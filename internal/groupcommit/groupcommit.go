@@ -104,8 +104,9 @@ func New[T, R any](commit func(context.Context, []T) ([]R, error), options Optio
 
 // Do adds item to a batch and waits until the batch is committed.
 //
-// It returns [ErrQueueFull] or [ErrClosed] if the item was not taken, the error of the commit if the batch failed, and ctx's error if ctx
-// ended first. If ctx ended first, the item may still be committed.
+// It returns [ErrQueueFull] or [ErrClosed] if the item was not taken, the error of the commit if the commit failed, and ctx's cause
+// ([context.Cause]) if ctx ended first. If ctx ended first, the item may still be committed. If [Options.MayBeItemsFault] reports that a
+// failed batch may be an item's fault, the error is that of the item's own commit.
 func (c *Committer[T, R]) Do(ctx context.Context, item T) (result R, err error) {
 	requests := [1]request[T, R]{{item: &item}}
 	if err := c.do(ctx, requests[:]); err != nil {
@@ -115,7 +116,7 @@ func (c *Committer[T, R]) Do(ctx context.Context, item T) (result R, err error) 
 }
 
 // DoAll is like [Committer.Do] for several items. They share batches with the items of other callers. Each item has its own result, in the
-// order of the items. The error is ctx's. The items must not be modified afterwards.
+// order of the items. The error is ctx's cause. The items must not be modified afterwards.
 func (c *Committer[T, R]) DoAll(ctx context.Context, items []T) ([]Result[R], error) {
 	requests := make([]request[T, R], len(items))
 	for i := range items {
@@ -131,7 +132,7 @@ func (c *Committer[T, R]) DoAll(ctx context.Context, items []T) ([]Result[R], er
 	return results, nil
 }
 
-// do returns after all requests are answered, or with ctx's error.
+// do returns after all requests are answered, or with ctx's cause.
 func (c *Committer[T, R]) do(ctx context.Context, requests []request[T, R]) error {
 	if len(requests) == 0 {
 		return nil

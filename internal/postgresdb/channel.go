@@ -22,7 +22,7 @@ func (db *DB) NewChannel(name string) *Channel {
 	return &Channel{db: db, name: name, pending: make(chan struct{}, 1)}
 }
 
-// Notify makes [Channel.Subscribe] notify the other processes that there may be something new. It does not wait for that.
+// Notify makes [Channel.Run] notify the other processes that there may be something new. It does not wait for that.
 func (c *Channel) Notify() {
 	select {
 	case c.pending <- struct{}{}:
@@ -30,10 +30,10 @@ func (c *Channel) Notify() {
 	}
 }
 
-// Subscribe blocks until ctx ends. It calls wake whenever another process may have called [Channel.Notify], and it sends the notifications
-// of this process to the others, at most ten times a second. wake and onError are like those of [DB.Listen]. Only one Subscribe may run at
+// Run blocks until ctx ends. It calls wake whenever another process may have called [Channel.Notify], and it sends the notifications
+// of this process to the others, at most ten times a second. wake and onError are like those of [DB.Listen]. Only one Run may run at
 // a time.
-func (c *Channel) Subscribe(ctx context.Context, wake func(), onError func(error)) {
+func (c *Channel) Run(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
 	both.Go(func() { c.db.Listen(ctx, c.name, wake, onError) })
 	both.Go(func() { c.notifyOthers(ctx) })

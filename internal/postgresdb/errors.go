@@ -90,9 +90,9 @@ func isLostConnection(err error) bool {
 	}
 }
 
-// Translate returns an error of the driver by its meaning for the caller: ctx's own error if ctx has ended, [ErrUnavailable] for an error
-// that may pass, every other error unchanged. ctx is the context of the call.
-func Translate(ctx context.Context, err error) error {
+// ClassifyError returns an error of the driver by its meaning for the caller: ctx's own error if ctx has ended, [ErrUnavailable] for an
+// error that may pass, every other error unchanged. ctx is the context of the call.
+func ClassifyError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}

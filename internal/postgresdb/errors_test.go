@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/postgresdb"
 )
 
-func TestTranslate(t *testing.T) {
+func TestClassifyError(t *testing.T) {
 	t.Parallel()
 	passing := map[string]error{
 		"of the network":           &net.OpError{Op: "read", Err: syscall.ECONNRESET},
@@ -40,7 +40,7 @@ func TestTranslate(t *testing.T) {
 		passing[code] = fmt.Errorf("query: %w", &pgconn.PgError{Code: code})
 	}
 	for name, err := range passing {
-		got := postgresdb.Translate(t.Context(), err)
+		got := postgresdb.ClassifyError(t.Context(), err)
 		if !errors.Is(got, postgresdb.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, got)
 		}
@@ -55,7 +55,7 @@ func TestTranslate(t *testing.T) {
 		staying[code] = &pgconn.PgError{Code: code}
 	}
 	for name, err := range staying {
-		if got := postgresdb.Translate(t.Context(), err); got != err { //nolint:errorlint // A wrapped error is not unchanged.
+		if got := postgresdb.ClassifyError(t.Context(), err); got != err { //nolint:errorlint // A wrapped error is not unchanged.
 			t.Errorf("%s: %v, want it unchanged", name, got)
 		}
 	}
@@ -66,14 +66,14 @@ func TestTranslate(t *testing.T) {
 	caused, cancelCause := context.WithCancelCause(t.Context())
 	cancelCause(errCause)
 	for _, err := range []error{&pgconn.PgError{Code: "57014"}, io.EOF, context.DeadlineExceeded, postgresdb.ErrUnavailable} {
-		if got := postgresdb.Translate(ended, err); !errors.Is(got, context.Canceled) || errors.Is(got, postgresdb.ErrUnavailable) {
+		if got := postgresdb.ClassifyError(ended, err); !errors.Is(got, context.Canceled) || errors.Is(got, postgresdb.ErrUnavailable) {
 			t.Errorf("%v with an ended context: %v, want context.Canceled", err, got)
 		}
-		if got := postgresdb.Translate(caused, err); !errors.Is(got, errCause) {
+		if got := postgresdb.ClassifyError(caused, err); !errors.Is(got, errCause) {
 			t.Errorf("%v with a context that was ended for a reason: %v, want the reason", err, got)
 		}
 	}
-	if got := postgresdb.Translate(ended, nil); got != nil {
+	if got := postgresdb.ClassifyError(ended, nil); got != nil {
 		t.Errorf("success with an ended context: %v", got)
 	}
 }

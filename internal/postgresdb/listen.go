@@ -26,7 +26,7 @@ func (db *DB) Listen(ctx context.Context, channel string, wake func(), onError f
 			return
 		}
 		if !reported {
-			onError(Translate(ctx, err))
+			onError(ClassifyError(ctx, err))
 		}
 		reported = true
 		pause(ctx, reconnectPause)
@@ -73,7 +73,7 @@ func (db *DB) listenOnce(ctx context.Context, channel string, wake func()) error
 // something new: transactions with a notification commit one after the other, each with its wait for the disk. This one does not
 // wait for the disk.
 func (db *DB) Notify(ctx context.Context, channel string) error {
-	return Translate(ctx, db.retryOnLostConn(func() error {
+	return ClassifyError(ctx, db.retryOnLostConn(func() error {
 		batch := &pgx.Batch{}
 		batch.Queue("begin")
 		batch.Queue("SET LOCAL synchronous_commit = off")

@@ -175,8 +175,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	case errors.Is(err, errReadOnlyServer):
 		return ErrReadOnly
 	case err != nil:
-		return Translate(ctx, err)
+		return ClassifyError(ctx, err)
 	default:
-		return Translate(ctx, db.probeSpace(ctx))
+		return ClassifyError(ctx, db.probeSpace(ctx))
 	}
 }

@@ -16,7 +16,7 @@ type Querier interface {
 }
 
 // Query runs f, which reads over one connection, and reads all of each answer. Only ctx bounds it. f is retried from its beginning if its
-// connection was lost. Query works while the database is read-only too. The error is f's own, or one of the database as [Translate]
+// connection was lost. Query works while the database is read-only too. The error is f's own, or one of the database as [ClassifyError]
 // returns it.
 func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 	return db.reading(ctx, func() error {
@@ -32,7 +32,7 @@ func (db *DB) Query(ctx context.Context, f func(q Querier) error) error {
 }
 
 // Read runs f in a transaction that sees the database as it is at one moment, and can't change it. Read works while the database is
-// read-only too. Only ctx bounds it. The error is f's own, or one of the database as [Translate] returns it.
+// read-only too. Only ctx bounds it. The error is f's own, or one of the database as [ClassifyError] returns it.
 func (db *DB) Read(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return db.reading(ctx, func() error {
 		var conn *pgxpool.Conn
@@ -68,7 +68,7 @@ const (
 // for other reads. With fewer than 4 connections none are left. The error is f's own, or ctx's.
 func (db *DB) Long(ctx context.Context, f func() error) error {
 	if err := db.longReads.Acquire(ctx, 1); err != nil {
-		return Translate(ctx, err)
+		return ClassifyError(ctx, err)
 	}
 	defer db.longReads.Release(1)
 	return f()
@@ -77,8 +77,8 @@ func (db *DB) Long(ctx context.Context, f func() error) error {
 // reading runs f, which reads over one connection, after a connection for reads is free.
 func (db *DB) reading(ctx context.Context, f func() error) error {
 	if err := db.reads.Acquire(ctx, 1); err != nil {
-		return Translate(ctx, err)
+		return ClassifyError(ctx, err)
 	}
 	defer db.reads.Release(1)
-	return Translate(ctx, f())
+	return ClassifyError(ctx, f())
 }

@@ -16,7 +16,7 @@ import (
 // connection, and then f is retried. It returns each error that it gets: after an error PostgreSQL accepts a "commit", but rolls
 // back. If f may find nothing to write, it commits by [QueueCommit].
 //
-// All of it takes at most 10 s. The error is f's own, or one of the database as [Translate] returns it. It is nil only after the
+// All of it takes at most 10 s. The error is f's own, or one of the database as [ClassifyError] returns it. It is nil only after the
 // synchronous standbys, if there are any, have confirmed the commit.
 func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	if ctx.Err() != nil {
@@ -43,7 +43,7 @@ func (db *DB) Write(ctx context.Context, f func(ctx context.Context, conn *pgx.C
 				full := err
 				db.full.Store(&full)
 			}
-			return Translate(ctx, err)
+			return ClassifyError(ctx, err)
 		}
 	}
 }

@@ -20,9 +20,9 @@ var (
 	ErrUnusable = errors.New("database can't be used")
 )
 
-// Translate returns an error of the driver by its meaning for the caller: [ErrUnavailable] for an error that may pass, every other error
-// unchanged.
-func Translate(err error) error {
+// ClassifyError returns an error of the driver by its meaning for the caller: [ErrUnavailable] for an error that may pass, every other
+// error unchanged.
+func ClassifyError(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
 	}

@@ -29,14 +29,14 @@ func (db *DB) Check() error {
 }
 
 // Ping returns nil if the database can be read and there is no known reason why it can't be written to. It has its own connection, so it
-// waits for no other read. Errors: those of [DB.Check], and of the database as [Translate] returns them.
+// waits for no other read. Errors: those of [DB.Check], and of the database as [ClassifyError] returns them.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.Check(); err != nil {
 		return err
 	}
 	// The query reads a page of the file. A query for a constant would succeed without reading any.
 	var one int
-	return Translate(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
+	return ClassifyError(db.health.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM housekeeping LIMIT 1)").Scan(&one))
 }
 
 // probe writes something if the last write failed, and clears the failure if the probe succeeds. It runs once a second. Other writes do not

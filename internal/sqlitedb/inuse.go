@@ -81,7 +81,7 @@ func (db *DB) markUnused() error {
 			return err
 		})
 	}
-	if errors.Is(Translate(err), ErrUnavailable) {
+	if errors.Is(ClassifyError(err), ErrUnavailable) {
 		return nil
 	}
 	if err != nil || !complete {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Read runs f with a connection that reads the database at path. Another process may have the database open. The error is f's own, or
-// [ErrUnusable] with a text for the operator who named the path.
+// Read runs f with a connection that reads the database at path. Another process may have the database open. The error is f's own,
+// [ErrUnusable] with a text for the operator who named the path, or an error of closing the database.
 func Read(ctx context.Context, path string, f func(*sql.Conn) error) error {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return unusable("there is no database %s: name the file that the service has", path)
@@ -18,8 +18,8 @@ func Read(ctx context.Context, path string, f func(*sql.Conn) error) error {
 	return withConn(ctx, ErrUnusable, path, f, "mode=ro", "_pragma=query_only(1)")
 }
 
-// withConn calls f with a new connection to the database at path. parameters are those of the URI. The error is f's own, or cantOpen, which
-// is [ErrUnusable], [ErrBackup] or [ErrRestore].
+// withConn calls f with a new connection to the database at path. parameters are those of the URI. The error is f's own, an error of
+// closing the database, or cantOpen, which is [ErrUnusable], [ErrBackup] or [ErrRestore].
 func withConn(ctx context.Context, cantOpen error, path string, f func(*sql.Conn) error, parameters ...string) (err error) {
 	db, err := sql.Open("sqlite", source(path, append(parameters, waitForLocks)...))
 	if err != nil {

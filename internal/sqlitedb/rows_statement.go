@@ -16,14 +16,14 @@ type RowsStatement struct {
 	prepared [len(sizes)]*sql.Stmt
 }
 
-// PrepareRows prepares a statement on pool, which is [DB.Writer] or [DB.Reader]. The statement is prefix, then row once for each row with
-// commas between, then suffix. It is closed with the pool.
+// PrepareRows prepares a statement on pool, which is [DB.Writer] or [DB.Reader]. The statement is prefix, then the placeholders of each row
+// with commas between, then suffix. placeholders are those of one row, such as (?,?). The statement is closed with the pool.
 //
 // PrepareRows must not be called within a transaction of the writer: it would wait for the one connection, which the transaction has.
-func PrepareRows(ctx context.Context, pool *sql.DB, prefix, row, suffix string) (*RowsStatement, error) {
+func PrepareRows(ctx context.Context, pool *sql.DB, prefix, placeholders, suffix string) (*RowsStatement, error) {
 	s := &RowsStatement{}
 	for i, size := range sizes {
-		stmt, err := pool.PrepareContext(ctx, prefix+strings.TrimSuffix(strings.Repeat(row+",", size), ",")+suffix)
+		stmt, err := pool.PrepareContext(ctx, prefix+strings.TrimSuffix(strings.Repeat(placeholders+",", size), ",")+suffix)
 		if err != nil {
 			return nil, fmt.Errorf("preparing %s…: %w", prefix, err)
 		}

@@ -139,7 +139,7 @@ func (db *DB) open(ctx context.Context, options Options, realPath string) error 
 	// was killed may have rows that were deleted since.
 	emptied, err := purgeWAL(db.Writer)
 	if err != nil {
-		err := Translate(err)
+		err := ClassifyError(err)
 		db.failure.Store(&err)
 	}
 	// If it was not emptied, another program reads the file, or the disk is full.
@@ -173,8 +173,8 @@ func (db *DB) close() error {
 // Write runs f in a transaction that holds the write lock from its beginning, and commits the transaction if f returns nil.
 //
 // After f has returned, the end of ctx has no effect: if a commit were cut off, it would be unknown whether it happened. The error is f's
-// own, or one of the database as [Translate] returns it. After an [ErrUnavailable] the transaction may be committed, but to a file that was
-// removed meanwhile, so that the next start does not find it.
+// own, or one of the database as [ClassifyError] returns it. After an [ErrUnavailable] the transaction may be committed, but to a file that
+// was removed meanwhile, so that the next start does not find it.
 func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := db.checkFiles(); err != nil {
 		return err
@@ -196,13 +196,13 @@ func (db *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 	// database/sql itself rolls back a transaction whose context ends, so this transaction gets a context that does not end.
 	tx, err := db.Writer.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
-		return Translate(err)
+		return ClassifyError(err)
 	}
 	// Rollback ends the transaction if f fails or panics. After Commit it does nothing: the driver itself rolls back a transaction whose
 	// commit fails, for example on a full disk.
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
-		return Translate(err)
+		return ClassifyError(err)
 	}
-	return Translate(tx.Commit())
+	return ClassifyError(tx.Commit())
 }

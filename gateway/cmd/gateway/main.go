@@ -1,4 +1,4 @@
-// Gateway receives Allthings' webhooks, keeps each signed delivery durably, answers at once, and forwards the events to ticketsvc.
+// Gateway receives Allthings' webhooks, stores each signed delivery durably, answers at once, and forwards the events to ticketsvc.
 package main
 
 import (

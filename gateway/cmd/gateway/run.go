@@ -49,8 +49,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 
 // serve runs the gateway until ctx ends or a server fails.
 //
-// It stops from the outside in: first no more deliveries are accepted, then the accepted deliveries are kept, then the calls in flight end,
-// and last the database is closed.
+// It stops from the outside in: first no more deliveries are accepted, then the accepted deliveries are stored, then the calls in flight
+// end, then the admin server stops, and last the database is closed.
 func serve(ctx context.Context, program settings.Program, o options, stderr io.Writer) (err error) {
 	hangups := goruntime.KeepServing()
 	c, err := o.check(program)
@@ -133,19 +133,19 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	<-ctx.Done()
 	log.Info("gateway is stopping")
 	// The webhook server gets half of the time, because a slow sender can use up all the time that it gets. Cut-off deliveries were not
-	// acknowledged, and cut-off calls will be repeated, so they are logged but are not an error.
+	// acknowledged, and cut-off calls are retried, so they are logged but are not an error.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	closing, closed := context.WithTimeout(ending, c.ShutdownTimeout/2)
 	defer closed()
 	if err := errors.Join(webhookServer.Stop(closing), in.Stop(ending)); err != nil {
-		log.Warn("deliveries were cut off before they were kept; Allthings will send them again", "error", err)
+		log.Warn("deliveries were cut off before they were stored; Allthings retries them", "error", err)
 	}
 	stopForwarding()
 	select {
 	case <-forwarded:
 	case <-ending.Done():
-		log.Warn("calls of ticketsvc were cut off; their events will be forwarded again")
+		log.Warn("calls of ticketsvc were cut off; their events are retried")
 	}
 	err = adminServer.Stop(ending)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -155,8 +155,9 @@ func serve(ctx context.Context, program settings.Program, o options, stderr io.W
 	return err
 }
 
-// openStore opens the database that the settings name.
+// openStore opens the database of the settings, and upgrades it.
 func openStore(ctx context.Context, database databaseurl.URL, log *slog.Logger) (inbox.Store, error) {
+	defer databaseurl.LogStillOpening(log, "longer with many deliveries")()
 	if database.PostgresURL != "" {
 		return postgres.Open(ctx, database.PostgresURL, log)
 	}

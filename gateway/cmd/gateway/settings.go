@@ -17,7 +17,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/settings"
 )
 
-const description = `Without a command it serves: it receives Allthings' webhooks, verifies and keeps them, answers at once, and forwards
+const description = `Without a command it serves: it receives Allthings' webhooks, verifies and stores them, answers at once, and forwards
 the events to ticketsvc.
 
 It refuses to start without the webhook's shared secret. To try it out on this machine:
@@ -89,9 +89,9 @@ type options struct {
 	settings.Log
 }
 
-// bodySettings are the settings for signed bodies. The commands serve and explain share them.
+// bodySettings are the settings for bodies. The commands serve and explain share them.
 type bodySettings struct {
-	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a body, at most 3145728."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a body, at most 3145728. A body has 15 s to arrive, so one of 1 MiB needs 70 KiB/s."`
 	Unexpected      string        `default:"reject" enum:"reject,acknowledge" placeholder:"WORD" help:"Answer to events of an unknown kind: reject (400) or acknowledge (200). They are stored as rejected in both cases."`
 	FutureTolerance time.Duration `default:"24h" placeholder:"DURATION" help:"How far ahead of its receipt an event may be dated. An event further ahead is dead, because its values would stay in force until that date. 0 switches the check off."`
 }

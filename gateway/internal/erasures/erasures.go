@@ -14,6 +14,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
@@ -27,8 +28,6 @@ const (
 	warnInterval = time.Minute
 	// callTimeout is the deadline of one call. Erasing a page of tickets can take seconds if ticketsvc's database is SQLite.
 	callTimeout = 30 * time.Second
-	// repeatLimit is the maximum number of erasures that one call repeats.
-	repeatLimit = 100
 )
 
 // Client is the part of ticketsvc's API that a follower needs.
@@ -53,8 +52,8 @@ type Follower struct {
 	client   Client
 	options  Options
 	warnings *logthrottle.Throttle
-	// checking is held during a check, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
-	checking sync.Mutex
+	// syncing is held during a sync, so that there is one at a time. It guards completeIn, refusedIn and retryAt.
+	syncing sync.Mutex
 	// loggedUnimplemented is set after it was logged that ticketsvc does not list erasures.
 	loggedUnimplemented bool
 	// completeIn is the generation in which all known erasures were repeated. No erasure becomes missing within a generation.
@@ -69,10 +68,10 @@ func New(store inbox.ErasureStore, client Client, options Options) *Follower {
 	return &Follower{store: store, client: client, options: options, warnings: logthrottle.New(warnInterval)}
 }
 
-// Run checks at once, and then at intervals, until ctx ends.
+// Run syncs at once, and then at intervals, until ctx ends.
 func (f *Follower) Run(ctx context.Context) {
 	for {
-		f.logError(ctx, f.check(ctx))
+		f.logError(ctx, f.sync(ctx))
 		timer := time.NewTimer(time.Duration((0.75 + 0.5*f.options.Random()) * float64(interval)))
 		select {
 		case <-timer.C:
@@ -83,14 +82,14 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// logError logs the error of a check.
+// logError logs the error of a sync.
 func (f *Follower) logError(ctx context.Context, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case connect.CodeOf(err) == connect.CodeUnavailable, connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		// If ticketsvc can't be reached, the forwarder logs that.
 	case connect.CodeOf(err) == connect.CodeUnimplemented:
-		// ticketsvc can be upgraded at any time, so the checks continue.
+		// ticketsvc can be upgraded at any time, so the follower continues.
 		if !f.loggedUnimplemented {
 			f.loggedUnimplemented = true
 			f.options.Log.Warn("ticketsvc is of an older version: erasures that its database loses with a restore are not repeated")
@@ -103,21 +102,21 @@ func (f *Follower) logError(ctx context.Context, err error) {
 	}
 }
 
-// Repeat checks at once. After it returns nil, ticketsvc has every known erasure, except those that it refuses. If ticketsvc is too old for
-// erasures, Repeat returns nil too.
-func (f *Follower) Repeat(ctx context.Context) error {
-	err := f.check(ctx)
+// SyncNow syncs at once. After it returns nil, ticketsvc has every known erasure, except those that it refuses. If ticketsvc is too old for
+// erasures, SyncNow returns nil too.
+func (f *Follower) SyncNow(ctx context.Context) error {
+	err := f.sync(ctx)
 	if connect.CodeOf(err) == connect.CodeUnimplemented {
 		return nil
 	}
 	return err
 }
 
-// check reads the new erasures, and repeats those that ticketsvc lacks.
-func (f *Follower) check(ctx context.Context) error {
-	f.checking.Lock()
-	defer f.checking.Unlock()
-	generation, err := f.read(ctx)
+// sync reads the new erasures, and repeats those that ticketsvc lacks.
+func (f *Follower) sync(ctx context.Context) error {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
+	generation, err := f.pull(ctx)
 	if err != nil || generation == f.completeIn || generation == f.refusedIn && f.options.Now().Before(f.retryAt) {
 		return err
 	}
@@ -137,14 +136,14 @@ func (f *Follower) check(ctx context.Context) error {
 	default:
 		f.completeIn = generation
 		// So that the repeated erasures are known to be listed, even after a restart.
-		_, err = f.read(ctx)
+		_, err = f.pull(ctx)
 		return err
 	}
 }
 
-// read reads all erasures after the cursor. If ticketsvc's log does not hold the cursor's position, it reads all from the beginning. It
-// returns the cursor's generation.
-func (f *Follower) read(ctx context.Context) (generation int64, err error) {
+// pull reads and stores all erasures after the cursor. If ticketsvc's log does not hold the cursor's position, pull restarts the cursor,
+// which begins a new generation, and reads all erasures from the beginning. It returns the generation of the cursor after that.
+func (f *Follower) pull(ctx context.Context) (generation int64, err error) {
 	for {
 		cursor, err := f.store.ErasureCursor(ctx)
 		if err != nil {
@@ -206,7 +205,7 @@ func decodePosition(text string) (*ticketv1.LogPosition, error) {
 // repeatMissing repeats the erasures that ticketsvc did not list in a generation. It returns the numbers of repeated and refused ones.
 func (f *Follower) repeatMissing(ctx context.Context, generation int64) (repeated, refused int, err error) {
 	for after := ""; ; {
-		missing, err := f.store.MissingErasures(ctx, generation, after, repeatLimit)
+		missing, err := f.store.MissingErasures(ctx, generation, after, elements.MaxErasures)
 		if err != nil || len(missing) == 0 {
 			return repeated, refused, err
 		}

@@ -5,13 +5,13 @@
 //   - [Map] maps the body of a stored delivery to the request of the RPC that records the event.
 //
 // Parse is strict. The bytes that were signed and the bytes that are used later must mean the same to every reader. So keys are
-// case-sensitive, an object that has a key twice is refused at any depth, and a body that is not UTF-8 is refused. Large numbers, `\u0000`
-// and lone surrogates are accepted, because the body is stored exactly as it came.
+// case-sensitive, an object that has a key twice is rejected at any depth, and a body that is not UTF-8 is rejected. Large numbers,
+// `\u0000` and lone surrogates are accepted, because the body is stored exactly as it came.
 //
 // # How tolerant the mapping is
 //
 // The provider's contract leaves much of a body's form open, and its live API sends other forms than its SDK documents. So Map is
-// tolerant: no form of a single field makes it refuse an event. This comment is the reference of the forms that Map reads. The fields of
+// tolerant: no form of a single field makes it return an error. This comment is the reference of the forms that Map reads. The fields of
 // the provider are the table of package ticketfields.
 //
 // # Where a field is read from
@@ -38,10 +38,10 @@
 //
 // # Too many elements
 //
-// A request has at most [elements.Max] elements: entries of lists, attributes, and paths of masks. If an event has more, the largest of
-// these becomes one attribute, until the rest fits: channels, files, labels, tags, customSettings, or all attributes of fields that the SDK
-// does not have. A list is kept like a value that can't be typed. The fields that the SDK does not have become the attribute _overflow, a
-// JSON object from each field's name to its exact JSON.
+// A request has at most [elements.Max] elements: entries of lists, attributes of the ticket and of its settings, and paths of masks. As
+// long as an event has more, the largest of these six becomes one attribute: channels, files, labels, tags, customSettings, and the
+// attributes of all fields that the SDK does not have. Such a list is kept like a value that can't be typed. The fields that the SDK does
+// not have become the attribute _overflow, a JSON object from each field's name to its exact JSON.
 //
 // # Findings and errors
 //
@@ -60,7 +60,7 @@
 // Strings: a number or a boolean stands for its exact text.
 //
 // Ids: a string, an integer (each digit is kept), an object with such an id, or MongoDB's {"$oid":…}. An empty object or list stands for
-// no id. A boolean is not an id. A string that [id.Valid] refuses is not an id either: one that UTF-8 can't hold, one of more than 256
+// no id. A boolean is not an id. A string that is not [id.Valid] is not an id either: one that UTF-8 can't hold, one of more than 256
 // bytes, or one with hidden characters. An invalid App id in event.urn is left out.
 //
 // Lists of strings and ids: an object whose keys are numbers stands for the list of its values, in the order of the body. An empty object
@@ -102,14 +102,15 @@
 //
 // Some values can be read as a change or as a plain value. Map reads them as follows:
 //
-//   - customSettings as an object: a pair is a change only if its values can be settings (a list, an object or null), because a setting's
-//     key may be from. So {"from":"a","to":"b"} is two settings.
-//   - customSettings as a list of two objects: two settings if at least one object has a key, otherwise old and new. Any other two lists,
-//     objects or nulls are old and new, except two nulls.
-//   - channelPaths, a list of lists: a list of two is old and new if each element is a list of lists, an empty list or null. The exception
-//     is two empty lists, which are two paths.
-//   - labels and files as a list of two objects with ids: two elements.
-//   - A list field as a list of two nulls is never old and new: it can't be typed.
+//   - A list field as a list of two: old and new if each element can be a whole list, that is, a list, a list in PHP's form or null.
+//     Otherwise they are two elements of the new list, such as two objects with ids for labels or files. Two nulls are never old and new:
+//     such a list can't be typed.
+//   - customSettings as a list of two: any object can be a whole list of settings too. But two objects of which at least one has a key are
+//     two settings.
+//   - customSettings as an object: a pair is a change only if each of its values can be a whole list, because a setting's key may be from.
+//     So {"from":"a","to":"b"} is two settings.
+//   - channelPaths, a list of lists, as a list of two: a list is a whole list only if each of its elements is a list. Two empty lists are
+//     two paths.
 //   - A field that the SDK does not have may have any type. An object with exactly the keys of old/new, before/after or oldValue/newValue
 //     is a change. Everything else is the plain new value.
 //

@@ -2,12 +2,14 @@ package event
 
 import "time"
 
-// Error is the reason why a body is refused or can't be mapped to a request. The same body gets the same Error until a setting or this
-// package changes.
+// Error is the reason why a delivery with this body is rejected, or why the body can't be mapped to a request. The same delivery gets the
+// same Error until a setting or this package changes: whether an event is dated too far ahead depends on the delivery's time of receipt.
 type Error struct {
 	// Reason is short and does not change between versions. Bodies are private, so it holds no value of the body, and no name that is not in
 	// the provider's contract.
 	Reason string
+	// IsUnreadable is set if the body is not one well-formed JSON object without doubled keys, so that no field of it can be read.
+	IsUnreadable bool
 }
 
 // Error returns the reason.
@@ -18,14 +20,14 @@ func (e *Error) Error() string { return e.Reason }
 var ErrUnexpectedEvent = &Error{Reason: "event.name is unexpected"}
 
 var (
-	errEmptyBody      = &Error{Reason: "body is empty"}
-	errByteOrderMark  = &Error{Reason: "body begins with a byte order mark"}
-	errInvalidUTF8    = &Error{Reason: "invalid UTF-8"}
-	errInvalidJSON    = &Error{Reason: "body is not valid JSON"}
-	errDoubledKey     = &Error{Reason: "doubled key"}
-	errTooDeep        = &Error{Reason: "nesting is over 10000 levels"}
-	errTrailingData   = &Error{Reason: "data after the JSON value"}
-	errNotObject      = &Error{Reason: "body is not an object"}
+	errEmptyBody      = &Error{Reason: "body is empty", IsUnreadable: true}
+	errByteOrderMark  = &Error{Reason: "body begins with a byte order mark", IsUnreadable: true}
+	errInvalidUTF8    = &Error{Reason: "invalid UTF-8", IsUnreadable: true}
+	errInvalidJSON    = &Error{Reason: "body is not valid JSON", IsUnreadable: true}
+	errDoubledKey     = &Error{Reason: "doubled key", IsUnreadable: true}
+	errTooDeep        = &Error{Reason: "nesting is over 10000 levels", IsUnreadable: true}
+	errTrailingData   = &Error{Reason: "data after the JSON value", IsUnreadable: true}
+	errNotObject      = &Error{Reason: "body is not an object", IsUnreadable: true}
 	errNoEvent        = &Error{Reason: "event is missing"}
 	errEventNotObject = &Error{Reason: "event is not an object"}
 

@@ -24,7 +24,7 @@ func nestedObjects(levels int) string {
 		strings.Repeat(`{"a/b":`, levels-around) + "0" + strings.Repeat("}", levels-around) + `}}`
 }
 
-func TestParse_refusesMalformedBodies(t *testing.T) {
+func TestParse_rejectsMalformedBodies(t *testing.T) {
 	t.Parallel()
 	const good = `{"event":{"id":"e1","name":"ticket.created","data":{"id":"t1"}}}`
 	tests := map[string]struct{ body, reason string }{
@@ -73,6 +73,9 @@ func TestParse_refusesMalformedBodies(t *testing.T) {
 			if reason := reasonOf(t, err); reason != test.reason {
 				t.Errorf("reason = %q, want %q", reason, test.reason)
 			}
+			if !isUnreadable(err) {
+				t.Error("the error does not report that the body is unreadable")
+			}
 			if diff := cmp.Diff(event.Envelope{}, got); diff != "" {
 				t.Errorf("not the zero Envelope (-want +got):\n%s", diff)
 			}
@@ -80,7 +83,7 @@ func TestParse_refusesMalformedBodies(t *testing.T) {
 	}
 }
 
-func TestParse_refusesFieldsAndKeepsTheOthers(t *testing.T) {
+func TestParse_rejectsFieldsAndKeepsTheOthers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", id.MaxBytes/2)
 	tests := map[string]struct{ id, name, reason, wantID, wantName string }{
@@ -121,6 +124,9 @@ func TestParse_refusesFieldsAndKeepsTheOthers(t *testing.T) {
 			if is := errors.Is(err, event.ErrUnexpectedEvent); is != (test.reason == "event.name is unexpected") {
 				t.Errorf("errors.Is(err, ErrUnexpectedEvent) = %t", is)
 			}
+			if isUnreadable(err) {
+				t.Error("the error reports that the body is unreadable")
+			}
 			want := event.Envelope{
 				EventID: test.wantID, EventName: test.wantName, CreatedDate: []byte(`"d"`),
 				URN: urn, AppID: appID, TicketID: "t9", TicketIDSource: "data.id", Data: []byte(`{"id":"t9"}`),
@@ -132,7 +138,7 @@ func TestParse_refusesFieldsAndKeepsTheOthers(t *testing.T) {
 	}
 }
 
-func TestParse_refusesABodyWithoutAnEvent(t *testing.T) {
+func TestParse_rejectsABodyWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]string{
 		`{}`:              "event is missing",
@@ -142,8 +148,8 @@ func TestParse_refusesABodyWithoutAnEvent(t *testing.T) {
 		`{"event":"{}"}`:  "event is not an object",
 		` {"event" : 1 }`: "event is not an object",
 	} {
-		if _, err := event.Parse([]byte(body)); reasonOf(t, err) != reason {
-			t.Errorf("Parse(%s): %v, want %q", body, err, reason)
+		if _, err := event.Parse([]byte(body)); reasonOf(t, err) != reason || isUnreadable(err) {
+			t.Errorf("Parse(%s): %v, want %q of a readable body", body, err, reason)
 		}
 	}
 }
@@ -206,9 +212,14 @@ func TestParse_errorsNeverQuoteTheBody(t *testing.T) {
 
 func reasonOf(tb testing.TB, err error) string {
 	tb.Helper()
-	refused, ok := errors.AsType[*event.Error](err)
+	failure, ok := errors.AsType[*event.Error](err)
 	if !ok {
 		tb.Fatalf("error is %v, want an *event.Error", err)
 	}
-	return refused.Reason
+	return failure.Reason
+}
+
+func isUnreadable(err error) bool {
+	failure, ok := errors.AsType[*event.Error](err)
+	return ok && failure.IsUnreadable
 }

@@ -45,9 +45,9 @@ type Envelope struct {
 
 // Parse reads the envelope of a body.
 //
-// Every error is an [*Error]. If the body is not one well-formed JSON object without doubled keys, the Envelope is zero. If a single field
-// is wrong ([ErrUnexpectedEvent], or an error that names event.id or event.name), the other fields of the Envelope are set, so that they
-// can be stored with the refused delivery.
+// Every error is an [*Error]. If [Error.IsUnreadable] is set, the Envelope is zero. If a single field is wrong ([ErrUnexpectedEvent], or an
+// error that names event.id or event.name), the other fields of the Envelope are set, so that they can be stored with the rejected
+// delivery.
 //
 // A missing ticket id or date is no error of Parse: the delivery is stored, and [Map] returns the error.
 func Parse(body []byte) (Envelope, error) {

@@ -23,9 +23,9 @@ type Outcome string
 const (
 	// Forwarded: ticketsvc gets the event.
 	Forwarded Outcome = "forwarded"
-	// Rejected: the delivery is rejected and kept, or refused for its size.
+	// Rejected: the delivery is rejected and stored, or refused for its size and not stored.
 	Rejected Outcome = "rejected"
-	// Dead: the body is acknowledged and kept, but can't be forwarded.
+	// Dead: the delivery is acknowledged and stored, but can't be forwarded.
 	Dead Outcome = "dead"
 )
 

@@ -34,7 +34,8 @@ type answer struct {
 // call is a call to ticketsvc, with an answer for each of its events.
 type call struct {
 	events []mappedEvent
-	// isAlone is set if the call has a single event, which was tried before.
+	// isAlone is set if the call's single event must not share a call: it was tried before, it probes an outage, or ticketsvc does not know
+	// RecordTicketEvents.
 	isAlone      bool
 	begun, ended time.Time
 	answers      []answer
@@ -236,7 +237,7 @@ func (f *Forwarder) recordUnknownBatch(now time.Time) {
 }
 
 // recordFailure records a call that failed for another reason than its event.
-func (f *Forwarder) recordFailure(begun, now time.Time, class errorClass, err error) {
+func (f *Forwarder) recordFailure(begun, now time.Time, class outcomeClass, err error) {
 	f.breaker.failed(begun, now, class == misconfigured, err)
 	if count, ok := f.failureWarnings.Allow(now); ok {
 		f.options.Log.Warn("calls of ticketsvc fail: their events are retried", "code", connect.CodeOf(err), "error", err, "count", count)

@@ -16,12 +16,12 @@ import (
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 )
 
-// errorClass is what the error of a call, or its success, means for the delivery and for all others.
-type errorClass uint8
+// outcomeClass is what the error of a call, or its success, means for the delivery and for all others.
+type outcomeClass uint8
 
 const (
 	// retryable: the event may be the cause. The call is retried until the attempts are used up. A code without an entry means this.
-	retryable errorClass = iota
+	retryable outcomeClass = iota
 	// done: ticketsvc has recorded the event, now or before.
 	done
 	// unreachable: ticketsvc can't be used, for a reason that is no event. The call is retried, and no attempt is used up.
@@ -36,8 +36,9 @@ const (
 	unknownBatch
 )
 
-// errorClasses is the one table of the meanings of ticketsvc's codes.
-var errorClasses = map[connect.Code]errorClass{
+// outcomeClasses is the table of the meanings of ticketsvc's codes. There are two exceptions: RESOURCE_EXHAUSTED without a RetryInfo, in
+// [classify], and the error of a call with several events, in [batchError.classify].
+var outcomeClasses = map[connect.Code]outcomeClass{
 	connect.CodeAlreadyExists: done,
 
 	connect.CodeUnavailable: unreachable,
@@ -45,7 +46,8 @@ var errorClasses = map[connect.Code]errorClass{
 	connect.CodeDeadlineExceeded: deferred,
 	connect.CodeAborted:          deferred,
 	connect.CodeCanceled:         deferred,
-	// With a RetryInfo ticketsvc is busy. Without one the event, or its ticket with it, is larger than ticketsvc accepts. That is permanent.
+	// With a RetryInfo ticketsvc is busy. Without a RetryInfo the event, or its ticket with it, is larger than ticketsvc accepts, which is
+	// permanent.
 	connect.CodeResourceExhausted: deferred,
 
 	connect.CodeUnauthenticated:  misconfigured,
@@ -63,7 +65,7 @@ var errorClasses = map[connect.Code]errorClass{
 }
 
 // classify returns what the error of a call means. Only an error that ticketsvc itself sent can use up an attempt or make a delivery dead.
-func classify(err error) errorClass {
+func classify(err error) outcomeClass {
 	if err == nil {
 		return done
 	}
@@ -76,7 +78,7 @@ func classify(err error) errorClass {
 		if _, retry := retryDelay(err); code == connect.CodeResourceExhausted && !retry {
 			return permanent
 		}
-		return errorClasses[code]
+		return outcomeClasses[code]
 	}
 	var foreign *foreignAnswerError
 	var untrusted *tls.CertificateVerificationError
@@ -103,7 +105,7 @@ type batchError struct{ error }
 func (e *batchError) Unwrap() error { return e.error }
 
 // classify returns what the error means for each of the events.
-func (e *batchError) classify() errorClass {
+func (e *batchError) classify() outcomeClass {
 	var foreign *foreignAnswerError
 	// An older ticketsvc without tokens answers 404.
 	if connect.CodeOf(e) == connect.CodeUnimplemented || errors.As(e, &foreign) && foreign.status == http.StatusNotFound {
@@ -134,7 +136,7 @@ func isUnsent(err error) bool {
 }
 
 // classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.
-func classifyStatus(status int) errorClass {
+func classifyStatus(status int) outcomeClass {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return unreachable

@@ -128,7 +128,7 @@ func isConnectError(body []byte) bool {
 	if json.Unmarshal(body, &parsed) != nil {
 		return false
 	}
-	_, known := errorClasses[parsed.Code]
+	_, known := outcomeClasses[parsed.Code]
 	// Connect accepts a null as a detail, and panics when the detail is read.
 	return known && !slices.Contains(parsed.Details, nil)
 }

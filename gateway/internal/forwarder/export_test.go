@@ -16,7 +16,7 @@ const SingleCallsPeriod = singleCallsPeriod
 
 // Classify returns the name of the class of the error of a call that ended with err.
 func Classify(err error) string {
-	return map[errorClass]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
+	return map[outcomeClass]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
 		retryable: "retryable", permanent: "permanent", unknownBatch: "unknown batch"}[classify(err)]
 }
 

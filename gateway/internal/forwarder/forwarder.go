@@ -304,7 +304,7 @@ func (f *Forwarder) write(ctx context.Context, batch []inbox.Outcome) {
 		case err == nil:
 			return
 		case !errors.Is(err, inbox.ErrUnavailable) || f.options.Now().After(giveUp) || ctx.Err() != nil:
-			f.options.Log.Error("outcomes can't be written; the events will be forwarded again", "count", len(batch), "error", err)
+			f.options.Log.Error("outcomes can't be written; the events are retried", "count", len(batch), "error", err)
 			return
 		case tries == 1:
 			f.options.Log.Error("outcomes can't be written yet", "count", len(batch), "error", err)

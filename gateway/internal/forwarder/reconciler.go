@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
@@ -24,10 +26,10 @@ type ReconcilerClient interface {
 	CheckLogPositions(context.Context, *ticketv1.CheckLogPositionsRequest) (*ticketv1.CheckLogPositionsResponse, error)
 }
 
-// ErasureRepeater repeats ticketsvc's erasures.
-type ErasureRepeater interface {
-	// Repeat makes ticketsvc repeat the erasures that it lost with its database.
-	Repeat(ctx context.Context) error
+// ErasureSyncer makes ticketsvc have every known erasure.
+type ErasureSyncer interface {
+	// SyncNow makes ticketsvc repeat the erasures that it lost with its database.
+	SyncNow(ctx context.Context) error
 }
 
 const (
@@ -35,8 +37,8 @@ const (
 	checkInterval = time.Second
 	// checkTimeout is the deadline of one check.
 	checkTimeout = 5 * time.Second
-	// maxUnchecked is the maximum number of positions of one check, without the newest checkpoint. ticketsvc accepts 1000 in a call.
-	maxUnchecked = 800
+	// maxUnchecked is the maximum number of unchecked positions of one call, which also has the newest checkpoint.
+	maxUnchecked = elements.MaxLogPositions - 1
 	// replayBatch is the maximum number of deliveries that one step of a replay makes pending. replayPause is the time between two steps, in
 	// which others write to the inbox.
 	replayBatch, replayPause = 500, 50 * time.Millisecond
@@ -62,7 +64,7 @@ const clockSetBack = "the gateway's clock is behind checkpoints of ticketsvc's l
 type Reconciler struct {
 	inbox    ReconcilerInbox
 	client   ReconcilerClient
-	erasures ErasureRepeater
+	erasures ErasureSyncer
 	now      func() time.Time
 	log      *slog.Logger
 	warnings *logthrottle.PerKey[string]
@@ -70,7 +72,7 @@ type Reconciler struct {
 
 // NewReconciler returns a reconciler of the inbox and the ticketsvc of client. [Reconciler.Run] starts it. It uses only the clock and the
 // log of the options.
-func NewReconciler(of ReconcilerInbox, client ReconcilerClient, erasures ErasureRepeater, options Options) *Reconciler {
+func NewReconciler(of ReconcilerInbox, client ReconcilerClient, erasures ErasureSyncer, options Options) *Reconciler {
 	return &Reconciler{inbox: of, client: client, erasures: erasures, now: options.Now, log: options.Log,
 		warnings: logthrottle.NewPerKey[string](reconcileWarnInterval)}
 }
@@ -161,7 +163,7 @@ func (r *Reconciler) startReplay(ctx context.Context, known inbox.LogPositions, 
 	if !ok {
 		return true
 	}
-	newest := slices.MaxFunc(missing, func(a, b inbox.LogPosition) int { return int(min(max(a.Sequence-b.Sequence, -1), 1)) })
+	newest := slices.MaxFunc(missing, func(a, b inbox.LogPosition) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	since := "the beginning"
 	if !change.ReplaySince.IsZero() {
 		since = change.ReplaySince.UTC().Format(time.RFC3339)
@@ -174,7 +176,7 @@ func (r *Reconciler) startReplay(ctx context.Context, known inbox.LogPositions, 
 // replay takes steps of the replay until it is over or round ends. Erasures are repeated first: events of an erased ticket were dropped,
 // but would be recorded if the restored database has the ticket again.
 func (r *Reconciler) replay(ctx, round context.Context) {
-	if err := r.erasures.Repeat(ctx); err != nil {
+	if err := r.erasures.SyncNow(ctx); err != nil {
 		r.warn(ctx, "ticketsvc can't repeat erasures yet: what its log lost is forwarded again afterwards", err)
 		return
 	}

@@ -136,8 +136,8 @@ func (r *reconciled) ChangePositions(ctx context.Context, change inbox.Positions
 	return r.box.ChangePositions(ctx, change)
 }
 
-// Repeat implements [forwarder.ErasureRepeater].
-func (r *reconciled) Repeat(context.Context) error {
+// SyncNow implements [forwarder.ErasureSyncer].
+func (r *reconciled) SyncNow(context.Context) error {
 	r.repeated++
 	return r.erasures
 }
@@ -510,8 +510,8 @@ func (p *memoryPositions) LogPositions(context.Context, int) (inbox.LogPositions
 // ChangePositions implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) ChangePositions(context.Context, inbox.PositionsChange) error { return nil }
 
-// Repeat implements [forwarder.ErasureRepeater].
-func (p *memoryPositions) Repeat(context.Context) error { return nil }
+// SyncNow implements [forwarder.ErasureSyncer].
+func (p *memoryPositions) SyncNow(context.Context) error { return nil }
 
 // ReplayStep implements [forwarder.ReconcilerInbox].
 func (p *memoryPositions) ReplayStep(context.Context, time.Time, int) (inbox.Replay, error) {

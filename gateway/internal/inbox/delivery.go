@@ -1,4 +1,4 @@
-// Package inbox defines a delivery: its states, the transitions between them, and which of two deliveries of the same event is kept. It
+// Package inbox defines a delivery: its states, the transitions between them, and which of two deliveries of the same event is stored. It
 // also has the [Inbox], which accepts deliveries, and the interface of the [Store] that keeps them.
 //
 // docs/deliveries.md has a picture of the states. The rules import no SQL, no HTTP and no generated code.
@@ -19,9 +19,9 @@ const (
 	// Forwarded: ticketsvc recorded the event. This state is final, except if ticketsvc's log loses the event: then a [Replay] makes the
 	// delivery pending.
 	Forwarded State = 2
-	// Rejected: signed, but not good, or set aside, for a reason. The delivery is kept and can be replayed.
+	// Rejected: signed, but not good, or set aside, for a reason. The delivery is stored and can be retried.
 	Rejected State = 3
-	// Dead: accepted, but can't be forwarded for a reason. The delivery is kept and can be replayed.
+	// Dead: accepted, but can't be forwarded for a reason. The delivery is stored and can be retried.
 	Dead State = 4
 )
 
@@ -44,7 +44,7 @@ func (s State) String() string {
 // BodyHash identifies a body, even after the body itself is deleted.
 type BodyHash [sha256.Size]byte
 
-// Headers are the request headers of a delivery that are kept.
+// Headers are the request headers of a delivery that are stored.
 type Headers struct {
 	// SignatureTimestamp is the time that was sent with the signature, as sent.
 	SignatureTimestamp string
@@ -66,7 +66,7 @@ type Incoming struct {
 	RejectReason string
 	// ReceiveTime is the time when the delivery was received.
 	ReceiveTime time.Time
-	// Headers are the headers that are kept.
+	// Headers are the headers that are stored.
 	Headers Headers
 	// Body is the posted body, without access tokens.
 	Body []byte
@@ -74,7 +74,7 @@ type Incoming struct {
 	BodyHash BodyHash
 }
 
-// Key identifies a delivery for deduplication: each kept delivery has its own key.
+// Key identifies a delivery for deduplication: each stored delivery has its own key.
 type Key string
 
 // Key returns the key by which the delivery is looked up first: that of its event, or that of its body if it has no event id.
@@ -85,7 +85,7 @@ func (in *Incoming) Key() Key {
 	return Key("e" + in.EventID)
 }
 
-// BodyKey returns the key under which the delivery is kept if another delivery has the key of its event.
+// BodyKey returns the key under which the delivery is stored if another delivery has the key of its event.
 func (in *Incoming) BodyKey() Key { return Key("b" + string(in.BodyHash[:])) }
 
 // State returns the initial state of the delivery.
@@ -96,8 +96,8 @@ func (in *Incoming) State() State {
 	return Pending
 }
 
-// DueTime returns the time when the delivery is to be forwarded: at once if it is good. Otherwise it returns false, because a
-// rejected delivery is never forwarded.
+// DueTime returns the time when the delivery is to be forwarded, which is its time of receipt. It returns false for a rejected delivery,
+// which is not forwarded.
 func (in *Incoming) DueTime() (time.Time, bool) { return in.ReceiveTime, in.State() == Pending }
 
 // Existing is what [Decide] needs to know about a delivery that the store has under an incoming delivery's key.
@@ -115,15 +115,15 @@ type Action uint8
 
 // The actions.
 const (
-	// Insert keeps the incoming delivery under its [Incoming.Key].
+	// Insert stores the incoming delivery under its [Incoming.Key].
 	Insert Action = iota
 	// Replace replaces the existing delivery under the incoming delivery's key. If the same body was set aside before, that delivery is
 	// dropped.
 	Replace
-	// Ignore keeps nothing, because the same body is kept already.
+	// Ignore stores nothing, because the same body is stored already.
 	Ignore
-	// Conflict sets the incoming delivery aside: it is kept as rejected under its [Incoming.BodyKey], in addition to the delivery that has the
-	// event's key.
+	// Conflict sets the incoming delivery aside: it is stored as rejected under its [Incoming.BodyKey], in addition to the delivery that has
+	// the event's key.
 	Conflict
 )
 
@@ -136,7 +136,7 @@ const ReasonOtherBody = "another body came before with this event id"
 // Decide returns the action for an incoming delivery. existing is the delivery under its key, and sameBody the delivery under its
 // [Incoming.BodyKey]. Nil means that there is none. sameBody matters only if existing has another body.
 //
-// A good delivery replaces a rejected one. Otherwise the first body is kept: the same body is a duplicate, and another body is a conflict.
+// A good delivery replaces a rejected one. Otherwise the first body stays: the same body is a duplicate, and another body is a conflict.
 func Decide(existing, sameBody *Existing, incoming *Incoming) Action {
 	switch {
 	case existing == nil:

@@ -20,7 +20,7 @@ func TestDecide(t *testing.T) {
 	otherGood, otherStale := newIncoming("1", "other", ""), newIncoming("1", "other", "stale")
 	rejected, pending := existing(inbox.Rejected, "body"), existing(inbox.Pending, "body")
 	forwarded, dead := existing(inbox.Forwarded, "body"), existing(inbox.Dead, "body")
-	aside, replayed := existing(inbox.Rejected, "other"), existing(inbox.Pending, "other")
+	aside, retried := existing(inbox.Rejected, "other"), existing(inbox.Pending, "other")
 	tests := map[string]struct {
 		existing, sameBody *inbox.Existing
 		incoming           *inbox.Incoming
@@ -42,7 +42,7 @@ func TestDecide(t *testing.T) {
 		"also once it is forwarded":            {forwarded, nil, otherGood, inbox.Conflict},
 		"also when the later one is stale":     {forwarded, nil, otherStale, inbox.Conflict},
 		"the later one is kept once":           {pending, aside, otherGood, inbox.Ignore},
-		"also when that one was replayed":      {forwarded, replayed, otherGood, inbox.Ignore},
+		"also when that one was retried":       {forwarded, retried, otherGood, inbox.Ignore},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

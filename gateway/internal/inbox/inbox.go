@@ -8,7 +8,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/groupcommit"
 )
 
-// ErrBusy is returned if the maximum number of deliveries waits to be kept, or the inbox is stopping. A retry may succeed.
+// ErrBusy is returned if the maximum number of deliveries waits to be stored, or the inbox is stopping. A retry may succeed.
 var ErrBusy = errors.New("inbox is busy")
 
 const (
@@ -28,7 +28,7 @@ type Inbox struct {
 	wake      chan struct{}
 }
 
-// New returns an inbox that keeps deliveries in store. The caller ends it with [Inbox.Stop], and then closes the store.
+// New returns an inbox that stores deliveries in store. The caller ends it with [Inbox.Stop], and then closes the store.
 func New(store Store) *Inbox {
 	i := &Inbox{store: store, wake: make(chan struct{}, 1)}
 	i.committer = groupcommit.New(i.add, groupcommit.Options[Incoming, Action]{
@@ -42,11 +42,11 @@ func New(store Store) *Inbox {
 	return i
 }
 
-// Accept keeps a delivery, and returns after it is durable.
+// Accept stores a delivery, and returns after it is durable.
 //
-// It returns [ErrBusy] if the delivery was not taken, [ErrUnavailable] if the store can't keep it now, and ctx's error if ctx ended first.
-// If ctx ended first, the delivery may still be kept. The delivery's body must not be modified until Accept returns. If Accept returns
-// ctx's error, the body must not be modified at all.
+// It returns [ErrBusy] if the delivery was not taken, [ErrUnavailable] if the store can't store it now, and ctx's cause if ctx ended first.
+// If ctx ended first, the delivery may still be stored. The delivery's body must not be modified until Accept returns. If Accept returns
+// ctx's cause, the body must not be modified at all.
 func (i *Inbox) Accept(ctx context.Context, incoming Incoming) (Action, error) {
 	action, err := i.committer.Do(ctx, incoming)
 	if errors.Is(err, groupcommit.ErrQueueFull) || errors.Is(err, groupcommit.ErrClosed) {
@@ -75,7 +75,7 @@ func (i *Inbox) ChangePositions(ctx context.Context, change PositionsChange) err
 	return i.store.ChangePositions(ctx, change)
 }
 
-// ReplayStep is [Store.ReplayStep].
+// ReplayStep is [Store.ReplayStep]. It also makes [Inbox.Wake] receive, because deliveries may be pending again.
 func (i *Inbox) ReplayStep(ctx context.Context, now time.Time, limit int) (Replay, error) {
 	replay, err := i.store.ReplayStep(ctx, now, limit)
 	if err == nil {
@@ -97,7 +97,7 @@ func (i *Inbox) Subscribe(ctx context.Context, onError func(error)) {
 	i.store.Subscribe(ctx, i.hint, onError)
 }
 
-// Stop takes no more deliveries. It returns after the deliveries that were taken are kept, or when ctx ends.
+// Stop takes no more deliveries. It returns after the deliveries that were taken are stored, or when ctx ends.
 func (i *Inbox) Stop(ctx context.Context) error { return i.committer.Close(ctx) }
 
 func (i *Inbox) add(ctx context.Context, incoming []Incoming) ([]Action, error) {

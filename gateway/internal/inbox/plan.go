@@ -2,7 +2,7 @@ package inbox
 
 import "slices"
 
-// Plan is what a database must change to keep a batch of incoming deliveries. Each delivery and each key is in it at most once.
+// Plan is what a database must change to store a batch of incoming deliveries. Each delivery and each key is in it at most once.
 type Plan struct {
 	// Actions are the actions for the incoming deliveries, by [Decide]. Each decision takes the deliveries before it into account.
 	Actions []Action
@@ -27,7 +27,7 @@ type Replacement struct {
 type Insertion struct {
 	// Key is the key of the new delivery.
 	Key Key
-	// Incoming is the delivery to keep. If it is set aside, it has the reason.
+	// Incoming is the delivery to store. If it is set aside, it has the reason.
 	Incoming *Incoming
 }
 
@@ -129,7 +129,7 @@ func (p *planner) insert(key Key, in *Incoming) {
 }
 
 // dropConflict drops the set-aside delivery with the body of an incoming delivery that gets its event's key. A set-aside delivery that is
-// no longer rejected stays: it was replayed, and may be being forwarded.
+// no longer rejected stays: it was retried, and may be being forwarded.
 func (p *planner) dropConflict(in *Incoming) {
 	conflict := p.slots[in.BodyKey()]
 	if conflict == nil || conflict.existing.State != Rejected || conflict.key == in.Key() {
@@ -155,7 +155,7 @@ func (s *slot) write(in *Incoming) {
 	s.existing.State, s.existing.BodyHash = in.State(), in.BodyHash
 }
 
-// asConflict returns the incoming delivery as it is kept if another delivery has its event's key.
+// asConflict returns the incoming delivery as it is stored if another delivery has its event's key.
 func asConflict(in *Incoming) *Incoming {
 	if in.RejectReason != "" {
 		return in

@@ -192,7 +192,7 @@ func TestNewPlan_writesEachDeliveryOnce(t *testing.T) {
 			},
 			want: inbox.Plan{Actions: []inbox.Action{inbox.Ignore, inbox.Ignore}},
 		},
-		"what was set aside was replayed": {
+		"what was set aside was retried": {
 			batch: []inbox.Incoming{*good},
 			existing: map[inbox.Key]inbox.Existing{
 				stale.Key():    {ID: 7, State: inbox.Rejected, BodyHash: hash},

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -36,12 +35,14 @@ func (c ReplayCursor) Lowest() int64 {
 	return c.Through
 }
 
-// Next returns the cursor after the replay has covered the deliveries down to the id last, or, if all is set, down to
-// [ReplayCursor.Lowest]. It returns false if the replay is over.
-func (c ReplayCursor) Next(last int64, all bool) (next ReplayCursor, more bool) {
-	if !all {
-		return ReplayCursor{Before: last, Through: c.Through}, last != c.Through || c.goesRound()
-	}
+// Advance returns the cursor after the replay has covered the deliveries down to the id last. It returns false if the replay is over.
+func (c ReplayCursor) Advance(last int64) (next ReplayCursor, more bool) {
+	return ReplayCursor{Before: last, Through: c.Through}, last != c.Through || c.goesRound()
+}
+
+// Wrap returns the cursor after the replay has covered all deliveries down to [ReplayCursor.Lowest]: it continues with the newest delivery.
+// It returns false if the replay is over.
+func (c ReplayCursor) Wrap() (next ReplayCursor, more bool) {
 	return ReplayCursor{Before: math.MaxInt64, Through: c.Through}, c.goesRound() && c.Through < math.MaxInt64
 }
 
@@ -60,18 +61,3 @@ const (
 	// gateways, and the time until an outcome is written.
 	replaySlack = 2 * time.Minute
 )
-
-// Diverged returns the change to make if ticketsvc's log does not hold all positions any more. The deliveries that were forwarded since the
-// newest checkpoint that the log holds are replayed. missing are positions that the log does not hold. Every checkpoint must have been
-// looked up.
-func (p *LogPositions) Diverged(missing []LogPosition) PositionsChange {
-	change := PositionsChange{Drop: p.uncheckedIDs(), ReplaySince: &time.Time{}}
-	for _, c := range p.Checkpoints {
-		if slices.Contains(missing, c.Position) {
-			change.Drop = append(change.Drop, c.ID)
-		} else if since := c.ForwardedBefore; change.ReplaySince.IsZero() && !since.IsZero() {
-			*change.ReplaySince = since.Add(-replaySlack)
-		}
-	}
-	return change
-}

@@ -18,8 +18,8 @@ const MaxClaimBytes = 16 << 20
 type Store interface {
 	ErasureStore
 
-	// Add keeps deliveries by [Decide], and returns the action for each. Each decision takes the deliveries before it into account. All of it
-	// is one durable transaction: after an error nothing is kept, except if the answer to the commit was lost.
+	// Add stores deliveries by [Decide], and returns the action for each. Each decision takes the deliveries before it into account. All of it
+	// is one durable transaction: after an error nothing is stored, except if the answer to the commit was lost.
 	Add(ctx context.Context, incoming []Incoming) ([]Action, error)
 
 	// Claim leases up to limit pending deliveries that are due at now and not leased. Deliveries that were never tried come first, so that

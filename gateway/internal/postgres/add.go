@@ -112,7 +112,7 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 		batch.Queue(deleteDeliveries, plan.Deletions)
 	}
 	if len(plan.Replacements) > 0 {
-		var columns deliveryColumns
+		var columns deliveryArrays
 		for _, r := range plan.Replacements {
 			columns.add(r.ID, r.Incoming.Key(), r.Incoming)
 			payloads.add(r.ID, r.Incoming)
@@ -123,7 +123,7 @@ func carryOut(ctx context.Context, conn *pgx.Conn, plan inbox.Plan, ids []int64)
 	if len(plan.Insertions) > 0 {
 		// Sorted, so that gateways that insert the same events wait for one another in the same order.
 		slices.SortFunc(plan.Insertions, func(a, b inbox.Insertion) int { return cmp.Compare(a.Key, b.Key) })
-		var columns deliveryColumns
+		var columns deliveryArrays
 		for n, i := range plan.Insertions {
 			columns.add(ids[n], i.Key, i.Incoming)
 			payloads.add(ids[n], i.Incoming)
@@ -157,8 +157,8 @@ func toBytes(keys []inbox.Key) [][]byte {
 	return converted
 }
 
-// deliveryColumns are rows of deliveries, as arrays for unnest.
-type deliveryColumns struct {
+// deliveryArrays are rows of deliveries, as arrays for unnest.
+type deliveryArrays struct {
 	ids                                      []int64
 	keys, bodyHashes                         [][]byte
 	states                                   []int16
@@ -167,7 +167,7 @@ type deliveryColumns struct {
 	eventIDs, eventNames, ticketIDs, reasons []string
 }
 
-func (c *deliveryColumns) add(id int64, key inbox.Key, in *inbox.Incoming) {
+func (c *deliveryArrays) add(id int64, key inbox.Key, in *inbox.Incoming) {
 	c.ids = append(c.ids, id)
 	c.keys = append(c.keys, []byte(key))
 	c.states = append(c.states, int16(in.State()))
@@ -184,7 +184,7 @@ func (c *deliveryColumns) add(id int64, key inbox.Key, in *inbox.Incoming) {
 	c.bodyHashes = append(c.bodyHashes, in.BodyHash[:])
 }
 
-func (c *deliveryColumns) arguments() []any {
+func (c *deliveryArrays) arguments() []any {
 	return []any{c.ids, c.keys, c.states, c.receiveTimes, c.dueTimes, c.eventIDs, c.eventNames, c.ticketIDs, c.reasons, c.bodyHashes}
 }
 

@@ -131,7 +131,11 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (r inb
 			if lost == limit {
 				last = lastLost
 			}
-			if next, more := at.Next(last, lost < limit && scanned < inbox.MaxReplayScan); more {
+			next, more := at.Advance(last)
+			if lost < limit && scanned < inbox.MaxReplayScan {
+				next, more = at.Wrap()
+			}
+			if more {
 				end.Queue(moveReplay, next.Before, r.Requeued, r.WithoutBody)
 			} else {
 				r.Done, r.Ended = true, true

@@ -7,5 +7,5 @@ const channel = "ticketbridge_deliveries"
 
 // Subscribe implements [inbox.Store].
 func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error)) {
-	s.added.Subscribe(ctx, wake, onError)
+	s.added.Run(ctx, wake, onError)
 }

@@ -31,7 +31,7 @@ func (s *Store) Add(ctx context.Context, incoming []inbox.Incoming) ([]inbox.Act
 // insertNew inserts the deliveries whose keys are new, and returns the indexes of the others.
 func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, err error) {
 	optimistic := make(map[inbox.Key]int64, len(incoming)) // the ids of the deliveries that are assumed to be new
-	deliveries := make([]any, 0, deliveryColumns*len(incoming))
+	deliveries := make([]any, 0, deliveryColumnCount*len(incoming))
 	payloads := make([]any, 0, payloadColumns*len(incoming))
 	firsts := make([]int, 0, len(incoming))
 	for i := range incoming {
@@ -47,7 +47,7 @@ func (s *Store) insertNew(tx *sql.Tx, incoming []inbox.Incoming) (rest []int, er
 		payloads = appendPayload(payloads, id, in)
 		firsts = append(firsts, i)
 	}
-	inserted, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns)
+	inserted, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumnCount)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *Store) carryOut(tx *sql.Tx, plan inbox.Plan) error {
 		deliveries = appendDelivery(deliveries, id, i.Key, i.Incoming)
 		payloads = appendPayload(payloads, id, i.Incoming)
 	}
-	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumns); err != nil {
+	if _, err := s.insertDeliveries.Exec(context.Background(), tx, nil, deliveries, deliveryColumnCount); err != nil {
 		return err
 	}
 	_, err := s.insertPayloads.Exec(context.Background(), tx, nil, payloads, payloadColumns)
@@ -178,8 +178,8 @@ func (s *Store) takeID() int64 {
 }
 
 const (
-	deliveryColumns = 10
-	payloadColumns  = 6
+	deliveryColumnCount = 10
+	payloadColumns      = 6
 )
 
 func appendDelivery(args []any, id int64, key inbox.Key, in *inbox.Incoming) []any {

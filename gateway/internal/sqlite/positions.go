@@ -120,8 +120,8 @@ func (s *Store) ReplayStep(ctx context.Context, now time.Time, limit int) (inbox
 	return r, nil
 }
 
-// scanReplay returns the ids of the next deliveries to replay, the number of those without a body, and the results of
-// [inbox.ReplayCursor.Next] after them.
+// scanReplay returns the ids of the next deliveries to replay, the number of those without a body, and the cursor after them. more is false
+// if the replay is over then.
 func (s *Store) scanReplay(ctx context.Context, since int64, at inbox.ReplayCursor, limit int) (ids []any, withoutBody int,
 	next inbox.ReplayCursor, more bool, err error) {
 	rows, err := s.db.Reader.QueryContext(ctx, scanReplay, since, at.Before, at.Lowest(), inbox.MaxReplayScan)
@@ -144,7 +144,11 @@ func (s *Store) scanReplay(ctx context.Context, since int64, at inbox.ReplayCurs
 			withoutBody++
 		}
 	}
-	next, more = at.Next(last, len(ids) < limit && scanned < inbox.MaxReplayScan)
+	if len(ids) < limit && scanned < inbox.MaxReplayScan {
+		next, more = at.Wrap()
+	} else {
+		next, more = at.Advance(last)
+	}
 	return ids, withoutBody, next, more, rows.Err()
 }
 

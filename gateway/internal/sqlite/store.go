@@ -145,7 +145,7 @@ func mapError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	err = sqlitedb.Translate(err)
+	err = sqlitedb.ClassifyError(err)
 	var statement *sqlite.Error
 	if errors.As(err, &statement) && !errors.Is(err, sqlitedb.ErrUnavailable) {
 		// The statement itself is wrong, so no retry will succeed.

@@ -9,7 +9,7 @@ import (
 )
 
 // The secret of one App is not valid for the deliveries of another App, nor for deliveries that name no App. A delivery that is signed with
-// it anyway is kept once, as rejected. The App's own delivery replaces it.
+// it anyway is stored once, as rejected, even if its body would be rejected for another reason. The App's own delivery replaces it.
 func TestHandler_secretsOfApps(t *testing.T) {
 	t.Parallel()
 	const other = "the-secret-of-another-app"
@@ -20,6 +20,7 @@ func TestHandler_secretsOfApps(t *testing.T) {
 	body := bodyOf("e1") // of the App a1
 	ofOther, ofEvery := strings.Replace(body, ":a1:", ":a2:", 1), strings.Replace(body, ":a1:", ":*:", 1)
 	unknown := strings.Replace(body, "created", "closed", 1)
+	noID, noName := strings.Replace(body, `"id":"e1",`, "", 1), strings.Replace(body, `"name":"ticket.created",`, "", 1)
 	by := func(key, body string) request { return signed(body).with(signatureHeader, sign(key, body)) }
 	for name, test := range map[string]struct {
 		body string
@@ -34,6 +35,10 @@ func TestHandler_secretsOfApps(t *testing.T) {
 		"without an App":       {created("e1"), other, unauthorized, rejected(reason, "e1", created("e1"))},
 		"every App":            {ofEvery, secret, unauthorized, rejected(reason, "e1", ofEvery)},
 		"of an unknown kind":   {unknown, other, unauthorized, rejected(reason, "e1", unknown)},
+		"without an event id":  {noID, other, unauthorized, rejected(reason, "", noID)},
+		"without a name":       {noName, other, unauthorized, rejected(reason, "e1", noName)},
+		"without an event":     {"{}", other, unauthorized, rejected(reason, "", "{}")},
+		"its own, without id":  {noID, secret, malformed, rejected("event.id is missing", "", noID)},
 		"that can't be read":   {"{", other, malformed, rejected("body is not valid JSON", "", "{")},
 		"no App and for every": {created("e1"), previousSecret, success, pending("e1", created("e1"))},
 	} {

@@ -4,12 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
-
-	"github.com/ticketbridge/ticketbridge/internal/id"
 )
 
 var errTooLarge = errors.New("body is over the size limit")
@@ -18,7 +14,8 @@ const (
 	// segmentBytes is the number of bytes that a sender must send in each segmentTimeout when its body is larger than that. It is also the
 	// size of the recycled buffers into which each body is read at first. Allthings' events are a few kilobytes.
 	segmentBytes = 16 << 10
-	// segmentTimeout makes the minimum rate of a large body 5 KiB/s.
+	// segmentTimeout makes the minimum rate of a large body 5 KiB/s at any time. The body also has readTimeout in total, so a body of 1 MiB
+	// needs 70 KiB/s on average.
 	segmentTimeout = 3 * time.Second
 	// bodiesMemory is enough for 4,096 bodies of at most segmentBytes, the maximum number that waits in the inbox, and for 64 bodies of the
 	// default size limit.
@@ -143,14 +140,4 @@ func (b *requestBody) recycle() {
 		b.reader.buffers.Put(b.buffer)
 		b.buffer = nil
 	}
-}
-
-// validString returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
-func validString(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || id.Hidden(r) {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -98,7 +98,7 @@ func (g *grant) finish() error {
 	return nil
 }
 
-// leave removes the body from arriving.
+// leave removes the body from those that are being read, if it is one of them.
 func (g *grant) leave() {
 	if g.element != nil {
 		g.budget.reading.Remove(g.element)

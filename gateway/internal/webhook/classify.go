@@ -6,18 +6,20 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 )
 
-// BodyOptions are the options for classifying signed bodies.
+// BodyOptions are the options for bodies.
 type BodyOptions struct {
-	// MaxBodyBytes is the maximum size of a body.
+	// MaxBodyBytes is the maximum size of each body, signed or not.
 	MaxBodyBytes int64
-	// AcknowledgeUnexpected acknowledges events of an unknown kind. They are kept as rejected in both cases.
+	// AcknowledgeUnexpected acknowledges signed events of an unknown kind. They are stored as rejected in both cases.
 	AcknowledgeUnexpected bool
 }
 
 // classified is the classification of a signed body.
 type classified struct {
 	event event.Envelope
-	// redacted is the body without access tokens, as it is kept.
+	// isReadable is set if the body is well-formed, so that event has the App that the body names.
+	isReadable bool
+	// redacted is the body without access tokens, as it is stored.
 	redacted []byte
 	// rejectReason is why the delivery is rejected. Empty if it is accepted.
 	rejectReason string
@@ -27,7 +29,8 @@ type classified struct {
 // classify classifies a signed body. The size was checked before, while the body was read.
 func (o BodyOptions) classify(body []byte) classified {
 	envelope, err := event.Parse(body)
-	c := classified{event: envelope, redacted: event.Redact(body), answer: answerSuccess}
+	failure, failed := errors.AsType[*event.Error](err)
+	c := classified{event: envelope, isReadable: !failed || !failure.IsUnreadable, redacted: event.Redact(body), answer: answerSuccess}
 	if err == nil {
 		return c
 	}
@@ -45,7 +48,7 @@ func (o BodyOptions) classify(body []byte) classified {
 type Explanation struct {
 	// Event has the fields of the event that could be read.
 	Event event.Envelope
-	// Redacted is the body as it is kept.
+	// Redacted is the body as it is stored. Empty if it is refused for its size.
 	Redacted []byte
 	// RejectReason is why the delivery is rejected, or refused for its size. Empty if it is accepted.
 	RejectReason string

@@ -1,7 +1,7 @@
 // Package webhook is the public endpoint: it receives what Allthings posts, and answers by Allthings' contract.
 //
 // It trusts nothing. A body is read once, within limits of size, time and memory, and its signature is checked over the same bytes. A
-// signed delivery is kept before it is answered, even if it is rejected. Nothing of an unsigned or wrongly signed delivery is stored: its
+// signed delivery is stored before it is answered, even if it is rejected. Nothing of an unsigned or wrongly signed delivery is stored: its
 // body is only parsed to choose the answer and the warning.
 package webhook
 
@@ -16,15 +16,17 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ticketbridge/ticketbridge/gateway/internal/event"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 	"github.com/ticketbridge/ticketbridge/gateway/internal/signature"
 	"github.com/ticketbridge/ticketbridge/internal/httpserver"
+	"github.com/ticketbridge/ticketbridge/internal/id"
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// Inbox keeps deliveries.
+// Inbox stores deliveries.
 type Inbox interface {
 	// Accept returns after the delivery is durable. Its errors are those of [inbox.Inbox.Accept].
 	Accept(ctx context.Context, incoming inbox.Incoming) (inbox.Action, error)
@@ -67,7 +69,7 @@ type Handler struct {
 // signatureHeader has the canonical names of the headers with a signature and its time.
 type signatureHeader struct{ signature, timestamp string }
 
-// NewHandler returns a handler that keeps in inbox the deliveries that are signed with one of the verifier's secrets.
+// NewHandler returns a handler that stores in inbox the deliveries that are signed with one of the verifier's secrets.
 func NewHandler(in Inbox, verifier *signature.Verifier, options Options) *Handler {
 	h := &Handler{
 		inbox:       in,
@@ -105,7 +107,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // trace is logged.
 func (h *Handler) recoverPanic(w http.ResponseWriter) {
 	if recover() != nil {
-		h.options.Log.Error("handling a delivery panicked; Allthings will send it again", "stack", string(debug.Stack()))
+		h.options.Log.Error("handling a delivery panicked; Allthings retries it", "stack", string(debug.Stack()))
 		answerUnavailable.write(w)
 	}
 }
@@ -116,7 +118,7 @@ func (h *Handler) serveDelivery(w http.ResponseWriter, r *http.Request) {
 	claimed, err := signature.Parse(r.Header[header.signature])
 	if isSigned && err != nil {
 		h.warn(warnNoSignature)
-		answerNoSignature.writeEarly(w)
+		answerMalformedSignature.writeEarly(w)
 		return
 	}
 	body, err := h.bodies.read(w, r)
@@ -189,11 +191,11 @@ func isTicketEvent(body []byte) bool {
 	return (err == nil || errors.Is(err, event.ErrUnexpectedEvent)) && e.EventID != "" && strings.HasPrefix(e.EventName, "ticket.")
 }
 
-// serveSigned keeps and answers a delivery whose signature is right.
+// serveSigned stores and answers a delivery whose signature is right.
 func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header signatureHeader, signer signature.Signer, body []byte) {
 	incoming, answer := h.incoming(r, header, signer, body)
 	// The wait must not end if the sender disconnects: without an answer from us, net/http would answer 200 for a delivery that may not be
-	// kept.
+	// stored.
 	action, err := h.inbox.Accept(context.WithoutCancel(r.Context()), incoming)
 	switch {
 	case errors.Is(err, inbox.ErrBusy):
@@ -201,13 +203,13 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 		answer = answerUnavailable
 	case err != nil:
 		if count, ok := h.storeErrors.Allow(h.options.Now()); ok {
-			h.options.Log.Error("deliveries can't be kept; Allthings will send them again", "count", count, "error", err)
+			h.options.Log.Error("deliveries can't be stored; Allthings retries them", "count", count, "error", err)
 		}
 		answer = answerUnavailable
 	case action == inbox.Conflict && incoming.RejectReason == "":
 		h.options.Log.Warn("delivery is set aside", "event_id", incoming.EventID, "reason", inbox.ReasonOtherBody)
 	case action != inbox.Ignore && incoming.RejectReason != "":
-		h.options.Log.Warn("signed delivery is rejected and kept", "event_id", incoming.EventID, "reason", incoming.RejectReason,
+		h.options.Log.Warn("signed delivery is rejected and stored", "event_id", incoming.EventID, "reason", incoming.RejectReason,
 			"status", answer.status)
 	}
 	answer.write(w)
@@ -217,7 +219,7 @@ func (h *Handler) serveSigned(w http.ResponseWriter, r *http.Request, header sig
 // names none.
 const reasonOtherApp = "signed with a secret that is not for the App of event.urn"
 
-// incoming returns a signed delivery as it is to be kept, and the answer to it after it is kept.
+// incoming returns a signed delivery as it is to be stored, and the answer to it after it is stored.
 func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signature.Signer, body []byte) (inbox.Incoming, *answer) {
 	now := h.options.Now()
 	c := h.options.classify(body)
@@ -236,8 +238,8 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 		Body:     c.redacted,
 		BodyHash: sha256.Sum256(c.redacted),
 	}
-	// This check comes before that of the time: a delivery that is rejected only for its time can be replayed.
-	if c.answer != answerMalformed && !signer.MaySignFor(c.event.AppID) {
+	// This check comes before that of the time: a delivery that is rejected only for its time can be retried.
+	if c.isReadable && !signer.MaySignFor(c.event.AppID) {
 		incoming.RejectReason = reasonOtherApp
 		return incoming, answerUnauthenticated
 	}
@@ -248,8 +250,8 @@ func (h *Handler) incoming(r *http.Request, header signatureHeader, signer signa
 	return incoming, c.answer
 }
 
-// maxHeaderBytes bounds each header that is kept. Longer headers are of no use to readers of a delivery.
-const maxHeaderBytes = 256
+// maxStoredHeaderBytes bounds each header that is stored. Longer headers are of no use to readers of a delivery.
+const maxStoredHeaderBytes = 256
 
 // firstValue returns the first value of a header as a valid string of bounded length.
 func firstValue(r *http.Request, canonicalName string) string {
@@ -257,7 +259,17 @@ func firstValue(r *http.Request, canonicalName string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return validString(values[0][:min(maxHeaderBytes, len(values[0]))])
+	return validString(values[0][:min(maxStoredHeaderBytes, len(values[0]))])
+}
+
+// validString returns s without invalid UTF-8 and hidden characters, so that it can be stored and shown anywhere.
+func validString(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || id.Hidden(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func isIdentity(encodings []string) bool {

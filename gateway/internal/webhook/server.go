@@ -17,8 +17,8 @@ const (
 	writeTimeout = 30 * time.Second
 	// drainTimeout bounds how long the rest of a body is read after an answer that closes the connection.
 	drainTimeout = time.Second
-	// maxHeadersBytes bounds the headers of a request. net/http adds 4 KiB for its own buffer.
-	maxHeadersBytes = 16 << 10
+	// maxRequestHeaderBytes bounds the headers of a request. net/http adds 4 KiB for its own buffer.
+	maxRequestHeaderBytes = 16 << 10
 )
 
 // NewServer returns the webhook handler's server: HTTP/1.1 only, with a time limit for every phase of a request. idleTimeout bounds the
@@ -31,7 +31,7 @@ func NewServer(handler *Handler, idleTimeout time.Duration, log *slog.Logger) *h
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeadersBytes,
+		MaxHeaderBytes:    maxRequestHeaderBytes,
 		Protocols:         new(http.Protocols),
 		// net/http's messages about broken connections can be caused by anybody, and need no action.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -14,7 +14,7 @@ type warning struct{ message, fix string }
 // before.
 var (
 	warnTooLarge = &warning{"deliveries over the size limit are refused",
-		fmt.Sprintf("raise --max-body-bytes to largest_bytes or more; the most is %d", inbox.MaxBodyBytes)}
+		fmt.Sprintf("raise --max-body-bytes to largest_bytes or more, at most %d", inbox.MaxBodyBytes)}
 	warnEncoded = &warning{"deliveries with a Content-Encoding are refused",
 		"switch off the compression of requests in the proxy in front"}
 	warnTooSlow = &warning{"deliveries whose body arrives too slowly are refused",

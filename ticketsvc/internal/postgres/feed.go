@@ -131,7 +131,7 @@ func (s *Store) ReadSnapshot(ctx context.Context, filter ticket.Filter, after st
 func (s *Store) Subscribe(ctx context.Context, wake func(), onError func(error)) {
 	var both sync.WaitGroup
 	both.Go(func() { s.appended.Subscribe(ctx, wake) })
-	both.Go(func() { s.others.Subscribe(ctx, wake, onError) })
+	both.Go(func() { s.others.Run(ctx, wake, onError) })
 	both.Wait()
 }
 

@@ -12,6 +12,7 @@ import (
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
 	"github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1/ticketv1connect"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketpb"
 )
@@ -22,9 +23,6 @@ type eventService struct {
 	store    ticket.Store
 	errors   errorMapper
 }
-
-// maxPositions is the maximum number of log positions that one call can check.
-const maxPositions = 1000
 
 // TicketCreated implements the RPC of that name.
 func (s *eventService) TicketCreated(ctx context.Context, request *ticketv1.TicketCreatedRequest) (*ticketv1.TicketCreatedResponse, error) {
@@ -136,9 +134,9 @@ func (s *eventService) failure(ctx context.Context, err error) *ticketv1.TicketE
 func (s *eventService) CheckLogPositions(ctx context.Context, request *ticketv1.CheckLogPositionsRequest,
 ) (*ticketv1.CheckLogPositionsResponse, error) {
 	positions := request.GetPositions()
-	if len(positions) > maxPositions {
+	if len(positions) > elements.MaxLogPositions {
 		var violations ticket.Violations
-		violations.Add("positions", fmt.Sprintf("must be at most %d", maxPositions))
+		violations.Add("positions", fmt.Sprintf("must be at most %d", elements.MaxLogPositions))
 		return nil, violations.Err()
 	}
 	last, err := s.store.LastPosition(ctx)

@@ -211,7 +211,7 @@ func mapError(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	var statement *sqlite.Error
-	switch err = sqlitedb.Translate(err); {
+	switch err = sqlitedb.ClassifyError(err); {
 	case errors.Is(err, ticket.ErrNotFound), errors.Is(err, ticket.ErrCorrupt), errors.Is(err, ticket.ErrNewerVersion),
 		errors.Is(err, ticket.ErrTooLargeTogether), errors.Is(err, ticket.ErrNoMemory), errors.Is(err, ticket.ErrTooManyEvents):
 		return err

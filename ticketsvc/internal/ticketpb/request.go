@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	ticketv1 "github.com/ticketbridge/ticketbridge/gen/allthings/ticket/v1"
+	"github.com/ticketbridge/ticketbridge/internal/elements"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticket"
 	"github.com/ticketbridge/ticketbridge/ticketsvc/internal/ticketcodec"
 )
@@ -185,14 +186,11 @@ func toPageSize(requested int32, violations *ticket.Violations) int {
 	return size
 }
 
-// maxErasures is the maximum number of erasures that one call can repeat.
-const maxErasures = 100
-
 // ToErasures returns the ids of the tickets whose erasures a request repeats, in their order. The error is a [*ticket.InvalidError].
 func ToErasures(request *ticketv1.RepeatErasuresRequest) ([]string, error) {
 	var violations ticket.Violations
-	if len(request.GetErasures()) > maxErasures {
-		violations.Add("erasures", fmt.Sprintf("must have at most %d values", maxErasures))
+	if len(request.GetErasures()) > elements.MaxErasures {
+		violations.Add("erasures", fmt.Sprintf("must have at most %d values", elements.MaxErasures))
 		return nil, violations.Err()
 	}
 	ids := make([]string, len(request.GetErasures()))

@@ -165,7 +165,7 @@ func testRejectedAreNotClaimed(t *testing.T, engine Engine) {
 	}
 }
 
-func testIDs(t *testing.T, engine Engine) {
+func testIDsAreNeverReused(t *testing.T, engine Engine) {
 	store := engine.Open(t, "a")
 	seen := map[int64]bool{}
 	for i := range 10 {

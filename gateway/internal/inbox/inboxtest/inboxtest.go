@@ -52,7 +52,7 @@ func Run(t *testing.T, engine Engine) {
 		"a good delivery takes a rejected one's place":      testReplace,
 		"a body is not kept twice if it takes that place":   testReplaceBySameBodyAsConflict,
 		"rejected deliveries are not claimed":               testRejectedAreNotClaimed,
-		"an id is never given twice":                        testIDs,
+		"an id is never given twice":                        testIDsAreNeverReused,
 		"odd texts and large bodies come back unchanged":    testOddContent,
 		"nothing to do is no error":                         testNothing,
 		"claims go by due time and limit":                   testClaimOrder,

@@ -32,9 +32,10 @@ const (
 	DeliveryState_DELIVERY_STATE_PENDING DeliveryState = 1
 	// Recorded by ticketsvc. Pending again only if ticketsvc's database lost the event.
 	DeliveryState_DELIVERY_STATE_FORWARDED DeliveryState = 2
-	// Signed correctly, but refused, or in conflict with another delivery of the event; see Delivery.reason. Can be retried.
+	// Signed correctly, but malformed, unexpected, too old or of another App, or in conflict with another delivery of the event; see
+	// Delivery.reason. Can be retried.
 	//
-	// A later, good delivery of the same event replaces a refused one. It replaces one in conflict only if it has the same body.
+	// A later, good delivery of the same event replaces it. If it is in conflict, only a good delivery with the same body does.
 	DeliveryState_DELIVERY_STATE_REJECTED DeliveryState = 3
 	// Accepted, but it can't be recorded; see Delivery.reason. Can be retried.
 	DeliveryState_DELIVERY_STATE_DEAD DeliveryState = 4

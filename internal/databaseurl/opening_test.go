@@ -1,4 +1,4 @@
-package main
+package databaseurl_test
 
 import (
 	"log/slog"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ticketbridge/ticketbridge/internal/databaseurl"
 )
 
 func TestLogStillOpening(t *testing.T) {
@@ -13,8 +15,8 @@ func TestLogStillOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var output strings.Builder
 		log := slog.New(slog.NewTextHandler(&output, nil))
-		logStillOpening(log)()
-		stop := logStillOpening(log)
+		databaseurl.LogStillOpening(log, "a minute")()
+		stop := databaseurl.LogStillOpening(log, "a minute")
 		time.Sleep(25 * time.Second)
 		stop()
 		time.Sleep(time.Minute)
