@@ -50,8 +50,8 @@ func TestForwarder_outageUsesUpNoAttempt(t *testing.T) {
 	}
 }
 
-// TestForwarder_unsentEventsStayUntried has nothing that listens at ticketsvc's address. Such a call reaches nobody, so it says nothing about
-// its events: after the outage they are forwarded together, and before those of later deliveries.
+// TestForwarder_unsentEventsStayUntried has no process that listens at ticketsvc's address. Such a call says nothing about its events, so
+// they go together after the outage, and before those of later deliveries.
 func TestForwarder_unsentEventsStayUntried(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
