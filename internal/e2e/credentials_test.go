@@ -159,7 +159,7 @@ func TestATokenIsReplacedWhileEventsPass(t *testing.T) {
 	if err := g.ticketsvcs[0].Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func(context.Context) (bool, error) { return g.ticketsvcs[0].logHas("what was read before stays") })
+	eventually(t, func(context.Context) (bool, error) { return g.ticketsvcs[0].logHas("the previous ones stay in use") })
 	g.expectCode(t, client, newToken, connect.CodeInvalidArgument)
 	g.expectCode(t, client, "", connect.CodeUnauthenticated)
 
