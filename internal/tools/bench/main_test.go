@@ -40,7 +40,8 @@ func TestRun_compare(t *testing.T) {
 	if status := run(t.Context(), args, &stdout, &stderr); status != exitMet {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
-	figures := regexp.MustCompile(`SQLite, replicas 1, connections (64|256): rate [+-][0-9.]+ ± [0-9.]+ %, CPU an event [+-]`)
+	// On a busy machine a short turn may have no answer, and then its ratio is not a number.
+	figures := regexp.MustCompile(`SQLite, replicas 1, connections (64|256): rate \S+ ± \S+ %, CPU an event \S+ ± \S+ %`)
 	if got := len(figures.FindAllString(stderr.String(), -1)); got != 2 {
 		t.Errorf("%d figures, want 2: %s", got, &stderr)
 	}
