@@ -84,12 +84,15 @@ func classify(err error) outcomeClass {
 	var untrusted *tls.CertificateVerificationError
 	var network net.Error
 	switch {
+	case errors.As(err, &untrusted):
+		return misconfigured
+	case isUnsent(err):
+		// Also if the connection took too long, which Connect reports as a deadline that is over.
+		return unreachable
 	case connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		return deferred
 	case errors.As(err, &foreign):
 		return classifyStatus(foreign.status)
-	case errors.As(err, &untrusted):
-		return misconfigured
 	case connect.CodeOf(err) == connect.CodeUnavailable, errors.As(err, &network), errors.Is(err, io.EOF),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return unreachable
@@ -132,7 +135,7 @@ func errorOf(e *ticketv1.TicketEventError) error {
 // isUnsent reports whether a call failed before it was sent, because there was no connection. Then its events are untried.
 func isUnsent(err error) bool {
 	var network *net.OpError
-	return errors.As(err, &network) && network.Op == "dial"
+	return errors.As(err, &network) && (network.Op == "dial" || network.Op == "proxyconnect")
 }
 
 // classifyStatus returns the meaning of an answer that is not ticketsvc's, by its HTTP status.

@@ -2,9 +2,14 @@ package forwarder_test
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"math"
+	"net"
+	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -95,6 +100,31 @@ func TestClassify_unreadableRetryInfo(t *testing.T) {
 	busy.AddDetail(detail)
 	if got := forwarder.Classify(busy); got != "deferred" {
 		t.Errorf("the outcome is %s, want deferred", got)
+	}
+}
+
+// TestClassify_unsent has errors of calls that were not sent: whatever the reason, none of their events can be it.
+func TestClassify_unsent(t *testing.T) {
+	t.Parallel()
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"refused":   {connect.NewError(connect.CodeUnavailable, dial(syscall.ECONNREFUSED)), "unreachable"},
+		"no answer": {connect.NewError(connect.CodeDeadlineExceeded, dial(os.ErrDeadlineExceeded)), "unreachable"},
+		"a proxy that can't be reached": {connect.NewError(connect.CodeUnavailable,
+			&net.OpError{Op: "proxyconnect", Err: dial(syscall.ECONNREFUSED)}), "unreachable"},
+		"a proxy that is not trusted": {connect.NewError(connect.CodeUnavailable,
+			&net.OpError{Op: "proxyconnect", Err: &tls.CertificateVerificationError{Err: errors.New("expired")}}), "misconfigured"},
+	} {
+		if got := forwarder.Classify(test.err); got != test.want || !forwarder.IsUnsent(test.err) {
+			t.Errorf("%s: the class is %s and unsent is %v, want %s and unsent", name, got, forwarder.IsUnsent(test.err), test.want)
+		}
+	}
+	late := connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded)
+	if forwarder.Classify(late) != "deferred" || forwarder.IsUnsent(late) {
+		t.Errorf("a call that takes too long is %s, want it deferred and sent", forwarder.Classify(late))
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 // SingleCallsPeriod is how long every event is called alone.
 const SingleCallsPeriod = singleCallsPeriod
 
+// IsUnsent reports whether the call that ended with err was not sent.
+func IsUnsent(err error) bool { return isUnsent(err) }
+
 // Classify returns the name of the class of the error of a call that ended with err.
 func Classify(err error) string {
 	return map[outcomeClass]string{done: "done", unreachable: "unreachable", deferred: "deferred", misconfigured: "misconfigured",
