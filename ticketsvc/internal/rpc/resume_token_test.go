@@ -183,6 +183,8 @@ func TestTokens_stayValid(t *testing.T) {
 			"AVuBnpYvrVqTDelxtAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjjVmMGMxZTJkM2I0YTU5Njg3NzY2MDEwMQ"},
 		{ticket.Filter{}, watch.ResumePoint{Position: event.Position(7), Seen: later.Position(7)},
 			"AS8qj5B_oGwyW1McMwECAwAAAAAAAAAAAAAAAAACAAAAAAAAAQL2T6_9KpNtjgAAAAAAAAEDaxE2ypKGmXw"},
+		{ticket.Filter{Text: "heiz kalt"}, watch.ResumePoint{Position: event.Position(7)},
+			"AQfcC0R5Em6YGpoKGwECAwAAAAAAAAAAAAAAAAAAAAAAAAAAAQL2T6_9KpNtjg"},
 		{all, watch.ResumePoint{Position: event.Position(7), Snapshot: true}, "Afo9npDkAoC2STaSvAECAwAAAAAAAAAAAAAAAAABAAAAAAAAAQL2T6_9KpNtjg"},
 	} {
 		if got := rpc.ResumeToken(test.filter, database, test.place); got != test.want {

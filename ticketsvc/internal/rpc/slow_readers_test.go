@@ -58,13 +58,13 @@ func mustOpenURL(t *testing.T, url string) ticket.Store {
 }
 
 // serveAlone serves a database with tokens until its standard input ends, and then prints the maximum memory of the process. A caller that
-// does not read loses its call after an eighth of a second. Then the next call that waits for memory gets the memory.
+// does not read loses its call after 2.5 s. Then the next call that waits for memory gets the memory.
 func serveAlone(t *testing.T, url string) {
 	goruntime.Tune(os.LookupEnv)
 	store := mustOpenURL(t, url)
 	log := slog.New(slog.DiscardHandler)
 	limits := patient
-	limits.Stall = 100 * time.Millisecond
+	limits.Stall = 2 * time.Second
 	service := rpc.NewLimited(store, log, watch.DefaultLimits(), limits)
 	server, err := httpserver.Listen(t.Context(), "127.0.0.1:0", service.NewServer(rpc.Security{Tokens: mustCredentials(t)}, log))
 	if err != nil {
