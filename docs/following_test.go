@@ -49,7 +49,8 @@ func Follow(ctx context.Context, client ticketv1connect.TicketServiceClient, tic
 	}
 }
 
-// followOnce takes in one stream, from where the copy is. It tells whether anything came, and how the stream ended.
+// followOnce applies the messages of one stream until the stream ends. It reports whether there was a message, and returns the reason of
+// the end.
 func followOnce(ctx context.Context, client ticketv1connect.TicketServiceClient, tickets Copy) (heard bool, err error) {
 	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -45,7 +45,7 @@ For operators: every setting of both services, its variable and its default.
 |---|---|
 | 0 | the service stopped after SIGTERM or Ctrl-C, or the command succeeded |
 | 1 | the service or the command failed |
-| 2 | a wrong command line or setting, or a database or address that can't be used at the start: one line for each, with the fix |
+| 2 | a wrong command line or setting, or a database or address that a service can't use at its start: one line for each, with the fix |
 
 When the process that reads the log ends, the service continues and its log lines are lost. When that process hangs, a log line waits for
 one second. Then lines are dropped until it reads again, and a warning gives their number.

@@ -142,7 +142,7 @@ func TestReconciler_ticketsvcGetsWhatItLost(t *testing.T) {
 			send(before, before+lost)
 			s.expectRecorded(t, acknowledged)
 			late := s.resumeToken(t)
-			// What is not settled yet would be forwarded again in any case.
+			// What is not finished yet would be forwarded again in any case.
 			s.waitUntilForwarded(t, slices.Concat(slices.Collect(maps.Values(acknowledged))...)...)
 
 			s.putBack(func() { send(before+lost, len(events)) })
@@ -312,7 +312,7 @@ func (s *system) resumeToken(t *testing.T) string {
 			return stream.Msg().GetResumeToken()
 		}
 	}
-	t.Fatal("the walk over all tickets did not end: ", stream.Err())
+	t.Fatal("the snapshot did not end: ", stream.Err())
 	return ""
 }
 

@@ -90,8 +90,8 @@ func (l *listener) add(c *conn) error {
 	}
 }
 
-// tryAdd adds c and returns 0, if a connection is free or an idle one can be closed. Otherwise it returns how long to wait, at most
-// idleGrace.
+// tryAdd adds c and returns 0 if there are fewer connections than the limit, or if an idle one can be closed. Otherwise it returns how long
+// to wait, at most idleGrace.
 func (l *listener) tryAdd(c *conn) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

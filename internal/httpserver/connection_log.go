@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/internal/logthrottle"
 )
 
-// The messages of an [connectionLog].
+// The messages of a [connectionLog].
 const (
 	acceptFailed    = "connections can't be accepted"
 	idleClosed      = "connections are at their limit, so those that have been idle for the longest time are closed"

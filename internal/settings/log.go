@@ -50,7 +50,7 @@ func (l Log) newLog(p Program, w io.Writer) *slog.Logger {
 const writeTimeout = time.Second
 
 // boundedWriter writes lines to a writer that may block: a pipe whose reader hangs, or a terminal that is paused. A blocked write can't be
-// ended. It goes on in a goroutine, and no other line is written meanwhile.
+// ended. It continues in a goroutine, and no other line is written meanwhile.
 type boundedWriter struct {
 	w io.Writer
 	// warning returns the line that replaces the dropped lines.

@@ -222,7 +222,8 @@ const (
 )
 
 // Exit prints err to stderr, line by line with the program's name, and returns the program's exit code: [ExitOK] without an error or after
-// [ErrHelp], [ExitSettings] if a setting or an argument is wrong, otherwise [ExitFailure].
+// [ErrHelp], [ExitSettings] for an error of the command line, of [Program.Problem] or of [Program.ArgumentProblem], otherwise
+// [ExitFailure].
 func (p Program) Exit(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, ErrHelp) {
 		return ExitOK

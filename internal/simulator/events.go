@@ -112,13 +112,13 @@ const (
 	backoffStream
 )
 
-//nolint:gosec // It draws made-up events, and is no secret.
+//nolint:gosec // It draws generated events, and is no secret.
 func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
 // pick returns one of the choices.
 func pick[T any](random *rand.Rand, choices []T) T { return choices[random.IntN(len(choices))] }
 
-// pickOther returns one of the choices other than current. current must be one of the choices, of which there are at least two.
+// pickOther returns one of the choices other than current. There are at least two choices, and current must be one of them.
 func pickOther(random *rand.Rand, choices []string, current string) string {
 	i := slices.Index(choices, current)
 	return choices[(i+1+random.IntN(len(choices)-1))%len(choices)]

@@ -71,7 +71,7 @@ func (a Answer) Acknowledged() bool { return a.Status >= 200 && a.Status <= 299 
 
 const (
 	progressInterval = time.Second
-	// maxLag is the maximum time that a sender behind its rate makes up by sending faster.
+	// maxLag is the maximum time that a late sender makes up by sending faster.
 	maxLag = time.Second
 )
 

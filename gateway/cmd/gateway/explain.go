@@ -68,7 +68,7 @@ func explainFiles(ctx context.Context, program settings.Program, o explainOption
 }
 
 // readBody reads a file, or stdin if its name is -, up to the first byte over the limit. When ctx ends, readBody returns at once. Reading a
-// terminal or a pipe can't be ended, so it goes on until the process ends.
+// terminal or a pipe can't be ended, so it continues until the process ends.
 func readBody(ctx context.Context, file string, stdin io.Reader, limit int64) ([]byte, error) {
 	type result struct {
 		body []byte

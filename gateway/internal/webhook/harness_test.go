@@ -69,7 +69,7 @@ type setup struct {
 	server  func(*http.Server)
 }
 
-// harness is a webhook handler that serves on its own socket, with a real inbox behind it.
+// harness is a webhook handler that serves on its own socket, and has a real inbox.
 type harness struct {
 	address string
 	path    string

@@ -10,7 +10,7 @@ import (
 // stands for.
 type warning struct{ message, fix string }
 
-// The warnings of requests of which nothing is stored. Allthings gives up after seven days, and without a warning nobody would notice
+// The warnings about requests that are not stored. Allthings gives up after seven days, and without a warning nobody would notice
 // before.
 var (
 	warnTooLarge = &warning{"deliveries over the size limit are refused",

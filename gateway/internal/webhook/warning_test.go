@@ -11,7 +11,7 @@ import (
 	"github.com/ticketbridge/ticketbridge/gateway/internal/inbox"
 )
 
-// Each kind of request of which nothing is stored causes a line with the fix: the first request at once, the others together a minute
+// Each kind of request that is not stored causes a line with the fix: the first request at once, the others together a minute
 // later. So nobody can fill the log.
 func TestHandler_warnings(t *testing.T) {
 	t.Parallel()

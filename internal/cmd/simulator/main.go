@@ -71,7 +71,7 @@ func (s settings) send(ctx context.Context, stdout, stderr io.Writer) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	seed := rand.Uint64N(1 << 32) //nolint:gosec // It draws made-up events, and is no secret.
+	seed := rand.Uint64N(1 << 32) //nolint:gosec // It draws generated events, and is no secret.
 	if s.Seed != nil {
 		seed = *s.Seed
 	}

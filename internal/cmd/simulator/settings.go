@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-const description = `Acts as Allthings: sends signed webhook deliveries, and retries each delivery until it is answered with a 2xx.
+const description = `Acts as Allthings: sends signed webhook deliveries, and retries events that are not answered with a 2xx.
 
 Without FILES it generates tickets in German and English: each is created and then changed a few times. With FILES it posts the bytes of the
 files unchanged and prints each answer.

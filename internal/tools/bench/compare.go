@@ -106,5 +106,5 @@ func change(ratios []float64) string {
 	quantile := func(q float64) float64 { return sorted[int(q*float64(len(sorted)-1))] }
 	// For normal errors, the middle half is 1.349 standard deviations wide, and a median's standard error is 1.253 times that of a mean.
 	half := 1.96 * 1.253 / 1.349 * (quantile(0.75) - quantile(0.25)) / math.Sqrt(float64(len(sorted)))
-	return fmt.Sprintf("%+.1f ± %.1f %%", 100*(quantile(0.5)-1), 100*half)
+	return fmt.Sprintf("%+.1f ± %.1f %%", 100*(median(ratios)-1), 100*half)
 }

@@ -32,7 +32,7 @@ The exit status is 0 if every target is met, 1 if a target is missed or somethin
 type commandLine struct {
 	Run     acceptCommand  `cmd:"" default:"withargs" help:"Measure the path of an event. This is the default command."`
 	Reads   readsCommand   `cmd:"" help:"Measure the calls of ticketsvc."`
-	Compare compareCommand `cmd:"" help:"Compare durable accept of two gateways, in turns of a second."`
+	Compare compareCommand `cmd:"" help:"Compare durable accept of two gateways, in turns of a second. The figures are the last lines of the log."`
 	Noise   noiseCommand   `cmd:"" help:"Measure the bare handler against itself."`
 	Bare    bareCommand    `cmd:"" hidden:"" help:"Serve the bare handler until SIGTERM. The benchmark starts it by itself."`
 }

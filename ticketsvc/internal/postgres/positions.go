@@ -89,7 +89,7 @@ func scanPosition(row pgx.Row) (ticket.LogPosition, error) {
 }
 
 // positionNotFound returns [ticket.ErrPositionNotFound] for a position that the log does not have. If the server can't be written to, it
-// may be a standby whose log is behind. Then positionNotFound returns [postgresdb.ErrReadOnly].
+// may be a standby whose log lags. Then positionNotFound returns [postgresdb.ErrReadOnly].
 func positionNotFound(ctx context.Context, q postgresdb.Querier) error {
 	var readOnly bool
 	if err := q.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&readOnly); err != nil {

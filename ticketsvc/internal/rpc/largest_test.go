@@ -48,7 +48,7 @@ func TestService_largestEvent(t *testing.T) {
 	}
 }
 
-// TestService_largestTicket records events until the ticket has no memory for another one. All callers must be able to read the ticket,
+// TestService_largestTicket records events until no further event fits into the ticket. All callers must be able to read the ticket,
 // and to continue after it.
 func TestService_largestTicket(t *testing.T) {
 	t.Parallel()

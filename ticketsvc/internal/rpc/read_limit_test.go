@@ -48,7 +48,7 @@ var openEngine = map[string]func(t *testing.T) (ticket.Store, error){
 	},
 }
 
-// TestReadLimit_oneCaller has 64 calls of one token for the statistics of a text, none of which ends. All other calls must
+// TestReadLimit_oneCaller has 64 calls of one token for the statistics of a text, and no call ends. All other calls must
 // be answered.
 func TestReadLimit_oneCaller(t *testing.T) {
 	t.Parallel()
@@ -212,7 +212,7 @@ func TestWatchTickets_limitOfOneToken(t *testing.T) {
 	if lines := strings.Count(s.log.String(), "error=\"the caller has too many watchers\""); lines != 1 {
 		t.Errorf("10 refusals have %d lines in the log, want 1", lines)
 	}
-	// After one watcher has ended, there is memory for another.
+	// After one watcher has ended, another may begin.
 	first.end()
 	for {
 		next := mustWatch(t, greedy, "", nil)

@@ -19,7 +19,7 @@ import (
 // follows from it, and so does the maximum size of an event.
 const maxSendBytes = 12 << 20
 
-// maxTicketBytes is the maximum size of a ticket in a response. It has memory for a ticket with texts of [ticket.MaxBytes] and the rest of
+// maxTicketBytes is the maximum size of a ticket in a response. It is enough for a ticket with texts of [ticket.MaxBytes] and the rest of
 // that ticket.
 const maxTicketBytes = maxSendBytes - 1<<19
 

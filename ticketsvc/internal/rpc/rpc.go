@@ -4,9 +4,9 @@
 // Handlers check a request, call the rules or the store, and return the errors of the rules. One table, in errors.go, maps these errors to
 // those that callers get.
 //
-// A request passes, in this order, through [withCORS], [withTokens] or [withoutTokens], [withDeadlines], [withResponseMemory],
-// [validateFrames], [requestLimits] and [withCallLimit], and then through Connect with the interceptors [errorMapper], [decodeInterceptor]
-// and [withCallTimeout].
+// A request passes, in this order, through [withCORS], [withTokens] or [withoutTokens], [withDeadlines], [withResponseMemory] and
+// [validateFrames]. A request of both services then passes [requestLimits], and a request of TicketService also [withCallLimit]. Last comes
+// Connect with the interceptors [errorMapper], [decodeInterceptor] and [withCallTimeout].
 package rpc
 
 import (

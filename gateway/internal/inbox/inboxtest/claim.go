@@ -89,7 +89,7 @@ func testLargeClaims(t *testing.T, engine Engine) {
 	}
 }
 
-// testLargeClaimsGoByDueTime has deliveries of which the last one that was added is due longest.
+// testLargeClaimsGoByDueTime has deliveries; the one that was added last has been due for the longest time.
 func testLargeClaimsGoByDueTime(t *testing.T, engine Engine) {
 	const deliveries, size = 20, 2 << 20
 	store := engine.Open(t, "a")

@@ -35,7 +35,8 @@ const (
 	// Signed correctly, but malformed, unexpected, too old or of another App, or in conflict with another delivery of the event; see
 	// Delivery.reason. Can be retried.
 	//
-	// A later, good delivery of the same event replaces it. If it is in conflict, only a good delivery with the same body does.
+	// A later, good delivery of the same event replaces it. A delivery in conflict is replaced only if the other delivery is rejected too, by
+	// a good delivery with the same body.
 	DeliveryState_DELIVERY_STATE_REJECTED DeliveryState = 3
 	// Accepted, but it can't be recorded; see Delivery.reason. Can be retried.
 	DeliveryState_DELIVERY_STATE_DEAD DeliveryState = 4
