@@ -105,11 +105,10 @@
 //   - A list field as a list of two: old and new if each element can be a whole list, that is, a list, a list in PHP's form or null.
 //     Otherwise they are two elements of the new list, such as two objects with ids for labels or files. Two nulls are never old and new:
 //     such a list can't be typed.
-//   - customSettings as a list of two: any object can be a whole list of settings too. But two objects are two settings
-//     if at least one of them has a key.
-//   - customSettings as an object: a pair is a change only if each of its values can be a whole list, because a setting's key may be
-// "from".
-//     So {"from":"a","to":"b"} is two settings.
+//   - customSettings as a list of two: any object can be a whole list of settings too. But two objects are two
+//     settings if at least one of them has a key.
+//   - customSettings as an object: a pair is a change only if each of its values can be a whole list, because a setting's key may
+//     be "from". So {"from":"a","to":"b"} is two settings.
 //   - channelPaths, a list of lists, as a list of two: a list is a whole list only if each of its elements is a list. Two empty lists are
 //     two paths.
 //   - A field that the SDK does not have may have any type. An object with exactly the keys of old/new, before/after or oldValue/newValue
